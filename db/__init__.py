@@ -1,0 +1,1 @@
+"""Storage: models, sessions, and the claim, lease and finish statements."""

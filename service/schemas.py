@@ -1,0 +1,535 @@
+"""The wire contract: every body the service takes or gives. `trainer/client.py` speaks it too.
+
+Names, units and rules are those of `docs/reference/http.md`. Scores are fractions in [0, 1],
+times are UTC, durations are seconds, weights are fractions of the training prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""Name of a study, domain or benchmark: it goes into addresses, files and column heads."""
+
+Text = Annotated[str, StringConstraints(max_length=4000)]
+"""Free text from outside (notes, errors, worker names): hostile until shown as text."""
+
+Token = Annotated[str, StringConstraints(min_length=16, max_length=200)]
+Weight = Annotated[float, Field(ge=0.0, le=1.0)]
+Direction = Literal["maximize", "minimize"]
+StudyState = Literal["active", "paused", "finished"]
+TrialState = Literal["queued", "running", "completed", "failed", "cancelled", "early_stopped"]
+Origin = Literal["proposed", "queued", "attached"]
+
+SUM_TOLERANCE = 1e-6
+"""How far the weights of a mixture sent to the service may be from summing to 1."""
+
+
+class Body(BaseModel):
+    """Strict base of every body: unknown keys, NaN and infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+# --- scores -----------------------------------------------------------------------------------
+
+
+class Measurement(Body):
+    """One benchmark's score of one trial at one training step."""
+
+    benchmark: Name
+    score: Annotated[float, Field(ge=0.0, le=1.0)]
+    samples: Annotated[int, Field(ge=1, le=10**9)]
+    step: Annotated[int, Field(ge=0, le=10**9)] = 0
+    rule: Name = "paper"
+    se: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """Sampling error of the score; without it the score counts as a share of `samples`."""
+
+    def sampling_error(self) -> float:
+        """Standard error of the score.
+
+        Without `se`: binomial with one success and one failure added, so that 0 and 1 have an
+        error too (Agresti and Coull, 1998).
+        """
+        if self.se is not None:
+            return self.se
+        n = self.samples + 2
+        p = (self.score * self.samples + 1) / n
+        return math.sqrt(p * (1 - p) / n)
+
+
+class Score(Body):
+    """A weighted mean of benchmark scores with its sampling error."""
+
+    value: float
+    se: float
+
+    @classmethod
+    def weighted(cls, measurements: Iterable[Measurement], weights: Mapping[str, float]) -> Self:
+        """Weighted mean over benchmarks of the last measurement of each.
+
+        Raises:
+            KeyError: a benchmark that has a weight was not measured.
+        """
+        last = last_measurements(measurements)
+        total = sum(weights.values())
+        share = {name: weight / total for name, weight in weights.items()}
+        value = sum(share[name] * last[name].score for name in share)
+        variance = sum((share[name] * last[name].sampling_error()) ** 2 for name in share)
+        return cls(value=value, se=math.sqrt(variance))
+
+
+def last_measurements(measurements: Iterable[Measurement]) -> dict[str, Measurement]:
+    """The measurement of the highest step for each benchmark under the `paper` rule."""
+    last: dict[str, Measurement] = {}
+    for measurement in measurements:
+        if measurement.rule != "paper":
+            continue
+        known = last.get(measurement.benchmark)
+        if known is None or measurement.step >= known.step:
+            last[measurement.benchmark] = measurement
+    return last
+
+
+class Scores(Body):
+    """What a trial's final measurements add up to; None where benchmarks are missing."""
+
+    objective: Score | None = None
+    in_score: Score | None = None
+    out_score: Score | None = None
+
+
+# --- studies ----------------------------------------------------------------------------------
+
+
+class DomainSpec(Body):
+    """One training dataset: its name, its number of samples and the weights it may get."""
+
+    name: Name
+    samples: Annotated[int, Field(ge=1)] | None = None
+    lower: Weight = 0.0
+    upper: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.lower > self.upper:
+            raise ValueError(
+                f"lower weight {self.lower:g} is above upper weight {self.upper:g} "
+                f"(domain {self.name!r})"
+            )
+        return self
+
+
+class BenchmarkSpec(Body):
+    """One test set; `group` says whether In-Score or Out-Score counts it."""
+
+    name: Name
+    group: Literal["in", "out"]
+    samples: Annotated[int, Field(ge=1)]
+    """Its weight in In-Score or Out-Score (the paper weighs by number of samples)."""
+
+
+class Objective(Body):
+    """What the search improves: `in_score`, `out_score`, or an own weighted mean of benchmarks."""
+
+    name: Name = "out_score"
+    weights: dict[Name, Annotated[float, Field(gt=0.0)]] | None = None
+    direction: Direction = "maximize"
+
+    @model_validator(mode="after")
+    def _weights_if_own(self) -> Self:
+        known = self.name in ("in_score", "out_score")
+        if known and self.weights is not None:
+            raise ValueError(
+                f"{self.name} has its own weights (sample counts); leave `weights` out, "
+                "or give the objective another name"
+            )
+        if not known and not self.weights:
+            raise ValueError(
+                f"objective {self.name!r} needs `weights` (benchmark -> weight); "
+                "only in_score and out_score go without"
+            )
+        return self
+
+
+class StudySpec(Body):
+    """What a study is; the body of `POST /studies`."""
+
+    name: Name
+    domains: Annotated[list[DomainSpec], Field(min_length=1, max_length=64)]
+    benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
+    objective: Objective = Objective()
+    strategy: Name = "modomodo"
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
+    """Handed to workers as it is; the trainer validates it (`trainer/recipe.py`)."""
+    budget: Annotated[int, Field(ge=1, le=100_000)] = 32
+    """Number of completed trials after which no more are proposed."""
+    baseline: list[Measurement] = Field(default_factory=list)
+    """Scores of the base model before any training, to compare with."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    lease_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 120.0
+    lookahead: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Proposals kept ready for workers to claim."""
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, names in (
+            ("domain", [d.name for d in self.domains]),
+            ("benchmark", [b.name for b in self.benchmarks]),
+        ):
+            doubles = sorted({n for n in names if names.count(n) > 1})
+            if doubles:
+                raise ValueError(f"{what} {doubles[0]!r} is listed more than once")
+        low, high = sum(d.lower for d in self.domains), sum(d.upper for d in self.domains)
+        if low > 1 + 1e-12:
+            raise ValueError(f"lower weights sum to {low:g}, above 1: no mixture fits")
+        if high < 1 - 1e-12:
+            raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
+        weights = self.objective_weights()
+        unknown = sorted(set(weights) - {b.name for b in self.benchmarks})
+        if unknown:
+            raise ValueError(
+                f"objective {self.objective.name!r} weighs unknown benchmark {unknown[0]!r} "
+                f"(known: {', '.join(b.name for b in self.benchmarks)})"
+            )
+        if not weights:
+            group = "in" if self.objective.name == "in_score" else "out"
+            raise ValueError(
+                f"objective {self.objective.name!r} needs a benchmark of group {group!r}"
+            )
+        return self
+
+    def group_weights(self, group: Literal["in", "out"]) -> dict[str, float]:
+        """Benchmarks of a group with their sample counts: the weights of In- or Out-Score."""
+        return {b.name: float(b.samples) for b in self.benchmarks if b.group == group}
+
+    def objective_weights(self) -> dict[str, float]:
+        if self.objective.weights is not None:
+            return dict(self.objective.weights)
+        return self.group_weights("in" if self.objective.name == "in_score" else "out")
+
+    def scores(self, measurements: Iterable[Measurement]) -> Scores:
+        """Objective, In-Score and Out-Score of some measurements."""
+        taken = list(measurements)
+        measured = last_measurements(taken).keys()
+
+        def of(weights: dict[str, float]) -> Score | None:
+            if not weights or not weights.keys() <= measured:
+                return None
+            return Score.weighted(taken, weights)
+
+        return Scores(
+            objective=of(self.objective_weights()),
+            in_score=of(self.group_weights("in")),
+            out_score=of(self.group_weights("out")),
+        )
+
+    def mixture(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """A checked mixture in the study's domain order; domains left out get weight 0.
+
+        Raises:
+            ValueError: unknown domain, weight outside its bounds, or a sum that is not 1.
+        """
+        where = f"(study {self.name!r})"
+        names = [d.name for d in self.domains]
+        unknown = sorted(set(weights) - set(names))
+        if unknown:
+            raise ValueError(f"unknown domain {unknown[0]!r} {where}; it has {', '.join(names)}")
+        for name, weight in weights.items():
+            if not math.isfinite(weight) or weight < 0:
+                raise ValueError(f"weight of {name!r} is {weight:g}, not between 0 and 1 {where}")
+        total = sum(weights.values())
+        if abs(total - 1) > SUM_TOLERANCE:
+            raise ValueError(f"weights sum to {total:.6g}, not 1 {where}")
+        mixture = {name: float(weights.get(name, 0.0)) / total for name in names}
+        for domain in self.domains:
+            weight = mixture[domain.name]
+            if not domain.lower - SUM_TOLERANCE <= weight <= domain.upper + SUM_TOLERANCE:
+                raise ValueError(
+                    f"weight of {domain.name!r} is {weight:.6g}, outside its bounds "
+                    f"{domain.lower:g} to {domain.upper:g} {where}"
+                )
+        return mixture
+
+
+class StudyPatch(Body):
+    """Body of `PATCH /studies/{study}`; what is left out stays."""
+
+    state: StudyState | None = None
+    budget: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    note: Text | None = None
+
+
+class Study(StudySpec):
+    """A stored study."""
+
+    state: StudyState
+    created_at: datetime
+    updated_at: datetime
+    trials: dict[TrialState, int]
+    """Number of trials in each state."""
+    baseline_scores: Scores
+
+
+class StudyPage(Body):
+    studies: list[Study]
+
+
+# --- trials -----------------------------------------------------------------------------------
+
+Mixture = dict[Name, float]
+"""Weights by domain name; checked against the study by `StudySpec.mixture`."""
+
+
+class Proposal(Body):
+    """Where a mixture came from and what was expected of it."""
+
+    strategy: Name
+    seed: int
+    reason: Text
+    mean: float | None = None
+    sd: float | None = None
+
+
+class TrialCreate(Body):
+    """Body of `POST /studies/{study}/trials`: with measurements a finished run, else a queued one."""
+
+    mixture: Mixture
+    measurements: list[Measurement] = Field(default_factory=list)
+    wall_s: Annotated[float, Field(ge=0.0)] | None = None
+    note: Text = ""
+
+
+class Trial(Body):
+    """A stored trial."""
+
+    id: int
+    study: Name
+    number: int
+    """Counts from 1 within the study."""
+    state: TrialState
+    origin: Origin
+    mixture: Mixture
+    seed: int
+    """Seed of the training run."""
+    proposal: Proposal | None
+    attempts: int
+    """Attempts that count against `max_attempts`."""
+    worker: Text | None
+    lease_until: datetime | None
+    step: int | None
+    total_steps: int | None
+    metrics: dict[str, float]
+    """Latest progress: mean reward of each domain, loss and the like."""
+    measurements: list[Measurement]
+    scores: Scores
+    wall_s: float | None
+    artifacts: dict[str, JsonValue]
+    error: Text | None
+    note: Text
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    revision: int
+    """Grows with every change in the study; `?after=` takes it."""
+
+
+class TrialPage(Body):
+    trials: list[Trial]
+    after: int
+    """Pass as `?after=` to get only what changed since."""
+    more: bool
+
+
+# --- leases -----------------------------------------------------------------------------------
+
+Worker = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Metrics = dict[Annotated[str, StringConstraints(min_length=1, max_length=100)], float]
+
+
+class Lease(Body):
+    """The right to one trial. Count `duration_s` on your own clock; `until` is the database's."""
+
+    token: Token
+    until: datetime
+    duration_s: float
+
+
+class NextRequest(Body):
+    """Body of `POST /trials/next`."""
+
+    worker: Worker
+    study: Name | None = None
+    capabilities: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class NextAnswer(Body):
+    """A leased trial with its recipe, or None with the reason and when to ask again."""
+
+    trial: Trial | None = None
+    lease: Lease | None = None
+    recipe: dict[str, JsonValue] | None = None
+    reason: str | None = None
+    retry_after_s: float | None = None
+
+
+class Heartbeat(Body):
+    """Body of `POST /trials/{id}/heartbeat`."""
+
+    token: Token
+    step: Annotated[int, Field(ge=0)] | None = None
+    total_steps: Annotated[int, Field(ge=0)] | None = None
+    metrics: Annotated[Metrics, Field(max_length=200)] = Field(default_factory=dict)
+
+
+class HeartbeatAnswer(Body):
+    until: datetime
+    duration_s: float
+    cancel: bool
+    """The trial was cancelled: stop the run."""
+
+
+class MeasurementsRequest(Body):
+    """Body of `POST /trials/{id}/measurements`: scores of a checkpoint on the way."""
+
+    token: Token
+    measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
+
+
+class Result(Body):
+    """Body of `POST /trials/{id}/result`. Sending the same body again is safe."""
+
+    token: Token
+    measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
+    artifacts: dict[str, JsonValue] = Field(default_factory=dict)
+    wall_s: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class Failure(Body):
+    """Body of `POST /trials/{id}/failure`."""
+
+    token: Token
+    error: Text
+    retryable: bool = True
+
+
+class Release(Body):
+    """Body of `POST /trials/{id}/release`: hand the trial back, nothing counted against it."""
+
+    token: Token
+    reason: Text = ""
+
+
+# --- the answer -------------------------------------------------------------------------------
+
+
+class Prediction(Body):
+    """Mean and standard deviation of the objective at a mixture, without observation noise."""
+
+    mean: float
+    sd: float
+
+
+class PredictRequest(Body):
+    mixtures: Annotated[list[Mixture], Field(min_length=1, max_length=10_000)]
+
+
+class PredictAnswer(Body):
+    surrogate: Name
+    predictions: list[Prediction]
+
+
+class LeaveOneOut(Body):
+    """Figures of leave-one-out prediction; None where too few runs define them."""
+
+    r2: float | None
+    spearman: float | None
+    rmse: float | None
+    nlpd: float | None
+    """Mean negative log predictive density."""
+    coverage_90: float | None
+    """Share of runs inside their 90% interval."""
+
+
+class FitPoint(Body):
+    """One completed trial as its surrogate sees it when that trial is left out."""
+
+    trial: int
+    number: int
+    actual: float
+    se: float
+    mean: float
+    sd: float
+    """Of a new observation: model and noise together."""
+
+
+class Effects(Body):
+    """What a mixture is made of: each domain on its own, and each pair's synergy.
+
+    `alone[d]` is the predicted objective of the pure mixture d; `synergy["a*b"]` is the
+    coefficient of `w_a * w_b` in the Scheffe form, so an equal blend of a and b scores the mean of
+    the two plus a quarter of it.
+    """
+
+    alone: dict[str, Prediction]
+    synergy: dict[str, Prediction]
+
+
+class PredictedMixture(Body):
+    weights: Mixture
+    mean: float
+    sd: float
+
+
+class SurrogateFit(Body):
+    """Answer of `GET /studies/{study}/surrogates/{name}`."""
+
+    surrogate: Name
+    n: int
+    loo: LeaveOneOut
+    points: list[FitPoint]
+    best: PredictedMixture | None
+    effects: Effects | None
+    messages: list[str]
+    """Health of the fit, in words."""
+
+
+class BestAnswer(Body):
+    """Answer of `GET /studies/{study}/best`."""
+
+    best: Trial | None
+    uniform: Trial | None
+    """The completed trial with equal weights, if there is one."""
+    gain: float | None
+    """Objective of best over uniform, in the objective's direction."""
+    gain_se: float | None
+    predicted: PredictedMixture | None
+    """What the surrogate holds for the best mixture; None with too few runs."""
+    message: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 problem details with a stable `code`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, Any]] = Field(default_factory=list)
