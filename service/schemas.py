@@ -306,7 +306,7 @@ class Proposal(Body):
 
 
 class TrialCreate(Body):
-    """Body of `POST /studies/{study}/trials`: with measurements a finished run, else a queued one."""
+    """Body of `POST /studies/{study}/trials`: a finished run if it has measurements, else queued."""
 
     mixture: Mixture
     measurements: list[Measurement] = Field(default_factory=list)

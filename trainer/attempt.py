@@ -1,0 +1,150 @@
+"""One lease on one trial: the run under it, the heartbeats, and how it ends.
+
+Nothing here is long. The attempt waits on its child's messages, on signals and on the next
+heartbeat at once, so the lease is kept alive whatever the child is busy with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+
+import structlog
+
+from service.schemas import Failure, Heartbeat, NextAnswer, Release, Result
+from trainer.child import Child
+from trainer.client import Client, ServiceError, ServiceUnreachable
+from trainer.job import Crash, Job, Outcome, Progress
+from trainer.recipe import Recipe, RecipeError
+from trainer.signals import Signals, Stopped
+
+HEARTBEATS_PER_LEASE = 3
+REPORT_EVERY_S = 3.0
+"""Heartbeats also carry progress to people, so they do not wait for a long lease to pass."""
+
+
+class Attempt:
+    """Trains one leased trial.
+
+    Args:
+        answer: an answer of `POST /trials/next` that holds a trial.
+    """
+
+    def __init__(self, client: Client, answer: NextAnswer, signals: Signals) -> None:
+        if answer.trial is None or answer.lease is None:
+            raise ValueError(f"the service gave no trial: {answer.reason}")
+        self._client, self._signals = client, signals
+        self._trial, self._lease = answer.trial, answer.lease
+        self._raw_recipe = answer.recipe or {}
+        self._progress: Progress | None = None
+        self._log = structlog.get_logger().bind(study=self._trial.study, trial=self._trial.number)
+
+    def run(self) -> None:
+        """Trains, keeps the lease alive, and ends with a result, a failure or a release.
+
+        Raises:
+            Stopped: a signal came; the trial was handed back.
+        """
+        try:
+            recipe = Recipe.parse(self._raw_recipe)
+        except RecipeError as error:
+            self._fail(str(error), retryable=False)
+            return
+        self._log.info("run started", mixture=self._trial.mixture, seed=self._trial.seed)
+        child = Child(Job(self._trial.mixture, recipe, self._trial.seed))
+        try:
+            self._follow(child)
+        finally:
+            child.stop()
+
+    def _follow(self, child: Child) -> None:
+        every = min(self._lease.duration_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S)
+        next_beat = time.monotonic() + every
+        while True:
+            pause = max(0.0, next_beat - time.monotonic())
+            ready = wait([child.messages, self._signals], timeout=pause)
+            if self._signals.came:
+                self._release("the worker was asked to stop")
+                raise Stopped
+            if child.messages in ready and self._take_message(child):
+                return
+            if time.monotonic() >= next_beat:
+                if not self._beat():
+                    return
+                next_beat = time.monotonic() + every
+
+    def _take_message(self, child: Child) -> bool:
+        """Handles one message of the child; True when the attempt is over."""
+        try:
+            message = child.messages.recv()
+        except EOFError:
+            self._fail(child.exit_reason(), retryable=True)
+            return True
+        match message:
+            case Progress():
+                self._progress = message
+                return False
+            case Outcome():
+                self._post_result(message)
+            case Crash():
+                self._fail(message.error, retryable=True)
+        return True
+
+    def _beat(self) -> bool:
+        """Extends the lease and reports progress; False when the lease is lost or cancelled."""
+        now = self._progress
+        body = Heartbeat(
+            token=self._lease.token,
+            step=now.step if now else None,
+            total_steps=now.total_steps if now else None,
+            metrics=now.metrics if now else {},
+        )
+        try:
+            answer = self._client.heartbeat(self._trial.id, body)
+        except ServiceUnreachable as error:
+            self._log.warning("service unreachable, training on", error=str(error))
+            return True
+        except ServiceError as error:
+            self._log.warning("lease lost, run stopped", error=error.detail)
+            return False
+        if answer.cancel:
+            self._log.info("trial cancelled, run stopped")
+        return not answer.cancel
+
+    def _post_result(self, outcome: Outcome) -> None:
+        result = Result(
+            token=self._lease.token,
+            measurements=outcome.measurements,
+            artifacts={
+                "steps": outcome.steps,
+                "exhausted": outcome.exhausted,
+                "samples": dict(outcome.counts),
+            },
+            wall_s=outcome.wall_s,
+        )
+        self._last_word("result", lambda: self._client.result(self._trial.id, result))
+        self._log.info("run finished", wall_s=round(outcome.wall_s, 1), steps=outcome.steps)
+
+    def _fail(self, error: str, *, retryable: bool) -> None:
+        body = Failure(token=self._lease.token, error=error, retryable=retryable)
+        self._log.error("run failed", error=error)
+        self._last_word("failure", lambda: self._client.failure(self._trial.id, body))
+
+    def _release(self, reason: str) -> None:
+        body = Release(token=self._lease.token, reason=reason)
+        self._last_word("release", lambda: self._client.release(self._trial.id, body))
+        self._log.info("trial handed back", reason=reason)
+
+    def _last_word(self, what: str, say: Callable[[], object]) -> None:
+        """Ends the attempt at the service.
+
+        A refusal (the lease was lost meanwhile) is the service's to judge: it keeps the scores. No
+        answer at all leaves the trial to the lease, which runs out.
+        """
+        try:
+            say()
+        except ServiceError as error:
+            self._log.warning(f"{what} not taken", error=error.detail)
+        except ServiceUnreachable as error:
+            self._log.error(f"{what} not delivered", error=str(error))

@@ -1,0 +1,221 @@
+"""A small client of the service: one method a call, retried where that is safe.
+
+Every call may be sent twice without harm: the service answers a repeated `next`, `result` or
+`create_study` as it answered the first. So lost connections, time-outs and 5xx answers are retried
+with growing, jittered pauses until `patience_s` is over.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from service.schemas import (
+    BestAnswer,
+    Failure,
+    Heartbeat,
+    HeartbeatAnswer,
+    MeasurementsRequest,
+    NextAnswer,
+    NextRequest,
+    PredictAnswer,
+    PredictRequest,
+    Release,
+    Result,
+    Study,
+    StudyPage,
+    StudyPatch,
+    StudySpec,
+    SurrogateFit,
+    Trial,
+    TrialCreate,
+    TrialPage,
+)
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class ServiceError(Exception):
+    """The service refused a call: `status`, its stable `code`, and what it said."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+class ServiceUnreachable(Exception):  # noqa: N818 - it is a state, not a mistake
+    """No answer from the service within the client's patience."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, ServiceError):
+        return error.status in (429, 502, 503, 504)
+    return isinstance(error, httpx.TransportError)
+
+
+class Client:
+    """Speaks to one service.
+
+    Args:
+        url: address of the service; default `MODOMODO_URL` or this machine's.
+        api_key: sent as a bearer token; default `MODOMODO_API_KEY`.
+        patience_s: how long a call is retried before `ServiceUnreachable`.
+
+    Every method raises `ServiceError` when the service refuses the call.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        patience_s: float = 30.0,
+        timeout_s: float = 20.0,
+    ) -> None:
+        self.url = (url or os.environ.get("MODOMODO_URL") or DEFAULT_URL).rstrip("/")
+        key = api_key or os.environ.get("MODOMODO_API_KEY")
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout_s,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+        )
+        self._patience_s = patience_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- studies ---
+
+    def create_study(self, spec: StudySpec) -> Study:
+        return self._call(Study, "POST", "/studies", spec)
+
+    def studies(self) -> list[Study]:
+        return self._call(StudyPage, "GET", "/studies").studies
+
+    def study(self, name: str) -> Study:
+        return self._call(Study, "GET", f"/studies/{name}")
+
+    def patch_study(self, name: str, patch: StudyPatch) -> Study:
+        return self._call(Study, "PATCH", f"/studies/{name}", patch)
+
+    def best(self, study: str) -> BestAnswer:
+        return self._call(BestAnswer, "GET", f"/studies/{study}/best")
+
+    def surrogate(self, study: str, name: str) -> SurrogateFit:
+        return self._call(SurrogateFit, "GET", f"/studies/{study}/surrogates/{name}")
+
+    def predict(self, study: str, name: str, mixtures: list[dict[str, float]]) -> PredictAnswer:
+        body = PredictRequest(mixtures=mixtures)
+        return self._call(
+            PredictAnswer, "POST", f"/studies/{study}/surrogates/{name}/predict", body
+        )
+
+    def export(self, study: str, format: Literal["csv", "json", "yaml"]) -> str:  # noqa: A002
+        return self._send("GET", f"/studies/{study}/export", params={"format": format}).text
+
+    # --- trials ---
+
+    def trials(self, study: str, after: int = 0) -> list[Trial]:
+        """All trials that changed after revision `after`, page by page."""
+        trials: list[Trial] = []
+        while True:
+            page = self._call(TrialPage, "GET", f"/studies/{study}/trials", params={"after": after})
+            trials += page.trials
+            after = page.after
+            if not page.more:
+                return trials
+
+    def trial(self, trial_id: int) -> Trial:
+        return self._call(Trial, "GET", f"/trials/{trial_id}")
+
+    def add_trial(self, study: str, trial: TrialCreate) -> Trial:
+        return self._call(Trial, "POST", f"/studies/{study}/trials", trial)
+
+    def cancel(self, trial_id: int) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/cancel")
+
+    def retry(self, trial_id: int) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/retry")
+
+    # --- a worker's calls ---
+
+    def next(self, request: NextRequest) -> NextAnswer:
+        return self._call(NextAnswer, "POST", "/trials/next", request)
+
+    def heartbeat(self, trial_id: int, body: Heartbeat) -> HeartbeatAnswer:
+        return self._call(HeartbeatAnswer, "POST", f"/trials/{trial_id}/heartbeat", body)
+
+    def measurements(self, trial_id: int, body: MeasurementsRequest) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/measurements", body)
+
+    def result(self, trial_id: int, body: Result) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/result", body)
+
+    def failure(self, trial_id: int, body: Failure) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/failure", body)
+
+    def release(self, trial_id: int, body: Release) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/release", body)
+
+    # --- transport ---
+
+    def _call(
+        self,
+        answer: type[Answer],
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        **rest: Any,
+    ) -> Answer:
+        content = body.model_dump_json(exclude_unset=False) if body is not None else None
+        response = self._send(method, path, content=content, **rest)
+        return answer.model_validate_json(response.content)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        retrying = Retrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_delay(self._patience_s),
+            wait=wait_exponential_jitter(initial=0.2, max=10.0),
+            retry_error_callback=_out_of_patience,
+        )
+        response: httpx.Response = retrying(self._once, method, path, **request)
+        return response
+
+    def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
+        headers = {"Content-Type": "application/json"} if request.get("content") else {}
+        response = self._http.request(method, path, headers=headers, **request)
+        if response.is_success:
+            return response
+        try:
+            problem = response.json()
+            code, detail = str(problem["code"]), str(problem["detail"])
+        except (ValueError, KeyError, TypeError):
+            code, detail = "unknown", response.text[:500] or response.reason_phrase
+        raise ServiceError(response.status_code, code, detail)
+
+
+def _out_of_patience(state: RetryCallState) -> None:
+    assert state.outcome is not None  # noqa: S101 - tenacity calls this after an attempt
+    error = state.outcome.exception()
+    if isinstance(error, ServiceError):
+        raise error
+    raise ServiceUnreachable(
+        f"no answer from the service in {state.seconds_since_start:.0f} s: {error}"
+    ) from error

@@ -1,0 +1,82 @@
+"""The recipe: everything of a training run but its mixture."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rewards.training import PAPER_WEIGHTS
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class RecipeError(ValueError):
+    """The recipe cannot be run."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Evaluation(_Part):
+    """How a trained model is scored."""
+
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
+    """0 decodes greedily, as the paper does; above 0 one answer is drawn per item."""
+    batch_size: PositiveInt = 64
+    limit: PositiveInt | None = None
+    """Items per benchmark; None takes all."""
+    split: Literal["test", "tune"] = "test"
+    """`tune` items are for choosing settings, `test` items for reporting."""
+
+
+class Recipe(_Part):
+    """One GRPO run. The defaults are the built-in offline world's; scores are its own too."""
+
+    world: Literal["tiny"] = "tiny"
+    """Which model, domains and benchmarks: the built-in miniature."""
+    steps: Annotated[int, Field(ge=0)] = 24
+    """Optimizer steps at most; a run ends early when a domain has no unseen sample left."""
+    prompts_per_step: PositiveInt = 8
+    generations: Annotated[int, Field(ge=2)] = 8
+    """Completions of each prompt: the group of GRPO."""
+    max_completion_tokens: PositiveInt = 32
+    temperature: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
+    schedule: Literal["constant", "linear"] = "constant"
+    warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the steps with a rising learning rate."""
+    beta: Annotated[float, Field(ge=0.0)] = 0.0
+    """KL coefficient (the paper: 0.04)."""
+    freeze_vision: bool = True
+    reward_weights: dict[Literal["format", "accuracy", "iou"], float] = Field(
+        default_factory=lambda: dict(PAPER_WEIGHTS)
+    )
+    threads: PositiveInt = 1
+    """Torch threads on a CPU."""
+    evaluation: Evaluation = Evaluation()
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Recipe:
+        """A recipe from a study's JSON.
+
+        Raises:
+            RecipeError: says which key is wrong, and the nearest known key for an unknown one.
+        """
+        try:
+            return cls.model_validate(dict(raw))
+        except ValidationError as error:
+            raise RecipeError("; ".join(map(_in_words, error.errors()))) from error
+
+
+def _in_words(problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"recipe: {path}: {problem['msg']} (got {problem['input']!r:.60})"
+    known = [*Recipe.model_fields, *(f"evaluation.{name}" for name in Evaluation.model_fields)]
+    near = difflib.get_close_matches(path, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return f"recipe: unknown key {path!r}; {hint}"

@@ -1,0 +1,40 @@
+"""SIGTERM and SIGINT as something to wait for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from multiprocessing.connection import wait
+from typing import Any
+
+
+class Stopped(Exception):  # noqa: N818 - it is a state, not a mistake
+    """SIGTERM or SIGINT came."""
+
+
+class Signals:
+    """SIGTERM and SIGINT as a file that becomes readable, so that `wait` sees them."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self.came = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.came = True
+        os.write(self._write, b"!")
+
+    def fileno(self) -> int:
+        return self._read
+
+    def sleep(self, seconds: float) -> None:
+        """Pauses.
+
+        Raises:
+            Stopped: a signal came before the time was over, or earlier.
+        """
+        wait([self], timeout=seconds)
+        if self.came:
+            raise Stopped
