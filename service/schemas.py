@@ -306,7 +306,7 @@ class Proposal(Body):
 
 
 class TrialCreate(Body):
-    """Body of `POST /studies/{study}/trials`: a finished run if it has measurements, else queued."""
+    """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued."""
 
     mixture: Mixture
     measurements: list[Measurement] = Field(default_factory=list)
