@@ -1,0 +1,3 @@
+from modomodo.cli import main
+
+main()

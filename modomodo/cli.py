@@ -1,0 +1,47 @@
+"""`modomodo`: puts the commands together and turns known errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from modomodo import study, tiny, trial
+from modomodo.demo import demo
+from modomodo.errors import CommandFailed
+from modomodo.serve import serve
+from modomodo.worker import worker
+from trainer.client import ServiceError, ServiceUnreachable
+
+app = typer.Typer(
+    name="modomodo",
+    help="Finds the best training-data mixture for RL post-training of multimodal models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(worker)
+app.command()(demo)
+app.add_typer(study.app, name="study", help="Create, read and export studies.")
+app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
+app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
+
+
+def main() -> None:
+    """Exit code 0 done, 1 failed, 2 wrong use."""
+    try:
+        app()
+    except (CommandFailed, ServiceError, ServiceUnreachable) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = {"fastapi": "service", "uvicorn": "service", "sqlalchemy": "service"}.get(
+            error.name or "", "trainer"
+        )
+        Console(stderr=True).print(
+            f"[bold red]error:[/] this command needs {error.name}; "
+            f"install it with: pip install 'modomodo\\[{extra}]'"
+        )
+        sys.exit(1)

@@ -1,0 +1,186 @@
+"""`modomodo demo`: a whole mixture search on this machine, on the built-in offline world."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from modomodo.errors import CommandFailed
+from modomodo.local import LocalFleet
+from modomodo.summary import summary_table, trial_line
+from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
+from trainer.client import Client, ServiceError
+
+POLL_S = 0.5
+console = Console()
+
+
+def demo(
+    trials: Annotated[int, typer.Option(min=1, help="Runs in all.")] = 24,
+    steps: Annotated[int | None, typer.Option(min=0, help="GRPO steps a run.")] = None,
+    domains: Annotated[
+        str | None, typer.Option(help="Comma-separated; default: all five of the world.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="What proposes the mixtures.")] = "modomodo",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs in parallel.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of proposals and runs.")] = 0,
+    folder: Annotated[Path, typer.Option(help="Database and logs.")] = Path("runs/demo"),
+    study: Annotated[str, typer.Option(help="Name; a known one is resumed.")] = "demo",
+    port: Annotated[int, typer.Option(help="Of the service, if it is free.")] = 8765,
+    exit_: Annotated[
+        bool, typer.Option("--exit", envvar="DEMO_EXIT", help="End at once when done.")
+    ] = False,
+) -> None:
+    """Searches the best mixture of five small image-text domains by real GRPO runs.
+
+    No GPU, network or server is needed. Ctrl-C at any time; the same command goes on from there.
+    """
+    console.print("[bold]MoDoMoDo demo[/]: the best training mixture in a few GRPO runs\n")
+    try:
+        with LocalFleet(folder, port=port) as fleet, Client(fleet.url) as client:
+            console.print(f"service and dashboard at [bold]{fleet.url}[/], logs in {folder}/")
+            stored = _open_study(
+                client,
+                name=study,
+                domains=domains.split(",") if domains else None,
+                steps=steps,
+                strategy=strategy,
+                budget=trials,
+                seed=seed,
+            )
+            fleet.start_workers(workers, study)
+            done = _follow(fleet, client, stored)
+            _conclude(client, client.study(study), done)
+            if not exit_:
+                console.print(f"\ndashboard: [bold]{fleet.url}[/]  (Ctrl-C ends)")
+                _stay(fleet)
+    except KeyboardInterrupt:
+        console.print("\nstopped; the same command goes on from here")
+
+
+def _open_study(
+    client: Client,
+    *,
+    name: str,
+    domains: list[str] | None,
+    steps: int | None,
+    strategy: str,
+    budget: int,
+    seed: int,
+) -> Study:
+    """Creates the study, or takes up the stored one if it is the same but for its budget."""
+    from trainer.tiny.world import DOMAIN_SIZES
+
+    from trainer.recipe import Recipe
+    from trainer.tiny.study import study_spec
+
+    recipe = Recipe() if steps is None else Recipe(steps=steps)
+
+    def spec(baseline: list[Measurement]) -> StudySpec:
+        try:
+            return study_spec(
+                name,
+                domains=domains or list(DOMAIN_SIZES),
+                recipe=recipe,
+                budget=budget,
+                baseline=baseline,
+                strategy=strategy,
+                seed=seed,
+            )
+        except ValueError as error:
+            raise CommandFailed(str(error)) from error
+
+    wanted = spec([])  # refuse bad options before the base model is scored
+    try:
+        stored = client.study(name)
+    except ServiceError as error:
+        if error.status != 404:
+            raise
+        return client.create_study(spec(_score_base(recipe)))
+    differing = [
+        field
+        for field in ("domains", "benchmarks", "recipe", "strategy", "seed")
+        if getattr(stored, field) != getattr(wanted, field)
+    ]
+    if differing:
+        raise CommandFailed(
+            f"study {name!r} is there with another {' and '.join(differing)}; "
+            "give --study another name, or --folder another place"
+        )
+    console.print(f"going on with study {name!r}: {stored.trials.get('completed', 0)} runs done")
+    if stored.budget != budget or stored.state != "active":
+        stored = client.patch_study(name, StudyPatch(budget=budget, state="active"))
+    return stored
+
+
+def _score_base(recipe: object) -> list[Measurement]:
+    from trainer.recipe import Recipe
+    from trainer.run import score_base
+
+    assert isinstance(recipe, Recipe)  # noqa: S101
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    ) as bars:
+        task = bars.add_task("scoring the base model", total=None)
+        return score_base(
+            recipe, lambda name, done, total: bars.update(task, completed=done, total=total)
+        )
+
+
+def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
+    """Shows the runs until the budget is used; one line a finished trial."""
+    trials: dict[int, Trial] = {}
+    shown: set[int] = set()
+    bars: dict[int, TaskID] = {}
+    after = 0
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    ) as progress:
+        whole = progress.add_task("runs", total=study.budget)
+        while True:
+            changed = client.trials(study.name, after=after)
+            after = max([after, *(trial.revision for trial in changed)])
+            for trial in changed:
+                trials[trial.id] = trial
+                _show_running(progress, bars, trial)
+                if trial.state in ("completed", "failed") and trial.id not in shown:
+                    shown.add(trial.id)
+                    progress.console.print(trial_line(trial))
+            done = [trial for trial in trials.values() if trial.state == "completed"]
+            failed = sum(trial.state == "failed" for trial in trials.values())
+            progress.update(
+                whole, completed=len(done), description=f"runs {len(done)}/{study.budget}"
+            )
+            if len(done) >= study.budget:
+                return done
+            if failed > study.budget:
+                raise CommandFailed(f"{failed} runs failed; see the logs in {fleet.folder}/")
+            fleet.check()
+            time.sleep(POLL_S)
+
+
+def _show_running(progress: Progress, bars: dict[int, TaskID], trial: Trial) -> None:
+    if trial.state == "running":
+        if trial.id not in bars:
+            bars[trial.id] = progress.add_task(f"  trial {trial.number}", total=None)
+        progress.update(bars[trial.id], completed=trial.step or 0, total=trial.total_steps or None)
+    elif trial.id in bars:
+        progress.remove_task(bars.pop(trial.id))
+
+
+def _conclude(client: Client, study: Study, done: list[Trial]) -> None:
+    console.print()
+    console.print(summary_table(study, done))
+    best = client.best(study.name)
+    console.print(best.message)
+
+
+def _stay(fleet: LocalFleet) -> None:
+    while True:
+        fleet.check()
+        time.sleep(POLL_S)

@@ -1,0 +1,5 @@
+"""How a command ends when it cannot do what it was asked."""
+
+
+class CommandFailed(Exception):  # noqa: N818 - it is how a command ends
+    """The message says what was wrong and what would be right."""

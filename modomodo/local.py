@@ -1,0 +1,133 @@
+"""A service and workers as processes of this machine, for the demo and the benches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from modomodo.errors import CommandFailed
+
+START_S = 60.0
+GRACE_S = 15.0
+MAX_RESTARTS = 5
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` if nothing listens there, else one the system picks."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise CommandFailed("no free port on 127.0.0.1")
+
+
+class LocalFleet:
+    """One service on SQLite and some workers, each a process that logs to a file in `folder`.
+
+    Leaving the context stops all of them in order: workers hand back their trials first.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 8765) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{free_port(port)}"
+        self._service: subprocess.Popen[bytes] | None = None
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._study = ""
+        self._restarts = 0
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        database = f"sqlite:///{(self.folder / 'modomodo.db').resolve()}"
+        port = self.url.rpartition(":")[2]
+        self._service = self._start("service", ["serve", "--port", port, "--database", database])
+        try:
+            self._await_service()
+        except BaseException:
+            self._stop([self._service])
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop(self._workers.values())
+        if self._service:
+            self._stop([self._service])
+
+    def start_workers(self, n: int, study: str) -> None:
+        """Starts `n` workers for a study; they end when it has nothing more to give."""
+        self._study = study
+        for i in range(1, n + 1):
+            self._start_worker(f"worker-{i}")
+
+    def check(self) -> None:
+        """Starts a crashed worker again.
+
+        Raises:
+            CommandFailed: the service is gone, or workers keep crashing; names the log to read.
+        """
+        if self._service is None or self._service.poll() is not None:
+            raise CommandFailed(f"the service stopped; see {self.folder / 'service.log'}")
+        for name, process in list(self._workers.items()):
+            if process.poll() in (None, 0):
+                continue
+            self._restarts += 1
+            if self._restarts > MAX_RESTARTS:
+                raise CommandFailed(f"{name} keeps stopping; see {self.folder / name}.log")
+            self._start_worker(name)
+
+    def _start_worker(self, name: str) -> None:
+        arguments = ["worker", "--url", self.url, "--study", self._study, "--until-done"]
+        self._workers[name] = self._start(name, arguments)
+
+    def _start(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own command line
+                [sys.executable, "-m", "modomodo", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+                start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
+            )
+
+    def _await_service(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._service is None or self._service.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=2.0).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise CommandFailed(f"the service did not start; see {self.folder / 'service.log'}")
+
+    @staticmethod
+    def _stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+        running = [p for p in processes if p.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,57 @@
+"""`modomodo worker`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+
+UrlOption = Annotated[
+    str | None, typer.Option(help="Address of the service.", envvar="MODOMODO_URL")
+]
+
+
+def worker(
+    url: UrlOption = None,
+    study: Annotated[str | None, typer.Option(help="Only take trials of this study.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Default: host, process and a random part.")
+    ] = None,
+    max_trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="Stop when nothing more is to come.")
+    ] = False,
+) -> None:
+    """Takes trials from the service, trains them and posts the scores. SIGTERM hands back."""
+    from trainer.client import Client
+    from trainer.worker import Worker, default_name
+
+    configure_logs()
+    with Client(url) as client:
+        Worker(
+            client=client,
+            name=name or default_name(),
+            study=study,
+            max_trials=max_trials,
+            until_done=until_done,
+        ).run()
+
+
+def configure_logs() -> None:
+    """Log lines on stderr: for people on a terminal, JSON elsewhere."""
+    render: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            render,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
