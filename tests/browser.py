@@ -23,7 +23,7 @@ def find() -> str | None:
 
 
 def install() -> None:
-    """Debian's package as root, else Playwright's own download; neither failing is an error here."""
+    """Debian's package as root, else Playwright's own download; failing is no error here."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)

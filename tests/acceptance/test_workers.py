@@ -1,0 +1,171 @@
+"""Real workers, a real service, real training runs, and what happens when they are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+
+from modomodo.local import LocalFleet
+from service.schemas import Measurement, NextRequest, Result, Trial, TrialCreate
+from trainer.client import Client, ServiceError
+from trainer.recipe import Evaluation, Recipe
+from trainer.tiny.study import study_spec
+
+T = TypeVar("T")
+
+SHORT = Recipe(
+    steps=2, prompts_per_step=2, generations=2, evaluation=Evaluation(limit=4, batch_size=4)
+)
+LONG = SHORT.model_copy(update={"steps": 400})
+"""Longer than any test waits: such a run is only ever interrupted."""
+
+
+@pytest.fixture
+def fleet(tmp_path) -> Iterator[LocalFleet]:
+    with LocalFleet(tmp_path, port=0) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def client(fleet) -> Iterator[Client]:
+    with Client(fleet.url) as client:
+        yield client
+
+
+@contextmanager
+def worker(client: Client, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "modomodo", "worker", "--url", client.url, *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(read: Callable[[], T], is_reached: Callable[[T], bool], within_s: float = 120) -> T:
+    """Polls until the state is reached; the deadline is generous because machines are slow."""
+    deadline = time.monotonic() + within_s
+    while not is_reached(state := read()):
+        assert time.monotonic() < deadline, f"not reached in {within_s} s: {state}"
+        time.sleep(0.1)
+    return state
+
+
+def is_training(trial: Trial) -> bool:
+    return trial.state == "running" and (trial.step or 0) >= 1
+
+
+def study_with(client: Client, recipe: Recipe, *, lease_s: float = 60, budget: int = 1) -> str:
+    spec = study_spec("acceptance", recipe=recipe, budget=budget, strategy="seed")
+    return client.create_study(spec.model_copy(update={"lease_s": lease_s})).name
+
+
+def test_a_trial_killed_in_the_middle_is_taken_up_by_another_worker_and_finishes(client):
+    study = study_with(client, LONG, lease_s=3)
+    with worker(client, "--name", "first") as first:
+        trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
+        assert trial.worker == "first"
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    with worker(client, "--name", "second"):
+        retaken = until(
+            lambda: client.trial(trial.id),
+            lambda now: now.worker == "second" and is_training(now),
+        )
+    assert retaken.attempts == trial.attempts + 1, "the killed attempt counts"
+
+
+def test_sigterm_hands_the_trial_back_with_nothing_counted_against_it(client):
+    study = study_with(client, LONG)
+    with worker(client) as process:
+        trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    back = client.trial(trial.id)
+    assert (back.state, back.worker) == ("queued", None)
+    assert back.attempts == trial.attempts - 1
+
+
+def test_two_workers_finish_a_study_and_never_run_the_same_trial(client, fleet):
+    study = study_with(client, SHORT, budget=6)
+    fleet.start_workers(2, study)
+    trials = until(
+        lambda: client.trials(study),
+        lambda trials: sum(trial.state == "completed" for trial in trials) == 6,
+    )
+    assert all(trial.attempts == 1 for trial in trials)
+    assert {len(trial.measurements) for trial in trials} == {7}
+    assert all(trial.scores.in_score and trial.scores.out_score for trial in trials)
+    assert any(trial.metrics.get("reward") is not None for trial in trials)
+
+
+def test_a_cancelled_trial_stops_its_run_and_the_worker_takes_the_next(client):
+    study = study_with(client, LONG, budget=2)
+    with worker(client):
+        trial = next(
+            filter(
+                is_training,
+                until(lambda: client.trials(study), lambda ts: any(map(is_training, ts))),
+            )
+        )
+        client.cancel(trial.id)
+        until(
+            lambda: client.trials(study),
+            lambda trials: any(is_training(other) and other.id != trial.id for other in trials),
+        )
+    assert client.trial(trial.id).state == "cancelled"
+
+
+def test_a_recipe_that_cannot_run_fails_its_trial_once_and_says_why(client):
+    spec = study_spec("acceptance", recipe=SHORT, budget=1, strategy="seed")
+    client.create_study(spec.model_copy(update={"recipe": {"learning_rat": 1}}))
+    with worker(client, "--max-trials", "1") as process:
+        assert process.wait(60) == 0
+    failed = [t for t in client.trials("acceptance") if t.state == "failed"]
+    assert len(failed) == 1
+    assert "unknown key 'learning_rat'" in (failed[0].error or "")
+
+
+def test_a_result_posted_twice_changes_nothing(client):
+    study = study_with(client, SHORT)
+    answer = until(
+        lambda: client.next(NextRequest(worker="by hand", study=study)),
+        lambda answer: answer.trial is not None,
+    )
+    assert answer.trial
+    assert answer.lease
+    measurements = [
+        Measurement(benchmark=benchmark.name, score=0.5, samples=100)
+        for benchmark in client.study(study).benchmarks
+    ]
+    result = Result(token=answer.lease.token, measurements=measurements)
+    first = client.result(answer.trial.id, result)
+    again = client.result(answer.trial.id, result)
+    assert first == again
+    assert again.state == "completed"
+    better = result.model_copy(
+        update={"measurements": [m.model_copy(update={"score": 0.9}) for m in measurements]}
+    )
+    with pytest.raises(ServiceError) as refused:
+        client.result(answer.trial.id, better)
+    assert refused.value.status == 409
+    assert client.trial(answer.trial.id).measurements == first.measurements
+
+
+def test_a_run_queued_by_hand_is_trained_like_any_other(client):
+    study = study_with(client, SHORT, budget=1)
+    queued = client.add_trial(
+        study, TrialCreate(mixture={"coco": 0.25, "sat": 0.75}, note="a hunch")
+    )
+    with worker(client, "--max-trials", "2") as process:
+        assert process.wait(120) == 0
+    assert client.trial(queued.id).state == "completed"
