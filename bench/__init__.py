@@ -1,0 +1,1 @@
+"""Measurements: one command each, which writes its own table into docs/benchmarks.md."""

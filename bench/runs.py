@@ -1,0 +1,67 @@
+"""Many training runs side by side, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import wait
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trainer.child import Child
+from trainer.job import Crash, Job, Outcome
+
+# Before the fork server starts: the runs are what is parallel, not the threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def run_all(jobs: Mapping[str, Job], *, parallel: int = 2) -> dict[str, Outcome]:
+    """Outcome of each job, by its label, in the order of `jobs`.
+
+    Raises:
+        RuntimeError: a run crashed.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    outcomes: dict[str, Outcome] = {}
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("runs", total=len(jobs))
+        for label, outcome in _finished(jobs, parallel):
+            outcomes[label] = outcome
+            progress.console.print(f"{label}: {outcome.wall_s:.0f} s, {outcome.steps} steps")
+            progress.advance(bar)
+    return {label: outcomes[label] for label in jobs}
+
+
+def _finished(jobs: Mapping[str, Job], parallel: int) -> Iterator[tuple[str, Outcome]]:
+    waiting = iter(jobs.items())
+    running: dict[object, tuple[str, Child]] = {}
+    try:
+        while True:
+            while len(running) < parallel and (following := next(waiting, None)):
+                label, job = following
+                child = Child(job)
+                running[child.messages] = (label, child)
+            if not running:
+                return
+            for ready in wait(list(running)):  # type: ignore[type-var]
+                label, child = running[ready]
+                try:
+                    message = child.messages.recv()
+                except EOFError:
+                    raise RuntimeError(f"{label}: {child.exit_reason()}") from None
+                if isinstance(message, Crash):
+                    raise RuntimeError(f"{label}: {message.error}")
+                if isinstance(message, Outcome):
+                    del running[ready]
+                    child.stop()
+                    yield label, message
+    finally:
+        for _, child in running.values():
+            child.stop()
