@@ -63,7 +63,7 @@ class Attempt:
         next_beat = time.monotonic() + every
         while True:
             pause = max(0.0, next_beat - time.monotonic())
-            ready = wait([child.messages, self._signals], timeout=pause)
+            ready = wait([child.messages, self._signals.descriptor], timeout=pause)
             if self._signals.came:
                 self._release("the worker was asked to stop")
                 raise Stopped

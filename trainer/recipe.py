@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from rewards.training import PAPER_WEIGHTS
+from rewards.training import PAPER_WEIGHTS, REWARDS
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -19,6 +19,13 @@ class RecipeError(ValueError):
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+def _known_rewards(weights: dict[str, float]) -> dict[str, float]:
+    unknown = sorted(set(weights) - set(REWARDS))
+    if unknown or not weights:
+        raise ValueError(f"unknown reward {unknown}; known: {', '.join(REWARDS)}")
+    return weights
 
 
 class Evaluation(_Part):
@@ -52,7 +59,7 @@ class Recipe(_Part):
     beta: Annotated[float, Field(ge=0.0)] = 0.0
     """KL coefficient (the paper: 0.04)."""
     freeze_vision: bool = True
-    reward_weights: dict[Literal["format", "accuracy", "iou"], float] = Field(
+    reward_weights: Annotated[dict[str, float], AfterValidator(_known_rewards)] = Field(
         default_factory=lambda: dict(PAPER_WEIGHTS)
     )
     threads: PositiveInt = 1

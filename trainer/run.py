@@ -17,7 +17,8 @@ import datasets
 import torch
 import transformers
 from transformers import TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rewards.training import REWARDS, RewardFunction
 from service.schemas import Measurement
@@ -201,7 +202,7 @@ class RewardLog:
         return means
 
 
-class _Reporter(TrainerCallback):  # type: ignore[misc]
+class _Reporter(TrainerCallback):
     """Turns the trainer's log of each step into a progress report."""
 
     _KEPT = ("reward", "loss", "kl", "grad_norm", "completions/mean_length")

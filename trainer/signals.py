@@ -13,10 +13,10 @@ class Stopped(Exception):  # noqa: N818 - it is a state, not a mistake
 
 
 class Signals:
-    """SIGTERM and SIGINT as a file that becomes readable, so that `wait` sees them."""
+    """SIGTERM and SIGINT as a file descriptor that becomes readable, so that `wait` sees them."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
+        self.descriptor, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self.came = False
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -26,15 +26,12 @@ class Signals:
         self.came = True
         os.write(self._write, b"!")
 
-    def fileno(self) -> int:
-        return self._read
-
     def sleep(self, seconds: float) -> None:
         """Pauses.
 
         Raises:
             Stopped: a signal came before the time was over, or earlier.
         """
-        wait([self], timeout=seconds)
+        wait([self.descriptor], timeout=seconds)
         if self.came:
             raise Stopped
