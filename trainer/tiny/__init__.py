@@ -1,0 +1,1 @@
+"""The offline miniature: five drawn domains, seven drawn benchmarks and a small Qwen2-VL."""

@@ -1,0 +1,132 @@
+"""The offline world as datasets: training rows of five domains, test rows of seven benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from random import Random
+from typing import Literal, overload
+
+from PIL import Image
+
+from trainer.prompts import LETTERS
+from trainer.rows import Row
+from trainer.tiny.questions import KINDS, Question, Reading
+
+DOMAIN_SIZES: dict[str, int] = {
+    "coco": 300,
+    "lisa": 66,
+    "geoqav": 98,
+    "sat": 750,
+    "scienceqa": 311,
+}
+"""Samples a domain has: a twentieth of the paper's, so that small ones run out here as there."""
+
+BENCHMARKS: dict[str, tuple[Literal["in", "out"], int]] = {
+    "lisa": ("in", 3397),
+    "sat": ("in", 1928),
+    "scienceqa": ("in", 2017),
+    "chartqa": ("out", 2500),
+    "infovqa": ("out", 2801),
+    "mathvista": ("out", 1000),
+    "mmmu": ("out", 900),
+}
+"""Group, and weight in In-Score or Out-Score: the paper's numbers of samples."""
+
+ITEMS: dict[str, int] = {
+    "lisa": 300,
+    "sat": 300,
+    "scienceqa": 300,
+    "chartqa": 500,
+    "infovqa": 500,
+    "mathvista": 300,
+    "mmmu": 300,
+}
+"""Test items drawn: most where Out-Score weighs most."""
+
+CHANCE: dict[str, float] = {
+    "lisa": 1 / 16,
+    "sat": 1 / 6,
+    "scienceqa": 1 / 4,
+    "chartqa": 1 / 6,
+    "infovqa": 1 / 6,
+    "mathvista": 1 / 4,
+    "mmmu": 1 / 4,
+}
+"""Score of a blind guess: one of 16 cells, one of 6 colours, or one of 4 options."""
+
+Split = Literal["test", "tune"]
+
+
+def domain_rows(domain: str, *, n: int | None = None, seed: int = 0) -> Sequence[Row]:
+    """Training rows of a domain, drawn when asked for.
+
+    Args:
+        n: number of rows; None takes the domain's size.
+        seed: another seed gives another dataset of the same kind.
+
+    Raises:
+        KeyError: no such domain.
+    """
+    if domain not in DOMAIN_SIZES:
+        raise KeyError(f"unknown domain {domain!r}; known: {', '.join(DOMAIN_SIZES)}")
+    return Rows(domain, f"train-{seed}", DOMAIN_SIZES[domain] if n is None else n)
+
+
+def benchmark_rows(benchmark: str, *, split: Split = "test", n: int | None = None) -> Sequence[Row]:
+    """Test rows of a benchmark, drawn when asked for; `tune` and `test` are different draws.
+
+    Raises:
+        KeyError: no such benchmark.
+    """
+    if benchmark not in BENCHMARKS:
+        raise KeyError(f"unknown benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")
+    return Rows(benchmark, split, ITEMS[benchmark] if n is None else n)
+
+
+class Rows(Sequence[Row]):
+    """Rows of one kind and draw; row i depends on nothing but these and i."""
+
+    def __init__(self, kind: str, draw: str, n: int) -> None:
+        self._kind, self._draw, self._indices = kind, draw, range(n)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [_row(self._kind, self._draw, i) for i in self._indices[index]]
+        return _row(self._kind, self._draw, self._indices[index])
+
+
+def question(kind: str, draw: str, index: int) -> Question:
+    """Question `index` of a draw."""
+    return KINDS[kind](Random(f"{kind}/{draw}/{index}"))
+
+
+def answer_text(asked: Question, reading: Reading) -> str:
+    """What a reading's answer looks like in a row: JSON boxes, a letter, or a word."""
+    if not isinstance(reading.answer, str):
+        return json.dumps([list(box) for box in reading.answer])
+    if asked.choices:
+        return LETTERS[asked.choices.index(reading.answer)]
+    return reading.answer
+
+
+@lru_cache(maxsize=8192)
+def _row(kind: str, draw: str, index: int) -> Row:
+    asked = question(kind, draw, index)
+    return Row(
+        id=f"{kind}/{draw}/{index}",
+        domain=kind,
+        images=(Image.fromarray(asked.picture),),
+        question=asked.text,
+        answer=answer_text(asked, asked.readings[0]),
+        answer_type=asked.answer_type,
+        choices=asked.choices,
+    )
