@@ -1,0 +1,54 @@
+"""What storage refuses to do, as exceptions with a stable code."""
+# ruff: noqa: N818 - they name a state of things, which an -Error would not make clearer
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StorageError(Exception):
+    """Base of every refusal; `str(error)` says what, where, and what would be right."""
+
+    code: ClassVar[str] = "storage-error"
+
+
+class BadDatabase(StorageError):
+    """The database cannot be used: wrong URL, or its schema is not this version's."""
+
+    code = "bad-database"
+
+
+class StudyNotFound(StorageError):
+    """No study has this name."""
+
+    code = "study-not-found"
+
+
+class TrialNotFound(StorageError):
+    """No trial has this id."""
+
+    code = "trial-not-found"
+
+
+class StudyExists(StorageError):
+    """A study of this name has another body."""
+
+    code = "study-exists"
+
+
+class KeyReused(StorageError):
+    """An idempotency key came again with another body."""
+
+    code = "idempotency-key-reused"
+
+
+class LeaseLost(StorageError):
+    """The token is not that of the trial's present lease."""
+
+    code = "lease-lost"
+
+
+class WrongState(StorageError):
+    """The trial's state does not allow the change."""
+
+    code = "wrong-state"

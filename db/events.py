@@ -1,0 +1,64 @@
+"""The log of changes: every change of state is an event row and a step of the study's revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.clock import now
+from db.models import Event, Study, Trial
+
+
+def changed(
+    session: Session,
+    study_id: int,
+    *,
+    actor: str,
+    what: str | None,
+    trial: Trial | None = None,
+    is_result: bool = False,
+    **detail: Any,
+) -> int:
+    """Notes a change and returns the study's new revision, which the trial gets too.
+
+    Locks the study's row until the end of the transaction, so revisions are committed in order and
+    `?after=` never misses one. A caller that also locks a trial must have done so before.
+
+    Args:
+        what: name of the event; None for progress that is not worth a row.
+        is_result: the completed trials are no longer the same.
+    """
+    if trial is not None:
+        session.flush()
+    revision = session.execute(
+        update(Study)
+        .where(Study.id == study_id)
+        .values(
+            revision=Study.revision + 1,
+            results=Study.results + int(is_result),
+            updated_at=now(),
+        )
+        .returning(Study.revision)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    if trial is not None:
+        trial.revision = revision
+    if what is not None:
+        session.add(
+            Event(
+                study_id=study_id,
+                trial_id=None if trial is None else trial.id,
+                attempt_number=(trial.attempt_number or None) if trial is not None else None,
+                actor=actor,
+                what=what,
+                detail=detail,
+            )
+        )
+    return revision
+
+
+def of_trial(session: Session, trial_id: int) -> list[Event]:
+    """A trial's events, oldest first."""
+    return list(session.scalars(select(Event).where(Event.trial_id == trial_id).order_by(Event.id)))

@@ -1,0 +1,505 @@
+"""The lease protocol: the one place where a trial changes its state.
+
+What each state means, and what may follow:
+
+    queued         waits for a worker.
+                   claim -> running; cancel -> cancelled
+    running        one live attempt holds it, until its lease ends.
+                   finish -> completed; fail, expire -> queued or failed; release -> queued;
+                   cancel -> cancelled
+    completed      its result is stored. Nothing follows: a further result is a replicate.
+    failed         as many attempts as allowed failed or expired, or one failed for good.
+                   retry -> queued; a sign of life from its expired holder -> running
+    cancelled      someone called it off; its worker hears so at the next heartbeat.
+                   retry -> queued
+    early_stopped  its scores on the way were poor enough to end it. Nothing follows.
+
+An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled; failed
+and expired ones count against the study's `max_attempts`. A lease that ran out is only taken away
+when a reaper passes by, and as long as nobody else has taken the trial, its old holder may still
+carry on: a slow heartbeat does not throw away a GPU run.
+
+Locks are taken trial first, then study (`events.changed`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import literal, select, update
+from sqlalchemy.orm import Session
+
+from db import events, measurements, trials
+from db.clock import Moment, after, now
+from db.errors import LeaseLost, WrongState
+from db.measurements import Reading
+from db.models import Attempt, Study, Trial, Worker
+
+FOLLOWS: dict[str, frozenset[str]] = {
+    "queued": frozenset({"running", "cancelled"}),
+    "running": frozenset({"completed", "queued", "failed", "cancelled", "early_stopped"}),
+    "completed": frozenset(),
+    "failed": frozenset({"queued", "running"}),
+    "cancelled": frozenset({"queued"}),
+    "early_stopped": frozenset(),
+}
+"""The states that may follow each state."""
+
+ENDED = frozenset({"completed", "failed", "cancelled", "early_stopped"})
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token. Tokens are random, so a plain hash keeps them secret."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A result that could not be the trial's, and why; its scores were kept as a replicate."""
+
+    code: str
+    why: str
+
+
+# --- taking a trial ---------------------------------------------------------------------------
+
+
+def seen(session: Session, worker: str, capabilities: dict[str, Any]) -> None:
+    """Notes that a worker asked for work, and what it can do."""
+    row = session.get(Worker, worker)
+    if row is None:
+        session.add(Worker(name=worker, capabilities=capabilities))
+    else:
+        row.capabilities, row.last_seen_at = capabilities, now()
+    session.flush()
+
+
+def resume(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
+    """The worker's own lease again, under a new token, when the answer that gave it was lost.
+
+    Lost means that its token was never used. The lease is not made longer, so a worker that dies
+    every time before its first heartbeat still uses up its attempts. A lease that was used has lost
+    its worker (it would not ask otherwise): that attempt is over and counts.
+    """
+    held = session.execute(
+        select(Attempt.trial_id, Attempt.id, Study.name)
+        .join(Trial, Trial.id == Attempt.trial_id)
+        .join(Study, Study.id == Trial.study_id)
+        .where(Attempt.worker == worker, Attempt.state == "live")
+        .order_by(Attempt.trial_id)
+    ).all()
+    kept: Attempt | None = None
+    for trial_id, attempt_id, name in held:
+        trial = trials.lock(session, trial_id)
+        attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
+        if attempt.state != "live":
+            continue
+        if attempt.heard_at is not None:
+            _expire(session, trial, attempt, why="its worker started anew")
+        elif kept is not None or study not in (None, name):
+            _end(session, attempt, "released")
+            _move(session, trial, "queued", actor=f"worker {worker}", what="released")
+        else:
+            attempt.token_hash = token_hash(token)
+            if attempt.until <= session.execute(select(now())).scalar_one():
+                attempt.until = after(attempt.lease_s)
+            events.changed(
+                session, trial.study_id, actor=f"worker {worker}", what="lease-renewed", trial=trial
+            )
+            kept = attempt
+    session.flush()
+    return kept
+
+
+def claim(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
+    """Leases the next queued trial of an active study to a worker; None when there is none."""
+    candidate = (
+        select(Trial.id)
+        .join(Study, Study.id == Trial.study_id)
+        .where(Trial.state == "queued", Study.state == "active")
+        .order_by(Trial.priority.desc(), Trial.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Trial)
+    )
+    if study is not None:
+        candidate = candidate.where(Study.name == study)
+    claimed = session.scalars(
+        update(Trial)
+        .where(Trial.id == candidate.scalar_subquery(), Trial.state == "queued")
+        .values(
+            state="running",
+            attempt_number=Trial.attempt_number + 1,
+            started_at=now(),
+            finished_at=None,
+        )
+        .returning(Trial)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    ).one_or_none()
+    if claimed is None:
+        return None
+    lease_s = session.execute(
+        select(Study.lease_s).where(Study.id == claimed.study_id)
+    ).scalar_one()
+    attempt = Attempt(
+        trial_id=claimed.id,
+        number=claimed.attempt_number,
+        worker=worker,
+        token_hash=token_hash(token),
+        lease_s=lease_s,
+        until=after(lease_s),
+    )
+    session.add(attempt)
+    events.changed(
+        session, claimed.study_id, actor=f"worker {worker}", what="claimed", trial=claimed
+    )
+    session.flush()
+    return attempt
+
+
+# --- calls of the holder ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Answer to a heartbeat: how long the lease lasts, and whether the trial was called off."""
+
+    until: datetime
+    duration_s: float
+    is_cancelled: bool
+
+
+def heartbeat(
+    session: Session,
+    trial_id: int,
+    token: str,
+    *,
+    step: int | None = None,
+    total_steps: int | None = None,
+    metrics: dict[str, float] | None = None,
+) -> Pulse:
+    """Extends the lease and notes progress.
+
+    Raises:
+        LeaseLost: the token is not that of the trial's lease.
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    if attempt is not None and attempt.state == "cancelled":
+        until = session.execute(select(after(attempt.lease_s))).scalar_one()
+        return Pulse(until, attempt.lease_s, is_cancelled=True)
+    attempt = _held(session, trial, attempt)
+    attempt.step = attempt.step if step is None else step
+    attempt.total_steps = attempt.total_steps if total_steps is None else total_steps
+    if metrics:
+        attempt.metrics = {**attempt.metrics, **metrics}
+    attempt.until, attempt.heard_at = after(attempt.lease_s), now()
+    session.execute(update(Worker).where(Worker.name == attempt.worker).values(last_seen_at=now()))
+    events.changed(
+        session, trial.study_id, actor=f"worker {attempt.worker}", what=None, trial=trial
+    )
+    session.flush()
+    return Pulse(attempt.until, attempt.lease_s, is_cancelled=False)
+
+
+def measure(session: Session, trial_id: int, token: str, readings: Sequence[Reading]) -> None:
+    """Stores scores of a checkpoint on the way.
+
+    Raises:
+        LeaseLost: the token is not that of the trial's lease.
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    attempt = _held(session, trial, attempt)
+    measurements.keep(session, trial, readings)
+    attempt.heard_at = now()
+    events.changed(
+        session,
+        trial.study_id,
+        actor=f"worker {attempt.worker}",
+        what="measured",
+        trial=trial,
+        benchmarks=sorted({reading.benchmark for reading in readings}),
+    )
+    session.flush()
+
+
+def finish(
+    session: Session,
+    trial_id: int,
+    token: str,
+    readings: Sequence[Reading],
+    *,
+    artifacts: dict[str, Any] | None = None,
+    wall_s: float | None = None,
+) -> Refusal | None:
+    """Completes a trial. The same result again changes nothing; any other is kept as a replicate.
+
+    A refusal is returned, not raised, since the caller must commit the replicate.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    digest = measurements.digest(readings, artifacts, wall_s)
+    if attempt is not None and attempt.state == "completed" and attempt.result_hash == digest:
+        return None
+    try:
+        attempt = _held(session, trial, attempt)
+    except LeaseLost as lost:
+        is_new = measurements.keep_replicate(session, trial, readings, digest)
+        if is_new:
+            events.changed(
+                session,
+                trial.study_id,
+                actor="worker" if attempt is None else f"worker {attempt.worker}",
+                what="replicate",
+                trial=trial,
+                why=str(lost),
+            )
+        session.flush()
+        own = attempt is not None and attempt.state == "completed"
+        code = "result-conflict" if own else lost.code
+        why = f"trial {trial_id} was completed with another result" if own else str(lost)
+        return Refusal(code, f"{why}; these scores were kept as a replicate")
+    measurements.close(session, trial, readings)
+    _end(session, attempt, "completed")
+    attempt.result_hash, attempt.heard_at = digest, now()
+    trial.artifacts, trial.wall_s, trial.error = artifacts or {}, wall_s, None
+    _move(
+        session,
+        trial,
+        "completed",
+        actor=f"worker {attempt.worker}",
+        what="completed",
+        is_result=True,
+    )
+    return None
+
+
+def fail(session: Session, trial_id: int, token: str, error: str, *, is_retryable: bool) -> None:
+    """Ends an attempt that did not work; the trial is queued again while attempts are left.
+
+    Raises:
+        LeaseLost: the token is not that of the trial's lease.
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    if attempt is not None and attempt.state in ("failed", "cancelled"):
+        return
+    attempt = _held(session, trial, attempt)
+    attempt.error, attempt.heard_at = error, now()
+    _end(session, attempt, "failed")
+    trial.error = error
+    _count_against(
+        session, trial, actor=f"worker {attempt.worker}", what="failed", is_final=not is_retryable
+    )
+
+
+def release(session: Session, trial_id: int, token: str, reason: str = "") -> None:
+    """Hands a trial back with nothing counted against it: shutdown, preemption.
+
+    Raises:
+        LeaseLost: the token is not that of the trial's lease.
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    if attempt is not None and attempt.state in ("released", "cancelled"):
+        return
+    attempt = _held(session, trial, attempt)
+    attempt.heard_at = now()
+    _end(session, attempt, "released")
+    _move(
+        session, trial, "queued", actor=f"worker {attempt.worker}", what="released", reason=reason
+    )
+
+
+# --- what others do to a trial ----------------------------------------------------------------
+
+
+def reap(session: Session, watched_since: datetime, limit: int = 200) -> list[int]:
+    """Takes away leases that ran out; returns the trials' ids.
+
+    Args:
+        watched_since: when the service and the database came up, by the database's clock. Nobody
+            could send a heartbeat before, so a lease ends a whole lease period later at the
+            earliest.
+    """
+    due = session.execute(
+        select(Attempt.trial_id, Attempt.id)
+        .where(
+            Attempt.state == "live",
+            Attempt.until < now(),
+            after(Attempt.lease_s, literal(watched_since, Moment)) < now(),
+        )
+        .order_by(Attempt.trial_id)
+        .limit(limit)
+    ).all()
+    reaped: list[int] = []
+    for trial_id, attempt_id in due:
+        trial = session.scalar(
+            select(Trial)
+            .where(Trial.id == trial_id)
+            .with_for_update(skip_locked=True)
+            .execution_options(populate_existing=True)
+        )
+        attempt = session.scalar(
+            select(Attempt)
+            .where(Attempt.id == attempt_id, Attempt.state == "live", Attempt.until < now())
+            .execution_options(populate_existing=True)
+        )
+        if trial is None or attempt is None:
+            continue  # its holder was quicker
+        _expire(session, trial, attempt, why="no heartbeat came in time")
+        reaped.append(trial_id)
+    return reaped
+
+
+def cancel(session: Session, trial_id: int, actor: str) -> None:
+    """Calls a trial off. Its worker hears so at the next heartbeat. Twice is once.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: the trial has ended otherwise.
+    """
+    trial = trials.lock(session, trial_id)
+    if trial.state == "cancelled":
+        return
+    if trial.state in ENDED:
+        raise WrongState(f"trial {trial_id} is {trial.state}; only queued and running ones cancel")
+    attempt = _newest(session, trial)
+    if attempt is not None and attempt.state == "live":
+        _end(session, attempt, "cancelled")
+    _move(session, trial, "cancelled", actor=actor, what="cancelled")
+
+
+def retry(session: Session, trial_id: int, actor: str) -> None:
+    """Queues a failed or cancelled trial again, with all its attempts. Twice is once.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: the trial is completed.
+    """
+    trial = trials.lock(session, trial_id)
+    if trial.state in ("queued", "running"):
+        return
+    if "queued" not in FOLLOWS[trial.state]:
+        raise WrongState(
+            f"trial {trial_id} is {trial.state}; only failed and cancelled ones are retried "
+            "(queue its mixture as a new trial to run it again)"
+        )
+    trial.failures, trial.error, trial.is_withdrawn = 0, None, False
+    _move(session, trial, "queued", actor=actor, what="retried")
+
+
+# --- inside -----------------------------------------------------------------------------------
+
+
+def _newest(session: Session, trial: Trial) -> Attempt | None:
+    return session.scalar(
+        select(Attempt)
+        .where(Attempt.trial_id == trial.id, Attempt.number == trial.attempt_number)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _find(session: Session, trial_id: int, token: str) -> tuple[Trial, Attempt | None]:
+    """The locked trial, and the attempt of it that has this token."""
+    trial = trials.lock(session, trial_id)
+    wanted = token_hash(token)
+    for attempt in session.scalars(
+        select(Attempt)
+        .where(Attempt.trial_id == trial_id)
+        .execution_options(populate_existing=True)
+    ):
+        if hmac.compare_digest(attempt.token_hash, wanted):
+            return trial, attempt
+    return trial, None
+
+
+def _held(session: Session, trial: Trial, attempt: Attempt | None) -> Attempt:
+    """The attempt, if it still has the right to its trial; an expired one gets it back.
+
+    Raises:
+        LeaseLost: it has not.
+    """
+    if attempt is None:
+        raise LeaseLost(
+            f"this token holds no lease of trial {trial.id} ({trial.state}); "
+            "stop the run and ask for the next trial"
+        )
+    if attempt.state == "live":
+        return attempt
+    is_newest = attempt.number == trial.attempt_number
+    if attempt.state == "expired" and is_newest and trial.state in ("queued", "failed"):
+        attempt.state, attempt.ended_at = "live", None
+        attempt.until = after(attempt.lease_s)
+        trial.failures = max(0, trial.failures - 1)  # 0 already after a retry
+        trial.error = None
+        _move(session, trial, "running", actor=f"worker {attempt.worker}", what="revived")
+        return attempt
+    raise LeaseLost(
+        f"the lease of trial {trial.id} under this token is {attempt.state} and the trial "
+        f"{trial.state}; stop the run and ask for the next trial"
+    )
+
+
+def _end(session: Session, attempt: Attempt, state: str) -> None:
+    attempt.state, attempt.ended_at = state, now()
+    # Now, not with the trial's next change: the index allows one live attempt a trial.
+    session.flush()
+
+
+def _expire(session: Session, trial: Trial, attempt: Attempt, why: str) -> None:
+    _end(session, attempt, "expired")
+    trial.error = f"lost its worker {attempt.worker}: {why}"
+    _count_against(session, trial, actor="service", what="expired", is_final=False)
+
+
+def _count_against(
+    session: Session, trial: Trial, *, actor: str, what: str, is_final: bool
+) -> None:
+    trial.failures += 1
+    allowed = session.execute(
+        select(Study.max_attempts).where(Study.id == trial.study_id)
+    ).scalar_one()
+    is_over = is_final or trial.failures >= allowed
+    _move(session, trial, "failed" if is_over else "queued", actor=actor, what=what)
+
+
+def _move(
+    session: Session,
+    trial: Trial,
+    state: str,
+    *,
+    actor: str,
+    what: str,
+    is_result: bool = False,
+    **detail: Any,
+) -> None:
+    """Changes a locked trial's state, with its event.
+
+    Raises:
+        WrongState: that state does not follow.
+    """
+    if state not in FOLLOWS[trial.state]:
+        raise WrongState(f"trial {trial.id} is {trial.state} and cannot become {state}")
+    trial.state = state
+    trial.finished_at = now() if state in ENDED else None
+    if trial.error is not None and what in ("failed", "expired"):
+        detail["error"] = trial.error
+    events.changed(
+        session,
+        trial.study_id,
+        actor=actor,
+        what=what,
+        trial=trial,
+        is_result=is_result,
+        state=state,
+        **detail,
+    )
+    session.flush()

@@ -1,0 +1,104 @@
+"""Scores as they come in: a trial's own, and replicates that its state no longer takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.models import Measurement, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One benchmark's score at one training step; `score` and `se` are fractions."""
+
+    benchmark: str
+    score: float
+    samples: int
+    step: int = 0
+    rule: str = "paper"
+    se: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.benchmark, self.rule, self.step
+
+
+def digest(
+    readings: Iterable[Reading], artifacts: dict[str, Any] | None, wall_s: float | None
+) -> str:
+    """Hash by which the same result is known again, whatever the order of its scores."""
+    body = [
+        sorted((asdict(reading) for reading in readings), key=json.dumps),
+        artifacts or {},
+        wall_s,
+    ]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> None:
+    """Stores a trial's own scores; one of the same benchmark, rule and step is replaced."""
+    known = {
+        (row.benchmark, row.rule, row.step): row
+        for row in session.scalars(
+            select(Measurement).where(Measurement.trial_id == trial.id, Measurement.replicate == "")
+        )
+    }
+    for reading in readings:
+        row = known.get(reading.key)
+        if row is None:
+            row = Measurement(trial_id=trial.id, **asdict(reading))
+            known[reading.key] = row
+            session.add(row)
+        row.score, row.samples, row.se = reading.score, reading.samples, reading.se
+        row.attempt_number = trial.attempt_number or None
+        row.is_superseded = False
+    session.flush()
+
+
+def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> None:
+    """Stores the final scores, and puts aside what earlier attempts measured beyond them.
+
+    A first attempt may have scored step 1500 and died, and the one that finished have ended at
+    step 1000: the trial's last score is then that of step 1000.
+    """
+    keep(session, trial, readings)
+    last: dict[tuple[str, str], int] = {}
+    for reading in readings:
+        place = reading.benchmark, reading.rule
+        last[place] = max(reading.step, last.get(place, 0))
+    for (benchmark, rule), step in last.items():
+        session.execute(
+            update(Measurement)
+            .where(
+                Measurement.trial_id == trial.id,
+                Measurement.replicate == "",
+                Measurement.benchmark == benchmark,
+                Measurement.rule == rule,
+                Measurement.step > step,
+            )
+            .values(is_superseded=True)
+        )
+
+
+def keep_replicate(
+    session: Session, trial: Trial, readings: Iterable[Reading], source: str
+) -> bool:
+    """Stores scores beside the trial's own; False when this very result was kept before."""
+    if session.scalar(
+        select(Measurement.id)
+        .where(Measurement.trial_id == trial.id, Measurement.replicate == source)
+        .limit(1)
+    ):
+        return False
+    session.add_all(
+        Measurement(trial_id=trial.id, replicate=source, **asdict(reading)) for reading in readings
+    )
+    session.flush()
+    return True

@@ -1,0 +1,240 @@
+"""The tables. What a row means is said here; what may happen to it, in `leases.py`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
+
+from db.clock import Moment, now
+
+STUDY_STATES = ("active", "paused", "finished")
+TRIAL_STATES = ("queued", "running", "completed", "failed", "cancelled", "early_stopped")
+ATTEMPT_STATES = ("live", "completed", "failed", "expired", "released", "cancelled")
+ORIGINS = ("proposed", "queued", "attached")
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"known_{column}")
+
+
+class Base(DeclarativeBase):
+    # Names that alembic can find again in every database.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON}  # noqa: RUF012
+
+
+class Study(Base):
+    """A search: its specification, its state, and who proposes for it just now."""
+
+    __tablename__ = "studies"
+    __table_args__ = (_one_of("state", STUDY_STATES),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    spec: Mapped[dict[str, Any]]
+    """The body it was created with."""
+    state: Mapped[str] = mapped_column(String(16), default="active")
+    budget: Mapped[int]
+    note: Mapped[str] = mapped_column(Text, default="")
+    lease_s: Mapped[float]
+    max_attempts: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now())
+    updated_at: Mapped[datetime] = mapped_column(default=now())
+    resumed_at: Mapped[datetime] = mapped_column(default=now())
+    """When it was last made active: only failures since then speak against proposing more."""
+
+    revision: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Grows with every change of the study or of one of its trials."""
+    results: Mapped[int] = mapped_column(default=0)
+    """Grows with every trial that is completed or attached: what surrogates are fitted to."""
+    last_number: Mapped[int] = mapped_column(default=0)
+    """Number of its newest trial."""
+
+    proposer: Mapped[str | None] = mapped_column(String(100))
+    """The replica that makes its proposals now, until `proposer_until`."""
+    proposer_until: Mapped[datetime | None]
+    proposer_error: Mapped[str | None] = mapped_column(Text)
+    """Why the last try to propose failed; None when it did not."""
+    proposer_errors: Mapped[int] = mapped_column(default=0)
+    """Failed tries in a row."""
+    propose_again_at: Mapped[datetime | None]
+    """No further try before this, after an error."""
+
+
+class Trial(Base):
+    """One mixture to train and score. States and their changes: `leases.py`."""
+
+    __tablename__ = "trials"
+    __table_args__ = (
+        UniqueConstraint("study_id", "number"),
+        UniqueConstraint("study_id", "client_key"),
+        _one_of("state", TRIAL_STATES),
+        _one_of("origin", ORIGINS),
+        Index("ix_trials_study_id_revision", "study_id", "revision"),
+        Index("ix_trials_study_id_state", "study_id", "state"),
+        Index("ix_trials_state_priority_id", "state", "priority", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    number: Mapped[int]
+    """Counts from 1 within the study."""
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    origin: Mapped[str] = mapped_column(String(16))
+    priority: Mapped[int] = mapped_column(default=0)
+    """Higher goes first; trials of the same priority go in order of their ids."""
+    mixture: Mapped[dict[str, Any]]
+    seed: Mapped[int]
+    """Seed of the training run."""
+    proposal: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Strategy, seed, reason and prediction behind a proposed mixture."""
+    proposed_at_results: Mapped[int | None]
+    """`Study.results` when it was proposed: older than the study's means it can be replaced."""
+    is_withdrawn: Mapped[bool] = mapped_column(default=False)
+    """Cancelled by the service because the budget left no room, not by anyone's judgement."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Attempts that count against the study's `max_attempts`: failed or expired ones."""
+    attempt_number: Mapped[int] = mapped_column(default=0)
+    """Number of its newest attempt; 0 before the first."""
+    wall_s: Mapped[float | None]
+    artifacts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text, default="")
+    client_key: Mapped[str | None] = mapped_column(String(200))
+    """The sender's idempotency key; the same key is the same trial."""
+    created_at: Mapped[datetime] = mapped_column(default=now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(BigInteger, default=0)
+
+    study: Mapped[Study] = relationship(lazy="raise_on_sql")
+    attempt: Mapped[Attempt | None] = relationship(
+        primaryjoin=lambda: (
+            (Trial.id == foreign(Attempt.trial_id))
+            & (Trial.attempt_number == foreign(Attempt.number))
+        ),
+        viewonly=True,
+        uselist=False,
+        lazy="raise_on_sql",
+    )
+    """Its newest attempt."""
+    measurements: Mapped[list[Measurement]] = relationship(
+        order_by=lambda: Measurement.id, viewonly=True, lazy="raise_on_sql"
+    )
+
+
+class Attempt(Base):
+    """One worker's try at a trial. While live it is the lease: the only right to the trial."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("trial_id", "number"),
+        _one_of("state", ATTEMPT_STATES),
+        # The database itself refuses a second holder.
+        Index(
+            "uq_attempts_live_trial_id",
+            "trial_id",
+            unique=True,
+            sqlite_where=text("state = 'live'"),
+            postgresql_where=text("state = 'live'"),
+        ),
+        Index("ix_attempts_state_until", "state", "until"),
+        Index("ix_attempts_worker_state", "worker", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"))
+    number: Mapped[int]
+    """Counts from 1 within the trial."""
+    worker: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(16), default="live")
+    token_hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the token in hex; the token itself is only ever with its worker."""
+    lease_s: Mapped[float]
+    until: Mapped[datetime]
+    claimed_at: Mapped[datetime] = mapped_column(default=now())
+    heard_at: Mapped[datetime | None]
+    """Last time its token was used; None while nobody has shown to have received it."""
+    ended_at: Mapped[datetime | None]
+    step: Mapped[int | None]
+    total_steps: Mapped[int | None]
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+    result_hash: Mapped[str | None] = mapped_column(String(64))
+    """Of the result it finished with, to know the same one when it comes again."""
+
+
+class Measurement(Base):
+    """One benchmark's score of a trial at one training step."""
+
+    __tablename__ = "measurements"
+    __table_args__ = (UniqueConstraint("trial_id", "replicate", "benchmark", "rule", "step"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"))
+    attempt_number: Mapped[int | None]
+    benchmark: Mapped[str] = mapped_column(String(64))
+    rule: Mapped[str] = mapped_column(String(64))
+    step: Mapped[int]
+    score: Mapped[float]
+    samples: Mapped[int]
+    se: Mapped[float | None]
+    replicate: Mapped[str] = mapped_column(String(64), default="")
+    """Empty for the trial's own; else the hash of the refused result these scores came with."""
+    is_superseded: Mapped[bool] = mapped_column(default=False)
+    """From an earlier attempt, at a step beyond where the final one ended."""
+    at: Mapped[datetime] = mapped_column(default=now())
+
+
+class Event(Base):
+    """One change of state: when, who, what. Only ever added to."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_study_id_id", "study_id", "id"),
+        Index("ix_events_trial_id_id", "trial_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now())
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    trial_id: Mapped[int | None] = mapped_column(ForeignKey("trials.id"))
+    attempt_number: Mapped[int | None]
+    actor: Mapped[str] = mapped_column(String(220))
+    """`worker NAME`, or the part of the service or the person that did it."""
+    what: Mapped[str] = mapped_column(String(32))
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Worker(Base):
+    """A worker that has asked for work."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    capabilities: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    first_seen_at: Mapped[datetime] = mapped_column(default=now())
+    last_seen_at: Mapped[datetime] = mapped_column(default=now())

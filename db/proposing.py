@@ -1,0 +1,172 @@
+"""Who proposes for a study just now, and what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from db import events
+from db.clock import after, now
+from db.models import Study, Trial
+
+FAILURES_IN_A_ROW = 5
+"""So many trials failed for good and none completed: more of the same would burn GPU time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a study's trials stand; everything that decides whether to propose.
+
+    Attributes:
+        unstarted: proposals that no worker has ever held.
+        stale: those of them made before the newest result.
+        failing: trials failed for good since the last completed one or since the study was resumed.
+    """
+
+    study: str
+    study_id: int
+    state: str
+    budget: int
+    results: int
+    revision: int
+    queued: int
+    running: int
+    completed: int
+    unstarted: int
+    stale: int
+    failing: int
+    error: str | None
+
+    @property
+    def committed(self) -> int:
+        return self.queued + self.running + self.completed
+
+    @property
+    def room(self) -> int:
+        """Trials that the budget still allows to propose."""
+        return max(0, self.budget - self.committed)
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.failing >= FAILURES_IN_A_ROW
+
+    def missing(self, lookahead: int) -> int:
+        """Proposals to make now so that `lookahead` trials are ready."""
+        if self.state != "active" or self.is_stuck:
+            return 0
+        return max(0, min(lookahead - self.queued, self.room))
+
+
+def standing(session: Session, study: Study) -> Standing:
+    """Counts of one study's trials."""
+
+    def count(condition: object) -> object:
+        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)  # type: ignore[arg-type]
+
+    last_completed = (
+        select(func.max(Trial.finished_at))
+        .where(Trial.study_id == study.id, Trial.state == "completed")
+        .scalar_subquery()
+    )
+    is_unstarted = (
+        (Trial.state == "queued") & (Trial.origin == "proposed") & (Trial.attempt_number == 0)
+    )
+    row = session.execute(
+        select(
+            count(Trial.state == "queued"),
+            count(Trial.state == "running"),
+            count(Trial.state.in_(("completed", "early_stopped"))),
+            count(is_unstarted),
+            count(is_unstarted & (Trial.proposed_at_results < study.results)),
+            count(
+                (Trial.state == "failed")
+                & (Trial.finished_at > study.resumed_at)
+                & (Trial.finished_at > func.coalesce(last_completed, study.resumed_at))
+            ),
+        ).where(Trial.study_id == study.id)  # type: ignore[call-overload]
+    ).one()
+    queued, running, completed, unstarted, stale, failing = (int(value) for value in row)
+    return Standing(
+        study=study.name,
+        study_id=study.id,
+        state=study.state,
+        budget=study.budget,
+        results=study.results,
+        revision=study.revision,
+        queued=queued,
+        running=running,
+        completed=completed,
+        unstarted=unstarted,
+        stale=stale,
+        failing=failing,
+        error=study.proposer_error,
+    )
+
+
+def open_studies(session: Session) -> list[Study]:
+    """Active studies whose proposer may try (again) now, oldest first."""
+    return list(
+        session.scalars(
+            select(Study)
+            .where(
+                Study.state == "active",
+                or_(Study.propose_again_at.is_(None), Study.propose_again_at <= now()),
+            )
+            .order_by(Study.id)
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
+def take(session: Session, study_id: int, owner: str, lease_s: float) -> bool:
+    """Makes `owner` the one that proposes for a study; False while another replica does."""
+    taken = session.execute(
+        update(Study)
+        .where(
+            Study.id == study_id,
+            or_(
+                Study.proposer.is_(None),
+                Study.proposer == owner,
+                Study.proposer_until < now(),
+            ),
+        )
+        .values(proposer=owner, proposer_until=after(lease_s))
+        .returning(Study.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return taken is not None
+
+
+def renew(session: Session, owner: str, lease_s: float) -> None:
+    """Extends what `owner` holds."""
+    session.execute(
+        update(Study)
+        .where(Study.proposer == owner)
+        .values(proposer_until=after(lease_s))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def give_back(session: Session, study_id: int, owner: str, error: str | None = None) -> None:
+    """Ends `owner`'s turn; after an error the next try waits, longer each time up to 5 minutes."""
+    study = session.scalar(
+        select(Study)
+        .where(Study.id == study_id, Study.proposer == owner)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if study is None:
+        return  # taken over by another replica meanwhile
+    study.proposer, study.proposer_until = None, None
+    if error is None:
+        study.proposer_error, study.proposer_errors, study.propose_again_at = None, 0, None
+        return
+    is_new = study.proposer_error != error
+    study.proposer_error = error
+    study.proposer_errors += 1
+    study.propose_again_at = after(min(300.0, 2.0**study.proposer_errors))
+    session.flush()
+    if is_new:
+        events.changed(session, study_id, actor="proposer", what="proposing-failed", error=error)

@@ -1,0 +1,121 @@
+"""Studies: create, find, list, change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import events, trials
+from db.clock import now
+from db.errors import StudyExists, StudyNotFound
+from db.models import Study, Trial
+
+
+def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, bool]:
+    """The study of this specification, and whether it is new.
+
+    Args:
+        spec: the whole body with defaults filled in, so that equal studies have equal bodies.
+
+    Raises:
+        StudyExists: the name is taken by a study with another body.
+    """
+    found = session.scalar(select(Study).where(Study.name == spec["name"]))
+    if found is not None:
+        different = sorted(key for key in spec if spec[key] != found.spec.get(key))
+        if different:
+            raise StudyExists(
+                f"study {spec['name']!r} exists with another {', '.join(different)}; send the body "
+                "it was created with, or choose another name (state, budget and note change by "
+                "PATCH)"
+            )
+        return found, False
+    study = Study(
+        name=spec["name"],
+        spec=spec,
+        budget=spec["budget"],
+        note=spec["note"],
+        lease_s=spec["lease_s"],
+        max_attempts=spec["max_attempts"],
+    )
+    session.add(study)
+    session.flush()
+    events.changed(session, study.id, actor=actor, what="study-created")
+    session.refresh(study)
+    return study, True
+
+
+def get(session: Session, name: str, *, for_update: bool = False) -> Study:
+    """The study of this name.
+
+    Raises:
+        StudyNotFound: there is none.
+    """
+    query = select(Study).where(Study.name == name).execution_options(populate_existing=True)
+    if for_update:
+        query = query.with_for_update()
+    study = session.scalar(query)
+    if study is None:
+        raise StudyNotFound(f"no study {name!r}; `GET /studies` lists them")
+    return study
+
+
+def everyone(session: Session) -> list[Study]:
+    """All studies, newest first."""
+    return list(session.scalars(select(Study).order_by(Study.id.desc())))
+
+
+def patch(
+    session: Session,
+    name: str,
+    actor: str,
+    *,
+    state: str | None = None,
+    budget: int | None = None,
+    note: str | None = None,
+) -> Study:
+    """Changes what is given. Pausing or finishing stops `next`; running trials go on.
+
+    A smaller budget withdraws proposals that no longer fit and that nobody has started.
+
+    Raises:
+        StudyNotFound: there is none of this name.
+    """
+    study = get(session, name)
+    if budget is not None and budget < study.budget:
+        # Trials are locked before the study, here as everywhere.
+        trials.withdraw_surplus(session, study, budget)
+    study = get(session, name, for_update=True)
+    change: dict[str, Any] = {}
+    if state is not None and state != study.state:
+        change["state"] = [study.state, state]
+        study.state = state
+        if state == "active":
+            study.resumed_at, study.proposer_errors, study.propose_again_at = now(), 0, None
+            study.proposer_error = None
+    if budget is not None:
+        change["budget"] = budget
+        study.budget = budget
+    if note is not None:
+        change["note"] = note
+        study.note = note
+    session.flush()
+    if change:
+        events.changed(session, study.id, actor=actor, what="study-changed", **change)
+    session.refresh(study)
+    return study
+
+
+def trial_counts(session: Session, study_ids: list[int]) -> dict[int, dict[str, int]]:
+    """Number of trials in each state that has any, by study."""
+    counts: dict[int, dict[str, int]] = {study_id: {} for study_id in study_ids}
+    rows = session.execute(
+        select(Trial.study_id, Trial.state, func.count())
+        .where(Trial.study_id.in_(study_ids))
+        .group_by(Trial.study_id, Trial.state)
+    )
+    for study_id, state, count in rows:
+        counts[study_id][state] = count
+    return counts

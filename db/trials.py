@@ -1,0 +1,226 @@
+"""Trials: add, find, list, and the proposals among them that may still change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from db import events, measurements
+from db.clock import now
+from db.errors import KeyReused, TrialNotFound
+from db.measurements import Reading
+from db.models import Study, Trial
+
+BY_HAND = 10
+"""Priority of what a person queued: before proposals."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrial:
+    """A trial to be stored; with readings it is a finished run."""
+
+    mixture: dict[str, float]
+    origin: str
+    proposal: dict[str, Any] | None = None
+    proposed_at_results: int | None = None
+    readings: Sequence[Reading] = ()
+    wall_s: float | None = None
+    note: str = ""
+    client_key: str | None = None
+    priority: int = field(default=0)
+
+
+def training_seed(study_seed: int, number: int) -> int:
+    """Seed of a trial's training run: its own, yet the same whenever the study is repeated."""
+    digest = hashlib.sha256(f"training/{study_seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 2**31
+
+
+def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Trial, bool]:
+    """Stores a trial and says whether it is new.
+
+    Raises:
+        KeyReused: its idempotency key came before with another body.
+    """
+    if new.client_key is not None:
+        found = session.scalar(
+            select(Trial).where(Trial.study_id == study.id, Trial.client_key == new.client_key)
+        )
+        if found is not None:
+            _refuse_another_body(session, found, new)
+            return found, False
+    number = session.execute(
+        update(Study)
+        .where(Study.id == study.id)
+        .values(last_number=Study.last_number + 1)
+        .returning(Study.last_number)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    is_finished = bool(new.readings)
+    trial = Trial(
+        study_id=study.id,
+        number=number,
+        state="completed" if is_finished else "queued",
+        origin=new.origin,
+        priority=new.priority,
+        mixture=new.mixture,
+        seed=training_seed(study.spec["seed"], number),
+        proposal=new.proposal,
+        proposed_at_results=new.proposed_at_results,
+        wall_s=new.wall_s,
+        note=new.note,
+        client_key=new.client_key,
+    )
+    if is_finished:
+        trial.finished_at = now()
+    session.add(trial)
+    session.flush()
+    measurements.keep(session, trial, new.readings)
+    what = {"proposed": "proposed", "queued": "queued", "attached": "attached"}[new.origin]
+    events.changed(session, study.id, actor=actor, what=what, trial=trial, is_result=is_finished)
+    session.flush()
+    return trial, True
+
+
+def _refuse_another_body(session: Session, found: Trial, new: NewTrial) -> None:
+    kept = session.scalar(select(Trial).where(Trial.id == found.id).options(*_FULL))
+    own = {
+        Reading(m.benchmark, m.score, m.samples, m.step, m.rule, m.se)
+        for m in (kept.measurements if kept else ())
+        if not m.replicate
+    }
+    is_same = (
+        found.mixture == new.mixture
+        and found.note == new.note
+        and found.origin == new.origin
+        and (not new.readings or own == set(new.readings))
+    )
+    if not is_same:
+        raise KeyReused(
+            f"idempotency key {new.client_key!r} belongs to trial {found.id}, whose body differs; "
+            "send a new key with a new trial"
+        )
+
+
+_FULL = (
+    joinedload(Trial.study),
+    joinedload(Trial.attempt),
+    selectinload(Trial.measurements),
+)
+
+
+def _full(query: Select[Trial]) -> Select[Trial]:
+    return query.options(*_FULL).execution_options(populate_existing=True)
+
+
+def get(session: Session, trial_id: int) -> Trial:
+    """A trial with its study, newest attempt and measurements.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    trial = session.scalar(_full(select(Trial).where(Trial.id == trial_id)))
+    if trial is None:
+        raise TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+    return trial
+
+
+def lock(session: Session, trial_id: int) -> Trial:
+    """The trial alone, held against other writers until the transaction ends.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    query = select(Trial).where(Trial.id == trial_id).with_for_update()
+    trial = session.scalar(query.execution_options(populate_existing=True))
+    if trial is None:
+        raise TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+    return trial
+
+
+def page(
+    session: Session, study: Study, *, after: int = 0, limit: int = 500, state: str | None = None
+) -> tuple[list[Trial], bool]:
+    """Trials that changed after a revision, in order of change, and whether there are more."""
+    query = select(Trial).where(Trial.study_id == study.id, Trial.revision > after)
+    if state is not None:
+        query = query.where(Trial.state == state)
+    query = query.order_by(Trial.revision, Trial.id).limit(limit + 1)
+    rows = list(session.scalars(_full(query)))
+    return rows[:limit], len(rows) > limit
+
+
+def of_study(session: Session, study: Study, states: Iterable[str]) -> list[Trial]:
+    """All trials of some states with their measurements, by number."""
+    query = select(Trial).where(Trial.study_id == study.id, Trial.state.in_(list(states)))
+    return list(session.scalars(_full(query.order_by(Trial.number))))
+
+
+def unstarted_proposals(session: Session, study: Study, *, lock_them: bool = False) -> list[Trial]:
+    """Proposed trials that no worker has ever held, by number: these may still change."""
+    query = (
+        select(Trial)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state == "queued",
+            Trial.origin == "proposed",
+            Trial.attempt_number == 0,
+        )
+        .order_by(Trial.number)
+        .execution_options(populate_existing=True)
+    )
+    if lock_them:
+        query = query.with_for_update(skip_locked=True)
+    return list(session.scalars(query))
+
+
+def replace_proposal(
+    session: Session,
+    trial: Trial,
+    mixture: dict[str, float],
+    proposal: dict[str, Any],
+    results: int,
+) -> None:
+    """Gives an unstarted proposal another mixture. The caller holds its lock."""
+    if trial.mixture == mixture and trial.proposal == proposal:
+        trial.proposed_at_results = results
+        return
+    replaced = trial.mixture
+    trial.mixture, trial.proposal, trial.proposed_at_results = mixture, proposal, results
+    events.changed(
+        session,
+        trial.study_id,
+        actor="proposer",
+        what="proposal-replaced",
+        trial=trial,
+        replaced=replaced,
+    )
+
+
+def committed(session: Session, study: Study) -> int:
+    """Trials that use the budget: completed, running or queued."""
+    return session.execute(
+        select(func.count())
+        .select_from(Trial)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state.in_(("completed", "early_stopped", "running", "queued")),
+        )
+    ).scalar_one()
+
+
+def withdraw_surplus(session: Session, study: Study, budget: int) -> None:
+    """Cancels unstarted proposals, newest first, until the rest fits the budget."""
+    surplus = committed(session, study) - budget
+    if surplus <= 0:
+        return
+    for trial in unstarted_proposals(session, study, lock_them=True)[::-1][:surplus]:
+        trial.state, trial.is_withdrawn, trial.finished_at = "cancelled", True, now()
+        trial.error = f"withdrawn: over the budget of {budget} trials"
+        events.changed(session, study.id, actor="service", what="withdrawn", trial=trial)
+    session.flush()
