@@ -16,7 +16,7 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -30,7 +30,6 @@ from trainer.sampler import Order, draw_order
 from trainer.tiny import world as tiny_world
 from trainer.tiny.model import load as load_tiny
 
-# A run reports by its own progress lines.
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -117,6 +116,7 @@ def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -
             processing_class=processor,
             callbacks=[_Reporter(rewards, steps, report)],
         )
+        trainer.remove_callback(PrinterCallback)  # a run reports by its own progress messages
         trainer.train()
         return trainer.accelerator.unwrap_model(trainer.model)
 
