@@ -20,6 +20,9 @@ from trainer.recipe import Recipe, RecipeError
 from trainer.signals import Signals, Stopped
 
 HEARTBEATS_PER_LEASE = 3
+MAX_ERROR = 4000
+"""Characters of an error that are kept: its end, where the cause stands."""
+
 REPORT_EVERY_S = 3.0
 """Heartbeats also carry progress to people, so they do not wait for a long lease to pass."""
 
@@ -127,6 +130,8 @@ class Attempt:
         self._log.info("run finished", wall_s=round(outcome.wall_s, 1), steps=outcome.steps)
 
     def _fail(self, error: str, *, retryable: bool) -> None:
+        # What a crash prints may be anything; the service stores only proper text.
+        error = error.encode(errors="replace").decode().replace("\0", "?")[-MAX_ERROR:]
         body = Failure(token=self._lease.token, error=error, retryable=retryable)
         self._log.error("run failed", error=error)
         self._last_word("failure", lambda: self._client.failure(self._trial.id, body))

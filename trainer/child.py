@@ -67,7 +67,7 @@ def _main(job: Job, messages: Connection, leash: Connection) -> None:
     except BrokenPipeError:
         os._exit(1)
     except Exception:
-        messages.send(Crash(traceback.format_exc()[-4000:]))
+        messages.send(Crash(traceback.format_exc()))
 
 
 def _exit_with_worker(leash: Connection) -> None:
