@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Double, type_coerce
+from sqlalchemy import ColumnElement, Dialect, Double, literal, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -45,8 +45,8 @@ def _standard_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 def after(
     seconds: ColumnElement[float] | InstrumentedAttribute[float] | float,
-    start: ColumnElement[datetime] | None = None,
+    start: datetime | None = None,
 ) -> ColumnElement[datetime]:
     """The moment so many seconds after `start`, or after the database's current time."""
-    since = now() if start is None else start
-    return type_coerce(type_coerce(since, Double) + seconds, Moment)
+    since = type_coerce(now(), Double) if start is None else literal(start.timestamp(), Double)
+    return type_coerce(since + seconds, Moment)

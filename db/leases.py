@@ -31,11 +31,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db import events, measurements, trials
-from db.clock import Moment, after, now
+from db.clock import after, now
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
 from db.models import Attempt, Study, Trial, Worker
@@ -334,7 +334,7 @@ def reap(session: Session, watched_since: datetime, limit: int = 200) -> list[in
         .where(
             Attempt.state == "live",
             Attempt.until < now(),
-            after(Attempt.lease_s, literal(watched_since, Moment)) < now(),
+            after(Attempt.lease_s, watched_since) < now(),
         )
         .order_by(Attempt.trial_id)
         .limit(limit)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,8 +24,36 @@ from pydantic import (
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Name of a study, domain or benchmark: it goes into addresses, files and column heads."""
 
-Text = Annotated[str, StringConstraints(max_length=4000)]
+
+def _storable(text: str) -> str:
+    """Databases and JSON writers trip over these two."""
+    if "\x00" in text:
+        raise ValueError("text must not hold the character U+0000")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("text must not hold half of a surrogate pair")
+    return text
+
+
+def _storable_throughout(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    rest: list[JsonValue] = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, float) and not math.isfinite(part):
+            raise ValueError("numbers must be finite; JSON has no NaN or Infinity")
+        if isinstance(part, str):
+            _storable(part)
+        elif isinstance(part, list):
+            rest += part
+        elif isinstance(part, dict):
+            rest += [*part.keys(), *part.values()]
+    return value
+
+
+Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_storable)]
 """Free text from outside (notes, errors, worker names): hostile until shown as text."""
+
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable_throughout)]
+"""Data that the service only keeps: a recipe, artifacts, capabilities."""
 
 Token = Annotated[str, StringConstraints(min_length=16, max_length=200)]
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -118,7 +147,7 @@ class DomainSpec(Body):
     """One training dataset: its name, its number of samples and the weights it may get."""
 
     name: Name
-    samples: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
     lower: Weight = 0.0
     upper: Weight = 1.0
 
@@ -137,7 +166,7 @@ class BenchmarkSpec(Body):
 
     name: Name
     group: Literal["in", "out"]
-    samples: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1, le=10**12)]
     """Its weight in In-Score or Out-Score (the paper weighs by number of samples)."""
 
 
@@ -145,7 +174,7 @@ class Objective(Body):
     """What the search improves: `in_score`, `out_score`, or an own weighted mean of benchmarks."""
 
     name: Name = "out_score"
-    weights: dict[Name, Annotated[float, Field(gt=0.0)]] | None = None
+    weights: dict[Name, Annotated[float, Field(gt=0.0, le=1e9)]] | None = None
     direction: Direction = "maximize"
 
     @model_validator(mode="after")
@@ -172,7 +201,7 @@ class StudySpec(Body):
     benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
     objective: Objective = Objective()
     strategy: Name = "modomodo"
-    recipe: dict[str, JsonValue] = Field(default_factory=dict)
+    recipe: JsonObject = Field(default_factory=dict)
     """Handed to workers as it is; the trainer validates it (`trainer/recipe.py`)."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
     """Number of completed trials after which no more are proposed."""
@@ -291,7 +320,7 @@ class StudyPage(Body):
 
 # --- trials -----------------------------------------------------------------------------------
 
-Mixture = dict[Name, float]
+Mixture = Annotated[dict[Name, float], Field(max_length=64)]
 """Weights by domain name; checked against the study by `StudySpec.mixture`."""
 
 
@@ -328,7 +357,7 @@ class Trial(Body):
     """Seed of the training run."""
     proposal: Proposal | None
     attempts: int
-    """Attempts that count against `max_attempts`."""
+    """Attempts that count against `max_attempts`: running, completed, failed and expired ones."""
     worker: Text | None
     lease_until: datetime | None
     step: int | None
@@ -336,6 +365,8 @@ class Trial(Body):
     metrics: dict[str, float]
     """Latest progress: mean reward of each domain, loss and the like."""
     measurements: list[Measurement]
+    replicates: list[Measurement]
+    """Scores that came with a stale lease or after the result; kept, but not the trial's own."""
     scores: Scores
     wall_s: float | None
     artifacts: dict[str, JsonValue]
@@ -357,8 +388,16 @@ class TrialPage(Body):
 
 # --- leases -----------------------------------------------------------------------------------
 
-Worker = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-Metrics = dict[Annotated[str, StringConstraints(min_length=1, max_length=100)], float]
+Worker = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_storable),
+]
+Step = Annotated[int, Field(ge=0, le=10**9)]
+Metrics = dict[
+    Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)],
+    float,
+]
 
 
 class Lease(Body):
@@ -374,7 +413,7 @@ class NextRequest(Body):
 
     worker: Worker
     study: Name | None = None
-    capabilities: dict[str, JsonValue] = Field(default_factory=dict)
+    capabilities: JsonObject = Field(default_factory=dict)
 
 
 class NextAnswer(Body):
@@ -384,15 +423,17 @@ class NextAnswer(Body):
     lease: Lease | None = None
     recipe: dict[str, JsonValue] | None = None
     reason: str | None = None
+    """Why there is no trial."""
     retry_after_s: float | None = None
+    """When to ask again; None with no trial means that nothing more will come by itself."""
 
 
 class Heartbeat(Body):
     """Body of `POST /trials/{id}/heartbeat`."""
 
     token: Token
-    step: Annotated[int, Field(ge=0)] | None = None
-    total_steps: Annotated[int, Field(ge=0)] | None = None
+    step: Step | None = None
+    total_steps: Step | None = None
     metrics: Annotated[Metrics, Field(max_length=200)] = Field(default_factory=dict)
 
 
@@ -415,7 +456,7 @@ class Result(Body):
 
     token: Token
     measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
-    artifacts: dict[str, JsonValue] = Field(default_factory=dict)
+    artifacts: JsonObject = Field(default_factory=dict)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
 
 

@@ -1,0 +1,58 @@
+"""`modomodo serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from modomodo.errors import CommandFailed
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind; others than loopback need a key.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind; 0 takes a free one.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Database URL, like sqlite:///modomodo.db.")
+    ] = None,
+) -> None:
+    """Run the service. Options left out come from MODOMODO_HOST, MODOMODO_PORT,
+    MODOMODO_DATABASE_URL, or are 127.0.0.1, 8765 and sqlite:///modomodo.db; the API key comes
+    from MODOMODO_API_KEY only.
+    """
+    import uvicorn
+    from pydantic import ValidationError
+
+    from db.errors import BadDatabase
+    from service import logs
+    from service.app import create_app
+    from service.settings import Settings
+
+    given: dict[str, Any] = {"host": host, "port": port, "database_url": database}
+    try:
+        settings = Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        reasons = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
+        raise CommandFailed(reasons) from error
+    logs.configure()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    try:
+        server.run()
+    except BadDatabase as error:
+        raise CommandFailed(str(error)) from error
+    except KeyboardInterrupt:
+        pass
+    if not server.started:
+        sys.exit(1)

@@ -1,0 +1,124 @@
+"""What a study has found so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from db import studies
+from db.sessions import Database
+from service import evidence
+from service.errors import Refused
+from service.evidence import Evidence
+from service.fits import Fits
+from service.schemas import BestAnswer, PredictedMixture, Score, Trial
+
+BEST_BY = "quadsurface"
+"""Whose prediction goes with the best mixture unless another is asked for."""
+
+EQUAL = 1e-6
+"""How far the weights of a uniform mixture may be from equal."""
+
+
+def read(session: Session, study: str) -> Evidence:
+    """A study's evidence by its name."""
+    return evidence.read(session, studies.get(session, study))
+
+
+def best_trial(known: Evidence) -> Trial | None:
+    """The completed trial with the best objective; the earliest of equal ones."""
+    sign = 1 if known.spec.objective.direction == "maximize" else -1
+    return max(known.completed, key=lambda trial: sign * _objective(trial).value, default=None)
+
+
+def uniform_trial(completed: Sequence[Trial]) -> Trial | None:
+    """The first completed trial with equal weights."""
+    for trial in completed:
+        share = 1 / len(trial.mixture)
+        if all(abs(weight - share) <= EQUAL for weight in trial.mixture.values()):
+            return trial
+    return None
+
+
+def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnswer:
+    """The best completed trial, its gain over uniform, and the surrogate's own best.
+
+    Raises:
+        Refused: 404, no such surrogate.
+        StudyNotFound: there is none of this name.
+    """
+    with database.read() as session:
+        known = read(session, study)
+    found, uniform = best_trial(known), uniform_trial(known.completed)
+    gain, gain_se = _gain(known, found, uniform)
+    predicted, trouble = _predicted(fits, known, surrogate)
+    return BestAnswer(
+        best=found,
+        uniform=uniform,
+        gain=gain,
+        gain_se=gain_se,
+        predicted=predicted,
+        message=" ".join(filter(None, [_message(known, found, gain, gain_se), trouble])),
+    )
+
+
+def _objective(trial: Trial) -> Score:
+    objective = trial.scores.objective
+    assert objective is not None, "evidence has only trials with an objective"  # noqa: S101
+    return objective
+
+
+def _gain(
+    known: Evidence, found: Trial | None, uniform: Trial | None
+) -> tuple[float | None, float | None]:
+    if found is None or uniform is None:
+        return None, None
+    if found.id == uniform.id:
+        return 0.0, 0.0
+    ours, theirs = _objective(found), _objective(uniform)
+    sign = 1 if known.spec.objective.direction == "maximize" else -1
+    return sign * (ours.value - theirs.value), math.hypot(ours.se, theirs.se)
+
+
+def _predicted(
+    fits: Fits, known: Evidence, surrogate: str
+) -> tuple[PredictedMixture | None, str | None]:
+    try:
+        diagnosis = fits.diagnosis(known, surrogate)
+    except Refused as refused:
+        if refused.status == 404:
+            raise
+        return None, f"No prediction: {refused.detail}."
+    if diagnosis.best is None:
+        return None, None
+    return mixture(known, diagnosis.best), None
+
+
+def mixture(known: Evidence, predicted: object) -> PredictedMixture:
+    """The engine's predicted mixture with the study's domain names."""
+    names = [domain.name for domain in known.spec.domains]
+    weights = map(float, np.asarray(predicted.weights))  # type: ignore[attr-defined]
+    return PredictedMixture(
+        weights=dict(zip(names, weights, strict=True)),
+        mean=float(predicted.mean),  # type: ignore[attr-defined]
+        sd=float(predicted.sd),  # type: ignore[attr-defined]
+    )
+
+
+def _message(
+    known: Evidence, found: Trial | None, gain: float | None, gain_se: float | None
+) -> str:
+    name = known.spec.objective.name
+    if found is None:
+        return "No trial is completed yet."
+    score = _objective(found)
+    start = f"Best {name} {score.value:.4f} ± {score.se:.4f} in trial {found.number}"
+    if gain is None or gain_se is None:
+        return f"{start}; no completed trial has equal weights to compare with."
+    if gain_se == 0:
+        return f"{start}, which has equal weights."
+    doubt = "" if gain > 2 * gain_se else ", less than two standard errors"
+    return f"{start}: {gain:+.4f} ± {gain_se:.4f} over equal weights{doubt}."

@@ -1,0 +1,81 @@
+"""Puts the service together."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import Depends, FastAPI
+
+from db import upgrade
+from db.sessions import Database
+from service import errors
+from service.auth import KeyCheck, require_key
+from service.context import Context
+from service.fits import Fits
+from service.limits import BodyLimit
+from service.openapi import install as install_openapi
+from service.proposals import Proposer
+from service.routes import leases, probes, studies, surrogates, trials
+from service.settings import Settings
+from service.upkeep import Upkeep, Watch
+
+log = structlog.get_logger()
+
+DESCRIPTION = """Finds the best training-data mixture in few runs: stores studies and trials, hands
+trials out under leases, and proposes mixtures. Errors are problem details (RFC 9457) with a stable
+`code`."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application; the database is opened when it starts.
+
+    Raises:
+        BadDatabase: at start, the database cannot be used.
+    """
+    chosen = settings or Settings()
+    app = FastAPI(
+        title="MoDoMoDo",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+    )
+    app.state.settings = chosen
+    app.state.key_check = KeyCheck(chosen)
+    app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
+    errors.install(app)
+    install_openapi(app)
+    app.include_router(probes.router)
+    for router in (studies.router, leases.router, trials.router, surrogates.router):
+        app.include_router(router, dependencies=[Depends(require_key)])
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    database = Database(settings.database_url)
+    upgrade.prepare(database)
+    proposer = Proposer(database, f"{socket.gethostname()}-{secrets.token_hex(6)}")
+    watch = Watch(database.time())
+
+    def look() -> None:
+        proposer.keep()
+        proposer.wake()
+
+    upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
+    app.state.context = Context(settings, database, proposer, Fits(), watch)
+    proposer.start()
+    upkeep.start()
+    proposer.wake()
+    log.info("service started", database=database.url.render_as_string())
+    try:
+        yield
+    finally:
+        upkeep.stop()
+        proposer.stop()
+        database.close()
+        log.info("service stopped")

@@ -1,0 +1,63 @@
+"""Whether bodies fit the study they are sent to; what does not is refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from service.errors import invalid
+from service.schemas import Measurement, StudySpec, last_measurements
+
+
+def strategy(name: str) -> None:
+    """Raises:
+    Refused: 422, the engine has no such strategy.
+    """
+    from service.search.strategies import STRATEGIES
+
+    if name not in STRATEGIES:
+        raise invalid(f"unknown strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+
+
+def mixture(spec: StudySpec, weights: Mapping[str, float]) -> dict[str, float]:
+    """The mixture in the study's domain order.
+
+    Raises:
+        Refused: 422, it is not one of this study's.
+    """
+    try:
+        return spec.mixture(weights)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+
+
+def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
+    """Raises:
+    Refused: 422, an unknown benchmark, or the same one twice at the same step.
+    """
+    known = {benchmark.name for benchmark in spec.benchmarks}
+    seen: set[tuple[str, str, int]] = set()
+    for item in given:
+        if item.benchmark not in known:
+            raise invalid(
+                f"unknown benchmark {item.benchmark!r} (study {spec.name!r}); "
+                f"it has {', '.join(b.name for b in spec.benchmarks)}"
+            )
+        key = (item.benchmark, item.rule, item.step)
+        if key in seen:
+            raise invalid(
+                f"benchmark {item.benchmark!r} comes twice at step {item.step} under rule "
+                f"{item.rule!r}; send one score each"
+            )
+        seen.add(key)
+
+
+def is_complete(spec: StudySpec, given: Iterable[Measurement]) -> None:
+    """Raises:
+    Refused: 422, a benchmark that the objective weighs has no score.
+    """
+    missing = sorted(spec.objective_weights().keys() - last_measurements(given).keys())
+    if missing:
+        raise invalid(
+            f"the result has no score of {', '.join(missing)} under rule 'paper', which the "
+            f"objective {spec.objective.name!r} weighs (study {spec.name!r})"
+        )

@@ -1,0 +1,37 @@
+"""What the routes work with: one object made when the app starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from db.sessions import Database
+from service.fits import Fits
+from service.proposals import Proposer
+from service.settings import Settings
+from service.upkeep import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The running service."""
+
+    settings: Settings
+    database: Database
+    proposer: Proposer
+    fits: Fits
+    watch: Watch
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Service = Annotated[Context, Depends(_context)]
+StudyName = Annotated[str, Path(description="Name of the study.", max_length=64)]
+TrialId = Annotated[int, Path(description="Id of the trial.", ge=1, lt=2**31)]
+Actor = "user"
+"""Who changes things by hand; one key, so one name."""

@@ -1,0 +1,173 @@
+"""Every refusal as RFC 9457 problem details with a stable `code`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from db import errors as storage
+from service.schemas import Problem
+
+log = structlog.get_logger()
+
+STATUS: Mapping[type[storage.StorageError], int] = {
+    storage.StudyNotFound: 404,
+    storage.TrialNotFound: 404,
+    storage.StudyExists: 409,
+    storage.KeyReused: 409,
+    storage.LeaseLost: 409,
+    storage.WrongState: 409,
+    storage.BadDatabase: 503,
+}
+
+CODES = {
+    400: "malformed-request",
+    401: "key-required",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+}
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """A call that is answered with a problem.
+
+    Args:
+        status: HTTP status, 400 to 599.
+        code: stable word for programs.
+        detail: what was wrong, where, and what would be right.
+        errors: the same for each place of the body, as `{"where", "what"}`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.errors, self.headers = errors or [], headers
+
+
+def invalid(detail: str) -> Refused:
+    """A body that is well formed but does not fit the study."""
+    return Refused(422, "invalid-request", detail)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=_printable(detail),
+        code=code,
+        errors=errors or [],
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"),
+        status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a problem."""
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return problem(error.status, error.code, error.detail, error.errors, error.headers)
+
+    @app.exception_handler(storage.StorageError)
+    async def storage_refused(request: Request, error: storage.StorageError) -> JSONResponse:
+        return problem(STATUS.get(type(error), 500), error.code, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _unreadable(error)
+
+    @app.exception_handler(HTTPException)
+    async def routing(request: Request, error: HTTPException) -> JSONResponse:
+        code = CODES.get(error.status_code, "refused")
+        detail = {
+            400: "the body cannot be read: it is not UTF-8, or nested too deeply",
+            404: f"nothing at {request.url.path}; /docs lists the calls",
+            405: f"{request.method} is not offered at {request.url.path}; /docs lists the calls",
+        }.get(error.status_code, str(error.detail))
+        return problem(error.status_code, code, detail, headers=error.headers)
+
+    @app.exception_handler(OperationalError)
+    async def storage_down(request: Request, error: OperationalError) -> JSONResponse:
+        log.error("database unavailable", error=str(error.orig))
+        return problem(
+            503,
+            "database-unavailable",
+            "the database does not answer; nothing was changed, try again",
+            headers={"Retry-After": "2"},
+        )
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        log.error("fault", path=request.url.path, exc_info=error)
+        return problem(500, "internal-error", "a fault of the service; its log has the cause")
+
+
+def _unreadable(error: RequestValidationError) -> JSONResponse:
+    found = error.errors()
+    broken = next((item for item in found if item["type"] == "json_invalid"), None)
+    if broken is not None:
+        why = broken.get("ctx", {}).get("error", "")
+        return problem(
+            400, "malformed-json", f"the body is not JSON: {why} at character {broken['loc'][-1]}"
+        )
+    # The input itself is never sent back: it may be huge, secret, or not even encodable.
+    errors = [
+        {"where": _place(item["loc"]), "what": _printable(str(item["msg"])), "type": item["type"]}
+        for item in found[:100]
+    ]
+    first = errors[0] if errors else {"where": "body", "what": "it is not valid"}
+    more = f" (and {len(found) - 1} more, see errors)" if len(found) > 1 else ""
+    return problem(422, "invalid-request", f"{first['where']}: {first['what']}{more}", errors)
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return _printable(".".join(str(part) for part in loc))[:200]
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()[:4000]
+
+
+def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI descriptions of the problems a call may answer, besides those all calls share."""
+    meaning = {
+        400: "The body is not JSON.",
+        401: "The API key is missing or wrong.",
+        404: "No such study, trial or surrogate.",
+        409: "The state of the study, trial or lease does not allow it; `code` says which.",
+        413: "The body is too large.",
+        422: "The request is well formed but not valid; `errors` says where.",
+        503: "The database does not answer; nothing was changed.",
+    }
+    shared = (400, 401, 413, 422, 503)
+    return {
+        status: {"model": Problem, "description": meaning[status]}
+        for status in sorted({*shared, *statuses})
+    }

@@ -1,0 +1,24 @@
+"""The OpenAPI description, with errors under the media type they really have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+
+def install(app: FastAPI) -> None:
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        for path in schema["paths"].values():
+            for call in path.values():
+                for status, response in call["responses"].items():
+                    content = response.get("content", {})
+                    # FastAPI names the route's own media type, whatever the status.
+                    if int(status) >= 400 and "application/json" in content:
+                        content["application/problem+json"] = content.pop("application/json")
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]

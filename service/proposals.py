@@ -1,0 +1,306 @@
+"""The one place where stored trials meet the engine: proposals are made ahead of being asked for.
+
+A thread looks at every active study: is a trial missing in the queue, or is a queued proposal older
+than the newest result? Then it reads what the study knows, lets the strategy propose, and stores
+the answer, if nothing it was based on has changed meanwhile. One replica at a time does so for a
+study, by a lease in the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from db import models, proposing, studies, trials
+from db.sessions import Database
+from service import evidence, views
+from service.evidence import Evidence
+from service.schemas import Proposal, StudySpec
+
+log = structlog.get_logger()
+
+LEASE_S = 15.0
+"""How long a replica may be silent before another takes over its proposing."""
+
+
+class Proposed(Protocol):
+    """What the engine answers for one mixture."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]: ...
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def sd(self) -> float | None: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def strategy(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question to the engine; equal tasks get equal answers.
+
+    Attributes:
+        replace: ids of the queued proposals that the first answers take the place of.
+        pending: (p, m) mixtures whose scores are still to come, or never will: failed for good or
+            called off by someone. None of them is to be proposed again.
+    """
+
+    study: str
+    known: Evidence
+    replace: tuple[int, ...]
+    pending: NDArray[np.float64]
+    n: int
+    seed: int
+    based_on: tuple[int, ...]
+
+
+def read_task(session: Session, name: str) -> Task | None:
+    """What a study needs proposed just now; None when nothing."""
+    study = studies.get(session, name)
+    standing = proposing.standing(session, study)
+    spec = views.spec(study)
+    missing = standing.missing(spec.lookahead)
+    stale = standing.stale if standing.state == "active" and not standing.is_stuck else 0
+    if missing == 0 and stale == 0:
+        return None
+    replaced = (
+        [t for t in trials.unstarted_proposals(session, study) if _may_change(t, study)]
+        if stale
+        else []
+    )
+    n = len(replaced) + missing
+    if n == 0:
+        return None
+    untouchable = _pending(session, study, {trial.id for trial in replaced})
+    first = replaced[0].number if replaced else study.last_number + 1
+    return Task(
+        study=name,
+        known=evidence.read(session, study),
+        replace=tuple(trial.id for trial in replaced),
+        pending=evidence.weights(spec, [trial.mixture for trial in untouchable]),
+        n=n,
+        seed=proposal_seed(spec.seed, study.results, first),
+        based_on=(study.results, study.last_number, len(untouchable), study.budget),
+    )
+
+
+def proposal_seed(study_seed: int, results: int, number: int) -> int:
+    """Seed of a proposal: the same study in the same state proposes the same."""
+    digest = hashlib.sha256(f"proposal/{study_seed}/{results}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 2**31
+
+
+def _may_change(trial: models.Trial, study: models.Study) -> bool:
+    """Seeds are the same whatever the results; anything else should know the newest ones."""
+    return (trial.proposal or {}).get("strategy") != "seed" and (
+        trial.proposed_at_results or 0
+    ) < study.results
+
+
+def _pending(session: Session, study: models.Study, replaced: set[int]) -> list[models.Trial]:
+    rows = session.scalars(
+        select(models.Trial)
+        .where(
+            models.Trial.study_id == study.id,
+            models.Trial.state.in_(("queued", "running", "failed", "cancelled")),
+            models.Trial.is_withdrawn.is_(False),
+        )
+        .order_by(models.Trial.number)
+    )
+    return [trial for trial in rows if trial.id not in replaced]
+
+
+def compute(task: Task) -> list[Proposed]:
+    """Asks the engine. Pure: needs no database and can run anywhere."""
+    # Imported here so that a service without studies starts without the engine's libraries.
+    from service.search.strategies import propose
+
+    return list(
+        propose(
+            task.known.spec.strategy,
+            task.known.space,
+            task.known.runs,
+            task.pending,
+            task.n,
+            task.seed,
+            task.known.spec.objective.direction,
+        )
+    )
+
+
+def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str) -> int:
+    """Puts proposals into the queue; returns how many, 0 when the study changed meanwhile."""
+    study = studies.get(session, task.study)
+    if study.proposer != owner:
+        return 0
+    replaceable = {
+        trial.id: trial
+        for trial in trials.unstarted_proposals(session, study, lock_them=True)
+        if trial.id in task.replace
+    }
+    if set(replaceable) != set(task.replace):
+        return 0  # a worker took one of them: its mixture is pending now
+    if read_again(session, study, task) != task.based_on:
+        return 0
+    spec = task.known.spec
+    for place, item in enumerate(proposed):
+        mixture = _mixture(spec, item)
+        proposal = Proposal(
+            strategy=item.strategy,
+            seed=task.seed,
+            reason=item.reason,
+            mean=_number(item.mean),
+            sd=_number(item.sd),
+        ).model_dump(mode="json")
+        if place < len(task.replace):
+            trial = replaceable[task.replace[place]]
+            trials.replace_proposal(session, trial, mixture, proposal, study.results)
+        else:
+            trials.add(
+                session,
+                study,
+                trials.NewTrial(mixture, "proposed", proposal, study.results),
+                actor="proposer",
+            )
+    return len(proposed)
+
+
+def read_again(session: Session, study: models.Study, task: Task) -> tuple[int, ...]:
+    pending = len(_pending(session, study, set(task.replace)))
+    return study.results, study.last_number, pending, study.budget
+
+
+def _mixture(spec: StudySpec, item: Proposed) -> dict[str, float]:
+    named = dict(
+        zip((domain.name for domain in spec.domains), map(float, item.weights), strict=True)
+    )
+    return spec.mixture(named)
+
+
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+class Proposer:
+    """The thread that keeps every active study's queue filled.
+
+    Args:
+        owner: name of this replica, unlike any other's.
+    """
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database = database
+        self._owner = owner
+        self._waking = threading.Event()
+        self._is_stopping = False
+        self._fruitless: dict[str, tuple[int, ...]] = {}
+        self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the present fit, or leaves it behind when it takes too long."""
+        self._is_stopping = True
+        self._waking.set()
+        self._thread.join(timeout=5)
+
+    def wake(self) -> None:
+        """Something changed: look now."""
+        self._waking.set()
+
+    def keep(self) -> None:
+        """Extends the leases of the studies being worked on; called every few seconds."""
+        with self._database.write() as session:
+            proposing.renew(session, self._owner, LEASE_S)
+
+    def turn(self) -> int:
+        """Looks once at every active study; returns how many proposals were stored."""
+        with self._database.read() as session:
+            names = [study.name for study in proposing.open_studies(session)]
+        return sum(self._serve(name) for name in names if not self._is_stopping)
+
+    def _serve(self, name: str) -> int:
+        with self._database.read() as session:
+            task = read_task(session, name)
+        if task is None or self._fruitless.get(name) == task.based_on:
+            return 0
+        with self._database.write() as session:
+            if not proposing.take(session, task.known.study_id, self._owner, LEASE_S):
+                return 0
+        stored, error = 0, None
+        try:
+            proposed = compute(task)
+            with self._database.write() as session:
+                stored = store(session, task, proposed, self._owner)
+            if proposed:
+                self._fruitless.pop(name, None)
+            else:
+                self._fruitless[name] = task.based_on
+        except SQLAlchemyError:
+            raise
+        except Exception as fault:
+            log.exception("strategy failed", study=name, strategy=task.known.spec.strategy)
+            error = f"strategy {task.known.spec.strategy!r} failed: {fault}"[:1000]
+        with self._database.write() as session:
+            proposing.give_back(session, task.known.study_id, self._owner, error)
+        if stored:
+            log.info("proposed", study=name, n=stored, replaced=len(task.replace), seed=task.seed)
+        return stored
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._waking.wait()
+            self._waking.clear()
+            if self._is_stopping:
+                return
+            try:
+                self.turn()
+            except Exception:
+                log.exception("proposing failed, tried again")
+
+
+def waiting(session: Session, name: str | None) -> tuple[str, float | None]:
+    """Why there is no trial to give, and after how many seconds to ask again (None: no more)."""
+    found = [studies.get(session, name)] if name is not None else studies.everyone(session)
+    if not found:
+        return "there is no study yet", 10.0
+    reasons = [_why(session, study) for study in found]
+    return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
+
+
+def _why(session: Session, study: models.Study) -> tuple[str, float | None]:
+    where = f"study {study.name!r}"
+    if study.state == "finished":
+        return f"{where} is finished", None
+    if study.state == "paused":
+        return f"{where} is paused", 30.0
+    now = proposing.standing(session, study)
+    if now.queued:
+        return f"{where}: others were quicker", 0.5
+    if now.is_stuck:
+        return (
+            f"{where}: the last {now.failing} trials failed, so no more are proposed; see their "
+            "errors, then retry one or pause and resume the study",
+            30.0,
+        )
+    if now.room == 0:
+        if now.running:
+            return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
+        return f"{where}: all {now.budget} trials of its budget are done", None
+    if now.error is not None:
+        return f"{where}: {now.error}; tried again soon", 5.0
+    return f"{where}: proposals are being made", 1.0

@@ -1,0 +1,139 @@
+"""The calls of workers: take a trial, keep it, give its scores or give it back."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from fastapi import APIRouter
+
+from db import leases, studies, trials
+from db.models import Attempt
+from service import checks, proposals, views
+from service.context import Service, TrialId
+from service.errors import Refused, describe
+from service.schemas import (
+    Failure,
+    Heartbeat,
+    HeartbeatAnswer,
+    Lease,
+    MeasurementsRequest,
+    NextAnswer,
+    NextRequest,
+    Release,
+    Result,
+    Trial,
+)
+
+router = APIRouter(prefix="/trials", tags=["workers"])
+
+
+@router.post("/next", summary="Lease the next trial", responses=describe(404))
+def next_trial(body: NextRequest, service: Service) -> NextAnswer:
+    """Never waits for a fit: with nothing queued it says why and when to ask again (and with no
+    `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
+    answer was lost gets the same trial, under a new token."""
+    token = secrets.token_urlsafe(32)
+    time = service.database.time()
+    with service.database.write() as session:
+        if body.study is not None:
+            studies.get(session, body.study)
+        leases.seen(session, body.worker, body.capabilities)
+        leases.reap(session, service.watch.since(time))
+        attempt = leases.resume(session, body.worker, body.study, token)
+        attempt = attempt or leases.claim(session, body.worker, body.study, token)
+        if attempt is None:
+            reason, retry_after_s = proposals.waiting(session, body.study)
+            answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
+        else:
+            session.refresh(attempt)
+            row = trials.get(session, attempt.trial_id)
+            spec = views.spec(row.study)
+            answer = NextAnswer(
+                trial=views.trial(row, spec),
+                lease=Lease(
+                    token=token,
+                    until=attempt.until,
+                    duration_s=_remaining(attempt, time),
+                ),
+                recipe=spec.recipe,
+            )
+    service.proposer.wake()
+    return answer
+
+
+def _remaining(attempt: Attempt, time: datetime) -> float:
+    left = (attempt.until - time).total_seconds()
+    return max(0.0, min(attempt.lease_s, left))
+
+
+@router.post("/{trial}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
+def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
+    """Send one every third of the lease. `cancel` in the answer means: stop the run."""
+    with service.database.write() as session:
+        pulse = leases.heartbeat(
+            session,
+            trial,
+            body.token,
+            step=body.step,
+            total_steps=body.total_steps,
+            metrics=body.metrics,
+        )
+    return HeartbeatAnswer(
+        until=pulse.until, duration_s=pulse.duration_s, cancel=pulse.is_cancelled
+    )
+
+
+@router.post("/{trial}/measurements", summary="Scores on the way", responses=describe(404, 409))
+def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Trial:
+    """Scores of a checkpoint. The same again changes nothing."""
+    with service.database.write() as session:
+        spec = views.spec(trials.get(session, trial).study)
+        checks.measurements(spec, body.measurements)
+        leases.measure(session, trial, body.token, views.readings(body.measurements))
+        return views.trial(trials.get(session, trial), spec)
+
+
+@router.post("/{trial}/result", summary="Finish a trial", responses=describe(404, 409))
+def result(trial: TrialId, body: Result, service: Service) -> Trial:
+    """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
+    409, and the scores are kept as replicates of the trial."""
+    with service.database.write() as session:
+        row = trials.get(session, trial)
+        spec = views.spec(row.study)
+        checks.measurements(spec, body.measurements)
+        earlier = views.trial(row, spec).measurements
+        checks.is_complete(spec, [*earlier, *body.measurements])
+        refusal = leases.finish(
+            session,
+            trial,
+            body.token,
+            views.readings(body.measurements),
+            artifacts=body.artifacts,
+            wall_s=body.wall_s,
+        )
+        answer = views.trial(trials.get(session, trial), spec)
+    if refusal is not None:
+        raise Refused(409, refusal.code, refusal.why)
+    service.proposer.wake()
+    return answer
+
+
+@router.post("/{trial}/failure", summary="Give an attempt up", responses=describe(404, 409))
+def failure(trial: TrialId, body: Failure, service: Service) -> Trial:
+    """A retryable one is queued again while attempts are left. Twice is once."""
+    with service.database.write() as session:
+        leases.fail(session, trial, body.token, body.error, is_retryable=body.retryable)
+        row = trials.get(session, trial)
+        answer = views.trial(row, views.spec(row.study))
+    service.proposer.wake()
+    return answer
+
+
+@router.post("/{trial}/release", summary="Hand a trial back", responses=describe(404, 409))
+def release(trial: TrialId, body: Release, service: Service) -> Trial:
+    """On shutdown or preemption: nothing is counted against the trial. Twice is once."""
+    with service.database.write() as session:
+        leases.release(session, trial, body.token, body.reason)
+        row = trials.get(session, trial)
+        return views.trial(row, views.spec(row.study))

@@ -1,0 +1,110 @@
+"""Studies, their answer, and their export."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from db import studies
+from service import answers, checks, exports, views
+from service.context import Actor, Service, StudyName
+from service.errors import describe, invalid
+from service.schemas import BestAnswer, Study, StudyPage, StudyPatch, StudySpec
+
+router = APIRouter(prefix="/studies", tags=["studies"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Create a study",
+    responses={
+        200: {"model": Study, "description": "It exists with this very body."},
+        201: {"description": "Created."},
+        **describe(409),
+    },
+)
+def create(body: StudySpec, service: Service, response: Response) -> Study:
+    """The same body again answers 200 and changes nothing; another body of this name is 409."""
+    checks.strategy(body.strategy)
+    checks.measurements(body, body.baseline)
+    with service.database.write() as session:
+        row, is_new = studies.create(session, body.model_dump(mode="json"), Actor)
+        counts = studies.trial_counts(session, [row.id])
+        answer = views.study(row, counts[row.id])
+    if not is_new:
+        response.status_code = 200
+    service.proposer.wake()
+    return answer
+
+
+@router.get("", summary="List studies, newest first", responses=describe())
+def every(service: Service) -> StudyPage:
+    with service.database.read() as session:
+        rows = studies.everyone(session)
+        counts = studies.trial_counts(session, [row.id for row in rows])
+        return StudyPage(studies=[views.study(row, counts[row.id]) for row in rows])
+
+
+@router.get("/{study}", summary="Read a study", responses=describe(404))
+def one(study: StudyName, service: Service) -> Study:
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        return views.study(row, studies.trial_counts(session, [row.id])[row.id])
+
+
+@router.patch(
+    "/{study}", summary="Pause, resume, finish; change budget or note", responses=describe(404)
+)
+def patch(study: StudyName, body: StudyPatch, service: Service) -> Study:
+    """What is left out stays. Pausing stops `next`; running trials go on."""
+    if not body.model_dump(exclude_none=True):
+        raise invalid("nothing to change: give state, budget or note")
+    with service.database.write() as session:
+        row = studies.patch(
+            session, study, Actor, state=body.state, budget=body.budget, note=body.note
+        )
+        answer = views.study(row, studies.trial_counts(session, [row.id])[row.id])
+    service.proposer.wake()
+    return answer
+
+
+@router.get("/{study}/best", summary="The best mixture so far", responses=describe(404))
+def best(
+    study: StudyName,
+    service: Service,
+    surrogate: Annotated[
+        str, Query(description="Whose prediction to add.", max_length=64)
+    ] = answers.BEST_BY,
+) -> BestAnswer:
+    """The completed trial with the best objective, beside uniform weights, and what the surrogate
+    holds for the best mixture of all."""
+    return answers.best(service.database, service.fits, study, surrogate)
+
+
+@router.get(
+    "/{study}/export",
+    summary="All trials as CSV or JSON, or the best mixture as YAML",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The file.",
+            "content": {"text/csv": {}, "application/json": {}, "application/yaml": {}},
+        },
+        **describe(404, 409),
+    },
+)
+def export(
+    study: StudyName,
+    service: Service,
+    format: Annotated[  # noqa: A002 - the name on the wire
+        Literal["csv", "json", "yaml"], Query(description="csv and json: trials; yaml: the best.")
+    ] = "csv",
+) -> Response:
+    content, media_type = exports.export(service.database, study, format)
+    return Response(
+        content,
+        media_type=media_type,
+        headers={"Content-Disposition": f'attachment; filename="{study}.{format}"'},
+    )

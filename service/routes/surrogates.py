@@ -1,0 +1,46 @@
+"""What surrogates have learned from a study, and their predictions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Path
+
+from service import answers, checks, evidence, fits, surrogate_views
+from service.context import Service, StudyName
+from service.errors import describe
+from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
+
+router = APIRouter(prefix="/studies/{study}/surrogates", tags=["surrogates"])
+
+SurrogateName = Annotated[str, Path(description="Name of the surrogate.", max_length=64)]
+
+
+@router.get("/{name}", summary="Fit a surrogate and judge it", responses=describe(404, 409))
+def one(study: StudyName, name: SurrogateName, service: Service) -> SurrogateFit:
+    """Leave-one-out figures, effects and the best predicted mixture of the completed trials."""
+    fits.check(name)
+    with service.database.read() as session:
+        known = answers.read(session, study)
+    return surrogate_views.fit(known, name, service.fits.diagnosis(known, name))
+
+
+@router.post("/{name}/predict", summary="Predict mixtures", responses=describe(404, 409))
+def predict(
+    study: StudyName, name: SurrogateName, body: PredictRequest, service: Service
+) -> PredictAnswer:
+    """Mean and standard deviation of the objective, without the noise of a measurement."""
+    fits.check(name)
+    with service.database.read() as session:
+        known = answers.read(session, study)
+    mixtures = [checks.mixture(known.spec, mixture) for mixture in body.mixtures]
+    fitted = service.fits.fitted(known, name)
+    mean, sd = fitted.predict(evidence.weights(known.spec, mixtures))
+    return PredictAnswer(
+        surrogate=name,
+        predictions=[
+            Prediction(mean=float(m), sd=float(s))
+            for m, s in zip(np.asarray(mean), np.asarray(sd), strict=True)
+        ],
+    )

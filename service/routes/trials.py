@@ -1,0 +1,128 @@
+"""Trials as people see and change them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from db import leases, studies, trials
+from service import checks, views
+from service.context import Actor, Service, StudyName, TrialId
+from service.errors import describe
+from service.schemas import Trial, TrialCreate, TrialPage, TrialState
+
+router = APIRouter(tags=["trials"])
+
+PAGE = 500
+"""Trials a page at most."""
+
+
+@router.post(
+    "/studies/{study}/trials",
+    status_code=201,
+    summary="Add a finished run, or queue a mixture by hand",
+    responses={
+        200: {"model": Trial, "description": "This idempotency key came before."},
+        201: {"description": "Added."},
+        **describe(404, 409),
+    },
+)
+def add(
+    study: StudyName,
+    body: TrialCreate,
+    service: Service,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Any text of your own: the same key is the same trial.",
+            min_length=1,
+            max_length=200,
+        ),
+    ] = None,
+) -> Trial:
+    """With measurements it is a finished run; without, it waits for a worker, before proposals."""
+    with service.database.write() as session:
+        row = studies.get(session, study)
+        spec = views.spec(row)
+        mixture = checks.mixture(spec, body.mixture)
+        checks.measurements(spec, body.measurements)
+        if body.measurements:
+            checks.is_complete(spec, body.measurements)
+        new = trials.NewTrial(
+            mixture,
+            "attached" if body.measurements else "queued",
+            readings=views.readings(body.measurements),
+            wall_s=body.wall_s,
+            note=body.note,
+            client_key=idempotency_key,
+            priority=trials.BY_HAND,
+        )
+        added, is_new = trials.add(session, row, new, Actor)
+        trials.withdraw_surplus(session, row, row.budget)
+        answer = views.trial(trials.get(session, added.id), spec)
+    if not is_new:
+        response.status_code = 200
+    service.proposer.wake()
+    return answer
+
+
+@router.get(
+    "/studies/{study}/trials",
+    summary="Trials that changed after a revision",
+    responses=describe(404),
+)
+def page(
+    study: StudyName,
+    service: Service,
+    after: Annotated[
+        int, Query(description="`after` of the last page; 0 for all.", ge=0, lt=2**63)
+    ] = 0,
+    limit: Annotated[int, Query(description="Trials a page.", ge=1, le=PAGE)] = PAGE,
+    state: Annotated[TrialState | None, Query(description="Only trials in this state.")] = None,
+) -> TrialPage:
+    """In order of change, so that asking again with the answer's `after` gives just the news."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        spec = views.spec(row)
+        rows, has_more = trials.page(session, row, after=after, limit=limit, state=state)
+        return TrialPage(
+            trials=[views.trial(trial, spec) for trial in rows],
+            after=rows[-1].revision if rows else after,
+            more=has_more,
+        )
+
+
+@router.get("/trials/{trial}", summary="Read a trial", responses=describe(404))
+def one(trial: TrialId, service: Service) -> Trial:
+    with service.database.read() as session:
+        row = trials.get(session, trial)
+        return views.trial(row, views.spec(row.study))
+
+
+@router.post("/trials/{trial}/cancel", summary="Call a trial off", responses=describe(404, 409))
+def cancel(trial: TrialId, service: Service) -> Trial:
+    """A running one stops at its worker's next heartbeat. Twice is once."""
+    with service.database.write() as session:
+        leases.cancel(session, trial, Actor)
+        row = trials.get(session, trial)
+        answer = views.trial(row, views.spec(row.study))
+    service.proposer.wake()
+    return answer
+
+
+@router.post(
+    "/trials/{trial}/retry",
+    summary="Queue a failed or cancelled trial again",
+    responses=describe(404, 409),
+)
+def retry(trial: TrialId, service: Service) -> Trial:
+    """With all its attempts. Twice is once."""
+    with service.database.write() as session:
+        leases.retry(session, trial, Actor)
+        row = trials.get(session, trial)
+        trials.withdraw_surplus(session, row.study, row.study.budget)
+        answer = views.trial(row, views.spec(row.study))
+    service.proposer.wake()
+    return answer

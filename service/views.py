@@ -1,0 +1,88 @@
+"""Stored rows as the wire shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from db import models
+from db.measurements import Reading
+from service.schemas import (
+    Measurement,
+    Origin,
+    Proposal,
+    Study,
+    StudySpec,
+    Trial,
+    TrialState,
+)
+
+
+def spec(row: models.Study) -> StudySpec:
+    """The study's specification with its present budget and note."""
+    return StudySpec.model_validate(row.spec | {"budget": row.budget, "note": row.note})
+
+
+def study(row: models.Study, counts: dict[str, int]) -> Study:
+    described = spec(row)
+    return Study.model_validate(
+        described.model_dump()
+        | {
+            "state": row.state,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+            "trials": {state: counts.get(state, 0) for state in models.TRIAL_STATES},
+            "baseline_scores": described.scores(described.baseline),
+        }
+    )
+
+
+def trial(row: models.Trial, described: StudySpec) -> Trial:
+    """A trial loaded with its study, newest attempt and measurements."""
+    attempt = row.attempt
+    is_counting = attempt is not None and attempt.state in ("live", "completed")
+    is_live = attempt is not None and attempt.state == "live"
+    own = [_measurement(m) for m in row.measurements if not (m.replicate or m.is_superseded)]
+    return Trial(
+        id=row.id,
+        study=described.name,
+        number=row.number,
+        state=cast(TrialState, row.state),
+        origin=cast(Origin, row.origin),
+        mixture=row.mixture,
+        seed=row.seed,
+        proposal=None if row.proposal is None else Proposal.model_validate(row.proposal),
+        attempts=row.failures + is_counting,
+        worker=attempt.worker if attempt is not None and row.state != "queued" else None,
+        lease_until=attempt.until if attempt is not None and is_live else None,
+        step=attempt.step if attempt is not None else None,
+        total_steps=attempt.total_steps if attempt is not None else None,
+        metrics=attempt.metrics if attempt is not None else {},
+        measurements=own,
+        replicates=[_measurement(m) for m in row.measurements if m.replicate],
+        scores=described.scores(own),
+        wall_s=row.wall_s,
+        artifacts=row.artifacts,
+        error=row.error,
+        note=row.note,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        revision=row.revision,
+    )
+
+
+def _measurement(row: models.Measurement) -> Measurement:
+    return Measurement(
+        benchmark=row.benchmark,
+        score=row.score,
+        samples=row.samples,
+        step=row.step,
+        rule=row.rule,
+        se=row.se,
+    )
+
+
+def readings(measurements: Iterable[Measurement]) -> list[Reading]:
+    """Measurements as storage takes them."""
+    return [Reading(m.benchmark, m.score, m.samples, m.step, m.rule, m.se) for m in measurements]
