@@ -1,0 +1,175 @@
+"""`modomodo study …`: create, read and export studies."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modomodo.summary import score_text, summary_table
+from modomodo.worker import UrlOption
+from service.schemas import Score, Study, StudyPatch, StudySpec
+from trainer.client import Client
+
+app = typer.Typer(no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
+
+
+def print_json(value: BaseModel | Iterable[BaseModel]) -> None:
+    """One JSON document on stdout."""
+    shown = (
+        value.model_dump(mode="json")
+        if isinstance(value, BaseModel)
+        else [item.model_dump(mode="json") for item in value]
+    )
+    sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+
+
+@app.command()
+def create(
+    file: Annotated[str, typer.Argument(help="YAML or JSON file; - reads standard input.")],
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a study. The same file again changes nothing."""
+    spec = _spec(file)
+    with Client(url) as client:
+        study = client.create_study(spec)
+    if as_json:
+        print_json(study)
+    else:
+        _console().print(f"study [bold]{escape(study.name)}[/] is {study.state}")
+
+
+@app.command("list")
+def list_(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List studies, newest first."""
+    with Client(url) as client:
+        studies = client.studies()
+    if as_json:
+        print_json(studies)
+        return
+    table = Table("study", "state", "completed", "running", "queued", "failed", "objective")
+    for study in studies:
+        counts = study.trials
+        table.add_row(
+            escape(study.name),
+            study.state,
+            f"{counts.get('completed', 0)} of {study.budget}",
+            str(counts.get("running", 0)),
+            str(counts.get("queued", 0)),
+            str(counts.get("failed", 0)),
+            f"{study.objective.direction} {escape(study.objective.name)}",
+        )
+    _console().print(table)
+
+
+@app.command()
+def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show a study and what it has found."""
+    with Client(url) as client:
+        found = client.study(study)
+        if as_json:
+            print_json(found)
+            return
+        trials = client.trials(study)
+        best = client.best(study)
+    console = _console()
+    counts = ", ".join(f"{n} {state}" for state, n in found.trials.items() if n)
+    console.print(
+        f"[bold]{escape(found.name)}[/] is {found.state}: {counts or 'no trials yet'}; "
+        f"budget {found.budget}; strategy {escape(found.strategy)}"
+    )
+    if found.note:
+        console.print(escape(found.note))
+    console.print(summary_table(found, [t for t in trials if t.state == "completed"]))
+    console.print(escape(best.message))
+    if best.predicted:
+        expected = Score(value=best.predicted.mean, se=best.predicted.sd)
+        console.print(
+            f"predicted best: {score_text(expected)} at "
+            + "  ".join(f"{name} {w:.3f}" for name, w in best.predicted.weights.items())
+        )
+
+
+@app.command()
+def pause(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Give out no more trials; running ones go on."""
+    _set_state(study, "paused", url, as_json)
+
+
+@app.command()
+def resume(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Give out trials again."""
+    _set_state(study, "active", url, as_json)
+
+
+@app.command()
+def export(
+    study: StudyArgument,
+    form: Annotated[
+        Literal["csv", "json", "yaml"],
+        typer.Option("--format", help="csv and json: all trials; yaml: the best mixture."),
+    ] = "csv",
+    out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
+    url: UrlOption = None,
+) -> None:
+    """Write a study's trials, or its best mixture, to a file or stdout."""
+    with Client(url) as client:
+        content = client.export(study, form)
+    if out is None:
+        sys.stdout.write(content)
+    else:
+        out.write_text(content, encoding="utf-8")
+
+
+def _console() -> Console:
+    return Console()
+
+
+def _set_state(study: str, state: Literal["active", "paused"], url: str | None, js: bool) -> None:
+    with Client(url) as client:
+        changed: Study = client.patch_study(study, StudyPatch(state=state))
+    if js:
+        print_json(changed)
+    else:
+        _console().print(f"study [bold]{escape(changed.name)}[/] is {changed.state}")
+
+
+def _spec(file: str) -> StudySpec:
+    """The study in a file.
+
+    Raises:
+        typer.BadParameter: no such file, not YAML, or not a study; says where.
+    """
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return StudySpec.model_validate(yaml.safe_load(text))
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"{file} is neither YAML nor JSON: {error}") from error
+    except ValidationError as error:
+        raise typer.BadParameter(f"{file} is not a study: {problems(error)}") from error
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong where, in one line."""
+    found = (
+        f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    )
+    return "; ".join(found)

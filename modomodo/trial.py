@@ -1,0 +1,170 @@
+"""`modomodo trial …`: add, read, retry and cancel trials."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modomodo.study import JsonOption, StudyArgument, print_json, problems
+from modomodo.summary import mixture_text, score_text
+from modomodo.worker import UrlOption
+from service.schemas import Trial, TrialCreate
+from trainer.client import Client
+
+app = typer.Typer(no_args_is_help=True)
+
+TrialArgument = Annotated[int, typer.Argument(help="Id of the trial.", min=1)]
+
+
+@app.command()
+def add(
+    study: StudyArgument,
+    mixture: Annotated[
+        list[str], typer.Argument(metavar="DOMAIN=WEIGHT...", help="Weights that sum to 1.")
+    ],
+    measurements: Annotated[
+        str | None,
+        typer.Option(
+            "--measurements",
+            help='JSON file of a finished run\'s scores, [{"benchmark", "score", "samples"}]; '
+            "- reads standard input. Without it the mixture waits for a worker.",
+        ),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Free text.")] = "",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a mixture by hand, or add a finished run."""
+    body = {
+        "mixture": dict(map(_weight, mixture)),
+        "measurements": [] if measurements is None else _read(measurements),
+        "note": note,
+    }
+    try:
+        trial = TrialCreate.model_validate(body)
+    except ValidationError as error:
+        raise typer.BadParameter(problems(error)) from error
+    with Client(url) as client:
+        added = client.add_trial(study, trial)
+    _print_one(added, as_json)
+
+
+@app.command("list")
+def list_(
+    study: StudyArgument,
+    state: Annotated[str | None, typer.Option(help="Only trials in this state.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a study's trials by number."""
+    with Client(url) as client:
+        trials = sorted(client.trials(study), key=lambda trial: trial.number)
+    shown = [trial for trial in trials if state in (None, trial.state)]
+    if as_json:
+        print_json(shown)
+        return
+    table = Table("trial", "id", "state", "In-Score", "Out-Score", "from", "mixture")
+    for trial in shown:
+        table.add_row(
+            str(trial.number),
+            str(trial.id),
+            _state_text(trial),
+            score_text(trial.scores.in_score),
+            score_text(trial.scores.out_score),
+            trial.proposal.strategy if trial.proposal else trial.origin,
+            mixture_text(trial.mixture),
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show a trial with all its scores."""
+    with Client(url) as client:
+        found = client.trial(trial)
+    _print_one(found, as_json)
+    if as_json or not found.measurements:
+        return
+    table = Table("benchmark", "step", "score", "samples", "rule")
+    for item in sorted(found.measurements, key=lambda m: (m.benchmark, m.step)):
+        table.add_row(
+            item.benchmark,
+            str(item.step),
+            f"{100 * item.score:.1f} ± {196 * item.sampling_error():.1f}",
+            str(item.samples),
+            item.rule,
+        )
+    Console().print(table)
+
+
+@app.command()
+def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Queue a failed or cancelled trial again."""
+    with Client(url) as client:
+        changed = client.retry(trial)
+    _print_one(changed, as_json)
+
+
+@app.command()
+def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Call a queued or running trial off."""
+    with Client(url) as client:
+        changed = client.cancel(trial)
+    _print_one(changed, as_json)
+
+
+def _print_one(trial: Trial, as_json: bool) -> None:
+    if as_json:
+        print_json(trial)
+        return
+    console = Console()
+    console.print(
+        f"trial [bold]{trial.number}[/] (id {trial.id}, study {escape(trial.study)}) is "
+        f"{_state_text(trial)}: {mixture_text(trial.mixture)}"
+    )
+    console.print(
+        f"In {score_text(trial.scores.in_score)}  Out {score_text(trial.scores.out_score)}  "
+        f"attempts {trial.attempts}" + (f"  worker {escape(trial.worker)}" if trial.worker else "")
+    )
+    if trial.proposal:
+        console.print(escape(f"{trial.proposal.strategy}: {trial.proposal.reason}"))
+    if trial.error:
+        console.print(f"[red]{escape(trial.error)}[/]")
+    if trial.note:
+        console.print(escape(trial.note))
+
+
+def _state_text(trial: Trial) -> str:
+    if trial.state == "running" and trial.step is not None:
+        return f"running, step {trial.step}" + (
+            f" of {trial.total_steps}" if trial.total_steps else ""
+        )
+    return trial.state
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, separator, number = text.partition("=")
+    try:
+        if not separator:
+            raise ValueError
+        return name, float(number)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not DOMAIN=WEIGHT, like coco=0.25") from error
+
+
+def _read(file: str) -> Any:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is not JSON: {error}") from error
