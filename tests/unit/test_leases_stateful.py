@@ -1,0 +1,240 @@
+"""The lease protocol under any order of calls by several workers, with lost and repeated answers.
+
+A model beside the database remembers who may hold what; after every step both must agree, and what
+is finished must be as it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from sqlalchemy import func, select, update
+
+from db import leases, studies, trials, upgrade
+from db.clock import after
+from db.errors import LeaseLost, WrongState
+from db.measurements import Reading
+from db.models import Attempt, Measurement, Trial
+from db.sessions import Database
+from db.trials import NewTrial
+
+WORKERS = st.sampled_from(["w1", "w2", "w3"])
+N_TRIALS = 3
+MAX_ATTEMPTS = 2
+
+
+class LeaseProtocol(RuleBasedStateMachine):
+    """Several workers, each with the tokens it has ever been given."""
+
+    template: Path | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.database = Database(f"sqlite:///{self._file()}")
+        self.n_tokens = 0
+        self.given: list[tuple[int, str]] = []
+        """All (trial, token) ever answered, lost or not."""
+        self.finished: dict[int, tuple[object, ...]] = {}
+        self.posted: set[tuple[int, float]] = set()
+
+    def _file(self) -> Path:
+        if LeaseProtocol.template is None:
+            LeaseProtocol.template = Path(tempfile.mkdtemp()) / "template.db"
+            database = Database(f"sqlite:///{LeaseProtocol.template}")
+            upgrade.prepare(database)
+            database.close()
+        return Path(shutil.copy(LeaseProtocol.template, self.folder / "modomodo.db"))
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    @initialize()
+    def a_study_with_trials(self) -> None:
+        spec = {
+            "name": "vlm",
+            "budget": N_TRIALS,
+            "note": "",
+            "lease_s": 60.0,
+            "max_attempts": MAX_ATTEMPTS,
+            "seed": 0,
+        }
+        with self.database.write() as session:
+            study, _ = studies.create(session, spec, "user")
+            for _ in range(N_TRIALS):
+                trials.add(session, study, NewTrial({"a": 1.0}, "queued"), "user")
+
+    # --- what workers do ---
+
+    @rule(worker=WORKERS)
+    def asks_for_work(self, worker: str) -> None:
+        self.n_tokens += 1
+        token = f"token-{self.n_tokens}"
+        with self.database.write() as session:
+            attempt = leases.resume(session, worker, None, token)
+            attempt = attempt or leases.claim(session, worker, None, token)
+            if attempt is not None:
+                self.given.append((attempt.trial_id, token))
+
+    @rule(worker=WORKERS)
+    def asks_twice_since_the_answer_was_lost(self, worker: str) -> None:
+        before = len(self.given)
+        self.asks_for_work(worker)
+        first = self.given[before:]
+        self.asks_for_work(worker)
+        second = self.given[before + len(first) :]
+        assert [trial for trial, _ in first] == [trial for trial, _ in second]
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2))
+    def heartbeat(self, data: st.DataObject, times: int) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        self._twice(times, lambda s: leases.heartbeat(s, trial, token, step=1).is_cancelled)
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2), score=st.sampled_from([0.1, 0.2]))
+    def result(self, data: st.DataObject, times: int, score: float) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        readings = [Reading("chart", score, 100)]
+        self._twice(times, lambda s: leases.finish(s, trial, token, readings))
+        self.posted.add((trial, score))
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2), is_retryable=st.booleans())
+    def failure(self, data: st.DataObject, times: int, is_retryable: bool) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        self._twice(
+            times, lambda s: leases.fail(s, trial, token, "broke", is_retryable=is_retryable)
+        )
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2))
+    def release(self, data: st.DataObject, times: int) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        failures = self._row(trial).failures
+        self._twice(times, lambda s: leases.release(s, trial, token))
+        assert self._row(trial).failures <= failures, "a release never counts"
+
+    def _twice(self, times: int, call) -> None:
+        """One call, or the same one twice, which must answer and leave the same."""
+        answers = []
+        for _ in range(times):
+            try:
+                with self.database.write() as session:
+                    answers.append(call(session))
+            except LeaseLost as lost:
+                answers.append(type(lost))
+        assert all(answer == answers[0] for answer in answers)
+
+    # --- what happens to them ---
+
+    @rule()
+    def time_passes_and_leases_end(self) -> None:
+        with self.database.write() as session:
+            session.execute(update(Attempt).values(until=after(-1.0)))
+
+    @rule()
+    def the_reaper_passes(self) -> None:
+        with self.database.write() as session:
+            since = session.execute(select(after(-3600.0))).scalar_one()
+            due = set(
+                session.scalars(
+                    select(Attempt.trial_id).where(
+                        Attempt.state == "live", Attempt.until < after(0.0)
+                    )
+                )
+            )
+            assert set(leases.reap(session, since)) == due
+
+    @rule(trial=st.integers(1, N_TRIALS), call=st.sampled_from([leases.cancel, leases.retry]))
+    def someone_steps_in(self, trial: int, call) -> None:
+        try:
+            with self.database.write() as session:
+                call(session, trial, "user")
+        except WrongState:
+            assert self._row(trial).state in ("completed", "failed")
+
+    # --- what must hold ---
+
+    @invariant()
+    def at_most_one_live_lease_a_trial_and_just_then_it_is_running(self) -> None:
+        with self.database.read() as session:
+            live = dict(
+                session.execute(
+                    select(Attempt.trial_id, func.count())
+                    .where(Attempt.state == "live")
+                    .group_by(Attempt.trial_id)
+                ).all()
+            )
+            running = set(session.scalars(select(Trial.id).where(Trial.state == "running")))
+        assert set(live) == running
+        assert all(count == 1 for count in live.values())
+
+    @invariant()
+    def a_worker_holds_at_most_one_trial(self) -> None:
+        with self.database.read() as session:
+            workers = list(session.scalars(select(Attempt.worker).where(Attempt.state == "live")))
+        assert len(workers) == len(set(workers))
+
+    @invariant()
+    def a_completed_trial_never_changes(self) -> None:
+        for trial in range(1, N_TRIALS + 1):
+            with self.database.read() as session:
+                row = session.get(Trial, trial)
+                if row is None or row.state != "completed":
+                    assert trial not in self.finished
+                    continue
+                own = tuple(
+                    session.execute(
+                        select(Measurement.benchmark, Measurement.score)
+                        .where(Measurement.trial_id == trial, Measurement.replicate == "")
+                        .order_by(Measurement.id)
+                    ).all()
+                )
+                now = (row.state, row.finished_at, row.failures, row.attempt_number, own)
+            assert self.finished.setdefault(trial, now) == now
+
+    @invariant()
+    def no_score_that_was_posted_is_lost(self) -> None:
+        with self.database.read() as session:
+            kept = {
+                (trial, score)
+                for trial, score in session.execute(
+                    select(Measurement.trial_id, Measurement.score)
+                ).all()
+            }
+        assert self.posted <= kept
+
+    @invariant()
+    def attempts_stay_within_what_is_allowed(self) -> None:
+        for trial in range(1, N_TRIALS + 1):
+            with self.database.read() as session:
+                row = session.get(Trial, trial)
+            if row is not None:
+                assert 0 <= row.failures <= MAX_ATTEMPTS
+                assert row.failures < MAX_ATTEMPTS or row.state in ("failed", "cancelled")
+
+    def _row(self, trial: int) -> Trial:
+        with self.database.read() as session:
+            return session.get_one(Trial, trial)
+
+
+TestLeaseProtocol = LeaseProtocol.TestCase
+TestLeaseProtocol.settings = settings(
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
