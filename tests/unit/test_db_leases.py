@@ -1,5 +1,5 @@
 """The lease protocol: what each call does to a trial in each state."""
-# ruff: noqa: S105, S106, S107 - the tokens of tests are no secrets
+# ruff: noqa: S106, S107 - the tokens of tests are no secrets
 
 from __future__ import annotations
 
