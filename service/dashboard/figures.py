@@ -1,0 +1,233 @@
+"""The charts as plain Plotly JSON: data and layout, scores in points of 100.
+
+Colours are roles (`@ink`, `@muted`, `@d3`), not values: whoever draws puts in those of the light
+or the dark page (`static/charts.js`). Texts hold only names of the `Name` pattern and numbers, for
+Plotly reads a kind of HTML in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.dashboard import colours, words
+from service.dashboard.history import History
+from service.schemas import Effects, FitPoint, Prediction, Score, Study, StudySpec
+
+Figure = dict[str, Any]
+
+DRAWN_POINTS = 600
+"""Points of a predicted-against-actual chart at most; more would hide each other."""
+
+DRAWN_PAIRS = 15
+"""Pairs of the synergy chart at most: those that are most clearly not zero."""
+
+
+def _points(value: float) -> float:
+    return round(100 * value, 3)
+
+
+def _axis(title: str, **rest: Any) -> dict[str, Any]:
+    return {"title": {"text": title}, **rest}
+
+
+def progress(study: Study, history: History) -> Figure:
+    """Every completed trial's objective with its 95% interval, and the best so far.
+
+    The intervals are one broken line, not error bars: one element of the page instead of three a
+    trial, which is what lets 10,000 trials be drawn.
+    """
+    numbers = [run.number for run in history.runs]
+    values = [_points(run.score.value) for run in history.runs]
+    margins = [_points(words.Z95 * run.score.se) for run in history.runs]
+    last = max(numbers[-1], 2)
+    bars_x: list[float | None] = []
+    bars_y: list[float | None] = []
+    for number, value, spread in zip(numbers, values, margins, strict=True):
+        bars_x += [number, number, None]
+        bars_y += [round(value - spread, 3), round(value + spread, 3), None]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter", "mode": "lines", "name": "95% interval", "x": bars_x, "y": bars_y,
+            "line": {"color": "@faint", "width": 1.5}, "hoverinfo": "skip", "showlegend": False,
+        },
+        {
+            "type": "scatter", "mode": "markers", "name": "trial (95% interval)",
+            "x": numbers, "y": values, "customdata": margins,
+            "marker": {
+                "color": "@muted",
+                "size": 7 if len(numbers) <= 300 else 4,
+                "line": {"color": "@panel", "width": 1 if len(numbers) <= 300 else 0},
+            },
+            "hovertemplate": "trial %{x}: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
+        },
+    ]  # fmt: skip
+    uniform = None if history.uniform is None else history.uniform.score
+    for name, score, dash in (
+        ("uniform mixture", uniform, "dash"),
+        ("base model, untrained", study.baseline_scores.objective, "dot"),
+    ):
+        if score is not None:
+            data += _reference(name, score, dash, last)
+    leads = [run.number for run in history.leads] + [last]
+    best = [_points(run.score.value) for run in history.leads]
+    data.append(
+        {
+            "type": "scatter", "mode": "lines", "name": "best so far",
+            "x": leads, "y": [*best, best[-1]],
+            "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
+            "hovertemplate": "best so far: %{y:.1f}<extra></extra>",
+        }
+    )  # fmt: skip
+    layout: dict[str, Any] = {
+        "height": 380,
+        "xaxis": _axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
+        "yaxis": _axis(f"{objective_label(study)}, points of 100", zeroline=False),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
+    }
+    if last < 10:
+        layout["xaxis"]["dtick"] = 1
+    return {"data": data, "layout": layout}
+
+
+def _reference(name: str, score: Score, dash: str, last: int) -> list[dict[str, Any]]:
+    value, spread = _points(score.value), _points(words.Z95 * score.se)
+    ends = [0.5, last + 0.5]
+    label = f"{name} {words.points(score.value)} ± {words.margin(score.se)}"
+    return [
+        {
+            "type": "scatter", "mode": "lines", "x": [*ends, *ends[::-1]],
+            "y": [value - spread, value - spread, value + spread, value + spread],
+            "fill": "toself", "fillcolor": "@band", "line": {"width": 0},
+            "hoverinfo": "skip", "showlegend": False, "legendgroup": name,
+        },
+        {
+            "type": "scatter", "mode": "lines", "name": label, "x": ends, "y": [value, value],
+            "line": {"color": "@muted", "width": 1.5, "dash": dash}, "legendgroup": name,
+            "hovertemplate": f"{label}<extra></extra>",
+        },
+    ]  # fmt: skip
+
+
+def objective_label(study: StudySpec) -> str:
+    """`Out-Score`, `In-Score`, or the study's own name for it."""
+    known = {"out_score": "Out-Score", "in_score": "In-Score"}
+    return known.get(study.objective.name, study.objective.name)
+
+
+def is_inside(point: FitPoint) -> bool:
+    """Whether the actual score lies in the 90% interval of its leave-one-out prediction."""
+    return abs(point.actual - point.mean) <= words.Z90 * point.sd
+
+
+def drawn(points: Sequence[FitPoint]) -> list[FitPoint]:
+    """At most `DRAWN_POINTS` of them, spread evenly over the trials."""
+    step = max(1, -(-len(points) // DRAWN_POINTS))
+    return list(points)[::step]
+
+
+def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
+    """Leave-one-out means with their 90% intervals against the actual scores."""
+    shown = drawn(points)
+    data: list[dict[str, Any]] = []
+    edges = [point.actual for point in shown]
+    edges += [p.mean + words.Z90 * side * p.sd for p in shown for side in (-1, 1)]
+    low, high = _points(min(edges)), _points(max(edges))
+    room = max(0.06 * (high - low), 0.5)
+    ends = [low - room, high + room]
+    data.append(
+        {
+            "type": "scatter", "mode": "lines", "x": ends, "y": ends, "name": "exact",
+            "line": {"color": "@faint", "width": 1.5, "dash": "dash"}, "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    )  # fmt: skip
+    for name, inside, colour, symbol in (
+        ("inside its 90% interval", True, "@ink", "circle"),
+        ("outside", False, "@bad", "diamond"),
+    ):
+        part = [point for point in shown if is_inside(point) is inside]
+        if not part:
+            continue
+        margins = [_points(words.Z90 * point.sd) for point in part]
+        data.append(
+            {
+                "type": "scatter", "mode": "markers", "name": name,
+                "x": [_points(point.actual) for point in part],
+                "y": [_points(point.mean) for point in part],
+                "error_y": {
+                    "type": "data", "array": margins, "color": colour, "thickness": 1, "width": 0,
+                },
+                "customdata": [[point.number, m] for point, m in zip(part, margins, strict=True)],
+                "marker": {
+                    "color": colour, "symbol": symbol, "size": 8,
+                    "line": {"color": "@panel", "width": 1},
+                },
+                "hovertemplate": "trial %{customdata[0]}: actual %{x:.1f}, "
+                "predicted %{y:.1f} ± %{customdata[1]:.1f}<extra></extra>",
+            }
+        )  # fmt: skip
+    name = objective_label(study)
+    layout = {
+        "height": 400,
+        "xaxis": _axis(f"actual {name}, points", range=ends, zeroline=False),
+        "yaxis": _axis(f"predicted {name}, points", range=ends, zeroline=False),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 56, "r": 12, "t": 40, "b": 52},
+    }
+    return {"data": data, "layout": layout}
+
+
+def own_values(study: StudySpec, effects: Effects) -> Figure:
+    """Predicted objective of each domain alone, with 95% intervals, best on top."""
+    looks = colours.looks([domain.name for domain in study.domains])
+    sign = 1 if study.objective.direction == "maximize" else -1
+    order = sorted(effects.alone.items(), key=lambda item: sign * item[1].mean)
+    rows = [(name, value, f"@d{looks[name].colour}") for name, value in order]
+    return _dots(rows, f"{objective_label(study)} of the domain alone, points")
+
+
+def synergies(study: StudySpec, effects: Effects) -> Figure:
+    """What an equal blend of two domains gains over their mean, with 95% intervals."""
+    quarter = {
+        pair.replace("*", " × "): Prediction(mean=value.mean / 4, sd=value.sd / 4)
+        for pair, value in effects.synergy.items()
+    }
+    clear = sorted(quarter.items(), key=lambda item: -_clearness(item[1]))[:DRAWN_PAIRS]
+    rows = [(pair, v, "@ink") for pair, v in sorted(clear, key=lambda item: item[1].mean)]
+    figure = _dots(rows, f"{objective_label(study)} of the pair over its mean, points")
+    figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
+    return figure
+
+
+def _clearness(value: Prediction) -> float:
+    return abs(value.mean) / value.sd if value.sd > 0 else float("inf")
+
+
+def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
+    margins = [_points(words.Z95 * value.sd) for _, value, _ in rows]
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "showlegend": False,
+            "x": [_points(value.mean) for _, value, _ in rows],
+            "y": [name for name, _, _ in rows],
+            "error_x": {
+                "type": "data", "array": margins, "color": "@muted", "thickness": 1.5, "width": 0,
+            },
+            "customdata": margins,
+            "marker": {
+                "color": [colour for _, _, colour in rows], "size": 11,
+                "line": {"color": "@panel", "width": 1},
+            },
+            "hovertemplate": "%{y}: %{x:.1f} ± %{customdata:.1f}<extra></extra>",
+        }
+    ]  # fmt: skip
+    layout = {
+        "height": 90 + 28 * max(len(rows), 2),
+        "xaxis": _axis(title, zeroline=False),
+        # Names that look like numbers or dates stay names.
+        "yaxis": {"type": "category", "automargin": True, "showgrid": False},
+        "margin": {"l": 12, "r": 16, "t": 8, "b": 52},
+    }
+    return {"data": data, "layout": layout}

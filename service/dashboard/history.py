@@ -1,0 +1,140 @@
+"""Every completed trial's objective, read in few columns: 10,000 trials are a fraction of a second.
+
+The service's own `evidence` loads whole trials, which a page that only draws a curve need not wait
+for. What is kept here is derived from the database and thrown away when the study has new results.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import models
+from service.answers import EQUAL
+from service.schemas import Measurement, Score, StudySpec
+
+SCORED = ("completed", "early_stopped")
+KEPT = 32
+"""Studies whose history is kept in memory; the one that came first goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A completed trial with its objective, a fraction."""
+
+    trial: int
+    number: int
+    mixture: dict[str, float]
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The completed trials by number, and what stands out among them.
+
+    Attributes:
+        leads: the runs that were the best so far when they are taken by number.
+        uniform: the first run with equal weights.
+        gain: best over uniform in the objective's direction, with its standard error; None where
+            there is no uniform run, or it is itself the best.
+    """
+
+    runs: tuple[Run, ...]
+    leads: tuple[Run, ...]
+    uniform: Run | None
+    gain: Score | None
+
+    @property
+    def best(self) -> Run | None:
+        return self.leads[-1] if self.leads else None
+
+
+def of(runs: Sequence[Run], *, is_maximized: bool) -> History:
+    """What stands out among runs that come by number."""
+    sign = 1 if is_maximized else -1
+    leads: list[Run] = []
+    for run in runs:
+        if not leads or sign * run.score.value > sign * leads[-1].score.value:
+            leads.append(run)
+    uniform = next((run for run in runs if _is_uniform(run.mixture)), None)
+    gain = None
+    if leads and uniform is not None and leads[-1] is not uniform:
+        ours, theirs = leads[-1].score, uniform.score
+        gain = Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
+    return History(tuple(runs), tuple(leads), uniform, gain)
+
+
+def _is_uniform(mixture: dict[str, float]) -> bool:
+    share = 1 / len(mixture)
+    return all(abs(weight - share) <= EQUAL for weight in mixture.values())
+
+
+def read(session: Session, study: models.Study, spec: StudySpec) -> History:
+    """A study's history; trials without all benchmarks of the objective are left out."""
+    chosen = (models.Trial.study_id == study.id, models.Trial.state.in_(SCORED))
+    measured: dict[int, list[Measurement]] = defaultdict(list)
+    weights = spec.objective_weights()
+    rows = session.execute(
+        select(
+            models.Measurement.trial_id,
+            models.Measurement.benchmark,
+            models.Measurement.score,
+            models.Measurement.samples,
+            models.Measurement.step,
+            models.Measurement.se,
+        )
+        .join(models.Trial, models.Trial.id == models.Measurement.trial_id)
+        .where(
+            *chosen,
+            models.Measurement.replicate == "",
+            models.Measurement.is_superseded.is_(False),
+            models.Measurement.rule == "paper",
+            models.Measurement.benchmark.in_(weights),
+        )
+    )
+    for trial, benchmark, score, samples, step, se in rows:
+        # Checked when it was stored; checking again would take most of the time.
+        measured[trial].append(
+            Measurement.model_construct(
+                benchmark=benchmark, score=score, samples=samples, step=step, se=se, rule="paper"
+            )
+        )
+    trials = session.execute(
+        select(models.Trial.id, models.Trial.number, models.Trial.mixture)
+        .where(*chosen)
+        .order_by(models.Trial.number)
+    )
+    runs = [
+        Run(trial, number, mixture, Score.weighted(measured[trial], weights))
+        for trial, number, mixture in trials
+        if weights.keys() <= {m.benchmark for m in measured[trial]}
+    ]
+    return of(runs, is_maximized=spec.objective.direction == "maximize")
+
+
+@dataclass(slots=True)
+class Histories:
+    """Histories by study and number of results, each read once."""
+
+    _kept: dict[int, tuple[int, History]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, session: Session, study: models.Study, spec: StudySpec) -> History:
+        """The study's history at its present results, as `read` gives it."""
+        with self._lock:
+            kept = self._kept.get(study.id)
+        if kept is not None and kept[0] == study.results:
+            return kept[1]
+        history = read(session, study, spec)
+        with self._lock:
+            self._kept.pop(study.id, None)
+            self._kept[study.id] = (study.results, history)
+            while len(self._kept) > KEPT:
+                self._kept.pop(next(iter(self._kept)))
+        return history

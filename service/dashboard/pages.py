@@ -1,0 +1,181 @@
+"""Addresses of the pages, and of the pieces that keep an open page up to date.
+
+Pieces come as HTML made by the same templates as the page, so there is one place that shows a
+trial, and one that escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from db import studies
+from db.errors import StudyNotFound
+from service import answers, surrogate_views, views
+from service.context import Service, StudyName
+from service.dashboard import access, assets, figures, fit_words, reading
+from service.dashboard.history import Histories
+from service.dashboard.rendering import piece, render
+from service.errors import Refused
+from service.schemas import StudySpec, SurrogateFit, Trial
+
+router = APIRouter(include_in_schema=False)
+guarded = [Depends(access.require_key)]
+
+FITTED_AT_ONCE = 500
+"""Completed runs up to which surrogates are fitted unasked; more take long and wait for a click."""
+
+FOR_GOOD = "public, max-age=31536000, immutable"
+
+Revision = Annotated[int, Query(ge=0, lt=2**63)]
+Number = Annotated[int, Query(ge=1, lt=2**63)]
+
+
+def _histories(request: Request) -> Histories:
+    # One for each app, made when first asked for: the cache is the pages' own affair.
+    state = request.app.state
+    if not hasattr(state, "dashboard_histories"):
+        state.dashboard_histories = Histories()
+    histories: Histories = state.dashboard_histories
+    return histories
+
+
+Known = Annotated[Histories, Depends(_histories)]
+
+
+@router.get("/", dependencies=guarded)
+def every_study(service: Service, histories: Known) -> HTMLResponse:
+    """All studies, or how to make the first one."""
+    with service.database.read() as session:
+        boards = reading.everyone(session, histories)
+    return render("studies.html", boards=boards)
+
+
+@router.get("/ui/studies", dependencies=guarded)
+def study_list(service: Service, histories: Known) -> dict[str, str]:
+    """The list alone, for a page that is open."""
+    with service.database.read() as session:
+        boards = reading.everyone(session, histories)
+    return {"html": piece("_studies.html", boards=boards)}
+
+
+@router.get("/ui/studies/{study}", dependencies=guarded)
+def one_study(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+    """A study with its newest trials; charts are fetched by the page."""
+    with service.database.read() as session:
+        try:
+            row = studies.get(session, study)
+        except StudyNotFound:
+            return render("missing.html", status=404, name=study)
+        board = reading.board(session, row, histories)
+        rows = reading.rows(session, row)
+    return render(
+        "study.html",
+        board=board,
+        rows=rows,
+        surrogates=fit_words.TITLES,
+        fits_at_once=len(board.history.runs) <= FITTED_AT_ONCE,
+    )
+
+
+@router.get("/ui/studies/{study}/changes", dependencies=guarded)
+def changes(
+    study: StudyName, service: Service, histories: Known, after: Revision, lowest: Number = 1
+) -> dict[str, Any]:
+    """What changed after a revision: trials from number `lowest` on, and the head of the page."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        if row.revision == after:
+            return {"after": after, "more": False, "results": row.results, "head": None, "rows": []}
+        board = reading.board(session, row, histories)
+        changed = reading.changes(session, row, after, lowest)
+    return {
+        "after": changed.after,
+        "more": changed.more,
+        "results": board.results,
+        "head": piece("_head.html", board=board),
+        "rows": _rows(board.study, changed.trials),
+    }
+
+
+@router.get("/ui/studies/{study}/rows", dependencies=guarded)
+def older_rows(study: StudyName, service: Service, before: Number) -> dict[str, Any]:
+    """The next older trials for 'show more'."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        rows = reading.rows(session, row, before)
+        spec = views.spec(row)
+    return {"more": rows.more, "rows": _rows(spec, rows.trials)}
+
+
+@router.get("/ui/studies/{study}/progress", dependencies=guarded)
+def progress(study: StudyName, service: Service, histories: Known) -> dict[str, Any]:
+    """The chart of all completed trials; `figure` is None while there is none."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        board = reading.board(session, row, histories)
+    figure = figures.progress(board.study, board.history) if board.history.runs else None
+    return {"results": board.results, "figure": figure}
+
+
+@router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
+def fit(study: StudyName, surrogate: str, service: Service) -> dict[str, Any]:
+    """A surrogate's figures in words, and its charts; why there are none, in words too."""
+    try:
+        known, found = _fitted(service, study, surrogate)
+    except Refused as refused:
+        if refused.status == 404:
+            raise
+        return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
+    drawn: dict[str, figures.Figure] = {}
+    if found.points:
+        drawn["loo"] = figures.predicted_against_actual(known, found.points)
+    if found.effects and found.effects.alone:
+        drawn["alone"] = figures.own_values(known, found.effects)
+    if found.effects and found.effects.synergy:
+        drawn["synergy"] = figures.synergies(known, found.effects)
+    return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
+
+
+def _fitted(service: Service, study: str, surrogate: str) -> tuple[StudySpec, SurrogateFit]:
+    with service.database.read() as session:
+        known = answers.read(session, study)
+    diagnosis = service.fits.diagnosis(known, surrogate)
+    return known.spec, surrogate_views.fit(known, surrogate, diagnosis)
+
+
+@router.get("/ui/static/{version}/{name}")
+def static(
+    request: Request,
+    version: Annotated[str, Path(max_length=64)],
+    name: Annotated[str, Path(max_length=64)],
+) -> Response:
+    """A script, style sheet or picture; holds nothing of any study, so it needs no key."""
+    try:
+        asset = assets.asset(name)
+    except KeyError:
+        raise Refused(404, "not-found", f"no static file {name!r}") from None
+    headers = {
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+        # An address of another version gets what there is, but must not keep it.
+        "Cache-Control": FOR_GOOD if version == assets.version() else "no-cache",
+    }
+    body = asset.plain
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"], body = "gzip", asset.gzipped
+    return Response(body, media_type=asset.media_type, headers=headers)
+
+
+def _rows(study: StudySpec, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "html": piece("_trial.html", trial=trial, study=study),
+        }
+        for trial in trials
+    ]

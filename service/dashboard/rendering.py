@@ -1,0 +1,68 @@
+"""Templates: everything they show is escaped, and what they lack is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from service.dashboard import access, assets, colours, figures, fit_words, words
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "points": words.points,
+        "signed": words.gain,
+        "margin": words.margin,
+        "share": words.share,
+        "mixture": words.mixture,
+        "duration": words.duration,
+        "count": words.count,
+        "last_line": words.last_line,
+        "quantity": words.quantity,
+    }
+    made.globals |= {
+        "asset": lambda name: f"/ui/static/{assets.version()}/{name}",
+        "segments": colours.segments,
+        "look": colours.look,
+        "rewards_by_domain": _rewards,
+        "objective_label": figures.objective_label,
+        "fit_words": fit_words,
+    }
+    return made
+
+
+def _rewards(
+    domains: Sequence[str], metrics: Mapping[str, float]
+) -> list[tuple[str, colours.Look, float]]:
+    """Latest mean reward of each domain, as the trainer reports it under `reward/<domain>`."""
+    return [
+        (domain, look, metrics[f"reward/{domain}"])
+        for domain, look in colours.looks(domains).items()
+        if f"reward/{domain}" in metrics
+    ]
+
+
+_templates = _environment()
+
+
+def piece(template: str, **shown: Any) -> str:
+    """A template as HTML."""
+    return _templates.get_template(template).render(**shown)
+
+
+def render(template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
+    """A whole page, with the headers that keep scripts out."""
+    return HTMLResponse(piece(template, **shown), status, headers=access.HEADERS)

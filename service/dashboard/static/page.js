@@ -1,0 +1,82 @@
+// What all pages share: asking the service, times in words, and whether the page is up to date.
+
+/** JSON of an address of this service; throws with `status` set where there is an answer at all. */
+export async function ask(url) {
+  const answer = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+  if (!answer.ok) {
+    throw Object.assign(new Error(`${url}: ${answer.status}`), { status: answer.status });
+  }
+  return answer.json();
+}
+
+/** Nodes of HTML that the service's templates made, where everything from outside is escaped. */
+export function nodes(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
+
+/** Puts every time of the page into words, with the exact one as its title. */
+export function tellTimes(root = document) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    const past = Math.max(0, (Date.now() - moment) / 1000);
+    const [unit, length] = UNITS.find(([, size]) => past >= size) ?? UNITS.at(-1);
+    time.title = moment.toLocaleString();
+    time.textContent = past < 5 ? "just now" : ago.format(-Math.floor(past / length), unit);
+  }
+}
+
+/** Says at the top of the page whether it is up to date. */
+export function showLive(isLive, text) {
+  const sign = document.getElementById("live");
+  const words = document.getElementById("live-text");
+  sign.hidden = false;
+  sign.classList.toggle("away", !isLive);
+  if (words.textContent !== text) words.textContent = text;
+}
+
+const EVERY_MS = 2000;
+const LONGEST_MS = 10000;
+
+/**
+ * Calls `look` every two seconds while the page can be seen. A service that does not answer is
+ * asked again, less and less often up to every ten seconds, and picked up when it is back.
+ */
+export function poll(look) {
+  let pause = EVERY_MS;
+  let timer = 0;
+  let isLooking = false;
+  async function turn() {
+    if (isLooking) return;
+    isLooking = true;
+    clearTimeout(timer);
+    try {
+      const again = await look();
+      pause = again ? 0 : EVERY_MS;
+      showLive(true, "live");
+      tellTimes();
+    } catch (problem) {
+      pause = Math.min(Math.max(pause, EVERY_MS) * 1.5, LONGEST_MS);
+      showLive(false, reason(problem));
+    } finally {
+      isLooking = false;
+    }
+    if (!document.hidden) timer = setTimeout(turn, pause);
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) turn();
+  });
+  showLive(true, "live");
+  tellTimes();
+  timer = setTimeout(turn, pause);
+}
+
+function reason(problem) {
+  if (problem.status === 404) return "this study is gone";
+  if (problem.status === 401) return "the key is no longer accepted; reload the page";
+  return "service not reachable, trying again";
+}

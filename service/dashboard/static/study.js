@@ -1,0 +1,142 @@
+// One study, live: the head, the newest trials, and the charts when a trial is completed.
+import { draw, forget } from "./charts.js";
+import { ask, nodes, poll, tellTimes } from "./page.js";
+
+const study = document.getElementById("study");
+const head = document.getElementById("head");
+const rows = document.getElementById("rows");
+const more = document.getElementById("more");
+const url = study.dataset.url;
+let after = Number(study.dataset.after);
+let results = Number(study.dataset.results);
+
+const ENDS = { completed: "is completed", failed: "has failed", cancelled: "was cancelled" };
+
+const rowOf = (number) => document.getElementById(`trial-${number}`);
+const lowest = () => Number(rows.lastElementChild?.dataset.number ?? 1);
+
+/** Puts a trial's row in its place: newest first. */
+function place({ number, state, html }) {
+  const fresh = nodes(html).firstElementChild;
+  const old = rowOf(number);
+  if (old) {
+    const wasOpen = old.querySelector("details")?.open;
+    const details = fresh.querySelector("details");
+    if (details && wasOpen) details.open = true;
+    if (old.className.split(" ")[0] !== state && ENDS[state]) tell(number, state, fresh);
+    const hadFocus = old.contains(document.activeElement);
+    old.replaceWith(fresh);
+    if (hadFocus) fresh.focus({ preventScroll: true });
+    return;
+  }
+  const next = [...rows.children].find((row) => Number(row.dataset.number) < number);
+  rows.insertBefore(fresh, next ?? null);
+}
+
+/** Marks a row whose trial has just ended, and says so to screen readers. */
+function tell(number, state, row) {
+  row.classList.add("fresh");
+  setTimeout(() => row.classList.remove("fresh"), 4000);
+  document.getElementById("announce").textContent = `Trial ${number} ${ENDS[state]}.`;
+}
+
+async function look() {
+  const news = await ask(`${url}/changes?after=${after}&lowest=${lowest()}`);
+  if (news.after < after || news.results < results) {
+    location.reload(); // another database than the page came from
+    return false;
+  }
+  after = news.after;
+  for (const row of news.rows) place(row);
+  if (news.rows.length) document.getElementById("no-trials").hidden = true;
+  if (news.head !== null && !head.contains(document.activeElement)) {
+    head.replaceChildren(nodes(news.head));
+    document.getElementById("n-trials").textContent =
+      head.querySelector("[data-trials]").dataset.trials;
+  }
+  tellTimes();
+  if (news.results !== results || hasMissed) {
+    results = news.results;
+    refresh();
+  }
+  return news.more;
+}
+
+more.addEventListener("click", async () => {
+  more.disabled = true;
+  try {
+    const older = await ask(`${url}/rows?before=${lowest()}`);
+    const first = older.rows[0]?.number;
+    rows.append(...older.rows.map((row) => nodes(row.html)));
+    more.hidden = !older.more;
+    tellTimes(rows);
+    if (more.hidden && first) rowOf(first).focus({ preventScroll: true });
+  } finally {
+    more.disabled = false;
+  }
+});
+
+async function drawProgress() {
+  const { figure } = await ask(`${url}/progress`);
+  const chart = document.getElementById("progress-chart");
+  chart.hidden = figure === null;
+  document.getElementById("progress-none").hidden = figure !== null;
+  if (figure) await draw(chart, figure);
+}
+
+async function showFit(panel) {
+  const body = panel.querySelector(".fit-body");
+  body.setAttribute("aria-busy", "true");
+  try {
+    const { html, figures } = await ask(`${url}/fits/${panel.dataset.surrogate}`);
+    forget(body);
+    body.replaceChildren(nodes(html));
+    for (const chart of body.querySelectorAll("[data-figure]")) {
+      await draw(chart, figures[chart.dataset.figure]);
+    }
+  } catch (problem) {
+    hasMissed = problem.status === undefined;
+    if (!body.querySelector(".chart")) {
+      body.textContent = `This fit could not be had (${problem.message}); the next result tries again.`;
+    }
+  } finally {
+    body.setAttribute("aria-busy", "false");
+  }
+}
+
+const panels = [...document.querySelectorAll("[data-surrogate]")];
+const wanted = new Set(document.getElementById("fits").dataset.atOnce === "yes" ? panels : []);
+for (const panel of panels) {
+  panel.querySelector(".fit-now")?.addEventListener("click", (event) => {
+    event.target.disabled = true;
+    wanted.add(panel);
+    showFit(panel);
+  });
+}
+
+let isRefreshing = false;
+let isStale = false;
+let hasMissed = false; // a chart could not be fetched: again as soon as the service answers
+
+/** Draws everything anew: the curve first, then one fit after the other. */
+async function refresh() {
+  isStale = true;
+  if (isRefreshing) return;
+  isRefreshing = true;
+  try {
+    while (isStale) {
+      isStale = false;
+      hasMissed = false;
+      await drawProgress().catch(() => (hasMissed = true));
+      for (const panel of panels) {
+        if (wanted.has(panel)) await showFit(panel);
+      }
+    }
+  } finally {
+    isRefreshing = false;
+    study.dataset.drawn = String(results);
+  }
+}
+
+refresh();
+poll(look);

@@ -1,0 +1,69 @@
+"""How numbers are put into words: points of 100, 95% intervals, percent, durations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Z95 = 1.959964
+"""Half-width of a 95% interval in standard errors."""
+Z90 = 1.644854
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def points(value: float) -> str:
+    """A fraction as points of 100: `41.2`."""
+    return f"{100 * value:.1f}".replace("-", MINUS)
+
+
+def gain(value: float) -> str:
+    """A difference of fractions in points, with its sign: `+4.1`."""
+    return f"{100 * value:+.1f}".replace("-", MINUS)
+
+
+def margin(se: float) -> str:
+    """Half-width of the 95% interval in points: `1.9`."""
+    return f"{100 * Z95 * se:.1f}"
+
+
+def share(weight: float) -> str:
+    """A weight as whole percent: `20%`, `<1%` for traces."""
+    return "<1%" if 0 < weight < 0.005 else f"{100 * weight:.0f}%"
+
+
+def mixture(weights: Mapping[str, float]) -> str:
+    """`coco 20%, lisa 80%`: what a stacked bar says to those who do not see it."""
+    return ", ".join(f"{domain} {share(w)}" for domain, w in weights.items() if w > 0)
+
+
+def number(value: float) -> str:
+    """A plain figure to two decimals: `0.61`."""
+    return f"{value:.2f}".replace("-", MINUS)
+
+
+def quantity(value: float) -> str:
+    """Any figure to three significant digits: `0.0312`, `1.2e-05`."""
+    return f"{value:.3g}".replace("-", MINUS, 1) if value < 0 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def last_line(text: str) -> str:
+    """What a traceback ends with: its last line that is not blank."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
