@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from db import upgrade
 from db.sessions import Database
+from service.app import create_app
+from service.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +36,16 @@ def database(database_file: Path) -> Iterator[Database]:
     opened = Database(f"sqlite:///{database_file}")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def app_settings(database_file: Path) -> Settings:
+    """A service's settings on the test's database. Its upkeep never comes by unasked."""
+    return Settings(database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0)
+
+
+@pytest.fixture
+def api(app_settings: Settings) -> Iterator[TestClient]:
+    """The service in this process; faults reach the test instead of becoming a 500."""
+    with TestClient(create_app(app_settings), base_url="http://127.0.0.1") as client:
+        yield client

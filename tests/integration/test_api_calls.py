@@ -1,0 +1,288 @@
+"""Every call of the HTTP interface, as it is meant to be used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+
+import pytest
+import yaml
+
+from service.proposals import Proposer
+from tests.bodies import scores, study_body
+
+
+@pytest.fixture
+def study(api):
+    assert api.post("/studies", json=study_body()).status_code == 201
+    return "vlm"
+
+
+def lease(api, worker="w1", study=None, within_s=20.0):
+    """The next trial and its token; proposals come within moments."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = api.post("/trials/next", json={"worker": worker, "study": study}).json()
+        if answer["trial"]:
+            return answer["trial"], answer["lease"]["token"]
+        assert time.monotonic() < deadline, answer["reason"]
+        time.sleep(0.01)
+
+
+def finish(api, trial, token, value=0.5, **more):
+    body = {"token": token, "measurements": scores(value)} | more
+    return api.post(f"/trials/{trial['id']}/result", json=body)
+
+
+def attach(api, mixture, value):
+    body = {"mixture": mixture, "measurements": scores(value)}
+    answer = api.post("/studies/vlm/trials", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def queue_is_filled(api, n, within_s=20.0):
+    deadline = time.monotonic() + within_s
+    while api.get("/studies/vlm").json()["trials"]["queued"] < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_probes_answer(api):
+    assert api.get("/healthz").json() == {"status": "ok"}
+    assert api.get("/readyz").json() == {"status": "ok"}
+
+
+def test_a_study_is_created_once_listed_and_read(api):
+    created = api.post("/studies", json=study_body())
+    again = api.post("/studies", json=study_body())
+    assert (created.status_code, again.status_code) == (201, 200)
+    read = api.get("/studies/vlm").json()
+    assert read["state"] == "active"
+    assert read["recipe"] == {"steps": 3}
+    assert [s["name"] for s in api.get("/studies").json()["studies"]] == ["vlm"]
+
+
+def test_a_study_is_paused_resumed_and_finished(api, study):
+    queue_is_filled(api, 2)
+    assert api.patch("/studies/vlm", json={"state": "paused"}).json()["state"] == "paused"
+    answer = api.post("/trials/next", json={"worker": "w1"}).json()
+    assert answer["trial"] is None
+    assert "paused" in answer["reason"]
+    assert answer["retry_after_s"] > 0
+    api.patch("/studies/vlm", json={"state": "active", "note": "again"})
+    lease(api)
+    api.patch("/studies/vlm", json={"state": "finished"})
+    answer = api.post("/trials/next", json={"worker": "w2"}).json()
+    assert answer["retry_after_s"] is None, "nothing more will come"
+    assert api.get("/studies/vlm").json()["note"] == "again"
+
+
+def test_a_trial_is_leased_trained_and_finished(api, study):
+    trial, token = lease(api)
+    assert trial["state"] == "running"
+    assert trial["attempts"] == 1
+    assert trial["worker"] == "w1"
+    assert sum(trial["mixture"].values()) == pytest.approx(1)
+    assert list(trial["mixture"]) == ["coco", "lisa", "sat"]
+    pulse = api.post(
+        f"/trials/{trial['id']}/heartbeat",
+        json={"token": token, "step": 1, "total_steps": 3, "metrics": {"reward": 0.5}},
+    ).json()
+    assert pulse["cancel"] is False
+    on_the_way = [{"benchmark": "chart", "score": 0.1, "samples": 10, "step": 1}]
+    answer = api.post(
+        f"/trials/{trial['id']}/measurements", json={"token": token, "measurements": on_the_way}
+    )
+    assert answer.json()["scores"]["objective"] is None
+    done = finish(api, trial, token, 0.5, wall_s=3.5, artifacts={"checkpoint": "/x"})
+    assert done.status_code == 200
+    shown = api.get(f"/trials/{trial['id']}").json()
+    assert shown == done.json()
+    assert (shown["state"], shown["wall_s"]) == ("completed", 3.5)
+    assert shown["artifacts"] == {"checkpoint": "/x"}
+    assert shown["scores"]["out_score"]["value"] == pytest.approx(0.5, abs=1e-9)
+    assert (shown["step"], shown["metrics"]) == (1, {"reward": 0.5})
+    assert shown["attempts"] == 1
+
+
+def test_the_same_result_twice_is_one_and_another_is_a_replicate(api, study):
+    trial, token = lease(api)
+    first, second = (finish(api, trial, token) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    refused = finish(api, trial, token, 0.9)
+    assert refused.status_code == 409
+    assert refused.json()["code"] == "result-conflict"
+    assert "replicate" in refused.json()["detail"]
+    shown = api.get(f"/trials/{trial['id']}").json()
+    assert {m["score"] for m in shown["measurements"]} == {0.5}
+    assert {m["score"] for m in shown["replicates"]} == {0.9}
+
+
+def test_the_recipe_comes_with_the_lease(api, study):
+    queue_is_filled(api, 1)
+    answer = api.post("/trials/next", json={"worker": "w1"}).json()
+    assert answer["recipe"] == {"steps": 3}
+    assert 0 < answer["lease"]["duration_s"] <= 120
+
+
+def test_a_worker_whose_answer_was_lost_gets_the_same_trial(api, study):
+    trial, old = lease(api)
+    again, token = lease(api)
+    assert again["id"] == trial["id"]
+    assert api.get("/studies/vlm").json()["trials"]["running"] == 1
+    stale = api.post(f"/trials/{trial['id']}/heartbeat", json={"token": old})
+    assert (stale.status_code, stale.json()["code"]) == (409, "lease-lost")
+    assert finish(api, trial, token).status_code == 200
+
+
+def test_failures_releases_and_retries(api, study):
+    trial, token = lease(api)
+    path = f"/trials/{trial['id']}"
+    released = api.post(f"{path}/release", json={"token": token, "reason": "preempted"}).json()
+    assert (released["state"], released["attempts"], released["worker"]) == ("queued", 0, None)
+    for attempt in (1, 2, 3):
+        again, token = lease(api)
+        assert again["id"] == trial["id"], "older trials go first"
+        failed = api.post(f"{path}/failure", json={"token": token, "error": "oom"}).json()
+        assert failed["attempts"] == attempt
+    assert (failed["state"], failed["error"]) == ("failed", "oom")
+    assert api.post(f"{path}/retry").json()["state"] == "queued"
+    assert api.post(f"{path}/cancel").json()["state"] == "cancelled"
+    assert api.post(f"{path}/cancel").status_code == 200
+
+
+def test_cancelling_a_running_trial_reaches_its_worker(api, study):
+    trial, token = lease(api)
+    api.post(f"/trials/{trial['id']}/cancel")
+    pulse = api.post(f"/trials/{trial['id']}/heartbeat", json={"token": token}).json()
+    assert pulse["cancel"] is True
+    assert finish(api, trial, token).status_code == 409
+    shown = api.get(f"/trials/{trial['id']}").json()
+    assert shown["state"] == "cancelled"
+    assert shown["replicates"], "the scores are not lost"
+
+
+def test_a_mixture_queued_by_hand_goes_before_proposals(api, study):
+    queue_is_filled(api, 1)
+    body = {"mixture": {"coco": 0.25, "lisa": 0.75}, "note": "my idea"}
+    added = api.post("/studies/vlm/trials", json=body)
+    assert added.status_code == 201
+    assert added.json()["mixture"] == {"coco": 0.25, "lisa": 0.75, "sat": 0.0}
+    trial, _ = lease(api)
+    assert trial["id"] == added.json()["id"]
+    assert (trial["origin"], trial["note"]) == ("queued", "my idea")
+
+
+def test_an_idempotency_key_adds_one_trial(api, study):
+    body = {"mixture": {"coco": 1.0}}
+    headers = {"Idempotency-Key": "mine"}
+    first, again = (api.post("/studies/vlm/trials", json=body, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    other = api.post("/studies/vlm/trials", json={"mixture": {"sat": 1.0}}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
+
+
+def test_pages_of_trials_give_only_what_changed(api, study):
+    api.patch("/studies/vlm", json={"state": "paused"})
+    for value in (0.1, 0.2, 0.3):
+        attach(api, {"coco": 1.0}, value)
+    first = api.get("/studies/vlm/trials", params={"limit": 2}).json()
+    assert first["more"] is True
+    rest = api.get("/studies/vlm/trials", params={"after": first["after"]}).json()
+    numbers = [trial["number"] for trial in first["trials"] + rest["trials"]]
+    assert len(numbers) == len(set(numbers))
+    assert rest["more"] is False
+    news = api.get("/studies/vlm/trials", params={"after": rest["after"]}).json()
+    assert news == {"trials": [], "after": rest["after"], "more": False}
+    completed = api.get("/studies/vlm/trials", params={"state": "completed"}).json()
+    assert [trial["state"] for trial in completed["trials"]] == ["completed"] * 3
+
+
+def test_the_best_trial_is_given_beside_uniform_weights(api, study):
+    assert api.get("/studies/vlm/best").json()["best"] is None
+    attach(api, {"coco": 1 / 3, "lisa": 1 / 3, "sat": 1 / 3}, 0.4)
+    best = attach(api, {"coco": 0.5, "lisa": 0.5}, 0.7)
+    answer = api.get("/studies/vlm/best").json()
+    assert answer["best"]["id"] == best["id"]
+    assert answer["gain"] == pytest.approx(0.3)
+    assert 0 < answer["gain_se"] < 0.1
+    assert "+0.3000" in answer["message"]
+
+
+def test_minimising_takes_the_smallest(api):
+    objective = {"name": "loss", "weights": {"chart": 1}, "direction": "minimize"}
+    api.post("/studies", json=study_body(objective=objective))
+    attach(api, {"coco": 1 / 3, "lisa": 1 / 3, "sat": 1 / 3}, 0.6)
+    best = attach(api, {"coco": 1.0}, 0.2)
+    answer = api.get("/studies/vlm/best").json()
+    assert answer["best"]["id"] == best["id"]
+    assert answer["gain"] == pytest.approx(0.4), "a gain is for the better, whatever the direction"
+
+
+def test_exports_are_files_that_other_programs_read(api, study):
+    refused = api.get("/studies/vlm/export", params={"format": "yaml"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "no-result")
+    attach(api, {"coco": 0.2, "lisa": 0.8}, 0.7)
+    answer = api.get("/studies/vlm/export", params={"format": "csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    row = next(row for row in rows if row["state"] == "completed")
+    assert (float(row["w_coco"]), float(row["w_lisa"]), float(row["w_sat"])) == (0.2, 0.8, 0.0)
+    assert float(row["out_score"]) == pytest.approx(0.7)
+    best = yaml.safe_load(api.get("/studies/vlm/export", params={"format": "yaml"}).text)
+    assert best["mixture"] == {"coco": 0.2, "lisa": 0.8, "sat": 0.0}
+    whole = json.loads(api.get("/studies/vlm/export", params={"format": "json"}).text)
+    assert whole["study"]["name"] == "vlm"
+    assert len(whole["trials"]) == len(rows)
+
+
+def test_openapi_describes_every_status_of_every_call(api):
+    paths = api.get("/openapi.json").json()["paths"]
+    for path, calls in paths.items():
+        for method, call in calls.items():
+            if path in ("/healthz", "/readyz"):
+                continue
+            described = set(call["responses"])
+            assert {"401", "422", "503"} <= described, f"{method} {path}"
+            assert "404" in described or "{" not in path, f"{method} {path}"
+            problem = call["responses"]["422"]["content"]
+            assert list(problem) == ["application/problem+json"]
+
+
+def test_faults_of_a_strategy_show_in_the_reason_and_do_not_end_the_proposer(api, monkeypatch):
+    from service import proposals
+
+    api.post("/studies", json=study_body())
+    queue_is_filled(api, 2)
+
+    def broken(task):
+        raise RuntimeError("singular matrix")
+
+    monkeypatch.setattr(proposals, "compute", broken)
+    for worker in ("w1", "w2"):
+        lease(api, worker)
+    deadline = time.monotonic() + 20
+    while True:
+        answer = api.post("/trials/next", json={"worker": "w3"}).json()
+        if "singular matrix" in (answer["reason"] or ""):
+            break
+        assert time.monotonic() < deadline, answer
+    assert answer["retry_after_s"] > 0
+    monkeypatch.undo()
+    api.patch("/studies/vlm", json={"state": "paused"})
+    api.patch("/studies/vlm", json={"state": "active"})
+    lease(api, "w3")
+
+
+def test_next_never_fits_a_model(api, monkeypatch):
+    monkeypatch.setattr(Proposer, "turn", lambda self: 0)
+    api.post("/studies", json=study_body())
+    answer = api.post("/trials/next", json={"worker": "w1"}).json()
+    assert answer["trial"] is None
+    assert "being made" in answer["reason"]
+    assert answer["retry_after_s"] <= 2

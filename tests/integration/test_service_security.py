@@ -1,0 +1,69 @@
+"""Who may call the service, and that it is not opened to others by mistake."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+
+from service.app import create_app
+from service.settings import Settings, is_loopback
+
+KEY = "a-key-of-more-than-16-characters"
+
+
+@pytest.fixture
+def locked(app_settings):
+    settings = app_settings.model_copy(update={"api_key": Settings(api_key=KEY).api_key})
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY, "Bearer ü".encode()]
+)
+def test_without_the_key_nothing_is_answered_but_probes(locked, header):
+    headers = {} if header is None else {"Authorization": header}
+    answer = locked.get("/studies", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "key-required")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert KEY not in answer.text
+    assert locked.get("/healthz").status_code == 200
+    assert locked.get("/readyz").status_code == 200
+
+
+def test_the_key_opens(locked):
+    answer = locked.get("/studies", headers={"Authorization": f"Bearer {KEY}"})
+    assert answer.json() == {"studies": []}
+
+
+def test_other_hosts_need_a_key():
+    with pytest.raises(ValidationError, match="MODOMODO_API_KEY"):
+        Settings(host="0.0.0.0")  # noqa: S104 - it is the point
+    assert Settings(host="0.0.0.0", api_key=KEY).host  # noqa: S104
+
+
+def test_a_short_key_is_refused():
+    with pytest.raises(ValidationError, match="16 characters"):
+        Settings(api_key="short")
+
+
+def test_the_key_does_not_show():
+    assert KEY not in repr(Settings(api_key=KEY))
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.3.2.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104
+        ("::", False),
+        ("example.org", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_known(host, expected):
+    assert is_loopback(host) is expected
