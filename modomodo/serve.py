@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -48,11 +49,16 @@ def serve(
             timeout_graceful_shutdown=5,
         )
     )
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn ends on these by itself and then raises them again; being asked to stop is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     try:
         server.run()
     except BadDatabase as error:
         raise CommandFailed(str(error)) from error
-    except KeyboardInterrupt:
-        pass
     if not server.started:
         sys.exit(1)

@@ -1,0 +1,157 @@
+"""A real service process, real worker processes, and kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.bodies import scores, study_body
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def service(file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`modomodo serve` until the end of the block; ready when the block begins."""
+    command = [sys.executable, "-m", "modomodo", "serve", "--port", str(port)]
+    process = subprocess.Popen([*command, "--database", f"sqlite:///{file}"])
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            assert process.poll() is None, "the service stopped"
+            assert time.monotonic() < deadline, "the service did not start"
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/readyz").is_success:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def url(tmp_path) -> Iterator[str]:
+    port = free_port()
+    with service(tmp_path / "modomodo.db", port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def queue(client: httpx.Client, n: int) -> None:
+    """A study with `n` mixtures queued by hand, and no proposals."""
+    client.post("/studies", json=study_body(budget=n)).raise_for_status()
+    client.patch("/studies/vlm", json={"state": "paused"}).raise_for_status()
+    queued = 0
+    for trial in client.get("/studies/vlm/trials").json()["trials"]:
+        client.post(f"/trials/{trial['id']}/cancel").raise_for_status()
+    for i in range(n):
+        mixture = {"coco": i / n, "lisa": 1 - i / n}
+        answer = client.post("/studies/vlm/trials", json={"mixture": mixture})
+        queued += answer.status_code == 201
+    assert queued == n
+    client.patch("/studies/vlm", json={"state": "active"}).raise_for_status()
+
+
+def work(url: str, worker: str) -> list[int]:
+    """Takes trials and finishes them until there are no more; returns their ids."""
+    taken: list[int] = []
+    with httpx.Client(base_url=url, timeout=30) as client:
+        while True:
+            answer = client.post("/trials/next", json={"worker": worker}).json()
+            if answer["trial"] is None:
+                if answer["retry_after_s"] is None or "running" in answer["reason"]:
+                    return taken
+                continue
+            trial = answer["trial"]["id"]
+            taken.append(trial)
+            body = {"token": answer["lease"]["token"], "measurements": scores()}
+            client.post(f"/trials/{trial}/result", json=body).raise_for_status()
+
+
+def test_four_processes_take_200_trials_and_none_is_handed_out_twice(url):
+    with httpx.Client(base_url=url, timeout=30) as client:
+        queue(client, 200)
+        with ProcessPoolExecutor(4) as pool:
+            taken = list(pool.map(work, [url] * 4, [f"w{i}" for i in range(4)]))
+        counts = Counter(trial for trials in taken for trial in trials)
+        assert len(counts) == 200
+        assert set(counts.values()) == {1}
+        states = client.get("/studies/vlm").json()["trials"]
+    assert states["completed"] == 200
+    assert states["running"] == states["queued"] == 0
+
+
+def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(tmp_path):
+    port = free_port()
+    url, file = f"http://127.0.0.1:{port}", tmp_path / "modomodo.db"
+    with service(file, port) as process, httpx.Client(base_url=url, timeout=30) as client:
+        queue(client, 1)
+        leased = client.post("/trials/next", json={"worker": "w1"}).json()
+        trial = leased["trial"]["id"]
+        body = {"token": leased["lease"]["token"], "measurements": scores(0.25)}
+        with socket.create_connection(("127.0.0.1", port)) as line:
+            # The request goes out and nobody reads the answer.
+            request = client.build_request("POST", f"/trials/{trial}/result", json=body)
+            head = "".join(f"{k}: {v}\r\n" for k, v in request.headers.items())
+            line.sendall(
+                f"POST /trials/{trial}/result HTTP/1.1\r\n{head}\r\n".encode() + request.content
+            )
+            deadline = time.monotonic() + 30
+            while client.get(f"/trials/{trial}").json()["state"] != "completed":
+                assert time.monotonic() < deadline
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+        again = client.post(f"/trials/{trial}/result", json=body)
+        assert again.status_code == 200, "the worker did not hear, so it sends it again"
+        shown = client.get(f"/trials/{trial}").json()
+    assert shown["state"] == "completed"
+    assert [m["score"] for m in shown["measurements"]] == [0.25] * 3
+    assert shown["replicates"] == []
+
+
+def test_a_lease_survives_a_restart_of_the_service(tmp_path):
+    port = free_port()
+    url, file = f"http://127.0.0.1:{port}", tmp_path / "modomodo.db"
+    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+        client.post("/studies", json=study_body(lease_s=1.0)).raise_for_status()
+        deadline = time.monotonic() + 30
+        while not (leased := client.post("/trials/next", json={"worker": "w1"}).json())["trial"]:
+            assert time.monotonic() < deadline
+    trial, token = leased["trial"]["id"], leased["lease"]["token"]
+    # Starting takes longer than this lease lasts.
+    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+        beat = client.post(f"/trials/{trial}/heartbeat", json={"token": token, "step": 2})
+        assert beat.status_code == 200
+        assert client.get(f"/trials/{trial}").json()["state"] == "running"
+
+
+def test_the_service_ends_cleanly_on_sigterm(tmp_path):
+    with service(tmp_path / "modomodo.db", free_port()) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_serving_other_hosts_without_a_key_is_refused(tmp_path):
+    command = [sys.executable, "-m", "modomodo", "serve", "--host", "0.0.0.0"]  # noqa: S104
+    environment = {k: v for k, v in os.environ.items() if k != "MODOMODO_API_KEY"}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert ended.returncode == 1
+    assert "MODOMODO_API_KEY" in ended.stderr
