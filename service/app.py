@@ -15,7 +15,6 @@ from db.sessions import Database
 from service import errors
 from service.auth import KeyCheck, require_key
 from service.context import Context
-from service.dashboard.pages import router as pages
 from service.dashboard import pages
 from service.fits import Fits
 from service.limits import BodyLimit
@@ -51,7 +50,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     install_openapi(app)
     app.include_router(probes.router)
-    app.include_router(pages)
     for router in (studies.router, leases.router, trials.router, surrogates.router):
         app.include_router(router, dependencies=[Depends(require_key)])
     app.include_router(pages.router)
