@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from db import studies
 from db.sessions import Database
-from service import evidence
+from service import evidence, surrogate_views
 from service.errors import Refused
 from service.evidence import Evidence
 from service.fits import Fits
@@ -92,20 +91,7 @@ def _predicted(
         if refused.status == 404:
             raise
         return None, f"No prediction: {refused.detail}."
-    if diagnosis.best is None:
-        return None, None
-    return mixture(known, diagnosis.best), None
-
-
-def mixture(known: Evidence, predicted: object) -> PredictedMixture:
-    """The engine's predicted mixture with the study's domain names."""
-    names = [domain.name for domain in known.spec.domains]
-    weights = map(float, np.asarray(predicted.weights))  # type: ignore[attr-defined]
-    return PredictedMixture(
-        weights=dict(zip(names, weights, strict=True)),
-        mean=float(predicted.mean),  # type: ignore[attr-defined]
-        sd=float(predicted.sd),  # type: ignore[attr-defined]
-    )
+    return surrogate_views.mixture(known, diagnosis.best), None
 
 
 def _message(

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from service.errors import invalid
 from service.schemas import Measurement, StudySpec, last_measurements
+from service.search.strategies import STRATEGIES
 
 
 def strategy(name: str) -> None:
     """Raises:
     Refused: 422, the engine has no such strategy.
     """
-    from service.search.strategies import STRATEGIES
-
     if name not in STRATEGIES:
-        raise invalid(f"unknown strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+        raise invalid(f"unknown strategy {name!r}; there are {', '.join(STRATEGIES)}")
 
 
 def mixture(spec: StudySpec, weights: Mapping[str, float]) -> dict[str, float]:

@@ -12,7 +12,6 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -26,26 +25,13 @@ from db.sessions import Database
 from service import evidence, views
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
+from service.search.strategies import Proposed, propose
+from service.surrogate_views import finite
 
 log = structlog.get_logger()
 
 LEASE_S = 15.0
 """How long a replica may be silent before another takes over its proposing."""
-
-
-class Proposed(Protocol):
-    """What the engine answers for one mixture."""
-
-    @property
-    def weights(self) -> NDArray[np.float64]: ...
-    @property
-    def mean(self) -> float | None: ...
-    @property
-    def sd(self) -> float | None: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def strategy(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +111,14 @@ def _pending(session: Session, study: models.Study, replaced: set[int]) -> list[
 
 def compute(task: Task) -> list[Proposed]:
     """Asks the engine. Pure: needs no database and can run anywhere."""
-    # Imported here so that a service without studies starts without the engine's libraries.
-    from service.search.strategies import propose
-
-    return list(
-        propose(
-            task.known.spec.strategy,
-            task.known.space,
-            task.known.runs,
-            task.pending,
-            task.n,
-            task.seed,
-            task.known.spec.objective.direction,
-        )
+    return propose(
+        task.known.spec.strategy,
+        task.known.space,
+        task.known.runs,
+        task.pending,
+        task.n,
+        task.seed,
+        task.known.spec.objective.direction,
     )
 
 
@@ -153,7 +134,7 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
     }
     if set(replaceable) != set(task.replace):
         return 0  # a worker took one of them: its mixture is pending now
-    if read_again(session, study, task) != task.based_on:
+    if _read_again(session, study, task) != task.based_on:
         return 0
     spec = task.known.spec
     for place, item in enumerate(proposed):
@@ -162,8 +143,8 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
             strategy=item.strategy,
             seed=task.seed,
             reason=item.reason,
-            mean=_number(item.mean),
-            sd=_number(item.sd),
+            mean=finite(item.mean),
+            sd=finite(item.sd),
         ).model_dump(mode="json")
         if place < len(task.replace):
             trial = replaceable[task.replace[place]]
@@ -178,7 +159,7 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
     return len(proposed)
 
 
-def read_again(session: Session, study: models.Study, task: Task) -> tuple[int, ...]:
+def _read_again(session: Session, study: models.Study, task: Task) -> tuple[int, ...]:
     pending = len(_pending(session, study, set(task.replace)))
     return study.results, study.last_number, pending, study.budget
 
@@ -188,10 +169,6 @@ def _mixture(spec: StudySpec, item: Proposed) -> dict[str, float]:
         zip((domain.name for domain in spec.domains), map(float, item.weights), strict=True)
     )
     return spec.mixture(named)
-
-
-def _number(value: float | None) -> float | None:
-    return float(value) if value is not None and np.isfinite(value) else None
 
 
 class Proposer:

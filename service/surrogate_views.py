@@ -2,11 +2,85 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from service.evidence import Evidence
-from service.schemas import SurrogateFit
+from service.schemas import (
+    Effects,
+    FitPoint,
+    LeaveOneOut,
+    PredictedMixture,
+    Prediction,
+    SurrogateFit,
+)
+from service.search.diagnostics import Best, Diagnosis, Estimate
 
 
-def fit(known: Evidence, name: str, diagnosis: Any) -> SurrogateFit:
-    raise NotImplementedError
+def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
+    """Figures, effects and points with the study's names of domains and trials."""
+    loo = diagnosis.loo
+    return SurrogateFit(
+        surrogate=name,
+        n=diagnosis.n,
+        loo=LeaveOneOut(
+            r2=finite(loo.r2),
+            spearman=finite(loo.spearman),
+            rmse=finite(loo.rmse),
+            nlpd=finite(loo.nlpd),
+            coverage_90=finite(loo.coverage_90),
+        ),
+        points=_points(known, diagnosis),
+        best=mixture(known, diagnosis.best),
+        effects=_effects(known, diagnosis),
+        messages=diagnosis.messages,
+    )
+
+
+def mixture(known: Evidence, predicted: Best) -> PredictedMixture:
+    """The engine's predicted mixture with the study's domain names."""
+    weights = dict(zip(_names(known), map(float, predicted.weights), strict=True))
+    return PredictedMixture(weights=weights, mean=predicted.mean, sd=predicted.sd)
+
+
+def finite(value: float | None) -> float | None:
+    """The figure, where it is defined: JSON has no NaN."""
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _points(known: Evidence, diagnosis: Diagnosis) -> list[FitPoint]:
+    return [
+        FitPoint(
+            trial=trial.id,
+            number=trial.number,
+            actual=float(actual),
+            se=float(se),
+            mean=float(mean),
+            sd=float(sd),
+        )
+        for trial, actual, se, mean, sd in zip(
+            known.completed,
+            known.runs.score,
+            known.runs.noise_sd,
+            diagnosis.loo.mean,
+            diagnosis.loo.sd,
+            strict=True,
+        )
+        if np.isfinite(mean) and np.isfinite(sd)
+    ]
+
+
+def _effects(known: Evidence, diagnosis: Diagnosis) -> Effects:
+    names = _names(known)
+
+    def shown(estimate: Estimate) -> Prediction:
+        return Prediction(mean=estimate.mean, sd=estimate.sd)
+
+    found = diagnosis.effects
+    return Effects(
+        alone={name: shown(value) for name, value in zip(names, found.alone, strict=True)},
+        synergy={f"{names[i]}*{names[j]}": shown(value) for (i, j), value in found.synergy.items()},
+    )
+
+
+def _names(known: Evidence) -> list[str]:
+    return [domain.name for domain in known.spec.domains]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Path
 
 from service import answers, checks, evidence, fits, surrogate_views
@@ -39,8 +38,5 @@ def predict(
     mean, sd = fitted.predict(evidence.weights(known.spec, mixtures))
     return PredictAnswer(
         surrogate=name,
-        predictions=[
-            Prediction(mean=float(m), sd=float(s))
-            for m, s in zip(np.asarray(mean), np.asarray(sd), strict=True)
-        ],
+        predictions=[Prediction(mean=float(m), sd=float(s)) for m, s in zip(mean, sd, strict=True)],
     )
