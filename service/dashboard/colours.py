@@ -66,3 +66,9 @@ def segments(domains: Sequence[str], mixture: Mapping[str, float]) -> list[Segme
             parts.append(Segment(domain, look(place), start, weight))
         start += weight
     return parts
+
+
+def largest(parts: Sequence[Segment], limit: int) -> list[Segment]:
+    """The heaviest segments, in the order they came."""
+    kept = sorted(parts, key=lambda part: -part.weight)[:limit]
+    return [part for part in parts if part in kept]

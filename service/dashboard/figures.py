@@ -180,23 +180,32 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
 
 
 def own_values(study: StudySpec, effects: Effects) -> Figure:
-    """Predicted objective of each domain alone, with 95% intervals, best on top."""
+    """Predicted objective of each domain alone, with 95% intervals.
+
+    In the study's order, the first on top, so that two surrogates can be compared line by line.
+    """
     looks = colours.looks([domain.name for domain in study.domains])
-    sign = 1 if study.objective.direction == "maximize" else -1
-    order = sorted(effects.alone.items(), key=lambda item: sign * item[1].mean)
-    rows = [(name, value, f"@d{looks[name].colour}") for name, value in order]
-    return _dots(rows, f"{objective_label(study)} of the domain alone, points")
+    rows = [
+        (name, effects.alone[name], f"@d{look.colour}")
+        for name, look in reversed(looks.items())
+        if name in effects.alone
+    ]
+    return _dots(rows, f"predicted {objective_label(study)}, points")
 
 
 def synergies(study: StudySpec, effects: Effects) -> Figure:
-    """What an equal blend of two domains gains over their mean, with 95% intervals."""
-    quarter = {
-        pair.replace("*", " × "): Prediction(mean=value.mean / 4, sd=value.sd / 4)
-        for pair, value in effects.synergy.items()
-    }
-    clear = sorted(quarter.items(), key=lambda item: -_clearness(item[1]))[:DRAWN_PAIRS]
-    rows = [(pair, v, "@ink") for pair, v in sorted(clear, key=lambda item: item[1].mean)]
-    figure = _dots(rows, f"{objective_label(study)} of the pair over its mean, points")
+    """What an equal blend of two domains gains over their mean, with 95% intervals.
+
+    Where there are too many pairs, those that are most clearly not zero.
+    """
+    clearest = sorted(effects.synergy, key=lambda pair: -_clearness(effects.synergy[pair]))
+    drawn = set(clearest[:DRAWN_PAIRS])
+    rows = [
+        (pair.replace("*", " × "), Prediction(mean=value.mean / 4, sd=value.sd / 4), "@ink")
+        for pair, value in reversed(effects.synergy.items())
+        if pair in drawn
+    ]
+    figure = _dots(rows, "gain of the blend, points")
     figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
     return figure
 

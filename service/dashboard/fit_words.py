@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.dashboard import colours, words
-from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS, is_inside
+from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS
 from service.schemas import StudySpec, SurrogateFit
 
 TITLES = {"quadsurface": "Quadratic surface", "gp": "Gaussian process"}
@@ -37,7 +37,7 @@ def figures(fit: SurrogateFit) -> list[Figure]:
             Figure("RMSE", f"{words.points(loo.rmse)} points", "its typical error for a new run")
         )
     if loo.coverage_90 is not None and fit.points:
-        inside = sum(map(is_inside, fit.points))
+        inside = round(loo.coverage_90 * len(fit.points))
         listed.append(
             Figure(
                 "Coverage",
@@ -60,8 +60,9 @@ def too_few(study: StudySpec, fit: SurrogateFit) -> str | None:
     if fit.points:
         return None
     needed = len(study.domains) + 1
+    runs = words.count(fit.n, "completed run") if fit.n else "No completed run"
     return (
-        f"{words.count(fit.n, 'completed run')} so far: too few to leave one out and predict it. "
+        f"{runs} so far: too few to leave one out and predict it. "
         f"A first judgement needs about {needed}."
     )
 

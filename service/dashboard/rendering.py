@@ -36,6 +36,7 @@ def _environment() -> Environment:
     made.globals |= {
         "asset": lambda name: f"/ui/static/{assets.version()}/{name}",
         "segments": colours.segments,
+        "largest": colours.largest,
         "look": colours.look,
         "rewards_by_domain": _rewards,
         "objective_label": figures.objective_label,
