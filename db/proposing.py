@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import events
-from db.clock import after, now
+from db.clock import Moment, after, now
 from db.models import Study, Trial
 
 FAILURES_IN_A_ROW = 5
@@ -83,7 +83,10 @@ def standing(session: Session, study: Study) -> Standing:
             count(
                 (Trial.state == "failed")
                 & (Trial.finished_at > study.resumed_at)
-                & (Trial.finished_at > func.coalesce(last_completed, study.resumed_at))
+                & (
+                    Trial.finished_at
+                    > func.coalesce(last_completed, literal(study.resumed_at, Moment))
+                )
             ),
         ).where(Trial.study_id == study.id)  # type: ignore[call-overload]
     ).one()

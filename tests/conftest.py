@@ -7,12 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from db import upgrade
 from db.sessions import Database
 from service.app import create_app
 from service.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs() -> None:
+    """Log lines go where pytest shows them only with a failure."""
+    structlog.configure(
+        processors=[
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,278 @@
+"""Stored trials meet the engine: what is proposed, when, and that it is never too much."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from db import leases, proposing, studies, trials
+from db.trials import NewTrial
+from service import proposals, views
+from service.proposals import Proposer
+from service.schemas import Measurement, StudySpec
+from tests.bodies import scores, study_body
+
+SCORES = views.readings([Measurement.model_validate(item) for item in scores()])
+
+
+class Desk:
+    """A study and a proposer that only acts when told."""
+
+    def __init__(self, database, **changes):
+        self.database = database
+        self.proposer = Proposer(database, "this-replica")
+        body = StudySpec.model_validate(study_body(**changes)).model_dump(mode="json")
+        with database.write() as session:
+            studies.create(session, body, "user")
+
+    def queued(self):
+        return [trial for trial in self.all() if trial.state == "queued"]
+
+    def all(self):
+        with self.database.read() as session:
+            study = studies.get(session, "vlm")
+            rows, _ = trials.page(session, study, limit=500)
+            return sorted(rows, key=lambda trial: trial.number)
+
+    def claim(self, worker="w"):
+        with self.database.write() as session:
+            attempt = leases.claim(session, worker, None, f"token-of-{worker}")
+            return attempt and attempt.trial_id
+
+    def finish(self, trial, worker="w", value=0.5):
+        readings = views.readings([Measurement.model_validate(item) for item in scores(value)])
+        with self.database.write() as session:
+            assert leases.finish(session, trial, f"token-of-{worker}", readings) is None
+
+    def standing(self):
+        with self.database.read() as session:
+            return proposing.standing(session, studies.get(session, "vlm"))
+
+    def work_off(self, n, value=lambda trial: 0.5):
+        for _ in range(n):
+            self.proposer.turn()
+            trial = self.claim()
+            self.finish(trial, value=value(trial))
+
+
+def test_as_many_proposals_are_kept_ready_as_the_study_asks_for(database):
+    desk = Desk(database, lookahead=3)
+    assert desk.proposer.turn() == 3
+    assert desk.proposer.turn() == 0
+    desk.claim()
+    assert desk.proposer.turn() == 1
+    assert len(desk.queued()) == 3
+
+
+def test_the_budget_is_never_overshot(database):
+    desk = Desk(database, budget=5, lookahead=4)
+    for worker in ("w1", "w2", "w3"):
+        desk.proposer.turn()
+        desk.claim(worker)
+    desk.proposer.turn()
+    assert len(desk.all()) == 5
+    assert desk.standing().room == 0
+    while desk.queued():
+        desk.claim(f"more-{len(desk.queued())}")
+        desk.proposer.turn()
+    assert len(desk.all()) == 5
+
+
+def test_failed_trials_do_not_use_the_budget(database):
+    desk = Desk(database, budget=1, lookahead=1)
+    desk.proposer.turn()
+    trial = desk.claim()
+    assert desk.proposer.turn() == 0
+    with database.write() as session:
+        leases.fail(session, trial, "token-of-w", "broke", is_retryable=False)
+    assert desk.proposer.turn() == 1
+    mixtures = [trial.mixture for trial in desk.all()]
+    assert mixtures[0] != mixtures[1], "what failed for good is not proposed again"
+
+
+def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(database):
+    desk = Desk(database, lookahead=1)
+    for _ in range(proposing.FAILURES_IN_A_ROW):
+        assert desk.proposer.turn() == 1
+        trial = desk.claim()
+        with database.write() as session:
+            leases.fail(session, trial, "token-of-w", "no such file", is_retryable=False)
+    assert desk.proposer.turn() == 0
+    with database.read() as session:
+        reason, retry_after_s = proposals.waiting(session, "vlm")
+    assert "the last 5 trials failed" in reason
+    assert retry_after_s is not None
+    with database.write() as session:
+        studies.patch(session, "vlm", "user", state="paused")
+    with database.write() as session:
+        studies.patch(session, "vlm", "user", state="active")
+    assert desk.proposer.turn() == 1
+
+
+def test_a_fleet_asking_together_gets_different_mixtures(database):
+    desk = Desk(database, strategy="modomodo", lookahead=2, budget=12)
+    for i in range(12):
+        desk.proposer.turn()
+        assert desk.claim(f"w{i}") is not None
+    mixtures = [tuple(trial.mixture.values()) for trial in desk.all()]
+    assert len(set(mixtures)) == 12
+
+
+def test_every_proposal_says_strategy_seed_and_reason(database):
+    desk = Desk(database, strategy="seed")
+    desk.proposer.turn()
+    first = desk.all()[0]
+    assert first.proposal["strategy"] == "seed"
+    assert "equal weights" in first.proposal["reason"]
+    assert isinstance(first.proposal["seed"], int)
+    assert (first.origin, first.proposed_at_results) == ("proposed", 0)
+
+
+def test_new_results_replace_queued_proposals_that_nobody_started(database):
+    desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
+    rng = np.random.default_rng(0)
+    desk.work_off(8, value=lambda trial: float(rng.uniform(0.2, 0.8)))
+    desk.proposer.turn()
+    before = {trial.id: trial.mixture for trial in desk.queued()}
+    assert {trial.proposal["strategy"] for trial in desk.queued()} == {"quadsurface"}
+    desk.finish(desk.claim(), value=0.9)
+    desk.proposer.turn()
+    after = {trial.id: trial for trial in desk.queued()}
+    kept = set(before) & set(after)
+    assert kept
+    assert all(after[i].mixture != before[i] for i in kept)
+    assert {trial.proposed_at_results for trial in after.values()} == {9}
+
+
+def test_what_a_person_queued_is_never_replaced(database):
+    desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
+    desk.work_off(8)
+    with database.write() as session:
+        study = studies.get(session, "vlm")
+        mine, _ = trials.add(session, study, NewTrial({"coco": 1.0}, "queued"), "user")
+        trials.add(session, study, NewTrial({"sat": 1.0}, "attached", readings=SCORES), "user")
+    desk.proposer.turn()
+    assert next(t for t in desk.queued() if t.id == mine.id).mixture == {"coco": 1.0}
+
+
+def test_the_same_study_in_the_same_state_proposes_the_same(database_file, tmp_path):
+    import shutil
+
+    from db.sessions import Database
+
+    mixtures = []
+    for copy in ("a", "b"):
+        database = Database(f"sqlite:///{shutil.copy(database_file, tmp_path / copy)}")
+        desk = Desk(database, strategy="modomodo", budget=20, seed=3)
+        desk.work_off(14, value=lambda trial: 0.3 + trial / 50)
+        desk.proposer.turn()
+        mixtures.append([(t.mixture, t.seed, t.proposal["seed"]) for t in desk.all()])
+        database.close()
+    assert mixtures[0] == mixtures[1]
+
+
+def test_training_seeds_differ_between_trials_and_between_studies():
+    seeds = [trials.training_seed(study, number) for study in range(20) for number in range(20)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_paused_study_gets_no_proposals(database):
+    desk = Desk(database)
+    with database.write() as session:
+        studies.patch(session, "vlm", "user", state="paused")
+    assert desk.proposer.turn() == 0
+
+
+def test_only_one_replica_proposes_for_a_study_at_a_time(database):
+    desk = Desk(database)
+    study_id = desk.standing().study_id
+    with database.write() as session:
+        assert proposing.take(session, study_id, "other-replica", 60)
+    assert desk.proposer.turn() == 0
+    with database.write() as session:
+        proposing.give_back(session, study_id, "other-replica")
+    assert desk.proposer.turn() == 2
+
+
+def test_a_replica_that_died_is_replaced_when_its_lease_ends(database):
+    desk = Desk(database)
+    with database.write() as session:
+        assert proposing.take(session, desk.standing().study_id, "dead-replica", -1)
+    assert desk.proposer.turn() == 2
+
+
+def test_a_trial_taken_during_the_fit_is_left_alone_and_proposing_starts_again(
+    database, monkeypatch
+):
+    desk = Desk(database, strategy="quadsurface", budget=30, lookahead=2)
+    desk.work_off(8)
+    desk.proposer.turn()
+    desk.finish(desk.claim(), value=0.9)
+    taken = []
+
+    def slow(task, compute=proposals.compute):
+        if not taken:
+            taken.append(desk.claim("quick"))
+        return compute(task)
+
+    monkeypatch.setattr(proposals, "compute", slow)
+    before = {trial.id: trial.mixture for trial in desk.all()}
+    assert desk.proposer.turn() == 0
+    assert next(t for t in desk.all() if t.id == taken[0]).mixture == before[taken[0]]
+    assert desk.proposer.turn() > 0
+
+
+def test_after_an_error_the_next_try_waits_longer_each_time(database, monkeypatch):
+    desk = Desk(database)
+    tries = []
+
+    def broken(task):
+        tries.append(task.seed)
+        raise RuntimeError("singular matrix")
+
+    monkeypatch.setattr(proposals, "compute", broken)
+    for _ in range(3):
+        desk.proposer.turn()
+    assert len(tries) == 1, "not again at once"
+    with database.read() as session:
+        study = studies.get(session, "vlm")
+        assert "singular matrix" in study.proposer_error
+        assert study.proposer is None
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_best_prediction_follows_the_direction(api, direction):
+    objective = {"name": "own", "weights": {"chart": 1}, "direction": direction}
+    api.post("/studies", json=study_body(objective=objective, budget=1))
+    for i, coco in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
+        mixture = {"coco": coco, "lisa": 1 - coco}
+        body = {"mixture": mixture, "measurements": scores(0.2 + 0.15 * i)}
+        assert api.post("/studies/vlm/trials", json=body).status_code == 201
+    predicted = api.get("/studies/vlm/best").json()["predicted"]
+    assert (predicted["mean"] > 0.6) == (direction == "maximize")
+
+
+@pytest.mark.parametrize("surrogate", ["quadsurface", "gp"])
+def test_a_surrogate_shows_what_it_learned_and_predicts(api, surrogate):
+    api.post("/studies", json=study_body(budget=1))
+    path = f"/studies/vlm/surrogates/{surrogate}"
+    early = api.get(path)
+    assert (early.status_code, early.json()["code"]) == (409, "too-few-results")
+    rng = np.random.default_rng(0)
+    for weights in rng.dirichlet(np.ones(3), size=12):
+        mixture = dict(zip(("coco", "lisa", "sat"), map(float, weights), strict=True))
+        value = 0.2 + 0.5 * mixture["coco"] + float(rng.normal(0, 0.01))
+        body = {"mixture": mixture, "measurements": scores(value)}
+        assert api.post("/studies/vlm/trials", json=body).status_code == 201
+    fit = api.get(path).json()
+    assert fit["n"] == len(fit["points"]) == 12
+    assert fit["loo"]["r2"] > 0.5
+    assert fit["best"]["weights"]["coco"] > 0.6
+    assert set(fit["effects"]["alone"]) == {"coco", "lisa", "sat"}
+    assert set(fit["effects"]["synergy"]) == {"coco*lisa", "coco*sat", "lisa*sat"}
+    answer = api.post(
+        f"{path}/predict", json={"mixtures": [{"coco": 1.0}, {"lisa": 0.5, "sat": 0.5}]}
+    ).json()
+    means = [item["mean"] for item in answer["predictions"]]
+    assert means[0] > means[1] + 0.2

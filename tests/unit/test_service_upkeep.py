@@ -1,0 +1,33 @@
+"""Noticing that service or database were away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from service.upkeep import AWAY, Watch
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def seconds(n: float) -> datetime:
+    return START + timedelta(seconds=n)
+
+
+def test_without_a_break_workers_could_be_heard_since_the_start():
+    watch = Watch(START)
+    assert [watch.since(seconds(n)) for n in range(0, 100, 5)] == [START] * 20
+
+
+def test_a_break_starts_the_patience_anew():
+    watch = Watch(START)
+    watch.since(seconds(5))
+    back = seconds(6) + AWAY
+    assert watch.since(back) == back
+    assert watch.since(back + timedelta(seconds=1)) == back
+
+
+def test_a_clock_that_jumps_back_changes_nothing():
+    watch = Watch(START)
+    watch.since(seconds(10))
+    assert watch.since(seconds(-5000)) == START
+    assert watch.since(seconds(11)) == START
