@@ -1,0 +1,92 @@
+"""The paper's heuristics: from the seeds' scores straight to one mixture (section 4.2).
+
+Each takes runs whose higher scores are better and answers the weights, or None where the runs do
+not say enough. All are keyed by which domains a run used, so any runs will do, not seeds alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from service.search.runs import Runs
+from service.search.space import FloatArray
+
+RIDGE = 1e-3
+NORM_HIGH, NORM_RANGE = 0.2, 0.1
+USED = 1e-9
+
+
+def alpha(runs: Runs, blend: float, alpha_single: float = 1.0) -> FloatArray | None:
+    """The alpha family: `blend` 1 is A_in, 0 is A_out, 0.5 is A_bal.
+
+    Each domain's In-Scores and Out-Scores are summed over the runs that used it, single-domain runs
+    scaled by `alpha_single`; both sums are min-max scaled over domains, blended and normalised.
+    """
+    used = _used(runs)
+    if not _has_scores(runs) or len(runs) < 2:
+        return None
+    weight = np.where(used.sum(axis=1) == 1, alpha_single, 1.0)
+    in_sum, out_sum = (used.T @ (weight * score) for score in (runs.in_score, runs.out_score))
+    return _normalised(blend * _min_max(in_sum) + (1 - blend) * _min_max(out_sum))
+
+
+def coli(runs: Runs) -> FloatArray | None:
+    """Ridge regression of Out-Score on use indicators, each coefficient over its variance factor.
+
+    No intercept, penalty 1e-3; coefficients are divided by the diagonal of (X'X + 1e-3 I)^-1,
+    clipped at 0 and normalised.
+    """
+    if not np.isfinite(runs.out_score).all() or len(runs) < 2:
+        return None
+    X = _used(runs)
+    inverse = np.linalg.inv(X.T @ X + RIDGE * np.eye(runs.m))
+    coefficients = inverse @ X.T @ runs.out_score
+    return _normalised(np.clip(coefficients / np.diag(inverse), 0, None))
+
+
+def norm(runs: Runs) -> FloatArray | None:
+    """From the exclude-one runs: the better a run without a domain, the less of that domain.
+
+    Out-Scores of the exclude-one runs are min-max scaled; the excluded domain's raw weight is
+    0.2 - 0.1 times its run's; then normalised. None until every domain was left out once.
+    """
+    used = _used(runs)
+    excluded_score = np.full(runs.m, np.nan)
+    for uses, score in zip(used, runs.out_score, strict=True):
+        if runs.m > 2 and uses.sum() == runs.m - 1:
+            excluded_score[int(np.argmin(uses))] = score
+    if not np.isfinite(excluded_score).all():
+        return None
+    return _normalised(NORM_HIGH - NORM_RANGE * _min_max(excluded_score))
+
+
+HEURISTICS: dict[str, tuple[str, Callable[[Runs], FloatArray | None]]] = {
+    "alpha-in": ("domains by the In-Scores of the runs that used them", lambda r: alpha(r, 1.0)),
+    "alpha-out": ("domains by the Out-Scores of the runs that used them", lambda r: alpha(r, 0.0)),
+    "alpha-balanced": ("half by In-Scores, half by Out-Scores", lambda r: alpha(r, 0.5)),
+    "coli": ("domains by their ridge coefficient for Out-Score", coli),
+    "norm": ("less of a domain the better the run without it", norm),
+}
+
+
+def _used(runs: Runs) -> FloatArray:
+    """(n, m) 1.0 where a run used a domain."""
+    used: FloatArray = (runs.weights > USED).astype(float)
+    return used
+
+
+def _has_scores(runs: Runs) -> bool:
+    return bool(np.isfinite(runs.in_score).all() and np.isfinite(runs.out_score).all())
+
+
+def _min_max(values: FloatArray) -> FloatArray:
+    """Scaled to [0, 1]; all 0 where all are equal."""
+    span = values.max() - values.min()
+    return (values - values.min()) / span if span > 0 else np.zeros_like(values)
+
+
+def _normalised(raw: FloatArray) -> FloatArray | None:
+    total = raw.sum()
+    return raw / total if total > 0 else None

@@ -1,0 +1,75 @@
+"""What is known so far: mixtures that were trained, and how they scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.search.space import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """n completed runs over m domains.
+
+    Attributes:
+        weights: (n, m) mixtures.
+        score: (n,) objective of each.
+        noise_sd: (n,) known sampling error of the objective; NaN where unknown.
+        in_score, out_score: (n,) the paper's two aggregates; NaN where unknown.
+
+    Raises:
+        ValueError: shapes that do not fit, or a weight or score that is not a number.
+    """
+
+    weights: FloatArray
+    score: FloatArray
+    noise_sd: FloatArray
+    in_score: FloatArray
+    out_score: FloatArray
+
+    def __post_init__(self) -> None:
+        weights = np.atleast_2d(np.array(self.weights, dtype=float))
+        n = len(np.atleast_1d(self.score))
+        if n == 0:
+            weights = weights.reshape(0, weights.shape[-1])
+        if len(weights) != n:
+            raise ValueError(f"{len(weights)} mixtures but {n} scores")
+        object.__setattr__(self, "weights", weights)
+        for name in ("score", "noise_sd", "in_score", "out_score"):
+            values = np.array(getattr(self, name), dtype=float).reshape(-1)
+            if values.shape != (n,):
+                raise ValueError(f"{name} has {values.size} values for {n} runs")
+            object.__setattr__(self, name, values)
+        if not (np.isfinite(weights).all() and np.isfinite(self.score).all()):
+            raise ValueError("weights and scores must be numbers; leave unscored runs out")
+
+    @classmethod
+    def none(cls, m: int) -> Runs:
+        """No runs over m domains."""
+        empty = np.empty(0)
+        return cls(np.empty((0, m)), empty, empty, empty, empty)
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def m(self) -> int:
+        """Number of domains."""
+        return int(self.weights.shape[1])
+
+    def subset(self, mask: NDArray[np.bool_]) -> Runs:
+        """The runs where `mask` (n,) is true."""
+        return Runs(
+            self.weights[mask],
+            self.score[mask],
+            self.noise_sd[mask],
+            self.in_score[mask],
+            self.out_score[mask],
+        )
+
+    def negated(self) -> Runs:
+        """The same runs with less being better turned into more being better."""
+        return replace(self, score=-self.score, in_score=-self.in_score, out_score=-self.out_score)

@@ -1,0 +1,42 @@
+"""Surrogates: models from mixture to score. One file each, one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from service.search.runs import Runs
+from service.search.space import MixtureSpace
+from service.search.surrogates.protocol import Fitted, Surrogate
+from service.search.surrogates.quadsurface import QuadSurface
+
+__all__ = ["SURROGATES", "Fitted", "Surrogate", "fit"]
+
+
+def _gp() -> Surrogate:
+    from service.search.surrogates.gp import GaussianProcess  # torch: seconds, so only when asked
+
+    return GaussianProcess()
+
+
+SURROGATES: dict[str, Callable[[], Surrogate]] = {
+    "quadsurface": QuadSurface,
+    "gp": _gp,
+}
+"""How to make each surrogate, by name."""
+
+
+def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
+    """A surrogate fitted to runs.
+
+    Raises:
+        KeyError: no such surrogate.
+        ValueError: too few runs; the message says how many it needs.
+    """
+    if name not in SURROGATES:
+        raise KeyError(f"unknown surrogate {name!r}; known: {', '.join(SURROGATES)}")
+    surrogate = SURROGATES[name]()
+    if len(runs) < surrogate.min_runs:
+        raise ValueError(
+            f"{name} needs at least {surrogate.min_runs} completed runs; there are {len(runs)}"
+        )
+    return surrogate.fit(space, runs, seed)

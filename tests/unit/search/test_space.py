@@ -1,0 +1,109 @@
+"""The geometry of mixtures."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.stats import kstest
+
+from service.search.space import MixtureSpace, total_variation
+
+
+@st.composite
+def spaces(draw, max_m=6):
+    m = draw(st.integers(1, max_m))
+    shares = st.lists(st.integers(0, 10), min_size=m, max_size=m)
+    lower = np.array(draw(shares)) / (10 * m)
+    width = np.array(draw(shares)) / 10
+    upper = np.minimum(1.0, lower + width)
+    assume(lower.sum() <= 1 <= upper.sum())
+    return MixtureSpace(tuple(f"d{i}" for i in range(m)), lower, upper)
+
+
+points = st.lists(st.floats(-3, 3), min_size=6, max_size=6)
+
+
+@given(spaces(), points)
+def test_a_projection_is_exactly_feasible_and_stays_where_it_is(space, point):
+    x = space.project(point[: space.m])
+    assert abs(x.sum() - 1) <= 1e-12
+    assert np.all(x >= space.lower - 1e-12)
+    assert np.all(x <= space.upper + 1e-12)
+    assert np.allclose(space.project(x), x, atol=1e-9)
+
+
+@given(spaces(max_m=4), points)
+def test_no_feasible_point_is_nearer_than_the_projection(space, point):
+    y = np.array(point[: space.m])
+    x = space.project(y)
+    found = minimize(
+        lambda z: ((z - y) ** 2).sum(),
+        space.uniform,
+        bounds=list(zip(space.lower, space.upper, strict=True)),
+        constraints={"type": "eq", "fun": lambda z: z.sum() - 1},
+        method="SLSQP",
+    )
+    assert ((x - y) ** 2).sum() <= found.fun + 1e-6
+
+
+@given(spaces(), st.integers(0, 100))
+def test_samples_are_feasible_and_come_again_with_the_seed(space, seed):
+    X = space.sample(7, np.random.default_rng(seed))
+    assert X.shape == (7, space.m)
+    assert np.all(space.contains(X))
+    assert np.array_equal(X, space.sample(7, np.random.default_rng(seed)))
+
+
+@given(spaces())
+def test_corners_are_feasible_and_hold_the_best_of_every_linear_score(space):
+    corners = space.vertices()
+    assert np.all(space.contains(corners))
+    slope = np.arange(1.0, space.m + 1)
+    inner = space.sample(50, np.random.default_rng(0))
+    assert (corners @ slope).max() >= (inner @ slope).max() - 1e-9
+
+
+def test_samples_of_the_simplex_have_beta_marginals():
+    X = MixtureSpace.simplex("abcde").sample(2000, np.random.default_rng(1))
+    assert kstest(X[:, 2], "beta", args=(1, 4)).pvalue > 1e-3
+
+
+def test_samples_within_tight_bounds_match_rejection_in_mean_and_spread():
+    m = 8
+    space = MixtureSpace(tuple("abcdefgh"), np.zeros(m), np.full(m, 0.2))
+    rng = np.random.default_rng(2)
+    X = space.sample(400, rng)
+    raw = rng.dirichlet(np.ones(m), size=400_000)
+    reference = raw[np.all(raw <= 0.2, axis=1)]
+    assert len(reference) > 200
+    assert np.allclose(X.mean(axis=0), 1 / m, atol=0.01)
+    assert X.std() == pytest.approx(reference.std(), rel=0.1)
+
+
+def test_the_best_of_a_concave_score_is_found():
+    space = MixtureSpace.simplex("abcde")
+    goal = np.array([0.4, 0.3, 0.2, 0.1, 0.0])
+    best = space.maximise(
+        lambda X: -((X - goal) ** 2).sum(axis=1), np.random.default_rng(0), also=np.empty((0, 5))
+    )
+    assert total_variation(goal, best[None])[0] < 0.02
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "message"),
+    [
+        ([0.6, 0.6], [1, 1], "lower weights of a, b sum to 1.2, above 1"),
+        ([0, 0], [0.4, 0.4], "upper weights of a, b sum to 0.8, below 1"),
+        ([0.5, 0], [0.4, 1], "bounds of 'a' are 0.5 to 0.4"),
+        ([-0.1, 0], [1, 1], "bounds of 'a'"),
+        ([0], [1, 1], "lower has shape"),
+    ],
+)
+def test_contradicting_bounds_are_refused_by_name(lower, upper, message):
+    with pytest.raises(ValueError, match=message):
+        MixtureSpace(("a", "b"), np.array(lower), np.array(upper))
+
+
+def test_total_variation_is_the_share_of_samples_that_differ():
+    assert total_variation([1, 0, 0], np.array([[0, 1, 0], [0.5, 0.5, 0]])).tolist() == [1.0, 0.5]

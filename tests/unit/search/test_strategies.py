@@ -1,0 +1,127 @@
+"""What strategies propose, and what all of them keep to."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from service.search.designs import seed_design
+from service.search.runs import Runs
+from service.search.space import SAME, MixtureSpace, total_variation
+from service.search.strategies import STRATEGIES, propose
+
+SPACE = MixtureSpace.simplex(["a", "b", "c", "d"])
+BOUNDED = MixtureSpace(("a", "b", "c", "d"), np.array([0, 0.1, 0, 0]), np.array([1, 0.6, 0.5, 1]))
+NONE = np.empty((0, 4))
+
+
+def runs_in(space, n, seed=0):
+    seeds = np.array([point.weights for point in seed_design(space)])
+    rng = np.random.default_rng(seed)
+    X = np.vstack([seeds, space.sample(n, rng)])[:n]
+    y = np.sqrt(X) @ np.array([0.1, 0.3, 0.2, 0.4]) + 0.005 * rng.normal(size=n)
+    return Runs(X, y, np.full(n, 0.005), y + 0.1, y)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("space", [SPACE, BOUNDED], ids=["simplex", "bounded"])
+@pytest.mark.parametrize("n_runs", [0, 1, 3, 14])
+def test_proposals_are_feasible_new_and_explained(strategy, space, n_runs):
+    runs = runs_in(space, n_runs) if n_runs else Runs.none(4)
+    pending = space.sample(2, np.random.default_rng(9))
+    proposed = propose(strategy, space, runs, pending, 3, seed=1)
+    assert len(proposed) == 3
+    known = np.vstack([runs.weights, pending])
+    for item in proposed:
+        assert space.contains(item.weights, 1e-12)
+        assert np.all(total_variation(item.weights, known) > SAME)
+        assert item.reason
+        known = np.vstack([known, item.weights])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_same_state_and_seed_give_the_same_proposal(strategy):
+    runs = runs_in(SPACE, 12)
+    first, again = (propose(strategy, SPACE, runs, NONE, 2, seed=5) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a.weights, b.weights)
+        assert (a.mean, a.sd, a.reason) == (b.mean, b.sd, b.reason)
+
+
+@pytest.mark.parametrize("strategy", ["quadsurface", "gp", "modomodo", "coli"])
+def test_minimising_is_maximising_the_negated_scores(strategy):
+    runs = runs_in(SPACE, 14)
+    up = propose(strategy, SPACE, runs, NONE, 1, 0, "maximize")[0]
+    down = propose(strategy, SPACE, runs.negated(), NONE, 1, 0, "minimize")[0]
+    assert np.array_equal(up.weights, down.weights)
+    assert up.mean is None or up.mean == pytest.approx(-down.mean)
+
+
+def test_the_pipeline_goes_from_seeds_over_heuristics_to_quadsurface():
+    n_seeds = len(seed_design(SPACE))
+    runs, spoke = Runs.none(4), []
+    for _ in range(n_seeds + 8):
+        item = propose("modomodo", SPACE, runs, NONE, 1, seed=len(runs))[0]
+        spoke.append(item.strategy)
+        score = float(np.sqrt(item.weights) @ np.array([0.1, 0.3, 0.2, 0.4]))
+        runs = Runs(
+            np.vstack([runs.weights, item.weights]),
+            [*runs.score, score],
+            [*runs.noise_sd, 0.005],
+            [*runs.in_score, 1 - score],
+            [*runs.out_score, score],
+        )
+    assert spoke[:n_seeds] == ["seed"] * n_seeds
+    assert set(spoke[n_seeds:]) <= {
+        "alpha-in", "alpha-out", "alpha-balanced", "coli", "norm", "quadsurface",
+    }  # fmt: skip
+    assert {"coli", "norm"} <= set(spoke)
+    assert spoke[-1] == "quadsurface"
+
+
+def test_the_process_goes_where_the_score_is_high():
+    proposed = propose("gp", SPACE, runs_in(SPACE, 20), NONE, 1, seed=0)[0]
+    truth = np.array([0.1, 0.3, 0.2, 0.4]) ** 2
+    best = truth / truth.sum()
+    value = np.sqrt(proposed.weights) @ np.array([0.1, 0.3, 0.2, 0.4])
+    assert value > 0.95 * (np.sqrt(best) @ np.array([0.1, 0.3, 0.2, 0.4]))
+
+
+def test_a_fleet_that_asks_together_gets_different_mixtures():
+    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 4, seed=0)
+    X = np.array([item.weights for item in proposed])
+    distances = [total_variation(x, np.delete(X, i, axis=0)).min() for i, x in enumerate(X)]
+    assert min(distances) > SAME
+
+
+def test_one_domain_has_one_mixture_and_is_tried_again():
+    alone = MixtureSpace.simplex(["a"])
+    proposed = propose("modomodo", alone, Runs.none(1), np.empty((0, 1)), 2, seed=0)
+    assert [item.weights.tolist() for item in proposed] == [[1.0], [1.0]]
+    assert proposed[1].strategy == "repeat"
+
+
+def test_runs_that_were_repeated_are_no_trouble():
+    once = runs_in(SPACE, 12)
+    twice = Runs(*(np.concatenate([v, v]) for v in vars(once).values()))
+    for strategy in ("quadsurface", "gp"):
+        assert len(propose(strategy, SPACE, twice, NONE, 1, seed=0)) == 1
+
+
+def test_an_unknown_strategy_is_refused_with_the_known_ones():
+    with pytest.raises(KeyError, match="unknown strategy 'magic'; known: seed, random"):
+        propose("magic", SPACE, Runs.none(4), NONE, 1, 0)
+
+
+def test_proposing_without_a_process_does_not_import_torch():
+    code = (
+        "import sys, numpy as np\n"
+        "from service.search.strategies import propose\n"
+        "from service.search.space import MixtureSpace\n"
+        "from service.search.runs import Runs\n"
+        "s = MixtureSpace.simplex('ab')\n"
+        "propose('modomodo', s, Runs.none(2), np.empty((0, 2)), 5, 0)\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
