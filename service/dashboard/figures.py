@@ -19,6 +19,9 @@ Figure = dict[str, Any]
 DRAWN_POINTS = 600
 """Points of a predicted-against-actual chart at most; more would hide each other."""
 
+REACH = 1.0
+"""How far beyond the actual scores predictions are drawn, in ranges of the actual scores."""
+
 DRAWN_PAIRS = 15
 """Pairs of the synergy chart at most: those that are most clearly not zero."""
 
@@ -80,7 +83,6 @@ def progress(study: Study, history: History) -> Figure:
         }
     )  # fmt: skip
     layout: dict[str, Any] = {
-        "height": 380,
         "xaxis": _axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
         "yaxis": _axis(f"{objective_label(study)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
@@ -128,55 +130,89 @@ def drawn(points: Sequence[FitPoint]) -> list[FitPoint]:
 
 
 def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
-    """Leave-one-out means with their 90% intervals against the actual scores."""
+    """Leave-one-out means with their 90% intervals against the actual scores.
+
+    A fit with hardly more runs than terms can miss by hundreds of points. What lies far beyond the
+    actual scores is put at the edge, so that the rest can still be read.
+    """
     shown = drawn(points)
-    data: list[dict[str, Any]] = []
-    edges = [point.actual for point in shown]
-    edges += [p.mean + words.Z90 * side * p.sd for p in shown for side in (-1, 1)]
-    low, high = _points(min(edges)), _points(max(edges))
-    room = max(0.06 * (high - low), 0.5)
-    ends = [low - room, high + room]
-    data.append(
+    x_range, y_range = _ranges(shown)
+    ends = [min(x_range[0], y_range[0]), max(x_range[1], y_range[1])]
+    data: list[dict[str, Any]] = [
         {
             "type": "scatter", "mode": "lines", "x": ends, "y": ends, "name": "exact",
             "line": {"color": "@faint", "width": 1.5, "dash": "dash"}, "hoverinfo": "skip",
             "showlegend": False,
         }
-    )  # fmt: skip
-    for name, inside, colour, symbol in (
-        ("inside its 90% interval", True, "@ink", "circle"),
-        ("outside", False, "@bad", "diamond"),
-    ):
-        part = [point for point in shown if is_inside(point) is inside]
-        if not part:
-            continue
-        margins = [_points(words.Z90 * point.sd) for point in part]
-        data.append(
-            {
-                "type": "scatter", "mode": "markers", "name": name,
-                "x": [_points(point.actual) for point in part],
-                "y": [_points(point.mean) for point in part],
-                "error_y": {
-                    "type": "data", "array": margins, "color": colour, "thickness": 1, "width": 0,
-                },
-                "customdata": [[point.number, m] for point, m in zip(part, margins, strict=True)],
-                "marker": {
-                    "color": colour, "symbol": symbol, "size": 8,
-                    "line": {"color": "@panel", "width": 1},
-                },
-                "hovertemplate": "trial %{customdata[0]}: actual %{x:.1f}, "
-                "predicted %{y:.1f} ± %{customdata[1]:.1f}<extra></extra>",
-            }
-        )  # fmt: skip
+    ]  # fmt: skip
+    low, high = y_range
+    kinds: dict[tuple[str, str, str], list[FitPoint]] = {
+        ("inside its 90% interval", "@ink", "circle"): [],
+        ("outside", "@bad", "diamond"): [],
+        ("beyond the chart", "@bad", "triangle-up"): [],
+        ("beyond the chart ", "@bad", "triangle-down"): [],
+    }
+    inside, outside, above, below = kinds.values()
+    for point in shown:
+        mean = _points(point.mean)
+        kind = above if mean > high else below if mean < low else outside
+        (inside if kind is outside and is_inside(point) else kind).append(point)
+    for (name, colour, symbol), part in kinds.items():
+        if part:
+            data.append(_fit_points(part, name, colour, symbol, y_range))
     name = objective_label(study)
     layout = {
-        "height": 400,
-        "xaxis": _axis(f"actual {name}, points", range=ends, zeroline=False),
-        "yaxis": _axis(f"predicted {name}, points", range=ends, zeroline=False),
+        "xaxis": _axis(f"actual {name}, points", range=x_range, zeroline=False),
+        "yaxis": _axis(f"predicted {name}, points", range=y_range, zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 40, "b": 52},
     }
     return {"data": data, "layout": layout}
+
+
+def _fit_points(
+    part: Sequence[FitPoint], name: str, colour: str, symbol: str, y_range: list[float]
+) -> dict[str, Any]:
+    margins = [_points(words.Z90 * point.sd) for point in part]
+    means = [_points(point.mean) for point in part]
+    low, high = y_range
+    return {
+        "type": "scatter", "mode": "markers", "name": name.strip(),
+        "x": [_points(point.actual) for point in part],
+        "y": [min(max(mean, low), high) for mean in means],
+        "error_y": {
+            "type": "data", "symmetric": False, "color": colour, "thickness": 1, "width": 0,
+            "array": [
+                max(0.0, min(mean + m, high) - min(max(mean, low), high))
+                for mean, m in zip(means, margins, strict=True)
+            ],
+            "arrayminus": [
+                max(0.0, min(max(mean, low), high) - max(mean - m, low))
+                for mean, m in zip(means, margins, strict=True)
+            ],
+        },
+        "customdata": [
+            [point.number, mean, m] for point, mean, m in zip(part, means, margins, strict=True)
+        ],
+        "cliponaxis": False,
+        "marker": {
+            "color": colour, "symbol": symbol, "size": 8, "line": {"color": "@panel", "width": 1},
+        },
+        "hovertemplate": "trial %{customdata[0]}: actual %{x:.1f}, "
+        "predicted %{customdata[1]:.1f} ± %{customdata[2]:.1f}<extra></extra>",
+    }  # fmt: skip
+
+
+def _ranges(points: Sequence[FitPoint]) -> tuple[list[float], list[float]]:
+    """Range of the actual scores, and of the predictions as far as they are near."""
+    actual = [_points(point.actual) for point in points]
+    low, high = min(actual), max(actual)
+    span = max(high - low, 1.0)
+    edges = [_points(p.mean + words.Z90 * side * p.sd) for p in points for side in (-1, 1)]
+    y_low = max(min([low, *edges]), low - REACH * span)
+    y_high = min(max([high, *edges]), high + REACH * span)
+    room = 0.06 * (y_high - y_low)
+    return [low - 0.08 * span, high + 0.08 * span], [y_low - room, y_high + room]
 
 
 def own_values(study: StudySpec, effects: Effects) -> Figure:

@@ -30,14 +30,16 @@ function coloured(value, style) {
 
 const AXIS = {
   gridcolor: "@grid", linecolor: "@faint", tickcolor: "@faint", zerolinecolor: "@faint",
-  ticks: "outside", ticklen: 4, title: { standoff: 12, font: { size: 13, color: "@soft" } },
+  ticks: "outside", ticklen: 4, title: { standoff: 12 },
 };
 
 function layoutOf(layout, style, family) {
-  const axis = (own) => ({ ...AXIS, ...own, title: { ...AXIS.title, ...own?.title } });
+  const rem = parseFloat(style.fontSize);
+  const title = { ...AXIS.title, font: { size: 0.82 * rem, color: "@soft" } };
+  const axis = (own) => ({ ...AXIS, ...own, title: { ...title, ...own?.title } });
   const whole = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
-    font: { family, size: 12.5, color: "@soft" },
+    font: { family, size: 0.78 * rem, color: "@soft" },
     hoverlabel: { bgcolor: "@panel", bordercolor: "@faint", font: { family, color: "@ink" } },
     ...layout, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
   };
