@@ -55,6 +55,7 @@ def best_next(
         )
     if found is None or found_values is None:
         raise RuntimeError("optimize_acqf answered without candidates")
+    assert found_values is not None  # noqa: S101 (asked for by return_best_only=False)
     order = torch.argsort(found_values.reshape(-1), descending=True)
     points = found.reshape(-1, space.m)[order].detach().numpy()
     return np.array([space.project(point) for point in points])
