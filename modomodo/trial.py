@@ -16,7 +16,7 @@ from rich.table import Table
 from modomodo.study import JsonOption, StudyArgument, print_json, problems
 from modomodo.summary import mixture_text, score_text
 from modomodo.worker import UrlOption
-from service.schemas import Trial, TrialCreate
+from service.schemas import Trial, TrialCreate, TrialState
 from trainer.client import Client
 
 app = typer.Typer(no_args_is_help=True)
@@ -60,7 +60,7 @@ def add(
 @app.command("list")
 def list_(
     study: StudyArgument,
-    state: Annotated[str | None, typer.Option(help="Only trials in this state.")] = None,
+    state: Annotated[TrialState | None, typer.Option(help="Only trials in this state.")] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+import uvicorn
 from fastapi.testclient import TestClient
 
 from db import upgrade
@@ -62,3 +65,21 @@ def api(app_settings: Settings) -> Iterator[TestClient]:
     """The service in this process; faults reach the test instead of becoming a 500."""
     with TestClient(create_app(app_settings), base_url="http://127.0.0.1") as client:
         yield client
+
+
+@pytest.fixture
+def service_url(app_settings: Settings) -> Iterator[str]:
+    """The service on a real socket, in a thread of this process."""
+    config = uvicorn.Config(create_app(app_settings), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive(), "the service stopped"
+        assert time.monotonic() < deadline, "the service did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)

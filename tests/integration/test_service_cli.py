@@ -1,0 +1,125 @@
+"""`modomodo study` and `modomodo trial` against a real service."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from modomodo.cli import app
+from tests.bodies import scores, study_body
+from trainer.client import ServiceError
+
+
+@pytest.fixture
+def run(service_url, monkeypatch):
+    monkeypatch.setenv("MODOMODO_URL", service_url)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments, stdin=None):
+        return CliRunner().invoke(app, list(arguments), input=stdin)
+
+    return call
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    file = tmp_path / "study.yaml"
+    # The budget is that of the trials added by hand, so nothing is proposed beside them.
+    file.write_text(yaml.safe_dump(study_body(budget=1)))
+    return str(file)
+
+
+def as_json(result):
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_study_from_creation_to_export(run, study_file, tmp_path):
+    assert as_json(run("study", "create", study_file, "--json"))["name"] == "vlm"
+    assert run("study", "create", study_file).exit_code == 0, "the same again is fine"
+    finished = tmp_path / "scores.json"
+    finished.write_text(json.dumps(scores(0.6)))
+    added = as_json(
+        run("trial", "add", "vlm", "coco=0.25", "lisa=0.75", "--measurements", str(finished),
+            "--json")
+    )  # fmt: skip
+    assert added["state"] == "completed"
+    assert as_json(run("study", "pause", "vlm", "--json"))["state"] == "paused"
+    assert "is active" in run("study", "resume", "vlm").stdout
+    assert [s["name"] for s in as_json(run("study", "list", "--json"))] == ["vlm"]
+    assert "vlm" in run("study", "list").stdout
+    shown = run("study", "show", "vlm").stdout
+    assert "Best out_score 0.6000" in shown
+    out = tmp_path / "best.yaml"
+    assert run("study", "export", "vlm", "--format", "yaml", "--out", str(out)).exit_code == 0
+    assert yaml.safe_load(out.read_text())["mixture"] == {"coco": 0.25, "lisa": 0.75, "sat": 0.0}
+    assert run("study", "export", "vlm").stdout.startswith("trial,state,strategy,w_coco")
+
+
+def test_a_study_read_from_standard_input(run):
+    created = as_json(run("study", "create", "-", "--json", stdin=json.dumps(study_body())))
+    assert created["budget"] == 8
+
+
+def test_trials_are_queued_listed_shown_cancelled_and_retried(run, study_file):
+    run("study", "create", study_file)
+    added = as_json(run("trial", "add", "vlm", "coco=0.5", "sat=0.5", "--note", "mine", "--json"))
+    trial = str(added["id"])
+    listed = as_json(run("trial", "list", "vlm", "--json"))
+    assert trial in [str(item["id"]) for item in listed]
+    assert "queued" in run("trial", "list", "vlm").stdout
+    assert as_json(run("trial", "list", "vlm", "--state", "failed", "--json")) == []
+    assert "mine" in run("trial", "show", trial).stdout
+    assert as_json(run("trial", "cancel", trial, "--json"))["state"] == "cancelled"
+    assert as_json(run("trial", "retry", trial, "--json"))["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study", "create", "/no/such/file"], "cannot read"),
+        (["trial", "add", "vlm", "coco"], "DOMAIN=WEIGHT"),
+        (["trial", "add", "vlm", "coco=much"], "DOMAIN=WEIGHT"),
+        (["trial", "show", "first"], "first"),
+        (["trial", "list", "vlm", "--state", "sleeping"], "sleeping"),
+        (["study", "export", "vlm", "--format", "xlsx"], "xlsx"),
+        (["study"], "create"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_says_why_on_stderr(run, arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("domains: [", "neither YAML nor JSON"),
+        ("name: x", "Field required"),
+        ("3", "not a study"),
+        (yaml.safe_dump(study_body(budget=-1)), "budget"),
+    ],
+)
+def test_a_file_that_is_no_study_is_wrong_use(run, tmp_path, content, words):
+    file = tmp_path / "study.yaml"
+    file.write_text(content)
+    result = run("study", "create", str(file))
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_what_the_service_refuses_is_an_error_with_its_words(run, study_file):
+    run("study", "create", study_file)
+    for arguments, code in (
+        (["study", "show", "nope"], "study-not-found"),
+        (["trial", "show", "99"], "trial-not-found"),
+        (["trial", "add", "vlm", "coco=0.9"], "invalid-request"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, ServiceError)
+        assert result.exception.code == code
