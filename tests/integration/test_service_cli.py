@@ -83,7 +83,7 @@ def test_trials_are_queued_listed_shown_cancelled_and_retried(run, study_file):
         (["study", "create", "/no/such/file"], "cannot read"),
         (["trial", "add", "vlm", "coco"], "DOMAIN=WEIGHT"),
         (["trial", "add", "vlm", "coco=much"], "DOMAIN=WEIGHT"),
-        (["trial", "show", "first"], "first"),
+        (["trial", "show", "first"], "valid integer"),
         (["trial", "list", "vlm", "--state", "sleeping"], "sleeping"),
         (["study", "export", "vlm", "--format", "xlsx"], "xlsx"),
         (["study"], "create"),
