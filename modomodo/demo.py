@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from modomodo.errors import CommandFailed
 from modomodo.local import LocalFleet
-from modomodo.summary import summary_table, trial_line
+from modomodo.summary import summary_table, trial_head, trial_line
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
 from trainer.client import Client, ServiceError
 
@@ -74,10 +74,9 @@ def _open_study(
     seed: int,
 ) -> Study:
     """Creates the study, or takes up the stored one if it is the same but for its budget."""
-    from trainer.tiny.world import DOMAIN_SIZES
-
     from trainer.recipe import Recipe
     from trainer.tiny.study import study_spec
+    from trainer.tiny.world import DOMAIN_SIZES
 
     recipe = Recipe() if steps is None else Recipe(steps=steps)
 
@@ -138,6 +137,7 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
     shown: set[int] = set()
     bars: dict[int, TaskID] = {}
     after = 0
+    console.print(trial_head([domain.name for domain in study.domains]))
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
     ) as progress:
@@ -167,7 +167,7 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
 def _show_running(progress: Progress, bars: dict[int, TaskID], trial: Trial) -> None:
     if trial.state == "running":
         if trial.id not in bars:
-            bars[trial.id] = progress.add_task(f"  trial {trial.number}", total=None)
+            bars[trial.id] = progress.add_task(f"  run {trial.number}", total=None)
         progress.update(bars[trial.id], completed=trial.step or 0, total=trial.total_steps or None)
     elif trial.id in bars:
         progress.remove_task(bars.pop(trial.id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,9 +15,17 @@ Z95 = 1.96
 
 
 def mixture_text(mixture: dict[str, float]) -> str:
-    """`coco .20 lisa .80`: domains without weight left out."""
-    parts = (f"{name} {weight:.2f}" for name, weight in mixture.items() if weight >= 0.005)
-    return "  ".join(part.replace(" 0.", " .") for part in parts)
+    """`coco .20  lisa .80`: domains without weight left out."""
+    return "  ".join(
+        f"{name} {_weight(weight)}" for name, weight in mixture.items() if weight >= 0.005
+    )
+
+
+def _weight(weight: float) -> str:
+    """`.20`, `1.00`, and a dot for none, so that a column of weights is read at a glance."""
+    if weight < 0.005:
+        return "·"
+    return f"{weight:.2f}".removeprefix("0")
 
 
 def score_text(score: Score | None) -> str:
@@ -26,18 +35,27 @@ def score_text(score: Score | None) -> str:
     return f"{100 * score.value:.1f} ± {100 * Z95 * score.se:.1f}"
 
 
+def trial_head(domains: Sequence[str]) -> str:
+    """The head over lines of `trial_line`; fits 80 columns for the built-in world."""
+    named = " ".join(f"{escape(name):>{_width(name)}}" for name in domains)
+    return f"[bold]{'run':>4} {'In-Score':>11} {'Out-Score':>11}  {'proposed by':<14} {named}[/]"
+
+
 def trial_line(trial: Trial) -> str:
-    """One line: number, scores, mixture, and where the mixture came from."""
-    head = f"[bold]trial {trial.number:>3}[/]"
+    """One line: number, scores, where the mixture came from, and its weights."""
     if trial.state != "completed":
         reason = (trial.error or "").strip().splitlines() or ["no reason given"]
-        return f"{head}  [red]{trial.state}[/]: {escape(reason[-1][:160])}"
+        return f"{trial.number:>4} [red]{trial.state}[/]: {escape(reason[-1][:160])}"
     source = trial.proposal.strategy if trial.proposal else trial.origin
+    weights = " ".join(f"{_weight(w):>{_width(name)}}" for name, w in trial.mixture.items())
     return (
-        f"{head}  In {score_text(trial.scores.in_score):>11}  "
-        f"Out {score_text(trial.scores.out_score):>11}  "
-        f"[dim]{source:>13}[/]  {mixture_text(trial.mixture)}"
+        f"{trial.number:>4} {score_text(trial.scores.in_score):>11} "
+        f"{score_text(trial.scores.out_score):>11}  [dim]{source:<14}[/] {weights}"
     )
+
+
+def _width(domain: str) -> int:
+    return max(4, len(domain))
 
 
 def is_uniform(trial: Trial) -> bool:
@@ -47,7 +65,7 @@ def is_uniform(trial: Trial) -> bool:
 
 
 def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
-    """Base, uniform, best seed and best proposed mixture, and their gain over uniform.
+    """Base, uniform, best seed and best proposed mixture, and their gain in the objective.
 
     Intervals are 95% and hold the sampling error of the test items only; another training seed
     moves a score too.
@@ -62,23 +80,25 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
     proposed = [t for t in scored if t.proposal and t.proposal.strategy != "seed"]
     uniform = next((trial for trial in scored if is_uniform(trial)), None)
 
-    table = Table(title=f"study {escape(study.name)}: {len(completed)} runs")
-    for column, justify in (
-        ("", "left"),
-        ("In-Score", "right"),
-        ("Out-Score", "right"),
-        (f"gain over uniform, {study.objective.name}", "right"),
-        ("mixture", "left"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table = Table(
+        title=f"study {escape(study.name)}: {len(completed)} runs, points of 100 (± 95% sampling)",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("")
+    table.add_column("run", justify="right")
+    for column in ("In-Score", "Out-Score", "over uniform"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("mixture")
     base = study.baseline_scores
     if base.objective:
         table.add_row(
             "base",
+            "",
             score_text(base.in_score),
             score_text(base.out_score),
             _gain(base.objective, uniform),
-            "no training",
+            "",
         )
     for label, trial in (
         ("uniform", uniform),
@@ -89,10 +109,11 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
             continue
         table.add_row(
             label,
+            str(trial.number),
             score_text(trial.scores.in_score),
             score_text(trial.scores.out_score),
             _gain(trial.scores.objective, uniform if trial is not uniform else None),
-            f"{mixture_text(trial.mixture)}  (trial {trial.number})",
+            escape(mixture_text(trial.mixture)),
         )
     return table
 
