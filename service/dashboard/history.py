@@ -75,66 +75,80 @@ def _is_uniform(mixture: dict[str, float]) -> bool:
     return all(abs(weight - share) <= EQUAL for weight in mixture.values())
 
 
-def read(session: Session, study: models.Study, spec: StudySpec) -> History:
-    """A study's history; trials without all benchmarks of the objective are left out."""
-    chosen = (models.Trial.study_id == study.id, models.Trial.state.in_(SCORED))
-    measured: dict[int, list[Measurement]] = defaultdict(list)
+def read(
+    session: Session, study: models.Study, spec: StudySpec, after: int = 0
+) -> tuple[list[Run], set[int]]:
+    """Runs that changed after a revision, and the numbers of all trials that did.
+
+    Trials without all benchmarks of the objective are no runs.
+    """
+    changed = (models.Trial.study_id == study.id, models.Trial.revision > after)
     weights = spec.objective_weights()
+    measured: dict[int, dict[str, Measurement]] = defaultdict(dict)
     rows = session.execute(
         select(
             models.Measurement.trial_id,
             models.Measurement.benchmark,
             models.Measurement.score,
             models.Measurement.samples,
-            models.Measurement.step,
             models.Measurement.se,
         )
         .join(models.Trial, models.Trial.id == models.Measurement.trial_id)
         .where(
-            *chosen,
+            *changed,
+            models.Trial.state.in_(SCORED),
             models.Measurement.replicate == "",
             models.Measurement.is_superseded.is_(False),
             models.Measurement.rule == "paper",
             models.Measurement.benchmark.in_(weights),
         )
+        .order_by(models.Measurement.step, models.Measurement.id)
     )
-    for trial, benchmark, score, samples, step, se in rows:
+    for trial, benchmark, score, samples, se in rows:
         # Checked when it was stored; checking again would take most of the time.
-        measured[trial].append(
-            Measurement.model_construct(
-                benchmark=benchmark, score=score, samples=samples, step=step, se=se, rule="paper"
-            )
+        measured[trial][benchmark] = Measurement.model_construct(
+            benchmark=benchmark, score=score, samples=samples, step=0, se=se, rule="paper"
         )
     trials = session.execute(
-        select(models.Trial.id, models.Trial.number, models.Trial.mixture)
-        .where(*chosen)
+        select(models.Trial.id, models.Trial.number, models.Trial.state, models.Trial.mixture)
+        .where(*changed)
         .order_by(models.Trial.number)
-    )
+    ).all()
     runs = [
-        Run(trial, number, mixture, Score.weighted(measured[trial], weights))
-        for trial, number, mixture in trials
-        if weights.keys() <= {m.benchmark for m in measured[trial]}
+        Run(trial, number, mixture, Score.weighted(measured[trial].values(), weights))
+        for trial, number, state, mixture in trials
+        if state in SCORED and len(measured[trial]) == len(weights)
     ]
-    return of(runs, is_maximized=spec.objective.direction == "maximize")
+    return runs, {number for _, number, _, _ in trials}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    revision: int
+    results: int
+    history: History
 
 
 @dataclass(slots=True)
 class Histories:
-    """Histories by study and number of results, each read once."""
+    """Histories as they were last read; only what changed since is read again."""
 
-    _kept: dict[int, tuple[int, History]] = field(default_factory=dict)
+    _kept: dict[int, _Kept] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, session: Session, study: models.Study, spec: StudySpec) -> History:
-        """The study's history at its present results, as `read` gives it."""
+        """The study's history at its present results."""
         with self._lock:
-            kept = self._kept.get(study.id)
-        if kept is not None and kept[0] == study.results:
-            return kept[1]
-        history = read(session, study, spec)
+            kept = self._kept.get(study.id, _Kept(0, 0, of((), is_maximized=True)))
+        if kept.results == study.results:
+            return kept.history
+        fresh, changed = read(session, study, spec, kept.revision)
+        runs = [run for run in kept.history.runs if run.number not in changed] + fresh
+        runs.sort(key=lambda run: run.number)
+        history = of(runs, is_maximized=spec.objective.direction == "maximize")
         with self._lock:
             self._kept.pop(study.id, None)
-            self._kept[study.id] = (study.results, history)
+            self._kept[study.id] = _Kept(study.revision, study.results, history)
             while len(self._kept) > KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return history

@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import models, studies
-from service import views
+from service import proposals, views
 from service.dashboard.history import Histories, History
 from service.schemas import Study, StudySpec, Trial
 
@@ -31,6 +31,7 @@ class Board:
         revision: of the study when it was read; pass it on to learn what changed since.
         results: grows with every completed trial: figures drawn at the same number still hold.
         running: the newest of the running trials, at most `STRIP`.
+        idle: why an active study neither runs nor queues a trial; None while it does.
     """
 
     study: Study
@@ -38,6 +39,7 @@ class Board:
     revision: int
     results: int
     running: Sequence[Trial]
+    idle: str | None = None
 
     @property
     def domains(self) -> list[str]:
@@ -84,7 +86,10 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
         query = _of(row).where(models.Trial.state == "running")
         found = session.scalars(query.order_by(models.Trial.number.desc()).limit(STRIP))
         running = _shown(found.all(), views.spec(row))
-    return _board(session, row, counts, histories, running)
+    idle = None
+    if row.state == "active" and not counts.get("running") and not counts.get("queued"):
+        idle = proposals.waiting(session, row.name)[0]
+    return _board(session, row, counts, histories, running, idle)
 
 
 def _board(
@@ -93,6 +98,7 @@ def _board(
     counts: dict[str, int],
     histories: Histories,
     running: Sequence[Trial],
+    idle: str | None = None,
 ) -> Board:
     study = views.study(row, counts)
     return Board(
@@ -101,6 +107,7 @@ def _board(
         revision=row.revision,
         results=row.results,
         running=running,
+        idle=idle,
     )
 
 
