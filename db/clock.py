@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Double, literal, type_coerce
+from sqlalchemy import ColumnElement, Dialect, Double, literal, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -50,3 +50,8 @@ def after(
     """The moment so many seconds after `start`, or after the database's current time."""
     since = type_coerce(now(), Double) if start is None else literal(start.timestamp(), Double)
     return type_coerce(since + seconds, Moment)
+
+
+def read(session: Session) -> datetime:
+    """The database's current time."""
+    return session.execute(select(now())).scalar_one()

@@ -34,7 +34,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db import events, measurements, trials
+from db import clock, events, measurements, trials
 from db.clock import after, now
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
@@ -106,7 +106,7 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
             _move(session, trial, "queued", actor=f"worker {worker}", what="released")
         else:
             attempt.token_hash = token_hash(token)
-            if attempt.until <= session.execute(select(now())).scalar_one():
+            if attempt.until <= clock.read(session):
                 attempt.until = after(attempt.lease_s)
             events.changed(
                 session, trial.study_id, actor=f"worker {worker}", what="lease-renewed", trial=trial

@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import sqlite
-from db.clock import now
+from db import clock, sqlite
 from db.errors import BadDatabase
 
 
@@ -59,7 +58,7 @@ class Database:
     def time(self) -> datetime:
         """The database's clock; also shows that the database answers."""
         with self.read() as session:
-            return session.execute(select(now())).scalar_one()
+            return clock.read(session)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -17,7 +17,7 @@ from service.auth import KeyCheck, require_key
 from service.context import Context
 from service.dashboard import pages
 from service.fits import Fits
-from service.limits import BodyLimit
+from service.limits import BodyLimit, LocalNames
 from service.openapi import install as install_openapi
 from service.proposals import Proposer
 from service.routes import leases, probes, studies, surrogates, trials
@@ -43,10 +43,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=_lifespan,
+        # Their pages load scripts from a CDN; /openapi.json and docs/reference/http.md say it all.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.settings = chosen
     app.state.key_check = KeyCheck(chosen)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
+    if chosen.api_key is None:
+        app.add_middleware(LocalNames)
     errors.install(app)
     install_openapi(app)
     app.include_router(probes.router)

@@ -106,10 +106,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
         code = CODES.get(error.status_code, "refused")
+        where = request.url.path
         detail = {
             400: "the body cannot be read: it is not UTF-8, or nested too deeply",
-            404: f"nothing at {request.url.path}; /docs lists the calls",
-            405: f"{request.method} is not offered at {request.url.path}; /docs lists the calls",
+            404: f"nothing at {where}; /openapi.json lists the calls",
+            405: f"{request.method} is not offered at {where}; /openapi.json lists the calls",
         }.get(error.status_code, str(error.detail))
         return problem(error.status_code, code, detail, headers=error.headers)
 
@@ -160,13 +161,14 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meaning = {
         400: "The body is not JSON.",
         401: "The API key is missing or wrong.",
+        403: "A service without a key was called under a name that is not this machine's.",
         404: "No such study, trial or surrogate.",
         409: "The state of the study, trial or lease does not allow it; `code` says which.",
         413: "The body is too large.",
         422: "The request is well formed but not valid; `errors` says where.",
         503: "The database does not answer; nothing was changed.",
     }
-    shared = (400, 401, 413, 422, 503)
+    shared = (400, 401, 403, 413, 422, 503)
     return {
         status: {"model": Problem, "description": meaning[status]}
         for status in sorted({*shared, *statuses})

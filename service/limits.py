@@ -1,4 +1,4 @@
-"""How much a caller may send."""
+"""How much a caller may send, and under which name the service may be called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import problem
+from service.settings import is_loopback
 
 
 class BodyLimit:
@@ -35,3 +36,32 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+class LocalNames:
+    """Answers 403 to calls under another name than this machine's own.
+
+    A service without a key trusts whoever reaches it on loopback. A web page could do so from the
+    user's browser by letting its own name point here (DNS rebinding); that name gives it away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            named = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            if not is_loopback(_without_port(named)):
+                detail = (
+                    f"a service without an API key is called as localhost, not {named!r}; "
+                    "set MODOMODO_API_KEY to reach it under other names"
+                )
+                await problem(403, "host-refused", detail)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fastapi import APIRouter
 
-from db import leases, studies, trials
+from db import clock, leases, studies, trials
 from db.models import Attempt
 from service import checks, proposals, views
 from service.context import Service, TrialId
@@ -34,8 +34,8 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
     token = secrets.token_urlsafe(32)
-    time = service.database.time()
     with service.database.write() as session:
+        time = clock.read(session)
         if body.study is not None:
             studies.get(session, body.study)
         leases.seen(session, body.worker, body.capabilities)

@@ -67,3 +67,26 @@ def test_the_key_does_not_show():
 )
 def test_loopback_is_known(host, expected):
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", ""]
+)
+def test_without_a_key_a_web_page_that_points_its_name_here_gets_nothing(api, host):
+    answer = api.get("/studies", headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "host-refused")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1:8765", "[::1]:8765"])
+def test_this_machines_own_names_are_fine(api, host):
+    assert api.get("/studies", headers={"Host": host}).status_code == 200
+
+
+def test_with_a_key_any_name_is_fine(locked):
+    headers = {"Host": "modomodo.example", "Authorization": f"Bearer {KEY}"}
+    assert locked.get("/studies", headers=headers).status_code == 200
+
+
+def test_a_web_page_cannot_send_a_change_as_a_plain_form(api):
+    answer = api.post("/studies", content="{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
