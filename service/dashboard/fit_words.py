@@ -67,6 +67,11 @@ def too_few(study: StudySpec, fit: SurrogateFit) -> str | None:
     )
 
 
+def too_many(n_runs: int, most: int) -> str:
+    """Why nothing is fitted here."""
+    return f"{n_runs:,} runs are too many to fit here; surrogates are fitted to at most {most:,}."
+
+
 def reading_aid(fit: SurrogateFit) -> str:
     """What the chart of predicted against actual shows."""
     drawn = ""

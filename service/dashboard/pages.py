@@ -25,8 +25,11 @@ from service.schemas import StudySpec, SurrogateFit, Trial
 router = APIRouter(include_in_schema=False)
 guarded = [Depends(access.require_key)]
 
-FITTED_AT_ONCE = 500
+FITTED_AT_ONCE = 200
 """Completed runs up to which surrogates are fitted unasked; more take long and wait for a click."""
+
+FITTED_AT_ALL = 2000
+"""Completed runs up to which they are fitted: the memory of a fit grows with their square."""
 
 FOR_GOOD = "public, max-age=31536000, immutable"
 
@@ -78,6 +81,7 @@ def one_study(study: StudyName, service: Service, histories: Known) -> HTMLRespo
         rows=rows,
         surrogates=fit_words.TITLES,
         fits_at_once=len(board.history.runs) <= FITTED_AT_ONCE,
+        most_runs=FITTED_AT_ALL,
     )
 
 
@@ -122,9 +126,14 @@ def progress(study: StudyName, service: Service, histories: Known) -> dict[str, 
 
 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
-def fit(study: StudyName, surrogate: str, service: Service) -> dict[str, Any]:
+def fit(study: StudyName, surrogate: str, service: Service, histories: Known) -> dict[str, Any]:
     """A surrogate's figures in words, and its charts; why there are none, in words too."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        n_runs = len(histories.of(session, row, views.spec(row)).runs)
     try:
+        if n_runs > FITTED_AT_ALL:
+            raise Refused(409, "too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
         known, found = _fitted(service, study, surrogate)
     except Refused as refused:
         if refused.status == 404:

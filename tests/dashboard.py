@@ -1,0 +1,124 @@
+"""Studies for the dashboard's tests: small ones over HTTP, a very long one straight into storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+from sqlalchemy import insert, select
+
+from db import models, studies
+from db.sessions import Database
+from service.schemas import StudySpec
+
+DOMAINS = ("coco", "lisa", "geoqav", "sat", "scienceqa")
+BENCHMARKS = {"lisa_test": "in", "sat_test": "in", "chart": "out", "info": "out"}
+
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+"""What a worker may call itself, or fail with."""
+
+
+def body(name: str = "vlm", domains: Sequence[str] = DOMAINS, **changes: Any) -> dict[str, Any]:
+    """A study whose proposals nobody waits for."""
+    return {
+        "name": name,
+        "domains": [{"name": domain} for domain in domains],
+        "benchmarks": [
+            {"name": benchmark, "group": group, "samples": 400}
+            for benchmark, group in BENCHMARKS.items()
+        ],
+        "strategy": "random",
+        "budget": 12,
+        "lookahead": 1,
+        "baseline": scores(0.2),
+    } | changes
+
+
+def scores(value: float) -> list[dict[str, Any]]:
+    """Every benchmark with about this score."""
+    return [
+        {"benchmark": benchmark, "score": value + 0.01 * place, "samples": 400}
+        for place, benchmark in enumerate(BENCHMARKS)
+    ]
+
+
+def create(client: httpx.Client, **changes: Any) -> str:
+    created = client.post("/studies", json=body(**changes))
+    assert created.status_code == 201, created.text
+    name: str = created.json()["name"]
+    return name
+
+
+def finish(
+    client: httpx.Client, study: str, weights: Sequence[float], value: float, **more: Any
+) -> int:
+    """Adds a finished run and returns its number."""
+    domains = [domain["name"] for domain in client.get(f"/studies/{study}").json()["domains"]]
+    added = client.post(
+        f"/studies/{study}/trials",
+        json={"mixture": dict(zip(domains, weights, strict=True)), "measurements": scores(value)}
+        | more,
+    )
+    assert added.status_code == 201, added.text
+    number: int = added.json()["number"]
+    return number
+
+
+def lease(client: httpx.Client, study: str, worker: str = "worker-1") -> tuple[int, str]:
+    """A trial queued by hand and taken by a worker: its id and token."""
+    domains = [domain["name"] for domain in client.get(f"/studies/{study}").json()["domains"]]
+    share = {domain: 1 / len(domains) for domain in domains}
+    queued = client.post(f"/studies/{study}/trials", json={"mixture": share})
+    assert queued.status_code == 201, queued.text
+    taken = client.post("/trials/next", json={"worker": worker, "study": study}).json()
+    return taken["trial"]["id"], taken["lease"]["token"]
+
+
+def fill(client: httpx.Client, study: str, runs: int, seed: int = 0) -> None:
+    """Finished runs of which the first is uniform, with a best mixture inside the simplex."""
+    rng = np.random.default_rng(seed)
+    mixtures = [np.full(5, 0.2), *rng.dirichlet(np.ones(5), runs - 1)]
+    for weights in mixtures:
+        value = 0.25 + 0.6 * weights[0] * weights[4] + 0.3 * weights[1] + rng.normal(0, 0.01)
+        finish(client, study, list(map(float, weights / weights.sum())), float(value), wall_s=17.5)
+
+
+def store_many(database: Database, n: int, name: str = "long") -> None:
+    """A study of `n` trials, every fiftieth of them failed."""
+    rng = np.random.default_rng(0)
+    mixtures = rng.dirichlet(np.ones(len(DOMAINS)), n)
+    spec = StudySpec.model_validate(body(name, budget=n)).model_dump(mode="json")
+    with database.write() as session:
+        study, _ = studies.create(session, spec, "test")
+        study.state, study.revision, study.results, study.last_number = "paused", n, n, n
+        session.execute(
+            insert(models.Trial),
+            [
+                {
+                    "study_id": study.id,
+                    "number": number,
+                    "state": "completed" if number % 50 else "failed",
+                    "error": None if number % 50 else "RuntimeError: out of memory",
+                    "origin": "queued",
+                    "mixture": dict(zip(DOMAINS, map(float, weights), strict=True)),
+                    "seed": number,
+                    "artifacts": {},
+                    "revision": number,
+                }
+                for number, weights in enumerate(mixtures, 1)
+            ],
+        )
+        found = session.execute(
+            select(models.Trial.id, models.Trial.number).where(models.Trial.study_id == study.id)
+        )
+        session.execute(
+            insert(models.Measurement),
+            [
+                {"trial_id": trial, "rule": "paper", "step": 0, **measured}
+                for trial, number in found
+                if number % 50
+                for measured in scores(0.3 + 0.2 * float(mixtures[number - 1][0]))
+            ],
+        )
