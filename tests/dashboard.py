@@ -1,4 +1,4 @@
-"""Studies for the dashboard's tests: small ones over HTTP, a very long one straight into storage."""
+"""Studies for the dashboard's tests: small ones over HTTP, a long one straight into storage."""
 
 from __future__ import annotations
 

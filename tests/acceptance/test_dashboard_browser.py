@@ -1,0 +1,293 @@
+"""The pages in a real Chromium: what is drawn, what changes by itself, and what never happens."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from db.sessions import Database
+from service.app import create_app
+from service.settings import Settings
+from tests import browser as installed
+from tests.dashboard import HOSTILE, create, fill, finish, lease, scores, store_many
+
+pytestmark = pytest.mark.browser
+
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+UNIFORM = [0.2] * 5
+WITHIN_MS = 60_000
+"""Generous, since machines are slow; what is waited for normally comes in a second or two."""
+
+
+class Service:
+    """A real server on a port of its own, which can be stopped and started again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def start(self) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(self._settings),
+                port=self._port,
+                log_level="error",
+                timeout_graceful_shutdown=2,  # open pages must not hold it up
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + 60
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the service did not start"
+            assert self._thread.is_alive(), "the service stopped at once"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(30)
+        self.client.close()
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+
+@pytest.fixture
+def service(app_settings: Settings) -> Iterator[Service]:
+    service = Service(app_settings)
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = installed.find()
+    if path is None:
+        pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page with a record of what it must not do."""
+
+    def __init__(self, chromium: Browser, service: Service, **options: object) -> None:
+        self.page: Page = chromium.new_page(**options)  # type: ignore[arg-type]
+        self.page.set_default_timeout(WITHIN_MS)
+        self.service = service
+        self.complaints: list[str] = []
+        self.hosts: set[str] = set()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+
+    def _hear(self, message: object) -> None:
+        if message.type in ("error", "warning"):  # type: ignore[attr-defined]
+            self.complaints.append(message.text)  # type: ignore[attr-defined]
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.service.url + path)
+        return self.page
+
+    def open_study(self, study: str) -> Page:
+        """Opens a study and waits until all its charts are drawn."""
+        self.open(f"/ui/studies/{study}")
+        self.page.wait_for_selector("#study[data-drawn]")
+        return self.page
+
+    def keep(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=ARTIFACTS / f"dashboard-{name}.png", full_page=True)
+
+    def stays_at_home(self) -> bool:
+        # Pictures that the page draws itself have no host.
+        return self.hosts - {""} == {urlsplit(self.service.url).netloc}
+
+
+@pytest.fixture
+def visit(chromium: Browser, service: Service, request) -> Iterator[Visit]:
+    options = getattr(request, "param", {"viewport": {"width": 1400, "height": 900}})
+    visit = Visit(chromium, service, **options)
+    yield visit
+    visit.page.close()
+    assert visit.complaints == []
+    assert visit.stays_at_home()
+
+
+def test_the_first_page_leads_from_nothing_to_the_first_study(visit, service):
+    page = visit.open("/")
+    expect(page.get_by_text("modomodo demo")).to_be_visible()
+    visit.keep("no-study")
+    # The study that another window creates shows without a reload.
+    create(service.client, name="first")
+    page.get_by_role("link", name="first", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("first")
+
+
+def test_a_study_without_results_explains_itself(visit, service):
+    page = visit.open_study(create(service.client))
+    expect(page.locator("#progress-none")).to_be_visible()
+    expect(page.locator("#progress-chart")).to_be_hidden()
+    assert page.locator(".fit .callout").count() >= 2
+    visit.keep("zero")
+
+
+def test_one_result_is_enough_for_a_curve(visit, service):
+    study = create(service.client)
+    finish(service.client, study, UNIFORM, 0.3)
+    page = visit.open_study(study)
+    expect(page.locator("#progress-chart .scatterlayer .trace").first).to_be_attached()
+    expect(page.locator(".figures")).to_contain_text("32.5")
+    visit.keep("one")
+
+
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [
+        ({"viewport": {"width": 1400, "height": 900}, "color_scheme": "light"}, "light"),
+        ({"viewport": {"width": 1400, "height": 900}, "color_scheme": "dark"}, "dark"),
+        ({"viewport": {"width": 390, "height": 844}, "color_scheme": "light"}, "phone"),
+        ({"viewport": {"width": 2560, "height": 1440}, "color_scheme": "dark"}, "wall"),
+    ],
+    indirect=["visit"],
+)
+def test_a_search_under_way_reads_on_every_screen(visit, service, name):
+    study = create(service.client, name="search", budget=32, max_attempts=1)
+    fill(service.client, study, 22)
+    for worker, step in (("gpu-node-1", 7), ("gpu-node-2", 14)):
+        trial, token = lease(service.client, study, worker)
+        rewards = {f"reward/{domain}": 0.4 for domain in ("coco", "sat")}
+        beat = {"token": token, "step": step, "total_steps": 24, "metrics": rewards}
+        assert service.client.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    page = visit.open_study(study)
+    assert page.locator(".fit [data-figure] .main-svg").count() >= 6
+    assert page.locator(".strip progress").count() == 2
+    expect(page.locator("#head svg.mix.big rect").first).to_be_visible()
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, f"the page is {wide} pixels too wide"
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    lightness = sum(map(int, re.findall(r"\d+", background)[:3]))
+    assert (lightness < 200) == (name in ("dark", "wall"))
+    visit.keep(name)
+
+
+def test_charts_follow_when_the_screen_turns_dark(visit, service):
+    study = create(service.client)
+    fill(service.client, study, 3)
+    page = visit.open_study(study)
+    best = "#progress-chart .scatterlayer .trace:last-child .js-line"
+    light = page.locator(best).evaluate("line => getComputedStyle(line).stroke")
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator(best)).not_to_have_css("stroke", light)
+
+
+def test_what_happens_to_trials_shows_without_a_reload(visit, service):
+    study = create(service.client, max_attempts=1)
+    finish(service.client, study, UNIFORM, 0.3)
+    page = visit.open_study(study)
+    page.evaluate("window.stayed = true")
+
+    trial, token = lease(service.client, study, HOSTILE)
+    number = service.client.get(f"/trials/{trial}").json()["number"]
+    row = page.locator(f"#trial-{number}")
+    expect(row.locator(".pill")).to_have_text("running", timeout=WITHIN_MS)
+    expect(row).to_contain_text("<script>")
+    beat = {"token": token, "step": 5, "total_steps": 20, "metrics": {"reward/coco": 0.5}}
+    service.client.post(f"/trials/{trial}/heartbeat", json=beat)
+    expect(row).to_contain_text("step 5 of 20", timeout=WITHIN_MS)
+    expect(row).to_contain_text("coco reward 0.5")
+
+    result = {"token": token, "measurements": scores(0.5)}
+    assert service.client.post(f"/trials/{trial}/result", json=result).is_success
+    expect(row.locator(".pill")).to_have_text("completed", timeout=WITHIN_MS)
+    expect(page.locator(".figures")).to_contain_text("52.5")
+    expect(page.locator("#announce")).to_have_text(f"Trial {number} is completed.")
+    # The curve follows: its last step is at the new best.
+    page.wait_for_function(
+        "document.getElementById('progress-chart').data.at(-1).y.at(-1) === 52.5"
+    )
+
+    failing, token = lease(service.client, study)
+    service.client.post(f"/trials/{failing}/failure", json={"token": token, "error": HOSTILE})
+    expect(page.locator("tr.failed summary")).to_contain_text("<script>", timeout=WITHIN_MS)
+    visit.keep("hostile")
+    assert "owned" not in page.title()
+    assert page.evaluate("window.stayed") is True
+
+
+def test_a_restarted_service_is_picked_up_again(visit, service):
+    study = create(service.client)
+    finish(service.client, study, UNIFORM, 0.3)
+    page = visit.open_study(study)
+    service.stop()
+    expect(page.locator("#live-text")).to_contain_text("trying again", timeout=WITHIN_MS)
+    service.start()
+    expect(page.locator("#live-text")).to_have_text("live", timeout=WITHIN_MS)
+    number = finish(service.client, study, [0.6, 0.1, 0.1, 0.1, 0.1], 0.5)
+    expect(page.locator(f"#trial-{number}")).to_be_attached(timeout=WITHIN_MS)
+    expect(page.locator(".figures")).to_contain_text("52.5")
+    # The browser itself notes the calls that found nobody; nothing else may have gone wrong.
+    others = [said for said in visit.complaints if "ERR_" not in said]
+    visit.complaints[:] = others
+
+
+def test_ten_thousand_trials_are_usable_soon(visit, service, app_settings):
+    database = Database(app_settings.database_url)
+    store_many(database, 10_000)
+    database.close()
+    page = visit.page
+    start = time.monotonic()
+    page.goto(f"{service.url}/ui/studies/long", wait_until="commit")
+    expect(page.locator("#trial-9901")).to_be_attached(timeout=20_000)
+    usable = time.monotonic() - start
+    assert page.locator("#rows tr").count() == 100
+    expect(page.locator("#n-trials")).to_have_text("10,000")
+    page.wait_for_selector("#study[data-drawn]")
+    assert page.locator("#progress-chart .scatterlayer .trace").count() >= 3
+    expect(page.locator(".fit").first).to_contain_text("too many to fit here")
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#trial-9801")).to_be_attached()
+    assert page.locator("#rows tr").count() == 200
+    numbers = page.locator("#rows tr").evaluate_all("rows => rows.map(r => +r.dataset.number)")
+    assert numbers == list(range(10_000, 9_800, -1))
+    print(f"first trials of 10,000 on the page after {usable:.2f} s")
+    visit.keep("ten-thousand")
+
+
+def test_the_keyboard_reaches_content_errors_and_more(visit, service):
+    study = create(service.client, max_attempts=1)
+    trial, token = lease(service.client, study)
+    failure = {"token": token, "error": "first line\nRuntimeError: out of memory"}
+    service.client.post(f"/trials/{trial}/failure", json=failure)
+    page = visit.open_study(study)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    summary = page.locator("tr.failed summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("tr.failed pre")).to_be_visible()
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll("a, button, progress, [role=img], input")]
+           .filter(part => !(part.textContent.trim() || part.getAttribute("aria-label")))
+           .map(part => part.outerHTML)"""
+    )
+    assert unnamed == []
