@@ -1,7 +1,8 @@
 """The paper's heuristics: from the seeds' scores straight to one mixture (section 4.2).
 
-Each takes runs whose higher scores are better and answers the weights, or None where the runs do
-not say enough. All are keyed by which domains a run used, so any runs will do, not seeds alone.
+Each takes runs whose higher scores are better, one a seed, and answers the weights, or None where
+the runs do not say enough. All are keyed by which domains a run used; runs without the score that a
+heuristic looks at are left out.
 """
 
 from __future__ import annotations
@@ -21,15 +22,22 @@ USED = 1e-9
 def alpha(runs: Runs, blend: float, alpha_single: float = 1.0) -> FloatArray | None:
     """The alpha family: `blend` 1 is A_in, 0 is A_out, 0.5 is A_bal.
 
-    Each domain's In-Scores and Out-Scores are summed over the runs that used it, single-domain runs
-    scaled by `alpha_single`; both sums are min-max scaled over domains, blended and normalised.
+    Each domain's In-Scores and Out-Scores are averaged over the runs that used it, single-domain
+    runs scaled by `alpha_single`; both are min-max scaled over domains, blended and normalised.
+    The paper sums; all its seeds together use every domain equally often, so that the mean gives
+    the same weights, and it does not punish a domain for a seed whose run failed.
     """
-    used = _used(runs)
-    if not _has_scores(runs) or len(runs) < 2:
-        return None
-    weight = np.where(used.sum(axis=1) == 1, alpha_single, 1.0)
-    in_sum, out_sum = (used.T @ (weight * score) for score in (runs.in_score, runs.out_score))
-    return _normalised(blend * _min_max(in_sum) + (1 - blend) * _min_max(out_sum))
+    raw = np.zeros(runs.m)
+    for share, score in ((blend, runs.in_score), (1 - blend, runs.out_score)):
+        if share == 0:
+            continue
+        known = np.isfinite(score)
+        used = _used(runs)[known]
+        if len(used) < 2 or not used.any(axis=0).all():
+            return None
+        scale = np.where(used.sum(axis=1) == 1, alpha_single, 1.0)
+        raw += share * _min_max(used.T @ (scale * score[known]) / used.sum(axis=0))
+    return _normalised(raw)
 
 
 def coli(runs: Runs) -> FloatArray | None:
@@ -38,11 +46,12 @@ def coli(runs: Runs) -> FloatArray | None:
     No intercept, penalty 1e-3; coefficients are divided by the diagonal of (X'X + 1e-3 I)^-1,
     clipped at 0 and normalised.
     """
-    if not np.isfinite(runs.out_score).all() or len(runs) < 2:
+    known = np.isfinite(runs.out_score)
+    X = _used(runs)[known]
+    if len(X) < 2:
         return None
-    X = _used(runs)
     inverse = np.linalg.inv(X.T @ X + RIDGE * np.eye(runs.m))
-    coefficients = inverse @ X.T @ runs.out_score
+    coefficients = inverse @ X.T @ runs.out_score[known]
     return _normalised(np.clip(coefficients / np.diag(inverse), 0, None))
 
 
@@ -52,9 +61,8 @@ def norm(runs: Runs) -> FloatArray | None:
     Out-Scores of the exclude-one runs are min-max scaled; the excluded domain's raw weight is
     0.2 - 0.1 times its run's; then normalised. None until every domain was left out once.
     """
-    used = _used(runs)
     excluded_score = np.full(runs.m, np.nan)
-    for uses, score in zip(used, runs.out_score, strict=True):
+    for uses, score in zip(_used(runs), runs.out_score, strict=True):
         if runs.m > 2 and uses.sum() == runs.m - 1:
             excluded_score[int(np.argmin(uses))] = score
     if not np.isfinite(excluded_score).all():
@@ -75,10 +83,6 @@ def _used(runs: Runs) -> FloatArray:
     """(n, m) 1.0 where a run used a domain."""
     used: FloatArray = (runs.weights > USED).astype(float)
     return used
-
-
-def _has_scores(runs: Runs) -> bool:
-    return bool(np.isfinite(runs.in_score).all() and np.isfinite(runs.out_score).all())
 
 
 def _min_max(values: FloatArray) -> FloatArray:

@@ -70,6 +70,17 @@ class Runs:
             self.out_score[mask],
         )
 
+    def averaged(self, groups: list[NDArray[np.bool_]]) -> Runs:
+        """One run for each mask (n,) of replicates: their mean mixture and their mean scores."""
+        means = [self.subset(group) for group in groups]
+        return Runs(
+            np.array([part.weights.mean(axis=0) for part in means]).reshape(-1, self.m),
+            np.array([part.score.mean() for part in means]),
+            np.array([np.sqrt((part.noise_sd**2).sum()) / len(part) for part in means]),
+            np.array([part.in_score.mean() for part in means]),
+            np.array([part.out_score.mean() for part in means]),
+        )
+
     def negated(self) -> Runs:
         """The same runs with less being better turned into more being better."""
         return replace(self, score=-self.score, in_score=-self.in_score, out_score=-self.out_score)

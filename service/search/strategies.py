@@ -2,7 +2,8 @@
 
 A strategy is a generator of suggestions in order of preference. `propose` takes the first n that
 are not being tried or were not tried already; when a strategy has nothing left to say, uniform
-samples of the space follow. Inside, higher scores are better.
+samples of the space follow, as they do while too few runs are scored for anything better. Inside,
+higher scores are better.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ from typing import Literal
 
 import numpy as np
 
-from service.search.designs import seed_design
+from service.search.designs import gaussian_candidates, seed_design
 from service.search.heuristics import HEURISTICS
 from service.search.runs import Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import fit
-from service.search.surrogates.quadsurface import QuadSurfaceFit
 
 Direction = Literal["maximize", "minimize"]
 
-CANDIDATES = 5000
-"""Mixtures that quadsurface chooses from."""
+SEEDS_NEEDED = 0.75
+"""Share of the seeds that must be scored before a heuristic speaks."""
 
 MAX_RANDOM = 1000
 
@@ -50,17 +50,30 @@ class Proposed:
 
 @dataclass(eq=False)
 class _Situation:
-    """What a strategy may look at. `taken` grows as suggestions are accepted."""
+    """What a strategy may look at. `taken` grows as suggestions are accepted.
+
+    Attributes:
+        runs: turned so that higher scores are better.
+        sign: -1.0 where they were turned, to say predictions as the user knows them.
+    """
 
     space: MixtureSpace
     runs: Runs
+    sign: float
     pending: FloatArray
     seed: int
     taken: list[FloatArray] = field(default_factory=list)
 
+    def known(self) -> FloatArray:
+        """(k, m) mixtures that were run or are on their way."""
+        return np.vstack([self.runs.weights, self.unscored()])
+
     def is_new(self, weights: FloatArray) -> bool:
-        known = np.vstack([self.runs.weights, self.pending, *(t[None] for t in self.taken)])
-        return bool(np.all(total_variation(weights, known) > SAME))
+        return bool(np.all(total_variation(weights, self.known()) > SAME))
+
+    def runs_needed(self) -> int:
+        """Scored runs before a surrogate may choose: one more than a plane through the domains."""
+        return self.space.m + 1
 
     def unscored(self) -> FloatArray:
         """(p, m) mixtures whose scores are still to come, this call's own among them."""
@@ -96,6 +109,7 @@ def propose(
     situation = _Situation(
         space,
         runs if direction == "maximize" else runs.negated(),
+        sign,
         np.asarray(pending, dtype=float).reshape(-1, space.m),
         seed,
     )
@@ -127,6 +141,15 @@ def _seed(situation: _Situation) -> Iterator[Proposed]:
         yield Proposed(point.weights, None, None, point.reason, "seed")
 
 
+def _opening(situation: _Situation) -> Iterator[Proposed]:
+    """Seeds for as long as fewer runs than seeds are known or on their way."""
+    seeds = list(_seed(situation))
+    for item in seeds:
+        if len(situation.known()) >= len(seeds):
+            return
+        yield item
+
+
 def _random(situation: _Situation) -> Iterator[Proposed]:
     rng = situation.rng()
     for _ in range(MAX_RANDOM):
@@ -138,14 +161,14 @@ def _heuristic(name: str) -> Strategy:
     what, weigh = HEURISTICS[name]
 
     def suggest(situation: _Situation) -> Iterator[Proposed]:
-        seeds = [point.weights for point in seed_design(situation.space)]
-        is_seed = [
-            bool(np.any(total_variation(x, np.array(seeds)) < SAME)) for x in situation.runs.weights
-        ]
-        known = situation.runs.subset(np.array(is_seed, dtype=bool))
-        weights = weigh(known) if len(known) else None
+        seeds = seed_design(situation.space)
+        near = [total_variation(x.weights, situation.runs.weights) < SAME for x in seeds]
+        groups = [group for group in near if group.any()]
+        if len(groups) < SEEDS_NEEDED * len(seeds):
+            return
+        weights = weigh(situation.runs.averaged(groups))
         if weights is not None:
-            reason = f"{name}: {what}, from {len(known)} of {len(seeds)} seed runs"
+            reason = f"{name}: {what}, from {len(groups)} of {len(seeds)} seed mixtures"
             yield Proposed(situation.space.project(weights), None, None, reason, name)
 
     return suggest
@@ -154,55 +177,45 @@ def _heuristic(name: str) -> Strategy:
 def _quadsurface(situation: _Situation) -> Iterator[Proposed]:
     """Algorithm 4: candidates from one Gaussian around the tried mixtures, best predicted first."""
     space, runs = situation.space, situation.runs
-    if len(runs) < 2:
+    if len(runs) < situation.runs_needed():
         return
     fitted = fit("quadsurface", space, runs, situation.seed)
-    assert isinstance(fitted, QuadSurfaceFit)  # noqa: S101
-    candidates = _gaussian_candidates(space, runs, situation.rng())
+    candidates = gaussian_candidates(space, runs, situation.rng())
+    if len(candidates) == 0:
+        return
     mean, sd = fitted.predict(candidates)
     for i in np.argsort(-mean, kind="stable"):
         reason = (
-            f"quadsurface: highest prediction of {len(candidates)} candidates, "
-            f"fitted to {len(runs)} runs"
+            f"quadsurface: best prediction ({situation.sign * mean[i]:.4g}) of {len(candidates):,} "
+            f"candidates, fitted to {len(runs)} runs"
         )
         yield Proposed(candidates[i], float(mean[i]), float(sd[i]), reason, "quadsurface")
 
 
-def _gaussian_candidates(space: MixtureSpace, runs: Runs, rng: np.random.Generator) -> FloatArray:
-    """(k, m) draws from a Gaussian with the tried mixtures' mean and covariance.
-
-    Draws with a negative weight are dropped and the rest normalised, as published; draws out of
-    bounds are dropped too.
-    """
-    centre = runs.weights.mean(axis=0)
-    # scikit-learn's GaussianMixture of one component: this covariance, and 1e-6 on its diagonal.
-    covariance = np.cov(runs.weights, rowvar=False, bias=True).reshape(space.m, space.m)
-    draws = rng.multivariate_normal(
-        centre, covariance + 1e-6 * np.eye(space.m), size=CANDIDATES, method="eigh"
-    )
-    draws = draws[np.all(draws >= 0, axis=1) & (draws.sum(axis=1) > 0)]
-    draws /= draws.sum(axis=1, keepdims=True)
-    return np.array([space.project(x) for x in draws[space.contains(draws)]]).reshape(-1, space.m)
-
-
 def _gp(situation: _Situation) -> Iterator[Proposed]:
     space, runs = situation.space, situation.runs
-    if len(runs) < 2:
+    if len(runs) < situation.runs_needed():
         return
-    from service.search.acquisition import best_next
+    from service.search import acquisition  # torch: seconds, so only when asked
     from service.search.surrogates.gp import GaussianProcessFit
 
     fitted = fit("gp", space, runs, situation.seed)
     assert isinstance(fitted, GaussianProcessFit)  # noqa: S101
     for attempt in range(MAX_RANDOM):
-        points = best_next(fitted, space, situation.unscored(), situation.seed + attempt)
+        unscored, seed = situation.unscored(), situation.seed + attempt
+        if len(unscored) <= acquisition.MAX_PENDING:
+            points = acquisition.best_next(fitted, space, unscored, seed)
+            why = "highest noisy expected improvement"
+        else:
+            points = acquisition.thompson(fitted, space, situation.is_new, seed)
+            why = "best of one draw from the posterior"
         fresh = [point for point in points if situation.is_new(point)]
         if not fresh:
             return
         mean, sd = fitted.predict(fresh[0][None])
         reason = (
-            f"gp: highest noisy expected improvement after {len(runs)} runs, "
-            f"{len(situation.unscored())} more on their way"
+            f"gp: {why}, predicted {situation.sign * mean[0]:.4g} from {len(runs)} runs with "
+            f"{len(unscored)} more on their way"
         )
         yield Proposed(fresh[0], float(mean[0]), float(sd[0]), reason, "gp")
 
@@ -219,8 +232,8 @@ _STRATEGIES: dict[str, Strategy] = {
     "seed": _seed,
     "random": _random,
     **{name: _then(_seed, _heuristic(name)) for name in HEURISTICS},
-    "quadsurface": _then(_seed, _quadsurface),
-    "gp": _then(_seed, _gp),
+    "quadsurface": _then(_opening, _quadsurface),
+    "gp": _then(_opening, _gp),
     "modomodo": _then(_seed, *map(_heuristic, HEURISTICS), _quadsurface),
 }
 
@@ -228,8 +241,8 @@ STRATEGIES: dict[str, str] = {
     "seed": "every domain alone, every domain left out, all together; then random",
     "random": "uniform samples of the space",
     **{name: f"seeds, then one mixture: {what}" for name, (what, _) in HEURISTICS.items()},
-    "quadsurface": "seeds, then the paper's least squares on Gaussian candidates",
-    "gp": "seeds, then noisy expected improvement of a Gaussian process",
+    "quadsurface": "the paper's least squares on Gaussian candidates, after seeds if runs are few",
+    "gp": "noisy expected improvement of a Gaussian process, after seeds if runs are few",
     "modomodo": "the paper's whole pipeline: seeds, all heuristics, then quadsurface",
 }
 """What can be asked for, and what it does."""

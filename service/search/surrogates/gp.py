@@ -1,8 +1,8 @@
 """A Gaussian process (BoTorch): a linear trend plus an isotropic Matern-5/2 bump surface.
 
 One length scale for all domains, because with few runs one each leaves intervals far too narrow.
-The trend is a linear kernel, so its slope is shrunk like everything else. The noise has a prior and
-never falls below the known sampling error of the runs.
+The trend is a linear kernel, so its slope is shrunk like everything else. Each run's noise is its
+known sampling error and a training noise common to all, which is learned and has a prior.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import LinearKernel, MaternKernel, ScaleKernel
-from gpytorch.likelihoods import GaussianLikelihood
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator.utils.warnings import NumericalWarning
@@ -32,7 +33,8 @@ from service.search.surrogates.protocol import Posterior
 warnings.filterwarnings("ignore", category=NumericalWarning)
 
 MIN_NOISE_SHARE = 1e-4
-"""Of the variance of the scores: no run is free of training noise."""
+TRAINING_NOISE_SHARE = 0.05
+"""Least and typical variance of training noise, as a share of the variance of the scores."""
 
 
 class GaussianProcess:
@@ -44,14 +46,14 @@ class GaussianProcess:
         centre = float(runs.score.mean())
         scale = float(runs.score.std(ddof=1)) or 1.0
         y = (runs.score - centre) / scale
-        model = _model(runs.weights, y, _noise_floor(runs, scale))
+        model = _model(runs.weights, y, _sampling_noise(runs, scale))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
                 fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
             except ModelFittingError:
                 # The prior's own values stand: a flat likelihood says nothing against them.
-                model = _model(runs.weights, y, _noise_floor(runs, scale))
+                model = _model(runs.weights, y, _sampling_noise(runs, scale))
         model.eval()
         return GaussianProcessFit(model, centre, scale, runs)
 
@@ -67,20 +69,54 @@ class GaussianProcessFit:
 
     @property
     def noise_sd(self) -> float:
-        return self.scale * math.sqrt(self.model.likelihood.noise.item())
+        """Of a run with the usual sampling error: sampling and training noise together."""
+        return self.scale * math.sqrt(self._noise.mean().item())
+
+    @property
+    def _noise(self) -> torch.Tensor:
+        """(n,) noise variance of each run, standardised."""
+        noise: torch.Tensor = self.model.likelihood.noise.detach()
+        return noise
+
+    @cached_property
+    def _algebra(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """K^-1 (n, n), with K the covariance of the noisy scores, and K^-1 (y - c) (n,)."""
+        X, y = self.model.train_inputs[0], self.model.train_targets
+        K = self._covariance(X, X) + torch.diag(self._noise)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(K))
+        return inverse, inverse @ (y - self._constant)
+
+    @property
+    def _constant(self) -> torch.Tensor:
+        constant: torch.Tensor = self.model.mean_module.constant.detach()
+        return constant
+
+    def _covariance(self, A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            covariance: torch.Tensor = self.model.covar_module(A, B).to_dense()
+        return covariance
 
     def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """By the textbook formula: without the covariances between the mixtures asked for."""
+        inverse, coefficients = self._algebra
+        Z = _tensor(np.atleast_2d(X))
+        cross = self._covariance(Z, self.model.train_inputs[0])
         with torch.no_grad():
-            posterior = self.model.posterior(_tensor(np.atleast_2d(X)))
-            mean = posterior.mean[:, 0].numpy()
-            sd = posterior.variance[:, 0].clamp_min(0).sqrt().numpy()
-        return self.centre + self.scale * mean, self.scale * sd
+            prior = self.model.covar_module(Z, diag=True)
+        mean = self._constant + cross @ coefficients
+        variance = prior - ((cross @ inverse) * cross).sum(dim=1)
+        sd = variance.clamp_min(0).sqrt()
+        return self.centre + self.scale * mean.numpy(), self.scale * sd.numpy()
 
     def posterior(self, X: FloatArray) -> Posterior:
-        with torch.no_grad():
-            joint = self.model(_tensor(np.atleast_2d(X)))
-            mean, covariance = joint.mean.numpy(), joint.covariance_matrix.numpy()
-        return Posterior(self.centre + self.scale * mean, self.scale**2 * covariance)
+        inverse, coefficients = self._algebra
+        Z = _tensor(np.atleast_2d(X))
+        cross = self._covariance(Z, self.model.train_inputs[0])
+        mean = self._constant + cross @ coefficients
+        covariance = self._covariance(Z, Z) - cross @ inverse @ cross.T
+        return Posterior(
+            self.centre + self.scale * mean.numpy(), self.scale**2 * covariance.numpy()
+        )
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """In closed form with the hyperparameters of the whole fit (Rasmussen and Williams, 5.12).
@@ -88,22 +124,13 @@ class GaussianProcessFit:
         With K the covariance of the noisy scores: mean y - K^-1 (y - c) / diag(K^-1), variance
         1 / diag(K^-1). Keeping the hyperparameters makes it a little kind to the model.
         """
-        model = self.model
-        with torch.no_grad():
-            X, y = model.train_inputs[0], model.train_targets
-            K = model.covar_module(X).to_dense() + model.likelihood.noise * torch.eye(
-                len(y), dtype=y.dtype
-            )
-            inverse = torch.linalg.inv(K)
-            spread = 1 / inverse.diagonal()
-            mean = y - (inverse @ (y - model.mean_module(X))) * spread
-        return (
-            self.centre + self.scale * mean.numpy(),
-            self.scale * spread.sqrt().numpy(),
-        )
+        inverse, coefficients = self._algebra
+        spread = 1 / inverse.diagonal()
+        mean = self.model.train_targets - coefficients * spread
+        return self.centre + self.scale * mean.numpy(), self.scale * spread.sqrt().numpy()
 
 
-def _model(X: FloatArray, y: FloatArray, noise_floor: float) -> SingleTaskGP:
+def _model(X: FloatArray, y: FloatArray, sampling: FloatArray) -> SingleTaskGP:
     m = X.shape[1]
     matern = MaternKernel(
         nu=2.5,
@@ -112,11 +139,13 @@ def _model(X: FloatArray, y: FloatArray, noise_floor: float) -> SingleTaskGP:
         lengthscale_constraint=GreaterThan(0.05),
     )
     matern.lengthscale = 0.7 * math.sqrt(m / 2)
-    likelihood = GaussianLikelihood(
-        noise_prior=LogNormalPrior(math.log(max(0.05, 2 * noise_floor)), 1.0),
-        noise_constraint=GreaterThan(noise_floor),
+    likelihood = FixedNoiseGaussianLikelihood(
+        _tensor(sampling),
+        learn_additional_noise=True,
+        noise_prior=LogNormalPrior(math.log(TRAINING_NOISE_SHARE), 1.0),
+        noise_constraint=GreaterThan(MIN_NOISE_SHARE),
     )
-    likelihood.noise = max(0.05, 2 * noise_floor)
+    likelihood.second_noise_covar.noise = TRAINING_NOISE_SHARE
     return SingleTaskGP(
         _tensor(X),
         _tensor(y)[:, None],
@@ -127,11 +156,15 @@ def _model(X: FloatArray, y: FloatArray, noise_floor: float) -> SingleTaskGP:
     )
 
 
-def _noise_floor(runs: Runs, scale: float) -> float:
-    """Known sampling variance as a share of the scores' variance."""
-    known = runs.noise_sd[np.isfinite(runs.noise_sd)]
-    sampling = float(np.mean(known**2)) / scale**2 if known.size else 0.0
-    return float(np.clip(sampling, MIN_NOISE_SHARE, 0.9))
+def _sampling_noise(runs: Runs, scale: float) -> FloatArray:
+    """(n,) known sampling variances as shares of the scores' variance.
+
+    Runs whose error is unknown are taken to be as exact as the usual one.
+    """
+    known = np.isfinite(runs.noise_sd)
+    usual = float(np.median(runs.noise_sd[known])) if known.any() else 0.0
+    noise_sd = np.where(known, runs.noise_sd, usual)
+    return np.maximum((noise_sd / scale) ** 2, MIN_NOISE_SHARE)
 
 
 def _tensor(values: Any) -> torch.Tensor:
