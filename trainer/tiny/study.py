@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
-
 from service.schemas import BenchmarkSpec, DomainSpec, Measurement, StudySpec
 from trainer.recipe import Recipe
+from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
 
 
 def study_spec(
