@@ -50,19 +50,19 @@ Known = Annotated[Histories, Depends(_histories)]
 
 
 @router.get("/", dependencies=guarded)
-def every_study(service: Service, histories: Known) -> HTMLResponse:
+def every_study(request: Request, service: Service, histories: Known) -> HTMLResponse:
     """All studies, or how to make the first one."""
     with service.database.read() as session:
         boards = reading.everyone(session, histories)
-    return render("studies.html", boards=boards)
+    return render("studies.html", boards=boards, url=_address(request))
 
 
 @router.get("/ui/studies", dependencies=guarded)
-def study_list(service: Service, histories: Known) -> dict[str, str]:
+def study_list(request: Request, service: Service, histories: Known) -> dict[str, str]:
     """The list alone, for a page that is open."""
     with service.database.read() as session:
         boards = reading.everyone(session, histories)
-    return {"html": piece("_studies.html", boards=boards)}
+    return {"html": piece("_studies.html", boards=boards, url=_address(request))}
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
@@ -140,12 +140,13 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
             raise
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
     drawn: dict[str, figures.Figure] = {}
+    # Before a run can be predicted from others, effects would show the prior as if it were learned.
     if found.points:
         drawn["loo"] = figures.predicted_against_actual(known, found.points)
-    if found.effects and found.effects.alone:
-        drawn["alone"] = figures.own_values(known, found.effects)
-    if found.effects and found.effects.synergy:
-        drawn["synergy"] = figures.synergies(known, found.effects)
+        if found.effects and found.effects.alone:
+            drawn["alone"] = figures.own_values(known, found.effects)
+        if found.effects and found.effects.synergy:
+            drawn["synergy"] = figures.synergies(known, found.effects)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
 
 
@@ -177,6 +178,11 @@ def static(
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"], body = "gzip", asset.gzipped
     return Response(body, media_type=asset.media_type, headers=headers)
+
+
+def _address(request: Request) -> str:
+    """Where the reader reached the service: what a command line must name."""
+    return str(request.base_url).rstrip("/")
 
 
 def _rows(study: StudySpec, trials: Sequence[Trial]) -> list[dict[str, Any]]:
