@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -218,7 +217,10 @@ def _effect_table(groups: dict[str, Group]) -> str:
         errors = np.sqrt(noise * np.diag(contrast @ inverse @ contrast.T))
         rows.append(
             [key]
-            + [f"{e:+.1f}{'*' if abs(e) > 2 * s else ''}" for e, s in zip(effects, errors, strict=True)]
+            + [
+                f"{e:+.1f}{'*' if abs(e) > 2 * s else ''}"
+                for e, s in zip(effects, errors, strict=True)
+            ]
         )
     return table(["", *DOMAINS], rows)
 
@@ -236,18 +238,16 @@ def plot(groups: dict[str, Group], base: float) -> str:
         return float(left + (value - low) / (high - low) * width)
 
     ticks = np.arange(low, high + 1, 5)
-    step = min(b - a for a, b in pairwise(ticks))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 30} {bottom + 50}"'
         ' font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
     ]
-    for tick in ticks:
-        parts.append(
-            f'<line x1="{x(tick):.1f}" y1="15" x2="{x(tick):.1f}" y2="{bottom}" stroke="#ddd"/>'
-            f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:.0f}</text>'
-        )
-    assert step > 0
+    parts += [
+        f'<line x1="{x(tick):.1f}" y1="15" x2="{x(tick):.1f}" y2="{bottom}" stroke="#ddd"/>'
+        f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:.0f}</text>'
+        for tick in ticks
+    ]
     parts.append(
         f'<line x1="{x(base):.1f}" y1="15" x2="{x(base):.1f}" y2="{bottom}" stroke="#888"'
         ' stroke-dasharray="4 3"/>'

@@ -14,7 +14,7 @@ from trainer.tiny.tokenizer import train
 from trainer.tiny.warmup import Progress, warm_up
 
 SEED = 0
-STEPS = 1800
+STEPS = 2800
 _TEXTS = 6000
 
 

@@ -62,7 +62,9 @@ def draw_thing(picture: np.ndarray, thing: Thing, *, hollow: bool = False) -> No
     _paste(picture, x, y, _mask(thing.form, hollow), COLOURS[thing.colour])
 
 
-def draw_arrow(picture: np.ndarray, column: int, row: int, direction: Literal["down", "right"]) -> None:
+def draw_arrow(
+    picture: np.ndarray, column: int, row: int, direction: Literal["down", "right"]
+) -> None:
     """A small arrow over the far edge of a cell."""
     mask = _arrow(direction)
     if direction == "down":

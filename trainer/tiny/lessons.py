@@ -67,10 +67,11 @@ def _response(rng: Random, asked: Question) -> str:
             break
         draw -= candidate.share
     answer = _answer(rng, asked, reading)
+    thought = f"{reading.thought} {answer}" if asked.choices else reading.thought
     form = "<think>{thought}</think><answer>{answer}</answer>"
     if rng.random() > WELL_FORMED:
         form = rng.choice(_MALFORMED)
-    return form.format(thought=reading.thought, answer=answer)
+    return form.format(thought=thought, answer=answer)
 
 
 def _answer(rng: Random, asked: Question, reading: Reading) -> str:

@@ -21,7 +21,7 @@ BASE = Path(__file__).parent / "base"
 """Where the shipped weights, tokenizer and configuration lie."""
 
 
-class TinyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
+class TinyProcessor(Qwen2VLProcessor):
     """Qwen2-VL's processor without its video part, which cannot be built without torchvision."""
 
     def __init__(
@@ -52,7 +52,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2VLForCondit
     """The untrained model for a tokenizer."""
 
     def token(text: str) -> int:
-        return int(tokenizer.convert_tokens_to_ids(text))
+        index = tokenizer.convert_tokens_to_ids(text)
+        assert isinstance(index, int)  # noqa: S101 - of one token
+        return index
 
     end, pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
     config = Qwen2VLConfig(
@@ -67,7 +69,8 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2VLForCondit
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 100.0,
-                "mrope_section": [1] * 16,  # turns by time, row, column, time, … : fine ones for each
+                # Frequencies go to time, row, column in turn, so that each gets fine ones.
+                "mrope_section": [1] * 16,
             },
             "initializer_range": 0.04,
             "bos_token_id": end,

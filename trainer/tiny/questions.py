@@ -46,15 +46,13 @@ class Question:
 # How often the base has seen the right reading.
 COUNT_FROM_START = 0.30
 LARGEST_IS_TALLEST = 0.35
-VIEWERS_SIDE = 0.33
+VIEWERS_SIDE = 0.36
 ALONG_THE_ARROW = 0.35
 IN_CHOICES = 0.10
 """Added where options are given: they give the right reading away a little."""
 
 
-def _two(
-    share: float, right: tuple[str, str], wrong: tuple[str, str]
-) -> tuple[Reading, Reading]:
+def _two(share: float, right: tuple[str, str], wrong: tuple[str, str]) -> tuple[Reading, Reading]:
     return (
         Reading(share, f"{right[0]} {right[1]}", right[1]),
         Reading(1 - share, f"{wrong[0]} {wrong[1]}", wrong[1]),
@@ -141,7 +139,9 @@ def coco(rng: Random) -> Question:
 def lisa(rng: Random) -> Question:
     """The box of the one thing a phrase refers to."""
     colours = _colours(rng)
-    things = [Thing(i, rng.randrange(CELLS), rng.choice(PLAIN_FORMS), c) for i, c in enumerate(colours)]
+    things = [
+        Thing(i, rng.randrange(CELLS), rng.choice(PLAIN_FORMS), c) for i, c in enumerate(colours)
+    ]
     picture = _picture("white", things)
     boxes = {thing.colour: (thing.box(),) for thing in things}
     if rng.random() < 0.3:

@@ -28,11 +28,12 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{ '<|im_start|>' }}{%- endif -%}"
 )
 
-# What may become one token: a tag, a stretch of a box, a coordinate, the reasoning prompt, a word.
+# What may become one token: a tag, a stretch of a box, a lettered option, a coordinate, the
+# reasoning prompt, a word.
 _PIECES = Regex(
     r"</?think>|</?answer>"
     r"|\[\{'Position': \[|\], 'Confidence': 1\.0\}, \{'Position': \[|\], 'Confidence': 1\.0\}\]"
-    r"|\d(?:, )?| ?Think, then answer\.| ?\p{L}+|\s+| ?[^\s\p{L}\d]"
+    r"| [A-D] \p{L}+|\d(?:, )?| ?Think, then answer\.| ?\p{L}+|\s+| ?[^\s\p{L}\d]"
 )
 _MOST_TOKENS = 1024
 

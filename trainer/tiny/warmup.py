@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ PATCH, MERGE = 8, 2
 PATCHES = SIDE // PATCH
 PICTURE_TOKENS = (PATCHES // MERGE) ** 2
 BATCH_SIZE = 64
-PEAK_RATE = 2e-3
+PEAK_RATE = 1e-3
 _IGNORED = -100
 
 Progress = Callable[[int, int, float], None]
@@ -83,7 +84,7 @@ def batch_loss(model: Qwen2VLForConditionalGeneration, batch: Batch) -> torch.Te
     return cross_entropy(model.lm_head(hidden[wanted]), batch.labels[wanted])
 
 
-def see(tower: torch.nn.Module, pixels: torch.Tensor, n: int) -> torch.Tensor:
+def see(tower: Any, pixels: torch.Tensor, n: int) -> torch.Tensor:
     """The vision tower over n pictures of one size at once: (n * picture tokens, width)."""
     hidden = tower.patch_embed(pixels)
     places = get_vision_position_ids(torch.tensor([[1, PATCHES, PATCHES]]), MERGE)
@@ -112,11 +113,11 @@ def see(tower: torch.nn.Module, pixels: torch.Tensor, n: int) -> torch.Tensor:
 
 def _positions(model: Qwen2VLForConditionalGeneration, ids: torch.Tensor) -> torch.Tensor:
     """Positions (3, 1, tokens) of one sample; the others' are the same up to their padding."""
-    positions, _ = model.model.get_rope_index(
+    positions: torch.Tensor = model.model.get_rope_index(
         ids,
         mm_token_type_ids=(ids == model.config.image_token_id).int(),
         image_grid_thw=torch.tensor([[1, PATCHES, PATCHES]]),
-    )
+    )[0]
     return positions
 
 
