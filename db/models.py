@@ -94,7 +94,7 @@ class Trial(Base):
         _one_of("state", TRIAL_STATES),
         _one_of("origin", ORIGINS),
         Index("ix_trials_study_id_revision", "study_id", "revision"),
-        Index("ix_trials_study_id_state", "study_id", "state"),
+        Index("ix_trials_study_id_state_finished_at", "study_id", "state", "finished_at"),
         Index("ix_trials_state_priority_id", "state", "priority", "id"),
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, literal, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import events
-from db.clock import Moment, after, now
+from db.clock import after, now
 from db.models import Study, Trial
 
 FAILURES_IN_A_ROW = 5
@@ -22,7 +22,8 @@ class Standing:
     Attributes:
         unstarted: proposals that no worker has ever held.
         stale: those of them made before the newest result.
-        failing: trials failed for good since the last completed one or since the study was resumed.
+        failing: trials failed for good since the last completed one or since the study was resumed;
+            exact from `FAILURES_IN_A_ROW` on.
     """
 
     study: str
@@ -60,37 +61,27 @@ class Standing:
 
 
 def standing(session: Session, study: Study) -> Standing:
-    """Counts of one study's trials."""
-
-    def count(condition: object) -> object:
-        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)  # type: ignore[arg-type]
-
-    last_completed = (
-        select(func.max(Trial.finished_at))
-        .where(Trial.study_id == study.id, Trial.state == "completed")
-        .scalar_subquery()
+    """Counts of one study's trials, from the index and the few queued ones."""
+    by_state = dict(
+        session.execute(
+            select(Trial.state, func.count())
+            .where(Trial.study_id == study.id)
+            .group_by(Trial.state)
+        )
+        .tuples()
+        .all()
     )
-    is_unstarted = (
-        (Trial.state == "queued") & (Trial.origin == "proposed") & (Trial.attempt_number == 0)
-    )
-    row = session.execute(
+    unstarted, stale = session.execute(
         select(
-            count(Trial.state == "queued"),
-            count(Trial.state == "running"),
-            count(Trial.state.in_(("completed", "early_stopped"))),
-            count(is_unstarted),
-            count(is_unstarted & (Trial.proposed_at_results < study.results)),
-            count(
-                (Trial.state == "failed")
-                & (Trial.finished_at > study.resumed_at)
-                & (
-                    Trial.finished_at
-                    > func.coalesce(last_completed, literal(study.resumed_at, Moment))
-                )
-            ),
-        ).where(Trial.study_id == study.id)  # type: ignore[call-overload]
+            func.count(),
+            func.count(case((Trial.proposed_at_results < study.results, 1))),
+        ).where(
+            Trial.study_id == study.id,
+            Trial.state == "queued",
+            Trial.origin == "proposed",
+            Trial.attempt_number == 0,
+        )
     ).one()
-    queued, running, completed, unstarted, stale, failing = (int(value) for value in row)
     return Standing(
         study=study.name,
         study_id=study.id,
@@ -98,14 +89,30 @@ def standing(session: Session, study: Study) -> Standing:
         budget=study.budget,
         results=study.results,
         revision=study.revision,
-        queued=queued,
-        running=running,
-        completed=completed,
+        queued=by_state.get("queued", 0),
+        running=by_state.get("running", 0),
+        completed=by_state.get("completed", 0) + by_state.get("early_stopped", 0),
         unstarted=unstarted,
         stale=stale,
-        failing=failing,
+        failing=_failing(session, study, by_state.get("failed", 0)),
         error=study.proposer_error,
     )
+
+
+def _failing(session: Session, study: Study, failed: int) -> int:
+    if failed < FAILURES_IN_A_ROW:
+        return failed
+    last_completed = session.scalar(
+        select(func.max(Trial.finished_at)).where(
+            Trial.study_id == study.id, Trial.state == "completed"
+        )
+    )
+    since = max(study.resumed_at, last_completed or study.resumed_at)
+    return session.execute(
+        select(func.count())
+        .select_from(Trial)
+        .where(Trial.study_id == study.id, Trial.state == "failed", Trial.finished_at > since)
+    ).scalar_one()
 
 
 def open_studies(session: Session) -> list[Study]:

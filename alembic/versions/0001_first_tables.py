@@ -94,7 +94,12 @@ def upgrade() -> None:
         "ix_trials_state_priority_id", "trials", ["state", "priority", "id"], unique=False
     )
     op.create_index("ix_trials_study_id_revision", "trials", ["study_id", "revision"], unique=False)
-    op.create_index("ix_trials_study_id_state", "trials", ["study_id", "state"], unique=False)
+    op.create_index(
+        "ix_trials_study_id_state_finished_at",
+        "trials",
+        ["study_id", "state", "finished_at"],
+        unique=False,
+    )
     op.create_table(
         "attempts",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -196,7 +201,7 @@ def downgrade() -> None:
     op.drop_index("ix_attempts_worker_state", table_name="attempts")
     op.drop_index("ix_attempts_state_until", table_name="attempts")
     op.drop_table("attempts")
-    op.drop_index("ix_trials_study_id_state", table_name="trials")
+    op.drop_index("ix_trials_study_id_state_finished_at", table_name="trials")
     op.drop_index("ix_trials_study_id_revision", table_name="trials")
     op.drop_index("ix_trials_state_priority_id", table_name="trials")
     op.drop_table("trials")
