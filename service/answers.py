@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from db import studies
+from db import studies, trials
 from db.sessions import Database
-from service import evidence, surrogate_views
+from service import evidence, surrogate_views, views
 from service.errors import Refused
-from service.evidence import Evidence
+from service.evidence import Evidence, Run
 from service.fits import Fits
-from service.schemas import BestAnswer, PredictedMixture, Score, Trial
+from service.schemas import BestAnswer, PredictedMixture, Trial
 
 BEST_BY = "quadsurface"
 """Whose prediction goes with the best mixture unless another is asked for."""
@@ -27,18 +27,18 @@ def read(session: Session, study: str) -> Evidence:
     return evidence.read(session, studies.get(session, study))
 
 
-def best_trial(known: Evidence) -> Trial | None:
-    """The completed trial with the best objective; the earliest of equal ones."""
+def best_run(known: Evidence) -> Run | None:
+    """The run with the best objective; the earliest of equal ones."""
     sign = 1 if known.spec.objective.direction == "maximize" else -1
-    return max(known.completed, key=lambda trial: sign * _objective(trial).value, default=None)
+    return max(known.completed, key=lambda run: sign * run.objective.value, default=None)
 
 
-def uniform_trial(completed: Sequence[Trial]) -> Trial | None:
-    """The first completed trial with equal weights."""
-    for trial in completed:
-        share = 1 / len(trial.mixture)
-        if all(abs(weight - share) <= EQUAL for weight in trial.mixture.values()):
-            return trial
+def uniform_run(completed: Sequence[Run]) -> Run | None:
+    """The first run with equal weights."""
+    for run in completed:
+        share = 1 / len(run.mixture)
+        if all(abs(weight - share) <= EQUAL for weight in run.mixture.values()):
+            return run
     return None
 
 
@@ -51,12 +51,13 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     """
     with database.read() as session:
         known = read(session, study)
-    found, uniform = best_trial(known), uniform_trial(known.completed)
+        found, uniform = best_run(known), uniform_run(known.completed)
+        shown, shown_uniform = (_trial(session, known, run) for run in (found, uniform))
     gain, gain_se = _gain(known, found, uniform)
     predicted, trouble = _predicted(fits, known, surrogate)
     return BestAnswer(
-        best=found,
-        uniform=uniform,
+        best=shown,
+        uniform=shown_uniform,
         gain=gain,
         gain_se=gain_se,
         predicted=predicted,
@@ -64,20 +65,18 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     )
 
 
-def _objective(trial: Trial) -> Score:
-    objective = trial.scores.objective
-    assert objective is not None, "evidence has only trials with an objective"  # noqa: S101
-    return objective
+def _trial(session: Session, known: Evidence, run: Run | None) -> Trial | None:
+    return None if run is None else views.trial(trials.get(session, run.id), known.spec)
 
 
 def _gain(
-    known: Evidence, found: Trial | None, uniform: Trial | None
+    known: Evidence, found: Run | None, uniform: Run | None
 ) -> tuple[float | None, float | None]:
     if found is None or uniform is None:
         return None, None
     if found.id == uniform.id:
         return 0.0, 0.0
-    ours, theirs = _objective(found), _objective(uniform)
+    ours, theirs = found.objective, uniform.objective
     sign = 1 if known.spec.objective.direction == "maximize" else -1
     return sign * (ours.value - theirs.value), math.hypot(ours.se, theirs.se)
 
@@ -94,13 +93,11 @@ def _predicted(
     return surrogate_views.mixture(known, diagnosis.best), None
 
 
-def _message(
-    known: Evidence, found: Trial | None, gain: float | None, gain_se: float | None
-) -> str:
+def _message(known: Evidence, found: Run | None, gain: float | None, gain_se: float | None) -> str:
     name = known.spec.objective.name
     if found is None:
         return "No trial is completed yet."
-    score = _objective(found)
+    score = found.objective
     start = f"Best {name} {score.value:.4f} ± {score.se:.4f} in trial {found.number}"
     if gain is None or gain_se is None:
         return f"{start}; no completed trial has equal weights to compare with."

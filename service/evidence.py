@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models, trials
+from db import models
+from db.models import Trial
 from service import views
-from service.schemas import Score, StudySpec, Trial
+from service.schemas import Measurement, Score, Scores, StudySpec
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
+
+SCORED = ("completed", "early_stopped")
+"""States of trials that count as runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A completed trial, as far as the engine needs it."""
+
+    id: int
+    number: int
+    mixture: dict[str, float]
+    objective: Score
+    scores: Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +38,7 @@ class Evidence:
     """What a study knows: its space and its completed trials that have an objective.
 
     Attributes:
-        completed: in the order of `runs`.
+        completed: in order of trial number, like `runs`.
         results: `Study.results` when it was read; the same number means the same evidence.
     """
 
@@ -29,24 +46,62 @@ class Evidence:
     spec: StudySpec
     results: int
     space: MixtureSpace
-    completed: tuple[Trial, ...]
+    completed: tuple[Run, ...]
     runs: Runs
 
 
 def read(session: Session, study: models.Study) -> Evidence:
-    """The study's evidence, in order of trial number."""
+    """The study's evidence. Reads columns, not whole trials: there may be thousands."""
     spec = views.spec(study)
-    rows = trials.of_study(session, study, ["completed", "early_stopped"])
-    shown = (views.trial(row, spec) for row in rows)
-    completed = tuple(trial for trial in shown if trial.scores.objective is not None)
+    measured = _measurements(session, study)
+    completed: list[Run] = []
+    rows = session.execute(
+        select(Trial.id, Trial.number, Trial.mixture)
+        .where(Trial.study_id == study.id, Trial.state.in_(SCORED))
+        .order_by(Trial.number)
+    )
+    for trial_id, number, mixture in rows:
+        scores = spec.scores(measured.get(trial_id, []))
+        if scores.objective is not None:
+            completed.append(Run(trial_id, number, mixture, scores.objective, scores))
     return Evidence(
         study_id=study.id,
         spec=spec,
         results=study.results,
         space=space(spec),
-        completed=completed,
+        completed=tuple(completed),
         runs=_runs(spec, completed),
     )
+
+
+def _measurements(session: Session, study: models.Study) -> dict[int, list[Measurement]]:
+    rows = session.execute(
+        select(
+            models.Measurement.trial_id,
+            models.Measurement.benchmark,
+            models.Measurement.score,
+            models.Measurement.samples,
+            models.Measurement.step,
+            models.Measurement.rule,
+            models.Measurement.se,
+        )
+        .join(Trial, Trial.id == models.Measurement.trial_id)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state.in_(SCORED),
+            models.Measurement.replicate == "",
+            models.Measurement.is_superseded.is_(False),
+        )
+        .order_by(models.Measurement.id)
+    )
+    found: dict[int, list[Measurement]] = defaultdict(list)
+    for trial_id, benchmark, score, samples, step, rule, se in rows:
+        # Checked when it came in; checking thousands again would take most of the time.
+        item = Measurement.model_construct(
+            benchmark=benchmark, score=score, samples=samples, step=step, rule=rule, se=se
+        )
+        found[trial_id].append(item)
+    return found
 
 
 def space(spec: StudySpec) -> MixtureSpace:
@@ -64,15 +119,14 @@ def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
-def _runs(spec: StudySpec, completed: Sequence[Trial]) -> Runs:
+def _runs(spec: StudySpec, completed: Sequence[Run]) -> Runs:
     def values(scores: Sequence[Score | None]) -> NDArray[np.float64]:
         return np.array([np.nan if score is None else score.value for score in scores])
 
-    objectives = [trial.scores.objective for trial in completed]
     return Runs(
-        weights=weights(spec, [trial.mixture for trial in completed]),
-        score=values(objectives),
-        noise_sd=np.array([np.nan if score is None else score.se for score in objectives]),
-        in_score=values([trial.scores.in_score for trial in completed]),
-        out_score=values([trial.scores.out_score for trial in completed]),
+        weights=weights(spec, [run.mixture for run in completed]),
+        score=values([run.objective for run in completed]),
+        noise_sd=np.array([run.objective.se for run in completed]),
+        in_score=values([run.scores.in_score for run in completed]),
+        out_score=values([run.scores.out_score for run in completed]),
     )

@@ -82,8 +82,8 @@ def _cells(score: Score | None) -> tuple[str, str]:
 
 
 def _best_as_yaml(known: evidence.Evidence) -> str:
-    best = answers.best_trial(known)
-    if best is None or best.scores.objective is None:
+    best = answers.best_run(known)
+    if best is None:
         raise Refused(
             409,
             "no-result",
@@ -96,8 +96,8 @@ def _best_as_yaml(known: evidence.Evidence) -> str:
             "mixture": best.mixture,
             "objective": {
                 "name": known.spec.objective.name,
-                "value": best.scores.objective.value,
-                "se": best.scores.objective.se,
+                "value": best.objective.value,
+                "se": best.objective.se,
             },
         },
         sort_keys=False,
