@@ -27,7 +27,6 @@ def serve(
     import uvicorn
     from pydantic import ValidationError
 
-    from db.errors import BadDatabase
     from service import logs
     from service.app import create_app
     from service.settings import Settings
@@ -38,6 +37,7 @@ def serve(
     except ValidationError as error:
         reasons = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
         raise CommandFailed(reasons) from error
+    _check_database(settings.database_url)
     logs.configure()
     server = uvicorn.Server(
         uvicorn.Config(
@@ -56,9 +56,31 @@ def serve(
     # uvicorn ends on these by itself and then raises them again; being asked to stop is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    try:
-        server.run()
-    except BadDatabase as error:
-        raise CommandFailed(str(error)) from error
+    server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _check_database(url: str) -> None:
+    """Opens the database once beforehand: its troubles are better told in one line.
+
+    Raises:
+        CommandFailed: it cannot be opened, or is not at this version's revision.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from db import upgrade
+    from db.errors import BadDatabase
+    from db.sessions import Database
+
+    try:
+        database = Database(url)
+        try:
+            upgrade.prepare(database)
+        finally:
+            database.close()
+    except BadDatabase as error:
+        raise CommandFailed(str(error)) from error
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CommandFailed(f"cannot open the database: {reason}") from error

@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 
 from db import errors as storage
@@ -114,13 +114,16 @@ def install(app: FastAPI) -> None:
         }.get(error.status_code, str(error.detail))
         return problem(error.status_code, code, detail, headers=error.headers)
 
+    # Besides a database that is away: a deadlock, or two replicas that made the same row at once.
+    # All were rolled back, and pass when the call comes again.
     @app.exception_handler(OperationalError)
-    async def storage_down(request: Request, error: OperationalError) -> JSONResponse:
+    @app.exception_handler(IntegrityError)
+    async def storage_down(request: Request, error: DBAPIError) -> JSONResponse:
         log.error("database unavailable", error=str(error.orig))
         return problem(
             503,
             "database-unavailable",
-            "the database does not answer; nothing was changed, try again",
+            "the database could not do it just now; nothing was changed, try again",
             headers={"Retry-After": "2"},
         )
 
