@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ RESTARTS = 4
 MC_SAMPLES = 64
 STEP = 0.1
 """Length of the steps from promising runs where the search for the next one starts."""
-MAX_PENDING = 16
+MAX_PENDING = 8
 """More mixtures on their way than this, and integrating over them takes too long."""
-THOMPSON_CANDIDATES = 768
+THOMPSON_CANDIDATES = 512
 
 
 def best_next(
@@ -43,11 +43,8 @@ def best_next(
             sampler=SobolQMCNormalSampler(torch.Size([MC_SAMPLES]), seed=seed),
             prune_baseline=True,
         )
-        # 1. Uniform samples, and steps away from the runs that look best.
-        promising = fitted.runs.weights[np.argsort(-fitted.predict(fitted.runs.weights)[0])[:8]]
-        steps = STEP * rng.normal(size=(8, *promising.shape)) / np.sqrt(space.m)
-        around = space.project((promising + steps).reshape(-1, space.m))
-        starts = np.vstack([space.sample(RAW_SAMPLES, rng), around])
+        # 1. The best of many starts.
+        starts = _spread(fitted, space, RAW_SAMPLES, rng)
         with torch.no_grad():
             values = acquisition(_tensor(starts)[:, None, :])
         top = starts[values.topk(RESTARTS).indices.numpy()]
@@ -80,22 +77,34 @@ def thompson(
     space: MixtureSpace,
     is_new: Callable[[FloatArray], bool],
     seed: int,
-) -> FloatArray:
-    """(1 or 0, m) the best new one of many mixtures by one draw from the posterior.
+) -> Iterator[FloatArray]:
+    """(m,) mixtures without end, each the best new one of many by its own posterior draw.
 
-    Draws differ, so many can be asked for at once without looking at each other (Kandasamy et al.,
-    "Parallelised Bayesian optimisation via Thompson sampling", 2018).
+    Draws differ, so any number can be asked for at once (Kandasamy et al., "Parallelised Bayesian
+    optimisation via Thompson sampling", 2018). Ends when none of the many is new.
     """
     rng = np.random.default_rng(seed)
-    sampled = space.sample(THOMPSON_CANDIDATES, rng)
-    X = np.array([x for x in sampled if is_new(x)]).reshape(-1, space.m)
-    if len(X) == 0:
-        return X
+    X = _spread(fitted, space, THOMPSON_CANDIDATES, rng)
     belief = fitted.posterior(X)
     values, vectors = np.linalg.eigh(belief.covariance)
     spread = vectors * np.sqrt(np.clip(values, 0, None))
-    draw = belief.mean + spread @ rng.normal(size=len(X))
-    return X[[int(np.argmax(draw))]]
+    while True:
+        draw = belief.mean + spread @ rng.normal(size=len(X))
+        best = next((x for x in X[np.argsort(-draw)] if is_new(x)), None)
+        if best is None:
+            return
+        yield best
+
+
+def _spread(
+    fitted: GaussianProcessFit, space: MixtureSpace, n: int, rng: np.random.Generator
+) -> FloatArray:
+    """(about 5n/4, m) uniform samples, and steps away from the runs that look best."""
+    X = fitted.runs.weights
+    promising = X[np.argsort(-fitted.predict(X)[0], kind="stable")[:8]]
+    steps = STEP * rng.normal(size=(n // 32, *promising.shape)) / np.sqrt(space.m)
+    around = space.project((promising + steps).reshape(-1, space.m))
+    return np.vstack([space.sample(n, rng), around])
 
 
 def _tensor(values: FloatArray) -> torch.Tensor:

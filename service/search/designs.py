@@ -10,9 +10,9 @@ from service.search.runs import Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 
 DRAWS = 5000
-MAX_ROUNDS = 40
+MAX_ROUNDS = 10
 ENOUGH = 500
-"""Draws of the Gaussian: one round, or up to 40 until 500 candidates are left of them."""
+"""Draws of the Gaussian: one round, or up to 10 until 500 candidates are left of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +49,26 @@ def gaussian_candidates(space: MixtureSpace, runs: Runs, rng: np.random.Generato
     """(k, m) draws from one Gaussian with the tried mixtures' mean and covariance (Algorithm 4).
 
     Draws with a negative weight are dropped and the rest normalised, as published; where bounds
-    are tighter than that, the draws move to the nearest feasible mixture. With many domains few
-    draws have no negative weight, so more are made; k can still be 0.
+    are tighter than that, the draws move to the nearest feasible mixture. With many domains hardly
+    a draw is without a negative weight (none of 50,000 at 17), so more are made, and if they are
+    still few, those with negative weights move to the nearest feasible mixture too.
     """
     # Pinned weights do not vary: their rounding must not decide which draws are dropped.
     movable = np.flatnonzero(space.upper > space.lower)
+    if len(movable) < 2:
+        return space.uniform[None]
     X = runs.weights[:, movable]
     # scikit-learn's GaussianMixture of one component: this covariance, and 1e-6 on its diagonal.
     covariance = np.atleast_2d(np.cov(X, rowvar=False, bias=True)) + 1e-6 * np.eye(len(movable))
     candidates = np.empty((0, space.m))
-    for _ in range(MAX_ROUNDS if len(movable) else 0):
+    for _ in range(MAX_ROUNDS):
         draws = np.tile(space.lower, (DRAWS, 1))
         draws[:, movable] = rng.multivariate_normal(
             X.mean(axis=0), covariance, size=DRAWS, method="eigh"
         )
-        draws = draws[np.all(draws >= 0, axis=1) & (draws.sum(axis=1) > 0)]
-        draws /= draws.sum(axis=1, keepdims=True)
-        candidates = np.vstack([candidates, space.project(draws)])
+        kept = draws[np.all(draws >= 0, axis=1) & (draws.sum(axis=1) > 0)]
+        kept /= kept.sum(axis=1, keepdims=True)
+        candidates = np.vstack([candidates, space.project(kept)])
         if len(candidates) >= ENOUGH:
-            break
-    return candidates
+            return candidates
+    return np.vstack([candidates, space.project(draws)])

@@ -183,6 +183,12 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
             f"{100 * loo.coverage_90:.0f}% of left-out runs lie in their 90% interval: "
             f"the intervals are too {wide}."
         )
+    corners = np.eye(space.m)
+    beyond = [d for d, ok in zip(space.domains, space.contains(corners), strict=True) if not ok]
+    if beyond:
+        messages.append(
+            f"{', '.join(beyond)} alone would be out of bounds: what is said of that is a guess."
+        )
     if len(np.unique(np.round(runs.weights, 6), axis=0)) == len(runs):
         messages.append("No mixture was run twice, so noise and fit cannot be told apart.")
     return messages

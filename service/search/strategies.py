@@ -181,8 +181,6 @@ def _quadsurface(situation: _Situation) -> Iterator[Proposed]:
         return
     fitted = fit("quadsurface", space, runs, situation.seed)
     candidates = gaussian_candidates(space, runs, situation.rng())
-    if len(candidates) == 0:
-        return
     mean, sd = fitted.predict(candidates)
     for i in np.argsort(-mean, kind="stable"):
         reason = (
@@ -201,23 +199,23 @@ def _gp(situation: _Situation) -> Iterator[Proposed]:
 
     fitted = fit("gp", space, runs, situation.seed)
     assert isinstance(fitted, GaussianProcessFit)  # noqa: S101
-    for attempt in range(MAX_RANDOM):
-        unscored, seed = situation.unscored(), situation.seed + attempt
-        if len(unscored) <= acquisition.MAX_PENDING:
-            points = acquisition.best_next(fitted, space, unscored, seed)
-            why = "highest noisy expected improvement"
-        else:
-            points = acquisition.thompson(fitted, space, situation.is_new, seed)
-            why = "best of one draw from the posterior"
-        fresh = [point for point in points if situation.is_new(point)]
-        if not fresh:
-            return
-        mean, sd = fitted.predict(fresh[0][None])
+
+    def said(weights: FloatArray, why: str) -> Proposed:
+        mean, sd = fitted.predict(weights[None])
         reason = (
             f"gp: {why}, predicted {situation.sign * mean[0]:.4g} from {len(runs)} runs with "
-            f"{len(unscored)} more on their way"
+            f"{len(situation.unscored())} more on their way"
         )
-        yield Proposed(fresh[0], float(mean[0]), float(sd[0]), reason, "gp")
+        return Proposed(weights, float(mean[0]), float(sd[0]), reason, "gp")
+
+    while len(situation.unscored()) <= acquisition.MAX_PENDING:
+        points = acquisition.best_next(fitted, space, situation.unscored(), situation.seed)
+        fresh = next((point for point in points if situation.is_new(point)), None)
+        if fresh is None:
+            return
+        yield said(fresh, "highest noisy expected improvement")
+    for point in acquisition.thompson(fitted, space, situation.is_new, situation.seed):
+        yield said(point, "best of one draw from the posterior")
 
 
 def _then(*parts: Strategy) -> Strategy:

@@ -72,6 +72,33 @@ def test_coli_is_ridge_regression_on_who_was_used(seeds):
     assert coli(seeds) == pytest.approx(coefficients / coefficients.sum(), abs=1e-6)
 
 
+def test_a_missing_seed_does_not_speak_against_its_domain(seeds):
+    # Every domain equally good in every run: with sums, coco would lose for its missing run.
+    equal = Runs(
+        seeds.weights, np.full(11, 0.5), seeds.noise_sd, np.full(11, 0.5), np.full(11, 0.5)
+    )
+    assert alpha(equal.subset(np.arange(11) != 0), 0.5) is None
+    better = np.where(seeds.weights[:, 3] > 0, 0.6, 0.5)
+    runs = Runs(seeds.weights, better, seeds.noise_sd, better, better)
+    weights = alpha(runs.subset(np.arange(11) != 0), 0.5)
+    assert int(np.argmax(weights)) == 3
+    assert weights[0] > weights[3] / 10
+
+
+def test_alpha_out_needs_no_in_scores(seeds):
+    unknown = Runs(seeds.weights, seeds.score, seeds.noise_sd, np.full(11, np.nan), seeds.out_score)
+    assert alpha(unknown, 0.0) == pytest.approx(alpha(seeds, 0.0))
+    assert alpha(unknown, 1.0) is None
+
+
+def test_replicates_count_as_one_run_with_their_mean(seeds):
+    everything = [np.arange(11) == i for i in range(9)] + [np.arange(11) >= 9]
+    averaged = seeds.averaged(everything)
+    assert len(averaged) == 10
+    assert averaged.score[-1] == pytest.approx(seeds.score[9:].mean())
+    assert averaged.noise_sd[-1] == pytest.approx(0.006 / np.sqrt(2))
+
+
 def test_without_enough_seeds_a_heuristic_says_nothing(seeds):
     some = seeds.subset(np.arange(11) < 7)
     assert norm(some) is None

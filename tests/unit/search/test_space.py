@@ -28,9 +28,15 @@ points = st.lists(st.floats(-3, 3), min_size=6, max_size=6)
 def test_a_projection_is_exactly_feasible_and_stays_where_it_is(space, point):
     x = space.project(point[: space.m])
     assert abs(x.sum() - 1) <= 1e-12
-    assert np.all(x >= space.lower - 1e-12)
-    assert np.all(x <= space.upper + 1e-12)
+    assert np.all(x >= space.lower)
+    assert np.all(x <= space.upper)
     assert np.allclose(space.project(x), x, atol=1e-9)
+
+
+@given(spaces(), st.integers(0, 100))
+def test_many_points_are_projected_as_each_alone(space, seed):
+    Y = np.random.default_rng(seed).normal(size=(5, space.m))
+    assert np.array_equal(space.project(Y), [space.project(y) for y in Y])
 
 
 @given(spaces(max_m=4), points)
@@ -79,6 +85,23 @@ def test_samples_within_tight_bounds_match_rejection_in_mean_and_spread():
     assert len(reference) > 200
     assert np.allclose(X.mean(axis=0), 1 / m, atol=0.01)
     assert X.std() == pytest.approx(reference.std(), rel=0.1)
+
+
+def test_pinned_domains_keep_their_weight_and_leave_a_smaller_simplex():
+    space = MixtureSpace(("a", "b", "c", "d"), np.array([0, 0.3, 0, 0]), np.array([1, 0.3, 0, 1]))
+    X = space.sample(500, np.random.default_rng(3))
+    assert np.all(X[:, 1] == 0.3)
+    assert np.all(X[:, 2] == 0)
+    assert kstest(X[:, 0] / 0.7, "uniform").pvalue > 1e-3
+    corners = {tuple(corner) for corner in np.round(space.vertices(), 12)}
+    assert corners == {(0.7, 0.3, 0, 0), (0, 0.3, 0, 0.7)}
+
+
+def test_corners_of_bounded_domains_are_those_of_a_known_polytope():
+    # The cube's cut through three domains of at most 0.5: the middles of the simplex's edges.
+    space = MixtureSpace(("a", "b", "c"), np.zeros(3), np.full(3, 0.5))
+    corners = {tuple(corner) for corner in np.round(space.vertices(), 12)}
+    assert corners == {(0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)}
 
 
 def test_the_best_of_a_concave_score_is_found():

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from service.search.designs import seed_design
+from service.search.designs import gaussian_candidates, seed_design
 from service.search.runs import Runs
 from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import STRATEGIES, propose
@@ -93,6 +93,50 @@ def test_a_fleet_that_asks_together_gets_different_mixtures():
     X = np.array([item.weights for item in proposed])
     distances = [total_variation(x, np.delete(X, i, axis=0)).min() for i, x in enumerate(X)]
     assert min(distances) > SAME
+
+
+def test_heuristics_wait_for_most_seeds():
+    n_seeds = len(seed_design(SPACE))
+    few = runs_in(SPACE, n_seeds // 2)
+    coming = np.array([point.weights for point in seed_design(SPACE)])[n_seeds // 2 :]
+    spoke = [p.strategy for p in propose("modomodo", SPACE, few, coming, 3, seed=0)]
+    assert "seed" not in spoke
+    assert not {"alpha-in", "alpha-out", "alpha-balanced", "coli", "norm"} & set(spoke)
+
+
+@pytest.mark.parametrize("strategy", ["quadsurface", "gp"])
+def test_enough_known_runs_make_seeds_unnecessary(strategy):
+    X = SPACE.sample(12, np.random.default_rng(3))
+    y = X @ np.arange(4.0)
+    runs = Runs(X, y, np.full(12, 0.01), y, y)
+    assert propose(strategy, SPACE, runs, NONE, 1, seed=0)[0].strategy == strategy
+
+
+def test_a_large_fleet_is_served_by_posterior_draws():
+    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 40, seed=0)
+    X = np.array([item.weights for item in proposed])
+    assert all(total_variation(x, np.delete(X, i, axis=0)).min() > SAME for i, x in enumerate(X))
+    assert "draw from the posterior" in proposed[-1].reason
+
+
+def test_predictions_are_said_in_the_users_own_sign():
+    item = propose("quadsurface", SPACE, runs_in(SPACE, 14), NONE, 1, 0, "minimize")[0]
+    assert f"({item.mean:.4g})" in item.reason
+
+
+@pytest.mark.parametrize("m", [3, 20])
+def test_gaussian_candidates_are_mixtures_for_few_and_many_domains(m):
+    space = MixtureSpace.simplex([f"d{i}" for i in range(m)])
+    runs = runs_like(space)
+    candidates = gaussian_candidates(space, runs, np.random.default_rng(0))
+    assert len(candidates) >= 500
+    assert np.all(space.contains(candidates, 1e-12))
+
+
+def runs_like(space):
+    X = np.array([point.weights for point in seed_design(space)])
+    nothing = np.zeros(len(X))
+    return Runs(X, nothing, nothing, nothing, nothing)
 
 
 def test_one_domain_has_one_mixture_and_is_tried_again():
