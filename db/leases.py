@@ -1,23 +1,9 @@
-"""The lease protocol: the one place where a trial changes its state.
+"""The lease protocol: how workers take trials, keep them, finish them and give them back.
 
-What each state means, and what may follow:
-
-    queued         waits for a worker.
-                   claim -> running; cancel -> cancelled
-    running        one live attempt holds it, until its lease ends.
-                   finish -> completed; fail, expire -> queued or failed; release -> queued;
-                   cancel -> cancelled
-    completed      its result is stored. Nothing follows: a further result is a replicate.
-    failed         as many attempts as allowed failed or expired, or one failed for good.
-                   retry -> queued; a sign of life from its expired holder -> running
-    cancelled      someone called it off; its worker hears so at the next heartbeat.
-                   retry -> queued
-    early_stopped  its scores on the way were poor enough to end it. Nothing follows.
-
-An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled; failed
-and expired ones count against the study's `max_attempts`. A lease that ran out is only taken away
-when a reaper passes by, and as long as nobody else has taken the trial, its old holder may still
-carry on: a slow heartbeat does not throw away a GPU run.
+A lease is an attempt that is live: a random token, and a time it runs out by the database's clock.
+It is only taken away when a reaper passes by, and as long as nobody else has taken the trial, its
+old holder may still carry on: a slow heartbeat does not throw away a GPU run. What each state
+means is said in `states.py`.
 
 Locks are taken trial first, then study (`events.changed`).
 """
@@ -34,23 +20,11 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db import clock, events, measurements, trials
+from db import clock, events, measurements, states, trials
 from db.clock import after, now
-from db.errors import LeaseLost, WrongState
+from db.errors import LeaseLost
 from db.measurements import Reading
 from db.models import Attempt, Study, Trial, Worker
-
-FOLLOWS: dict[str, frozenset[str]] = {
-    "queued": frozenset({"running", "cancelled"}),
-    "running": frozenset({"completed", "queued", "failed", "cancelled", "early_stopped"}),
-    "completed": frozenset(),
-    "failed": frozenset({"queued", "running"}),
-    "cancelled": frozenset({"queued"}),
-    "early_stopped": frozenset(),
-}
-"""The states that may follow each state."""
-
-ENDED = frozenset({"completed", "failed", "cancelled", "early_stopped"})
 
 
 def token_hash(token: str) -> str:
@@ -100,10 +74,10 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
         if attempt.state != "live":
             continue
         if attempt.heard_at is not None:
-            _expire(session, trial, attempt, why="its worker started anew")
+            states.expire(session, trial, attempt, why="its worker started anew")
         elif kept is not None or study not in (None, name):
-            _end(session, attempt, "released")
-            _move(session, trial, "queued", actor=f"worker {worker}", what="released")
+            states.end(session, attempt, "released")
+            states.move(session, trial, "queued", actor=f"worker {worker}", what="released")
         else:
             attempt.token_hash = token_hash(token)
             if attempt.until <= clock.read(session):
@@ -267,10 +241,10 @@ def finish(
         why = f"trial {trial_id} was completed with another result" if own else str(lost)
         return Refusal(code, f"{why}; these scores were kept as a replicate")
     measurements.close(session, trial, readings)
-    _end(session, attempt, "completed")
+    states.end(session, attempt, "completed")
     attempt.result_hash, attempt.heard_at = digest, now()
     trial.artifacts, trial.wall_s, trial.error = artifacts or {}, wall_s, None
-    _move(
+    states.move(
         session,
         trial,
         "completed",
@@ -293,9 +267,9 @@ def fail(session: Session, trial_id: int, token: str, error: str, *, is_retryabl
         return
     attempt = _held(session, trial, attempt)
     attempt.error, attempt.heard_at = error, now()
-    _end(session, attempt, "failed")
+    states.end(session, attempt, "failed")
     trial.error = error
-    _count_against(
+    states.count_against(
         session, trial, actor=f"worker {attempt.worker}", what="failed", is_final=not is_retryable
     )
 
@@ -312,13 +286,13 @@ def release(session: Session, trial_id: int, token: str, reason: str = "") -> No
         return
     attempt = _held(session, trial, attempt)
     attempt.heard_at = now()
-    _end(session, attempt, "released")
-    _move(
+    states.end(session, attempt, "released")
+    states.move(
         session, trial, "queued", actor=f"worker {attempt.worker}", what="released", reason=reason
     )
 
 
-# --- what others do to a trial ----------------------------------------------------------------
+# --- the reaper -------------------------------------------------------------------------------
 
 
 def reap(session: Session, watched_since: datetime, limit: int = 200) -> list[int]:
@@ -354,57 +328,12 @@ def reap(session: Session, watched_since: datetime, limit: int = 200) -> list[in
         )
         if trial is None or attempt is None:
             continue  # its holder was quicker
-        _expire(session, trial, attempt, why="no heartbeat came in time")
+        states.expire(session, trial, attempt, why="no heartbeat came in time")
         reaped.append(trial_id)
     return reaped
 
 
-def cancel(session: Session, trial_id: int, actor: str) -> None:
-    """Calls a trial off. Its worker hears so at the next heartbeat. Twice is once.
-
-    Raises:
-        TrialNotFound: there is none of this id.
-        WrongState: the trial has ended otherwise.
-    """
-    trial = trials.lock(session, trial_id)
-    if trial.state == "cancelled":
-        return
-    if trial.state in ENDED:
-        raise WrongState(f"trial {trial_id} is {trial.state}; only queued and running ones cancel")
-    attempt = _newest(session, trial)
-    if attempt is not None and attempt.state == "live":
-        _end(session, attempt, "cancelled")
-    _move(session, trial, "cancelled", actor=actor, what="cancelled")
-
-
-def retry(session: Session, trial_id: int, actor: str) -> None:
-    """Queues a failed or cancelled trial again, with all its attempts. Twice is once.
-
-    Raises:
-        TrialNotFound: there is none of this id.
-        WrongState: the trial is completed.
-    """
-    trial = trials.lock(session, trial_id)
-    if trial.state in ("queued", "running"):
-        return
-    if "queued" not in FOLLOWS[trial.state]:
-        raise WrongState(
-            f"trial {trial_id} is {trial.state}; only failed and cancelled ones are retried "
-            "(queue its mixture as a new trial to run it again)"
-        )
-    trial.failures, trial.error, trial.is_withdrawn = 0, None, False
-    _move(session, trial, "queued", actor=actor, what="retried")
-
-
 # --- inside -----------------------------------------------------------------------------------
-
-
-def _newest(session: Session, trial: Trial) -> Attempt | None:
-    return session.scalar(
-        select(Attempt)
-        .where(Attempt.trial_id == trial.id, Attempt.number == trial.attempt_number)
-        .execution_options(populate_existing=True)
-    )
 
 
 def _find(session: Session, trial_id: int, token: str) -> tuple[Trial, Attempt | None]:
@@ -432,74 +361,9 @@ def _held(session: Session, trial: Trial, attempt: Attempt | None) -> Attempt:
             f"this token holds no lease of trial {trial.id} ({trial.state}); "
             "stop the run and ask for the next trial"
         )
-    if attempt.state == "live":
-        return attempt
-    is_newest = attempt.number == trial.attempt_number
-    if attempt.state == "expired" and is_newest and trial.state in ("queued", "failed"):
-        attempt.state, attempt.ended_at = "live", None
-        attempt.until = after(attempt.lease_s)
-        trial.failures = max(0, trial.failures - 1)  # 0 already after a retry
-        trial.error = None
-        _move(session, trial, "running", actor=f"worker {attempt.worker}", what="revived")
+    if attempt.state == "live" or states.revive(session, trial, attempt):
         return attempt
     raise LeaseLost(
         f"the lease of trial {trial.id} under this token is {attempt.state} and the trial "
         f"{trial.state}; stop the run and ask for the next trial"
     )
-
-
-def _end(session: Session, attempt: Attempt, state: str) -> None:
-    attempt.state, attempt.ended_at = state, now()
-    # Now, not with the trial's next change: the index allows one live attempt a trial.
-    session.flush()
-
-
-def _expire(session: Session, trial: Trial, attempt: Attempt, why: str) -> None:
-    _end(session, attempt, "expired")
-    trial.error = f"lost its worker {attempt.worker}: {why}"
-    _count_against(session, trial, actor="service", what="expired", is_final=False)
-
-
-def _count_against(
-    session: Session, trial: Trial, *, actor: str, what: str, is_final: bool
-) -> None:
-    trial.failures += 1
-    allowed = session.execute(
-        select(Study.max_attempts).where(Study.id == trial.study_id)
-    ).scalar_one()
-    is_over = is_final or trial.failures >= allowed
-    _move(session, trial, "failed" if is_over else "queued", actor=actor, what=what)
-
-
-def _move(
-    session: Session,
-    trial: Trial,
-    state: str,
-    *,
-    actor: str,
-    what: str,
-    is_result: bool = False,
-    **detail: Any,
-) -> None:
-    """Changes a locked trial's state, with its event.
-
-    Raises:
-        WrongState: that state does not follow.
-    """
-    if state not in FOLLOWS[trial.state]:
-        raise WrongState(f"trial {trial.id} is {trial.state} and cannot become {state}")
-    trial.state = state
-    trial.finished_at = now() if state in ENDED else None
-    if trial.error is not None and what in ("failed", "expired"):
-        detail["error"] = trial.error
-    events.changed(
-        session,
-        trial.study_id,
-        actor=actor,
-        what=what,
-        trial=trial,
-        is_result=is_result,
-        state=state,
-        **detail,
-    )
-    session.flush()

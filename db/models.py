@@ -1,4 +1,4 @@
-"""The tables. What a row means is said here; what may happen to it, in `leases.py`."""
+"""The tables: what a row means. What may happen to it is said in `states.py`."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Study(Base):
 
 
 class Trial(Base):
-    """One mixture to train and score. States and their changes: `leases.py`."""
+    """One mixture to train and score. States and their changes: `states.py`."""
 
     __tablename__ = "trials"
     __table_args__ = (

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import events, measurements
+from db import events, measurements, states
 from db.clock import now
-from db.errors import KeyReused, TrialNotFound
+from db.errors import KeyReused, TrialNotFound, WrongState
 from db.measurements import Reading
-from db.models import Study, Trial
+from db.models import Attempt, Study, Trial
 
 BY_HAND = 10
 """Priority of what a person queued: before proposals."""
@@ -200,6 +200,45 @@ def replace_proposal(
         trial=trial,
         replaced=replaced,
     )
+
+
+def cancel(session: Session, trial_id: int, actor: str) -> None:
+    """Calls a trial off. Its worker hears so at the next heartbeat. Twice is once.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: the trial has ended otherwise.
+    """
+    trial = lock(session, trial_id)
+    if trial.state == "cancelled":
+        return
+    if trial.state in states.ENDED:
+        raise WrongState(f"trial {trial_id} is {trial.state}; only queued and running ones cancel")
+    attempt = session.scalar(
+        select(Attempt).where(Attempt.trial_id == trial.id, Attempt.state == "live")
+    )
+    if attempt is not None:
+        states.end(session, attempt, "cancelled")
+    states.move(session, trial, "cancelled", actor=actor, what="cancelled")
+
+
+def retry(session: Session, trial_id: int, actor: str) -> None:
+    """Queues a failed or cancelled trial again, with all its attempts. Twice is once.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: the trial is completed.
+    """
+    trial = lock(session, trial_id)
+    if trial.state in ("queued", "running"):
+        return
+    if "queued" not in states.FOLLOWS[trial.state]:
+        raise WrongState(
+            f"trial {trial_id} is {trial.state}; only failed and cancelled ones are retried "
+            "(queue its mixture as a new trial to run it again)"
+        )
+    trial.failures, trial.error, trial.is_withdrawn = 0, None, False
+    states.move(session, trial, "queued", actor=actor, what="retried")
 
 
 def committed(session: Session, study: Study) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from db import leases, studies, trials
+from db import studies, trials
 from service import checks, views
 from service.context import Actor, Service, StudyName, TrialId
 from service.errors import describe
@@ -105,7 +105,7 @@ def one(trial: TrialId, service: Service) -> Trial:
 def cancel(trial: TrialId, service: Service) -> Trial:
     """A running one stops at its worker's next heartbeat. Twice is once."""
     with service.database.write() as session:
-        leases.cancel(session, trial, Actor)
+        trials.cancel(session, trial, Actor)
         row = trials.get(session, trial)
         answer = views.trial(row, views.spec(row.study))
     service.proposer.wake()
@@ -120,7 +120,7 @@ def cancel(trial: TrialId, service: Service) -> Trial:
 def retry(trial: TrialId, service: Service) -> Trial:
     """With all its attempts. Twice is once."""
     with service.database.write() as session:
-        leases.retry(session, trial, Actor)
+        trials.retry(session, trial, Actor)
         row = trials.get(session, trial)
         trials.withdraw_surplus(session, row.study, row.study.budget)
         answer = views.trial(row, views.spec(row.study))

@@ -286,7 +286,7 @@ def test_a_cancelled_trial_tells_its_worker_at_the_next_heartbeat(desk):
     (trial,) = desk.queue()
     desk.claim()
     for _ in range(2):
-        desk.call(leases.cancel, trial, "user")
+        desk.call(trials.cancel, trial, "user")
     assert desk.call(leases.heartbeat, trial, "token-1").is_cancelled
     desk.call(leases.release, trial, "token-1")
     desk.call(leases.fail, trial, "token-1", "stopped", is_retryable=True)
@@ -299,7 +299,7 @@ def test_a_completed_trial_is_neither_cancelled_nor_retried(desk):
     (trial,) = desk.queue()
     desk.claim()
     desk.call(leases.finish, trial, "token-1", SCORES)
-    for call in (leases.cancel, leases.retry):
+    for call in (trials.cancel, trials.retry):
         with pytest.raises(WrongState, match="completed"):
             desk.call(call, trial, "user")
 
@@ -309,7 +309,7 @@ def test_retry_gives_a_failed_trial_all_its_attempts_again(desk):
     desk.claim()
     desk.call(leases.fail, trial, "token-1", "broke", is_retryable=False)
     for _ in range(2):
-        desk.call(leases.retry, trial, "user")
+        desk.call(trials.retry, trial, "user")
     assert desk.state(trial) == ("queued", 0)
     assert desk.trial(trial).error is None
     assert desk.claim() == trial

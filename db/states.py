@@ -1,0 +1,115 @@
+"""The state machine of a trial: the one place where states change.
+
+What each state means, and what may follow:
+
+    queued         waits for a worker.
+                   claim -> running; cancel -> cancelled
+    running        one live attempt holds it, until its lease ends.
+                   finish -> completed; fail, expire -> queued or failed; release -> queued;
+                   cancel -> cancelled
+    completed      its result is stored. Nothing follows: a further result is a replicate.
+    failed         as many attempts as allowed failed or expired, or one failed for good.
+                   retry -> queued; a sign of life from its expired holder -> running
+    cancelled      someone called it off; its worker hears so at the next heartbeat.
+                   retry -> queued
+    early_stopped  its scores on the way were poor enough to end it. Nothing follows.
+
+An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled; failed
+and expired ones count against the study's `max_attempts`. Only an expired one may become live
+again, while nobody else has taken its trial.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import events
+from db.clock import after, now
+from db.errors import WrongState
+from db.models import Attempt, Study, Trial
+
+FOLLOWS: dict[str, frozenset[str]] = {
+    "queued": frozenset({"running", "cancelled"}),
+    "running": frozenset({"completed", "queued", "failed", "cancelled", "early_stopped"}),
+    "completed": frozenset(),
+    "failed": frozenset({"queued", "running"}),
+    "cancelled": frozenset({"queued"}),
+    "early_stopped": frozenset(),
+}
+"""The states that may follow each state."""
+
+ENDED = frozenset({"completed", "failed", "cancelled", "early_stopped"})
+
+
+def end(session: Session, attempt: Attempt, state: str) -> None:
+    """Ends a live attempt."""
+    attempt.state, attempt.ended_at = state, now()
+    # Now, not with the trial's next change: the index allows one live attempt a trial.
+    session.flush()
+
+
+def expire(session: Session, trial: Trial, attempt: Attempt, why: str) -> None:
+    """Takes a locked trial away from its live attempt, which counts."""
+    end(session, attempt, "expired")
+    trial.error = f"lost its worker {attempt.worker}: {why}"
+    count_against(session, trial, actor="service", what="expired", is_final=False)
+
+
+def revive(session: Session, trial: Trial, attempt: Attempt) -> bool:
+    """Gives a locked trial back to its expired attempt; False when someone else was given it."""
+    is_newest = attempt.number == trial.attempt_number
+    if attempt.state != "expired" or not is_newest or trial.state not in ("queued", "failed"):
+        return False
+    attempt.state, attempt.ended_at = "live", None
+    attempt.until = after(attempt.lease_s)
+    trial.failures = max(0, trial.failures - 1)  # 0 already after a retry
+    trial.error = None
+    move(session, trial, "running", actor=f"worker {attempt.worker}", what="revived")
+    return True
+
+
+def count_against(session: Session, trial: Trial, *, actor: str, what: str, is_final: bool) -> None:
+    """Counts an ended attempt: the trial is queued again, or failed when that was its last."""
+    trial.failures += 1
+    allowed = session.execute(
+        select(Study.max_attempts).where(Study.id == trial.study_id)
+    ).scalar_one()
+    is_over = is_final or trial.failures >= allowed
+    move(session, trial, "failed" if is_over else "queued", actor=actor, what=what)
+
+
+def move(
+    session: Session,
+    trial: Trial,
+    state: str,
+    *,
+    actor: str,
+    what: str,
+    is_result: bool = False,
+    **detail: Any,
+) -> None:
+    """Changes a locked trial's state, with its event.
+
+    Raises:
+        WrongState: that state does not follow.
+    """
+    if state not in FOLLOWS[trial.state]:
+        raise WrongState(f"trial {trial.id} is {trial.state} and cannot become {state}")
+    trial.state = state
+    trial.finished_at = now() if state in ENDED else None
+    if trial.error is not None and what in ("failed", "expired"):
+        detail["error"] = trial.error
+    events.changed(
+        session,
+        trial.study_id,
+        actor=actor,
+        what=what,
+        trial=trial,
+        is_result=is_result,
+        state=state,
+        **detail,
+    )
+    session.flush()
