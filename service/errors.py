@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 
 from db import errors as storage
+from service.openapi import methods_at
 from service.schemas import Problem
 
 log = structlog.get_logger()
@@ -112,7 +113,10 @@ def install(app: FastAPI) -> None:
             404: f"nothing at {where}; /openapi.json lists the calls",
             405: f"{request.method} is not offered at {where}; /openapi.json lists the calls",
         }.get(error.status_code, str(error.detail))
-        return problem(error.status_code, code, detail, headers=error.headers)
+        headers = error.headers
+        if error.status_code == 405:
+            headers = {"Allow": ", ".join(methods_at(app, where))}
+        return problem(error.status_code, code, detail, headers=headers)
 
     # Besides a database that is away: a deadlock, or two replicas that made the same row at once.
     # All were rolled back, and pass when the call comes again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import compile_path
 
 
 def install(app: FastAPI) -> None:
@@ -22,3 +23,13 @@ def install(app: FastAPI) -> None:
         return schema
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """The methods offered at an address, whichever of the routers has them."""
+    return sorted(
+        method.upper()
+        for template, calls in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in calls
+    )

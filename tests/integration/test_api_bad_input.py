@@ -241,7 +241,9 @@ def test_parameters_out_of_range_are_refused(api, path):
 
 
 def test_a_method_that_is_not_offered_is_refused(api):
-    refused(api.put("/studies"), 405, "method-not-allowed", "PUT")
+    answer = api.put("/studies/vlm/trials")
+    refused(answer, 405, "method-not-allowed", "PUT")
+    assert answer.headers["allow"] == "GET, POST"
 
 
 def test_an_empty_change_is_refused(api, study):
