@@ -2,7 +2,7 @@
 
 A thread looks at every active study: is a trial missing in the queue, or is a queued proposal older
 than the newest result? Then it reads what the study knows, lets the strategy propose, and stores
-the answer, if nothing it was based on has changed meanwhile. One replica at a time does so for a
+the answer for as many trials as are still nobody's. One replica at a time does so for a
 study, by a lease in the database.
 """
 
@@ -25,6 +25,7 @@ from db.sessions import Database
 from service import evidence, views
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
+from service.search.space import SAME, total_variation
 from service.search.strategies import Proposed, propose
 from service.surrogate_views import finite
 
@@ -123,21 +124,27 @@ def compute(task: Task) -> list[Proposed]:
 
 
 def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str) -> int:
-    """Puts proposals into the queue; returns how many, 0 when the study changed meanwhile."""
+    """Puts proposals into the queue; returns how many.
+
+    The study may have moved on during the fit. What came in later is left to the next turn, which
+    comes at once and makes these proposals anew; waiting for a standstill would mean that a busy
+    fleet gets none. Only what was taken meanwhile is not proposed again, and the budget holds.
+    """
     study = studies.get(session, task.study)
     if study.proposer != owner:
         return 0
-    replaceable = {
-        trial.id: trial
+    # 1. Proposals that are still nobody's.
+    replaceable = [
+        trial
         for trial in trials.unstarted_proposals(session, study, lock_them=True)
         if trial.id in task.replace
-    }
-    if set(replaceable) != set(task.replace):
-        return 0  # a worker took one of them: its mixture is pending now
-    if _read_again(session, study, task) != task.based_on:
-        return 0
-    spec = task.known.spec
-    for place, item in enumerate(proposed):
+    ]
+    taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
+    room = proposing.standing(session, study).missing(task.known.spec.lookahead)
+    # 2. One mixture each, what is left goes behind them.
+    spec, stored = task.known.spec, 0
+    fresh = [item for item in proposed if not _is_among(item, evidence.weights(spec, taken))]
+    for place, item in enumerate(fresh[: len(replaceable) + room]):
         mixture = _mixture(spec, item)
         proposal = Proposal(
             strategy=item.strategy,
@@ -146,22 +153,24 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
             mean=finite(item.mean),
             sd=finite(item.sd),
         ).model_dump(mode="json")
-        if place < len(task.replace):
-            trial = replaceable[task.replace[place]]
-            trials.replace_proposal(session, trial, mixture, proposal, study.results)
+        results = task.known.results
+        if place < len(replaceable):
+            trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
         else:
-            trials.add(
-                session,
-                study,
-                trials.NewTrial(mixture, "proposed", proposal, study.results),
-                actor="proposer",
-            )
-    return len(proposed)
+            new = trials.NewTrial(mixture, "proposed", proposal, results)
+            trials.add(session, study, new, actor="proposer")
+        stored += 1
+    return stored
 
 
-def _read_again(session: Session, study: models.Study, task: Task) -> tuple[int, ...]:
-    pending = len(_pending(session, study, set(task.replace)))
-    return study.results, study.last_number, pending, study.budget
+def _mixtures(session: Session, ids: set[int]) -> list[dict[str, float]]:
+    return list(
+        session.scalars(select(models.Trial.mixture).where(models.Trial.id.in_(sorted(ids))))
+    )
+
+
+def _is_among(item: Proposed, others: NDArray[np.float64]) -> bool:
+    return bool(np.any(total_variation(item.weights, others) <= SAME))
 
 
 def _mixture(spec: StudySpec, item: Proposed) -> dict[str, float]:
@@ -248,36 +257,3 @@ class Proposer:
                 self.turn()
             except Exception:
                 log.exception("proposing failed, tried again")
-
-
-def waiting(session: Session, name: str | None) -> tuple[str, float | None]:
-    """Why there is no trial to give, and after how many seconds to ask again (None: no more)."""
-    found = [studies.get(session, name)] if name is not None else studies.everyone(session)
-    if not found:
-        return "there is no study yet", 10.0
-    reasons = [_why(session, study) for study in found]
-    return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
-
-
-def _why(session: Session, study: models.Study) -> tuple[str, float | None]:
-    where = f"study {study.name!r}"
-    if study.state == "finished":
-        return f"{where} is finished", None
-    if study.state == "paused":
-        return f"{where} is paused", 30.0
-    now = proposing.standing(session, study)
-    if now.queued:
-        return f"{where}: others were quicker", 0.5
-    if now.is_stuck:
-        return (
-            f"{where}: the last {now.failing} trials failed, so no more are proposed; see their "
-            "errors, then retry one or pause and resume the study",
-            30.0,
-        )
-    if now.room == 0:
-        if now.running:
-            return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
-        return f"{where}: all {now.budget} trials of its budget are done", None
-    if now.error is not None:
-        return f"{where}: {now.error}; tried again soon", 5.0
-    return f"{where}: proposals are being made", 1.0

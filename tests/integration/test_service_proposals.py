@@ -7,7 +7,7 @@ import pytest
 
 from db import leases, proposing, studies, trials
 from db.trials import NewTrial
-from service import proposals, views
+from service import proposals, views, waiting
 from service.proposals import Proposer
 from service.schemas import Measurement, StudySpec
 from tests.bodies import scores, study_body
@@ -99,7 +99,7 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
             leases.fail(session, trial, "token-of-w", "no such file", is_retryable=False)
     assert desk.proposer.turn() == 0
     with database.read() as session:
-        reason, retry_after_s = proposals.waiting(session, "vlm")
+        reason, retry_after_s = waiting.why(session, "vlm")
     assert "the last 5 trials failed" in reason
     assert retry_after_s is not None
     with database.write() as session:
@@ -202,25 +202,63 @@ def test_a_replica_that_died_is_replaced_when_its_lease_ends(database):
     assert desk.proposer.turn() == 2
 
 
-def test_a_trial_taken_during_the_fit_is_left_alone_and_proposing_starts_again(
-    database, monkeypatch
-):
+@pytest.fixture
+def during_the_fit(monkeypatch):
+    """Has something happen once, after the question to the engine and before its answer."""
+
+    def arrange(happens):
+        waiting = [happens]
+
+        def slow(task, compute=proposals.compute):
+            while waiting:
+                waiting.pop()()
+            return compute(task)
+
+        monkeypatch.setattr(proposals, "compute", slow)
+
+    return arrange
+
+
+def test_a_trial_taken_during_the_fit_is_left_alone(database, during_the_fit):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=2)
     desk.work_off(8)
     desk.proposer.turn()
     desk.finish(desk.claim(), value=0.9)
-    taken = []
-
-    def slow(task, compute=proposals.compute):
-        if not taken:
-            taken.append(desk.claim("quick"))
-        return compute(task)
-
-    monkeypatch.setattr(proposals, "compute", slow)
     before = {trial.id: trial.mixture for trial in desk.all()}
-    assert desk.proposer.turn() == 0
-    assert next(t for t in desk.all() if t.id == taken[0]).mixture == before[taken[0]]
+    taken = []
+    during_the_fit(lambda: taken.append(desk.claim("quick")))
     assert desk.proposer.turn() > 0
+    after = {trial.id: trial for trial in desk.all()}
+    assert after[taken[0]].mixture == before[taken[0]]
+    assert len({tuple(trial.mixture.values()) for trial in after.values()}) == len(after)
+
+
+def test_results_that_come_during_the_fit_do_not_keep_proposals_from_coming(
+    database, during_the_fit
+):
+    desk = Desk(database, strategy="quadsurface", budget=30, lookahead=2)
+    desk.work_off(8)
+    desk.proposer.turn()
+    first, second = desk.claim("w1"), desk.claim("w2")
+    desk.finish(first, "w1", 0.7)
+    during_the_fit(lambda: desk.finish(second, "w2", 0.8))
+    assert desk.proposer.turn() == 2
+    assert desk.standing().stale == 2, "made anew in the next turn"
+    assert desk.proposer.turn() == 2
+    assert desk.standing().stale == 0
+
+
+def test_the_budget_holds_when_someone_queues_trials_during_the_fit(database, during_the_fit):
+    desk = Desk(database, budget=2, lookahead=2)
+
+    def queue_by_hand():
+        with database.write() as session:
+            study = studies.get(session, "vlm")
+            trials.add(session, study, NewTrial({"coco": 1.0}, "queued"), "user")
+
+    during_the_fit(queue_by_hand)
+    assert desk.proposer.turn() == 1
+    assert len(desk.all()) == 2
 
 
 def test_after_an_error_the_next_try_waits_longer_each_time(database, monkeypatch):
