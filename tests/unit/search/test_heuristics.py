@@ -72,6 +72,15 @@ def test_coli_is_ridge_regression_on_who_was_used(seeds):
     assert coli(seeds) == pytest.approx(coefficients / coefficients.sum(), abs=1e-6)
 
 
+def test_coli_divides_by_how_well_a_domain_is_known():
+    # a, a, b, a+b score .6, .6, .4, .5: X'X = [[3, 1], [1, 2]], X'y = [1.7, .9],
+    # inverse [[.4, -.2], [-.2, .6]], coefficients [.5, .2], over the diagonal [1.25, 1/3].
+    X = np.array([[1.0, 0], [1, 0], [0, 1], [0.5, 0.5]])
+    y = np.array([0.6, 0.6, 0.4, 0.5])
+    expected = np.array([1.25, 1 / 3]) / (1.25 + 1 / 3)
+    assert coli(Runs(X, y, y, y, y)) == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_missing_seed_does_not_speak_against_its_domain(seeds):
     # Every domain equally good in every run: with sums, coco would lose for its missing run.
     equal = Runs(

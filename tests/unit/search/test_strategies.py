@@ -10,6 +10,7 @@ from service.search.designs import gaussian_candidates, seed_design
 from service.search.runs import Runs
 from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import STRATEGIES, propose
+from service.search.surrogates import fit
 
 SPACE = MixtureSpace.simplex(["a", "b", "c", "d"])
 BOUNDED = MixtureSpace(("a", "b", "c", "d"), np.array([0, 0.1, 0, 0]), np.array([1, 0.6, 0.5, 1]))
@@ -122,6 +123,15 @@ def test_a_large_fleet_is_served_by_posterior_draws():
 def test_predictions_are_said_in_the_users_own_sign():
     item = propose("quadsurface", SPACE, runs_in(SPACE, 14), NONE, 1, 0, "minimize")[0]
     assert f"({item.mean:.4g})" in item.reason
+
+
+def test_quadsurface_proposes_the_top_of_its_candidates_in_order():
+    runs = runs_in(SPACE, 14)
+    means = [item.mean for item in propose("quadsurface", SPACE, runs, NONE, 5, seed=0)]
+    assert means == sorted(means, reverse=True)
+    candidates = gaussian_candidates(SPACE, runs, np.random.default_rng(0))
+    predicted = fit("quadsurface", SPACE, runs, seed=0).predict(candidates)[0]
+    assert means[0] == pytest.approx(predicted.max())
 
 
 @pytest.mark.parametrize("m", [3, 20])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from service.search.diagnostics import diagnose, effects
+from service.search.diagnostics import diagnose, effects, leave_one_out
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates import SURROGATES, fit
@@ -109,12 +109,31 @@ def test_leave_one_out_of_the_process_is_what_a_process_without_the_run_predicts
             assert sd[i] == pytest.approx(fitted.scale * v.sqrt().item(), rel=1e-4)
 
 
-def test_leave_one_out_of_quadsurface_never_saw_the_run(noisy):
-    outlier = noisy.score.copy()
-    outlier[4] += 100
-    before, _ = fit("quadsurface", SPACE, noisy, seed=0).leave_one_out()
-    after, _ = fit("quadsurface", SPACE, runs_of(noisy.weights, outlier), seed=0).leave_one_out()
-    assert after[4] == pytest.approx(before[4])
+def test_leave_one_out_of_quadsurface_is_a_fit_to_the_other_runs(noisy):
+    mean, sd = fit("quadsurface", SPACE, noisy, seed=0).leave_one_out()
+    for i in (0, 7, 19):
+        others = fit("quadsurface", SPACE, noisy.subset(np.arange(20) != i), seed=0)
+        expected_mean, expected_sd = others.predict(noisy.weights[i : i + 1])
+        assert (mean[i], sd[i]) == (pytest.approx(expected_mean[0]), pytest.approx(expected_sd[0]))
+
+
+def test_figures_of_leave_one_out_by_hand():
+    class Foreseen:
+        def leave_one_out(self):
+            return np.array([0.2, 0.3, 0.5, 0.4]), np.full(4, 0.1)
+
+    # Residuals .1, 0, .1, -.2: squares sum to .06; scores about their mean .35: .09.
+    # 1.645 sd is .1645, so three of four lie inside.
+    runs = runs_of(SPACE.sample(4, np.random.default_rng(0)), np.array([0.3, 0.3, 0.6, 0.2]))
+    loo = leave_one_out(runs, Foreseen())
+    assert loo.r2 == pytest.approx(1 - 0.06 / 0.09)
+    assert loo.rmse == pytest.approx(np.sqrt(0.06 / 4))
+    assert loo.coverage_90 == pytest.approx(0.75)
+    # Gaussian: log(sd sqrt(2 pi)) + mean square / (2 sd^2).
+    assert loo.nlpd == pytest.approx(np.log(0.1 * np.sqrt(2 * np.pi)) + 0.015 / 0.02)
+    # Ranks of scores 2.5 2.5 4 1 and of predictions 1 2 4 3.
+    ranks = np.corrcoef([2.5, 2.5, 4, 1], [1, 2, 4, 3])[0, 1]
+    assert loo.spearman == pytest.approx(ranks)
 
 
 def test_the_process_never_holds_runs_to_be_more_exact_than_their_sampling_error(noisy):
