@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from db import clock, leases, studies, trials
 from db.models import Attempt
-from service import checks, views, waiting
+from service import checks, proposals, views
 from service.context import Service, TrialId
 from service.errors import Refused, describe
 from service.schemas import (
@@ -43,7 +43,7 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
         attempt = leases.resume(session, body.worker, body.study, token)
         attempt = attempt or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
-            reason, retry_after_s = waiting.why(session, body.study)
+            reason, retry_after_s = proposals.waiting(session, body.study)
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
             session.refresh(attempt)

@@ -7,7 +7,7 @@ import pytest
 
 from db import leases, proposing, studies, trials
 from db.trials import NewTrial
-from service import proposals, views, waiting
+from service import proposals, views
 from service.proposals import Proposer
 from service.schemas import Measurement, StudySpec
 from tests.bodies import scores, study_body
@@ -99,7 +99,7 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
             leases.fail(session, trial, "token-of-w", "no such file", is_retryable=False)
     assert desk.proposer.turn() == 0
     with database.read() as session:
-        reason, retry_after_s = waiting.why(session, "vlm")
+        reason, retry_after_s = proposals.waiting(session, "vlm")
     assert "the last 5 trials failed" in reason
     assert retry_after_s is not None
     with database.write() as session:
