@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,11 +22,9 @@ def serve(
     MODOMODO_DATABASE_URL, or are 127.0.0.1, 8765 and sqlite:///modomodo.db; the API key comes
     from MODOMODO_API_KEY only.
     """
-    import uvicorn
     from pydantic import ValidationError
 
-    from service import logs
-    from service.app import create_app
+    from service import logs, server
     from service.settings import Settings
 
     given: dict[str, Any] = {"host": host, "port": port, "database_url": database}
@@ -39,26 +35,10 @@ def serve(
         raise CommandFailed(reasons) from error
     _check_database(settings.database_url)
     logs.configure()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
-    # uvicorn ends on these by itself and then raises them again; being asked to stop is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    server.run()
-    if not server.started:
-        sys.exit(1)
+    try:
+        server.run(settings)
+    except server.CannotListen as error:
+        raise CommandFailed(f"{error}; the line above says why") from error
 
 
 def _check_database(url: str) -> None:

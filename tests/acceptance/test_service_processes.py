@@ -164,3 +164,15 @@ def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path, arguments, w
     assert ended.returncode == 1
     assert words in ended.stderr.replace("\n", " ")
     assert "Traceback" not in ended.stderr
+
+
+def test_an_address_that_is_taken_is_said_to_be(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        command = [sys.executable, "-m", "modomodo", "serve", "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert "address already in use" in ended.stderr

@@ -1,0 +1,62 @@
+"""Runs the service in this process."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import structlog
+import uvicorn
+
+from service.app import create_app
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+GRACE_S = 5
+"""How long open calls may take to end after SIGTERM."""
+
+
+class CannotListen(Exception):  # noqa: N818 - it names a state of things
+    """The address is taken or not this machine's, or the app could not start."""
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, also when the system picked the port."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for bound in server.sockets:
+                host, port = bound.getsockname()[:2]
+                url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+                log.info("listening", url=url)
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        CannotListen: the address cannot be bound; the log says why.
+    """
+    server = _Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn ends on these by itself and then raises them again; being asked to stop is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        server.run()
+    except SystemExit as error:
+        raise CannotListen(f"cannot listen on {settings.host}:{settings.port}") from error
