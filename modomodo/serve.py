@@ -24,7 +24,8 @@ def serve(
     """
     from pydantic import ValidationError
 
-    from service import logs, server
+    from modomodo import logs
+    from service import server
     from service.settings import Settings
 
     given: dict[str, Any] = {"host": host, "port": port, "database_url": database}

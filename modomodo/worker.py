@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
-import structlog
 import typer
 
 UrlOption = Annotated[
@@ -25,10 +23,11 @@ def worker(
     ] = False,
 ) -> None:
     """Takes trials from the service, trains them and posts the scores. SIGTERM hands back."""
+    from modomodo import logs
     from trainer.client import Client
     from trainer.worker import Worker, default_name
 
-    configure_logs()
+    logs.configure()
     with Client(url) as client:
         Worker(
             client=client,
@@ -37,21 +36,3 @@ def worker(
             max_trials=max_trials,
             until_done=until_done,
         ).run()
-
-
-def configure_logs() -> None:
-    """Log lines on stderr: for people on a terminal, JSON elsewhere."""
-    render: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            render,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -6,6 +6,7 @@ heartbeat at once, so the lease is kept alive whatever the child is busy with.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -101,7 +102,7 @@ class Attempt:
             token=self._lease.token,
             step=now.step if now else None,
             total_steps=now.total_steps if now else None,
-            metrics=now.metrics if now else {},
+            metrics=_finite(now.metrics) if now else {},
         )
         try:
             answer = self._client.heartbeat(self._trial.id, body)
@@ -153,3 +154,8 @@ class Attempt:
             self._log.warning(f"{what} not taken", error=error.detail)
         except ServiceUnreachable as error:
             self._log.error(f"{what} not delivered", error=str(error))
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that are numbers: a diverged loss is left out rather than the whole report."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -8,6 +8,7 @@ with growing, jittered pauses until `patience_s` is over.
 from __future__ import annotations
 
 import os
+import secrets
 from typing import Any, Literal, Self, TypeVar
 
 import httpx
@@ -146,7 +147,8 @@ class Client:
         return self._call(Trial, "GET", f"/trials/{trial_id}")
 
     def add_trial(self, study: str, trial: TrialCreate) -> Trial:
-        return self._call(Trial, "POST", f"/studies/{study}/trials", trial)
+        key = {"Idempotency-Key": secrets.token_hex(16)}  # however often it is sent: one trial
+        return self._call(Trial, "POST", f"/studies/{study}/trials", trial, headers=key)
 
     def cancel(self, trial_id: int) -> Trial:
         return self._call(Trial, "POST", f"/trials/{trial_id}/cancel")
@@ -199,7 +201,9 @@ class Client:
         return response
 
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
-        headers = {"Content-Type": "application/json"} if request.get("content") else {}
+        headers = dict(request.pop("headers", {}))
+        if request.get("content"):
+            headers["Content-Type"] = "application/json"
         response = self._http.request(method, path, headers=headers, **request)
         if response.is_success:
             return response
