@@ -31,9 +31,9 @@ def _known_rewards(weights: dict[str, float]) -> dict[str, float]:
 class Evaluation(_Part):
     """How a trained model is scored."""
 
-    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
     """0 decodes greedily, as the paper does; above 0 one answer is drawn per item."""
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = 100
     limit: PositiveInt | None = None
     """Items per benchmark; None takes all."""
     split: Literal["test", "tune"] = "test"
@@ -52,8 +52,8 @@ class Recipe(_Part):
     """Completions of each prompt: the group of GRPO."""
     max_completion_tokens: PositiveInt = 32
     temperature: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
-    schedule: Literal["constant", "linear"] = "constant"
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1.6e-4
+    schedule: Literal["constant", "linear"] = "linear"
     warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the steps with a rising learning rate."""
     beta: Annotated[float, Field(ge=0.0)] = 0.0
