@@ -25,7 +25,7 @@ def build(
 ) -> None:
     """Trains tokenizer and model and writes both, with their configuration, to a folder.
 
-    Takes about 20 minutes of one CPU core. The same bytes come out on the same machine and
+    Takes about 12 minutes of one idle CPU core. The same bytes come out on the same machine and
     versions of torch, transformers and tokenizers.
 
     Args:
