@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,7 @@ def demo(
     No GPU, network or server is needed. Ctrl-C at any time; the same command goes on from there.
     """
     console.print("[bold]MoDoMoDo demo[/]: the best training mixture in a few GRPO runs\n")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop all in order
     try:
         with LocalFleet(folder, port=port) as fleet, Client(fleet.url) as client:
             console.print(f"service and dashboard at [bold]{fleet.url}[/], logs in {folder}/")
@@ -74,10 +76,14 @@ def _open_study(
     seed: int,
 ) -> Study:
     """Creates the study, or takes up the stored one if it is the same but for its budget."""
+    from service.search.strategies import STRATEGIES
     from trainer.recipe import Recipe
     from trainer.tiny.study import study_spec
     from trainer.tiny.world import DOMAIN_SIZES
 
+    if strategy not in STRATEGIES:
+        known = ", ".join(STRATEGIES)
+        raise CommandFailed(f"unknown strategy {strategy!r}; there are {known}")
     recipe = Recipe() if steps is None else Recipe(steps=steps)
 
     def spec(baseline: list[Measurement]) -> StudySpec:
