@@ -17,6 +17,15 @@ from trainer.tiny.model import BASE, load, new_model, new_processor
 from trainer.tiny.warmup import batch_loss, make_batch, warm_up
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Several threads spin for each other where cores are shared: a hundred times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     return new_tokenizer()
