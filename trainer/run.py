@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -30,6 +31,8 @@ from trainer.sampler import Order, draw_order
 from trainer.tiny import world as tiny_world
 from trainer.tiny.model import load as load_tiny
 
+# TRL and transformers still name it so to each other.
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
