@@ -41,14 +41,15 @@ class Task:
 
     Attributes:
         replace: ids of the queued proposals that the first answers take the place of.
-        pending: (p, m) mixtures whose scores are still to come, or never will: failed for good or
-            called off by someone. None of them is to be proposed again.
+        pending: (p, m) mixtures whose scores are still to come.
+        avoid: (k, m) mixtures whose scores will never come: failed for good or called off.
     """
 
     study: str
     known: Evidence
     replace: tuple[int, ...]
     pending: NDArray[np.float64]
+    avoid: NDArray[np.float64]
     n: int
     seed: int
     based_on: tuple[int, ...]
@@ -71,16 +72,19 @@ def read_task(session: Session, name: str) -> Task | None:
     n = len(replaced) + missing
     if n == 0:
         return None
-    untouchable = _pending(session, study, {trial.id for trial in replaced})
+    replace = {trial.id for trial in replaced}
+    pending = _mixtures_in(session, study, ("queued", "running"), replace)
+    avoid = _mixtures_in(session, study, ("failed", "cancelled"), replace)
     first = replaced[0].number if replaced else study.last_number + 1
     return Task(
         study=name,
         known=evidence.read(session, study),
         replace=tuple(trial.id for trial in replaced),
-        pending=evidence.weights(spec, [trial.mixture for trial in untouchable]),
+        pending=evidence.weights(spec, pending),
+        avoid=evidence.weights(spec, avoid),
         n=n,
         seed=proposal_seed(spec.seed, study.results, first),
-        based_on=(study.results, study.last_number, len(untouchable), study.budget),
+        based_on=(study.results, study.last_number, len(pending), len(avoid), study.budget),
     )
 
 
@@ -97,17 +101,20 @@ def _may_change(trial: models.Trial, study: models.Study) -> bool:
     ) < study.results
 
 
-def _pending(session: Session, study: models.Study, replaced: set[int]) -> list[models.Trial]:
-    rows = session.scalars(
-        select(models.Trial)
+def _mixtures_in(
+    session: Session, study: models.Study, states: tuple[str, ...], but: set[int]
+) -> list[dict[str, float]]:
+    """Mixtures of the study's trials in some states, without those `but`."""
+    rows = session.execute(
+        select(models.Trial.id, models.Trial.mixture)
         .where(
             models.Trial.study_id == study.id,
-            models.Trial.state.in_(("queued", "running", "failed", "cancelled")),
+            models.Trial.state.in_(states),
             models.Trial.is_withdrawn.is_(False),
         )
         .order_by(models.Trial.number)
     )
-    return [trial for trial in rows if trial.id not in replaced]
+    return [mixture for trial_id, mixture in rows if trial_id not in but]
 
 
 def compute(task: Task) -> list[Proposed]:
@@ -120,6 +127,7 @@ def compute(task: Task) -> list[Proposed]:
         task.n,
         task.seed,
         task.known.spec.objective.direction,
+        avoid=task.avoid,
     )
 
 
@@ -289,4 +297,5 @@ def _why(session: Session, study: models.Study) -> tuple[str, float | None]:
         return f"{where}: all {now.budget} trials of its budget are done", None
     if now.error is not None:
         return f"{where}: {now.error}; tried again soon", 5.0
-    return f"{where}: proposals are being made", 1.0
+    also = f", or wait for the scores of {now.running} running trials" if now.running else ""
+    return f"{where}: proposals are being made{also}", 1.0

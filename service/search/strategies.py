@@ -61,12 +61,13 @@ class _Situation:
     runs: Runs
     sign: float
     pending: FloatArray
+    avoid: FloatArray
     seed: int
     taken: list[FloatArray] = field(default_factory=list)
 
     def known(self) -> FloatArray:
-        """(k, m) mixtures that were run or are on their way."""
-        return np.vstack([self.runs.weights, self.unscored()])
+        """(k, m) mixtures that were run, are on their way, or are to be avoided."""
+        return np.vstack([self.runs.weights, self.unscored(), self.avoid])
 
     def is_new(self, weights: FloatArray) -> bool:
         return bool(np.all(total_variation(weights, self.known()) > SAME))
@@ -83,7 +84,8 @@ class _Situation:
         return np.random.default_rng(self.seed)
 
 
-Strategy = Callable[[_Situation], Iterator[Proposed]]
+Strategy = Callable[[_Situation], Iterator[Proposed | None]]
+"""Suggestions in order of preference; None means to wait for scores that are on their way."""
 
 
 def propose(
@@ -94,11 +96,16 @@ def propose(
     n: int,
     seed: int,
     direction: Direction = "maximize",
+    *,
+    avoid: FloatArray | None = None,
 ) -> list[Proposed]:
     """The next n mixtures; the same arguments give the same answer.
 
+    Fewer than n where a strategy wants to see scores first that are on their way.
+
     Args:
         pending: (p, m) mixtures whose scores are still to come; they are not proposed again.
+        avoid: (k, m) mixtures that cannot be scored; they are not proposed again either.
 
     Raises:
         KeyError: no such strategy; the message lists them.
@@ -111,12 +118,15 @@ def propose(
         runs if direction == "maximize" else runs.negated(),
         sign,
         np.asarray(pending, dtype=float).reshape(-1, space.m),
+        np.empty((0, space.m)) if avoid is None else np.asarray(avoid).reshape(-1, space.m),
         seed,
     )
     chosen: list[Proposed] = []
     if n < 1:
         return chosen
     for suggestion in chain(_STRATEGIES[strategy](situation), _random(situation)):
+        if suggestion is None:
+            return chosen
         if not situation.is_new(suggestion.weights):
             continue
         situation.taken.append(suggestion.weights)
@@ -160,8 +170,11 @@ def _random(situation: _Situation) -> Iterator[Proposed]:
 def _heuristic(name: str) -> Strategy:
     what, weigh = HEURISTICS[name]
 
-    def suggest(situation: _Situation) -> Iterator[Proposed]:
+    def suggest(situation: _Situation) -> Iterator[Proposed | None]:
         seeds = seed_design(situation.space)
+        on_their_way = situation.unscored()
+        if any(np.any(total_variation(x.weights, on_their_way) <= SAME) for x in seeds):
+            yield None
         near = [total_variation(x.weights, situation.runs.weights) < SAME for x in seeds]
         groups = [group for group in near if group.any()]
         if len(groups) < SEEDS_NEEDED * len(seeds):
@@ -219,7 +232,7 @@ def _gp(situation: _Situation) -> Iterator[Proposed]:
 
 
 def _then(*parts: Strategy) -> Strategy:
-    def suggest(situation: _Situation) -> Iterator[Proposed]:
+    def suggest(situation: _Situation) -> Iterator[Proposed | None]:
         for part in parts:
             yield from part(situation)
 

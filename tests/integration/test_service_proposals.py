@@ -110,12 +110,33 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
 
 
 def test_a_fleet_asking_together_gets_different_mixtures(database):
-    desk = Desk(database, strategy="modomodo", lookahead=2, budget=12)
+    desk = Desk(database, strategy="quadsurface", lookahead=2, budget=12)
     for i in range(12):
         desk.proposer.turn()
         assert desk.claim(f"w{i}") is not None
     mixtures = [tuple(trial.mixture.values()) for trial in desk.all()]
     assert len(set(mixtures)) == 12
+
+
+def test_the_pipeline_waits_for_its_seeds_and_goes_on_when_the_last_is_scored_or_lost(database):
+    desk = Desk(database, strategy="modomodo", lookahead=2, budget=12)
+    seeds = []
+    while desk.proposer.turn():
+        seeds += [(desk.claim(f"w{n}"), f"w{n}") for n in range(len(seeds), len(desk.all()))]
+    assert {trial.proposal["strategy"] for trial in desk.all()} == {"seed"}
+    assert desk.claim() is None
+    with database.read() as session:
+        reason, retry_after_s = proposals.waiting(session, "vlm")
+    assert f"wait for the scores of {len(seeds)} running trials" in reason
+    assert retry_after_s == 1.0
+    lost, holder = seeds.pop()
+    for trial, worker in seeds:
+        desk.finish(trial, worker, value=0.4 + 0.01 * trial)
+        assert desk.proposer.turn() == 0
+    with database.write() as session:
+        leases.fail(session, lost, f"token-of-{holder}", "broke", is_retryable=False)
+    assert desk.proposer.turn() == 2
+    assert "seed" not in {trial.proposal["strategy"] for trial in desk.queued()}
 
 
 def test_every_proposal_says_strategy_seed_and_reason(database):

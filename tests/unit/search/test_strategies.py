@@ -81,6 +81,23 @@ def test_the_pipeline_goes_from_seeds_over_heuristics_to_quadsurface():
     assert spoke[-1] == "quadsurface"
 
 
+def test_heuristics_wait_for_seeds_that_are_being_run_but_not_for_lost_ones():
+    runs = runs_in(SPACE, 9)
+    most = runs.subset(np.arange(9) < 8)
+    last = runs.weights[8:]
+    assert propose("modomodo", SPACE, most, last, 2, seed=0) == []
+    others = [item.strategy for item in propose("modomodo", SPACE, most, NONE, 2, 0, avoid=last)]
+    assert others[0] == "alpha-in"
+    assert "seed" not in others
+    assert propose("modomodo", SPACE, most, NONE, 1, 0)[0].strategy == "seed", "nobody runs it"
+
+
+def test_a_mixture_to_avoid_is_not_proposed():
+    first = propose("random", SPACE, Runs.none(4), NONE, 1, seed=0)[0]
+    other = propose("random", SPACE, Runs.none(4), NONE, 1, seed=0, avoid=first.weights[None])[0]
+    assert total_variation(first.weights, other.weights[None])[0] > SAME
+
+
 def test_the_process_goes_where_the_score_is_high():
     proposed = propose("gp", SPACE, runs_in(SPACE, 20), NONE, 1, seed=0)[0]
     truth = np.array([0.1, 0.3, 0.2, 0.4]) ** 2
@@ -151,7 +168,7 @@ def runs_like(space):
 
 def test_one_domain_has_one_mixture_and_is_tried_again():
     alone = MixtureSpace.simplex(["a"])
-    proposed = propose("modomodo", alone, Runs.none(1), np.empty((0, 1)), 2, seed=0)
+    proposed = propose("seed", alone, Runs.none(1), np.empty((0, 1)), 2, seed=0)
     assert [item.weights.tolist() for item in proposed] == [[1.0], [1.0]]
     assert proposed[1].strategy == "repeat"
 
