@@ -28,6 +28,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
+	$(BIN)/python -m bench.paper
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 
