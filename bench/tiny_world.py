@@ -154,13 +154,15 @@ Scores in points of 100 on `{split}` items, means over {SEEDS} seeds (uniform {U
 - {_anova("All mixtures", groups)}
 - {_anova("Mixtures inside alone", inside)}
 - Best Out-Score, `{best}`: {_gain(groups, best)} over uniform; best inside, `{best_inside}`: \
-{_gain(groups, best_inside)} (± s.e.).
+{_gain(groups, best_inside)} (± s.e.). Each is the best of many by these same runs, so it is flattered; \
+the search below re-runs what it picked with fresh seeds.
 - {seconds:.0f} seconds a trial, two at a time; {minutes:.0f} minutes in all.
 
 ![Out-Score of every run](images/tiny_world.svg)
 
 What ten more percent of a domain do to a benchmark, in points (least squares over all runs, the
-weight taken evenly from the others; * more than two standard errors from 0):
+weight taken evenly from the others; * more than two standard errors from 0, not corrected for the
+{(len(BENCHMARKS) + 2) * len(DOMAINS)} comparisons):
 
 {_effect_table(groups)}
 

@@ -38,7 +38,7 @@ class Outcome:
     exhausted: str | None
     """The domain that ran out, if one did."""
     counts: dict[str, int]
-    """Samples drawn from each domain."""
+    """Samples trained on, by domain."""
     wall_s: float
 
 

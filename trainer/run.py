@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from trainer.evaluate import evaluate
 from trainer.job import Job, Outcome, Progress
 from trainer.prompts import messages
 from trainer.recipe import Recipe
-from trainer.sampler import Order, draw_order
+from trainer.sampler import Order, Pick, draw_order
 from trainer.tiny import world as tiny_world
 from trainer.tiny.model import load as load_tiny
 
@@ -73,7 +73,7 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
         measurements=measurements,
         steps=steps,
         exhausted=order.exhausted,
-        counts=order.counts(),
+        counts=dict(Counter(domain for domain, _ in order.trained(recipe.prompts_per_step))),
         wall_s=time.monotonic() - started,
     )
 
@@ -106,7 +106,8 @@ def score(
 
 def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -> Any:
     recipe = job.recipe
-    steps = order.steps(recipe.prompts_per_step)
+    picks = order.trained(recipe.prompts_per_step)
+    steps = len(picks) // recipe.prompts_per_step
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(False)
     rewards = RewardLog(recipe.reward_weights)
@@ -114,8 +115,8 @@ def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
-            args=_grpo_config(recipe, steps, job.seed, Path(folder)),
-            train_dataset=_dataset(order),
+            args=_grpo_config(recipe, job.seed, Path(folder)),
+            train_dataset=_dataset(picks),
             processing_class=processor,
             callbacks=[_Reporter(rewards, steps, report)],
         )
@@ -124,11 +125,11 @@ def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -
         return trainer.accelerator.unwrap_model(trainer.model)
 
 
-def _grpo_config(recipe: Recipe, steps: int, seed: int, folder: Path) -> GRPOConfig:
+def _grpo_config(recipe: Recipe, seed: int, folder: Path) -> GRPOConfig:
     completions = recipe.prompts_per_step * recipe.generations
     return GRPOConfig(
         output_dir=str(folder),
-        max_steps=steps,
+        max_steps=recipe.steps,  # the schedule's length, also where a domain runs out before
         per_device_train_batch_size=completions,
         gradient_accumulation_steps=1,
         num_generations=recipe.generations,
@@ -136,7 +137,7 @@ def _grpo_config(recipe: Recipe, steps: int, seed: int, folder: Path) -> GRPOCon
         temperature=recipe.temperature,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
-        warmup_steps=round(recipe.warmup_share * steps),
+        warmup_steps=round(recipe.warmup_share * recipe.steps),
         beta=recipe.beta,
         reward_weights=list(recipe.reward_weights.values()),
         shuffle_dataset=False,  # the order is the sampler's
@@ -152,10 +153,10 @@ def _grpo_config(recipe: Recipe, steps: int, seed: int, folder: Path) -> GRPOCon
     )
 
 
-def _dataset(order: Order) -> datasets.Dataset:
-    """The order's rows with the columns TRL and the reward functions read."""
-    rows = {domain: tiny_world.domain_rows(domain) for domain in order.counts()}
-    picked = [rows[domain][index] for domain, index in order.picks]
+def _dataset(picks: Sequence[Pick]) -> datasets.Dataset:
+    """The picked rows, in order, with the columns TRL and the reward functions read."""
+    rows = {domain: tiny_world.domain_rows(domain) for domain, _ in picks}
+    picked = [rows[domain][index] for domain, index in picks]
     return datasets.Dataset.from_list(
         [
             {
@@ -206,12 +207,16 @@ class RewardLog:
 
 
 class _Reporter(TrainerCallback):
-    """Turns the trainer's log of each step into a progress report."""
+    """Turns the trainer's log of each step into a progress report, and ends the run in time."""
 
     _KEPT = ("reward", "loss", "kl", "grad_norm", "completions/mean_length")
 
     def __init__(self, rewards: RewardLog, steps: int, report: Report) -> None:
         self._rewards, self._steps, self._report = rewards, steps, report
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if state.global_step >= self._steps:  # no unseen sample for another step
+            control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
         logs = logs or {}

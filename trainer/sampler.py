@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Pick = tuple[str, int]
+"""A sample: its domain, and its index in the domain's rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Samples to train on, as (domain, index into its rows)."""
+    """Samples to train on."""
 
-    picks: tuple[tuple[str, int], ...]
+    picks: tuple[Pick, ...]
     exhausted: str | None
     """The domain that had no unseen sample left, if that ended the order."""
 
@@ -29,6 +32,10 @@ class Order:
     def steps(self, prompts_per_step: int) -> int:
         """Whole steps these samples fill."""
         return len(self.picks) // prompts_per_step
+
+    def trained(self, prompts_per_step: int) -> tuple[Pick, ...]:
+        """The samples of whole steps: what is left over is not trained on."""
+        return self.picks[: self.steps(prompts_per_step) * prompts_per_step]
 
 
 def draw_order(mixture: Mapping[str, float], sizes: Mapping[str, int], n: int, seed: int) -> Order:
@@ -52,7 +59,7 @@ def draw_order(mixture: Mapping[str, float], sizes: Mapping[str, int], n: int, s
     edges = np.cumsum(weights / weights.sum())
     edges[-1] = 1.0
     draws = np.searchsorted(edges, _stream(seed, "domains").random(n), side="right")
-    picks: list[tuple[str, int]] = []
+    picks: list[Pick] = []
     for draw in draws:
         domain = names[draw]
         index = next(unseen[domain], None)
