@@ -76,8 +76,8 @@ points of 100. Picked by the score seen in the search, then run again with seeds
 
 {table(head, rows)}
 
-Best proposed, re-run: {_gain(reruns, "uniform")} over uniform, {_gain(reruns, "best seed")} over the
-best seed (points ± s.e.).
+Best proposed, re-run (points ± s.e.): {_gain(reruns, "uniform")} over uniform,
+{_gain(reruns, "best seed")} over the best seed.
 
 Made on {machine()}.
 """,

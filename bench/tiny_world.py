@@ -154,8 +154,8 @@ Scores in points of 100 on `{split}` items, means over {SEEDS} seeds (uniform {U
 - {_anova("All mixtures", groups)}
 - {_anova("Mixtures inside alone", inside)}
 - Best Out-Score, `{best}`: {_gain(groups, best)} over uniform; best inside, `{best_inside}`: \
-{_gain(groups, best_inside)} (± s.e.). Each is the best of many by these same runs, so it is flattered; \
-the search below re-runs what it picked with fresh seeds.
+{_gain(groups, best_inside)} (± s.e.). Each is the best of many by these same runs, so it is \
+flattered; the search below re-runs what it picked with fresh seeds.
 - {seconds:.0f} seconds a trial, two at a time; {minutes:.0f} minutes in all.
 
 ![Out-Score of every run](images/tiny_world.svg)

@@ -36,12 +36,3 @@ def main() -> None:
     except (CommandFailed, ServiceError, ServiceUnreachable) as error:
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
-    except ModuleNotFoundError as error:
-        extra = {"fastapi": "service", "uvicorn": "service", "sqlalchemy": "service"}.get(
-            error.name or "", "trainer"
-        )
-        Console(stderr=True).print(
-            f"[bold red]error:[/] this command needs {error.name}; "
-            f"install it with: pip install 'modomodo\\[{extra}]'"
-        )
-        sys.exit(1)

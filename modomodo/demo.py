@@ -5,19 +5,27 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from modomodo.errors import CommandFailed
+from modomodo.extras import need
 from modomodo.local import LocalFleet
 from modomodo.summary import summary_table, trial_head, trial_line
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
 from trainer.client import Client, ServiceError
 
+if TYPE_CHECKING:
+    from trainer.recipe import Recipe
+
 POLL_S = 0.5
+FAILURES_IN_A_ROW = 3
+INTERRUPTED = 130
+"""Exit code of a search that was stopped before its end."""
+
 console = Console()
 
 
@@ -42,7 +50,10 @@ def demo(
     No GPU, network or server is needed. Ctrl-C at any time; the same command goes on from there.
     """
     console.print("[bold]MoDoMoDo demo[/]: the best training mixture in a few GRPO runs\n")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop all in order
+    need("service", "trainer")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: stop all in order
+    is_done = False
     try:
         with LocalFleet(folder, port=port) as fleet, Client(fleet.url) as client:
             console.print(f"service and dashboard at [bold]{fleet.url}[/], logs in {folder}/")
@@ -58,11 +69,14 @@ def demo(
             fleet.start_workers(workers, study)
             done = _follow(fleet, client, stored)
             _conclude(client, client.study(study), done)
+            is_done = True
             if not exit_:
                 console.print(f"\ndashboard: [bold]{fleet.url}[/]  (Ctrl-C ends)")
                 _stay(fleet)
     except KeyboardInterrupt:
-        console.print("\nstopped; the same command goes on from here")
+        if not is_done:
+            console.print("\nstopped; the same command goes on from here")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _open_study(
@@ -123,11 +137,9 @@ def _open_study(
     return stored
 
 
-def _score_base(recipe: object) -> list[Measurement]:
-    from trainer.recipe import Recipe
+def _score_base(recipe: Recipe) -> list[Measurement]:
     from trainer.run import score_base
 
-    assert isinstance(recipe, Recipe)  # noqa: S101
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
     ) as bars:
@@ -138,17 +150,23 @@ def _score_base(recipe: object) -> list[Measurement]:
 
 
 def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
-    """Shows the runs until the budget is used; one line a finished trial."""
+    """Shows the runs until the budget is used; one line a finished trial.
+
+    Raises:
+        CommandFailed: it cannot come to an end; says why.
+    """
     trials: dict[int, Trial] = {}
     shown: set[int] = set()
     bars: dict[int, TaskID] = {}
-    after = 0
+    after = failures = 0
     console.print(trial_head([domain.name for domain in study.domains]))
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
     ) as progress:
         whole = progress.add_task("runs", total=study.budget)
         while True:
+            is_working = fleet.check()
+            study = client.study(study.name)
             changed = client.trials(study.name, after=after)
             after = max([after, *(trial.revision for trial in changed)])
             for trial in changed:
@@ -157,16 +175,26 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
                 if trial.state in ("completed", "failed") and trial.id not in shown:
                     shown.add(trial.id)
                     progress.console.print(trial_line(trial))
+                    failures = failures + 1 if trial.state == "failed" else 0
             done = [trial for trial in trials.values() if trial.state == "completed"]
-            failed = sum(trial.state == "failed" for trial in trials.values())
+            state = "" if study.state == "active" else f", {study.state}"
             progress.update(
-                whole, completed=len(done), description=f"runs {len(done)}/{study.budget}"
+                whole,
+                completed=len(done),
+                total=study.budget,
+                description=f"runs {len(done)}/{study.budget}{state}",
             )
             if len(done) >= study.budget:
                 return done
-            if failed > study.budget:
-                raise CommandFailed(f"{failed} runs failed; see the logs in {fleet.folder}/")
-            fleet.check()
+            if failures >= FAILURES_IN_A_ROW:
+                raise CommandFailed(
+                    f"{failures} runs in a row failed; see the logs in {fleet.folder}/"
+                )
+            if not is_working:
+                raise CommandFailed(
+                    f"the workers found no more to do after {len(done)} of {study.budget} runs "
+                    f"(the study is {study.state}); see the logs in {fleet.folder}/"
+                )
             time.sleep(POLL_S)
 
 

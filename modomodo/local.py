@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import httpx
 
@@ -35,6 +37,39 @@ def free_port(wanted: int) -> int:
     raise CommandFailed("no free port on 127.0.0.1")
 
 
+def _lock(folder: Path) -> IO[bytes]:
+    """Makes the folder and takes it for this process.
+
+    Raises:
+        CommandFailed: another process has it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("wb")
+    except OSError as error:
+        raise CommandFailed(f"cannot use folder {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise CommandFailed(
+            f"another process is at work in {folder}; give another folder"
+        ) from None
+    return file
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Lets no second Ctrl-C come between: half a stop leaves processes behind."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class LocalFleet:
     """One service on SQLite and some workers, each a process that logs to a file in `folder`.
 
@@ -50,10 +85,12 @@ class LocalFleet:
         self._restarts = 0
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.folder)
         database = f"sqlite:///{(self.folder / 'modomodo.db').resolve()}"
         port = self.url.rpartition(":")[2]
-        self._service = self._start("service", ["serve", "--port", port, "--database", database])
+        self._service = self._start(
+            "service", ["serve", "--host", "127.0.0.1", "--port", port, "--database", database]
+        )
         try:
             self._await_service()
         except BaseException:
@@ -67,9 +104,11 @@ class LocalFleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop(self._workers.values())
-        if self._service:
-            self._stop([self._service])
+        with _deaf():
+            self._stop(self._workers.values())
+            if self._service:
+                self._stop([self._service])
+        self._lock.close()
 
     def start_workers(self, n: int, study: str) -> None:
         """Starts `n` workers for a study; they end when it has nothing more to give."""
@@ -77,8 +116,8 @@ class LocalFleet:
         for i in range(1, n + 1):
             self._start_worker(f"worker-{i}")
 
-    def check(self) -> None:
-        """Starts a crashed worker again.
+    def check(self) -> bool:
+        """Starts crashed workers again; whether any worker is at work.
 
         Raises:
             CommandFailed: the service is gone, or workers keep crashing; names the log to read.
@@ -92,6 +131,7 @@ class LocalFleet:
             if self._restarts > MAX_RESTARTS:
                 raise CommandFailed(f"{name} keeps stopping; see {self.folder / name}.log")
             self._start_worker(name)
+        return any(process.poll() is None for process in self._workers.values())
 
     def _start_worker(self, name: str) -> None:
         arguments = ["worker", "--url", self.url, "--study", self._study, "--until-done"]
@@ -113,11 +153,10 @@ class LocalFleet:
         while time.monotonic() < deadline:
             if self._service is None or self._service.poll() is not None:
                 break
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=2.0).is_success:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz", timeout=2.0, trust_env=False).is_success:
                     return
-            except httpx.TransportError:
-                time.sleep(0.1)
+            time.sleep(0.1)
         raise CommandFailed(f"the service did not start; see {self.folder / 'service.log'}")
 
     @staticmethod

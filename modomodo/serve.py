@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from modomodo.errors import CommandFailed
+from modomodo.extras import need
 
 
 def serve(
@@ -22,6 +23,7 @@ def serve(
     MODOMODO_DATABASE_URL, or are 127.0.0.1, 8765 and sqlite:///modomodo.db; the API key comes
     from MODOMODO_API_KEY only.
     """
+    need("service")
     from pydantic import ValidationError
 
     from modomodo import logs

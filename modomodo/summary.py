@@ -82,6 +82,8 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
 
     table = Table(
         title=f"study {escape(study.name)}: {len(completed)} runs, points of 100 (± 95% sampling)",
+        caption="The best rows were picked by these same scores, so they are flattered a little; "
+        "another training seed moves a score by more than ±.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -97,7 +99,7 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
             "",
             score_text(base.in_score),
             score_text(base.out_score),
-            _gain(base.objective, uniform),
+            _gain(sign, base.objective, uniform),
             "",
         )
     for label, trial in (
@@ -112,15 +114,15 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
             str(trial.number),
             score_text(trial.scores.in_score),
             score_text(trial.scores.out_score),
-            _gain(trial.scores.objective, uniform if trial is not uniform else None),
+            _gain(sign, trial.scores.objective, uniform if trial is not uniform else None),
             escape(mixture_text(trial.mixture)),
         )
     return table
 
 
-def _gain(score: Score | None, uniform: Trial | None) -> str:
+def _gain(sign: int, score: Score | None, uniform: Trial | None) -> str:
     if score is None or uniform is None or uniform.scores.objective is None:
         return ""
     reference = uniform.scores.objective
     half_width = Z95 * math.hypot(score.se, reference.se)
-    return f"{100 * (score.value - reference.value):+.1f} ± {100 * half_width:.1f}"
+    return f"{100 * sign * (score.value - reference.value):+.1f} ± {100 * half_width:.1f}"

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from modomodo.extras import need
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -25,6 +27,7 @@ def build(
     ] = None,
 ) -> None:
     """Makes the base model from nothing: tokenizer, random weights, supervised warm-up."""
+    need("trainer")
     from trainer.tiny.build import build as build_base
 
     console = Console(stderr=True)

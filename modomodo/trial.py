@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo.study import JsonOption, StudyArgument, print_json, problems
-from modomodo.summary import mixture_text, score_text
+from modomodo.summary import Z95, mixture_text, score_text
 from modomodo.worker import UrlOption
 from service.schemas import Trial, TrialCreate, TrialState
 from trainer.client import Client
@@ -98,7 +98,7 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
         table.add_row(
             item.benchmark,
             str(item.step),
-            f"{100 * item.score:.1f} ± {196 * item.sampling_error():.1f}",
+            f"{100 * item.score:.1f} ± {100 * Z95 * item.sampling_error():.1f}",
             str(item.samples),
             item.rule,
         )

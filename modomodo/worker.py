@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from modomodo.extras import need
+
 UrlOption = Annotated[
     str | None, typer.Option(help="Address of the service.", envvar="MODOMODO_URL")
 ]
@@ -23,15 +25,19 @@ def worker(
     ] = False,
 ) -> None:
     """Takes trials from the service, trains them and posts the scores. SIGTERM hands back."""
+    need("trainer")
     from modomodo import logs
     from trainer.client import Client
+    from trainer.signals import Signals
     from trainer.worker import Worker, default_name
 
     logs.configure()
-    with Client(url) as client:
+    signals = Signals()
+    with Client(url, sleep=signals.sleep) as client:
         Worker(
             client=client,
             name=name or default_name(),
+            signals=signals,
             study=study,
             max_trials=max_trials,
             until_done=until_done,

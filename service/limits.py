@@ -39,10 +39,11 @@ class BodyLimit:
 
 
 class LocalNames:
-    """Answers 403 to calls under another name than this machine's own.
+    """Answers 403 to calls under another name than this machine's own, or by a page from elsewhere.
 
     A service without a key trusts whoever reaches it on loopback. A web page could do so from the
-    user's browser by letting its own name point here (DNS rebinding); that name gives it away.
+    user's browser: by letting its own name point here (DNS rebinding), which the name gives away,
+    or by sending a form here (cross-site request forgery), which its origin gives away.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -50,13 +51,19 @@ class LocalNames:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            named = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            headers = dict(scope["headers"])
+            named = headers.get(b"host", b"").decode("latin-1")
             if not is_loopback(_without_port(named)):
                 detail = (
                     f"a service without an API key is called as localhost, not {named!r}; "
                     "set MODOMODO_API_KEY to reach it under other names"
                 )
                 await problem(403, "host-refused", detail)(scope, receive, send)
+                return
+            origin = headers.get(b"origin", b"").decode("latin-1")
+            if origin and not is_loopback(_without_port(origin.partition("://")[2])):
+                detail = f"a service without an API key takes no calls from pages of {origin!r}"
+                await problem(403, "origin-refused", detail)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

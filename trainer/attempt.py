@@ -1,7 +1,8 @@
 """One lease on one trial: the run under it, the heartbeats, and how it ends.
 
-Nothing here is long. The attempt waits on its child's messages, on signals and on the next
-heartbeat at once, so the lease is kept alive whatever the child is busy with.
+The attempt waits on its child's messages, on signals and on the next heartbeat at once, so the
+lease is kept alive whatever the child is busy with. Only a finished run's result is waited for
+without end: a score is worth more than the worker's time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
+from pathlib import Path
 
 import structlog
 
@@ -21,6 +23,9 @@ from trainer.recipe import Recipe, RecipeError
 from trainer.signals import Signals, Stopped
 
 HEARTBEATS_PER_LEASE = 3
+MIN_BEAT_S = 0.2
+RESULT_AGAIN_S = 5.0
+LEASE_IS_LOST = (404, 409)
 MAX_ERROR = 4000
 """Characters of an error that are kept: its end, where the cause stands."""
 
@@ -63,8 +68,7 @@ class Attempt:
             child.stop()
 
     def _follow(self, child: Child) -> None:
-        every = min(self._lease.duration_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S)
-        next_beat = time.monotonic() + every
+        next_beat = time.monotonic() + _beat_every(self._lease.duration_s)
         while True:
             pause = max(0.0, next_beat - time.monotonic())
             ready = wait([child.messages, self._signals.descriptor], timeout=pause)
@@ -74,9 +78,10 @@ class Attempt:
             if child.messages in ready and self._take_message(child):
                 return
             if time.monotonic() >= next_beat:
-                if not self._beat():
+                duration_s = self._beat()
+                if duration_s is None:
                     return
-                next_beat = time.monotonic() + every
+                next_beat = time.monotonic() + _beat_every(duration_s)
 
     def _take_message(self, child: Child) -> bool:
         """Handles one message of the child; True when the attempt is over."""
@@ -95,8 +100,12 @@ class Attempt:
                 self._fail(message.error, retryable=True)
         return True
 
-    def _beat(self) -> bool:
-        """Extends the lease and reports progress; False when the lease is lost or cancelled."""
+    def _beat(self) -> float | None:
+        """Extends the lease and reports progress.
+
+        Returns:
+            Seconds the lease now lasts, as far as known; None when it is lost or cancelled.
+        """
         now = self._progress
         body = Heartbeat(
             token=self._lease.token,
@@ -108,13 +117,17 @@ class Attempt:
             answer = self._client.heartbeat(self._trial.id, body)
         except ServiceUnreachable as error:
             self._log.warning("service unreachable, training on", error=str(error))
-            return True
+            return self._lease.duration_s
         except ServiceError as error:
+            if error.status not in LEASE_IS_LOST:
+                self._log.warning("heartbeat refused, training on", error=error.detail)
+                return self._lease.duration_s
             self._log.warning("lease lost, run stopped", error=error.detail)
-            return False
+            return None
         if answer.cancel:
             self._log.info("trial cancelled, run stopped")
-        return not answer.cancel
+            return None
+        return answer.duration_s
 
     def _post_result(self, outcome: Outcome) -> None:
         result = Result(
@@ -127,8 +140,21 @@ class Attempt:
             },
             wall_s=outcome.wall_s,
         )
-        self._last_word("result", lambda: self._client.result(self._trial.id, result))
-        self._log.info("run finished", wall_s=round(outcome.wall_s, 1), steps=outcome.steps)
+        trial_id = self._trial.id
+        try:
+            while not self._last_word(
+                "result", lambda: self._client.result(self._trial.id, result)
+            ):
+                self._signals.sleep(RESULT_AGAIN_S)
+        except Stopped:
+            self._keep(result)
+            raise
+
+    def _keep(self, result: Result) -> None:
+        """Leaves an undelivered result where a person finds it: its scores cost a whole run."""
+        path = Path(f"undelivered-{self._trial.study}-trial-{self._trial.id}.json").resolve()
+        path.write_text(result.model_dump_json(indent=1))
+        self._log.error("stopped with the result undelivered; its scores are kept", file=str(path))
 
     def _fail(self, error: str, *, retryable: bool) -> None:
         # What a crash prints may be anything; the service stores only proper text.
@@ -140,13 +166,11 @@ class Attempt:
     def _release(self, reason: str) -> None:
         body = Release(token=self._lease.token, reason=reason)
         self._last_word("release", lambda: self._client.release(self._trial.id, body))
-        self._log.info("trial handed back", reason=reason)
 
-    def _last_word(self, what: str, say: Callable[[], object]) -> None:
-        """Ends the attempt at the service.
+    def _last_word(self, what: str, say: Callable[[], object]) -> bool:
+        """Ends the attempt at the service; False when the service did not hear it.
 
-        A refusal (the lease was lost meanwhile) is the service's to judge: it keeps the scores. No
-        answer at all leaves the trial to the lease, which runs out.
+        A refusal (the lease was lost meanwhile) is the service's to judge: it keeps the scores.
         """
         try:
             say()
@@ -154,6 +178,14 @@ class Attempt:
             self._log.warning(f"{what} not taken", error=error.detail)
         except ServiceUnreachable as error:
             self._log.error(f"{what} not delivered", error=str(error))
+            return False
+        else:
+            self._log.info(f"{what} delivered")
+        return True
+
+
+def _beat_every(lease_s: float) -> float:
+    return max(MIN_BEAT_S, min(lease_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S))
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import traceback
 from multiprocessing.connection import Connection
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from trainer.job import Crash, Job
@@ -33,8 +35,12 @@ class Child:
         self.messages, theirs = context.Pipe(duplex=False)
         # Never written to: its end of file tells the child that the worker is gone.
         leash, self._leash = context.Pipe(duplex=False)
+        self._folder = TemporaryDirectory(prefix="modomodo-run-")
         self.process: BaseProcess = context.Process(
-            target=_main, args=(job, theirs, leash), name="modomodo-run", daemon=True
+            target=_main,
+            args=(job, theirs, leash, self._folder.name),
+            name="modomodo-run",
+            daemon=True,
         )
         self.process.start()
         theirs.close()
@@ -54,15 +60,17 @@ class Child:
         self.process.join()
         self.messages.close()
         self._leash.close()
+        self._folder.cleanup()
 
 
-def _main(job: Job, messages: Connection, leash: Connection) -> None:
-    from trainer.run import train_and_score
-
+def _main(job: Job, messages: Connection, leash: Connection, folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_with_worker, args=(leash,), daemon=True).start()
+    tempfile.tempdir = folder  # the worker clears it, however this process ends
     try:
+        from trainer.run import train_and_score
+
         messages.send(train_and_score(job, messages.send))
     except BrokenPipeError:
         os._exit(1)

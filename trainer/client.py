@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
+from collections.abc import Callable
 from typing import Any, Literal, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -44,6 +46,9 @@ from service.schemas import (
 )
 
 DEFAULT_URL = "http://127.0.0.1:8765"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEARTBEAT_PATIENCE_S = 2.0
+
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -56,12 +61,12 @@ class ServiceError(Exception):
 
 
 class ServiceUnreachable(Exception):  # noqa: N818 - it is a state, not a mistake
-    """No answer from the service within the client's patience."""
+    """No useful answer from the service within the client's patience."""
 
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, ServiceError):
-        return error.status in (429, 502, 503, 504)
+        return error.status == 429 or error.status >= 500
     return isinstance(error, httpx.TransportError)
 
 
@@ -72,8 +77,10 @@ class Client:
         url: address of the service; default `MODOMODO_URL` or this machine's.
         api_key: sent as a bearer token; default `MODOMODO_API_KEY`.
         patience_s: how long a call is retried before `ServiceUnreachable`.
+        sleep: pauses between tries; may raise to give up early.
 
-    Every method raises `ServiceError` when the service refuses the call.
+    Every method raises `ServiceError` when the service refuses the call, and `ServiceUnreachable`
+    when there is no service at the address or it cannot answer now.
     """
 
     def __init__(
@@ -82,16 +89,19 @@ class Client:
         api_key: str | None = None,
         *,
         patience_s: float = 30.0,
-        timeout_s: float = 20.0,
+        timeout_s: float = 10.0,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = (url or os.environ.get("MODOMODO_URL") or DEFAULT_URL).rstrip("/")
+        host = _host(self.url)
         key = api_key or os.environ.get("MODOMODO_API_KEY")
         self._http = httpx.Client(
             base_url=self.url,
             timeout=timeout_s,
             headers={"Authorization": f"Bearer {key}"} if key else {},
+            trust_env=host not in LOOPBACK,  # a proxy knows nothing of this machine's own ports
         )
-        self._patience_s = patience_s
+        self._patience_s, self._sleep = patience_s, sleep
 
     def __enter__(self) -> Self:
         return self
@@ -162,7 +172,9 @@ class Client:
         return self._call(NextAnswer, "POST", "/trials/next", request)
 
     def heartbeat(self, trial_id: int, body: Heartbeat) -> HeartbeatAnswer:
-        return self._call(HeartbeatAnswer, "POST", f"/trials/{trial_id}/heartbeat", body)
+        """Not retried for long: the next heartbeat is the better retry."""
+        path = f"/trials/{trial_id}/heartbeat"
+        return self._call(HeartbeatAnswer, "POST", path, body, patience_s=HEARTBEAT_PATIENCE_S)
 
     def measurements(self, trial_id: int, body: MeasurementsRequest) -> Trial:
         return self._call(Trial, "POST", f"/trials/{trial_id}/measurements", body)
@@ -188,13 +200,21 @@ class Client:
     ) -> Answer:
         content = body.model_dump_json(exclude_unset=False) if body is not None else None
         response = self._send(method, path, content=content, **rest)
-        return answer.model_validate_json(response.content)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ServiceUnreachable(
+                f"what answers at {self.url} is not a MoDoMoDo service of this version"
+            ) from error
 
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _send(
+        self, method: str, path: str, *, patience_s: float | None = None, **request: Any
+    ) -> httpx.Response:
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
-            stop=stop_after_delay(self._patience_s),
-            wait=wait_exponential_jitter(initial=0.2, max=10.0),
+            stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
+            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            sleep=self._sleep,
             retry_error_callback=_out_of_patience,
         )
         response: httpx.Response = retrying(self._once, method, path, **request)
@@ -216,10 +236,22 @@ class Client:
 
 
 def _out_of_patience(state: RetryCallState) -> None:
-    assert state.outcome is not None  # noqa: S101 - tenacity calls this after an attempt
-    error = state.outcome.exception()
-    if isinstance(error, ServiceError):
-        raise error
+    error = state.outcome.exception() if state.outcome else None
     raise ServiceUnreachable(
-        f"no answer from the service in {state.seconds_since_start:.0f} s: {error}"
+        f"no answer from the service in {state.seconds_since_start or 0:.0f} s: {error}"
     ) from error
+
+
+def _host(url: str) -> str:
+    """Host of a service's address.
+
+    Raises:
+        ServiceUnreachable: it is no address of a service.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ServiceUnreachable(f"{url!r} is not an address like {DEFAULT_URL}")
+    return parsed.host

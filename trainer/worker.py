@@ -37,39 +37,43 @@ class Worker:
 
     client: Client
     name: str
+    signals: Signals
     study: str | None = None
     max_trials: int | None = None
     until_done: bool = False
 
     def run(self) -> None:
-        """Takes trials one by one; returns on SIGTERM, SIGINT or when its work is over."""
-        signals = Signals()
+        """Takes trials one by one; returns on a signal or when its work is over.
+
+        Raises:
+            ServiceError: the service refuses this worker (unknown study, wrong key).
+        """
         done = 0
         log.info("worker started", worker=self.name, service=self.client.url)
         try:
             while self.max_trials is None or done < self.max_trials:
-                answer = self._ask(signals)
+                answer = self._ask()
                 if answer is None:
                     break
-                Attempt(self.client, answer, signals).run()
+                Attempt(self.client, answer, self.signals).run()
                 done += 1
         except Stopped:
             log.info("worker stopped by a signal", worker=self.name)
 
-    def _ask(self, signals: Signals) -> NextAnswer | None:
+    def _ask(self) -> NextAnswer | None:
         """The next leased trial; None when there is no more work and the worker may end."""
         while True:
-            if signals.came:
+            if self.signals.came:
                 raise Stopped
             try:
                 answer = self.client.next(NextRequest(worker=self.name, study=self.study))
             except ServiceUnreachable as error:
                 log.warning("service unreachable", error=str(error))
-                signals.sleep(ASK_AGAIN_S)
+                self.signals.sleep(ASK_AGAIN_S)
                 continue
             if answer.trial is not None:
                 return answer
             if self.until_done and answer.retry_after_s is None:
                 log.info("no more work", reason=answer.reason)
                 return None
-            signals.sleep(answer.retry_after_s or ASK_AGAIN_S)
+            self.signals.sleep(answer.retry_after_s or ASK_AGAIN_S)

@@ -77,6 +77,19 @@ def test_without_a_key_a_web_page_that_points_its_name_here_gets_nothing(api, ho
     assert (answer.status_code, answer.json()["code"]) == (403, "host-refused")
 
 
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1.evil.example", "null"]
+)
+def test_without_a_key_a_page_from_elsewhere_changes_nothing(api, origin):
+    answer = api.post("/trials/1/cancel", headers={"Origin": origin})
+    assert (answer.status_code, answer.json()["code"]) == (403, "origin-refused")
+
+
+def test_this_services_own_pages_may_call_it(api):
+    answer = api.post("/trials/1/cancel", headers={"Origin": "http://127.0.0.1:8765"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "trial-not-found")
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1:8765", "[::1]:8765"])
 def test_this_machines_own_names_are_fine(api, host):
     assert api.get("/studies", headers={"Host": host}).status_code == 200

@@ -1,0 +1,45 @@
+"""The processes of the demo and the benches."""
+
+import socket
+
+import pytest
+
+from modomodo.errors import CommandFailed
+from modomodo.extras import need
+from modomodo.local import LocalFleet, free_port
+
+
+def test_a_taken_port_is_not_taken_twice():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert free_port(taken) != taken
+
+
+def test_a_folder_that_is_a_file_is_refused_in_words(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "below"):
+        with (
+            pytest.raises(CommandFailed, match="cannot use folder"),
+            LocalFleet(folder, port=0),
+        ):
+            pass
+
+
+def test_two_fleets_do_not_share_a_folder(tmp_path):
+    with (
+        LocalFleet(tmp_path, port=0),
+        pytest.raises(CommandFailed, match="another process is at work"),
+        LocalFleet(tmp_path, port=0),
+    ):
+        pass
+    with LocalFleet(tmp_path, port=0):
+        pass
+
+
+def test_a_missing_extra_is_named_with_the_command_that_brings_it(monkeypatch):
+    monkeypatch.setattr("modomodo.extras.find_spec", lambda name: None)
+    with pytest.raises(CommandFailed, match=r"pip install 'modomodo\[service,trainer\]'"):
+        need("service", "trainer")
