@@ -33,7 +33,7 @@ def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(tm
             break
     first.send_signal(signal.SIGINT)
     rest, _ = first.communicate(timeout=60)
-    assert first.returncode == 0, rest
+    assert first.returncode == 130, rest
     assert "the same command goes on from here" in rest
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in _command(p)]
 
