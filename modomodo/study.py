@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from modomodo.connect import UrlOption, connect
 from modomodo.summary import score_text, summary_table
-from modomodo.worker import UrlOption
 from service.schemas import Score, Study, StudyPatch, StudySpec
-from trainer.client import Client
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -44,7 +43,7 @@ def create(
 ) -> None:
     """Create a study. The same file again changes nothing."""
     spec = _spec(file)
-    with Client(url) as client:
+    with connect(url) as client:
         study = client.create_study(spec)
     if as_json:
         print_json(study)
@@ -55,7 +54,7 @@ def create(
 @app.command("list")
 def list_(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """List studies, newest first."""
-    with Client(url) as client:
+    with connect(url) as client:
         studies = client.studies()
     if as_json:
         print_json(studies)
@@ -78,7 +77,7 @@ def list_(url: UrlOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show a study and what it has found."""
-    with Client(url) as client:
+    with connect(url) as client:
         found = client.study(study)
         if as_json:
             print_json(found)
@@ -126,7 +125,7 @@ def export(
     url: UrlOption = None,
 ) -> None:
     """Write a study's trials, or its best mixture, to a file or stdout."""
-    with Client(url) as client:
+    with connect(url) as client:
         content = client.export(study, form)
     if out is None:
         sys.stdout.write(content)
@@ -139,7 +138,7 @@ def _console() -> Console:
 
 
 def _set_state(study: str, state: Literal["active", "paused"], url: str | None, js: bool) -> None:
-    with Client(url) as client:
+    with connect(url) as client:
         changed: Study = client.patch_study(study, StudyPatch(state=state))
     if js:
         print_json(changed)

@@ -83,7 +83,9 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
     table = Table(
         title=f"study {escape(study.name)}: {len(completed)} runs, points of 100 (± 95% sampling)",
         caption="The best rows were picked by these same scores, so they are flattered a little; "
-        "another training seed moves a score by more than ±.",
+        "another training seed moves a score by more than ±."
+        if scored
+        else None,
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

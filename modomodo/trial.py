@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from modomodo.connect import UrlOption, connect
 from modomodo.study import JsonOption, StudyArgument, print_json, problems
 from modomodo.summary import Z95, mixture_text, score_text
-from modomodo.worker import UrlOption
 from service.schemas import Trial, TrialCreate, TrialState
-from trainer.client import Client
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,7 +51,7 @@ def add(
         trial = TrialCreate.model_validate(body)
     except ValidationError as error:
         raise typer.BadParameter(problems(error)) from error
-    with Client(url) as client:
+    with connect(url) as client:
         added = client.add_trial(study, trial)
     _print_one(added, as_json)
 
@@ -65,7 +64,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List a study's trials by number."""
-    with Client(url) as client:
+    with connect(url) as client:
         trials = sorted(client.trials(study), key=lambda trial: trial.number)
     shown = [trial for trial in trials if state in (None, trial.state)]
     if as_json:
@@ -88,7 +87,7 @@ def list_(
 @app.command()
 def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show a trial with all its scores."""
-    with Client(url) as client:
+    with connect(url) as client:
         found = client.trial(trial)
     _print_one(found, as_json)
     if as_json or not found.measurements:
@@ -108,7 +107,7 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
 @app.command()
 def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Queue a failed or cancelled trial again."""
-    with Client(url) as client:
+    with connect(url) as client:
         changed = client.retry(trial)
     _print_one(changed, as_json)
 
@@ -116,7 +115,7 @@ def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fal
 @app.command()
 def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Call a queued or running trial off."""
-    with Client(url) as client:
+    with connect(url) as client:
         changed = client.cancel(trial)
     _print_one(changed, as_json)
 

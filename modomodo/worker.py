@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
+from modomodo.connect import UrlOption
 from modomodo.extras import need
-
-UrlOption = Annotated[
-    str | None, typer.Option(help="Address of the service.", envvar="MODOMODO_URL")
-]
 
 
 def worker(

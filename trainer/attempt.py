@@ -142,9 +142,7 @@ class Attempt:
         )
         trial_id = self._trial.id
         try:
-            while not self._last_word(
-                "result", lambda: self._client.result(self._trial.id, result)
-            ):
+            while not self._last_word("result", lambda: self._client.result(trial_id, result)):
                 self._signals.sleep(RESULT_AGAIN_S)
         except Stopped:
             self._keep(result)
