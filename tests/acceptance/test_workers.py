@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import IO, TypeVar
 
+import httpx
 import pytest
 
-from modomodo.local import LocalFleet
+from modomodo.local import LocalFleet, free_port
 from service.schemas import Measurement, NextRequest, Result, Trial, TrialCreate
 from trainer.client import Client, ServiceError
 from trainer.recipe import Evaluation, Recipe
@@ -43,9 +45,33 @@ def client(fleet) -> Iterator[Client]:
 
 
 @contextmanager
-def worker(client: Client, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def service(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A service that a test may kill; ready when it is handed over."""
+    url = f"http://127.0.0.1:{port}/readyz"
+    database = f"sqlite:///{folder / 'modomodo.db'}"
+    command = [sys.executable, "-m", "modomodo", "serve", "--port", str(port)]
+    process = subprocess.Popen([*command, "--database", database], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: is_ready(url), bool)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def worker(
+    client: Client, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "modomodo", "worker", "--url", client.url, *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=stderr)
     try:
         yield process
     finally:
@@ -83,6 +109,22 @@ def test_a_trial_killed_in_the_middle_is_taken_up_by_another_worker_and_finishes
     assert (done.worker, done.attempts) == ("second", trial.attempts + 1)
     assert done.step == done.total_steps == 60
     assert done.scores.out_score
+
+
+def test_a_result_that_is_due_while_the_service_is_down_is_delivered_when_it_is_back(tmp_path):
+    port, log = free_port(0), tmp_path / "worker.log"
+    with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
+        study = study_with(client, SHORT)
+        with log.open("wb") as stderr, worker(client, stderr=stderr):
+            trial = until(
+                lambda: client.trials(study), lambda trials: any(t.worker for t in trials)
+            )[0]
+            first.kill()
+            until(log.read_text, lambda text: "result not delivered" in text)
+            with service(tmp_path, port):
+                done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+    assert done.attempts == 1
+    assert len(done.measurements) == 7
 
 
 def test_sigterm_hands_the_trial_back_with_nothing_counted_against_it(client):
