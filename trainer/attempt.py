@@ -47,6 +47,7 @@ class Attempt:
         self._trial, self._lease = answer.trial, answer.lease
         self._raw_recipe = answer.recipe or {}
         self._progress: Progress | None = None
+        self._metrics: dict[str, float] = {}
         self._log = structlog.get_logger().bind(study=self._trial.study, trial=self._trial.number)
 
     def run(self) -> None:
@@ -93,8 +94,10 @@ class Attempt:
         match message:
             case Progress():
                 self._progress = message
+                self._metrics |= _finite(message.metrics)
                 return False
             case Outcome():
+                self._beat()  # the last progress, which the result does not carry
                 self._post_result(message)
             case Crash():
                 self._fail(message.error, retryable=True)
@@ -111,7 +114,7 @@ class Attempt:
             token=self._lease.token,
             step=now.step if now else None,
             total_steps=now.total_steps if now else None,
-            metrics=_finite(now.metrics) if now else {},
+            metrics=self._metrics,
         )
         try:
             answer = self._client.heartbeat(self._trial.id, body)
