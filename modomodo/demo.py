@@ -51,8 +51,8 @@ def demo(
     """
     console.print("[bold]MoDoMoDo demo[/]: the best training mixture in a few GRPO runs\n")
     need("service", "trainer")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: stop all in order
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # all stop it in order
     is_done = False
     try:
         with LocalFleet(folder, port=port) as fleet, Client(fleet.url) as client:
