@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import wait
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from modomodo import bars
 from trainer.child import Child
 from trainer.job import Crash, Job, Outcome
 
@@ -23,14 +23,8 @@ def run_all(jobs: Mapping[str, Job], *, parallel: int = 2) -> dict[str, Outcome]
         RuntimeError: a run crashed.
     """
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
     outcomes: dict[str, Outcome] = {}
-    with Progress(*columns, console=console) as progress:
+    with bars.counting(console) as progress:
         bar = progress.add_task("runs", total=len(jobs))
         for label, outcome in _finished(jobs, parallel):
             outcomes[label] = outcome

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
+from modomodo import bars
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet
@@ -140,12 +141,10 @@ def _open_study(
 def _score_base(recipe: Recipe) -> list[Measurement]:
     from trainer.run import score_base
 
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
-    ) as bars:
-        task = bars.add_task("scoring the base model", total=None)
+    with bars.timed(console) as bar:
+        task = bar.add_task("scoring the base model", total=None)
         return score_base(
-            recipe, lambda name, done, total: bars.update(task, completed=done, total=total)
+            recipe, lambda name, done, total: bar.update(task, completed=done, total=total)
         )
 
 
@@ -157,12 +156,10 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
     """
     trials: dict[int, Trial] = {}
     shown: set[int] = set()
-    bars: dict[int, TaskID] = {}
+    running: dict[int, TaskID] = {}
     after = failures = 0
     console.print(trial_head([domain.name for domain in study.domains]))
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
-    ) as progress:
+    with bars.timed(console) as progress:
         whole = progress.add_task("runs", total=study.budget)
         while True:
             is_working = fleet.check()
@@ -171,7 +168,7 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
             after = max([after, *(trial.revision for trial in changed)])
             for trial in changed:
                 trials[trial.id] = trial
-                _show_running(progress, bars, trial)
+                _show_running(progress, running, trial)
                 if trial.state in ("completed", "failed") and trial.id not in shown:
                     shown.add(trial.id)
                     progress.console.print(trial_line(trial))
@@ -198,13 +195,15 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
             time.sleep(POLL_S)
 
 
-def _show_running(progress: Progress, bars: dict[int, TaskID], trial: Trial) -> None:
+def _show_running(progress: Progress, running: dict[int, TaskID], trial: Trial) -> None:
     if trial.state == "running":
-        if trial.id not in bars:
-            bars[trial.id] = progress.add_task(f"  run {trial.number}", total=None)
-        progress.update(bars[trial.id], completed=trial.step or 0, total=trial.total_steps or None)
-    elif trial.id in bars:
-        progress.remove_task(bars.pop(trial.id))
+        if trial.id not in running:
+            running[trial.id] = progress.add_task(f"  run {trial.number}", total=None)
+        progress.update(
+            running[trial.id], completed=trial.step or 0, total=trial.total_steps or None
+        )
+    elif trial.id in running:
+        progress.remove_task(running.pop(trial.id))
 
 
 def _conclude(client: Client, study: Study, done: list[Trial]) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from modomodo import bars
 from modomodo.extras import need
 
 app = typer.Typer(no_args_is_help=True)
@@ -31,13 +31,7 @@ def build(
     from trainer.tiny.build import build as build_base
 
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
+    with bars.counting(console) as bar:
         task = bar.add_task("warm-up", total=steps)
         build_base(
             out,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from rewards.scoring import AnswerType
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-AnswerType = Literal["boxes", "choice", "text", "number"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from trainer.evaluate import evaluate
 from trainer.job import Job, Outcome, Progress
 from trainer.prompts import messages
 from trainer.recipe import Recipe
-from trainer.sampler import Order, Pick, draw_order
+from trainer.sampler import Order, draw_order
 from trainer.tiny import world as tiny_world
 from trainer.tiny.model import load as load_tiny
 
@@ -55,7 +55,7 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
         tiny_world.DOMAIN_SIZES,
         recipe.steps * recipe.prompts_per_step,
         job.seed,
-    )
+    ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
     report(Progress("train", 0, steps))
     if steps:
@@ -73,7 +73,7 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
         measurements=measurements,
         steps=steps,
         exhausted=order.exhausted,
-        counts=dict(Counter(domain for domain, _ in order.trained(recipe.prompts_per_step))),
+        counts=order.counts(),
         wall_s=time.monotonic() - started,
     )
 
@@ -106,8 +106,7 @@ def score(
 
 def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -> Any:
     recipe = job.recipe
-    picks = order.trained(recipe.prompts_per_step)
-    steps = len(picks) // recipe.prompts_per_step
+    steps = order.steps(recipe.prompts_per_step)
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(False)
     rewards = RewardLog(recipe.reward_weights)
@@ -116,7 +115,7 @@ def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -
             model=model,
             reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
             args=_grpo_config(recipe, job.seed, Path(folder)),
-            train_dataset=_dataset(picks),
+            train_dataset=_dataset(order),
             processing_class=processor,
             callbacks=[_Reporter(rewards, steps, report)],
         )
@@ -153,10 +152,10 @@ def _grpo_config(recipe: Recipe, seed: int, folder: Path) -> GRPOConfig:
     )
 
 
-def _dataset(picks: Sequence[Pick]) -> datasets.Dataset:
-    """The picked rows, in order, with the columns TRL and the reward functions read."""
-    rows = {domain: tiny_world.domain_rows(domain) for domain, _ in picks}
-    picked = [rows[domain][index] for domain, index in picks]
+def _dataset(order: Order) -> datasets.Dataset:
+    """The rows of an order with the columns TRL and the reward functions read."""
+    rows = {domain: tiny_world.domain_rows(domain) for domain in order.counts()}
+    picked = [rows[domain][index] for domain, index in order.picks]
     return datasets.Dataset.from_list(
         [
             {

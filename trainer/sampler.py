@@ -33,9 +33,10 @@ class Order:
         """Whole steps these samples fill."""
         return len(self.picks) // prompts_per_step
 
-    def trained(self, prompts_per_step: int) -> tuple[Pick, ...]:
+    def whole_steps(self, prompts_per_step: int) -> Order:
         """The samples of whole steps: what is left over is not trained on."""
-        return self.picks[: self.steps(prompts_per_step) * prompts_per_step]
+        n = self.steps(prompts_per_step) * prompts_per_step
+        return Order(self.picks[:n], self.exhausted)
 
 
 def draw_order(mixture: Mapping[str, float], sizes: Mapping[str, int], n: int, seed: int) -> Order:

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from db import models
 from service.answers import EQUAL
+from service.evidence import SCORED
 from service.schemas import Measurement, Score, StudySpec
 
-SCORED = ("completed", "early_stopped")
 KEPT = 32
 """Studies whose history is kept in memory; the one that came first goes first."""
 

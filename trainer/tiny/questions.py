@@ -15,7 +15,7 @@ from random import Random
 
 import numpy as np
 
-from trainer.rows import AnswerType
+from rewards.scoring import AnswerType
 from trainer.tiny import drawing
 from trainer.tiny.drawing import CELL, CELLS, COLOURS, PLAIN_FORMS, Box, Paper, Thing
 
