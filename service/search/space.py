@@ -1,22 +1,42 @@
-"""The mixture space: weights that are non-negative, within bounds, and sum to 1."""
+"""The mixture space: weights over named domains that sum to 1, within everything the user asks.
+
+Bounds and linear limits make one convex polytope. A limit on the number of active domains, or
+"zero or at least this much", makes a union of them: one cell for each choice of active domains.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import combinations, product
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.float64]
+from service.search.feasibility import Demands, contradiction, nearest_choice
+from service.search.limits import LinearLimit
+from service.search.polytope import FloatArray, Polytope
+
+__all__ = [
+    "SAME",
+    "FloatArray",
+    "LinearLimit",
+    "MixtureSpace",
+    "expected_steps",
+    "total_variation",
+]
 
 SAME = 0.005
 """Two mixtures closer than this in total variation train on the same data but for a few samples."""
 
-_MAX_LISTED = 12
-_ENOUGH_ACCEPTED = 0.01
-_CHAINS = 256
+ACTIVE = 1e-9
+"""A domain with less weight than this is not used."""
+
+MAX_CELLS = 20_000
+MAX_LISTED = 5000
+"""Corners of the space, if there are no more than this, are among the starts of a search."""
 
 
 def total_variation(x: ArrayLike, others: FloatArray) -> FloatArray:
@@ -35,38 +55,56 @@ def total_variation(x: ArrayLike, others: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class MixtureSpace:
-    """Mixtures over named domains with a lower and an upper weight each.
+    """Mixtures over named domains.
+
+    Attributes:
+        lower, upper: (m,) least and greatest weights.
+        limits: linear limits.
+        max_active: most domains with a weight above 0.
+        zero_or_at_least: (m,) a domain that is used gets at least this; 0 for no such rule.
 
     Raises:
-        ValueError: the bounds contradict each other; the message names the domains.
+        ValueError: nothing satisfies all of it; the message names what contradicts each other.
     """
 
     domains: tuple[str, ...]
     lower: FloatArray
     upper: FloatArray
+    limits: tuple[LinearLimit, ...] = ()
+    max_active: int | None = None
+    zero_or_at_least: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         m = len(self.domains)
-        for name in ("lower", "upper"):
+        if m == 0:
+            raise ValueError("a mixture needs at least one domain")
+        if len(self.zero_or_at_least) == 0:
+            object.__setattr__(self, "zero_or_at_least", np.zeros(m))
+        for name in ("lower", "upper", "zero_or_at_least"):
             bound = np.array(getattr(self, name), dtype=float)
             if bound.shape != (m,):
                 raise ValueError(f"{name} has shape {bound.shape}; {m} domains need ({m},)")
             bound.setflags(write=False)
             object.__setattr__(self, name, bound)
-        if m == 0:
-            raise ValueError("a mixture needs at least one domain")
-        for name, low, high in zip(self.domains, self.lower, self.upper, strict=True):
+        for name, low, high, least in zip(
+            self.domains, self.lower, self.upper, self.zero_or_at_least, strict=True
+        ):
             if not 0 <= low <= high <= 1:
                 raise ValueError(f"bounds of {name!r} are {low:g} to {high:g}, not within 0 to 1")
-        if self.lower.sum() > 1 + 1e-12:
-            named = [d for d, low in zip(self.domains, self.lower, strict=True) if low > 0]
-            raise ValueError(
-                f"lower weights of {', '.join(named)} sum to {self.lower.sum():g}, above 1"
-            )
-        if self.upper.sum() < 1 - 1e-12:
-            raise ValueError(
-                f"upper weights of {', '.join(self.domains)} sum to {self.upper.sum():g}, below 1"
-            )
+            if not 0 <= least <= 1:
+                raise ValueError(f"{name!r}: zero or at least {least:g} is not within 0 to 1")
+        if self.max_active is not None and self.max_active < 1:
+            raise ValueError(f"at most {self.max_active} active domains leaves none; at least 1")
+        for limit in self.limits:
+            unknown = sorted(set(limit.coefficients) - set(self.domains))
+            if unknown:
+                raise ValueError(
+                    f"limit {limit.name!r} names unknown domain {unknown[0]!r} "
+                    f"(known: {', '.join(self.domains)})"
+                )
+        if nearest_choice(self._demands, np.full(m, 1 / m)) is None:
+            names = tuple(limit.name for limit in self.limits)
+            raise ValueError(contradiction(self._demands, self.domains, names))
 
     @classmethod
     def simplex(cls, domains: Sequence[str]) -> MixtureSpace:
@@ -74,154 +112,246 @@ class MixtureSpace:
         m = len(domains)
         return cls(tuple(domains), np.zeros(m), np.ones(m))
 
+    def within_reach(
+        self, samples: Sequence[float | None], prompts: float, epochs: float = 1.0
+    ) -> MixtureSpace:
+        """The part of the space that a run can finish without running out of unseen samples.
+
+        A run of `prompts` prompts (steps times prompts a step) asks a domain for `w * prompts`
+        samples; it has `epochs` times its `samples` (None: endless).
+
+        Raises:
+            ValueError: no mixture lets a run finish.
+        """
+        most = [1.0 if s is None else min(1.0, epochs * s / prompts) for s in samples]
+        upper = np.minimum(self.upper, most)
+        short = [
+            d for d, new, old in zip(self.domains, upper, self.upper, strict=True) if new < old
+        ]
+        if np.any(upper < self.lower):
+            i = int(np.argmax(self.lower - upper))
+            raise ValueError(
+                f"{self.domains[i]!r} has samples for a weight of {upper[i]:.3g} in a run of "
+                f"{prompts:g} prompts, below its lower weight {self.lower[i]:g}"
+            )
+        try:
+            return replace(self, upper=upper)
+        except ValueError as error:
+            raise ValueError(
+                f"within reach of {prompts:g} prompts ({', '.join(short)} are limited by their "
+                f"samples): {error}"
+            ) from None
+
+    # --- what it is made of -------------------------------------------------------------------
+
     @property
     def m(self) -> int:
         """Number of domains."""
         return len(self.domains)
+
+    @cached_property
+    def relaxed(self) -> Polytope:
+        """Bounds and linear limits alone; the whole space where it is convex."""
+        asked = self._demands
+        # A domain that must be used has what a used domain has at least.
+        must = self.lower > ACTIVE
+        lower = np.where(must, np.maximum(self.lower, self.zero_or_at_least), self.lower)
+        return Polytope(lower, self.upper, asked.A, asked.b)
+
+    @property
+    def _demands(self) -> Demands:
+        rows = [[limit.coefficients.get(d, 0.0) for d in self.domains] for limit in self.limits]
+        return Demands(
+            self.lower,
+            self.upper,
+            self.zero_or_at_least,
+            np.array(rows, dtype=float).reshape(len(rows), self.m),
+            np.array([limit.at_most for limit in self.limits], dtype=float),
+            self.max_active if self._limits_active else None,
+        )
+
+    @property
+    def is_convex(self) -> bool:
+        return not (self._limits_active or self._steps.any())
+
+    @property
+    def _limits_active(self) -> bool:
+        return self.max_active is not None and self.max_active < int((self.upper > 0).sum())
+
+    @property
+    def _steps(self) -> FloatArray:
+        """(m,) `zero_or_at_least` of the domains that need not be used."""
+        optional = self.zero_or_at_least > self.relaxed.lower
+        return np.where(optional, self.zero_or_at_least, 0.0)
+
+    def cell(self, used: NDArray[np.bool_]) -> Polytope:
+        """The mixtures without the domains that are not `used` (m,).
+
+        Of the used ones, those with a `zero_or_at_least` have at least that.
+        """
+        return self._part(used, np.where(used, self._steps, 0.0))
+
+    def _part(self, used: NDArray[np.bool_], least: FloatArray) -> Polytope:
+        """The mixtures without the domains that are not `used` and with `least` of each."""
+        key = used.tobytes() + least.tobytes()
+        if key not in self._known_parts:
+            lower = np.maximum(self.relaxed.lower, least)
+            upper = np.where(used, self.upper, 0.0)
+            self._known_parts[key] = Polytope(lower, upper, self.relaxed.A, self.relaxed.b)
+        return self._known_parts[key]
+
+    @cached_property
+    def _known_parts(self) -> dict[bytes, Polytope]:
+        return {}
+
+    def n_cells(self) -> int:
+        """How many choices of domains `cells` goes through."""
+        if self.is_convex:
+            return 1
+        m, steps = self.m, int(np.count_nonzero(self._steps))
+        if not self._limits_active:
+            return int(2 ** min(steps, 62))
+        assert self.max_active is not None  # noqa: S101
+        most = self.max_active
+        return comb(m, most) * (1 if steps == 0 else int(2 ** min(steps, most)))
+
+    def cells(self) -> Iterator[Polytope]:
+        """The convex parts, none of them empty.
+
+        Raises:
+            ValueError: more than `MAX_CELLS` choices of domains.
+        """
+        if self.is_convex:
+            yield self.relaxed
+            return
+        if self.n_cells() > MAX_CELLS:
+            raise ValueError(f"{self.n_cells():,} choices of domains are too many to go through")
+        seen: set[bytes] = set()
+        forced = self.lower > 0
+        stepped = np.flatnonzero(self._steps)
+        most = self.max_active if self._limits_active and self.max_active else self.m
+        for chosen in combinations(range(self.m), most):
+            allowed = np.zeros(self.m, dtype=bool)
+            allowed[list(chosen)] = True
+            if np.any(forced & ~allowed):
+                continue
+            optional = stepped[allowed[stepped]]
+            for kind in product((True, False), repeat=len(optional)):
+                used = allowed.copy()
+                used[optional] = kind
+                key = used.tobytes()
+                cell = self.cell(used)
+                if key not in seen and not cell.is_empty:
+                    seen.add(key)
+                    yield cell
+
+    # --- points -------------------------------------------------------------------------------
 
     @property
     def uniform(self) -> FloatArray:
         """The feasible mixture nearest to equal weights."""
         return self.project(np.full(self.m, 1 / self.m))
 
+    @cached_property
+    def dimension(self) -> int:
+        """In how many independent directions a mixture can change; 0 for a single point."""
+        if self.is_convex:
+            return self.relaxed.dimension
+        return self.m - 1 if self.n_cells() > MAX_CELLS else max(c.dimension for c in self.cells())
+
     def contains(self, X: ArrayLike, tolerance: float = 1e-9) -> NDArray[np.bool_]:
-        """Whether each mixture (..., m) is feasible up to `tolerance` in sum and bounds."""
+        """Whether each mixture (..., m) is feasible up to `tolerance` in every limit."""
         X = np.asarray(X, dtype=float)
-        inside: NDArray[np.bool_] = (
-            (np.abs(X.sum(axis=-1) - 1) <= tolerance)
-            & np.all(self.lower - tolerance <= X, axis=-1)
-            & np.all(self.upper + tolerance >= X, axis=-1)
-        )
-        return inside
+        used = tolerance + ACTIVE < X
+        inside: NDArray[np.bool_] = self.relaxed.contains(X, tolerance)
+        if self.max_active is not None:
+            inside = inside & (used.sum(axis=-1) <= self.max_active)
+        stepped: NDArray[np.bool_] = np.all(~used | (self._steps - tolerance <= X), axis=-1)
+        return inside & stepped
 
     def project(self, y: ArrayLike) -> FloatArray:
-        """The feasible mixtures nearest to `y`, (m,) or (n, m), in Euclidean distance.
+        """Feasible mixtures near `y`, (m,) or (n, m): bounds exactly, sums within 1e-12.
 
-        Bounds hold exactly, sums within 1e-12. The projection is `clip(y - t, lower, upper)` with
-        the `t` that makes it sum to 1; the sum falls piecewise linearly in `t` with kinks at
-        `y - upper` and `y - lower`, so `t` is found exactly (Held, Wolfe and Crowder, 1974).
+        In a convex space the nearest in Euclidean distance. With a limit on active domains, the
+        nearest that uses the domains with most weight: still the nearest of all where that limit is
+        the only one (Kyrillidis et al., "Sparse projections onto the simplex", 2013). What
+        has a least weight when used is rounded down to zero or up to that, whichever is closer.
         """
         Y = np.asarray(y, dtype=float)
         if Y.ndim == 1:
             only: FloatArray = self.project(Y[None])[0]
             return only
-        rows = np.arange(len(Y))
-        kinks = np.sort(np.hstack([Y - self.upper, Y - self.lower]), axis=1)
-
-        def sums(t: FloatArray) -> FloatArray:
-            total: FloatArray = np.clip(Y - t[:, None], self.lower, self.upper).sum(axis=1)
-            return total
-
-        # 1. The piece on which the sum crosses 1, by halving: it falls along the kinks.
-        first, last = np.zeros(len(Y), dtype=int), np.full(len(Y), 2 * self.m - 1)
-        while np.any(last - first > 1):
-            middle = (first + last) // 2
-            is_above = sums(kinks[rows, middle]) >= 1
-            first, last = np.where(is_above, middle, first), np.where(is_above, last, middle)
-        # 2. Linear on the piece.
-        start, end = kinks[rows, first], kinks[rows, last]
-        before, drop = sums(start), sums(start) - sums(end)
-        share = np.divide(before - 1, drop, out=np.zeros(len(Y)), where=drop > 0)
-        t = start + np.clip(share, 0, 1) * (end - start)
-        X: FloatArray = np.clip(Y - t[:, None], self.lower, self.upper)
-        # 3. What rounding left goes where there is most room.
-        rest = 1 - X.sum(axis=1)
-        room = np.where(rest[:, None] > 0, self.upper - X, X - self.lower)
-        widest = np.argmax(room, axis=1)
-        X[rows, widest] += np.clip(rest, -room[rows, widest], room[rows, widest])
+        X = self.relaxed.project(Y)
+        for i in np.flatnonzero(~self.contains(X, 1e-12)) if not self.is_convex else ():
+            X[i] = self.cell(self._choice(Y[i], X[i])).project(Y[i][None])[0]
         return X
 
-    @property
-    def _movable(self) -> NDArray[np.intp]:
-        """Domains whose weight is not pinned."""
-        return np.flatnonzero(self.upper > self.lower)
-
-    @property
-    def _is_shrunken_simplex(self) -> bool:
-        """Whether no upper bound binds, but for pinned domains."""
-        free = 1 - self.lower.sum()
-        movable = self._movable
-        return bool(np.all(self.lower[movable] + free <= self.upper[movable]))
+    def _choice(self, y: FloatArray, x: FloatArray) -> NDArray[np.bool_]:
+        """(m,) the domains to use near `y`, whose projection onto the relaxed space is `x`."""
+        steps = self._steps
+        # 1. The domains with most weight, those that must be used first.
+        used = self.upper > 0
+        if self._limits_active:
+            rank = np.lexsort((-y, -x, -(self.lower > 0).astype(float)))
+            used = np.zeros(self.m, dtype=bool)
+            used[rank[: self.max_active]] = True
+            used &= self.upper > 0
+        # 2. Small weights go to zero, the smallest against its least weight first.
+        stepped = used & (steps > 0)
+        while True:
+            free = self._part(used, np.zeros(self.m))
+            if free.is_empty:
+                break
+            x = free.project(y[None])[0]
+            share = np.where(stepped, x / np.where(steps > 0, steps, 1.0), np.inf)
+            least = int(np.argmin(share))
+            if share[least] >= 0.5:
+                break
+            stepped[least] = used[least] = False
+        if not self.cell(used).is_empty:
+            return used
+        # 3. Not possible so: the nearest choice that is.
+        nearest = nearest_choice(self._demands, y)
+        assert nearest is not None  # noqa: S101 -- the space is not empty
+        return nearest
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """(n, m) mixtures, uniform over the space.
+        """(n, m) mixtures, uniform over a convex space.
 
-        Exact where no upper bound binds (a shrunken simplex) or where rejection succeeds often
-        enough; else by hit-and-run.
+        In others, each is uniform over a random choice of as many domains as may be active, then
+        moved to zero or up to the least weight where a used domain has one.
         """
-        movable = self._movable
-        free = 1 - self.lower.sum()
-        if free <= 1e-12 or len(movable) < 2:
-            return np.tile(self.project(self.lower), (n, 1))
-        accepted = [np.empty((0, self.m))]
-        n_accepted = n_tried = 0
-        while n_accepted < n:
-            batch = np.tile(self.lower, (max(64, 2 * n), 1))
-            batch[:, movable] += free * rng.dirichlet(np.ones(len(movable)), size=len(batch))
-            kept = batch[np.all(batch <= self.upper, axis=1)]
-            accepted.append(kept)
-            n_accepted += len(kept)
-            n_tried += len(batch)
-            if n_tried >= 4096 and n_accepted < _ENOUGH_ACCEPTED * n_tried:
-                return self._hit_and_run(n, rng)
-        return self.project(np.concatenate(accepted)[:n])
-
-    def _hit_and_run(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Chains side by side from an inner point (Smith, 1984), thinned."""
-        movable = self._movable
-        lower, upper = self.lower[movable], self.upper[movable]
-        n_chains = min(n, _CHAINS)
-        x = np.tile(self._interior_point()[movable], (n_chains, 1))
-        rounds = []
-        for n_steps in [20 * len(movable)] + [10 * len(movable)] * ((n - 1) // n_chains):
-            for _ in range(n_steps):
-                direction = rng.normal(size=x.shape)
-                direction -= direction.mean(axis=1, keepdims=True)
-                to_lower, to_upper = (lower - x) / direction, (upper - x) / direction
-                low = np.minimum(to_lower, to_upper).max(axis=1)
-                high = np.maximum(to_lower, to_upper).min(axis=1)
-                x = x + rng.uniform(low, np.maximum(low, high))[:, None] * direction
-            rounds.append(x)
-        X = np.tile(self.lower, (n, 1))
-        X[:, movable] = np.concatenate(rounds)[:n]
+        if self.is_convex:
+            return self.relaxed.sample(n, rng)
+        if not self._limits_active:
+            return self.project(self.relaxed.sample(n, rng))
+        # 1. A choice for each.
+        wanted = rng.random((n, self.m))
+        choices = np.array([self._choice(y, y) for y in wanted / wanted.sum(axis=1)[:, None]])
+        # 2. Points within each choice, many at once.
+        X = np.empty((n, self.m))
+        kinds, kind = np.unique(choices, axis=0, return_inverse=True)
+        for k, used in enumerate(kinds):
+            rows = np.flatnonzero(kind.reshape(-1) == k)
+            X[rows] = self._part(used, np.zeros(self.m)).sample(len(rows), rng)
         return self.project(X)
 
-    def _interior_point(self) -> FloatArray:
-        """The point that goes the same share of the way from lower to upper in every domain."""
-        width = self.upper - self.lower
-        share = (1 - self.lower.sum()) / width.sum()
-        return self.project(self.lower + share * width)
-
     def vertices(self) -> FloatArray:
-        """(v, m) corners: all domains but one at a bound.
+        """(v, m) corners of all convex parts.
 
         Raises:
-            ValueError: more than 12 domains with upper bounds, too many corners to list.
+            ValueError: too many to list.
         """
-        movable = self._movable
-        if len(movable) < 2:
-            return self.project(self.lower)[None]
-        if self._is_shrunken_simplex:
-            return self.project(self.lower + (1 - self.lower.sum()) * np.eye(self.m)[movable])
-        if not self.has_listed_vertices:
-            raise ValueError(f"{len(movable)} bounded domains have too many corners to list")
-        ends = np.array(list(product((False, True), repeat=len(movable) - 1)))
-        corners = [np.empty((0, self.m))]
-        for free in movable:
-            others = movable[movable != free]
-            X = np.tile(self.lower, (len(ends), 1))
-            X[:, others] = np.where(ends, self.upper[others], self.lower[others])
-            X[:, free] = 0.0
-            X[:, free] = 1 - X.sum(axis=1)
-            corners.append(X[self.contains(X, 1e-12)])
-        found = self.project(np.concatenate(corners))
-        _, kept = np.unique(np.round(found, 12), axis=0, return_index=True)
+        found = np.concatenate([cell.vertices() for cell in self.cells()])
+        _, kept = np.unique(np.round(found, 10), axis=0, return_index=True)
         return found[np.sort(kept)]
 
-    @property
+    @cached_property
     def has_listed_vertices(self) -> bool:
-        """Whether `vertices` can list them all."""
-        return self._is_shrunken_simplex or len(self._movable) <= _MAX_LISTED
+        """Whether `vertices` lists them all, and they are few enough to try them all."""
+        if self.n_cells() > MAX_CELLS // 100:
+            return False
+        return sum(cell.n_vertices() for cell in self.cells()) <= MAX_LISTED
 
     def maximise(
         self,
@@ -248,3 +378,18 @@ class MixtureSpace:
             best = points[int(np.argmax(score(points)))]
             reach /= 2
         return np.asarray(best, dtype=float)
+
+
+def expected_steps(
+    weights: FloatArray, samples: Sequence[float | None], prompts_per_step: float, epochs: float = 1
+) -> tuple[float, int | None]:
+    """After how many steps a run of this mixture runs out of unseen samples, and of which domain.
+
+    The paper's `min_i |D_i| / (2 w_i)` at 2 prompts a step; infinite and None where none does.
+    """
+    known = [
+        (epochs * s / (prompts_per_step * w), i)
+        for i, (w, s) in enumerate(zip(weights, samples, strict=True))
+        if s is not None and w > ACTIVE
+    ]
+    return min(known, default=(np.inf, None))

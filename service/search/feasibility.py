@@ -1,0 +1,107 @@
+"""Whether any mixture satisfies what is asked, which is nearest, and if none, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from service.search.polytope import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Demands:
+    """What a mixture is asked to be, as arrays.
+
+    Attributes:
+        lower, upper: (m,) bounds.
+        least_if_used: (m,) a used domain has at least this.
+        A, b: (k, m), (k,) linear limits `A x <= b`.
+        max_active: most domains used.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    least_if_used: FloatArray
+    A: FloatArray
+    b: FloatArray
+    max_active: int | None
+
+
+def nearest_choice(demands: Demands, y: FloatArray) -> NDArray[np.bool_] | None:
+    """(m,) which domains the feasible mixture nearest to `y` in total variation uses.
+
+    None when no mixture is feasible. A mixed-integer linear program: exact.
+    """
+    m, A, b = len(y), demands.A, demands.b
+    eye, zero = np.eye(m), np.zeros((m, m))
+    # Unknowns: weights, which domains are used, and distances from y.
+    rows = [
+        LinearConstraint(np.hstack([np.ones(m), np.zeros(2 * m)])[None], 1, 1),
+        LinearConstraint(np.hstack([eye, -np.diag(demands.upper), zero]), -np.inf, 0),
+        LinearConstraint(np.hstack([eye, -np.diag(demands.least_if_used), zero]), 0, np.inf),
+        LinearConstraint(np.hstack([eye, zero, -eye]), -np.inf, y),
+        LinearConstraint(np.hstack([eye, zero, eye]), y, np.inf),
+    ]
+    if demands.max_active is not None:
+        count = np.hstack([np.zeros(m), np.ones(m), np.zeros(m)])[None]
+        rows.append(LinearConstraint(count, 0, demands.max_active))
+    if len(b):
+        rows.append(LinearConstraint(np.hstack([A, np.zeros((len(b), 2 * m))]), -np.inf, b))
+    found = milp(
+        np.concatenate([np.zeros(2 * m), np.ones(m)]),
+        integrality=np.repeat([0, 1, 0], m),
+        bounds=Bounds(
+            np.concatenate([demands.lower, np.zeros(2 * m)]),
+            np.concatenate([demands.upper, np.ones(m), np.full(m, np.inf)]),
+        ),
+        constraints=rows,
+    )
+    return None if found.x is None else np.asarray(found.x[m : 2 * m] > 0.5)
+
+
+def contradiction(demands: Demands, domains: tuple[str, ...], limits: tuple[str, ...]) -> str:
+    """Which demands exclude each other, in words: without any one of them, the rest would do.
+
+    Args:
+        limits: (k,) what the linear limits are called.
+    """
+    centre = np.full(len(domains), 1 / len(domains))
+    needed, rest = [], demands
+    for what, part, i in _each(demands, domains, limits):
+        fewer = _without(rest, part, i)
+        if nearest_choice(fewer, centre) is None:
+            rest = fewer
+        else:
+            needed.append(what)
+    return f"no mixture satisfies all of: {'; '.join(needed)}; with weights that sum to 1"
+
+
+def _each(
+    demands: Demands, domains: tuple[str, ...], limits: tuple[str, ...]
+) -> Iterator[tuple[str, str, int]]:
+    """Every demand that says something: its words, its attribute, its place there."""
+    for i, domain in enumerate(domains):
+        if demands.upper[i] < 1:
+            yield f"{domain} at most {demands.upper[i]:g}", "upper", i
+        if demands.lower[i] > 0:
+            yield f"{domain} at least {demands.lower[i]:g}", "lower", i
+        if demands.least_if_used[i] > 0:
+            what = f"{domain} zero or at least {demands.least_if_used[i]:g}"
+            yield what, "least_if_used", i
+    for k, name in enumerate(limits):
+        yield repr(name), "b", k
+    if demands.max_active is not None:
+        yield f"at most {demands.max_active} active domains", "max_active", 0
+
+
+def _without(demands: Demands, part: str, i: int) -> Demands:
+    if part == "max_active":
+        return replace(demands, max_active=None)
+    values = np.array(getattr(demands, part))
+    values[i] = {"upper": 1.0, "lower": 0.0, "least_if_used": 0.0, "b": 1e6}[part]
+    changed: dict[str, FloatArray] = {part: values}
+    return replace(demands, **changed)  # type: ignore[arg-type]

@@ -1,0 +1,174 @@
+"""The best mixture of a quadratic: exactly where its faces can be gone through, else by climbing.
+
+A quadratic here is `f(z) = c + g . z + z' Q z / 2` of the weights or of their square roots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from service.search.polytope import MAX_FACES, FloatArray, Polytope
+from service.search.space import MAX_CELLS, MixtureSpace
+
+STARTS = 8
+SINGULAR = 1e-12
+"""Determinant of a bordered system, its entries scaled to 1, below which it is skipped."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """`f(w) = constant + slope . z + z' curvature z / 2` with `z = w ** power`.
+
+    Attributes:
+        slope: (m,).
+        curvature: (m, m), symmetric.
+        power: 1.0 for raw weights, 0.5 for square roots.
+    """
+
+    constant: float
+    slope: FloatArray
+    curvature: FloatArray
+    power: float = 1.0
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        """(n,) values at mixtures (n, m)."""
+        Z = X if self.power == 1.0 else X**self.power
+        values: FloatArray = (
+            self.constant + Z @ self.slope + 0.5 * ((Z @ self.curvature) * Z).sum(axis=1)
+        )
+        return values
+
+    def gradient(self, x: FloatArray) -> FloatArray:
+        """(m,) by weight; where a square root starts at zero, as steep as at 1e-9."""
+        if self.power == 1.0:
+            return self.slope + self.curvature @ x
+        z = np.maximum(x, 1e-9) ** self.power
+        steep: FloatArray = self.power * z ** (1 - 1 / self.power)
+        return steep * (self.slope + self.curvature @ z)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where a quadratic is highest.
+
+    Attributes:
+        is_exact: found by going through every face: nothing in the space is better.
+        gap: Frank-Wolfe gap: how much better, at most, anything is to first order. It is 0 at every
+            local maximum; where the quadratic is concave it limits how far from the best this is.
+    """
+
+    weights: FloatArray
+    value: float
+    is_exact: bool
+    gap: float
+
+
+def maximise(
+    quadratic: Quadratic, space: MixtureSpace, starts: FloatArray, *, exactly: bool = True
+) -> Optimum:
+    """The highest point of a quadratic over a space.
+
+    Exact for raw weights where the faces are few enough (a simplex of up to 16 domains; with upper
+    bounds that bind, about 10); else by climbing from the best of `starts` (n, m).
+    """
+    if exactly and quadratic.power == 1.0 and _n_faces(space) <= MAX_FACES:
+        candidates = np.concatenate([_stationary(quadratic, cell) for cell in space.cells()])
+        candidates = space.project(candidates)
+        values = quadratic(candidates)
+        best = int(np.argmax(values))
+        return _optimum(quadratic, space, candidates[best], is_exact=True)
+    starts = space.project(starts)
+    first = starts[np.argsort(-quadratic(starts), kind="stable")[:STARTS]]
+    climbed = space.project(np.array([_climb(quadratic, space, x) for x in first]))
+    candidates = np.vstack([first, climbed])
+    best = int(np.argmax(quadratic(candidates)))
+    return _optimum(quadratic, space, candidates[best], is_exact=False)
+
+
+def _optimum(
+    quadratic: Quadratic, space: MixtureSpace, x: FloatArray, *, is_exact: bool
+) -> Optimum:
+    cell = space.cell(_used(space, x))
+    slope = quadratic.gradient(x)
+    gap = float(slope @ (cell.support(slope) - x))
+    return Optimum(x, float(quadratic(x[None])[0]), is_exact, max(0.0, gap))
+
+
+def _used(space: MixtureSpace, x: FloatArray) -> NDArray[np.bool_]:
+    """(m,) the domains that stay usable on a climb from x."""
+    return np.ones(space.m, dtype=bool) if space.is_convex else x > 0
+
+
+def _n_faces(space: MixtureSpace) -> int:
+    if space.is_convex:
+        return space.relaxed.n_faces()
+    if space.n_cells() > MAX_CELLS // 10:
+        return MAX_FACES + 1
+    return sum(cell.n_faces() for cell in space.cells())
+
+
+def _stationary(quadratic: Quadratic, polytope: Polytope) -> FloatArray:
+    """(k, m) feasible points where the quadratic is level along a face, corners among them.
+
+    On a face, the bordered system `[[Q_ff, N'], [N, 0]] [x_f, l] = [-g_f - Q_fo x_o, level]`, N the
+    sum and the tight limits; all faces of one size at once. A singular system can be skipped: along
+    a flat direction the quadratic is as high on a smaller face.
+    """
+    scale = max(1e-300, float(np.abs(quadratic.curvature).max()))
+    found = [polytope.centre[None]]
+    for faces in polytope.faces:
+        free, at, rows = faces.free, faces.at, faces.rows
+        (n, f), t = free.shape, rows.shape[1]
+        # 1. The bordered systems.
+        system = np.zeros((n, f + 1 + t, f + 1 + t))
+        system[:, :f, :f] = quadratic.curvature[free[:, :, None], free[:, None, :]] / scale
+        normals = np.concatenate(
+            [np.ones((n, 1, f)), polytope.A[rows[:, :, None], free[:, None, :]]], axis=1
+        )
+        system[:, f:, :f] = normals
+        system[:, :f, f:] = normals.transpose(0, 2, 1)
+        pull = quadratic.slope + at @ quadratic.curvature
+        right = np.concatenate(
+            [
+                -np.take_along_axis(pull, free, axis=1) / scale,
+                1 - at.sum(axis=1, keepdims=True),
+                polytope.b[rows] - np.einsum("ntm,nm->nt", polytope.A[rows], at),
+            ],
+            axis=1,
+        )
+        # 2. Without the singular ones.
+        regular = np.abs(np.linalg.det(system)) > SINGULAR
+        solved = np.linalg.solve(system[regular], right[regular][:, :, None])[:, :f, 0]
+        # 3. Those inside.
+        X = at[regular]
+        np.put_along_axis(X, free[regular], solved, axis=1)
+        with np.errstate(invalid="ignore"):
+            found.append(X[polytope.contains(X, 1e-9)])
+    return np.concatenate(found)
+
+
+def _climb(quadratic: Quadratic, space: MixtureSpace, start: FloatArray) -> FloatArray:
+    """A local maximum from a start, among the domains it uses where their choice matters."""
+    cell = space.cell(_used(space, start))
+    scale = max(1e-12, float(np.ptp(quadratic(np.vstack([start, space.uniform])))), 1e-3)
+    found = minimize(
+        lambda x: -quadratic(np.clip(x, 0, 1)[None])[0] / scale,
+        start,
+        jac=lambda x: -quadratic.gradient(np.clip(x, 0, 1)) / scale,
+        method="SLSQP",
+        bounds=list(zip(cell.lower, cell.upper, strict=True)),
+        constraints=[
+            {"type": "eq", "fun": lambda x: x.sum() - 1, "jac": lambda x: np.ones_like(x)},
+            *(
+                {"type": "ineq", "fun": lambda x: cell.b - cell.A @ x, "jac": lambda _: -cell.A}
+                for _ in range(min(1, len(cell.b)))
+            ),
+        ],
+        options={"maxiter": 200, "ftol": 1e-10},
+    )
+    x = np.asarray(found.x, dtype=float)
+    return x if np.isfinite(x).all() else start
