@@ -42,6 +42,11 @@ class Quadratic:
         )
         return values
 
+    def times(self, factor: float) -> Quadratic:
+        return Quadratic(
+            factor * self.constant, factor * self.slope, factor * self.curvature, self.power
+        )
+
     def gradient(self, x: FloatArray) -> FloatArray:
         """(m,) by weight; where a square root starts at zero, as steep as at 1e-9."""
         if self.power == 1.0:

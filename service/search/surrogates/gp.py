@@ -1,15 +1,19 @@
-"""A Gaussian process (BoTorch): a linear trend plus an isotropic Matern-5/2 bump surface.
+"""A Gaussian process (BoTorch): a linear or quadratic trend plus a Matern-5/2 bump surface.
 
-One length scale for all domains, because with few runs one each leaves intervals far too narrow.
-The trend is a linear kernel, so its slope is shrunk like everything else. Each run's noise is its
-known sampling error and a training noise common to all, which is learned and has a prior.
+The trend is a polynomial kernel, so its coefficients are shrunk like everything else. Weights enter
+as they are or as
+square or fourth roots. Of these kinds the one under which left-out runs are likeliest is
+kept. One length scale serves all domains, because with few runs one each leaves intervals far too
+narrow; above ten runs a domain, one each is tried too. Each run's noise is its known sampling error
+and a training noise common to all, which is learned and has a prior.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,12 +22,13 @@ import torch
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import LinearKernel, MaternKernel, ScaleKernel
+from gpytorch.constraints import GreaterThan, Interval
+from gpytorch.kernels import Kernel, LinearKernel, MaternKernel, PolynomialKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator.utils.warnings import NumericalWarning
+from scipy.stats import norm
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
@@ -35,27 +40,79 @@ warnings.filterwarnings("ignore", category=NumericalWarning)
 MIN_NOISE_SHARE = 1e-4
 TRAINING_NOISE_SHARE = 0.05
 """Least and typical variance of training noise, as a share of the variance of the scores."""
+MAX_ITERATIONS = 75
+ARD_RUNS = 10
+"""More runs a domain than this, and one length scale a domain is tried."""
+LEAST_WEIGHT = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is chosen by leaving runs out.
+
+    Attributes:
+        power: of the weights: 1.0, 0.5 or 0.25.
+        degree: of the trend, 1 or 2.
+        ard: one length scale a domain.
+    """
+
+    power: float
+    degree: int
+    ard: bool = False
+
+    def __str__(self) -> str:
+        weights = {1.0: "raw weights", 0.5: "square-root weights"}.get(
+            self.power, f"weights to the power {self.power:g}"
+        )
+        trend = ("linear", "quadratic")[self.degree - 1]
+        scales = ", one length scale a domain" if self.ard else ""
+        return f"{trend} trend on {weights}{scales}"
+
+
+KINDS = tuple(Kind(power, degree) for power in (1.0, 0.5, 0.25) for degree in (1, 2))
 
 
 class GaussianProcess:
-    """Fits by maximum a posteriori."""
+    """Fits by maximum a posteriori; `kinds` are tried."""
 
     min_runs = 2
 
+    def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
+        self._kinds = kinds
+
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> GaussianProcessFit:
-        centre = float(runs.score.mean())
-        scale = float(runs.score.std(ddof=1)) or 1.0
-        y = (runs.score - centre) / scale
-        model = _model(runs.weights, y, _sampling_noise(runs, scale))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            try:
-                fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-            except ModelFittingError:
-                # The prior's own values stand: a flat likelihood says nothing against them.
-                model = _model(runs.weights, y, _sampling_noise(runs, scale))
-        model.eval()
-        return GaussianProcessFit(model, centre, scale, runs)
+        best = self._best(runs, self._kinds, seed)
+        if len(runs) > ARD_RUNS * runs.m:
+            best = max(best, _fitted(runs, replace(best.kind, ard=True), seed), key=_log_density)
+        return best
+
+    def _best(self, runs: Runs, kinds: Sequence[Kind], seed: int) -> GaussianProcessFit:
+        return max((_fitted(runs, kind, seed) for kind in kinds), key=_log_density)
+
+
+def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
+    centre = float(runs.score.mean())
+    scale = float(runs.score.std(ddof=1)) or 1.0
+    y = (runs.score - centre) / scale
+    model = _model(runs.weights, y, _sampling_noise(runs, scale), kind)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            fit_gpytorch_mll(
+                ExactMarginalLogLikelihood(model.likelihood, model),
+                optimizer_kwargs={"options": {"maxiter": MAX_ITERATIONS}},
+            )
+        except ModelFittingError:
+            # The prior's own values stand: a flat likelihood says nothing against them.
+            model = _model(runs.weights, y, _sampling_noise(runs, scale), kind)
+    model.eval()
+    return GaussianProcessFit(model, kind, centre, scale, runs)
+
+
+def _log_density(fitted: GaussianProcessFit) -> float:
+    """Sum over the runs as foreseen without themselves."""
+    mean, sd = fitted.leave_one_out()
+    return float(norm.logpdf(fitted.runs.score, mean, sd).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +120,7 @@ class GaussianProcessFit:
     """`model` works on standardised scores: (score - centre) / scale."""
 
     model: SingleTaskGP
+    kind: Kind
     centre: float
     scale: float
     runs: Runs
@@ -130,15 +188,40 @@ class GaussianProcessFit:
         return self.centre + self.scale * mean.numpy(), self.scale * spread.sqrt().numpy()
 
 
-def _model(X: FloatArray, y: FloatArray, sampling: FloatArray) -> SingleTaskGP:
-    m = X.shape[1]
+class _Powers(Kernel):  # type: ignore[misc]
+    """A kernel of powers of the weights, so that the model itself takes weights."""
+
+    def __init__(self, base: Kernel, power: float) -> None:
+        super().__init__()
+        self.base = base
+        self.power = power
+
+    def forward(
+        self, x1: torch.Tensor, x2: torch.Tensor, diag: bool = False, **params: Any
+    ) -> torch.Tensor:
+        # Where a root starts it is as steep as at this weight, not infinitely so.
+        z1, z2 = (x.clamp_min(LEAST_WEIGHT) ** self.power for x in (x1, x2))
+        value: torch.Tensor = self.base.forward(z1, z2, diag=diag, **params)
+        return value
+
+
+def _model(X: FloatArray, y: FloatArray, sampling: FloatArray, kind: Kind) -> SingleTaskGP:
+    n, m = X.shape
+    # The usual distance between runs sets the scale of the length scale; broad on the log scale.
+    Z = X**kind.power
+    usual = math.sqrt(max(2 * float(((Z - Z.mean(axis=0)) ** 2).sum()) / n, 1e-6))
     matern = MaternKernel(
         nu=2.5,
-        # Median length scale about that of the simplex's width, broad on the log scale.
-        lengthscale_prior=LogNormalPrior(math.log(0.7 * math.sqrt(m / 2)), 0.7),
-        lengthscale_constraint=GreaterThan(0.05),
+        ard_num_dims=m if kind.ard else None,
+        lengthscale_prior=LogNormalPrior(math.log(usual), 0.7),
+        lengthscale_constraint=GreaterThan(0.05 * usual),
     )
-    matern.lengthscale = 0.7 * math.sqrt(m / 2)
+    matern.lengthscale = usual
+    bumps = ScaleKernel(matern, outputscale_prior=GammaPrior(2.0, 2.0))
+    kernel = bumps + LinearKernel(variance_prior=GammaPrior(1.0, 1.0))
+    if kind.degree == 2:
+        trend = PolynomialKernel(power=2, offset_constraint=Interval(0.0, 2.0))
+        kernel = kernel + ScaleKernel(trend, outputscale_prior=GammaPrior(1.0, 2.0))
     likelihood = FixedNoiseGaussianLikelihood(
         _tensor(sampling),
         learn_additional_noise=True,
@@ -150,8 +233,7 @@ def _model(X: FloatArray, y: FloatArray, sampling: FloatArray) -> SingleTaskGP:
         _tensor(X),
         _tensor(y)[:, None],
         likelihood=likelihood,
-        covar_module=ScaleKernel(matern, outputscale_prior=GammaPrior(2.0, 2.0))
-        + LinearKernel(variance_prior=GammaPrior(1.0, 1.0)),
+        covar_module=_Powers(kernel, kind.power),
         outcome_transform=None,  # standardised by hand, so that leave-one-out is plain algebra
     )
 

@@ -1,0 +1,313 @@
+"""A quadratic with a belief about every coefficient: the paper's model, made Bayesian.
+
+The objective is `c + a . z + sum b_ij z_i z_j` over pairs i < j. With z the weights this is the
+Scheffe quadratic, all that a quadratic can identify on the simplex; with z their square or fourth
+roots it is an effect that saturates, as effects of more data do. Coefficients have normal priors;
+how large linear and pair terms are, and how noisy a run is, is not chosen but averaged over, each
+setting by how well it explains the runs, so the intervals know that these scales are unknown too.
+Weights and their roots are averaged by the density they give to left-out runs. Everything is in
+closed form: no iteration, no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import norm
+
+from service.search import quadratics
+from service.search.quadratics import Quadratic
+from service.search.runs import Runs
+from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates.protocol import Posterior
+
+POWERS = (1.0, 0.5, 0.25)
+"""Of the weights. The fourth root is nearly a logarithm that is finite at 0."""
+
+LINEAR = np.geomspace(0.15, 6.0, 7)
+PAIRS = np.geomspace(0.05, 6.0, 6)
+NOISE = np.geomspace(0.03, 1.0, 7)
+"""Settings that are averaged over: standard deviations in units of the scores' own, of what linear
+terms and pair terms add over the runs, and of a run around the quadratic."""
+
+TYPICAL = (1.0, 0.5, 0.25)
+"""Medians of the log-normal priors of these three; their log standard deviation is 1."""
+
+LEVEL = 10.0
+"""Prior standard deviation of the constant, in the same unit: it is left to the runs."""
+
+NEGLIGIBLE = 1e-3
+"""Settings with less weight than this are left out of predictions."""
+MIN_SHARE = 0.05
+"""Powers with a share of the belief below this are left out altogether."""
+
+
+class BayesQuadratic:
+    """Averages over scales, noise and roots of the weights."""
+
+    min_runs = 2
+
+    def __init__(self, powers: Sequence[float] = POWERS) -> None:
+        self._powers = powers
+
+    def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> BayesQuadraticFit:
+        """Deterministic; the seed is not used."""
+        parts = [_Part.fitted(runs, power) for power in self._powers]
+        log_density = np.array([part.log_density for part in parts])
+        share = np.exp(log_density - logsumexp(log_density))
+        share = np.where(share < MIN_SHARE, 0.0, share)
+        share /= share.sum()
+        kept = np.flatnonzero(share)
+        return BayesQuadraticFit([parts[i] for i in kept], share[kept], runs)
+
+
+@dataclass(frozen=True, eq=False)
+class BayesQuadraticFit:
+    """`parts` quadratics on powers of the weights, with their `share` of the belief."""
+
+    parts: list[_Part]
+    share: FloatArray
+    runs: Runs
+
+    @property
+    def noise_sd(self) -> float:
+        """Of a run with the usual sampling error: sampling and training noise together."""
+        variances = [part.noise_variance for part in self.parts]
+        return float(np.sqrt(self.share @ variances + _sampling_variance(self.runs).mean()))
+
+    @property
+    def power_share(self) -> dict[float, float]:
+        """How much of the belief each power of the weights has."""
+        return {part.power: float(s) for part, s in zip(self.parts, self.share, strict=True)}
+
+    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        each = [part.predict(np.atleast_2d(X)) for part in self.parts]
+        means, variances = np.array([m for m, _ in each]), np.array([v for _, v in each])
+        mean = self.share @ means
+        variance = self.share @ (variances + (means - mean) ** 2)
+        return mean, np.sqrt(variance)
+
+    def posterior(self, X: FloatArray) -> Posterior:
+        each = [part.posterior(np.atleast_2d(X)) for part in self.parts]
+        mean = self.share @ np.array([belief.mean for belief in each])
+        covariance = np.zeros((len(mean), len(mean)))
+        for share, belief in zip(self.share, each, strict=True):
+            off = belief.mean - mean
+            covariance += share * (belief.covariance + np.outer(off, off))
+        return Posterior(mean, covariance)
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
+        """In closed form, each run's weight in the averages taken out too."""
+        share = np.array([part.left_out_density for part in self.parts])
+        share = self.share[:, None] / np.exp(share)  # without the run's own vote
+        share /= share.sum(axis=0)
+        means = np.array([part.left_out_mean for part in self.parts])
+        variances = np.array([part.left_out_variance for part in self.parts])
+        mean = (share * means).sum(axis=0)
+        variance = (share * (variances + (means - mean) ** 2)).sum(axis=0)
+        return mean, np.sqrt(variance)
+
+    def highest(
+        self, space: MixtureSpace, sign: float, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """Exact where the belief is one quadratic of raw weights with few enough faces."""
+        starts = np.vstack([also, space.sample(256, rng), space.uniform[None]])
+        found = [
+            quadratics.maximise(part.mean.times(sign), space, starts).weights for part in self.parts
+        ]
+        if len(found) == 1:
+            return found[0]
+        return space.maximise(
+            lambda X: sign * self.predict(X)[0], rng, also=np.vstack([also, found]), n=500
+        )
+
+    def maxima(
+        self, space: MixtureSpace, n: int, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        starts = np.vstack([also, space.sample(64, rng), space.uniform[None]])
+        which = rng.choice(len(self.parts), size=n, p=self.share)
+        draws = [self.parts[i].draw(rng) for i in which]
+        few = space.is_convex and space.relaxed.n_faces() <= FEW_FACES
+        return np.array(
+            [quadratics.maximise(q, space, starts, exactly=few).weights for q in draws]
+        ).reshape(-1, space.m)
+
+
+FEW_FACES = 5000
+"""Up to here going through all faces is as quick as climbing."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The belief about a quadratic in `z = w ** power`, averaged over G settings.
+
+    Scores and features are standardised inside: `(score - centre) / scale`, features less
+    `feature_centre` over `feature_scale` (p,).
+
+    Attributes:
+        weight: (G,) of each setting.
+        prior: (G, p) prior standard deviation of each coefficient.
+        noise: (G,) standard deviation of a run around the quadratic.
+        inverse: (G, n, n) inverse covariance of the runs' scores.
+        left_out_mean, left_out_variance, left_out_density: (n,) of each run without itself; log.
+    """
+
+    runs: Runs
+    power: float
+    centre: float
+    scale: float
+    feature_centre: FloatArray
+    feature_scale: FloatArray
+    weight: FloatArray
+    prior: FloatArray
+    noise: FloatArray
+    inverse: FloatArray
+    left_out_mean: FloatArray
+    left_out_variance: FloatArray
+    left_out_density: FloatArray
+
+    @classmethod
+    def fitted(cls, runs: Runs, power: float) -> _Part:
+        n, m = runs.weights.shape
+        centre = float(runs.score.mean())
+        scale = float(runs.score.std(ddof=1)) or 1.0
+        y = (runs.score - centre) / scale
+        # 1. Features such that linear and pair terms each vary by 1 in all over the runs.
+        F = _features(runs.weights, power)
+        kinds = np.repeat([0, 1, 2], [1, m, F.shape[1] - 1 - m])
+        feature_centre = np.where(kinds == 0, 0.0, F.mean(axis=0))
+        spread = np.array(
+            [((F - feature_centre)[:, kinds == k] ** 2).sum(axis=1) for k in range(3)]
+        )
+        feature_scale = np.sqrt(np.maximum(spread.mean(axis=1), 1e-12))[kinds]
+        F = (F - feature_centre) / feature_scale
+        # 2. The covariance of the scores under every setting.
+        settings = np.array(list(product(LINEAR, PAIRS, NOISE)))
+        gram = [F[:, kinds == k] @ F[:, kinds == k].T for k in range(3)]
+        sampling = np.diag(_sampling_variance(runs) / scale**2)
+        square = settings[:, :, None, None] ** 2
+        K = LEVEL**2 * gram[0] + square[:, 0] * gram[1] + square[:, 1] * gram[2]
+        K += square[:, 2] * np.eye(n) + sampling
+        inverse = np.linalg.inv(K)
+        # 3. How well each explains the runs: log marginal likelihood and prior.
+        pull = inverse @ y
+        off = np.log(settings / TYPICAL)
+        log_weight = -0.5 * (np.linalg.slogdet(K)[1] + pull @ y) - 0.5 * (off**2).sum(axis=1)
+        log_weight -= logsumexp(log_weight)
+        # 4. Leaving a run out of a setting (Rasmussen and Williams, 2006, eq. 5.12), and out of the
+        # weights of the settings: p(y_i | y_-i) is the harmonic mean of the settings' densities.
+        variance = 1 / np.diagonal(inverse, axis1=1, axis2=2)
+        mean = y - pull * variance
+        density = norm.logpdf(y, mean, np.sqrt(variance))
+        without = log_weight[:, None] - density
+        evidence = logsumexp(without, axis=0)
+        without = np.exp(without - evidence)
+        left_out = (without * mean).sum(axis=0)
+        left_out_variance = (without * (variance + (mean - left_out) ** 2)).sum(axis=0)
+        # 5. What hardly counts is dropped.
+        weight = np.exp(log_weight)
+        kept = weight >= min(NEGLIGIBLE, float(weight.max()))
+        levels = np.column_stack([np.full(len(settings), LEVEL), settings[:, :2]])
+        return cls(
+            runs,
+            power,
+            centre,
+            scale,
+            feature_centre,
+            feature_scale,
+            weight[kept] / weight[kept].sum(),
+            levels[kept][:, kinds],
+            settings[kept, 2],
+            inverse[kept],
+            centre + scale * left_out,
+            scale**2 * left_out_variance,
+            -evidence - np.log(scale),
+        )
+
+    @property
+    def log_density(self) -> float:
+        """Sum of the left-out runs' log densities."""
+        return float(self.left_out_density.sum())
+
+    @property
+    def noise_variance(self) -> float:
+        return float(self.scale**2 * (self.weight @ self.noise**2))
+
+    @cached_property
+    def _y(self) -> FloatArray:
+        return (self.runs.score - self.centre) / self.scale
+
+    def _scaled(self, X: FloatArray) -> FloatArray:
+        return (_features(X, self.power) - self.feature_centre) / self.feature_scale
+
+    @cached_property
+    def _coefficients(self) -> tuple[FloatArray, FloatArray]:
+        """Mean (p,) and covariance (p, p) of the standardised coefficients, over all settings."""
+        F = self._scaled(self.runs.weights)
+        gain = (self.prior**2)[:, :, None] * (F.T @ self.inverse)
+        means = gain @ self._y
+        mean = self.weight @ means
+        covariance = np.diag(self.weight @ self.prior**2)
+        for weight, g, prior, setting in zip(self.weight, gain, self.prior, means, strict=True):
+            covariance -= weight * (g @ F) * prior**2
+            covariance += weight * np.outer(setting - mean, setting - mean)
+        return mean, (covariance + covariance.T) / 2
+
+    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance (k,) of the noise-free objective."""
+        mean, covariance = self._coefficients
+        F = self._scaled(X)
+        variance = ((F @ covariance) * F).sum(axis=1)
+        return self.centre + self.scale * (F @ mean), self.scale**2 * np.maximum(variance, 0)
+
+    def posterior(self, X: FloatArray) -> Posterior:
+        mean, covariance = self._coefficients
+        F = self._scaled(X)
+        return Posterior(
+            self.centre + self.scale * (F @ mean), self.scale**2 * (F @ covariance @ F.T)
+        )
+
+    @property
+    def mean(self) -> Quadratic:
+        return self._quadratic(self._coefficients[0])
+
+    def draw(self, rng: np.random.Generator) -> Quadratic:
+        """One quadratic from the belief: a setting by its weight, then coefficients given the runs.
+
+        A draw from the prior, corrected by what the runs say otherwise (Matheron's rule).
+        """
+        g = rng.choice(len(self.weight), p=self.weight)
+        F = self._scaled(self.runs.weights)
+        prior = self.prior[g] * rng.normal(size=F.shape[1])
+        sampling = _sampling_variance(self.runs) / self.scale**2
+        noise = np.sqrt(self.noise[g] ** 2 + sampling) * rng.normal(size=len(F))
+        off = self._y - F @ prior - noise
+        return self._quadratic(prior + self.prior[g] ** 2 * (F.T @ (self.inverse[g] @ off)))
+
+    def _quadratic(self, coefficients: FloatArray) -> Quadratic:
+        """In the units of the scores, from standardised coefficients (p,)."""
+        raw = self.scale * coefficients / self.feature_scale
+        m = self.runs.m
+        curvature = np.zeros((m, m))
+        curvature[np.triu_indices(m, 1)] = raw[1 + m :]
+        constant = self.centre + raw[0] - raw[1:] @ self.feature_centre[1:]
+        return Quadratic(float(constant), raw[1 : 1 + m], curvature + curvature.T, self.power)
+
+
+def _features(X: FloatArray, power: float) -> FloatArray:
+    """(n, 1 + m + m(m-1)/2): 1, z, and the products of two different z."""
+    Z = X if power == 1.0 else X**power
+    i, j = np.triu_indices(X.shape[1], 1)
+    return np.hstack([np.ones((len(X), 1)), Z, Z[:, i] * Z[:, j]])
+
+
+def _sampling_variance(runs: Runs) -> FloatArray:
+    """(n,) known sampling variances; runs whose error is unknown are as exact as the usual one."""
+    known = np.isfinite(runs.noise_sd)
+    usual = float(np.median(runs.noise_sd[known])) if known.any() else 0.0
+    return np.where(known, runs.noise_sd, usual) ** 2
