@@ -1,111 +1,141 @@
-"""Where the next run would teach or gain the most: noisy expected improvement by BoTorch."""
+"""Which run would teach most about where the best mixture is: the knowledge gradient.
+
+Works for every surrogate that has a joint belief, and judges a run by what it is expected to add to
+the highest posterior mean: what matters in the end is the mixture that will be recommended, not
+the luckiest score on the way (Frazier, Powell and Dayanik, "The knowledge-gradient policy for
+correlated normal beliefs", 2009).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-from botorch.optim.optimize import optimize_acqf
-from botorch.sampling.normal import SobolQMCNormalSampler
+from scipy.stats import norm
 
-from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates.gp import GaussianProcessFit
+from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
+from service.search.surrogates.protocol import Fitted, Posterior
 
-RAW_SAMPLES = 256
-RESTARTS = 4
-MC_SAMPLES = 64
-STEP = 0.1
-"""Length of the steps from promising runs where the search for the next one starts."""
-MAX_PENDING = 8
-"""More mixtures on their way than this, and integrating over them takes too long."""
-THOMPSON_CANDIDATES = 512
+DRAWS = 32
+"""Maxima of draws from the belief among the candidates."""
+SAMPLES = 64
+"""Uniform samples among the candidates."""
+KEPT_RUNS = 32
+"""Tried mixtures, the best by mean, that may be run once more."""
+LEVELS = 31
+"""Outcomes of a run that are looked at: quantiles of its predictive distribution."""
+
+PATHS = 1024
+"""Draws of the whole belief for the chance that something better is left."""
+
+_OUTCOMES = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
 
 
-def best_next(
-    fitted: GaussianProcessFit, space: MixtureSpace, pending: FloatArray, seed: int
-) -> FloatArray:
-    """(r, m) feasible mixtures, the one with the highest log noisy expected improvement first.
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A mixture to run next.
 
-    Ament et al., "Unexpected Improvements to Expected Improvement" (2023). Pending mixtures (p, m)
-    are integrated over. The others are further local optima, for when the first is taken.
+    Attributes:
+        weights: (m,).
+        mean, sd: belief about the noise-free objective there.
+        gain: by how much a run of it is expected to raise the highest posterior mean.
     """
-    if np.count_nonzero(space.upper > space.lower) < 2:
-        return space.uniform[None]
-    rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        acquisition = qLogNoisyExpectedImprovement(
-            model=fitted.model,
-            X_baseline=fitted.model.train_inputs[0],
-            X_pending=_tensor(pending) if len(pending) else None,
-            sampler=SobolQMCNormalSampler(torch.Size([MC_SAMPLES]), seed=seed),
-            prune_baseline=True,
-        )
-        # 1. The best of many starts.
-        starts = _spread(fitted, space, RAW_SAMPLES, rng)
-        with torch.no_grad():
-            values = acquisition(_tensor(starts)[:, None, :])
-        top = starts[values.topk(RESTARTS).indices.numpy()]
-        # 2. From the best of them by SLSQP, which keeps the sum.
-        found, _ = optimize_acqf(
-            acquisition,
-            bounds=_tensor(np.stack([space.lower, space.upper])),
-            q=1,
-            num_restarts=RESTARTS,
-            batch_initial_conditions=_tensor(top)[:, None, :],
-            equality_constraints=[
-                (torch.arange(space.m), torch.ones(space.m, dtype=torch.float64), 1.0)
-            ],
-            return_best_only=False,
-            options={"maxiter": 100},
-        )
-        # 3. In order of their value as they will be used: exactly feasible.
-        reached = found.reshape(-1, space.m).numpy()
-        reached = reached[np.isfinite(reached).all(axis=1)]
-        points = np.vstack([space.project(reached), top])
-        with torch.no_grad():
-            values = acquisition(_tensor(points)[:, None, :])
-    order = torch.argsort(values, descending=True, stable=True)
-    ranked: FloatArray = points[order.numpy()]
-    return ranked
+
+    weights: FloatArray
+    mean: float
+    sd: float
+    gain: float
 
 
-def thompson(
-    fitted: GaussianProcessFit,
-    space: MixtureSpace,
-    is_new: Callable[[FloatArray], bool],
-    seed: int,
-) -> Iterator[FloatArray]:
-    """(m,) mixtures without end, each the best new one of many by its own posterior draw.
+@dataclass(eq=False)
+class Knowledge:
+    """A joint belief about mixtures that may be best, as it will be once pending runs are scored.
 
-    Draws differ, so any number can be asked for at once (Kandasamy et al., "Parallelised Bayesian
-    optimisation via Thompson sampling", 2018). Ends when none of the many is new.
+    Attributes:
+        X: (k, m) candidates, distinct.
+        belief: about them now.
+        covariance: (k, k) that will be left when what is pending has its scores.
+        noise: variance of a run.
     """
-    rng = np.random.default_rng(seed)
-    X = _spread(fitted, space, THOMPSON_CANDIDATES, rng)
-    belief = fitted.posterior(X)
-    values, vectors = np.linalg.eigh(belief.covariance)
-    spread = vectors * np.sqrt(np.clip(values, 0, None))
-    while True:
-        draw = belief.mean + spread @ rng.normal(size=len(X))
-        best = next((x for x in X[np.argsort(-draw)] if is_new(x)), None)
-        if best is None:
-            return
-        yield best
+
+    X: FloatArray
+    belief: Posterior
+    covariance: FloatArray
+    noise: float
+
+    @classmethod
+    def gathered(
+        cls, fitted: Fitted, space: MixtureSpace, pending: FloatArray, rng: np.random.Generator
+    ) -> Knowledge:
+        """Candidates: the maxima of draws, the highest mean, good tried mixtures, the uniform one,
+        random ones, corners, and what is pending.
+        """
+        runs = fitted.runs.weights
+        tried = runs[np.argsort(-fitted.predict(runs)[0], kind="stable")][:KEPT_RUNS]
+        parts = [
+            fitted.highest(space, tried, rng)[None],
+            fitted.maxima(space, DRAWS, tried[:8], rng),
+            space.project(tried),
+            space.uniform[None],
+            space.sample(SAMPLES, rng),
+        ]
+        if space.has_listed_vertices:
+            corners = space.vertices()
+            parts.append(corners[: 4 * space.m])
+        X = np.vstack([pending, _distinct(np.vstack(parts))])
+        belief = fitted.posterior(X)
+        noise = fitted.noise_sd**2
+        covariance = belief.covariance
+        for i in range(len(pending)):
+            covariance = _observed(covariance, i, noise)
+        return cls(X, belief, covariance, noise)
+
+    def best(self, barred: FloatArray) -> Candidate:
+        """The candidate with the highest knowledge gradient that is none of the barred (b, m)."""
+        gains = self.gains()
+        if len(barred):
+            near = np.abs(self.X[:, None, :] - barred).sum(axis=-1).min(axis=1) / 2
+            gains = np.where(near > SAME, gains, -np.inf)
+        i = int(np.argmax(gains))
+        sd = float(self.belief.sd[i])
+        return Candidate(self.X[i], float(self.belief.mean[i]), sd, float(gains[i]))
+
+    def gains(self) -> FloatArray:
+        """(k,) expected rise of the highest mean by one run of each candidate."""
+        mean = self.belief.mean
+        variance = np.clip(np.diag(self.covariance), 0, None) + self.noise
+        moves = self.covariance / np.sqrt(variance)[:, None]
+        # Candidate by candidate, mean by mean, outcome by outcome.
+        highest = (mean[None, :, None] + moves[:, :, None] * _OUTCOMES).max(axis=1)
+        gains: FloatArray = highest.mean(axis=1) - mean.max()
+        # What can change no ranking can still make the best mixture's own value known.
+        return gains + 1e-6 * np.sqrt(np.clip(np.diag(self.covariance), 0, None))
+
+    def chance_of_better(self, margin: float, rng: np.random.Generator) -> float:
+        """Probability that some candidate beats the one with the highest mean by over `margin`."""
+        values, vectors = np.linalg.eigh(self.belief.covariance)
+        spread = vectors * np.sqrt(np.clip(values, 0, None))
+        draws = self.belief.mean + rng.normal(size=(PATHS, len(self.X))) @ spread.T
+        incumbent = draws[:, int(np.argmax(self.belief.mean))]
+        return float((draws.max(axis=1) > incumbent + margin).mean())
+
+    def after(self, weights: FloatArray) -> Knowledge:
+        """What will be known when one more run of a candidate has its score."""
+        i = int(np.argmin(total_variation(weights, self.X)))
+        return Knowledge(self.X, self.belief, _observed(self.covariance, i, self.noise), self.noise)
 
 
-def _spread(
-    fitted: GaussianProcessFit, space: MixtureSpace, n: int, rng: np.random.Generator
-) -> FloatArray:
-    """(about 5n/4, m) uniform samples, and steps away from the runs that look best."""
-    X = fitted.runs.weights
-    promising = X[np.argsort(-fitted.predict(X)[0], kind="stable")[:8]]
-    steps = STEP * rng.normal(size=(n // 32, *promising.shape)) / np.sqrt(space.m)
-    around = space.project((promising + steps).reshape(-1, space.m))
-    return np.vstack([space.sample(n, rng), around])
+def _observed(covariance: FloatArray, i: int, noise: float) -> FloatArray:
+    """The covariance after a run of candidate i."""
+    row = covariance[i]
+    left: FloatArray = covariance - np.outer(row, row) / (max(row[i], 0.0) + noise + 1e-12)
+    return left
 
 
-def _tensor(values: FloatArray) -> torch.Tensor:
-    return torch.as_tensor(np.array(values), dtype=torch.float64)
+def _distinct(X: FloatArray) -> FloatArray:
+    """Without those that are as good as the same as an earlier one."""
+    kept: list[FloatArray] = []
+    for x in X:
+        if not kept or np.all(total_variation(x, np.array(kept)) > SAME / 5):
+            kept.append(x)
+    return np.array(kept)

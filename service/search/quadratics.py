@@ -5,16 +5,17 @@ A quadratic here is `f(z) = c + g . z + z' Q z / 2` of the weights or of their s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from service.search.polytope import MAX_FACES, FloatArray, Polytope
 from service.search.space import MAX_CELLS, MixtureSpace
 
-STARTS = 8
+CLIMBS = 8
 SINGULAR = 1e-12
 """Determinant of a bordered system, its entries scaled to 1, below which it is skipped."""
 
@@ -42,11 +43,6 @@ class Quadratic:
         )
         return values
 
-    def times(self, factor: float) -> Quadratic:
-        return Quadratic(
-            factor * self.constant, factor * self.slope, factor * self.curvature, self.power
-        )
-
     def gradient(self, x: FloatArray) -> FloatArray:
         """(m,) by weight; where a square root starts at zero, as steep as at 1e-9."""
         if self.power == 1.0:
@@ -54,6 +50,22 @@ class Quadratic:
         z = np.maximum(x, 1e-9) ** self.power
         steep: FloatArray = self.power * z ** (1 - 1 / self.power)
         return steep * (self.slope + self.curvature @ z)
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """A weighted sum of quadratics in different powers of the weights."""
+
+    parts: Sequence[Quadratic]
+    share: FloatArray
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        values: FloatArray = self.share @ np.array([part(X) for part in self.parts])
+        return values
+
+    def gradient(self, x: FloatArray) -> FloatArray:
+        slope: FloatArray = self.share @ np.array([part.gradient(x) for part in self.parts])
+        return slope
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,48 +84,51 @@ class Optimum:
     gap: float
 
 
-def maximise(
-    quadratic: Quadratic, space: MixtureSpace, starts: FloatArray, *, exactly: bool = True
-) -> Optimum:
-    """The highest point of a quadratic over a space.
+def maximise(quadratic: Quadratic, space: MixtureSpace) -> Optimum:
+    """The highest point of a quadratic of raw weights, exactly.
 
-    Exact for raw weights where the faces are few enough (a simplex of up to 16 domains; with upper
-    bounds that bind, about 10); else by climbing from the best of `starts` (n, m).
+    Raises:
+        ValueError: it is one of roots, or the space has too many faces (see `has_few_faces`).
     """
-    if exactly and quadratic.power == 1.0 and _n_faces(space) <= MAX_FACES:
-        candidates = np.concatenate([_stationary(quadratic, cell) for cell in space.cells()])
-        candidates = space.project(candidates)
-        values = quadratic(candidates)
-        best = int(np.argmax(values))
-        return _optimum(quadratic, space, candidates[best], is_exact=True)
-    starts = space.project(starts)
-    first = starts[np.argsort(-quadratic(starts), kind="stable")[:STARTS]]
-    climbed = space.project(np.array([_climb(quadratic, space, x) for x in first]))
+    if quadratic.power != 1.0:
+        raise ValueError("only quadratics of raw weights have an exact maximum; climb instead")
+    candidates = np.concatenate([_stationary(quadratic, cell) for cell in space.cells()])
+    candidates = space.project(candidates)
+    best = candidates[int(np.argmax(quadratic(candidates)))]
+    return _optimum(quadratic, space, best, is_exact=True)
+
+
+def climb(
+    objective: Quadratic | Blend, space: MixtureSpace, starts: FloatArray, n: int = CLIMBS
+) -> Optimum:
+    """The highest point found by climbing from the best `n` of some `starts` (k, m)."""
+    first = starts[np.argsort(-objective(starts), kind="stable")[:n]]
+    climbed = space.project(np.array([_climbed(objective, space, x) for x in first]))
     candidates = np.vstack([first, climbed])
-    best = int(np.argmax(quadratic(candidates)))
-    return _optimum(quadratic, space, candidates[best], is_exact=False)
+    best = candidates[int(np.argmax(objective(candidates)))]
+    return _optimum(objective, space, best, is_exact=False)
+
+
+def has_few_faces(space: MixtureSpace, most: int = MAX_FACES) -> bool:
+    """Whether `maximise` goes through no more than `most` faces.
+
+    A simplex has as many as it has subsets of domains: 131,072 at 17; upper bounds that bind make
+    it up to 3 to the number of domains.
+    """
+    if space.is_convex:
+        return space.relaxed.n_faces() <= most
+    if space.n_cells() > MAX_CELLS // 10:
+        return False
+    return sum(cell.n_faces() for cell in space.cells()) <= most
 
 
 def _optimum(
-    quadratic: Quadratic, space: MixtureSpace, x: FloatArray, *, is_exact: bool
+    quadratic: Quadratic | Blend, space: MixtureSpace, x: FloatArray, *, is_exact: bool
 ) -> Optimum:
-    cell = space.cell(_used(space, x))
+    cell = space.cell_of(x)
     slope = quadratic.gradient(x)
     gap = float(slope @ (cell.support(slope) - x))
     return Optimum(x, float(quadratic(x[None])[0]), is_exact, max(0.0, gap))
-
-
-def _used(space: MixtureSpace, x: FloatArray) -> NDArray[np.bool_]:
-    """(m,) the domains that stay usable on a climb from x."""
-    return np.ones(space.m, dtype=bool) if space.is_convex else x > 0
-
-
-def _n_faces(space: MixtureSpace) -> int:
-    if space.is_convex:
-        return space.relaxed.n_faces()
-    if space.n_cells() > MAX_CELLS // 10:
-        return MAX_FACES + 1
-    return sum(cell.n_faces() for cell in space.cells())
 
 
 def _stationary(quadratic: Quadratic, polytope: Polytope) -> FloatArray:
@@ -156,24 +171,26 @@ def _stationary(quadratic: Quadratic, polytope: Polytope) -> FloatArray:
     return np.concatenate(found)
 
 
-def _climb(quadratic: Quadratic, space: MixtureSpace, start: FloatArray) -> FloatArray:
+def _climbed(objective: Quadratic | Blend, space: MixtureSpace, start: FloatArray) -> FloatArray:
     """A local maximum from a start, among the domains it uses where their choice matters."""
-    cell = space.cell(_used(space, start))
-    scale = max(1e-12, float(np.ptp(quadratic(np.vstack([start, space.uniform])))), 1e-3)
+    cell = space.cell_of(start)
+    scale = max(1e-3, float(np.ptp(objective(np.vstack([start, cell.centre])))))
+    ones = np.ones(space.m)
+    limits: list[dict[str, Any]] = [
+        {"type": "eq", "fun": lambda x: x.sum() - 1, "jac": lambda _: ones}
+    ]
+    if len(cell.b):
+        limits.append(
+            {"type": "ineq", "fun": lambda x: cell.b - cell.A @ x, "jac": lambda _: -cell.A}
+        )
     found = minimize(
-        lambda x: -quadratic(np.clip(x, 0, 1)[None])[0] / scale,
+        lambda x: -objective(np.clip(x, 0, 1)[None])[0] / scale,
         start,
-        jac=lambda x: -quadratic.gradient(np.clip(x, 0, 1)) / scale,
+        jac=lambda x: -objective.gradient(np.clip(x, 0, 1)) / scale,
         method="SLSQP",
         bounds=list(zip(cell.lower, cell.upper, strict=True)),
-        constraints=[
-            {"type": "eq", "fun": lambda x: x.sum() - 1, "jac": lambda x: np.ones_like(x)},
-            *(
-                {"type": "ineq", "fun": lambda x: cell.b - cell.A @ x, "jac": lambda _: -cell.A}
-                for _ in range(min(1, len(cell.b)))
-            ),
-        ],
-        options={"maxiter": 200, "ftol": 1e-10},
+        constraints=limits,
+        options={"maxiter": 100, "ftol": 1e-8},
     )
     x = np.asarray(found.x, dtype=float)
     return x if np.isfinite(x).all() else start

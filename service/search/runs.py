@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ class Runs:
         score: (n,) objective of each.
         noise_sd: (n,) known sampling error of the objective; NaN where unknown.
         in_score, out_score: (n,) the paper's two aggregates; NaN where unknown.
+        benchmarks, benchmark_sd: (n, B) the objective's benchmarks and their sampling errors; B is
+            0 where only the objective is known.
+        shares: (B,) of each benchmark in the objective.
 
     Raises:
         ValueError: shapes that do not fit, or a weight or score that is not a number.
@@ -29,6 +32,9 @@ class Runs:
     noise_sd: FloatArray
     in_score: FloatArray
     out_score: FloatArray
+    benchmarks: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    benchmark_sd: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    shares: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         weights = np.atleast_2d(np.array(self.weights, dtype=float))
@@ -42,6 +48,16 @@ class Runs:
             values = np.array(getattr(self, name), dtype=float).reshape(-1)
             if values.shape != (n,):
                 raise ValueError(f"{name} has {values.size} values for {n} runs")
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "shares", np.array(self.shares, dtype=float).reshape(-1))
+        for name in ("benchmarks", "benchmark_sd"):
+            values = np.array(getattr(self, name), dtype=float)
+            if len(self.shares) == 0:
+                values = np.empty((n, 0))
+            if values.ndim != 2 or list(values.shape) != [n, len(self.shares)]:
+                raise ValueError(
+                    f"{name} has shape {values.shape} for {n} runs of {len(self.shares)} benchmarks"
+                )
             object.__setattr__(self, name, values)
         if not (np.isfinite(weights).all() and np.isfinite(self.score).all()):
             raise ValueError("weights and scores must be numbers; leave unscored runs out")
@@ -68,7 +84,15 @@ class Runs:
             self.noise_sd[mask],
             self.in_score[mask],
             self.out_score[mask],
+            self.benchmarks[mask],
+            self.benchmark_sd[mask],
+            self.shares,
         )
+
+    def of_benchmark(self, b: int) -> Runs:
+        """The runs with one benchmark's score as the objective."""
+        nothing = np.full(len(self), np.nan)
+        return Runs(self.weights, self.benchmarks[:, b], self.benchmark_sd[:, b], nothing, nothing)
 
     def averaged(self, groups: list[NDArray[np.bool_]]) -> Runs:
         """One run for each mask (n,) of replicates: their mean mixture and their mean scores."""
@@ -83,4 +107,10 @@ class Runs:
 
     def negated(self) -> Runs:
         """The same runs with less being better turned into more being better."""
-        return replace(self, score=-self.score, in_score=-self.in_score, out_score=-self.out_score)
+        return replace(
+            self,
+            score=-self.score,
+            in_score=-self.in_score,
+            out_score=-self.out_score,
+            benchmarks=-self.benchmarks,
+        )

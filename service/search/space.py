@@ -191,6 +191,10 @@ class MixtureSpace:
         """
         return self._part(used, np.where(used, self._steps, 0.0))
 
+    def cell_of(self, x: FloatArray) -> Polytope:
+        """The convex part that a feasible mixture (m,) lies in."""
+        return self.relaxed if self.is_convex else self.cell(x > 0)
+
     def _part(self, used: NDArray[np.bool_], least: FloatArray) -> Polytope:
         """The mixtures without the domains that are not `used` and with `least` of each."""
         key = used.tobytes() + least.tobytes()

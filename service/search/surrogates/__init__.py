@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
+from service.search.surrogates.aggregate import PerBenchmark
+from service.search.surrogates.automatic import Automatic
+from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.protocol import Fitted, Surrogate
 from service.search.surrogates.quadsurface import QuadSurface
 
@@ -15,12 +18,22 @@ __all__ = ["SURROGATES", "Fitted", "Surrogate", "fit"]
 def _gp() -> Surrogate:
     from service.search.surrogates.gp import GaussianProcess  # torch: seconds, so only when asked
 
-    return GaussianProcess()
+    return PerBenchmark(GaussianProcess())
+
+
+def _bayes_quadratic() -> Surrogate:
+    return PerBenchmark(BayesQuadratic())
+
+
+def _auto() -> Surrogate:
+    return Automatic([_bayes_quadratic, _gp])
 
 
 SURROGATES: dict[str, Callable[[], Surrogate]] = {
-    "quadsurface": QuadSurface,
+    "auto": _auto,
+    "bayes-quadratic": _bayes_quadratic,
     "gp": _gp,
+    "quadsurface": QuadSurface,
 }
 """How to make each surrogate, by name."""
 

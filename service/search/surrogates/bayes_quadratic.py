@@ -20,8 +20,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from service.search import quadratics
-from service.search.quadratics import Quadratic
+from service.search.quadratics import Blend, Quadratic, climb, has_few_faces, maximise
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.protocol import Posterior
@@ -45,6 +44,12 @@ NEGLIGIBLE = 1e-3
 """Settings with less weight than this are left out of predictions."""
 MIN_SHARE = 0.05
 """Powers with a share of the belief below this are left out altogether."""
+
+
+STARTS = 256
+"""Random mixtures of which the best are climbed from."""
+FEW_FACES = 500
+"""Up to here going through all faces is as quick as a climb."""
 
 
 class BayesQuadratic:
@@ -74,6 +79,18 @@ class BayesQuadraticFit:
     share: FloatArray
     runs: Runs
 
+    name = "bayes-quadratic"
+    n_fitted = 0
+
+    @property
+    def kind(self) -> str:
+        names = {1.0: "raw weights", 0.5: "square roots", 0.25: "fourth roots"}
+        said = [
+            f"{100 * share:.0f}% on {names.get(power, f'weights to the power {power:g}')}"
+            for power, share in self.power_share.items()
+        ]
+        return f"quadratic, {', '.join(said)}"
+
     @property
     def noise_sd(self) -> float:
         """Of a run with the usual sampling error: sampling and training noise together."""
@@ -85,12 +102,12 @@ class BayesQuadraticFit:
         """How much of the belief each power of the weights has."""
         return {part.power: float(s) for part, s in zip(self.parts, self.share, strict=True)}
 
-    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         each = [part.predict(np.atleast_2d(X)) for part in self.parts]
         means, variances = np.array([m for m, _ in each]), np.array([v for _, v in each])
         mean = self.share @ means
         variance = self.share @ (variances + (means - mean) ** 2)
-        return mean, np.sqrt(variance)
+        return mean, np.sqrt(variance + (self.noise_sd**2 if noisy else 0.0))
 
     def posterior(self, X: FloatArray) -> Posterior:
         each = [part.posterior(np.atleast_2d(X)) for part in self.parts]
@@ -113,33 +130,28 @@ class BayesQuadraticFit:
         return mean, np.sqrt(variance)
 
     def highest(
-        self, space: MixtureSpace, sign: float, also: FloatArray, rng: np.random.Generator
+        self, space: MixtureSpace, also: FloatArray, rng: np.random.Generator
     ) -> FloatArray:
         """Exact where the belief is one quadratic of raw weights with few enough faces."""
-        starts = np.vstack([also, space.sample(256, rng), space.uniform[None]])
-        found = [
-            quadratics.maximise(part.mean.times(sign), space, starts).weights for part in self.parts
-        ]
-        if len(found) == 1:
-            return found[0]
-        return space.maximise(
-            lambda X: sign * self.predict(X)[0], rng, also=np.vstack([also, found]), n=500
-        )
+        means = [part.mean for part in self.parts]
+        if len(means) == 1 and means[0].power == 1.0 and has_few_faces(space):
+            return maximise(means[0], space).weights
+        starts = np.vstack([space.project(also), space.sample(STARTS, rng), space.uniform[None]])
+        return climb(Blend(means, self.share), space, starts).weights
 
     def maxima(
         self, space: MixtureSpace, n: int, also: FloatArray, rng: np.random.Generator
     ) -> FloatArray:
-        starts = np.vstack([also, space.sample(64, rng), space.uniform[None]])
-        which = rng.choice(len(self.parts), size=n, p=self.share)
-        draws = [self.parts[i].draw(rng) for i in which]
-        few = space.is_convex and space.relaxed.n_faces() <= FEW_FACES
-        return np.array(
-            [quadratics.maximise(q, space, starts, exactly=few).weights for q in draws]
-        ).reshape(-1, space.m)
-
-
-FEW_FACES = 5000
-"""Up to here going through all faces is as quick as climbing."""
+        """Exact draws; their maxima exact where that is quick, else one climb each."""
+        starts = np.vstack([space.project(also), space.sample(STARTS, rng), space.uniform[None]])
+        is_quick = has_few_faces(space, FEW_FACES)
+        found = []
+        for i in rng.choice(len(self.parts), size=n, p=self.share):
+            drawn = self.parts[i].draw(rng)
+            is_exact = is_quick and drawn.power == 1.0
+            best = maximise(drawn, space) if is_exact else climb(drawn, space, starts, 1)
+            found.append(best.weights)
+        return np.array(found).reshape(-1, space.m)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,11 +28,10 @@ from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator.utils.warnings import NumericalWarning
-from scipy.stats import norm
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates.protocol import Posterior
+from service.search.surrogates.protocol import Posterior, Searched, log_density
 
 # Jitter on the covariance of near-equal mixtures is expected and harmless here.
 warnings.filterwarnings("ignore", category=NumericalWarning)
@@ -83,11 +82,11 @@ class GaussianProcess:
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> GaussianProcessFit:
         best = self._best(runs, self._kinds, seed)
         if len(runs) > ARD_RUNS * runs.m:
-            best = max(best, _fitted(runs, replace(best.kind, ard=True), seed), key=_log_density)
+            best = max(best, _fitted(runs, replace(best.choice, ard=True), seed), key=log_density)
         return best
 
     def _best(self, runs: Runs, kinds: Sequence[Kind], seed: int) -> GaussianProcessFit:
-        return max((_fitted(runs, kind, seed) for kind in kinds), key=_log_density)
+        return max((_fitted(runs, kind, seed) for kind in kinds), key=log_density)
 
 
 def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
@@ -109,21 +108,25 @@ def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
     return GaussianProcessFit(model, kind, centre, scale, runs)
 
 
-def _log_density(fitted: GaussianProcessFit) -> float:
-    """Sum over the runs as foreseen without themselves."""
-    mean, sd = fitted.leave_one_out()
-    return float(norm.logpdf(fitted.runs.score, mean, sd).sum())
-
-
 @dataclass(frozen=True, eq=False)
-class GaussianProcessFit:
+class GaussianProcessFit(Searched):
     """`model` works on standardised scores: (score - centre) / scale."""
 
     model: SingleTaskGP
-    kind: Kind
+    choice: Kind
     centre: float
     scale: float
     runs: Runs
+
+    name = "gp"
+
+    @property
+    def kind(self) -> str:
+        return str(self.choice)
+
+    @property
+    def n_fitted(self) -> int:
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     @property
     def noise_sd(self) -> float:
@@ -154,7 +157,7 @@ class GaussianProcessFit:
             covariance: torch.Tensor = self.model.covar_module(A, B).to_dense()
         return covariance
 
-    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         """By the textbook formula: without the covariances between the mixtures asked for."""
         inverse, coefficients = self._algebra
         Z = _tensor(np.atleast_2d(X))
@@ -163,7 +166,8 @@ class GaussianProcessFit:
             prior = self.model.covar_module(Z, diag=True)
         mean = self._constant + cross @ coefficients
         variance = prior - ((cross @ inverse) * cross).sum(dim=1)
-        sd = variance.clamp_min(0).sqrt()
+        added = self._noise.mean() if noisy else 0.0
+        sd = (variance.clamp_min(0) + added).sqrt()
         return self.centre + self.scale * mean.numpy(), self.scale * sd.numpy()
 
     def posterior(self, X: FloatArray) -> Posterior:

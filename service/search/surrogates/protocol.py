@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from scipy.stats import norm
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
+
+MAXIMA_SAMPLES = 384
 
 
 class Posterior(NamedTuple):
@@ -29,16 +32,37 @@ class Fitted(Protocol):
     """A surrogate that has seen runs."""
 
     @property
+    def runs(self) -> Runs: ...
+
+    @property
+    def name(self) -> str:
+        """The surrogate's name in the registry."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What of the surrogate's choices was taken, in words."""
+        ...
+
+    @property
     def noise_sd(self) -> float:
         """Standard deviation of one run around the noise-free objective."""
         ...
 
-    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation (k,) of the noise-free objective at mixtures (k, m)."""
+    @property
+    def n_fitted(self) -> int:
+        """Numbers that were fitted to the runs and that `leave_one_out` does not fit again."""
+        ...
+
+    def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation (k,) at mixtures (k, m).
+
+        Of the noise-free objective, or with `noisy` of the score that one run there would get.
+        """
         ...
 
     def posterior(self, X: FloatArray) -> Posterior:
-        """The joint belief at mixtures (k, m)."""
+        """The joint belief about the noise-free objective at mixtures (k, m)."""
         ...
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
@@ -48,9 +72,21 @@ class Fitted(Protocol):
         """
         ...
 
+    def highest(
+        self, space: MixtureSpace, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """(m,) the mixture with the highest mean; `also` (k, m) are good places to start."""
+        ...
+
+    def maxima(
+        self, space: MixtureSpace, n: int, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """(n, m) the best mixtures of n draws from the belief (Thompson, 1933)."""
+        ...
+
 
 class Surrogate(Protocol):
-    """A kind of model."""
+    """A kind of model. Higher scores are better."""
 
     @property
     def min_runs(self) -> int:
@@ -60,3 +96,35 @@ class Surrogate(Protocol):
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         """The model after these runs; deterministic given the seed."""
         ...
+
+
+class Searched:
+    """The searches of `Fitted` for models that know no better way than to try many mixtures."""
+
+    def highest(
+        self: Fitted, space: MixtureSpace, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        return space.maximise(lambda X: self.predict(X)[0], rng, also=also)
+
+    def maxima(
+        self: Fitted, space: MixtureSpace, n: int, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        X = np.vstack([also, space.sample(MAXIMA_SAMPLES, rng)])
+        belief = self.posterior(X)
+        values, vectors = np.linalg.eigh(belief.covariance)
+        spread = vectors * np.sqrt(np.clip(values, 0, None))
+        draws = belief.mean + rng.normal(size=(n, len(X))) @ spread.T
+        best: FloatArray = X[np.argmax(draws, axis=1)]
+        return best
+
+
+def log_density(fitted: Fitted) -> float:
+    """Of all runs, each as foreseen without itself, less one for each number fitted (Akaike, 1974).
+
+    What surrogates are compared by: leaving a run out does not fit hyperparameters again, which
+    flatters those that have many.
+    """
+    mean, sd = fitted.leave_one_out()
+    if not np.all(sd > 0):
+        return -np.inf
+    return float(norm.logpdf(fitted.runs.score, mean, sd).sum()) - fitted.n_fitted

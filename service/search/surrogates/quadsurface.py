@@ -15,7 +15,7 @@ import numpy as np
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates.protocol import Posterior
+from service.search.surrogates.protocol import Posterior, Searched
 
 SPLITS = 5
 TEST_SHARE = 0.2
@@ -41,7 +41,7 @@ class QuadSurface:
 
 
 @dataclass(frozen=True, eq=False)
-class QuadSurfaceFit:
+class QuadSurfaceFit(Searched):
     """Coefficients (1 + m + m^2,) of the chosen split."""
 
     coefficients: FloatArray
@@ -49,7 +49,14 @@ class QuadSurfaceFit:
     runs: Runs
     seed: int
 
-    def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    name = "quadsurface"
+    kind = f"least squares, best of {SPLITS} splits"
+
+    @property
+    def n_fitted(self) -> int:
+        return 0  # leave_one_out fits everything again
+
+    def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         mean = features(np.atleast_2d(X)) @ self.coefficients
         return mean, np.full(len(mean), self.noise_sd)
 

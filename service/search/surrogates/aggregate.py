@@ -1,0 +1,80 @@
+"""Several benchmarks: a model of each, added up as the objective adds up the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.search.runs import Runs
+from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates.protocol import Fitted, Posterior, Searched, Surrogate, log_density
+
+
+class PerBenchmark:
+    """Models the objective itself, and each of its benchmarks; keeps what predicts better.
+
+    By the density of left-out runs. Without benchmark scores only the objective is modelled.
+    """
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self._surrogate = surrogate
+
+    @property
+    def min_runs(self) -> int:
+        return self._surrogate.min_runs
+
+    def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
+        whole = self._surrogate.fit(space, runs, seed)
+        if len(runs.shares) < 2 or len(runs) < 3:
+            return whole
+        each = [
+            self._surrogate.fit(space, runs.of_benchmark(b), seed) for b in range(len(runs.shares))
+        ]
+        parts = AggregateFit(each, runs)
+        return max((whole, parts), key=log_density)
+
+
+@dataclass(frozen=True, eq=False)
+class AggregateFit(Searched):
+    """`parts` by benchmark, taken to be independent given the mixture."""
+
+    parts: Sequence[Fitted]
+    runs: Runs
+
+    @property
+    def name(self) -> str:
+        return self.parts[0].name
+
+    @property
+    def kind(self) -> str:
+        return f"one model for each of {len(self.parts)} benchmarks"
+
+    @property
+    def noise_sd(self) -> float:
+        variances = np.array([part.noise_sd**2 for part in self.parts])
+        return float(np.sqrt(self.runs.shares**2 @ variances))
+
+    @property
+    def n_fitted(self) -> int:
+        return sum(part.n_fitted for part in self.parts)
+
+    def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
+        return self._added([part.predict(X, noisy=noisy) for part in self.parts])
+
+    def posterior(self, X: FloatArray) -> Posterior:
+        each = [part.posterior(X) for part in self.parts]
+        mean = sum(s * belief.mean for s, belief in zip(self.runs.shares, each, strict=True))
+        covariance = sum(
+            s**2 * belief.covariance for s, belief in zip(self.runs.shares, each, strict=True)
+        )
+        return Posterior(np.asarray(mean), np.asarray(covariance))
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
+        return self._added([part.leave_one_out() for part in self.parts])
+
+    def _added(self, each: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+        means, sds = np.array([mean for mean, _ in each]), np.array([sd for _, sd in each])
+        shares = self.runs.shares
+        return shares @ means, np.sqrt(shares**2 @ sds**2)
