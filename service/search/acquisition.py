@@ -28,6 +28,8 @@ LEVELS = 31
 PATHS = 1024
 """Draws of the whole belief for the chance that something better is left."""
 
+LEAST_VARIANCE = 1e-12
+
 _OUTCOMES = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
 
 
@@ -103,7 +105,7 @@ class Knowledge:
     def gains(self) -> FloatArray:
         """(k,) expected rise of the highest mean by one run of each candidate."""
         mean = self.belief.mean
-        variance = np.clip(np.diag(self.covariance), 0, None) + self.noise
+        variance = np.clip(np.diag(self.covariance), 0, None) + self.noise + LEAST_VARIANCE
         moves = self.covariance / np.sqrt(variance)[:, None]
         # Candidate by candidate, mean by mean, outcome by outcome.
         highest = (mean[None, :, None] + moves[:, :, None] * _OUTCOMES).max(axis=1)
@@ -128,7 +130,7 @@ class Knowledge:
 def _observed(covariance: FloatArray, i: int, noise: float) -> FloatArray:
     """The covariance after a run of candidate i."""
     row = covariance[i]
-    left: FloatArray = covariance - np.outer(row, row) / (max(row[i], 0.0) + noise + 1e-12)
+    left: FloatArray = covariance - np.outer(row, row) / (max(row[i], 0.0) + noise + LEAST_VARIANCE)
     return left
 
 

@@ -9,8 +9,9 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import norm, spearmanr
 
+from service.search.acquisition import Knowledge
 from service.search.runs import Runs
-from service.search.space import FloatArray, MixtureSpace
+from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.strategies import Direction
 from service.search.surrogates import Fitted, fit
 
@@ -25,6 +26,7 @@ class LeaveOneOut:
         mean, sd: (n,) of a new observation: model and noise together.
         nlpd: mean negative log predictive density.
         coverage_90: share of runs inside their 90% interval.
+        pit: (n,) probability foreseen for a score below the run's own; uniform when calibrated.
     """
 
     mean: FloatArray
@@ -34,6 +36,7 @@ class LeaveOneOut:
     rmse: float | None
     nlpd: float | None
     coverage_90: float | None
+    pit: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +69,63 @@ class Effects:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Lesson:
+    """A run that would teach something.
+
+    Attributes:
+        gain: by how much it is expected to raise the highest prediction.
+        mean, sd: what is believed of the mixture now.
+    """
+
+    weights: FloatArray
+    gain: float
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, eq=False)
+class Confirmation:
+    """A mixture that was run more than once, and what was predicted of it without those runs.
+
+    Attributes:
+        mean, se: of its runs' scores.
+        optimism: predicted minus confirmed; above 0 where the surrogate promised too much.
+    """
+
+    weights: FloatArray
     n: int
+    predicted: float
+    mean: float
+    se: float
+    optimism: float
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """Attributes:
+    kind: what the surrogate chose to be, in words.
+    lessons: what the next runs would teach, most telling first.
+    margin, chance_of_better: probability that some mixture beats the best predicted one by more
+        than the margin, the noise of one run.
+    confirmations: of the mixtures run more than once, best first.
+    """
+
+    n: int
+    name: str
+    kind: str
     noise_sd: float
     loo: LeaveOneOut
     best: Best
     effects: Effects
+    lessons: list[Lesson]
+    margin: float
+    chance_of_better: float
+    confirmations: list[Confirmation]
     messages: list[str]
+
+
+N_LESSONS = 3
+MAX_CONFIRMATIONS = 5
 
 
 def diagnose(
@@ -84,23 +137,89 @@ def diagnose(
         KeyError: no such surrogate.
         ValueError: too few runs to fit it.
     """
-    fitted = fit(name, space, runs, seed)
-    loo = leave_one_out(runs, fitted)
+    # The engine maximises: scores are turned for the fit and back for what is said.
+    sign = 1.0 if direction == "maximize" else -1.0
+    turned = runs if sign > 0 else runs.negated()
+    fitted = fit(name, space, turned, seed)
+    rng = np.random.default_rng(seed)
+    knowledge = Knowledge.gathered(fitted, space, np.empty((0, space.m)), rng)
+    chance = knowledge.chance_of_better(fitted.noise_sd, rng)
+    loo = leave_one_out(turned, fitted)
+    said = LeaveOneOut(
+        sign * loo.mean,
+        loo.sd,
+        loo.r2,
+        loo.spearman,
+        loo.rmse,
+        loo.nlpd,
+        loo.coverage_90,
+        loo.pit if sign > 0 else 1 - loo.pit,
+    )
+    order = np.argsort(-fitted.predict(turned.weights)[0], kind="stable")
+    highest = fitted.highest(space, turned.weights[order[:8]], rng)
+    mean, sd = fitted.predict(highest[None])
     return Diagnosis(
         n=len(runs),
+        name=fitted.name,
+        kind=fitted.kind,
         noise_sd=fitted.noise_sd,
-        loo=loo,
-        best=_best(space, runs, fitted, seed, direction),
-        effects=effects(space, fitted),
+        loo=said,
+        best=Best(highest, sign * float(mean[0]), float(sd[0])),
+        effects=effects(space, fitted, sign),
+        lessons=_lessons(knowledge, sign),
+        margin=fitted.noise_sd,
+        chance_of_better=chance,
+        confirmations=_confirmations(name, space, turned, seed, sign),
         messages=_messages(space, runs, loo),
     )
+
+
+def _lessons(knowledge: Knowledge, sign: float) -> list[Lesson]:
+    lessons: list[Lesson] = []
+    barred = np.empty((0, knowledge.X.shape[1]))
+    for _ in range(N_LESSONS):
+        best = knowledge.best(barred)
+        lessons.append(Lesson(best.weights, max(0.0, best.gain), sign * best.mean, best.sd))
+        barred = np.vstack([barred, best.weights])
+        knowledge = knowledge.after(best.weights)
+    return lessons
+
+
+def _confirmations(
+    name: str, space: MixtureSpace, runs: Runs, seed: int, sign: float
+) -> list[Confirmation]:
+    """By a fit without any run of the mixture, for those run more than once."""
+    found: list[Confirmation] = []
+    left = np.ones(len(runs), dtype=bool)
+    for i in np.argsort(-runs.score, kind="stable"):
+        same = total_variation(runs.weights[i], runs.weights) <= SAME
+        if not left[i] or same.sum() < 2 or (~same).sum() <= space.m:
+            continue
+        left &= ~same
+        fitted = fit(name, space, runs.subset(~same), seed)
+        predicted = float(fitted.predict(runs.weights[i][None])[0][0])
+        scores = runs.score[same]
+        mean, n = float(scores.mean()), int(same.sum())
+        found.append(
+            Confirmation(
+                weights=runs.weights[i],
+                n=n,
+                predicted=sign * predicted,
+                mean=sign * mean,
+                se=float(scores.std(ddof=1) / np.sqrt(n)),
+                optimism=predicted - mean,
+            )
+        )
+        if len(found) == MAX_CONFIRMATIONS:
+            break
+    return sorted(found, key=lambda c: -sign * c.mean)
 
 
 def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
     """Leave-one-out predictions of the runs and their figures."""
     if len(runs) < 3:
         nothing = np.full(len(runs), np.nan)
-        return LeaveOneOut(nothing, nothing, None, None, None, None, None)
+        return LeaveOneOut(nothing, nothing, None, None, None, None, None, nothing)
     mean, sd = fitted.leave_one_out()
     residual = runs.score - mean
     total = ((runs.score - runs.score.mean()) ** 2).sum()
@@ -114,14 +233,15 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
         rmse=float(np.sqrt((residual**2).mean())),
         nlpd=float(-norm.logpdf(runs.score, mean, sd).mean()) if has_sd else None,
         coverage_90=float((np.abs(residual) <= Z90 * sd).mean()) if has_sd else None,
+        pit=norm.cdf(residual / sd) if has_sd else np.full(len(runs), np.nan),
     )
 
 
-def effects(space: MixtureSpace, fitted: Fitted) -> Effects:
+def effects(space: MixtureSpace, fitted: Fitted, sign: float = 1.0) -> Effects:
     """Own value per domain and synergy per pair, with standard deviations.
 
     From the joint belief at corners e_i and midpoints (e_i + e_j) / 2: the synergy is
-    `4 f(mid) - 2 f(e_i) - 2 f(e_j)`.
+    `4 f(mid) - 2 f(e_i) - 2 f(e_j)`. `sign` is -1 where the fitted scores were turned.
     """
     m = space.m
     pairs = list(combinations(range(m), 2))
@@ -132,10 +252,10 @@ def effects(space: MixtureSpace, fitted: Fitted) -> Effects:
     for row, (i, j) in enumerate(pairs):
         contrasts[row, [i, j]] = -2.0
         contrasts[row, m + row] = 4.0
-    means = contrasts @ belief.mean
+    means = sign * contrasts @ belief.mean
     variances = np.einsum("pi,ij,pj->p", contrasts, belief.covariance, contrasts)
     alone = [
-        Estimate(float(mean), float(sd))
+        Estimate(sign * float(mean), float(sd))
         for mean, sd in zip(belief.mean[:m], belief.sd[:m], strict=True)
     ]
     synergy = {
@@ -145,33 +265,17 @@ def effects(space: MixtureSpace, fitted: Fitted) -> Effects:
     return Effects(alone, synergy)
 
 
-def _best(space: MixtureSpace, runs: Runs, fitted: Fitted, seed: int, direction: Direction) -> Best:
-    sign = 1.0 if direction == "maximize" else -1.0
-    weights = space.maximise(
-        lambda X: sign * fitted.predict(X)[0], np.random.default_rng(seed), also=runs.weights
-    )
-    mean, sd = fitted.predict(weights[None])
-    return Best(weights, float(mean[0]), float(sd[0]))
-
-
 def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     messages = []
     n_terms = space.m * (space.m + 1) // 2
-    rank = _quadratic_rank(runs.weights)
-    if rank < n_terms:
+    unknown = _unidentified(runs.weights)
+    if unknown:
+        pairs = [f"{space.domains[i]}*{space.domains[j]}" for i, j in unknown]
         messages.append(
-            f"{len(runs)} runs identify {rank} of the {n_terms} terms of a quadratic in "
-            f"{space.m} domains; the rest is the model's assumption."
+            f"{len(runs)} runs cannot identify the {n_terms} terms of a quadratic in {space.m} "
+            f"domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
+            f"{'rest' if len(pairs) > 1 else 'rests'} on the prior."
         )
-    together = (runs.weights > 0).T.astype(int) @ (runs.weights > 0).astype(int)
-    never = [
-        f"{space.domains[i]}*{space.domains[j]}"
-        for i, j in combinations(range(space.m), 2)
-        if together[i, j] == 0
-    ]
-    if never:
-        shown = ", ".join(never[:4]) + (f" and {len(never) - 4} more" if len(never) > 4 else "")
-        messages.append(f"No run holds both domains of {shown}: their synergy is a guess.")
     if loo.r2 is not None and loo.r2 < 0:
         messages.append(
             f"Left-out runs are foreseen worse than by their mean (R2 {loo.r2:.2f}): "
@@ -194,8 +298,16 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     return messages
 
 
-def _quadratic_rank(X: FloatArray) -> int:
-    """Rank of the Scheffe columns w_i and w_i w_j at the runs."""
-    pairs = list(combinations(range(X.shape[1]), 2))
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _unidentified(X: FloatArray) -> list[tuple[int, int]]:
+    """Pairs whose term in the Scheffe columns w_i and w_i w_j the runs do not determine."""
+    m = X.shape[1]
+    pairs = list(combinations(range(m), 2))
     columns = np.hstack([X, *((X[:, [i]] * X[:, [j]]) for i, j in pairs)])
-    return int(np.linalg.matrix_rank(columns, tol=1e-6)) if len(X) else 0
+    _, values, rows = np.linalg.svd(columns, full_matrices=True)
+    rank = int((values > 1e-6).sum())
+    free = np.linalg.norm(rows[rank:], axis=0)
+    return [pair for pair, lack in zip(pairs, free[m:], strict=True) if lack > 1e-3]

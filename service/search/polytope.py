@@ -16,6 +16,8 @@ FloatArray = NDArray[np.float64]
 
 TIGHT = 1e-9
 """A limit with less room than this holds with equality."""
+NEAR = 1e-13
+"""A weight this close to its bound is at it: rounding, which must not make a domain active."""
 MAX_FACES = 150_000
 
 _ENOUGH_ACCEPTED = 0.01
@@ -114,7 +116,9 @@ class Polytope:
 
     def _rounded(self, X: FloatArray) -> FloatArray:
         """Exactly within bounds; what rounding left of the sum goes where there is most room."""
-        X = np.clip(X, self.lower, self.upper)
+        X = np.where(
+            self.lower + NEAR > X, self.lower, np.where(self.upper - NEAR < X, self.upper, X)
+        )
         rest = 1 - X.sum(axis=1)
         room = np.where(rest[:, None] > 0, self.upper - X, X - self.lower)
         rows, widest = np.arange(len(X)), np.argmax(room, axis=1)

@@ -125,4 +125,4 @@ def test_seeds_stay_within_bounds():
     space = MixtureSpace(DOMAINS, np.full(5, 0.1), np.full(5, 0.5))
     design = seed_design(space)
     assert all(space.contains(point.weights) for point in design)
-    assert any("as near as the bounds allow" in point.reason for point in design)
+    assert any("as near as the limits allow" in point.reason for point in design)
