@@ -307,7 +307,6 @@ def _unidentified(X: FloatArray) -> list[tuple[int, int]]:
     m = X.shape[1]
     pairs = list(combinations(range(m), 2))
     columns = np.hstack([X, *((X[:, [i]] * X[:, [j]]) for i, j in pairs)])
-    _, values, rows = np.linalg.svd(columns, full_matrices=True)
-    rank = int((values > 1e-6).sum())
-    free = np.linalg.norm(rows[rank:], axis=0)
+    values, vectors = np.linalg.eigh(columns.T @ columns)
+    free = np.linalg.norm(vectors[:, values <= 1e-9 * len(X)], axis=1)
     return [pair for pair, lack in zip(pairs, free[m:], strict=True) if lack > 1e-3]

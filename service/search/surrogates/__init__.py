@@ -43,7 +43,7 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
 
     Raises:
         KeyError: no such surrogate.
-        ValueError: too few runs; the message says how many it needs.
+        ValueError: too few runs, or too many; the message says how many it takes.
     """
     if name not in SURROGATES:
         raise KeyError(f"unknown surrogate {name!r}; known: {', '.join(SURROGATES)}")
@@ -51,5 +51,10 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
     if len(runs) < surrogate.min_runs:
         raise ValueError(
             f"{name} needs at least {surrogate.min_runs} completed runs; there are {len(runs)}"
+        )
+    if len(runs) > surrogate.max_runs:
+        raise ValueError(
+            f"{name} takes at most {surrogate.max_runs:,} completed runs; there are {len(runs):,} "
+            "(bayes-quadratic takes any number)"
         )
     return surrogate.fit(space, runs, seed)

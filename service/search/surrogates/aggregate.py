@@ -25,6 +25,10 @@ class PerBenchmark:
     def min_runs(self) -> int:
         return self._surrogate.min_runs
 
+    @property
+    def max_runs(self) -> int:
+        return self._surrogate.max_runs
+
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         whole = self._surrogate.fit(space, runs, seed)
         if len(runs.shares) < 2 or len(runs) < 3:

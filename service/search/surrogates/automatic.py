@@ -6,23 +6,24 @@ from collections.abc import Callable, Sequence
 
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
-from service.search.surrogates.protocol import Fitted, Surrogate, log_density
+from service.search.surrogates.protocol import ENDLESS, Fitted, Surrogate, log_density
 
 
 class Automatic:
     """Fits several surrogates and keeps the one whose left-out runs are likeliest.
 
     Args:
-        candidates: makers, the one preferred in a tie first.
+        candidates: makers, the one preferred in a tie first; it takes any number of runs.
     """
 
     min_runs = 2
+    max_runs = ENDLESS
 
     def __init__(self, candidates: Sequence[Callable[[], Surrogate]]) -> None:
         self._candidates = candidates
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
-        """Raises ValueError when none of them can be fitted to so few runs."""
+        """Those that can take so many runs compete."""
         made = [make() for make in self._candidates]
-        fitted = [s.fit(space, runs, seed) for s in made if len(runs) >= s.min_runs]
-        return max(fitted, key=log_density)
+        able = [s for s in made if s.min_runs <= len(runs) <= s.max_runs]
+        return max((s.fit(space, runs, seed) for s in able), key=log_density)

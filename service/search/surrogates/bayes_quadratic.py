@@ -23,7 +23,8 @@ from scipy.stats import norm
 from service.search.quadratics import Blend, Quadratic, climb, has_few_faces, maximise
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates.protocol import Posterior
+from service.search.surrogates import regression
+from service.search.surrogates.protocol import ENDLESS, Posterior
 
 POWERS = (1.0, 0.5, 0.25)
 """Of the weights. The fourth root is nearly a logarithm that is finite at 0."""
@@ -56,6 +57,7 @@ class BayesQuadratic:
     """Averages over scales, noise and roots of the weights."""
 
     min_runs = 2
+    max_runs = ENDLESS
 
     def __init__(self, powers: Sequence[float] = POWERS) -> None:
         self._powers = powers
@@ -163,29 +165,27 @@ class _Part:
 
     Attributes:
         weight: (G,) of each setting.
-        prior: (G, p) prior standard deviation of each coefficient.
+        means, covariances: (G, p) and (G, p, p) of the coefficients under each.
         noise: (G,) standard deviation of a run around the quadratic.
-        inverse: (G, n, n) inverse covariance of the runs' scores.
         left_out_mean, left_out_variance, left_out_density: (n,) of each run without itself; log.
     """
 
-    runs: Runs
     power: float
     centre: float
     scale: float
     feature_centre: FloatArray
     feature_scale: FloatArray
     weight: FloatArray
-    prior: FloatArray
+    means: FloatArray
+    covariances: FloatArray
     noise: FloatArray
-    inverse: FloatArray
     left_out_mean: FloatArray
     left_out_variance: FloatArray
     left_out_density: FloatArray
 
     @classmethod
     def fitted(cls, runs: Runs, power: float) -> _Part:
-        n, m = runs.weights.shape
+        m = runs.m
         centre = float(runs.score.mean())
         scale = float(runs.score.std(ddof=1)) or 1.0
         y = (runs.score - centre) / scale
@@ -198,22 +198,19 @@ class _Part:
         )
         feature_scale = np.sqrt(np.maximum(spread.mean(axis=1), 1e-12))[kinds]
         F = (F - feature_centre) / feature_scale
-        # 2. The covariance of the scores under every setting.
+        # 2. What each setting makes of the runs.
         settings = np.array(list(product(LINEAR, PAIRS, NOISE)))
-        gram = [F[:, kinds == k] @ F[:, kinds == k].T for k in range(3)]
-        sampling = np.diag(_sampling_variance(runs) / scale**2)
-        square = settings[:, :, None, None] ** 2
-        K = LEVEL**2 * gram[0] + square[:, 0] * gram[1] + square[:, 1] * gram[2]
-        K += square[:, 2] * np.eye(n) + sampling
-        inverse = np.linalg.inv(K)
+        levels = np.column_stack([np.full(len(settings), LEVEL), settings[:, :2]])
+        prior = levels[:, kinds] ** 2
+        noise = settings[:, 2:] ** 2 + _sampling_variance(runs) / scale**2
+        log_likelihood, pull, precision = regression.evidence(F, y, prior, noise)
         # 3. How well each explains the runs: log marginal likelihood and prior.
-        pull = inverse @ y
         off = np.log(settings / TYPICAL)
-        log_weight = -0.5 * (np.linalg.slogdet(K)[1] + pull @ y) - 0.5 * (off**2).sum(axis=1)
+        log_weight = log_likelihood - 0.5 * (off**2).sum(axis=1)
         log_weight -= logsumexp(log_weight)
         # 4. Leaving a run out of a setting (Rasmussen and Williams, 2006, eq. 5.12), and out of the
         # weights of the settings: p(y_i | y_-i) is the harmonic mean of the settings' densities.
-        variance = 1 / np.diagonal(inverse, axis1=1, axis2=2)
+        variance = 1 / precision
         mean = y - pull * variance
         density = norm.logpdf(y, mean, np.sqrt(variance))
         without = log_weight[:, None] - density
@@ -221,21 +218,20 @@ class _Part:
         without = np.exp(without - evidence)
         left_out = (without * mean).sum(axis=0)
         left_out_variance = (without * (variance + (mean - left_out) ** 2)).sum(axis=0)
-        # 5. What hardly counts is dropped.
+        # 5. The coefficients, where a setting counts.
         weight = np.exp(log_weight)
-        kept = weight >= min(NEGLIGIBLE, float(weight.max()))
-        levels = np.column_stack([np.full(len(settings), LEVEL), settings[:, :2]])
+        kept = np.flatnonzero(weight >= min(NEGLIGIBLE, float(weight.max())))
+        each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
         return cls(
-            runs,
             power,
             centre,
             scale,
             feature_centre,
             feature_scale,
             weight[kept] / weight[kept].sum(),
-            levels[kept][:, kinds],
+            np.array([mean for mean, _ in each]),
+            np.array([covariance for _, covariance in each]),
             settings[kept, 2],
-            inverse[kept],
             centre + scale * left_out,
             scale**2 * left_out_variance,
             -evidence - np.log(scale),
@@ -250,25 +246,16 @@ class _Part:
     def noise_variance(self) -> float:
         return float(self.scale**2 * (self.weight @ self.noise**2))
 
-    @cached_property
-    def _y(self) -> FloatArray:
-        return (self.runs.score - self.centre) / self.scale
-
     def _scaled(self, X: FloatArray) -> FloatArray:
         return (_features(X, self.power) - self.feature_centre) / self.feature_scale
 
     @cached_property
     def _coefficients(self) -> tuple[FloatArray, FloatArray]:
         """Mean (p,) and covariance (p, p) of the standardised coefficients, over all settings."""
-        F = self._scaled(self.runs.weights)
-        gain = (self.prior**2)[:, :, None] * (F.T @ self.inverse)
-        means = gain @ self._y
-        mean = self.weight @ means
-        covariance = np.diag(self.weight @ self.prior**2)
-        for weight, g, prior, setting in zip(self.weight, gain, self.prior, means, strict=True):
-            covariance -= weight * (g @ F) * prior**2
-            covariance += weight * np.outer(setting - mean, setting - mean)
-        return mean, (covariance + covariance.T) / 2
+        mean = self.weight @ self.means
+        off = self.means - mean
+        covariance = np.einsum("g,gij->ij", self.weight, self.covariances)
+        return mean, covariance + (self.weight[:, None] * off).T @ off
 
     def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean and variance (k,) of the noise-free objective."""
@@ -289,26 +276,34 @@ class _Part:
         return self._quadratic(self._coefficients[0])
 
     def draw(self, rng: np.random.Generator) -> Quadratic:
-        """One quadratic from the belief: a setting by its weight, then coefficients given the runs.
+        """One quadratic from the belief: a setting by its weight, then coefficients given it."""
+        g = int(rng.choice(len(self.weight), p=self.weight))
+        return self._quadratic(self.means[g] + self._root(g) @ rng.normal(size=self.means.shape[1]))
 
-        A draw from the prior, corrected by what the runs say otherwise (Matheron's rule).
-        """
-        g = rng.choice(len(self.weight), p=self.weight)
-        F = self._scaled(self.runs.weights)
-        prior = self.prior[g] * rng.normal(size=F.shape[1])
-        sampling = _sampling_variance(self.runs) / self.scale**2
-        noise = np.sqrt(self.noise[g] ** 2 + sampling) * rng.normal(size=len(F))
-        off = self._y - F @ prior - noise
-        return self._quadratic(prior + self.prior[g] ** 2 * (F.T @ (self.inverse[g] @ off)))
+    def _root(self, g: int) -> FloatArray:
+        """A (p, p) square root of a setting's covariance, which need not be of full rank."""
+        if g not in self._roots:
+            values, vectors = np.linalg.eigh(self.covariances[g])
+            self._roots[g] = vectors * np.sqrt(np.clip(values, 0, None))
+        return self._roots[g]
+
+    @cached_property
+    def _roots(self) -> dict[int, FloatArray]:
+        return {}
 
     def _quadratic(self, coefficients: FloatArray) -> Quadratic:
         """In the units of the scores, from standardised coefficients (p,)."""
         raw = self.scale * coefficients / self.feature_scale
-        m = self.runs.m
+        m = _n_domains(len(raw))
         curvature = np.zeros((m, m))
         curvature[np.triu_indices(m, 1)] = raw[1 + m :]
         constant = self.centre + raw[0] - raw[1:] @ self.feature_centre[1:]
         return Quadratic(float(constant), raw[1 : 1 + m], curvature + curvature.T, self.power)
+
+
+def _n_domains(p: int) -> int:
+    """The m with `1 + m + m (m - 1) / 2 == p`."""
+    return int(round((np.sqrt(8 * p - 7) - 1) / 2))
 
 
 def _features(X: FloatArray, power: float) -> FloatArray:

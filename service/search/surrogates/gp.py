@@ -75,6 +75,7 @@ class GaussianProcess:
     """Fits by maximum a posteriori; `kinds` are tried."""
 
     min_runs = 2
+    max_runs = 1000
 
     def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
         self._kinds = kinds

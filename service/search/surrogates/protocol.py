@@ -12,6 +12,9 @@ from service.search.space import FloatArray, MixtureSpace
 
 MAXIMA_SAMPLES = 384
 
+ENDLESS = 10**9
+"""`max_runs` of those that take any number."""
+
 
 class Posterior(NamedTuple):
     """Belief about the noise-free objective at k mixtures."""
@@ -91,6 +94,11 @@ class Surrogate(Protocol):
     @property
     def min_runs(self) -> int:
         """Fewest runs it can be fitted to."""
+        ...
+
+    @property
+    def max_runs(self) -> int:
+        """Most runs it can be fitted to in reasonable time."""
         ...
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:

@@ -15,7 +15,7 @@ import numpy as np
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates.protocol import Posterior, Searched
+from service.search.surrogates.protocol import ENDLESS, Posterior, Searched
 
 SPLITS = 5
 TEST_SHARE = 0.2
@@ -34,6 +34,7 @@ class QuadSurface:
     """Least squares, best of five 80/20 splits."""
 
     min_runs = 2
+    max_runs = ENDLESS
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> QuadSurfaceFit:
         coefficients, error = _best_split(runs.weights, runs.score, seed)
