@@ -62,15 +62,10 @@ class Standing:
 
 def standing(session: Session, study: Study) -> Standing:
     """Counts of one study's trials, from the index and the few queued ones."""
-    by_state = dict(
-        session.execute(
-            select(Trial.state, func.count())
-            .where(Trial.study_id == study.id)
-            .group_by(Trial.state)
-        )
-        .tuples()
-        .all()
+    counted = session.execute(
+        select(Trial.state, func.count()).where(Trial.study_id == study.id).group_by(Trial.state)
     )
+    by_state: dict[str, int] = {row[0]: row[1] for row in counted}
     unstarted, stale = session.execute(
         select(
             func.count(),

@@ -15,7 +15,7 @@ from service.evidence import Evidence, Run
 from service.fits import Fits
 from service.schemas import BestAnswer, PredictedMixture, Trial
 
-BEST_BY = "quadsurface"
+BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""
 
 EQUAL = 1e-6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from service import evidence
 from service.errors import invalid
 from service.schemas import Measurement, StudySpec, last_measurements
 from service.search.strategies import STRATEGIES
@@ -17,6 +18,16 @@ def strategy(name: str) -> None:
         raise invalid(f"unknown strategy {name!r}; there are {', '.join(STRATEGIES)}")
 
 
+def space(spec: StudySpec) -> None:
+    """Raises:
+    Refused: 422, no mixture satisfies all that the study asks of one.
+    """
+    try:
+        evidence.space(spec)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+
+
 def mixture(spec: StudySpec, weights: Mapping[str, float]) -> dict[str, float]:
     """The mixture in the study's domain order.
 
@@ -24,9 +35,13 @@ def mixture(spec: StudySpec, weights: Mapping[str, float]) -> dict[str, float]:
         Refused: 422, it is not one of this study's.
     """
     try:
-        return spec.mixture(weights)
+        found = spec.mixture(weights)
     except ValueError as error:
         raise invalid(str(error)) from error
+    broken = evidence.space(spec).broken_by(evidence.weights(spec, [found])[0])
+    if broken:
+        raise invalid(f"{broken[0]} (study {spec.name!r})")
+    return found
 
 
 def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:

@@ -14,9 +14,17 @@ from sqlalchemy.orm import Session
 from db import models
 from db.models import Trial
 from service import views
-from service.schemas import Measurement, Score, Scores, StudySpec
+from service.schemas import (
+    LimitSpec,
+    Measurement,
+    Score,
+    Scores,
+    StudySpec,
+    last_measurements,
+)
+from service.search.limits import LinearLimit
 from service.search.runs import Runs
-from service.search.space import MixtureSpace
+from service.search.space import MixtureSpace, expected_steps
 
 SCORED = ("completed", "early_stopped")
 """States of trials that count as runs."""
@@ -31,6 +39,8 @@ class Run:
     mixture: dict[str, float]
     objective: Score
     scores: Scores
+    benchmarks: dict[str, Measurement]
+    """The last measurement of each benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +71,10 @@ def read(session: Session, study: models.Study) -> Evidence:
         .order_by(Trial.number)
     )
     for trial_id, number, mixture in rows:
-        scores = spec.scores(measured.get(trial_id, []))
+        last = last_measurements(measured.get(trial_id, []))
+        scores = spec.scores(last.values())
         if scores.objective is not None:
-            completed.append(Run(trial_id, number, mixture, scores.objective, scores))
+            completed.append(Run(trial_id, number, mixture, scores.objective, scores, last))
     return Evidence(
         study_id=study.id,
         spec=spec,
@@ -105,11 +116,42 @@ def _measurements(session: Session, study: models.Study) -> dict[int, list[Measu
 
 
 def space(spec: StudySpec) -> MixtureSpace:
-    return MixtureSpace(
+    """The mixtures that the study may propose.
+
+    Raises:
+        ValueError: there are none; the message names what contradicts each other.
+    """
+    found = MixtureSpace(
         tuple(domain.name for domain in spec.domains),
         np.array([domain.lower for domain in spec.domains]),
         np.array([domain.upper for domain in spec.domains]),
+        tuple(_limit(limit) for limit in spec.limits),
+        spec.max_active,
+        np.array([domain.zero_or_at_least for domain in spec.domains]),
     )
+    if spec.reach is None or not spec.reach.enforce:
+        return found
+    prompts = spec.reach.steps * spec.reach.prompts_per_step
+    samples = [domain.samples for domain in spec.domains]
+    return found.within_reach(samples, prompts, spec.reach.epochs)
+
+
+def _limit(limit: LimitSpec) -> LinearLimit:
+    if limit.at_most is not None:
+        return LinearLimit(limit.weights, limit.at_most, limit.describe())
+    turned = {name: -c for name, c in limit.weights.items()}
+    return LinearLimit(turned, -(limit.at_least or 0.0), limit.describe())
+
+
+def reach_in_words(spec: StudySpec, mixture: NDArray[np.float64]) -> str:
+    """Which domain of a mixture (m,) runs out before the run is over, and when; else nothing."""
+    if spec.reach is None:
+        return ""
+    samples = [domain.samples for domain in spec.domains]
+    steps, first = expected_steps(mixture, samples, spec.reach.prompts_per_step, spec.reach.epochs)
+    if first is None or steps >= spec.reach.steps:
+        return ""
+    return f"; {spec.domains[first].name} runs out about step {steps:.0f} of {spec.reach.steps}"
 
 
 def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np.float64]:
@@ -123,10 +165,19 @@ def _runs(spec: StudySpec, completed: Sequence[Run]) -> Runs:
     def values(scores: Sequence[Score | None]) -> NDArray[np.float64]:
         return np.array([np.nan if score is None else score.value for score in scores])
 
+    shares = spec.objective_weights()
+    total = sum(shares.values())
+    measured = [[run.benchmarks[name] for name in shares] for run in completed]
+    shape = (len(completed), len(shares))
     return Runs(
         weights=weights(spec, [run.mixture for run in completed]),
         score=values([run.objective for run in completed]),
         noise_sd=np.array([run.objective.se for run in completed]),
         in_score=values([run.scores.in_score for run in completed]),
         out_score=values([run.scores.out_score for run in completed]),
+        benchmarks=np.array([[m.score for m in row] for row in measured]).reshape(shape),
+        benchmark_sd=np.array([[m.sampling_error() for m in row] for row in measured]).reshape(
+            shape
+        ),
+        shares=np.array(list(shares.values())) / total,
     )

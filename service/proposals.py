@@ -128,6 +128,8 @@ def compute(task: Task) -> list[Proposed]:
         task.seed,
         task.known.spec.objective.direction,
         avoid=task.avoid,
+        budget=task.known.spec.budget,
+        opening=task.known.spec.opening,
     )
 
 
@@ -151,13 +153,14 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
     room = proposing.standing(session, study).missing(task.known.spec.lookahead)
     # 2. One mixture each, what is left goes behind them.
     spec, stored = task.known.spec, 0
-    fresh = [item for item in proposed if not _is_among(item, evidence.weights(spec, taken))]
+    others = evidence.weights(spec, taken)
+    fresh = [item for item in proposed if item.is_repeat or not _is_among(item, others)]
     for place, item in enumerate(fresh[: len(replaceable) + room]):
         mixture = _mixture(spec, item)
         proposal = Proposal(
             strategy=item.strategy,
             seed=task.seed,
-            reason=item.reason,
+            reason=item.reason + evidence.reach_in_words(spec, item.weights),
             mean=finite(item.mean),
             sd=finite(item.sd),
         ).model_dump(mode="json")

@@ -150,6 +150,8 @@ class DomainSpec(Body):
     samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
     lower: Weight = 0.0
     upper: Weight = 1.0
+    zero_or_at_least: Weight = 0.0
+    """A mixture that uses the domain gives it at least this."""
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -159,6 +161,42 @@ class DomainSpec(Body):
                 f"(domain {self.name!r})"
             )
         return self
+
+
+class LimitSpec(Body):
+    """A linear limit: the sum of coefficient times weight is at most, or at least, a number."""
+
+    weights: Annotated[
+        dict[Name, Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=1, max_length=64)
+    ]
+    """Coefficients by domain."""
+    at_most: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+    at_least: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("a limit has either `at_most` or `at_least`")
+        return self
+
+    def describe(self) -> str:
+        """Such as `coco + 2*lisa <= 0.6`."""
+        terms = [name if c == 1 else f"{c:g}*{name}" for name, c in self.weights.items()]
+        sign, level = ("<=", self.at_most) if self.at_most is not None else (">=", self.at_least)
+        return f"{' + '.join(terms).replace('+ -', '- ')} {sign} {level:g}"
+
+
+class Reach(Body):
+    """How many samples a run asks for, and whether a mixture must let it finish.
+
+    A run takes `steps` times `prompts_per_step` unseen samples; a domain has `epochs` times its
+    number of samples. Unless enforced, a mixture may make a run end early; proposals then say when.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=10**9)]
+    prompts_per_step: Annotated[int, Field(ge=1, le=10**6)]
+    epochs: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
+    enforce: bool = False
 
 
 class BenchmarkSpec(Body):
@@ -200,7 +238,13 @@ class StudySpec(Body):
     domains: Annotated[list[DomainSpec], Field(min_length=1, max_length=64)]
     benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
     objective: Objective = Objective()
-    strategy: Name = "modomodo"
+    limits: Annotated[list[LimitSpec], Field(max_length=64)] = Field(default_factory=list)
+    max_active: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Most domains that a mixture uses."""
+    reach: Reach | None = None
+    strategy: Name = "auto"
+    opening: Literal["optimal", "seeds"] = "optimal"
+    """What the surrogate strategies begin with: an optimal design, or the paper's seeds."""
     recipe: JsonObject = Field(default_factory=dict)
     """Handed to workers as it is; the trainer validates it (`trainer/recipe.py`)."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
@@ -228,6 +272,14 @@ class StudySpec(Body):
             raise ValueError(f"lower weights sum to {low:g}, above 1: no mixture fits")
         if high < 1 - 1e-12:
             raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
+        known = {domain.name for domain in self.domains}
+        for limit in self.limits:
+            strange = sorted(limit.weights.keys() - known)
+            if strange:
+                raise ValueError(
+                    f"limit '{limit.describe()}' names unknown domain {strange[0]!r} "
+                    f"(known: {', '.join(sorted(known))})"
+                )
         weights = self.objective_weights()
         unknown = sorted(set(weights) - {b.name for b in self.benchmarks})
         if unknown:
@@ -516,6 +568,30 @@ class FitPoint(Body):
     mean: float
     sd: float
     """Of a new observation: model and noise together."""
+    pit: float | None = None
+    """Probability foreseen for a lower score; uniform over trials when calibrated."""
+
+
+class Lesson(Body):
+    """A run that would teach something about where the best mixture is."""
+
+    weights: Mixture
+    gain: float
+    """By how much the run is expected to raise the highest prediction."""
+    mean: float
+    sd: float
+
+
+class Confirmation(Body):
+    """A mixture that was run more than once, against its prediction without those runs."""
+
+    weights: Mixture
+    n: int
+    predicted: float
+    mean: float
+    se: float
+    optimism: float
+    """Predicted minus confirmed, above 0 where the surrogate promised too much."""
 
 
 class Effects(Body):
@@ -540,11 +616,21 @@ class SurrogateFit(Body):
     """Answer of `GET /studies/{study}/surrogates/{name}`."""
 
     surrogate: Name
+    kind: str
+    """What the surrogate chose to be, in words."""
     n: int
+    noise_sd: float
+    """Of one run around the noise-free objective."""
     loo: LeaveOneOut
     points: list[FitPoint]
     best: PredictedMixture | None
     effects: Effects | None
+    lessons: list[Lesson]
+    """What the next runs would teach, most telling first."""
+    margin: float
+    chance_of_better: float
+    """Probability that some mixture beats the best predicted one by more than `margin`."""
+    confirmations: list[Confirmation]
     messages: list[str]
     """Health of the fit, in words."""
 

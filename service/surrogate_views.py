@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.evidence import Evidence
 from service.schemas import (
+    Confirmation,
     Effects,
     FitPoint,
     LeaveOneOut,
+    Lesson,
     PredictedMixture,
     Prediction,
     SurrogateFit,
@@ -21,7 +24,9 @@ def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
     loo = diagnosis.loo
     return SurrogateFit(
         surrogate=name,
+        kind=f"{diagnosis.name}: {diagnosis.kind}",
         n=diagnosis.n,
+        noise_sd=diagnosis.noise_sd,
         loo=LeaveOneOut(
             r2=finite(loo.r2),
             spearman=finite(loo.spearman),
@@ -32,14 +37,35 @@ def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
         points=_points(known, diagnosis),
         best=mixture(known, diagnosis.best),
         effects=_effects(known, diagnosis),
+        lessons=[
+            Lesson(weights=_named(known, x.weights), gain=x.gain, mean=x.mean, sd=x.sd)
+            for x in diagnosis.lessons
+        ],
+        margin=diagnosis.margin,
+        chance_of_better=diagnosis.chance_of_better,
+        confirmations=[
+            Confirmation(
+                weights=_named(known, x.weights),
+                n=x.n,
+                predicted=x.predicted,
+                mean=x.mean,
+                se=x.se,
+                optimism=x.optimism,
+            )
+            for x in diagnosis.confirmations
+        ],
         messages=diagnosis.messages,
     )
 
 
 def mixture(known: Evidence, predicted: Best) -> PredictedMixture:
     """The engine's predicted mixture with the study's domain names."""
-    weights = dict(zip(_names(known), map(float, predicted.weights), strict=True))
+    weights = _named(known, predicted.weights)
     return PredictedMixture(weights=weights, mean=predicted.mean, sd=predicted.sd)
+
+
+def _named(known: Evidence, weights: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(_names(known), map(float, weights), strict=True))
 
 
 def finite(value: float | None) -> float | None:
@@ -56,13 +82,15 @@ def _points(known: Evidence, diagnosis: Diagnosis) -> list[FitPoint]:
             se=float(se),
             mean=float(mean),
             sd=float(sd),
+            pit=finite(pit),
         )
-        for trial, actual, se, mean, sd in zip(
+        for trial, actual, se, mean, sd, pit in zip(
             known.completed,
             known.runs.score,
             known.runs.noise_sd,
             diagnosis.loo.mean,
             diagnosis.loo.sd,
+            diagnosis.loo.pit,
             strict=True,
         )
         if np.isfinite(mean) and np.isfinite(sd)

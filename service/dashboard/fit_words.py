@@ -9,7 +9,11 @@ from service.dashboard import colours, words
 from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS
 from service.schemas import StudySpec, SurrogateFit
 
-TITLES = {"quadsurface": "Quadratic surface", "gp": "Gaussian process"}
+TITLES = {
+    "bayes-quadratic": "Bayesian quadratic",
+    "gp": "Gaussian process",
+    "quadsurface": "Quadratic surface (the paper's)",
+}
 """Surrogates the page shows, side by side in this order."""
 
 

@@ -28,6 +28,7 @@ router = APIRouter(prefix="/studies", tags=["studies"])
 def create(body: StudySpec, service: Service, response: Response) -> Study:
     """The same body again answers 200 and changes nothing; another body of this name is 409."""
     checks.strategy(body.strategy)
+    checks.space(body)
     checks.measurements(body, body.baseline)
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), Actor)

@@ -273,6 +273,22 @@ class MixtureSpace:
         stepped: NDArray[np.bool_] = np.all(~used | (self._steps - tolerance <= X), axis=-1)
         return inside & stepped
 
+    def broken_by(self, x: FloatArray, tolerance: float = 1e-6) -> list[str]:
+        """What a mixture (m,) does not satisfy, in words; bounds and sum are not looked at."""
+        found = []
+        for limit, row, level in zip(self.limits, self.relaxed.A, self.relaxed.b, strict=True):
+            if float(row @ x) > level + tolerance:
+                found.append(f"it breaks {limit.name!r}")
+        used = int((x > tolerance).sum())
+        if self.max_active is not None and used > self.max_active:
+            found.append(f"it uses {used} domains, more than {self.max_active}")
+        found += [
+            f"{domain} has {weight:.4g}, neither zero nor at least {least:g}"
+            for domain, weight, least in zip(self.domains, x, self._steps, strict=True)
+            if tolerance < weight < least - tolerance
+        ]
+        return found
+
     def project(self, y: ArrayLike) -> FloatArray:
         """Feasible mixtures near `y`, (m,) or (n, m): bounds exactly, sums within 1e-12.
 

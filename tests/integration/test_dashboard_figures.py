@@ -47,7 +47,19 @@ def points_of(*pairs: tuple[float, float], sd: float = 0.02) -> list[FitPoint]:
 def fit_of(points: list[FitPoint], **changes) -> SurrogateFit:
     loo = LeaveOneOut(r2=0.61, spearman=-0.2, rmse=0.031, nlpd=-2.0, coverage_90=0.75)
     return SurrogateFit(
-        surrogate="gp", n=len(points), loo=loo, points=points, best=None, effects=None, messages=[]
+        surrogate="gp",
+        kind="gp: linear trend on raw weights",
+        n=len(points),
+        noise_sd=0.01,
+        loo=loo,
+        points=points,
+        best=None,
+        effects=None,
+        lessons=[],
+        margin=0.01,
+        chance_of_better=0.2,
+        confirmations=[],
+        messages=[],
     ).model_copy(update=changes)
 
 

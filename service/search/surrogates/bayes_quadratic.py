@@ -170,6 +170,7 @@ class _Part:
         left_out_mean, left_out_variance, left_out_density: (n,) of each run without itself; log.
     """
 
+    m: int
     power: float
     centre: float
     scale: float
@@ -223,6 +224,7 @@ class _Part:
         kept = np.flatnonzero(weight >= min(NEGLIGIBLE, float(weight.max())))
         each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
         return cls(
+            m,
             power,
             centre,
             scale,
@@ -294,16 +296,11 @@ class _Part:
     def _quadratic(self, coefficients: FloatArray) -> Quadratic:
         """In the units of the scores, from standardised coefficients (p,)."""
         raw = self.scale * coefficients / self.feature_scale
-        m = _n_domains(len(raw))
+        m = self.m
         curvature = np.zeros((m, m))
         curvature[np.triu_indices(m, 1)] = raw[1 + m :]
         constant = self.centre + raw[0] - raw[1:] @ self.feature_centre[1:]
         return Quadratic(float(constant), raw[1 : 1 + m], curvature + curvature.T, self.power)
-
-
-def _n_domains(p: int) -> int:
-    """The m with `1 + m + m (m - 1) / 2 == p`."""
-    return int(round((np.sqrt(8 * p - 7) - 1) / 2))
 
 
 def _features(X: FloatArray, power: float) -> FloatArray:
