@@ -11,7 +11,9 @@ from rich.markup import escape
 from modomodo import study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
+from modomodo.fit import fit
 from modomodo.serve import serve
+from modomodo.suggest import suggest
 from modomodo.worker import worker
 from trainer.client import ServiceError, ServiceUnreachable
 
@@ -24,6 +26,8 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(worker)
 app.command()(demo)
+app.command()(suggest)
+app.command()(fit)
 app.add_typer(study.app, name="study", help="Create, read and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
@@ -35,4 +39,4 @@ def main() -> None:
         app()
     except (CommandFailed, ServiceError, ServiceUnreachable) as error:
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, CommandFailed) else 1)

@@ -3,3 +3,11 @@
 
 class CommandFailed(Exception):  # noqa: N818 - it is how a command ends
     """The message says what was wrong and what would be right."""
+
+    exit_code = 1
+
+
+class WrongUse(CommandFailed):
+    """An option that the command cannot make sense of."""
+
+    exit_code = 2

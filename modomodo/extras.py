@@ -7,6 +7,10 @@ from importlib.util import find_spec
 from modomodo.errors import CommandFailed
 
 MODULES = {
+    "ax": ("ax",),
+    "gp": ("botorch", "gpytorch", "torch"),
+    "lightgbm": ("lightgbm",),
+    "plot": ("matplotlib",),
     "service": ("alembic", "fastapi", "sqlalchemy", "structlog", "uvicorn"),
     "trainer": ("PIL", "datasets", "structlog", "torch", "transformers", "trl"),
 }

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
+from service.search.gaussian import quantiles
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates.protocol import Fitted, Posterior
 
@@ -30,7 +30,7 @@ PATHS = 1024
 
 LEAST_VARIANCE = 1e-12
 
-_OUTCOMES = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
+_OUTCOMES = quantiles(LEVELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +94,19 @@ class Knowledge:
 
     def best(self, barred: FloatArray) -> Candidate:
         """The candidate with the highest knowledge gradient that is none of the barred (b, m)."""
-        gains = self.gains()
+        return self._first(self.gains(), barred)
+
+    def highest(self, barred: FloatArray) -> Candidate:
+        """The candidate with the highest mean that is none of the barred (b, m)."""
+        return self._first(self.belief.mean, barred)
+
+    def _first(self, worth: FloatArray, barred: FloatArray) -> Candidate:
         if len(barred):
             near = np.abs(self.X[:, None, :] - barred).sum(axis=-1).min(axis=1) / 2
-            gains = np.where(near > SAME, gains, -np.inf)
-        i = int(np.argmax(gains))
-        sd = float(self.belief.sd[i])
-        return Candidate(self.X[i], float(self.belief.mean[i]), sd, float(gains[i]))
+            worth = np.where(near > SAME, worth, -np.inf)
+        i = int(np.argmax(worth))
+        mean, sd = float(self.belief.mean[i]), float(self.belief.sd[i])
+        return Candidate(self.X[i], mean, sd, float(self.gains()[i]))
 
     def gains(self) -> FloatArray:
         """(k,) expected rise of the highest mean by one run of each candidate."""
@@ -110,8 +116,7 @@ class Knowledge:
         # Candidate by candidate, mean by mean, outcome by outcome.
         highest = (mean[None, :, None] + moves[:, :, None] * _OUTCOMES).max(axis=1)
         gains: FloatArray = highest.mean(axis=1) - mean.max()
-        # What can change no ranking can still make the best mixture's own value known.
-        return gains + 1e-6 * np.sqrt(np.clip(np.diag(self.covariance), 0, None))
+        return np.maximum(gains, 0.0)
 
     def chance_of_better(self, margin: float, rng: np.random.Generator) -> float:
         """Probability that some candidate beats the one with the highest mean by over `margin`."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import norm, spearmanr
+from scipy.special import ndtr
+from scipy.stats import spearmanr
 
+from service.search import gaussian
 from service.search.acquisition import Knowledge
 from service.search.runs import Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.strategies import Direction
 from service.search.surrogates import Fitted, fit
-
-Z90 = float(norm.ppf(0.95))
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,9 +231,9 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
         r2=float(1 - (residual**2).sum() / total) if total > 0 else None,
         spearman=float(spearmanr(runs.score, mean).statistic) if varies else None,
         rmse=float(np.sqrt((residual**2).mean())),
-        nlpd=float(-norm.logpdf(runs.score, mean, sd).mean()) if has_sd else None,
-        coverage_90=float((np.abs(residual) <= Z90 * sd).mean()) if has_sd else None,
-        pit=norm.cdf(residual / sd) if has_sd else np.full(len(runs), np.nan),
+        nlpd=float(-gaussian.log_density(runs.score, mean, sd**2).mean()) if has_sd else None,
+        coverage_90=float((np.abs(residual) <= gaussian.Z90 * sd).mean()) if has_sd else None,
+        pit=ndtr(residual / sd) if has_sd else np.full(len(runs), np.nan),
     )
 
 

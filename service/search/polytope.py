@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 
 TIGHT = 1e-9
 """A limit with less room than this holds with equality."""
-NEAR = 1e-13
+NEAR = 1e-9
 """A weight this close to its bound is at it: rounding, which must not make a domain active."""
 MAX_FACES = 150_000
 

@@ -39,6 +39,9 @@ MAX_RANDOM = 1000
 CONFIRM_SHARE = 6
 MAX_CONFIRM = 6
 """A sixth of the budget, at most 6 runs, is kept to confirm what was found."""
+IDLE_GAIN = 1e-3
+"""A run expected to raise the best prediction by less than this share of one run's noise teaches
+nothing."""
 APART = 0.05
 """Mixtures this far apart in total variation are worth confirming both."""
 
@@ -333,8 +336,12 @@ def _knowledge_gradient(name: str) -> Strategy:
         while True:
             barred = np.vstack([situation.unscored(), situation.avoid])
             best = knowledge.best(barred)
+            why = f"most telling run ({left})"
+            if best.gain < IDLE_GAIN * fitted.noise_sd:
+                # Nothing is expected to change the choice: what is chosen may as well be confirmed.
+                best = knowledge.highest(barred)
+                why = f"best predicted; more runs will hardly change the choice ({left}): stop here"
             repeats = not situation.is_new(best.weights)
-            why = f"most telling run{', again' if repeats else ''} ({left})"
             reason = _said(situation, fitted, why)
             yield Proposed(best.weights, best.mean, best.sd, reason, fitted.name, repeats)
             knowledge = knowledge.after(best.weights)

@@ -18,8 +18,8 @@ from itertools import product
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import norm
 
+from service.search import gaussian
 from service.search.quadratics import Blend, Quadratic, climb, has_few_faces, maximise
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
@@ -213,7 +213,7 @@ class _Part:
         # weights of the settings: p(y_i | y_-i) is the harmonic mean of the settings' densities.
         variance = 1 / precision
         mean = y - pull * variance
-        density = norm.logpdf(y, mean, np.sqrt(variance))
+        density = gaussian.log_density(y, mean, variance)
         without = log_weight[:, None] - density
         evidence = logsumexp(without, axis=0)
         without = np.exp(without - evidence)

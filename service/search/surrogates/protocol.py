@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy.stats import norm
 
+from service.search import gaussian
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 
@@ -135,4 +135,4 @@ def log_density(fitted: Fitted) -> float:
     mean, sd = fitted.leave_one_out()
     if not np.all(sd > 0):
         return -np.inf
-    return float(norm.logpdf(fitted.runs.score, mean, sd).sum()) - fitted.n_fitted
+    return float(gaussian.log_density(fitted.runs.score, mean, sd**2).sum()) - fitted.n_fitted

@@ -1,0 +1,167 @@
+"""`modomodo suggest`: the next mixtures from a file of runs, without a service."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modomodo import runs_file, space_options
+from modomodo.errors import WrongUse
+from modomodo.extras import need
+from modomodo.runs_file import Asked
+from modomodo.space_options import RunLength, Wishes, space_of, steps_of
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="CSV of runs: w_<domain> columns, and scores.")
+]
+ObjectiveOption = Annotated[str, typer.Option("--objective", help="Column to improve.")]
+MinimizeOption = Annotated[bool, typer.Option("--minimize", help="Lower is better.")]
+NoiseOption = Annotated[
+    str | None,
+    typer.Option("--noise-column", help="Column with the standard error of the objective."),
+]
+BenchmarksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benchmark",
+        help="A column that is part of the objective, and its weight, as chartqa=2500. Repeatable; "
+        "the objective is then their weighted mean.",
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same answer.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", help="Also draw it: a file ending in .html, .png or .svg.")
+]
+
+TORCH = {"gp", "auto"}
+"""Strategies and surrogates that need PyTorch."""
+
+
+def suggest(
+    data: DataOption,
+    objective: ObjectiveOption = "out_score",
+    minimize: MinimizeOption = False,
+    strategy: Annotated[
+        str, typer.Option(help="What proposes; an unknown one lists all.")
+    ] = "auto",
+    n: Annotated[int, typer.Option("-n", "--number", min=1, max=1000, help="How many.")] = 1,
+    seed: SeedOption = 0,
+    pending: Annotated[
+        Path | None, typer.Option(help="CSV of mixtures that are being run already.")
+    ] = None,
+    noise_column: NoiseOption = None,
+    benchmark: BenchmarksOption = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs in all: sizes the opening, leaves room to confirm."),
+    ] = None,
+    opening: Annotated[
+        Literal["optimal", "seeds"], typer.Option(help="An optimal design or the paper's seeds.")
+    ] = "optimal",
+    bounds: space_options.BoundsOption = None,
+    pin: space_options.PinOption = None,
+    limit: space_options.LimitOption = None,
+    max_active: space_options.MaxActiveOption = None,
+    zero_or_at_least: space_options.LeastOption = None,
+    samples: space_options.SamplesOption = None,
+    steps: space_options.StepsOption = None,
+    prompts_per_step: space_options.PromptsOption = 2.0,
+    epochs: space_options.EpochsOption = 1.0,
+    within_reach: space_options.ReachOption = False,
+    plot: PlotOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose mixtures to run next, from a CSV of runs. Rows without a score are left out."""
+    from service.search.strategies import STRATEGIES, propose
+
+    if strategy not in STRATEGIES:
+        raise WrongUse(f"unknown strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
+    if strategy in TORCH:
+        need("gp")
+    if strategy == "ax":
+        need("ax")
+    file = runs_file.read(data)
+    runs, unscored = runs_file.runs_of(file, asked(objective, benchmark, noise_column))
+    length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
+    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or ())
+    space = space_of(file.domains, wishes, length)
+    on_their_way = np.empty((0, space.m))
+    if pending is not None:
+        on_their_way = runs_file.read(pending).in_order(file.domains)
+    proposed = propose(
+        strategy,
+        space,
+        runs,
+        on_their_way,
+        n,
+        seed,
+        "minimize" if minimize else "maximize",
+        budget=budget,
+        opening=opening,
+    )
+    mixtures: list[dict[str, Any]] = [
+        {
+            "weights": named(file.domains, item.weights),
+            "mean": item.mean,
+            "sd": item.sd,
+            "reason": item.reason,
+            **_with_steps(steps_of(file.domains, length, item.weights)),
+        }
+        for item in proposed
+    ]
+    console = Console(stderr=True)
+    if len(unscored):
+        console.print(f"{len(unscored)} rows without a score were left out", style="dim")
+    if not proposed:
+        console.print(f"{strategy} waits for the scores of pending mixtures", style="yellow")
+    if plot is not None:
+        from modomodo import plots
+
+        plots.save(plots.proposals(file.domains, runs, proposed, objective), plot)
+    if as_json:
+        document = {"strategy": strategy, "mixtures": mixtures}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        return
+    table = Table("", *map(escape, file.domains), "predicted", "why")
+    for i, item in enumerate(mixtures, 1):
+        mean, sd = item["mean"], item["sd"]
+        foreseen = "" if mean is None else f"{mean:.4g}" + ("" if sd is None else f" ± {sd:.2g}")
+        why = item["reason"] + (f"; ends at step {item['steps']}" if "steps" in item else "")
+        parts = [f"{100 * w:.1f}%" if w else "-" for w in item["weights"].values()]
+        table.add_row(str(i), *parts, foreseen, escape(why))
+    Console().print(table)
+
+
+def asked(objective: str, benchmarks: list[str] | None, noise_column: str | None) -> Asked:
+    """The options that say what counts.
+
+    Raises:
+        WrongUse: a benchmark that is not of the form chartqa=2500.
+    """
+    weights = {}
+    for text in benchmarks or ():
+        name, equals, value = text.rpartition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not 0 < weights[name.strip()] < 1e12:
+            raise WrongUse(f"--benchmark {text!r} is not of the form chartqa=2500")
+    return Asked(objective, weights, noise_column)
+
+
+def named(domains: tuple[str, ...], weights: np.ndarray[Any, Any]) -> dict[str, float]:
+    return dict(zip(domains, map(float, weights), strict=True))
+
+
+def _with_steps(steps: int | None) -> dict[str, int]:
+    return {} if steps is None else {"steps": steps}
