@@ -1,4 +1,4 @@
-"""Whether any mixture satisfies what is asked, which is nearest, and if none, why."""
+"""Whether any mixture satisfies what is asked, and if none, why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from service.search.polytope import FloatArray
+
+INFEASIBLE = 2
+"""What `scipy.optimize.milp` answers where nothing is feasible."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,36 +34,36 @@ class Demands:
     max_active: int | None
 
 
-def nearest_choice(demands: Demands, y: FloatArray) -> NDArray[np.bool_] | None:
-    """(m,) which domains the feasible mixture nearest to `y` in total variation uses.
+def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
+    """(m,) the domains that some feasible mixture uses; None when no mixture is feasible.
 
-    None when no mixture is feasible. A mixed-integer linear program: exact.
+    A mixed-integer linear program without an objective.
     """
-    m, A, b = len(y), demands.A, demands.b
-    eye, zero = np.eye(m), np.zeros((m, m))
-    # Unknowns: weights, which domains are used, and distances from y.
+    m, A, b = len(demands.lower), demands.A, demands.b
+    eye = np.eye(m)
+    # Unknowns: weights, and which domains are used.
     rows = [
-        LinearConstraint(np.hstack([np.ones(m), np.zeros(2 * m)])[None], 1, 1),
-        LinearConstraint(np.hstack([eye, -np.diag(demands.upper), zero]), -np.inf, 0),
-        LinearConstraint(np.hstack([eye, -np.diag(demands.least_if_used), zero]), 0, np.inf),
-        LinearConstraint(np.hstack([eye, zero, -eye]), -np.inf, y),
-        LinearConstraint(np.hstack([eye, zero, eye]), y, np.inf),
+        LinearConstraint(np.hstack([np.ones(m), np.zeros(m)])[None], 1, 1),
+        LinearConstraint(np.hstack([eye, -np.diag(demands.upper)]), -np.inf, 0),
+        LinearConstraint(np.hstack([eye, -np.diag(demands.least_if_used)]), 0, np.inf),
     ]
     if demands.max_active is not None:
-        count = np.hstack([np.zeros(m), np.ones(m), np.zeros(m)])[None]
+        count = np.hstack([np.zeros(m), np.ones(m)])[None]
         rows.append(LinearConstraint(count, 0, demands.max_active))
     if len(b):
-        rows.append(LinearConstraint(np.hstack([A, np.zeros((len(b), 2 * m))]), -np.inf, b))
+        rows.append(LinearConstraint(np.hstack([A, np.zeros((len(b), m))]), -np.inf, b))
     found = milp(
-        np.concatenate([np.zeros(2 * m), np.ones(m)]),
-        integrality=np.repeat([0, 1, 0], m),
+        np.zeros(2 * m),
+        integrality=np.repeat([0, 1], m),
         bounds=Bounds(
-            np.concatenate([demands.lower, np.zeros(2 * m)]),
-            np.concatenate([demands.upper, np.ones(m), np.full(m, np.inf)]),
+            np.concatenate([demands.lower, np.zeros(m)]),
+            np.concatenate([demands.upper, np.ones(m)]),
         ),
         constraints=rows,
     )
-    return None if found.x is None else np.asarray(found.x[m : 2 * m] > 0.5)
+    if found.x is None and found.status != INFEASIBLE:
+        raise RuntimeError(f"whether any mixture is feasible was not found out: {found.message}")
+    return None if found.x is None else np.asarray(found.x[m:] > 0.5)
 
 
 def contradiction(demands: Demands, domains: tuple[str, ...], limits: tuple[str, ...]) -> str:
@@ -69,11 +72,10 @@ def contradiction(demands: Demands, domains: tuple[str, ...], limits: tuple[str,
     Args:
         limits: (k,) what the linear limits are called.
     """
-    centre = np.full(len(domains), 1 / len(domains))
     needed, rest = [], demands
     for what, part, i in _each(demands, domains, limits):
         fewer = _without(rest, part, i)
-        if nearest_choice(fewer, centre) is None:
+        if feasible_choice(fewer) is None:
             rest = fewer
         else:
             needed.append(what)

@@ -361,7 +361,7 @@ class Polytope:
             for free in combinations(movable, t + 1):
                 others = np.setdiff1d(movable, free)
                 ends = np.array(list(product((False, True), repeat=len(others)))).reshape(
-                    -1, len(others)
+                    2 ** len(others), len(others)
                 )
                 X = np.tile(self.lower, (len(ends), 1))
                 X[:, others] = np.where(ends, self.upper[others], self.lower[others])

@@ -15,7 +15,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from service.search.feasibility import Demands, contradiction, nearest_choice
+from service.search.feasibility import Demands, contradiction, feasible_choice
 from service.search.limits import LinearLimit
 from service.search.polytope import FloatArray, Polytope
 
@@ -102,7 +102,7 @@ class MixtureSpace:
                     f"limit {limit.name!r} names unknown domain {unknown[0]!r} "
                     f"(known: {', '.join(self.domains)})"
                 )
-        if nearest_choice(self._demands, np.full(m, 1 / m)) is None:
+        if feasible_choice(self._demands) is None:
             names = tuple(limit.name for limit in self.limits)
             raise ValueError(contradiction(self._demands, self.domains, names))
 
@@ -328,12 +328,16 @@ class MixtureSpace:
             if share[least] >= 0.5:
                 break
             stepped[least] = used[least] = False
+        # 3. Least weights that are too much together: the smallest share goes first.
+        while self.cell(used).is_empty and stepped.any():
+            least = int(np.argmin(np.where(stepped, x / np.where(steps > 0, steps, 1.0), np.inf)))
+            stepped[least] = used[least] = False
         if not self.cell(used).is_empty:
             return used
-        # 3. Not possible so: the nearest choice that is.
-        nearest = nearest_choice(self._demands, y)
-        assert nearest is not None  # noqa: S101 -- the space is not empty
-        return nearest
+        # 4. Not possible near y: any choice that is.
+        possible = feasible_choice(self._demands)
+        assert possible is not None  # noqa: S101 -- the space is not empty
+        return possible
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """(n, m) mixtures, uniform over a convex space.

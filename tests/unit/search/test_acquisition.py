@@ -1,0 +1,62 @@
+"""The knowledge gradient: what a run is expected to add to the highest prediction."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from service.search.acquisition import Knowledge
+from service.search.runs import Runs
+from service.search.space import MixtureSpace, total_variation
+from service.search.surrogates import fit
+from service.search.surrogates.protocol import Posterior
+
+SPACE = MixtureSpace.simplex("abc")
+
+
+def fitted_to(n, seed=0):
+    rng = np.random.default_rng(seed)
+    X = SPACE.sample(n, rng)
+    y = np.sqrt(X) @ np.array([0.2, 0.4, 0.3]) + 0.01 * rng.normal(size=n)
+    nothing = np.full(n, np.nan)
+    return fit("bayes-quadratic", SPACE, Runs(X, y, np.full(n, 0.01), nothing, nothing), 0)
+
+
+def test_between_two_mixtures_the_gain_is_that_of_the_textbook():
+    # One is known, the other is run: E max(m1, m2 + s Z) - max(m1, m2).
+    known, other, sd, noise = 1.0, 0.8, 0.5, 0.3
+    X = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    covariance = np.diag([0.0, sd**2])
+    belief = Posterior(np.array([known, other]), covariance)
+    gains = Knowledge(X, belief, covariance, noise**2).gains()
+    s = sd**2 / np.sqrt(sd**2 + noise**2)
+    z = (known - other) / s
+    assert gains[1] == pytest.approx(s * (norm.pdf(z) - z * norm.sf(z)), rel=0.02)
+    assert gains[0] == pytest.approx(0.0, abs=1e-9), "what is known teaches nothing"
+
+
+def test_what_is_on_its_way_makes_its_neighbours_less_telling():
+    fitted, rng = fitted_to(8), np.random.default_rng(1)
+    nothing = np.empty((0, 3))
+    before = Knowledge.gathered(fitted, SPACE, nothing, rng)
+    best = before.best(nothing)
+    after = before.after(best.weights)
+    i = int(np.argmin(total_variation(best.weights, before.X)))
+    assert after.gains()[i] < before.gains()[i]
+    assert np.all(np.diag(after.covariance) <= np.diag(before.covariance) + 1e-12)
+
+
+def test_a_barred_mixture_is_not_chosen():
+    fitted = fitted_to(8)
+    knowledge = Knowledge.gathered(fitted, SPACE, np.empty((0, 3)), np.random.default_rng(1))
+    first = knowledge.best(np.empty((0, 3))).weights
+    second = knowledge.best(first[None]).weights
+    assert total_variation(first, second[None])[0] > 0.005
+
+
+def test_the_chance_of_something_better_falls_as_runs_come_in():
+    def chance(n):
+        fitted, rng = fitted_to(n), np.random.default_rng(2)
+        return Knowledge.gathered(fitted, SPACE, np.empty((0, 3)), rng).chance_of_better(0.005, rng)
+
+    assert chance(6) > chance(80)
+    assert chance(80) < 0.1
