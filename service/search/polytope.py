@@ -121,7 +121,9 @@ class Polytope:
         )
         rest = 1 - X.sum(axis=1)
         room = np.where(rest[:, None] > 0, self.upper - X, X - self.lower)
-        rows, widest = np.arange(len(X)), np.argmax(room, axis=1)
+        # A weight at a bound stays there, unless all are.
+        moved = (self.lower < X) & (self.upper > X)
+        rows, widest = np.arange(len(X)), np.argmax(np.where(moved, 1 + room, room), axis=1)
         X[rows, widest] += np.clip(rest, -room[rows, widest], room[rows, widest])
         return X
 

@@ -319,6 +319,15 @@ def _gp(situation: _Situation) -> Iterator[Proposed]:
             yield said(point, "best of one draw from the posterior")
 
 
+def _ax(situation: _Situation) -> Iterator[Proposed]:
+    from service.search import ax  # ax and torch: seconds, and an extra
+
+    space, runs = situation.space, situation.runs
+    for weights in ax.suggestions(space, runs, situation.unscored(), situation.seed):
+        reason = f"ax: its own default strategy, told {len(runs)} runs"
+        yield Proposed(weights, None, None, reason, "ax")
+
+
 def _knowledge_gradient(name: str) -> Strategy:
     """Runs what is expected to raise the best prediction most, by the surrogate of that name."""
 
@@ -403,6 +412,7 @@ _STRATEGIES: dict[str, Strategy] = {
     "bayes-quadratic": _then(_opening, _knowledge_gradient("bayes-quadratic")),
     "gp": _then(_opening, _gp),
     "auto": _then(_opening, _knowledge_gradient("auto")),
+    "ax": _ax,
     "lattice": _lattice,
     "d-optimal": _optimal("D"),
     "i-optimal": _optimal("I"),
@@ -414,6 +424,7 @@ STRATEGIES: dict[str, str] = {
     "best, then confirmations",
     "bayes-quadratic": "an optimal design, then the most telling runs by a Bayesian quadratic",
     "gp": "an optimal design, then noisy expected improvement of a Gaussian process",
+    "ax": "Ax's own default strategy, the baseline",
     "modomodo": "the paper's whole pipeline: seeds, all heuristics, then quadsurface",
     "quadsurface": "the paper's least squares on Gaussian candidates, after seeds if runs are few",
     **{name: f"seeds, then one mixture: {what}" for name, (what, _) in HEURISTICS.items()},

@@ -9,6 +9,8 @@ from service.search.space import MixtureSpace
 from service.search.surrogates.aggregate import PerBenchmark
 from service.search.surrogates.automatic import Automatic
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
+from service.search.surrogates.lightgbm import LightGbm
+from service.search.surrogates.log_linear import LogLinear
 from service.search.surrogates.protocol import Fitted, Surrogate
 from service.search.surrogates.quadsurface import QuadSurface
 
@@ -34,6 +36,8 @@ SURROGATES: dict[str, Callable[[], Surrogate]] = {
     "bayes-quadratic": _bayes_quadratic,
     "gp": _gp,
     "quadsurface": QuadSurface,
+    "log-linear": LogLinear,
+    "lightgbm": LightGbm,
 }
 """How to make each surrogate, by name."""
 
