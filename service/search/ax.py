@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 from ax.api.client import Client
 from ax.api.configs import RangeParameterConfig
+from ax.exceptions.core import DataRequiredError
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
@@ -27,44 +28,59 @@ def suggestions(
     Bounds and linear limits are Ax's own constraints; the rest of the space is reached by moving
     to the nearest feasible mixture. Higher scores are better.
     """
-    movable = [int(i) for i in np.flatnonzero(space.upper > space.lower)]
-    if space.dimension == 0 or len(movable) < 2:
-        while True:
-            yield space.uniform
-    free, last = movable[:-1], movable[-1]
-    names = [f"w{i}" for i in free]
-    # Everything that is pinned is out of Ax's sight.
-    rest = 1 - float(sum(space.lower[i] for i in range(space.m) if i not in movable))
-    with _quiet():
+    free, last, rest = _parts(space)
+    if space.dimension == 0 or not free:
+        return
+    client = client_of(space, runs, pending, seed)
+    while True:
+        try:
+            with quiet():
+                trials = client.get_next_trials(max_trials=1)
+        except DataRequiredError:  # its random start is over, and too little is scored for more
+            return
+        if not trials:
+            return
+        for told in trials.values():
+            weights = np.array(space.lower)
+            weights[free] = [float(told[f"w{i}"]) for i in free]
+            weights[last] = rest - weights[free].sum()
+            yield space.project(weights)
+
+
+def client_of(space: MixtureSpace, runs: Runs, pending: FloatArray, seed: int) -> Client:
+    """Ax, told all runs as completed trials and all pending mixtures as running ones."""
+    free, last, rest = _parts(space)
+    with quiet():
         client = Client(random_seed=seed)
         client.configure_experiment(
             parameters=[
                 RangeParameterConfig(
-                    name=name,
+                    name=f"w{i}",
                     parameter_type="float",
                     bounds=(float(space.lower[i]), float(min(space.upper[i], rest))),
                 )
-                for name, i in zip(names, free, strict=True)
+                for i in free
             ],
             parameter_constraints=_constraints(space, free, last, rest),
         )
         client.configure_optimization(objective="score")
         for weights, score, sd in zip(runs.weights, runs.score, runs.noise_sd, strict=True):
-            trial = client.attach_trial(_named(weights, free))
+            trial = client.attach_trial(parameters(weights, free))
             measured = (float(score), float(sd)) if np.isfinite(sd) else float(score)
             client.complete_trial(trial, raw_data={"score": measured})
         for weights in pending:
-            client.attach_trial(_named(weights, free))
-    while True:
-        with _quiet():
-            trials = client.get_next_trials(max_trials=1)
-        if not trials:
-            return
-        for parameters in trials.values():
-            weights = np.array(space.lower)
-            weights[free] = [float(parameters[name]) for name in names]
-            weights[last] = rest - weights[free].sum()
-            yield space.project(weights)
+            client.attach_trial(parameters(weights, free))
+    return client
+
+
+def _parts(space: MixtureSpace) -> tuple[list[int], int, float]:
+    """Domains whose weights are free, the one that takes what is left, and how much they share.
+
+    What is pinned is out of Ax's sight.
+    """
+    movable = [int(i) for i in np.flatnonzero(space.upper > space.lower)]
+    rest = 1 - float(sum(space.lower[i] for i in range(space.m) if i not in movable))
+    return movable[:-1], (movable or [0])[-1], rest
 
 
 def _constraints(space: MixtureSpace, free: list[int], last: int, rest: float) -> list[str]:
@@ -84,12 +100,13 @@ def _constraints(space: MixtureSpace, free: list[int], last: int, rest: float) -
     return found
 
 
-def _named(weights: FloatArray, free: list[int]) -> dict[str, float]:
+def parameters(weights: FloatArray, free: list[int]) -> dict[str, float]:
+    """A mixture (m,) as Ax knows it."""
     return {f"w{i}": float(weights[i]) for i in free}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Ax tells of every attached trial, through loggers that each have a level of their own."""
     named = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "ax"]
     levels = {name: logging.getLogger(name).level for name in named}

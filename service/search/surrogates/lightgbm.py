@@ -21,7 +21,7 @@ LEAVES = 3
 class LightGbm:
     """Deterministic, one thread."""
 
-    min_runs = 2
+    min_runs = 3
     max_runs = ENDLESS
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> PointFit:
