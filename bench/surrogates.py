@@ -117,21 +117,31 @@ def _botorch(X: FloatArray, y: FloatArray, new: FloatArray) -> Predictions:
 
 
 def _ax(X: FloatArray, y: FloatArray, new: FloatArray) -> Predictions:
-    """Ax's default model behind its Client; it predicts without the noise of a run.
+    """Ax's default model behind its Client, over all weights but the last, in a plain box.
 
-    What its noise would be is not told, so its intervals are narrower than they should be.
+    It predicts without the noise of a run and does not tell how large that is.
     """
+    from ax.api.client import Client
+    from ax.api.configs import RangeParameterConfig
+
     from service.search import ax
 
-    client = ax.client_of(
-        MixtureSpace.simplex([f"d{i}" for i in range(X.shape[1])]),
-        Runs(X, -y, *[np.full(len(y), np.nan)] * 3),
-        np.empty((0, X.shape[1])),
-        seed=0,
-    )
+    free = list(range(X.shape[1] - 1))
     with ax.quiet():
-        client.get_next_trials(max_trials=1)  # Ax fits when it is asked for a trial
-        told = client.predict([ax.parameters(w, list(range(X.shape[1] - 1))) for w in new])
+        client = Client(random_seed=0)
+        client.configure_experiment(
+            parameters=[
+                RangeParameterConfig(name=f"w{i}", parameter_type="float", bounds=(0.0, 1.0))
+                for i in free
+            ]
+        )
+        client.configure_optimization(objective="score")
+        for weights, score in zip(X, y, strict=True):
+            trial = client.attach_trial(ax.parameters(weights, free))
+            client.complete_trial(trial, raw_data={"score": -float(score)})
+        for _ in range(2):  # the first it draws at random, for the second it fits its model
+            client.get_next_trials(max_trials=1)
+        told = client.predict([ax.parameters(weights, free) for weights in new])
     means, sems = np.array([point["score"] for point in told]).T
     return -means, np.maximum(sems, 1e-9)
 

@@ -40,7 +40,8 @@ class PointFit(Searched):
         return 0  # leave_one_out fits everything again
 
     @cached_property
-    def _guess(self) -> Guess:
+    def guess(self) -> Guess:
+        """What all runs together say."""
         return self.learn(self.runs.weights, self.runs.score)
 
     @cached_property
@@ -64,7 +65,7 @@ class PointFit(Searched):
         return float(np.sqrt(((self.runs.score - self._held_out) ** 2).mean()))
 
     def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
-        mean = self._guess(np.atleast_2d(X))
+        mean = self.guess(np.atleast_2d(X))
         return mean, np.full(len(mean), self.noise_sd)
 
     def posterior(self, X: FloatArray) -> Posterior:
