@@ -10,7 +10,7 @@ import numpy as np
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.strategies import STRATEGIES, propose, recommend
+from service.search.strategies import STRATEGIES, SURROGATE_OF, propose, recommend
 from service.search.surrogates import fit
 
 CANDIDATES = 100_000
@@ -25,10 +25,22 @@ class Competitor:
     Attributes:
         ask: space, runs so far, how many, seed -> (n, m) mixtures to run.
         choose: space, runs so far, seed -> (m,) the mixture it would train with.
+        guess: space, runs so far, seed, mixtures -> what it expects of each; None where it has no
+            model. It chooses from a pool by this.
     """
 
     ask: Callable[[MixtureSpace, Runs, int, int], FloatArray]
     choose: Callable[[MixtureSpace, Runs, int], FloatArray]
+    guess: Callable[[MixtureSpace, Runs, int, FloatArray], FloatArray] | None = None
+
+    def pick(
+        self, space: MixtureSpace, runs: Runs, seed: int, pool: FloatArray | None
+    ) -> FloatArray:
+        """(m,) the mixture it would train with, one of the pool's if there is one."""
+        if pool is None or self.guess is None or len(runs) <= space.m:
+            return self.choose(space, runs, seed)
+        best: FloatArray = pool[int(np.argmax(self.guess(space, runs, seed, pool)))]
+        return best
 
 
 def competitor(name: str) -> Competitor:
@@ -37,6 +49,7 @@ def competitor(name: str) -> Competitor:
         return Competitor(
             lambda space, runs, n, seed: _proposed(name, space, runs, n, seed),
             lambda space, runs, seed: recommend(name, space, runs, seed).weights,
+            _guess(SURROGATE_OF.get(name)),
         )
     if name == "regmix":
         return Competitor(
@@ -44,11 +57,20 @@ def competitor(name: str) -> Competitor:
                 np.ones(space.m), size=n
             ),
             _regmix_choice,
+            _guess("lightgbm"),
         )
     return Competitor(
         lambda space, runs, n, seed: _optuna(name, space, runs, n, seed),
         lambda space, runs, seed: runs.weights[int(np.argmax(runs.score))],
     )
+
+
+def _guess(
+    surrogate: str | None,
+) -> Callable[[MixtureSpace, Runs, int, FloatArray], FloatArray] | None:
+    if surrogate is None:
+        return None
+    return lambda space, runs, seed, X: fit(surrogate, space, runs, seed).predict(X)[0]
 
 
 def _proposed(name: str, space: MixtureSpace, runs: Runs, n: int, seed: int) -> FloatArray:
