@@ -78,6 +78,5 @@ def _inside(
         min(max(round(value), 0), limit) for value, limit in zip(corners, limits, strict=True)
     )
     if x1 >= x2 or y1 >= y2:
-        reason = "answer outside the image" if outside else "empty box"
-        raise Dropped(reason, f"box {list(shown)}")  # type: ignore[arg-type]
+        raise Dropped("answer outside the image" if outside else "empty box", f"{list(shown)}")
     return [x1, y1, x2, y2]

@@ -63,3 +63,5 @@ class Source:
     """Pixels that images are scaled down to; None leaves them as they are."""
     take: int | None = None
     """Rows kept, the first good ones; None keeps all."""
+    settings: str = ""
+    """What else decides how rows come out: the user's mapping, as JSON."""
