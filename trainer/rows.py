@@ -32,6 +32,6 @@ class Row:
     choices: tuple[str, ...] = ()
     coordinates: Coordinates = "thousandths"
     stratum: str = ""
-    """The kind of question, where its source tells kinds apart; subsets keep the shares of kinds."""
+    """The kind of question, where its source tells; subsets keep the shares of kinds."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What a benchmark's official rule needs beside the answer, as JSON values."""

@@ -43,7 +43,7 @@ def convert(record: Record) -> Draft:
         answer="",
         answer_type="boxes",
         images=images,
-        boxes=tuple(tuple(box) for box in boxes),
+        boxes=tuple((box.x1, box.y1, box.x2, box.y2) for box in boxes),
         box_unit="thousandths",
     )
 

@@ -33,7 +33,7 @@ class Origin(_Part):
     config: str | None = None
     split: str
     revision: str
-    """Commit of the hub dataset; of a folder, SHA-256 of its index, or over its files' names and sizes."""
+    """Commit of the hub dataset; SHA-256 of a local file, or over a folder's names and sizes."""
 
 
 class BadRow(_Part):

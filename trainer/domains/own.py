@@ -136,17 +136,18 @@ def convert(record: Record, spec: OwnData) -> Draft:
     choices = _choices(record, columns)
     answer = _value(record, columns.answer)
     kind = _answer_type(record, spec, choices)
-    draft = {
-        "id": _text(record, columns.id),
-        "question": _text(record, columns.question),
-        "answer_type": kind,
-        "images": _pictures(record, columns.images),
-        "stratum": _text(record, columns.stratum),
-        "choices": choices if kind == "choice" else (),
-    }
-    if kind == "boxes":
-        return Draft(**draft, answer="", boxes=_boxes(answer, spec), box_unit=spec.box_unit)
-    return Draft(**draft, answer=_answer(answer, kind, choices, spec))
+    boxes = kind == "boxes"
+    return Draft(
+        id=_text(record, columns.id),
+        question=_text(record, columns.question),
+        answer="" if boxes else _answer(answer, kind, choices, spec),
+        answer_type=kind,
+        images=_pictures(record, columns.images),
+        choices=choices if kind == "choice" else (),
+        boxes=_boxes(answer, spec) if boxes else (),
+        box_unit=spec.box_unit,
+        stratum=_text(record, columns.stratum),
+    )
 
 
 def inside(folder: Path, name: str) -> Path:

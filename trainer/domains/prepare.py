@@ -15,10 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-import httpx
-import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets.exceptions import DatasetsError
 
 from trainer.domains import files, manifest
 from trainer.domains.canonical import StoredRow, stored
@@ -153,7 +150,7 @@ class _Tally:
             try:
                 self._keep(item, name)
             except Dropped as dropped:
-                self._leave_out(name, dropped)
+                self._leave_out(_label(item, name), dropped)
 
     def _keep(self, item: Item, name: str) -> None:
         if isinstance(item, Dropped):
@@ -173,15 +170,21 @@ class _Tally:
         self.bad_rows.append(BadRow(id=name, reason=dropped.reason, detail=detail))
 
 
+def _label(item: Item, name: str) -> str:
+    """What people know a wrong row by: its own id where it has one, else its number."""
+    known = None if isinstance(item, Dropped) else item.get("id")
+    return str(known)[:200] if isinstance(known, str | int) and known != "" else name
+
+
 def _guarded(items: Iterator[Item], name: str, read: int) -> Iterator[Item]:
     """The items; what a broken file or connection throws becomes one kind of error."""
     try:
         for item in items:
             yield item
             read += 1
-    except (OSError, ValueError, pa.ArrowException, DatasetsError, httpx.HTTPError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except Exception as error:  # of pyarrow, of file systems, of the hub's HTTP library of the day
         raise DataError(
             f"{name} broke off after {read} records: {error}; the same command goes on from there"
         ) from error

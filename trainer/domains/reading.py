@@ -11,7 +11,6 @@ import datasets
 import pyarrow.parquet as pq
 from datasets.features.features import FeatureType
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 
 from trainer.domains import files
 from trainer.domains.errors import DataError, Dropped
@@ -45,7 +44,8 @@ class ListReader:
     """Records that are all in memory, their images not."""
 
     def __init__(self, records: Sequence[Item], origin: Origin) -> None:
-        self.origin, self.total = origin, len(records)
+        self.origin = origin
+        self.total: int | None = len(records)
         self._records, self._next = records, 0
 
     def items(self, start: Bookmark) -> Iterator[Item]:
@@ -95,20 +95,27 @@ def refuse_media(features: dict[str, FeatureType], name: str) -> None:
 
 
 def from_folder(source: Source, folder: Path) -> Reader:
-    """Reads a local copy of a hub dataset's Parquet files.
+    """Reads a local copy of a source's split.
 
     Raises:
         DataError: the folder has none of the source's files, or one is broken.
     """
+    if source.read is not None:
+        return ListReader(source.read(folder, source.split), _folder_origin(source, folder))
     paths = parquet_files(source, folder)
-    origin = Origin(
+    return parquet_reader(paths, _folder_origin(source, folder, paths))
+
+
+def _folder_origin(source: Source, folder: Path, paths: Sequence[Path] | None = None) -> Origin:
+    if paths is None:
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+    return Origin(
         kind="folder",
         name=folder.resolve().name,
         config=source.config,
         split=source.split,
         revision=files.fingerprint(paths, folder),
     )
-    return parquet_reader(paths, origin)
 
 
 def parquet_reader(paths: Sequence[Path], origin: Origin) -> Reader:
@@ -161,7 +168,7 @@ def from_hub(source: Source) -> Reader:
         stream = datasets.load_dataset(
             source.hub, source.config, split=source.split, revision=revision, streaming=True
         )
-    except (OSError, ValueError, HfHubHTTPError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:  # the hub's client has changed its HTTP library, and so its errors
         raise DataError(
             f"cannot stream {source.hub} (split {source.split!r}) from the hub: {error}; "
             "a local copy can be given with --source FOLDER"

@@ -1,4 +1,4 @@
-"""What a dataset is: where it lies, how its rows become canonical, and what the paper says of it."""
+"""What a dataset is: where it lies, how its rows become canonical, what the paper says of it."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ class Source:
     revision: str | None = None
     files: tuple[str, ...] = ()
     """Where a local copy has the split's Parquet files: patterns below its folder."""
+    read: Callable[[Path, str], list[Record]] | None = None
+    """Reads a split of a local folder that holds no Parquet files."""
     paper_rows: int | None = None
     longer_side: int | None = None
     """Pixels that images are scaled down to; None leaves them as they are."""
