@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 import typer
+from rich.color import Color
 from rich.console import Console
 from rich.markup import escape
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.table import Table
 
 from modomodo import bars
@@ -18,9 +23,6 @@ from modomodo.extras import need
 from modomodo.study import JsonOption, print_json
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-    from rich.style import Style
-
     from trainer.domains.manifest import Manifest
     from trainer.rows import Row
 
@@ -196,30 +198,22 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _draw(console: Console, row: Row) -> None:
     """The row's images in half blocks: two pixels a character."""
-    from rich.segment import Segment, Segments
-
     from trainer.domains.pictures import drawn
 
     for image in drawn(row):
         width = min(COLUMNS, image.width)
         height = max(2, 2 * round(image.height * width / image.width / 2))
-        small = image.resize((width, height))
-
-        segments = []
-        for y in range(0, height, 2):
-            segments += [Segment("▀", _two_pixels(small, x, y)) for x in range(width)]
+        pixels = np.asarray(image.resize((width, height)))
+        segments: list[Segment] = []
+        for above, below in zip(pixels[::2], pixels[1::2], strict=True):
+            segments += map(_two_pixels, above.tolist(), below.tolist())
             segments.append(Segment.line())
         console.print(Segments(segments))
 
 
-def _two_pixels(image: Image, x: int, y: int) -> Style:
-    """A character's colours: the pixel above in front, the one below behind."""
-    from rich.color import Color
-    from rich.style import Style
-
-    pixels = image.load()
-    above, below = Color.from_rgb(*pixels[x, y]), Color.from_rgb(*pixels[x, y + 1])
-    return Style(color=above, bgcolor=below)
+def _two_pixels(above: Sequence[int], below: Sequence[int]) -> Segment:
+    style = Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below))
+    return Segment("▀", style)
 
 
 def _write_images(rows: list[Row], folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainer.domains.errors import Dropped
 from trainer.domains.source import Picture
@@ -117,6 +117,8 @@ def _open(data: bytes) -> tuple[Image.Image, str]:
         image.load()
     except Image.DecompressionBombError as error:
         raise Dropped("image too large", str(error)) from error
+    except UnidentifiedImageError as error:
+        raise Dropped("broken image", f"not a {' or '.join(FORMATS)} image") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError) as error:
         # Decoders meet hostile bytes here; Pillow's give any of these.
         raise Dropped("broken image", f"{type(error).__name__}: {error}") from error
@@ -124,4 +126,4 @@ def _open(data: bytes) -> tuple[Image.Image, str]:
 
 
 def _turned(image: Image.Image) -> bool:
-    return image.getexif().get(_ORIENTATION, 1) != 1
+    return bool(image.getexif().get(_ORIENTATION, 1) != 1)

@@ -91,6 +91,7 @@ def _finished(out: Path, plan: Plan) -> Manifest:
     for part in made.parts:
         if files.sha256(out / part.file) != part.sha256:
             raise DataError(f"{out / part.file} is damaged; remove {out} and prepare it again")
+    shutil.rmtree(out / manifest.PROGRESS, ignore_errors=True)  # killed just before it did so
     return made
 
 
