@@ -1,6 +1,7 @@
 """Images: decoded in one place, within limits, the right way up and on white paper."""
 
 import io
+import zlib
 
 import pytest
 from hypothesis import given
@@ -73,7 +74,8 @@ def test_bytes_that_are_no_image_of_a_known_kind_are_named_broken(data, reason):
 def test_a_decompression_bomb_is_refused_by_its_head():
     bomb = bytearray(png(1, 1))
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2
-    with pytest.raises(Dropped, match="image too large|broken image"):
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    with pytest.raises(Dropped, match="image too large"):
         images.prepare(bytes(bomb), longer_side=640)
 
 

@@ -1,5 +1,6 @@
 """The user's own data: files as they are, a YAML that maps columns, and what is not trusted."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -137,10 +138,8 @@ def test_bad_rows_are_counted_and_stop_nothing(tmp_path):
 @given(st.text(max_size=40))
 def test_no_name_leads_out_of_the_folder(name):
     folder = EASY_VQA / "train"
-    try:
+    with contextlib.suppress(Dropped, DataError):
         assert own.inside(folder, name).is_relative_to(folder.resolve())
-    except (Dropped, DataError):
-        pass
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "a/b.WEBM", "speech.wav"])
@@ -246,5 +245,5 @@ def test_a_template_only_puts_texts_into_words(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match="'cocoa'.*known: coco, lisa"):
+    with pytest.raises(DataError, match=r"'cocoa'.*known: coco, lisa"):
         open_dataset("cocoa")

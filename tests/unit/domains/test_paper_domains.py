@@ -1,6 +1,7 @@
 """The five domains, each read from a small folder in its published layout."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -178,8 +179,6 @@ def test_sat_keeps_as_many_rows_as_the_paper(folders):
     questions = ["", *(f"Question {i}?" for i in range(9))]
     rows = [row | {"question": question} for question in questions]
     write_parquet(source / "SAT_train.parquet", "sat", rows)
-    from dataclasses import replace
-
     made = prepared_from(replace(sat.TRAIN, take=4), source, out)
     assert (made.rows, made.read) == (4, 5)
     assert [row.question for row in PreparedRows(out)] == questions[1:5]
