@@ -168,6 +168,11 @@ def test_sat_has_one_or_two_images_and_a_short_text(folders):
     assert prepared_from(sat.TEST, source, out.with_name("test")).read == 1
 
 
+def test_sat_reads_images_that_are_bare_bytes():
+    record = {"image_bytes": [png(), jpeg()], "question": "Which?", "correct_answer": "left"}
+    assert sat.convert(record).images == (png(), jpeg())
+
+
 def test_sat_keeps_as_many_rows_as_the_paper(folders):
     source, out = folders
     row = {
