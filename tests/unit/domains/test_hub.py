@@ -66,3 +66,17 @@ def test_a_hub_that_cannot_be_reached_says_what_else_works(monkeypatch):
 def test_a_dataset_that_is_not_on_the_hub_wants_its_folder():
     with pytest.raises(DataError, match="lisa is not on the hub; give its folder with --source"):
         reading.from_hub(lisa.TRAIN)
+
+
+def test_a_yaml_maps_a_hub_datasets_columns_and_names_its_reward(repository, tmp_path):
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(
+        f"name: mine\nhub: {repository}\nreward: chartqa-relaxed\ntake: 3\n"
+        "columns: {images: [image, image], question: problem, answer: solution}\n"
+    )
+    source, reader = open_dataset(str(spec))
+    made = prepare.prepare(source, reader, tmp_path / "out")
+    assert (made.name, made.rows, made.rule) == ("mine", 3, "chartqa-relaxed")
+    assert (made.origin.kind, made.origin.revision) == ("hub", COMMIT)
+    [first, *_] = PreparedRows(tmp_path / "out")
+    assert (len(first.images), first.answer_type) == (2, "text")

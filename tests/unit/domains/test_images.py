@@ -1,10 +1,11 @@
 """Images: decoded in one place, within limits, the right way up and on white paper."""
 
+import contextlib
 import io
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -96,3 +97,27 @@ def test_an_animation_is_refused():
 def test_the_same_image_gives_the_same_bytes():
     data = jpeg(1000, 500)
     assert images.prepare(data, 640) == images.prepare(data, 640)
+
+
+def _encoded(kind: str) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((40, 30), 60).convert("RGB").save(out, kind)
+    return out.getvalue()
+
+
+ENCODED = {kind: _encoded(kind) for kind in images.FORMATS}
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(images.FORMATS),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
+    st.integers(1, 10_000),
+)
+def test_whatever_is_done_to_an_image_it_is_read_or_dropped(kind, changes, length):
+    data = bytearray(ENCODED[kind])
+    for place, value in changes:
+        data[place % len(data)] = value
+    with contextlib.suppress(Dropped):
+        prepared = images.prepare(bytes(data[:length]), longer_side=28)
+        assert images.decode(prepared.data).size == prepared.size
