@@ -69,8 +69,10 @@ def stored(draft: Draft, source: Source, name: str, coordinates: Coordinates) ->
         raise Dropped("empty question")
     choices = tuple(choice.strip() for choice in draft.choices)
     prepared = [images.prepare(picture, source.longer_side) for picture in draft.images]
+    extra = dict(draft.extra)
     if draft.answer_type == "boxes":
         answer = _boxes(draft, prepared, coordinates)
+        extra["size"] = list(prepared[0].source_size)  # rules that add up areas need pixels
     else:
         answer = _answer(draft, choices)
     return StoredRow(
@@ -82,7 +84,7 @@ def stored(draft: Draft, source: Source, name: str, coordinates: Coordinates) ->
         answer_type=draft.answer_type,
         choices=choices,
         stratum=draft.stratum,
-        extra=_json(draft.extra),
+        extra=_json(extra),
     )
 
 
