@@ -34,4 +34,5 @@ class Row:
     stratum: str = ""
     """The kind of question, where its source tells; subsets keep the shares of kinds."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What a benchmark's official rule needs beside the answer, as JSON values."""
+    """What a benchmark's official rule needs beside the answer, as JSON values; `answer` among
+    them, where that rule wants another one: all accepted answers, or an option's text."""

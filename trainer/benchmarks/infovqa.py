@@ -20,7 +20,7 @@ def convert(record: Record) -> Draft:
         images=fields.pictures(record, "image"),
         id=fields.text(record, "questionId"),
         stratum=kinds[0] if kinds else "",
-        extra={"answers": answers},
+        extra={"answer": answers},
     )
 
 

@@ -39,7 +39,7 @@ def convert(record: Record) -> Draft:
         extra={
             "question_type": "multiple-choice" if multiple else "open",
             "options": list(choices),
-            "answers": accepted,
+            "answer": answer if multiple else accepted,
         },
     )
 

@@ -48,7 +48,7 @@ def test_infovqa_keeps_all_accepted_answers(folders):
     made = prepared_from(infovqa.TEST, source, out)
     [kept] = PreparedRows(out)
     assert (kept.id, kept.answer, kept.stratum) == ("98313", "4", "single span")
-    assert kept.extra == {"answers": ["4", "four"]}
+    assert kept.extra == {"answer": ["4", "four"]}
     assert made.dropped.bad == {"empty answer": 1}
 
 
@@ -111,7 +111,7 @@ def test_mmmu_has_several_images_and_options_in_pythons_notation(folders):
     assert several.choices == ("colour", "the painter's hand", "<image 3>", "nothing")
     assert several.stratum == "Art_Theory"
     assert (opened.answer, opened.answer_type) == ("2", "text")
-    assert opened.extra["answers"] == ["2", "two"]
+    assert opened.extra["answer"] == ["2", "two"]
     assert made.dropped.bad == {"malformed row": 1, "missing option": 1}
 
 
