@@ -26,6 +26,7 @@ CMD ["modomodo", "serve", "--host", "0.0.0.0", "--database", "sqlite:////data/mo
 
 FROM base AS worker
 RUN pip install -c constraints.txt '.[trainer]'
+ENV MODOMODO_DATA=/data
 USER modomodo
 VOLUME /data
 STOPSIGNAL SIGTERM

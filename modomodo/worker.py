@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,14 @@ def worker(
     name: Annotated[
         str | None, typer.Option(help="Default: host, process and a random part.")
     ] = None,
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="MODOMODO_DATA",
+            file_okay=False,
+            help="Folder of prepared datasets; recipes name folders in it.",
+        ),
+    ] = Path(),
     max_trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     until_done: Annotated[
         bool, typer.Option("--until-done", help="Stop when nothing more is to come.")
@@ -38,4 +47,5 @@ def worker(
             study=study,
             max_trials=max_trials,
             until_done=until_done,
+            data=data,
         ).run()

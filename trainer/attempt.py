@@ -38,14 +38,18 @@ class Attempt:
 
     Args:
         answer: an answer of `POST /trials/next` that holds a trial.
+        data: folder of prepared datasets.
     """
 
-    def __init__(self, client: Client, answer: NextAnswer, signals: Signals) -> None:
+    def __init__(
+        self, client: Client, answer: NextAnswer, signals: Signals, data: Path = Path()
+    ) -> None:
         if answer.trial is None or answer.lease is None:
             raise ValueError(f"the service gave no trial: {answer.reason}")
         self._client, self._signals = client, signals
         self._trial, self._lease = answer.trial, answer.lease
         self._raw_recipe = answer.recipe or {}
+        self._data = data
         self._progress: Progress | None = None
         self._metrics: dict[str, float] = {}
         self._log = structlog.get_logger().bind(study=self._trial.study, trial=self._trial.number)
@@ -62,7 +66,7 @@ class Attempt:
             self._fail(str(error), retryable=False)
             return
         self._log.info("run started", mixture=self._trial.mixture, seed=self._trial.seed)
-        child = Child(Job(self._trial.mixture, recipe, self._trial.seed))
+        child = Child(Job(self._trial.mixture, recipe, self._trial.seed, self._data))
         try:
             self._follow(child)
         finally:

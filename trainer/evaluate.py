@@ -10,7 +10,8 @@ import torch
 
 from rewards.scoring import answer_score
 from service.schemas import Measurement
-from trainer.prompts import messages
+from trainer.data import ItemSet
+from trainer.prompts import as_response, messages
 from trainer.recipe import Recipe
 from trainer.rows import Row
 
@@ -18,7 +19,7 @@ from trainer.rows import Row
 def evaluate(
     model: Any,
     processor: Any,
-    benchmarks: Mapping[str, Sequence[Row]],
+    benchmarks: Mapping[str, ItemSet],
     recipe: Recipe,
     *,
     step: int,
@@ -29,14 +30,14 @@ def evaluate(
     Deterministic: where answers are drawn (temperature above 0) each benchmark has its own fixed
     seed. `progress` is told (benchmark, items done, items in all) after each batch.
     """
-    total = sum(len(rows) for rows in benchmarks.values())
+    total = sum(len(items.rows) for items in benchmarks.values())
     done = 0
     measurements = []
     model.eval()
-    for name, rows in benchmarks.items():
+    for name, items in benchmarks.items():
         torch.manual_seed(int.from_bytes(name.encode()[:7], "big"))
         scores: list[float] = []
-        for batch in _batches(rows, recipe.evaluation.batch_size):
+        for batch in _batches(items.rows, recipe.evaluation.batch_size):
             responses = respond(model, processor, batch, recipe)
             scores += [
                 answer_score(response, row.answer, row.answer_type)
@@ -51,12 +52,14 @@ def evaluate(
 def respond(model: Any, processor: Any, rows: Sequence[Row], recipe: Recipe) -> list[str]:
     """The model's response text to each row."""
     prompts = [
-        processor.apply_chat_template(messages(row), tokenize=False, add_generation_prompt=True)
+        processor.apply_chat_template(
+            messages(row, recipe.prompt), tokenize=False, add_generation_prompt=True
+        )
         for row in rows
     ]
     inputs = processor(
         text=prompts,
-        images=[image for row in rows for image in row.images],
+        images=[image for row in rows for image in row.images] or None,
         padding=True,
         return_tensors="pt",
     ).to(model.device)
@@ -71,7 +74,8 @@ def respond(model: Any, processor: Any, rows: Sequence[Row], recipe: Recipe) -> 
             **inputs, max_new_tokens=recipe.max_completion_tokens, use_cache=True, **sampling
         )
     completions = generated[:, inputs["input_ids"].shape[1] :]
-    return list(processor.batch_decode(completions, skip_special_tokens=True))
+    texts = processor.batch_decode(completions, skip_special_tokens=True)
+    return [as_response(text, recipe.prompt) for text in texts]
 
 
 def measurement(benchmark: str, scores: Sequence[float], step: int) -> Measurement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from service.schemas import Measurement
 from trainer.recipe import Recipe
@@ -16,6 +17,8 @@ class Job:
     mixture: Mapping[str, float]
     recipe: Recipe
     seed: int
+    data: Path = Path()
+    """Folder that the recipe's prepared datasets lie in, on this machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from rewards.training import PAPER_WEIGHTS, REWARDS
+from service.schemas import Name
+from trainer.prompts import StyleName
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -28,6 +38,26 @@ def _known_rewards(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
+def _below_root(folder: str) -> str:
+    path = PurePosixPath(folder)
+    if not folder or "\0" in folder or path.is_absolute() or ".." in path.parts:
+        raise ValueError("is a folder below the worker's data folder, such as 'coco-train'")
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_below_root)]
+"""A folder's name below the one that a worker was given with --data."""
+
+
+class Data(_Part):
+    """Prepared datasets (`modomodo data prepare`), each by the folder it lies in."""
+
+    domains: Annotated[dict[Name, Folder], Field(min_length=1, max_length=64)]
+    """What mixtures weigh: the study's domains, by name."""
+    benchmarks: Annotated[dict[Name, Folder], Field(min_length=1, max_length=256)]
+    """What is scored: the study's benchmarks, by name."""
+
+
 class Evaluation(_Part):
     """How a trained model is scored."""
 
@@ -35,16 +65,21 @@ class Evaluation(_Part):
     """0 decodes greedily, as the paper does; above 0 one answer is drawn per item."""
     batch_size: PositiveInt = 100
     limit: PositiveInt | None = None
-    """Items per benchmark; None takes all."""
+    """Items per benchmark, a fixed stratified subset; None takes all."""
     split: Literal["test", "tune"] = "test"
-    """`tune` items are for choosing settings, `test` items for reporting."""
+    """Of the built-in world: `tune` items are for choosing settings, `test` items for reporting."""
 
 
 class Recipe(_Part):
     """One GRPO run. The defaults are the built-in offline world's; scores are its own too."""
 
     world: Literal["tiny"] = "tiny"
-    """Which model, domains and benchmarks: the built-in miniature."""
+    """Which model: the built-in miniature. Without `data`, its drawn domains and benchmarks too."""
+    data: Data | None = None
+    """Prepared domains and benchmarks instead of the drawn ones."""
+    prompt: StyleName = "tiny"
+    """How rows are put into words (`trainer/prompts.py`): `tiny` is what the miniature has read,
+    `reasoning` asks for the paper's response form, `plain` for the bare answer, to be scored."""
     steps: Annotated[int, Field(ge=0)] = 24
     """Optimizer steps at most; a run ends early when a domain has no unseen sample left."""
     prompts_per_step: PositiveInt = 8
@@ -66,6 +101,15 @@ class Recipe(_Part):
     """Torch threads on a CPU."""
     evaluation: Evaluation = Evaluation()
 
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.steps and self.prompt == "plain":
+            raise ValueError(
+                "prompt 'plain' asks for no reasoning, so its answers earn no reward; "
+                "it is for scoring (steps: 0)"
+            )
+        return self
+
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Recipe:
         """A recipe from a study's JSON.
@@ -83,7 +127,11 @@ def _in_words(problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"recipe: {path}: {problem['msg']} (got {problem['input']!r:.60})"
-    known = [*Recipe.model_fields, *(f"evaluation.{name}" for name in Evaluation.model_fields)]
+    known = [
+        *Recipe.model_fields,
+        *(f"evaluation.{name}" for name in Evaluation.model_fields),
+        *(f"data.{name}" for name in Data.model_fields),
+    ]
     near = difflib.get_close_matches(path, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
     return f"recipe: unknown key {path!r}; {hint}"

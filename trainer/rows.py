@@ -1,19 +1,23 @@
-"""The one form every dataset's samples take, and the one place where prompts are built."""
+"""The one form every dataset's samples take."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from rewards.scoring import AnswerType
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Coordinates = Literal["thousandths", "pixels"]
+"""What a box counts in: thousandths of the image's sides (Qwen2-VL), or pixels (Qwen2.5-VL)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question about one or more images.
+    """One question about no, one or several images.
 
     `answer` is the text a right response holds between its answer tags: a letter for `choice`, a
     JSON list of `[x1, y1, x2, y2]` for `boxes`.
@@ -26,3 +30,9 @@ class Row:
     answer: str
     answer_type: AnswerType
     choices: tuple[str, ...] = ()
+    coordinates: Coordinates = "thousandths"
+    stratum: str = ""
+    """The kind of question, where its source tells; subsets keep the shares of kinds."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What a benchmark's official rule needs beside the answer, as JSON values; `answer` among
+    them, where that rule wants another one: all accepted answers, or an option's text."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,12 +24,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rewards.training import REWARDS, RewardFunction
 from service.schemas import Measurement
+from trainer.data import benchmark_sets, training_rows
 from trainer.evaluate import evaluate
 from trainer.job import Job, Outcome, Progress
-from trainer.prompts import messages
+from trainer.prompts import StyleName, messages
 from trainer.recipe import Recipe
+from trainer.rows import Row
 from trainer.sampler import Order, draw_order
-from trainer.tiny import world as tiny_world
 from trainer.tiny.model import load as load_tiny
 
 # TRL and transformers still name it so to each other.
@@ -50,20 +52,23 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
     recipe = job.recipe
     torch.set_num_threads(recipe.threads)
     model, processor = load_tiny()
+    domains = [name for name, weight in job.mixture.items() if weight > 0]
+    rows = training_rows(recipe, job.data, domains)
     order = draw_order(
         job.mixture,
-        tiny_world.DOMAIN_SIZES,
+        {domain: len(samples) for domain, samples in rows.items()},
         recipe.steps * recipe.prompts_per_step,
         job.seed,
     ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
     report(Progress("train", 0, steps))
     if steps:
-        model = _train(model, processor, order, job, report)
+        model = _train(model, processor, Prompts(rows, order, recipe.prompt), job, report)
     measurements = score(
         model,
         processor,
         recipe,
+        job.data,
         step=steps,
         progress=lambda name, done, total: report(
             Progress(f"evaluate {name}", steps, steps, {"evaluated": done / total})
@@ -79,34 +84,33 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
 
 
 def score_base(
-    recipe: Recipe, progress: Callable[[str, int, int], None] = lambda name, done, total: None
+    recipe: Recipe,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    data: Path = Path(),
 ) -> list[Measurement]:
     """Scores of the recipe's model before any training."""
     torch.set_num_threads(recipe.threads)
     model, processor = load_tiny()
-    return score(model, processor, recipe, step=0, progress=progress)
+    return score(model, processor, recipe, data, step=0, progress=progress)
 
 
 def score(
     model: Any,
     processor: Any,
     recipe: Recipe,
+    data: Path,
     *,
     step: int,
     progress: Callable[[str, int, int], None],
 ) -> list[Measurement]:
-    """Scores on the benchmarks of the recipe's world."""
-    settings = recipe.evaluation
-    benchmarks = {
-        name: tiny_world.benchmark_rows(name, split=settings.split, n=settings.limit)
-        for name in tiny_world.BENCHMARKS
-    }
+    """Scores on the recipe's benchmarks."""
+    benchmarks = benchmark_sets(recipe, data)
     return evaluate(model, processor, benchmarks, recipe, step=step, progress=progress)
 
 
-def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -> Any:
+def _train(model: Any, processor: Any, prompts: Prompts, job: Job, report: Report) -> Any:
     recipe = job.recipe
-    steps = order.steps(recipe.prompts_per_step)
+    steps = prompts.order.steps(recipe.prompts_per_step)
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(False)
     rewards = RewardLog(recipe.reward_weights)
@@ -115,7 +119,7 @@ def _train(model: Any, processor: Any, order: Order, job: Job, report: Report) -
             model=model,
             reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
             args=_grpo_config(recipe, job.seed, Path(folder)),
-            train_dataset=_dataset(order),
+            train_dataset=prompts.dataset(),
             processing_class=processor,
             callbacks=[_Reporter(rewards, steps, report)],
         )
@@ -152,22 +156,35 @@ def _grpo_config(recipe: Recipe, seed: int, folder: Path) -> GRPOConfig:
     )
 
 
-def _dataset(order: Order) -> datasets.Dataset:
+@dataclass(frozen=True, slots=True)
+class Prompts:
     """The rows of an order with the columns TRL and the reward functions read."""
-    rows = {domain: tiny_world.domain_rows(domain) for domain in order.counts()}
-    picked = [rows[domain][index] for domain, index in order.picks]
-    return datasets.Dataset.from_list(
-        [
-            {
-                "prompt": messages(row),
-                "images": list(row.images),
-                "answer": row.answer,
-                "answer_type": row.answer_type,
-                "domain": row.domain,
-            }
-            for row in picked
-        ]
-    )
+
+    rows: Mapping[str, Sequence[Row]]
+    order: Order
+    style: StyleName
+
+    def dataset(self) -> datasets.Dataset:
+        """Decodes a row's images when the row is asked for: a domain may not fit into memory."""
+        places = datasets.Dataset.from_dict({"place": list(range(len(self.order.picks)))})
+        return places.with_transform(self._batch)
+
+    def _batch(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        # A group's completions ask for the same row as often as there are of them.
+        made = {place: self._columns(place) for place in dict.fromkeys(batch["place"])}
+        wanted = [made[place] for place in batch["place"]]
+        return {name: [columns[name] for columns in wanted] for name in wanted[0]}
+
+    def _columns(self, place: int) -> dict[str, Any]:
+        domain, index = self.order.picks[place]
+        row = self.rows[domain][index]
+        return {
+            "prompt": messages(row, self.style),
+            "images": list(row.images),
+            "answer": row.answer,
+            "answer_type": row.answer_type,
+            "domain": row.domain,
+        }
 
 
 class RewardLog:

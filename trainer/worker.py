@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -33,6 +34,7 @@ class Worker:
         study: only take trials of this study; None takes any.
         max_trials: stop after so many trials; None goes on.
         until_done: stop when the service says there is nothing more to come.
+        data: folder of prepared datasets, which recipes name by their place in it.
     """
 
     client: Client
@@ -41,6 +43,7 @@ class Worker:
     study: str | None = None
     max_trials: int | None = None
     until_done: bool = False
+    data: Path = Path()
 
     def run(self) -> None:
         """Takes trials one by one; returns on a signal or when its work is over.
@@ -55,7 +58,7 @@ class Worker:
                 answer = self._ask()
                 if answer is None:
                     break
-                Attempt(self.client, answer, self.signals).run()
+                Attempt(self.client, answer, self.signals, self.data).run()
                 done += 1
         except Stopped:
             log.info("worker stopped by a signal", worker=self.name)

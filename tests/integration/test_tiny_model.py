@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.nn.functional import cross_entropy
 
+from trainer.data import benchmark_sets
 from trainer.evaluate import evaluate
 from trainer.recipe import Recipe
 from trainer.tiny import world
@@ -105,6 +108,7 @@ def test_the_shipped_base_is_small_enough_to_ship():
 def test_the_shipped_base_knows_something_of_every_benchmark_but_not_all():
     model, processor = load()
     recipe = Recipe.model_validate({"evaluation": {"temperature": 1.0, "batch_size": 100}})
-    benchmarks = {name: world.benchmark_rows(name) for name in world.BENCHMARKS}
+    benchmarks = benchmark_sets(recipe, Path())
+    assert list(benchmarks) == list(world.BENCHMARKS)
     for found in evaluate(model, processor, benchmarks, recipe, step=0):
         assert world.CHANCE[found.benchmark] < found.score < 0.8, found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
+    BatchFeature,
     PreTrainedTokenizerFast,
     ProcessorMixin,
     Qwen2VLConfig,
@@ -36,6 +38,13 @@ class TinyProcessor(Qwen2VLProcessor):
             setattr(self, f"{name}_token", token)
             setattr(self, f"{name}_token_id", tokenizer.convert_tokens_to_ids(token))
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def __call__(self, images: Any = None, *arguments: Any, **options: Any) -> BatchFeature:
+        # TRL 1.16 passes None for a row without images beside lists for the others.
+        if isinstance(images, list) and any(of_row is None for of_row in images):
+            images = [image for of_row in images for image in of_row or ()]
+        inputs: BatchFeature = super().__call__(images, *arguments, **options)
+        return inputs
 
 
 def load(

@@ -10,6 +10,7 @@ from typing import Literal, overload
 
 from PIL import Image
 
+from trainer.benchmarks import table
 from trainer.prompts import LETTERS
 from trainer.rows import Row
 from trainer.tiny.questions import KINDS, Question, Reading
@@ -24,13 +25,7 @@ DOMAIN_SIZES: dict[str, int] = {
 """Samples a domain has: a twentieth of the paper's, so that small ones run out here as there."""
 
 BENCHMARKS: dict[str, tuple[Literal["in", "out"], int]] = {
-    "lisa": ("in", 3397),
-    "sat": ("in", 1928),
-    "scienceqa": ("in", 2017),
-    "chartqa": ("out", 2500),
-    "infovqa": ("out", 2801),
-    "mathvista": ("out", 1000),
-    "mmmu": ("out", 900),
+    name: (benchmark.group, benchmark.samples) for name, benchmark in table.BENCHMARKS.items()
 }
 """Group, and weight in In-Score or Out-Score: the paper's numbers of samples."""
 

@@ -35,3 +35,24 @@ def test_an_impossible_value_is_refused_by_name(key, value):
 def test_a_recipe_survives_the_way_through_the_service():
     recipe = Recipe(steps=3, learning_rate=1e-5)
     assert Recipe.parse(recipe.model_dump(mode="json")) == recipe
+
+
+DATA = {"domains": {"coco": "coco-train"}, "benchmarks": {"lisa": "tests/lisa"}}
+
+
+def test_a_recipe_names_prepared_folders_below_the_workers_own():
+    recipe = Recipe.parse({"data": DATA})
+    assert recipe.data is not None
+    assert recipe.data.benchmarks == {"lisa": "tests/lisa"}
+
+
+@pytest.mark.parametrize("folder", ["", "/etc", "../secrets", "a/../../b", "a\0b"])
+def test_a_recipe_names_no_folder_elsewhere(folder):
+    with pytest.raises(RecipeError, match=r"data.domains.coco.*below the worker's data folder"):
+        Recipe.parse({"data": DATA | {"domains": {"coco": folder}}})
+
+
+def test_prompts_without_reasoning_are_for_scoring_only():
+    assert Recipe.parse({"prompt": "plain", "steps": 0}).prompt == "plain"
+    with pytest.raises(RecipeError, match="earn no reward"):
+        Recipe.parse({"prompt": "plain", "steps": 1})

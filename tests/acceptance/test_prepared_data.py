@@ -1,0 +1,89 @@
+"""From somebody else's files to a scored trial, by commands alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.schemas import BenchmarkSpec, DomainSpec, StudySpec
+from tests.datasets import png, write_jsonl
+from trainer.client import Client
+
+EASY_VQA = Path(__file__).parents[1] / "data" / "easy_vqa"
+
+
+def modomodo(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "modomodo", *map(str, arguments)]
+    subprocess.run(command, check=True, timeout=240, capture_output=True)
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    spec = tmp_path / "easy-vqa.yaml"
+    spec.write_text(
+        "name: easy-vqa\npath: questions.json\n"
+        "columns: {id: '{2}-{0}', images: 'images/{2}.png', question: 0, answer: 1}\n"
+    )
+    for split in ("train", "test"):
+        out = tmp_path / "data" / split
+        modomodo("data", "prepare", spec, "--source", EASY_VQA / split, "--out", out)
+    return tmp_path / "data"
+
+
+def until(seen: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not seen():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def test_a_prepare_that_was_killed_ends_with_the_same_bytes(tmp_path):
+    rows = [
+        {"id": str(i), "question": f"Is {i} even?", "answer": "no", "images": ["1.png"] * 3}
+        for i in range(6000)
+    ]
+    write_jsonl(tmp_path / "many/rows.jsonl", rows)
+    (tmp_path / "many/1.png").write_bytes(png(200, 200))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    modomodo("data", "prepare", tmp_path / "many", "--out", whole)
+    for chunk in (2, 9):
+        command = [sys.executable, "-m", "modomodo", "data", "prepare", str(tmp_path / "many")]
+        process = subprocess.Popen([*command, "--out", str(cut)], stderr=subprocess.DEVNULL)
+        until((cut / f".progress/report-{chunk:05d}.json").exists)
+        process.kill()
+        process.wait()
+        assert not (cut / "manifest.json").exists()
+    modomodo("data", "prepare", tmp_path / "many", "--out", cut)
+    names = sorted(path.name for path in whole.iterdir())
+    assert sorted(path.name for path in cut.iterdir()) == names
+    assert all((cut / name).read_bytes() == (whole / name).read_bytes() for name in names)
+
+
+def test_a_worker_trains_and_scores_a_study_on_prepared_data(data, service_url):
+    spec = StudySpec(
+        name="own",
+        domains=[DomainSpec(name="vqa", samples=123)],
+        benchmarks=[BenchmarkSpec(name="vqa-test", group="out", samples=61)],
+        strategy="seed",
+        budget=1,
+        recipe={
+            "steps": 2,
+            "prompts_per_step": 2,
+            "generations": 2,
+            "data": {"domains": {"vqa": "train"}, "benchmarks": {"vqa-test": "test"}},
+            "evaluation": {"limit": 20},
+        },
+    )
+    with Client(service_url) as client:
+        client.create_study(spec)
+        modomodo("worker", "--url", service_url, "--study", "own", "--until-done", "--data", data)
+        [trial] = client.trials("own")
+    assert trial.state == "completed"
+    assert trial.scores.out_score is not None
+    assert {m.benchmark: m.samples for m in trial.measurements} == {"vqa-test": 20}
+    assert trial.artifacts["samples"] == {"vqa": 4}

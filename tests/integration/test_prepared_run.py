@@ -1,0 +1,120 @@
+"""A real GRPO run of the miniature model on prepared data that nobody here made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.datasets import png, write_jsonl
+from trainer import run
+from trainer.catalog import open_dataset
+from trainer.domains.errors import DataError
+from trainer.domains.prepare import prepare
+from trainer.job import Job
+from trainer.recipe import Recipe
+
+EASY_VQA = Path(__file__).parents[1] / "data" / "easy_vqa"
+
+RECIPE = {
+    "steps": 2,
+    "prompts_per_step": 4,
+    "generations": 4,
+    "evaluation": {"temperature": 1.0, "batch_size": 10, "limit": 24},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder of prepared datasets: easy-vqa's two splits, and rows of no and of two images."""
+    root = tmp_path_factory.mktemp("data")
+    spec = root / "easy-vqa.yaml"
+    spec.write_text(
+        "name: easy-vqa\npath: questions.json\n"
+        "columns: {id: '{2}-{0}', images: 'images/{2}.png', question: 0, answer: 1}\n"
+    )
+    for split in ("train", "test"):
+        prepare(*open_dataset(str(spec), str(EASY_VQA / split)), root / split)
+    mixed = root / "files"
+    rows = [
+        {"id": str(i), "question": "How many?", "answer": str(i), "images": ["1.png"] * (i % 3)}
+        for i in range(12)
+    ]
+    write_jsonl(mixed / "rows.jsonl", rows)
+    (mixed / "1.png").write_bytes(png(64, 64))
+    prepare(*open_dataset(str(mixed)), root / "mixed")
+    return root
+
+
+def recipe(**other) -> Recipe:
+    sets = {"domains": {"vqa": "train", "odd": "mixed"}, "benchmarks": {"vqa-test": "test"}}
+    return Recipe.parse(RECIPE | {"data": sets} | other)
+
+
+def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(data):
+    reported = []
+    job = Job({"vqa": 1.0, "odd": 0.0}, recipe(), seed=1, data=data)
+    outcome = run.train_and_score(job, reported.append)
+    assert outcome.counts == {"vqa": 8}
+    [measured] = [m for m in outcome.measurements if m.rule == "paper"]
+    assert (measured.benchmark, measured.samples, measured.step) == ("vqa-test", 24, 2)
+    assert any("reward/vqa" in progress.metrics for progress in reported)
+    assert run.train_and_score(job).measurements == outcome.measurements
+
+
+def test_rows_of_no_one_and_several_images_train_and_score_together(data):
+    sets = {"domains": {"vqa": "train", "odd": "mixed"}, "benchmarks": {"odd-test": "mixed"}}
+    job = Job({"vqa": 0.2, "odd": 0.8}, recipe(data=sets), seed=1, data=data)
+    outcome = run.train_and_score(job)
+    assert outcome.counts["odd"] >= 5
+    assert {m.samples for m in outcome.measurements} == {12}
+
+
+def test_rows_without_images_train_alone(tmp_path):
+    rows = [{"id": str(i), "question": f"{i} + 1?", "answer": str(i + 1)} for i in range(8)]
+    write_jsonl(tmp_path / "sums/rows.jsonl", rows)
+    prepare(*open_dataset(str(tmp_path / "sums")), tmp_path / "out")
+    sets = {"domains": {"sums": "out"}, "benchmarks": {"sums": "out"}}
+    job = Job({"sums": 1.0}, recipe(data=sets), seed=0, data=tmp_path)
+    assert run.train_and_score(job).counts == {"sums": 8}
+
+
+def test_a_domain_without_a_folder_is_named(data):
+    job = Job({"other": 1.0}, recipe(), seed=0, data=data)
+    with pytest.raises(DataError, match="no folder for domain 'other'; it has vqa, odd"):
+        run.train_and_score(job)
+
+
+def test_a_folder_that_is_not_prepared_is_named(data):
+    sets = {"domains": {"vqa": "nowhere"}, "benchmarks": {"vqa-test": "test"}}
+    job = Job({"vqa": 1.0}, recipe(data=sets), seed=0, data=data)
+    with pytest.raises(DataError, match="nowhere holds no prepared dataset"):
+        run.train_and_score(job)
+
+
+def test_boxes_that_count_in_two_ways_are_refused(tmp_path):
+    write_jsonl(
+        tmp_path / "files/rows.jsonl",
+        [{"question": "Where?", "answer": [1, 1, 9, 9], "images": "1.png", "answer_type": "boxes"}],
+    )
+    (tmp_path / "files/1.png").write_bytes(png(10, 10))
+    for way in ("thousandths", "pixels"):
+        source, reader = open_dataset(str(tmp_path / "files"))
+        prepare(source, reader, tmp_path / way, coordinates=way)
+    sets = {"domains": {"boxes": "thousandths"}, "benchmarks": {"boxes": "pixels"}}
+    with pytest.raises(DataError, match="'thousandths' in thousandths, 'pixels' in pixels"):
+        run.score_base(recipe(data=sets), data=tmp_path)
+
+
+def test_the_base_answers_without_reasoning_too(data):
+    plain = recipe(steps=0, prompt="plain")
+    [measured] = [m for m in run.score_base(plain, data=data) if m.rule == "paper"]
+    assert measured.samples == 24

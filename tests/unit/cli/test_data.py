@@ -1,0 +1,91 @@
+"""`modomodo data …` from the outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from modomodo.cli import app
+from modomodo.errors import CommandFailed
+from tests.datasets import coco_row, embedded, png, write_parquet
+
+runner = CliRunner()
+
+
+def run(*arguments: str | Path, ok: bool = True):
+    result = runner.invoke(app, ["data", *map(str, arguments)])
+    assert (result.exit_code == 0) == ok, result.output
+    return result
+
+
+@pytest.fixture
+def coco(tmp_path) -> Path:
+    rows = [coco_row((100 + i, 200, 500, 600), image=embedded(png(100, 50))) for i in range(6)]
+    write_parquet(tmp_path / "coco/data/train-00000-of-00001.parquet", "coco", rows)
+    return tmp_path / "coco"
+
+
+def test_prepare_prints_one_json_document(coco, tmp_path):
+    result = run("prepare", "coco", "--source", coco, "--out", tmp_path / "out", "--json")
+    made = json.loads(result.stdout)
+    assert (made["rows"], made["paper_rows"], made["rule"]) == (6, 5997, "box-iou")
+    assert json.loads((tmp_path / "out/manifest.json").read_text()) == made
+
+
+def test_prepare_in_words_names_the_papers_count(coco, tmp_path):
+    result = run("prepare", "coco", "--source", coco, "--out", tmp_path / "out", "--limit", 4)
+    assert "4 of 6 read (the paper: 5,997), a stratified subset of 6" in result.stdout
+
+
+def test_show_prints_samples_and_writes_their_images(coco, tmp_path):
+    run("prepare", "coco", "--source", coco, "--out", tmp_path / "out")
+    result = run("show", tmp_path / "out", "-n", 2, "--images", tmp_path / "images")
+    assert "category 'cake'" in result.stdout
+    assert "[[100, 200, 500, 600]]" in result.stdout
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert names == ["000-0.png", "001-0.png"]
+    drawn = Image.open(tmp_path / "images/000-0.png")
+    assert drawn.getpixel((10, 10)) == (255, 0, 80)
+    assert drawn.getpixel((80, 45)) == (200, 30, 30)
+    shown = json.loads(run("show", tmp_path / "out", "-n", 1, "--first", 5, "--json").stdout)
+    assert shown["samples"][0]["answer"] == "[[105, 200, 500, 600]]"
+    assert shown["manifest"]["rows"] == 6
+
+
+def test_hostile_texts_are_shown_as_text(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    row = {"id": "[red]x[/]", "question": "[link=file:///etc]click[/link]?", "answer": "[/nope]"}
+    (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    run("prepare", folder, "--out", tmp_path / "out")
+    shown = run("show", tmp_path / "out").stdout
+    assert all(text in shown for text in row.values())
+
+
+def test_list_names_every_dataset():
+    listed = json.loads(run("list", "--json").stdout)
+    assert [one["name"] for one in listed if one["use"] == "training"] == [
+        "coco",
+        "lisa",
+        "geoqav",
+        "sat",
+        "scienceqa",
+    ]
+    assert len([one for one in listed if one["use"] == "benchmark"]) == 7
+    assert "scienceqa-test" in run("list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["prepare", "cocoa", "--out", "x"], "no dataset 'cocoa'"),
+        (["prepare", "sat", "--source", "nowhere", "--out", "x"], "no folder nowhere"),
+        (["show", "nowhere"], "nowhere holds no prepared dataset"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, says):
+    result = run(*arguments, ok=False)
+    assert isinstance(result.exception, CommandFailed)
+    assert says in str(result.exception)

@@ -1,0 +1,70 @@
+"""Writing files that are whole or not there, and hashing them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Image, List, Value
+
+ROWS_PER_GROUP = 16
+"""Rows that are read together when one is wanted."""
+
+FEATURES = Features(
+    {
+        "id": Value("string"),
+        "domain": Value("string"),
+        "images": List(Image()),
+        "question": Value("string"),
+        "answer": Value("string"),
+        "answer_type": Value("string"),
+        "choices": List(Value("string")),
+        "stratum": Value("string"),
+        "extra": Value("string"),
+    }
+)
+"""Columns of a prepared Parquet file; `datasets` reads its images as images."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file that is never seen half written, also after a power cut."""
+    draft = path.with_name(path.name + ".tmp")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> str:
+    """Writes a Parquet file of canonical rows; its SHA-256."""
+    return write_table(path, pa.Table.from_pylist(list(rows), schema=FEATURES.arrow_schema))
+
+
+def write_table(path: Path, table: pa.Table) -> str:
+    """Writes a table in groups of few rows; its SHA-256. Images are compressed already."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd")
+    data = sink.getvalue().to_pybytes()
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256(path: Path) -> str | None:
+    """Hash of a file; None where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def fingerprint(paths: Sequence[Path], root: Path) -> str:
+    """SHA-256 over names and sizes: tells whether files came or went, the same for any copy."""
+    lines = (f"{path.relative_to(root)}\0{path.stat().st_size}\n" for path in sorted(paths))
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

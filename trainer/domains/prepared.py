@@ -1,0 +1,131 @@
+"""Reads a prepared folder: rows by index, decoded when asked for."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, overload
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainer.domains import images, manifest
+from trainer.domains.errors import DataError
+from trainer.domains.files import FEATURES
+from trainer.domains.subsets import stratified
+from trainer.rows import Row
+
+GROUPS_KEPT = 32
+"""Row groups that stay in memory: neighbours are often asked for one after the other."""
+
+
+class PreparedRows(Sequence[Row]):
+    """Rows of a prepared dataset.
+
+    Args:
+        folder: what `modomodo data prepare` wrote.
+        domain: name the rows go by; default the dataset's own.
+
+    Raises:
+        DataError: the folder holds no prepared dataset, or a part of it is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, domain: str | None = None) -> None:
+        self.manifest = manifest.load(folder)
+        self._domain = domain or self.manifest.domain
+        self._groups: list[tuple[Path, int]] = []
+        lengths: list[int] = []
+        for part in self.manifest.parts:
+            metadata = _metadata(folder / part.file, part.rows)
+            for group in range(metadata.num_row_groups):
+                self._groups.append((folder / part.file, group))
+                lengths.append(metadata.row_group(group).num_rows)
+        self._starts = [0, *accumulate(lengths)]
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [self._row(i) for i in range(len(self))[index]]
+        return self._row(range(len(self))[index])
+
+    def subset(self, n: int | None) -> Sequence[Row]:
+        """A fixed stratified subset of `n` rows; all for None. The same whoever draws it."""
+        if n is None or n >= len(self):
+            return self
+        ids, strata = self._column("id"), self._column("stratum")
+        return Picked(self, stratified(ids, strata, n))
+
+    def _column(self, name: str) -> list[str]:
+        paths = dict.fromkeys(path for path, _ in self._groups)
+        return [
+            value
+            for path in paths
+            for value in pq.read_table(path, columns=[name])[name].to_pylist()
+        ]
+
+    def _row(self, index: int) -> Row:
+        group = bisect_right(self._starts, index) - 1
+        path, number = self._groups[group]
+        columns = (
+            _read_group(str(path), number).slice(index - self._starts[group], 1).to_pylist()[0]
+        )
+        return self._decoded(columns)
+
+    def _decoded(self, columns: dict[str, Any]) -> Row:
+        return Row(
+            id=columns["id"],
+            domain=self._domain,
+            images=tuple(images.decode(image["bytes"]) for image in columns["images"]),
+            question=columns["question"],
+            answer=columns["answer"],
+            answer_type=columns["answer_type"],
+            choices=tuple(columns["choices"]),
+            coordinates=self.manifest.coordinates,
+            stratum=columns["stratum"],
+            extra=json.loads(columns["extra"]),
+        )
+
+
+class Picked(Sequence[Row]):
+    """Some rows of others, by index."""
+
+    def __init__(self, rows: Sequence[Row], picks: Sequence[int]) -> None:
+        self._rows, self._picks = rows, picks
+
+    def __len__(self) -> int:
+        return len(self._picks)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [self._rows[pick] for pick in self._picks[index]]
+        return self._rows[self._picks[index]]
+
+
+def _metadata(path: Path, rows: int) -> pq.FileMetaData:
+    try:
+        metadata = pq.read_metadata(path)
+        names = metadata.schema.to_arrow_schema().names
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is missing or damaged: {error}") from error
+    if metadata.num_rows != rows or names != list(FEATURES):
+        raise DataError(f"{path} is not the part that its manifest names")
+    return metadata
+
+
+@lru_cache(maxsize=GROUPS_KEPT)
+def _read_group(path: str, number: int) -> pa.Table:
+    return pq.ParquetFile(path).read_row_group(number)
