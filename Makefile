@@ -29,6 +29,8 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m bench.paper
+	$(BIN)/python -m bench.surrogates
+	$(BIN)/python -m bench.search
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 
