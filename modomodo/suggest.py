@@ -18,6 +18,7 @@ from modomodo.errors import WrongUse
 from modomodo.extras import need
 from modomodo.runs_file import Asked
 from modomodo.space_options import RunLength, Wishes, space_of, steps_of
+from service.search.heuristics import HeuristicOptions
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="CSV of runs: w_<domain> columns, and scores.")
@@ -67,6 +68,12 @@ def suggest(
     opening: Annotated[
         Literal["optimal", "seeds"], typer.Option(help="An optimal design or the paper's seeds.")
     ] = "optimal",
+    alpha_single: Annotated[
+        float, typer.Option(min=0, help="Heuristics: factor of single-domain runs' scores.")
+    ] = 1.0,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Heuristics: a domain to give no weight. Repeatable.")
+    ] = None,
     bounds: space_options.BoundsOption = None,
     pin: space_options.PinOption = None,
     limit: space_options.LimitOption = None,
@@ -107,6 +114,7 @@ def suggest(
         "minimize" if minimize else "maximize",
         budget=budget,
         opening=opening,
+        heuristics=HeuristicOptions(alpha_single, _left_out(file.domains, leave_out or [])),
     )
     mixtures: list[dict[str, Any]] = [
         {
@@ -139,6 +147,15 @@ def suggest(
         parts = [f"{100 * w:.1f}%" if w else "-" for w in item["weights"].values()]
         table.add_row(str(i), *parts, foreseen, escape(why))
     Console().print(table)
+
+
+def _left_out(domains: tuple[str, ...], names: list[str]) -> tuple[int, ...]:
+    strange = [name for name in names if name not in domains]
+    if strange:
+        raise WrongUse(f"--leave-out: unknown domain {strange[0]!r} ({', '.join(domains)})")
+    if set(names) == set(domains):
+        raise WrongUse("--leave-out names every domain: nothing is left to weigh")
+    return tuple(domains.index(name) for name in names)
 
 
 def asked(objective: str, benchmarks: list[str] | None, noise_column: str | None) -> Asked:

@@ -20,8 +20,10 @@ from service.schemas import (
     Score,
     Scores,
     StudySpec,
+    averaged_measurements,
     last_measurements,
 )
+from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
 from service.search.runs import Runs
 from service.search.space import MixtureSpace, expected_steps
@@ -41,6 +43,8 @@ class Run:
     scores: Scores
     benchmarks: dict[str, Measurement]
     """The last measurement of each benchmark."""
+    for_heuristics: Scores
+    """The scores that heuristics go by: `scores`, or their averages over steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,15 @@ def read(session: Session, study: models.Study) -> Evidence:
         .order_by(Trial.number)
     )
     for trial_id, number, mixture in rows:
-        last = last_measurements(measured.get(trial_id, []))
+        all_steps = measured.get(trial_id, [])
+        last = last_measurements(all_steps)
         scores = spec.scores(last.values())
-        if scores.objective is not None:
-            completed.append(Run(trial_id, number, mixture, scores.objective, scores, last))
+        if scores.objective is None:
+            continue
+        other = scores
+        if spec.heuristics.scores == "averaged":
+            other = spec.scores(averaged_measurements(all_steps))
+        completed.append(Run(trial_id, number, mixture, scores.objective, scores, last, other))
     return Evidence(
         study_id=study.id,
         spec=spec,
@@ -143,6 +152,13 @@ def _limit(limit: LimitSpec) -> LinearLimit:
     return LinearLimit(turned, -(limit.at_least or 0.0), limit.describe())
 
 
+def heuristics(spec: StudySpec) -> HeuristicOptions:
+    """The study's wishes for heuristics in the engine's terms."""
+    names = [domain.name for domain in spec.domains]
+    left_out = tuple(names.index(name) for name in spec.heuristics.leave_out)
+    return HeuristicOptions(spec.heuristics.alpha_single, left_out)
+
+
 def reach_in_words(spec: StudySpec, mixture: NDArray[np.float64]) -> str:
     """Which domain of a mixture (m,) runs out before the run is over, and when; else nothing."""
     if spec.reach is None:
@@ -173,8 +189,8 @@ def _runs(spec: StudySpec, completed: Sequence[Run]) -> Runs:
         weights=weights(spec, [run.mixture for run in completed]),
         score=values([run.objective for run in completed]),
         noise_sd=np.array([run.objective.se for run in completed]),
-        in_score=values([run.scores.in_score for run in completed]),
-        out_score=values([run.scores.out_score for run in completed]),
+        in_score=values([run.for_heuristics.in_score for run in completed]),
+        out_score=values([run.for_heuristics.out_score for run in completed]),
         benchmarks=np.array([[m.score for m in row] for row in measured]).reshape(shape),
         benchmark_sd=np.array([[m.sampling_error() for m in row] for row in measured]).reshape(
             shape

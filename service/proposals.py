@@ -130,6 +130,7 @@ def compute(task: Task) -> list[Proposed]:
         avoid=task.avoid,
         budget=task.known.spec.budget,
         opening=task.known.spec.opening,
+        heuristics=evidence.heuristics(task.known.spec),
     )
 
 

@@ -132,6 +132,20 @@ def last_measurements(measurements: Iterable[Measurement]) -> dict[str, Measurem
     return last
 
 
+def averaged_measurements(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """The mean over steps of each benchmark's score under the `paper` rule.
+
+    Step 0, the base model, counts only where nothing else was measured. A sampling error stays the
+    last step's: the items are the same at every step.
+    """
+    taken = [measurement for measurement in measurements if measurement.rule == "paper"]
+    averaged = []
+    for name, last in last_measurements(taken).items():
+        scores = [m.score for m in taken if m.benchmark == name and (m.step > 0 or last.step == 0)]
+        averaged.append(last.model_copy(update={"score": sum(scores) / len(scores)}))
+    return averaged
+
+
 class Scores(Body):
     """What a trial's final measurements add up to; None where benchmarks are missing."""
 
@@ -231,6 +245,17 @@ class Objective(Body):
         return self
 
 
+class HeuristicsSpec(Body):
+    """What the paper varies of its heuristics."""
+
+    scores: Literal["final", "averaged"] = "final"
+    """From the last step's scores, or from their mean over all steps that were scored."""
+    alpha_single: Annotated[float, Field(ge=0.0, le=1000.0)] = 1.0
+    """Factor of single-domain runs' scores in the alpha family; the paper does not say its own."""
+    leave_out: Annotated[list[Name], Field(max_length=64)] = Field(default_factory=list)
+    """Domains that get no weight (the paper's "No1" leaves out its first)."""
+
+
 class StudySpec(Body):
     """What a study is; the body of `POST /studies`."""
 
@@ -245,6 +270,7 @@ class StudySpec(Body):
     strategy: Name = "auto"
     opening: Literal["optimal", "seeds"] = "optimal"
     """What the surrogate strategies begin with: an optimal design, or the paper's seeds."""
+    heuristics: HeuristicsSpec = HeuristicsSpec()
     recipe: JsonObject = Field(default_factory=dict)
     """Handed to workers as it is; the trainer validates it (`trainer/recipe.py`)."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
@@ -273,6 +299,7 @@ class StudySpec(Body):
         if high < 1 - 1e-12:
             raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
         known = {domain.name for domain in self.domains}
+        self._check_left_out(known)
         for limit in self.limits:
             strange = sorted(limit.weights.keys() - known)
             if strange:
@@ -293,6 +320,17 @@ class StudySpec(Body):
                 f"objective {self.objective.name!r} needs a benchmark of group {group!r}"
             )
         return self
+
+    def _check_left_out(self, known: set[str]) -> None:
+        left_out = set(self.heuristics.leave_out)
+        strange = sorted(left_out - known)
+        if strange:
+            raise ValueError(
+                f"heuristics.leave_out names unknown domain {strange[0]!r} "
+                f"(known: {', '.join(sorted(known))})"
+            )
+        if left_out == known:
+            raise ValueError("heuristics.leave_out names every domain: nothing is left to weigh")
 
     def group_weights(self, group: Literal["in", "out"]) -> dict[str, float]:
         """Benchmarks of a group with their sample counts: the weights of In- or Out-Score."""

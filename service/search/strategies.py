@@ -19,12 +19,13 @@ from service.search.acquisition import Knowledge
 from service.search.designs import (
     Criterion,
     DesignPoint,
+    centroid,
     gaussian_candidates,
     lattice,
     optimal,
     seed_design,
 )
-from service.search.heuristics import HEURISTICS
+from service.search.heuristics import AS_PUBLISHED, HEURISTICS, HeuristicOptions
 from service.search.runs import Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import Fitted, fit
@@ -42,6 +43,8 @@ MAX_CONFIRM = 6
 IDLE_GAIN = 1e-3
 """A run expected to raise the best prediction by less than this share of one run's noise teaches
 nothing."""
+CENTROID_SIZE = 4
+"""Most domains in a blend of the centroid design; all blends of 17 would be 131,071."""
 APART = 0.05
 """Mixtures this far apart in total variation are worth confirming both."""
 
@@ -85,6 +88,7 @@ class _Situation:
     seed: int
     budget: int | None = None
     opening: Opening = "optimal"
+    heuristics: HeuristicOptions = AS_PUBLISHED
     taken: list[FloatArray] = field(default_factory=list)
 
     def known(self) -> FloatArray:
@@ -122,6 +126,7 @@ def propose(
     avoid: FloatArray | None = None,
     budget: int | None = None,
     opening: Opening = "optimal",
+    heuristics: HeuristicOptions = AS_PUBLISHED,
 ) -> list[Proposed]:
     """The next n mixtures; the same arguments give the same answer.
 
@@ -133,6 +138,7 @@ def propose(
         budget: completed runs after which the search ends: it sizes the opening of `auto` and
             leaves room for its confirmations. None for no end.
         opening: what the surrogate strategies begin with: an optimal design, or the paper's seeds.
+        heuristics: what the paper varies of them.
 
     Raises:
         KeyError: no such strategy; the message lists them.
@@ -149,6 +155,7 @@ def propose(
         seed,
         budget,
         opening,
+        heuristics,
     )
     chosen: list[Proposed] = []
     if n < 1:
@@ -190,6 +197,25 @@ def _design(points: Iterable[DesignPoint], name: str) -> Iterator[Proposed]:
 
 def _lattice(situation: _Situation) -> Iterator[Proposed]:
     return _design(lattice(situation.space), "lattice")
+
+
+def _centroid(situation: _Situation) -> Iterator[Proposed]:
+    return _design(centroid(situation.space, CENTROID_SIZE), "centroid")
+
+
+def _replicates(situation: _Situation) -> Iterator[Proposed]:
+    """The uniform mixture and the best run so far in turn, whichever was run less often."""
+    runs, uniform = situation.runs, situation.space.uniform
+    mixtures = [uniform]
+    if len(runs):
+        mixtures.append(runs.weights[int(np.argmax(runs.score))])
+    names = ("the uniform mixture", "the best run so far")
+    while True:
+        everything = np.vstack([runs.weights, situation.unscored()])
+        counts = [int((total_variation(x, everything) <= SAME).sum()) for x in mixtures]
+        i = int(np.argmin(counts))
+        why = f"{names[i]} once more, run {counts[i]} times so far: tells noise"
+        yield Proposed(mixtures[i], None, None, why, "replicates", True)
 
 
 def _optimal(criterion: Criterion) -> Strategy:
@@ -268,9 +294,11 @@ def _heuristic(name: str) -> Strategy:
         groups = [group for group in near if group.any()]
         if len(groups) < SEEDS_NEEDED * len(seeds):
             return
-        weights = weigh(situation.runs.averaged(groups))
+        weights = weigh(situation.runs.averaged(groups), situation.heuristics)
         if weights is not None:
             reason = f"{name}: {what}, from {len(groups)} of {len(seeds)} seed mixtures"
+            without = [situation.space.domains[i] for i in situation.heuristics.leave_out]
+            reason += f", without {', '.join(without)}" if without else ""
             yield Proposed(situation.space.project(weights), None, None, reason, name)
 
     return suggest
@@ -414,8 +442,10 @@ _STRATEGIES: dict[str, Strategy] = {
     "auto": _then(_opening, _knowledge_gradient("auto")),
     "ax": _ax,
     "lattice": _lattice,
+    "centroid": _centroid,
     "d-optimal": _optimal("D"),
     "i-optimal": _optimal("I"),
+    "replicates": _replicates,
     "modomodo": _then(_seed, *map(_heuristic, HEURISTICS), _quadsurface),
 }
 
@@ -430,8 +460,10 @@ STRATEGIES: dict[str, str] = {
     **{name: f"seeds, then one mixture: {what}" for name, (what, _) in HEURISTICS.items()},
     "seed": "every domain alone, every domain left out, all together; then random",
     "lattice": "every domain alone, every pair in halves; then random",
+    "centroid": "every domain alone and every equal blend of 2, 3 and 4; then random",
     "d-optimal": "runs that tell most about a quadratic's terms",
     "i-optimal": "runs after which predictions are most certain on average",
+    "replicates": "the uniform mixture and the best run again, in turn, so that noise can be told",
     "random": "uniform samples of the space",
 }
 """What can be asked for, and what it does."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.search.designs import seed_design
-from service.search.heuristics import alpha, coli, norm
+from service.search.heuristics import HeuristicOptions, alpha, coli, norm
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 
@@ -52,7 +52,22 @@ def test_alpha_single_scales_only_the_runs_of_one_domain(seeds):
     # Without the singles' scores: the sums above less .4589, .4219, .4753, .4915, .4263.
     sums = np.array([2.3932, 2.4295, 2.4189, 2.4357, 2.4148])
     scaled = (sums - sums.min()) / (sums.max() - sums.min())
-    assert alpha(seeds, 0.0, alpha_single=0.0) == pytest.approx(scaled / scaled.sum(), abs=1e-9)
+    assert alpha(seeds, 0.0, HeuristicOptions(alpha_single=0.0)) == pytest.approx(
+        scaled / scaled.sum(), abs=1e-9
+    )
+
+
+def test_a_domain_left_out_gets_no_weight_and_scales_nothing(seeds):
+    # The sums of alpha-out and the runs of norm as above, without coco's.
+    no1 = HeuristicOptions(leave_out=(0,))
+    scaled = (np.array([2.8514, 2.8942, 2.9272, 2.8411]) - 2.8411) / (2.9272 - 2.8411)
+    assert alpha(seeds, 0.0, no1) == pytest.approx([0, *scaled / scaled.sum()], abs=1e-9)
+    # Left: .4783, .4889, .4721, .4930; lowest .4721, span .0209; scaled .296651, .803828, 0, 1;
+    # raw .170335, .119617, .2, .1, sum .589952.
+    by_norm = np.array([0, 0.170335, 0.119617, 0.2, 0.1]) / 0.589952
+    assert norm(seeds, no1) == pytest.approx(by_norm, abs=1e-5)
+    everything = coli(seeds)
+    assert coli(seeds, no1) == pytest.approx([0, *everything[1:] / everything[1:].sum()])
 
 
 def test_alpha_balanced_lies_between_its_two_ends(seeds):
