@@ -93,6 +93,7 @@ def fit(
             "rmse": _finite(found.loo.rmse),
             "nlpd": _finite(found.loo.nlpd),
             "coverage_90": _finite(found.loo.coverage_90),
+            "pit": [_finite(value) for value in found.loo.pit],
         },
         "best": {
             "weights": named(file.domains, found.best.weights),
