@@ -35,6 +35,8 @@ ACTIVE = 1e-9
 """A domain with less weight than this is not used."""
 
 MAX_CELLS = 20_000
+FEW_CELLS = 256
+"""Convex parts, if there are no more than this, are gone through for a single point."""
 MAX_LISTED = 5000
 """Corners of the space, if there are no more than this, are among the starts of a search."""
 
@@ -228,6 +230,15 @@ class MixtureSpace:
         if self.is_convex:
             yield self.relaxed
             return
+        for used in self._choices():
+            yield self.cell(used)
+
+    def _choices(self) -> Iterator[NDArray[np.bool_]]:
+        """(m,) the domains used in each of `cells`.
+
+        Raises:
+            ValueError: more than `MAX_CELLS` choices of domains.
+        """
         if self.n_cells() > MAX_CELLS:
             raise ValueError(f"{self.n_cells():,} choices of domains are too many to go through")
         seen: set[bytes] = set()
@@ -244,10 +255,18 @@ class MixtureSpace:
                 used = allowed.copy()
                 used[optional] = kind
                 key = used.tobytes()
-                cell = self.cell(used)
-                if key not in seen and not cell.is_empty:
+                if key not in seen and not self.cell(used).is_empty:
                     seen.add(key)
-                    yield cell
+                    yield used
+
+    @cached_property
+    def _few_choices(self) -> list[NDArray[np.bool_]]:
+        """All of `_choices` where they are few enough to go through for one point; else one."""
+        if self.n_cells() <= FEW_CELLS:
+            return list(self._choices())
+        possible = feasible_choice(self._demands)
+        assert possible is not None  # noqa: S101 -- the space is not empty
+        return [possible]
 
     # --- points -------------------------------------------------------------------------------
 
@@ -334,10 +353,12 @@ class MixtureSpace:
             stepped[least] = used[least] = False
         if not self.cell(used).is_empty:
             return used
-        # 4. Not possible near y: any choice that is.
-        possible = feasible_choice(self._demands)
-        assert possible is not None  # noqa: S101 -- the space is not empty
-        return possible
+        # 4. Not possible so: the nearest choice that is, if all are known, else any.
+        known = self._few_choices
+        if len(known) == 1:
+            return known[0]
+        near = [self.cell(choice).project(y[None])[0] for choice in known]
+        return known[int(np.argmin([((x - y) ** 2).sum() for x in near]))]
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """(n, m) mixtures, uniform over a convex space.
@@ -350,6 +371,11 @@ class MixtureSpace:
         if not self._limits_active:
             return self.project(self.relaxed.sample(n, rng))
         # 1. A choice for each.
+        if self.n_cells() <= FEW_CELLS:
+            cells = [self.cell(choice) for choice in self._few_choices]
+            drawn = rng.integers(len(cells), size=n)
+            parts = [cell.sample(int((drawn == k).sum()), rng) for k, cell in enumerate(cells)]
+            return np.concatenate(parts)[np.argsort(np.argsort(drawn, kind="stable"))]
         wanted = rng.random((n, self.m))
         choices = np.array([self._choice(y, y) for y in wanted / wanted.sum(axis=1)[:, None]])
         # 2. Points within each choice, many at once.

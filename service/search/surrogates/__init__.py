@@ -20,7 +20,8 @@ __all__ = ["SURROGATES", "Fitted", "Surrogate", "fit"]
 def _gp() -> Surrogate:
     from service.search.surrogates.gp import GaussianProcess  # torch: seconds, so only when asked
 
-    return PerBenchmark(GaussianProcess())
+    # The kind that suits the objective serves its benchmarks: trying all for each takes seconds.
+    return PerBenchmark(GaussianProcess(), lambda whole: GaussianProcess([whole.choice]))
 
 
 def _bayes_quadratic() -> Surrogate:

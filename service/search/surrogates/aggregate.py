@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,18 @@ class PerBenchmark:
     """Models the objective itself, and each of its benchmarks; keeps what predicts better.
 
     By the density of left-out runs. Without benchmark scores only the objective is modelled.
+
+    Args:
+        surrogate: of the objective.
+        alike: the objective's fit to the surrogate of a benchmark, where that can be cheaper for
+            what is known already; else the same.
     """
 
-    def __init__(self, surrogate: Surrogate) -> None:
+    def __init__(
+        self, surrogate: Surrogate, alike: Callable[[Any], Surrogate] | None = None
+    ) -> None:
         self._surrogate = surrogate
+        self._alike = alike
 
     @property
     def min_runs(self) -> int:
@@ -33,9 +42,8 @@ class PerBenchmark:
         whole = self._surrogate.fit(space, runs, seed)
         if len(runs.shares) < 2 or len(runs) < 3:
             return whole
-        each = [
-            self._surrogate.fit(space, runs.of_benchmark(b), seed) for b in range(len(runs.shares))
-        ]
+        part = self._surrogate if self._alike is None else self._alike(whole)
+        each = [part.fit(space, runs.of_benchmark(b), seed) for b in range(len(runs.shares))]
         parts = AggregateFit(each, runs)
         return max((whole, parts), key=log_density)
 

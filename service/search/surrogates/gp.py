@@ -1,11 +1,10 @@
 """A Gaussian process (BoTorch): a linear or quadratic trend plus a Matern-5/2 bump surface.
 
 The trend is a polynomial kernel, so its coefficients are shrunk like everything else. Weights enter
-as they are or as
-square or fourth roots. Of these kinds the one under which left-out runs are likeliest is
-kept. One length scale serves all domains, because with few runs one each leaves intervals far too
-narrow; above ten runs a domain, one each is tried too. Each run's noise is its known sampling error
-and a training noise common to all, which is learned and has a prior.
+as they are or as square or fourth roots. Of these kinds the one under which left-out runs are
+likeliest is kept. One length scale serves all domains, because with few runs one each leaves
+intervals far too narrow; above ten runs a domain, one each is tried too. Each run's noise is its
+known sampling error and a training noise common to all, which is learned and has a prior.
 """
 
 from __future__ import annotations

@@ -205,6 +205,25 @@ def test_of_many_domains_only_so_many_are_used_the_nearest_ones():
     assert space.sample(200, np.random.default_rng(0)).astype(bool).sum(axis=1).max() == 2
 
 
+def test_samples_reach_every_choice_of_domains_that_is_possible():
+    names = ("a", "b", "c", "d")
+    # Without `a` nothing is possible: the rest may have 0.9 together.
+    limit = LinearLimit.parse("b + c + d <= 0.9", names)
+    space = MixtureSpace(names, np.zeros(4), np.ones(4), (limit,), max_active=2)
+    X = space.sample(300, np.random.default_rng(0))
+    assert np.all(space.contains(X, 1e-12))
+    assert {tuple(np.flatnonzero(x)) for x in X} == {(0, 1), (0, 2), (0, 3)}
+
+
+def test_where_the_heaviest_domains_do_not_do_the_nearest_choice_that_does_is_taken():
+    names = ("a", "b", "c", "d")
+    limit = LinearLimit.parse("b + c + d <= 0.9", names)
+    space = MixtureSpace(names, np.zeros(4), np.ones(4), (limit,), max_active=2)
+    assert space.project([0.0, 0.1, 0.3, 0.6]) == pytest.approx([0.25, 0, 0, 0.75], abs=0.2)
+    x = space.project([0.0, 0.1, 0.3, 0.6])
+    assert list(np.flatnonzero(x)) == [0, 3]
+
+
 def test_a_domain_gets_nothing_or_at_least_its_least_weight():
     space = MixtureSpace(tuple("abc"), np.zeros(3), np.ones(3), zero_or_at_least=np.full(3, 0.2))
     assert np.allclose(space.project([0.05, 0.35, 0.6]), [0, 0.375, 0.625])
