@@ -15,7 +15,7 @@ from modomodo import bars
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet
-from modomodo.summary import summary_table, trial_head, trial_line
+from modomodo.summary import prediction_text, summary_table, trial_head, trial_line
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
 from trainer.client import Client, ServiceError
 
@@ -36,7 +36,7 @@ def demo(
     domains: Annotated[
         str | None, typer.Option(help="Comma-separated; default: all five of the world.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="What proposes the mixtures.")] = "modomodo",
+    strategy: Annotated[str, typer.Option(help="What proposes the mixtures.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Runs in parallel.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of proposals and runs.")] = 0,
     folder: Annotated[Path, typer.Option(help="Database and logs.")] = Path("runs/demo"),
@@ -211,6 +211,8 @@ def _conclude(client: Client, study: Study, done: list[Trial]) -> None:
     console.print(summary_table(study, done))
     best = client.best(study.name)
     console.print(best.message)
+    if best.predicted:
+        console.print(prediction_text(best.predicted))
 
 
 def _stay(fleet: LocalFleet) -> None:

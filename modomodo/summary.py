@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from service.schemas import Score, Study, Trial
+from service.schemas import PredictedMixture, Score, Study, Trial
 
 Z95 = 1.96
 
@@ -64,8 +64,19 @@ def is_uniform(trial: Trial) -> bool:
     return all(abs(weight - share) < 1e-6 for weight in trial.mixture.values())
 
 
+def is_opening(trial: Trial) -> bool:
+    """Proposed by a design, before anything was known: the paper's seeds or an optimal one."""
+    return trial.proposal is not None and trial.proposal.strategy in ("seed", "opening")
+
+
+def prediction_text(mixture: PredictedMixture) -> str:
+    """A surrogate's best mixture and what it expects of it, in points of 100."""
+    expected = f"{100 * mixture.mean:.1f} ± {100 * Z95 * mixture.sd:.1f}"
+    return f"best by prediction: {mixture_text(mixture.weights)}  ({expected})"
+
+
 def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
-    """Base, uniform, best seed and best proposed mixture, and their gain in the objective.
+    """Base, uniform, best of the opening and best proposed mixture, and their gains.
 
     Intervals are 95% and hold the sampling error of the test items only; another training seed
     moves a score too.
@@ -76,8 +87,8 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
     def best_of(trials: Sequence[Trial]) -> Trial | None:
         return max(trials, key=lambda t: sign * t.scores.objective.value, default=None)  # type: ignore[union-attr]
 
-    seeds = [t for t in scored if t.proposal and t.proposal.strategy == "seed"]
-    proposed = [t for t in scored if t.proposal and t.proposal.strategy != "seed"]
+    opening = [t for t in scored if is_opening(t)]
+    proposed = [t for t in scored if t.proposal and not is_opening(t)]
     uniform = next((trial for trial in scored if is_uniform(trial)), None)
 
     table = Table(
@@ -106,7 +117,7 @@ def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
         )
     for label, trial in (
         ("uniform", uniform),
-        ("best seed", best_of(seeds)),
+        ("best of opening", best_of(opening)),
         ("best proposed", best_of(proposed)),
     ):
         if trial is None:

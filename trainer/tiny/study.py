@@ -16,7 +16,7 @@ def study_spec(
     recipe: Recipe,
     budget: int,
     baseline: Sequence[Measurement] = (),
-    strategy: str = "modomodo",
+    strategy: str = "auto",
     seed: int = 0,
 ) -> StudySpec:
     """A study over (some of) the five domains with all seven benchmarks.

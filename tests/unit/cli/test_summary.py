@@ -61,7 +61,7 @@ STUDY = Study.model_validate(
 )
 
 
-def test_the_table_names_base_uniform_best_seed_and_best_proposed_with_their_gains():
+def test_the_table_names_base_uniform_best_of_the_opening_and_best_proposed_with_their_gains():
     shown = text(
         summary_table(
             STUDY,
@@ -76,7 +76,7 @@ def test_the_table_names_base_uniform_best_seed_and_best_proposed_with_their_gai
     lines = {line.split(",")[0].split("  ")[0].strip(): line for line in shown.splitlines()}
     assert "-25.0 ± 2.8" in lines["base"]
     assert "50.0 ± 2.0" in lines["uniform"]
-    assert lines["best seed"].split()[2] == "2"
+    assert lines["best of opening"].split()[3] == "2"
     assert "60.0 ± 2.0" in lines["best proposed"]
     assert "+10.0 ± 2.8" in lines["best proposed"]
     assert lines["best proposed"].split()[2] == "3"
@@ -88,7 +88,7 @@ def test_when_less_is_better_the_lowest_score_is_best():
     )
     trials = [trial(1, {"a": 1.0, "b": 0.0}, 0.4), trial(2, {"a": 0.0, "b": 1.0}, 0.3)]
     shown = text(summary_table(study, trials))
-    assert any(line.split()[:3] == ["best", "seed", "2"] for line in shown.splitlines())
+    assert any(line.split()[:4] == ["best", "of", "opening", "2"] for line in shown.splitlines())
 
 
 def test_a_study_without_runs_still_has_a_table():
