@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.dashboard import colours, words
 from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS
-from service.schemas import StudySpec, SurrogateFit
+from service.schemas import Lesson, StudySpec, SurrogateFit
 
 TITLES = {
     "bayes-quadratic": "Bayesian quadratic",
@@ -15,6 +15,10 @@ TITLES = {
     "quadsurface": "Quadratic surface (the paper's)",
 }
 """Surrogates the page shows, side by side in this order."""
+
+
+LEAST_LESSON = 0.01
+"""Expected gain, in units of one run's noise, below which a run teaches nothing to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,48 @@ def synergy_aid(fit: SurrogateFit) -> str:
     if pairs > DRAWN_PAIRS:
         text += f" The {DRAWN_PAIRS} clearest of {pairs} pairs."
     return text
+
+
+def knows_doubt(fit: SurrogateFit) -> bool:
+    """Whether its uncertainty differs from mixture to mixture, so that runs can teach it."""
+    return fit.surrogate != "quadsurface"
+
+
+def chance(fit: SurrogateFit) -> str:
+    """How likely a search would still find something better."""
+    percent = 100 * fit.chance_of_better
+    said = "Less than 1%" if percent < 1 else f"{percent:.0f}%"
+    return (
+        f"{said} chance that another mixture beats it by more than the noise of one run "
+        f"({words.points(fit.margin)} points)."
+    )
+
+
+def confirmations(fit: SurrogateFit) -> list[str]:
+    """What mixtures that were run again gave, beside what the other runs promised."""
+    return [
+        f"Run {c.n} times: {words.points(c.mean)} ± {words.margin(c.se)}. The other runs promise "
+        f"{words.points(c.predicted)}: {_optimism(c.optimism)}."
+        for c in fit.confirmations
+    ]
+
+
+def _optimism(value: float) -> str:
+    points = words.points(abs(value))
+    return f"{points} points too much" if value > 0 else f"{points} points too little"
+
+
+def lessons(fit: SurrogateFit) -> list[Lesson]:
+    """The runs that are expected to teach something worth a run."""
+    return [item for item in fit.lessons if item.gain >= LEAST_LESSON * fit.noise_sd]
+
+
+def lesson(item: Lesson) -> str:
+    """What is believed of a mixture that would teach much."""
+    return (
+        f"{words.points(item.mean)} ± {words.margin(item.sd)} foreseen; its run would raise the "
+        f"best prediction by {100 * item.gain:.2g} points on average."
+    )
 
 
 def segments(study: StudySpec, fit: SurrogateFit) -> Sequence[colours.Segment]:
