@@ -10,7 +10,7 @@ import numpy as np
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.strategies import STRATEGIES, SURROGATE_OF, propose, recommend
+from service.search.strategies import STRATEGIES, propose, recommend
 from service.search.surrogates import fit
 
 CANDIDATES = 100_000
@@ -25,22 +25,10 @@ class Competitor:
     Attributes:
         ask: space, runs so far, how many, seed -> (n, m) mixtures to run.
         choose: space, runs so far, seed -> (m,) the mixture it would train with.
-        guess: space, runs so far, seed, mixtures -> what it expects of each; None where it has no
-            model. It chooses from a pool by this.
     """
 
     ask: Callable[[MixtureSpace, Runs, int, int], FloatArray]
     choose: Callable[[MixtureSpace, Runs, int], FloatArray]
-    guess: Callable[[MixtureSpace, Runs, int, FloatArray], FloatArray] | None = None
-
-    def pick(
-        self, space: MixtureSpace, runs: Runs, seed: int, pool: FloatArray | None
-    ) -> FloatArray:
-        """(m,) the mixture it would train with, one of the pool's if there is one."""
-        if pool is None or self.guess is None or len(runs) <= space.m:
-            return self.choose(space, runs, seed)
-        best: FloatArray = pool[int(np.argmax(self.guess(space, runs, seed, pool)))]
-        return best
 
 
 def competitor(name: str) -> Competitor:
@@ -49,28 +37,16 @@ def competitor(name: str) -> Competitor:
         return Competitor(
             lambda space, runs, n, seed: _proposed(name, space, runs, n, seed),
             lambda space, runs, seed: recommend(name, space, runs, seed).weights,
-            _guess(SURROGATE_OF.get(name)),
         )
     if name == "regmix":
         return Competitor(
-            lambda space, runs, n, seed: np.random.default_rng(seed).dirichlet(
-                np.ones(space.m), size=n
-            ),
+            lambda space, runs, n, seed: space.sample(n, np.random.default_rng(seed)),
             _regmix_choice,
-            _guess("lightgbm"),
         )
     return Competitor(
         lambda space, runs, n, seed: _optuna(name, space, runs, n, seed),
         lambda space, runs, seed: runs.weights[int(np.argmax(runs.score))],
     )
-
-
-def _guess(
-    surrogate: str | None,
-) -> Callable[[MixtureSpace, Runs, int, FloatArray], FloatArray] | None:
-    if surrogate is None:
-        return None
-    return lambda space, runs, seed, X: fit(surrogate, space, runs, seed).predict(X)[0]
 
 
 def _proposed(name: str, space: MixtureSpace, runs: Runs, n: int, seed: int) -> FloatArray:
@@ -82,8 +58,12 @@ def _regmix_choice(space: MixtureSpace, runs: Runs, seed: int) -> FloatArray:
     if len(runs) < 3:
         return runs.weights[int(np.argmax(runs.score))]
     fitted = fit("lightgbm", space, runs, seed)
-    X = np.random.default_rng(seed).dirichlet(np.ones(space.m), size=CANDIDATES)
+    listed = space.listed()
+    X = space.sample(CANDIDATES, np.random.default_rng(seed)) if listed is None else listed
     guess = fitted.guess(X)  # type: ignore[attr-defined]
+    if listed is not None:
+        best: FloatArray = listed[int(np.argmax(guess))]
+        return best
     mean: FloatArray = X[np.argsort(-guess, kind="stable")[:TOP]].mean(axis=0)
     return mean
 

@@ -84,7 +84,7 @@ def search(place: str, batch: int, name: str, seed: int) -> units.Figures:
         X = np.vstack([X, new])
         y = np.concatenate([y, where.score(new) + NOISE * rng.normal(size=len(new))])
         if len(y) in LOOKED_AT:
-            chosen = who.pick(where.space, _runs(X, y), seed, where.pool)
+            chosen = who.choose(where.space, _runs(X, y), seed)
             regret[str(len(y))] = where.regret(chosen)
     return {"regret": regret, "seconds": time.perf_counter() - start}
 
@@ -113,8 +113,8 @@ Runs until the chosen mixture is, and from then on stays, within 1% of the best 
 uniform mixtures span), or 5%: median over {SEEDS} seeds (quartiles), looked at after
 {", ".join(map(str, LOOKED_AT))} runs. "never" means more than the cap: 40 runs up to 5 domains,
 64 up to 8 and for pool-1B, else 96; 32 one by one. The range is 10 points, a run's noise 0.6 and
-known. Who has a model chooses its highest prediction, the others their best run. In a pool a
-proposed mixture stands for the nearest row. Ax is run only where it says so: it takes seconds a
+known. Who has a model chooses its highest prediction, the others their best run. In a pool Optuna
+is given the row nearest to what it proposes. Ax is run only where it says so: it takes seconds a
 proposal.
 
 Within 1%, batches of 8:

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.regmix import load
 from bench.report import ROOT
+from service.search.listed import ListedSpace
 from service.search.quadratics import Quadratic, climb, has_few_faces, maximise
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace, total_variation
@@ -34,24 +35,20 @@ class Truth:
     Attributes:
         score: mixtures (k, m) to noise-free scores (k,).
         best: the highest score there is.
-        pool: (n, m) the only mixtures that can be run; None where every mixture can.
     """
 
     name: str
     space: MixtureSpace
     score: Score
     best: float
-    pool: FloatArray | None = None
 
     def regret(self, weights: FloatArray) -> float:
         """How far a mixture (m,) is below the best, as a share of the range."""
         return float(self.best - self.score(self.runnable(weights)[None])[0]) / RANGE
 
     def runnable(self, weights: FloatArray) -> FloatArray:
-        """The mixture itself, or the nearest of the pool in total variation."""
-        if self.pool is None:
-            return weights
-        return self.pool[int(np.argmin(total_variation(weights, self.pool)))]
+        """The mixture itself, or the nearest of the list in total variation."""
+        return weights if self.space.listed() is None else self.space.project(weights)
 
 
 @cache
@@ -148,5 +145,6 @@ def _pool(name: str, part: str) -> Truth:
     def score(X: FloatArray) -> FloatArray:
         return np.array([scores[int(np.argmin(total_variation(x, table.weights)))] for x in X])
 
-    space = MixtureSpace.simplex(table.domains)
-    return Truth(name, space, score, RANGE, table.weights)
+    m = len(table.domains)
+    space = ListedSpace(table.domains, np.zeros(m), np.ones(m), rows=table.weights)
+    return Truth(name, space, score, RANGE)

@@ -52,6 +52,7 @@ def fit(
     limit: space_options.LimitOption = None,
     max_active: space_options.MaxActiveOption = None,
     zero_or_at_least: space_options.LeastOption = None,
+    among: space_options.AmongOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,7 +69,7 @@ def fit(
         need("lightgbm")
     file = runs_file.read(data)
     runs, _ = runs_file.runs_of(file, asked(objective, benchmark, noise_column))
-    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or ())
+    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
     space = space_of(file.domains, wishes, RunLength())
     points = np.empty((0, space.m)) if at is None else runs_file.read(at).in_order(file.domains)
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from modomodo import runs_file
 from modomodo.errors import WrongUse
 from service.search.limits import LinearLimit
+from service.search.listed import ListedSpace
 from service.search.space import FloatArray, MixtureSpace, expected_steps
 
 BoundsOption = Annotated[
@@ -32,6 +35,10 @@ LeastOption = Annotated[
     typer.Option(
         "--zero-or-at-least", help="A used domain gets at least this, as coco=0.05. Repeatable."
     ),
+]
+AmongOption = Annotated[
+    Path | None,
+    typer.Option("--among", help="CSV of the only mixtures that may be run; scores are not read."),
 ]
 SamplesOption = Annotated[
     list[str] | None,
@@ -61,6 +68,7 @@ class Wishes:
     limits: Sequence[str] = ()
     max_active: int | None = None
     least: Sequence[str] = ()
+    among: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ def space_of(domains: tuple[str, ...], wishes: Wishes, length: RunLength) -> Mix
 
     Raises:
         WrongUse: an option that cannot be read, an unknown domain, or a contradiction.
+        CommandFailed: the file of `among` cannot be used.
     """
     lower, upper = np.zeros(len(domains)), np.ones(len(domains))
     least = np.zeros(len(domains))
@@ -103,6 +112,11 @@ def space_of(domains: tuple[str, ...], wishes: Wishes, length: RunLength) -> Mix
                 raise WrongUse("--within-reach needs --samples and --steps")
             prompts = length.steps * length.prompts_per_step
             space = space.within_reach(samples_of(domains, length), prompts, length.epochs)
+        if wishes.among is not None:
+            rows = runs_file.read(wishes.among).in_order(domains)
+            bounds = (space.lower, space.upper, space.limits)
+            used = (space.max_active, space.zero_or_at_least)
+            space = ListedSpace(domains, *bounds, *used, rows=rows)
     except ValueError as error:
         raise WrongUse(str(error)) from error
     return space

@@ -79,6 +79,7 @@ def suggest(
     limit: space_options.LimitOption = None,
     max_active: space_options.MaxActiveOption = None,
     zero_or_at_least: space_options.LeastOption = None,
+    among: space_options.AmongOption = None,
     samples: space_options.SamplesOption = None,
     steps: space_options.StepsOption = None,
     prompts_per_step: space_options.PromptsOption = 2.0,
@@ -99,7 +100,7 @@ def suggest(
     file = runs_file.read(data)
     runs, unscored = runs_file.runs_of(file, asked(objective, benchmark, noise_column))
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
-    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or ())
+    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
     space = space_of(file.domains, wishes, length)
     on_their_way = np.empty((0, space.m))
     if pending is not None:

@@ -18,6 +18,8 @@ from service.search.surrogates.protocol import Fitted, Posterior
 
 DRAWS = 32
 """Maxima of draws from the belief among the candidates."""
+LISTED = 512
+"""Of a list of mixtures, at most so many are candidates: the best by mean."""
 SAMPLES = 64
 """Uniform samples among the candidates."""
 KEPT_RUNS = 32
@@ -70,10 +72,14 @@ class Knowledge:
         cls, fitted: Fitted, space: MixtureSpace, pending: FloatArray, rng: np.random.Generator
     ) -> Knowledge:
         """Candidates: the maxima of draws, the highest mean, good tried mixtures, the uniform one,
-        random ones, corners, and what is pending.
+        random ones, corners, and what is pending. Of a list of mixtures, all or the best.
         """
         runs = fitted.runs.weights
         tried = runs[np.argsort(-fitted.predict(runs)[0], kind="stable")][:KEPT_RUNS]
+        listed = space.listed()
+        if listed is not None:
+            order = np.argsort(-fitted.predict(listed)[0], kind="stable")
+            return cls._of(fitted, pending, listed[order[:LISTED]])
         parts = [
             fitted.highest(space, tried, rng)[None],
             fitted.maxima(space, DRAWS, tried[:8], rng),
@@ -84,7 +90,11 @@ class Knowledge:
         if space.has_listed_vertices:
             corners = space.vertices()
             parts.append(corners[: 4 * space.m])
-        X = np.vstack([pending, _distinct(np.vstack(parts))])
+        return cls._of(fitted, pending, np.vstack(parts))
+
+    @classmethod
+    def _of(cls, fitted: Fitted, pending: FloatArray, candidates: FloatArray) -> Knowledge:
+        X = np.vstack([pending, _distinct(candidates)])
         belief = fitted.posterior(X)
         noise = fitted.noise_sd**2
         covariance = belief.covariance

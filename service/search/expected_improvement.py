@@ -42,9 +42,13 @@ def best_next(
             prune_baseline=True,
         )
         # 1. The best of many starts.
-        starts = _spread(fitted, space, RAW_SAMPLES, rng)
+        listed = space.listed()
+        starts = _spread(fitted, space, RAW_SAMPLES, rng) if listed is None else listed
         with torch.no_grad():
             values = acquisition(_tensor(starts)[:, None, :])
+        if listed is not None:
+            best_first: FloatArray = listed[torch.argsort(-values, stable=True).numpy()]
+            return best_first
         top = starts[values.topk(RESTARTS).indices.numpy()]
         # 2. From the best of them by SLSQP, which keeps the sum and the limits.
         climbed = [_climb(acquisition, space.cell_of(x), x) for x in top]

@@ -90,6 +90,8 @@ def maximise(quadratic: Quadratic, space: MixtureSpace) -> Optimum:
     Raises:
         ValueError: it is one of roots, or the space has too many faces (see `has_few_faces`).
     """
+    if space.listed() is not None:
+        return _of_list(quadratic, space)
     if quadratic.power != 1.0:
         raise ValueError("only quadratics of raw weights have an exact maximum; climb instead")
     candidates = np.concatenate([_stationary(quadratic, cell) for cell in space.cells()])
@@ -102,11 +104,21 @@ def climb(
     objective: Quadratic | Blend, space: MixtureSpace, starts: FloatArray, n: int = CLIMBS
 ) -> Optimum:
     """The highest point found by climbing from the best `n` of some `starts` (k, m)."""
+    if space.listed() is not None:
+        return _of_list(objective, space)
     first = starts[np.argsort(-objective(starts), kind="stable")[:n]]
     climbed = space.project(np.array([_climbed(objective, space, x) for x in first]))
     candidates = np.vstack([first, climbed])
     best = candidates[int(np.argmax(objective(candidates)))]
     return _optimum(objective, space, best, is_exact=False)
+
+
+def _of_list(objective: Quadratic | Blend, space: MixtureSpace) -> Optimum:
+    rows = space.listed()
+    assert rows is not None  # noqa: S101
+    values = objective(rows)
+    best = int(np.argmax(values))
+    return Optimum(rows[best], float(values[best]), True, 0.0)
 
 
 def has_few_faces(space: MixtureSpace, most: int = MAX_FACES) -> bool:
@@ -115,6 +127,8 @@ def has_few_faces(space: MixtureSpace, most: int = MAX_FACES) -> bool:
     A simplex has as many as it has subsets of domains: 131,072 at 17; upper bounds that bind make
     it up to 3 to the number of domains.
     """
+    if space.listed() is not None:
+        return True
     if space.is_convex:
         return space.relaxed.n_faces() <= most
     if space.n_cells() > MAX_CELLS // 10:

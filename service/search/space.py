@@ -268,6 +268,10 @@ class MixtureSpace:
         assert possible is not None  # noqa: S101 -- the space is not empty
         return [possible]
 
+    def listed(self) -> FloatArray | None:
+        """(k, m) the only mixtures there are, where the space is a list; else None."""
+        return None
+
     # --- points -------------------------------------------------------------------------------
 
     @property

@@ -500,7 +500,7 @@ def recommend(
         raise ValueError("nothing can be recommended before a run is scored")
     sign = 1.0 if direction == "maximize" else -1.0
     turned = runs if direction == "maximize" else runs.negated()
-    name = SURROGATE_OF.get(strategy)
+    name = _SURROGATE_OF.get(strategy)
     if name is None or len(runs) <= space.m:
         best = int(np.argmax(turned.score))
         return Recommended(runs.weights[best], float(runs.score[best]), None, "best run so far")
@@ -513,7 +513,7 @@ def recommend(
     return Recommended(weights, sign * float(mean[0]), float(sd[0]), reason)
 
 
-SURROGATE_OF = {
+_SURROGATE_OF = {
     "auto": "auto",
     "bayes-quadratic": "bayes-quadratic",
     "gp": "gp",

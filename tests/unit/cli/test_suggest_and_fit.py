@@ -90,6 +90,22 @@ def test_suggestions_keep_to_the_space_that_options_describe(runs):
         assert w["sat"] == 0 or w["sat"] >= 0.2
 
 
+def test_only_mixtures_of_a_list_are_suggested_if_there_is_one(runs, tmp_path):
+    X = np.random.default_rng(5).dirichlet(np.ones(3), size=30).round(4)
+    X[:, 2] = 1 - X[:, 0] - X[:, 1]
+    among = written(tmp_path / "among.csv", HEAD[:3], X.tolist())
+    ask = ("suggest", "--data", runs, "--among", among, "-n", 5, "--bounds", "coco=0.1:1")
+    for item in said(*ask, "--strategy", "bayes-quadratic")["mixtures"]:
+        w = np.array(list(item["weights"].values()))
+        assert np.abs(X - w).max(axis=1).min() < 1e-9
+        assert w[0] >= 0.1
+    best = said("fit", "--data", runs, "--among", among, "--surrogate", "bayes-quadratic")["best"]
+    assert np.abs(X - list(best["weights"].values())).max(axis=1).min() < 1e-9
+    none = ("--limit", "coco >= 2")
+    assert "no mixture satisfies" in str(refused(*ask, *none))
+    assert "none of the 30 listed" in str(refused(*ask[:-2], "--bounds", "coco=1:1"))
+
+
 def test_pending_mixtures_are_not_suggested_again(runs, tmp_path):
     ask = ("suggest", "--data", runs, "--strategy", "bayes-quadratic")
     first = said(*ask)["mixtures"][0]["weights"]
