@@ -140,14 +140,17 @@ def suggest(
         document = {"strategy": strategy, "mixtures": mixtures}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    table = Table("", *map(escape, file.domains), "predicted", "why")
+    table = Table("", *map(escape, file.domains), "predicted")
     for i, item in enumerate(mixtures, 1):
         mean, sd = item["mean"], item["sd"]
         foreseen = "" if mean is None else f"{mean:.4g}" + ("" if sd is None else f" ± {sd:.2g}")
-        why = item["reason"] + (f"; ends at step {item['steps']}" if "steps" in item else "")
         parts = [f"{100 * w:.1f}%" if w else "-" for w in item["weights"].values()]
-        table.add_row(str(i), *parts, foreseen, escape(why))
-    Console().print(table)
+        table.add_row(str(i), *parts, foreseen)
+    out = Console()
+    out.print(table)
+    for i, item in enumerate(mixtures, 1):
+        ends = f"; ends at step {item['steps']}" if "steps" in item else ""
+        out.print(f"[bold]{i}[/]  {escape(item['reason'])}{ends}")
 
 
 def _left_out(domains: tuple[str, ...], names: list[str]) -> tuple[int, ...]:
