@@ -215,7 +215,7 @@ def _replicates(situation: _Situation) -> Iterator[Proposed]:
         counts = [int((total_variation(x, everything) <= SAME).sum()) for x in mixtures]
         i = int(np.argmin(counts))
         why = f"{names[i]} once more, run {counts[i]} times so far: tells noise"
-        yield Proposed(mixtures[i], None, None, why, "replicates", True)
+        yield Proposed(mixtures[i], None, None, why, "replicates", counts[i] > 0)
 
 
 def _optimal(criterion: Criterion) -> Strategy:
