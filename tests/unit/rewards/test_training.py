@@ -1,8 +1,5 @@
 """The paper's three training rewards and their gate."""
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,20 +8,12 @@ from rewards.scoring import answer_score, format_score
 from rewards.tags import split_response
 from rewards.training import accuracy_reward, format_reward, iou_reward
 
-VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "think_answer_format.jsonl"
-CASES = [json.loads(line) for line in VECTORS.read_text().splitlines()]
-
 BOXES = "[{'Position': [0, 0, 10, 10], 'Confidence': 1.0}]"
 fragments = st.sampled_from(
     ["<think>", "</think>", "<answer>", "</answer>", "A", " ", "\n", BOXES, "\ud800", "[", "\x00"]
 )
 junk = st.text() | st.lists(fragments, max_size=12).map("".join)
 answer_types = st.sampled_from(["boxes", "choice", "text", "number"])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_form_agrees_with_published_scorers(case):
-    assert float(split_response(case["response"]) is not None) == case["score"]
 
 
 def test_an_empty_answer_has_the_form_but_earns_no_format_reward():
