@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from rewards.boxes import Box, Detection
 
@@ -85,7 +86,7 @@ def read_boxes(text: str) -> list[Box]:
     if four is not None:
         return _boxes([four]) or []
     for spelling in (_KEYED, _CORNERS, _BARE):
-        found = list(spelling.finditer(text))
+        found = list(islice(spelling.finditer(text), MAX_BOXES + 1))
         if found:
             return (_boxes(found) or []) if len(found) <= MAX_BOXES else []
     return []

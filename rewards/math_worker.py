@@ -49,9 +49,7 @@ def main() -> None:
         print(verdict(is_equal, right, given, limit_s), flush=True)
 
 
-def verdict(
-    is_equal: Callable[[str, str], bool], right: str, given: str, limit_s: float
-) -> str:
+def verdict(is_equal: Callable[[str, str], bool], right: str, given: str, limit_s: float) -> str:
     """`1`, `0`, or `?` where a verdict takes too long or breaks."""
     try:
         try:

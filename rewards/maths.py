@@ -38,7 +38,7 @@ _OPERATOR = re.compile(r"[\\^=√(){}/*+]")
 _ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
 
 
-class MathVerifyMissing(RuntimeError):
+class MathVerifyMissing(RuntimeError):  # noqa: N818 - it is what is wrong
     """math-verify is needed; install it with: pip install 'modomodo[math]'"""
 
     def __str__(self) -> str:
@@ -178,7 +178,7 @@ def _line(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
     read = b""
     while not read.endswith(b"\n"):
         left = end - time.monotonic()
-        if left <= 0 or not wait([process.stdout], left):
+        if left <= 0 or not wait([process.stdout.fileno()], left):
             return None
         some = os.read(process.stdout.fileno(), 64)
         if not some:

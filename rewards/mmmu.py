@@ -94,16 +94,17 @@ def _passages(response: str) -> list[str]:
     lines = text.split("\n")
     passages = []
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         cues = (*CUES, "=") if number == len(lines) else CUES
-        tails = [line.rpartition(cue)[2].strip() for cue in cues if cue in line]
-        # An empty tail gives way to whatever cue comes next.
-        tail = _shortest_said(tails)
+        tail = _shortest([line.rpartition(cue)[2].strip() for cue in cues if cue in line])
         if tail and tail not in TRIVIAL:
             passages.append(tail)
     return passages or [text]
 
 
-def _shortest_said(tails: Sequence[str]) -> str:
+def _shortest(tails: Sequence[str]) -> str:
+    """The shortest tail; one that says nothing gives way to the next cue's, as published."""
     shortest = ""
     for tail in tails:
         if not shortest or len(tail) < len(shortest):

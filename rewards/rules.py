@@ -39,6 +39,13 @@ class Rule:
         """The score of one case; 0 for a response longer than `MAX_RESPONSE`."""
         return 0.0 if len(case.response) > MAX_RESPONSE else self.judge(case)
 
+    def check_installed(self) -> None:
+        """Raises:
+        MathVerifyMissing: the rule needs math-verify, which is not installed.
+        """
+        if self.extra == "math" and not maths.is_available():
+            raise maths.MathVerifyMissing
+
     def weight(self, case: Case) -> float:
         """What the case counts in the score of many."""
         if self.weigh is None:
@@ -185,7 +192,7 @@ RULES: dict[str, Rule] = {
         ),
         Rule(
             "math",
-            "Mathematically equal, or the same text; 0 where that takes more than a second to tell.",
+            "Mathematically equal, or the same text; 0 where a second is too short to tell.",
             "math-verify (Apache-2.0), in a process of its own",
             maths.score,
             is_reward=True,

@@ -38,7 +38,8 @@ def data(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data")
     spec = root / "easy-vqa.yaml"
     spec.write_text(
-        "name: easy-vqa\npath: questions.json\n"
+        "name: easy-vqa\npath: questions.json\nreward: sat-text\n"
+        "official: [anls-strict, chartqa-relaxed]\n"
         "columns: {id: '{2}-{0}', images: 'images/{2}.png', question: 0, answer: 1}\n"
     )
     for split in ("train", "test"):
@@ -68,6 +69,31 @@ def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(data):
     assert (measured.benchmark, measured.samples, measured.step) == ("vqa-test", 24, 2)
     assert any("reward/vqa" in progress.metrics for progress in reported)
     assert run.train_and_score(job).measurements == outcome.measurements
+
+
+def test_a_run_reports_the_papers_rule_and_every_official_one(data):
+    found = run.score_base(recipe(steps=0), data=data)
+    assert [m.rule for m in found] == ["paper", "anls-strict", "chartqa-relaxed"]
+    assert {(m.benchmark, m.samples) for m in found} == {("vqa-test", 24)}
+    assert all(m.sampling_error() > 0 for m in found)
+
+
+def test_all_rewards_together_train_a_model(data):
+    weights = {
+        "format": 1.0,
+        "accuracy": 2.0,
+        "iou": 2.0,
+        "math": 1.0,
+        "box-greedy": 1.0,
+        "length-penalty": 0.5,
+        "repetition-penalty": 0.5,
+    }
+    job = Job({"vqa": 1.0}, recipe(reward_weights=weights), seed=1, data=data)
+    reported = []
+    assert run.train_and_score(job, reported.append).steps == 2
+    rewards = [p.metrics["reward/vqa"] for p in reported if "reward/vqa" in p.metrics]
+    assert rewards
+    assert all(-1 <= reward <= 4 for reward in rewards)
 
 
 def test_rows_of_no_one_and_several_images_train_and_score_together(data):

@@ -1,4 +1,4 @@
-"""Rules give what published scorers gave (tests/data/vectors, whose README tells of differences)."""
+"""Rules give what published scorers gave; the vectors' README tells of intended differences."""
 
 from __future__ import annotations
 
