@@ -29,6 +29,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m bench.paper
+	$(BIN)/python -m bench.rewards
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 
