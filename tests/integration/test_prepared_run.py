@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,25 @@ def test_a_folder_that_is_not_prepared_is_named(data):
     job = Job({"vqa": 1.0}, recipe(data=sets), seed=0, data=data)
     with pytest.raises(DataError, match="nowhere holds no prepared dataset"):
         run.train_and_score(job)
+
+
+@pytest.mark.parametrize(
+    ("field", "rules", "says"),
+    [
+        ("rule", "exakt", "rule 'exakt': .*did you mean 'exact'"),
+        ("official", ["chartqa"], "rule 'chartqa': .*did you mean 'chartqa-relaxed'"),
+    ],
+)
+def test_a_rule_that_is_unknown_is_named_before_anything_is_scored(
+    data, tmp_path, field, rules, says
+):
+    shutil.copytree(data / "test", tmp_path / "test")
+    shutil.copytree(data / "train", tmp_path / "train")
+    manifest = tmp_path / "test" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {field: rules}))
+    sets = {"domains": {"vqa": "train"}, "benchmarks": {"vqa-test": "test"}}
+    with pytest.raises(DataError, match=says):
+        run.score_base(recipe(data=sets), data=tmp_path)
 
 
 def test_boxes_that_count_in_two_ways_are_refused(tmp_path):
