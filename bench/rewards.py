@@ -89,7 +89,7 @@ def main(
     worst = {}
     with bars.counting(Console(stderr=True)) as bar:
         for name, rule in RULES.items():
-            n = fuzz if rule.extra is None else max(1, fuzz // 10)
+            n = fuzz if rule.needs is None else max(1, fuzz // 10)
             worst[name] = (n, _worst(rule, n, bar))
     write_results("rewards", {"per_second": speeds, "peers": peers, "worst_ms": worst})
     write_section("rewards", report(speeds, peers, worst))
@@ -235,11 +235,11 @@ def _worst(rule: Rule, n: int, bar: Any) -> float:
     extras = [case.extra for case in _cases(rule.name)]
     right = [case.answer for case in _cases(rule.name)]
     task = bar.add_task(rule.name, total=n)
-    clock = time.process_time if rule.extra is None else time.perf_counter
+    clock = time.process_time if rule.needs is None else time.perf_counter
     slowest = 0.0
     for _ in range(n):
         case = Case(
-            _hostile(rng, 2000 if rule.extra else MAX_RESPONSE),
+            _hostile(rng, 2000 if rule.needs else MAX_RESPONSE),
             rng.choice(right),
             rng.choice(extras),
         )
@@ -282,9 +282,9 @@ def report(
             peers.items(), ("`infovqa-anls`", "IoU of two boxes", "`math`"), strict=True
         )
     ]
-    strings = {name: speed for name, speed in speeds.items() if RULES[name].extra is None}
+    strings = {name: speed for name, speed in speeds.items() if RULES[name].needs is None}
     slowest = min(strings, key=lambda name: strings[name])
-    late = [name for name, (_, ms) in worst.items() if ms > MOST_MS[RULES[name].extra]]
+    late = [name for name, (_, ms) in worst.items() if ms > MOST_MS[RULES[name].needs]]
     return "\n\n".join(
         (
             f"Median of {ROUNDS} rounds on one core of a shared machine; responses of the test "

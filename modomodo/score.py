@@ -52,8 +52,8 @@ def score(
         known = rule_named(rule)
     except UnknownRule as error:
         raise WrongUse(str(error)) from error
-    if known.extra is not None:
-        need(known.extra)
+    if known.needs is not None:
+        need(known.needs)
     given = [_case(cases, number, line) for number, line in _read(cases)]
     if out is None:
         _score(known, given, sys.stdout)
@@ -96,6 +96,8 @@ def _case(path: Path, number: int, line: str) -> tuple[dict[str, Any], Case]:
     response, extra = item["response"], item.get("extra")
     if not isinstance(response, str):
         raise CommandFailed(f"{where}: 'response' is {_kind(response)}, not text")
+    if item["answer"] is None:
+        raise CommandFailed(f"{where}: 'answer' is null")
     if extra is not None and not isinstance(extra, dict):
         raise CommandFailed(f"{where}: 'extra' is {_kind(extra)}, not an object")
     return item, Case(response, _answer(item["answer"]), extra or {})
@@ -139,7 +141,7 @@ def _print_rules(as_json: bool) -> None:
                 "does": rule.does,
                 "source": rule.source,
                 "reward": rule.is_reward,
-                "extra": rule.extra,
+                "needs": rule.needs,
             }
             for rule in RULES.values()
         ]

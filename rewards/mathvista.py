@@ -21,7 +21,7 @@ from rewards.numbers import last_in
 _QUOTE, _UNQUOTE = 'The answer is "', '".'
 _BRACKETED = re.compile(r"\(([a-zA-Z])\)")
 _LETTER = re.compile(
-    r"\b(?i:answer|option|choice)\b(?:\s++is\b)?+\s*+(?::\s*+)?\(?([A-Z])\b|^\W*+([A-Z])(?:\W|$)"
+    r"\b(?i:answer|option|choice)\b(?:\s++is\b)?+\s*+(?::\s*+)?\(?([A-Z])\b|^\W*+([A-Z])(?:[.:,)]|$)"
 )
 _LIST = re.compile(r"\[[^\[\]]*\]")
 

@@ -32,8 +32,8 @@ class Rule:
     is_for_boxes: bool = False
     is_reward: bool = False
     """Whether training may pay by it: only where no answer but a right one earns much."""
-    extra: str | None = None
-    """What of this package must be installed for it."""
+    needs: str | None = None
+    """The extra of this package that must be installed for it."""
 
     def score(self, case: Case) -> float:
         """The score of one case; 0 for a response longer than `MAX_RESPONSE`."""
@@ -43,7 +43,7 @@ class Rule:
         """Raises:
         MathVerifyMissing: the rule needs math-verify, which is not installed.
         """
-        if self.extra == "math" and not maths.is_available():
+        if self.needs == "math" and not maths.is_available():
             raise maths.MathVerifyMissing
 
     def weight(self, case: Case) -> float:
@@ -196,7 +196,7 @@ RULES: dict[str, Rule] = {
             "math-verify (Apache-2.0), in a process of its own",
             maths.score,
             is_reward=True,
-            extra="math",
+            needs="math",
         ),
         Rule(
             "think-answer-format",

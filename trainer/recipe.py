@@ -22,6 +22,8 @@ from service.schemas import Name
 from trainer.prompts import StyleName
 
 PositiveInt = Annotated[int, Field(ge=1)]
+RewardWeight = Annotated[float, Field(ge=0.0, le=1e6)]
+"""Penalties are below zero themselves."""
 
 
 class RecipeError(ValueError):
@@ -97,7 +99,7 @@ class Recipe(_Part):
     beta: Annotated[float, Field(ge=0.0)] = 0.0
     """KL coefficient (the paper: 0.04)."""
     freeze_vision: bool = True
-    reward_weights: Annotated[dict[str, float], AfterValidator(_known_rewards)] = Field(
+    reward_weights: Annotated[dict[str, RewardWeight], AfterValidator(_known_rewards)] = Field(
         default_factory=lambda: dict(PAPER_WEIGHTS)
     )
     threads: PositiveInt = 1

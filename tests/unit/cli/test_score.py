@@ -82,6 +82,7 @@ def test_a_corpus_rule_says_the_score_of_all_cases_together(tmp_path):
         ('{"response": "a"}', "line 3: no 'answer'; it has response"),
         ("{}", "line 3: no 'response'; it has no keys"),
         ('{"response": 5, "answer": "5"}', "line 3: 'response' is a number, not text"),
+        ('{"response": "", "answer": null}', "line 3: 'answer' is null"),
         ('{"response": "", "answer": "", "extra": []}', "line 3: 'extra' is a list, not an object"),
         ("[" * 100_000, "line 3: not JSON"),
     ],

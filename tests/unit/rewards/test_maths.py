@@ -16,6 +16,7 @@ from rewards.rules import RULES
 from rewards.training import math_reward
 
 MOST_S = 2.0
+"""On a machine that does nothing else; tests allow twice as long."""
 
 
 @pytest.mark.parametrize(
@@ -80,17 +81,17 @@ def test_what_never_ends_is_given_up_in_time_and_the_next_case_is_judged(given):
     is_equal("1/2", "0.5")  # the child is there
     started = time.monotonic()
     score = RULES["math"].score(Case(given, ("3", "4", "1/7")))
-    assert time.monotonic() - started < MOST_S
+    assert time.monotonic() - started < 2 * MOST_S
     assert score == 0
     assert is_equal("1/2", "0.5")
 
 
 def test_a_child_that_does_not_answer_is_killed_and_replaced():
-    judge = Judge(soft_limit_s=30.0, hard_limit_s=0.3)
+    judge = Judge(soft_limit_s=60.0)
     try:
-        assert judge.is_equal("1/2", "0.5")
-        assert not judge.is_equal("3", "$9^{9^{9^{9}}}$")
-        assert judge.is_equal("1/2", "0.5")
+        assert judge.is_equal("1/2", "0.5", 60.0)
+        assert not judge.is_equal("3", "$9^{9^{9^{9}}}$", 0.3)
+        assert judge.is_equal("1/2", "0.5", 60.0)
     finally:
         judge.close()
 
@@ -108,11 +109,11 @@ def test_any_thread_may_ask():
 
 
 def test_a_child_gives_up_by_itself_long_before_it_is_killed():
-    judge = Judge(soft_limit_s=0.2, hard_limit_s=60.0)
+    judge = Judge(soft_limit_s=0.2)
     try:
-        assert judge.is_equal("1/2", "0.5")
+        assert judge.is_equal("1/2", "0.5", 60.0)
         started = time.monotonic()
-        assert not judge.is_equal("3", "$9^{9^{9^{9}}}$")
+        assert not judge.is_equal("3", "$9^{9^{9^{9}}}$", 60.0)
         assert time.monotonic() - started < 10
     finally:
         judge.close()
@@ -138,7 +139,7 @@ def test_without_math_verify_all_say_what_to_install(monkeypatch):
     with pytest.raises(maths.MathVerifyMissing, match=install):
         RULES["math"].check_installed()
     with pytest.raises(maths.MathVerifyMissing, match=install):
-        Judge().is_equal("1/2", "0.5")
+        Judge().is_equal("1/2", "0.5", 1.0)
     with pytest.raises(RecipeError, match=install):
         Recipe.parse({"reward_weights": {"math": 1.0}})
     with pytest.raises(CommandFailed, match=install):
