@@ -73,6 +73,7 @@ class UnknownRule(ValueError):  # noqa: N818 - it is what was wrong
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = list(known)
         near = difflib.get_close_matches(name, names, n=1)
+        near = near or [known for known in names if name and known.startswith(name)]
         hint = f"did you mean {near[0]!r}? " if near else ""
         super().__init__(f"no rule {name!r}; {hint}known: {', '.join(names)}")
 

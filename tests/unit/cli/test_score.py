@@ -104,6 +104,7 @@ def test_a_wrong_line_is_named_and_nothing_is_written(cases, tmp_path, line, say
     ("arguments", "says"),
     [
         (["--rule", "chart-relaxed"], "did you mean 'chartqa-relaxed'"),
+        (["--rule", "chart"], "did you mean 'chartqa-relaxed'"),
         (["--rule", "qqq"], "no rule 'qqq'; known: exact,"),
         ([], "give a rule and a file"),
     ],
