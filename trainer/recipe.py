@@ -16,11 +16,14 @@ from pydantic import (
     model_validator,
 )
 
+from rewards.maths import MathVerifyMissing, is_available
 from rewards.training import PAPER_WEIGHTS, REWARDS
 from service.schemas import Name
 from trainer.prompts import StyleName
 
 PositiveInt = Annotated[int, Field(ge=1)]
+RewardWeight = Annotated[float, Field(ge=0.0, le=1e6)]
+"""Penalties are below zero themselves."""
 
 
 class RecipeError(ValueError):
@@ -35,6 +38,8 @@ def _known_rewards(weights: dict[str, float]) -> dict[str, float]:
     unknown = sorted(set(weights) - set(REWARDS))
     if unknown or not weights:
         raise ValueError(f"unknown reward {unknown}; known: {', '.join(REWARDS)}")
+    if "math" in weights and not is_available():
+        raise ValueError(str(MathVerifyMissing()))
     return weights
 
 
@@ -94,7 +99,7 @@ class Recipe(_Part):
     beta: Annotated[float, Field(ge=0.0)] = 0.0
     """KL coefficient (the paper: 0.04)."""
     freeze_vision: bool = True
-    reward_weights: Annotated[dict[str, float], AfterValidator(_known_rewards)] = Field(
+    reward_weights: Annotated[dict[str, RewardWeight], AfterValidator(_known_rewards)] = Field(
         default_factory=lambda: dict(PAPER_WEIGHTS)
     )
     threads: PositiveInt = 1

@@ -25,6 +25,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         ("steps", -1),
         ("world", "../../etc"),
         ("reward_weights", {"length": 1}),
+        ("reward_weights", {"length-penalty": -1}),
     ],
 )
 def test_an_impossible_value_is_refused_by_name(key, value):
