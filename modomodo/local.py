@@ -135,6 +135,7 @@ class LocalFleet:
 
     def _start_worker(self, name: str) -> None:
         arguments = ["worker", "--url", self.url, "--study", self._study, "--until-done"]
+        arguments += ["--folder", str(self.folder / "workers"), "--min-free-gb", "0.1"]
         self._workers[name] = self._start(name, arguments)
 
     def _start(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:

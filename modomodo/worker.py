@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import threading
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modomodo.connect import UrlOption
+from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
+
+if TYPE_CHECKING:
+    from trainer.worker import Worker
+
+GIGABYTE = 10**9
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def worker(
@@ -17,6 +28,14 @@ def worker(
     name: Annotated[
         str | None, typer.Option(help="Default: host, process and a random part.")
     ] = None,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            envvar="MODOMODO_FOLDER",
+            file_okay=False,
+            help="Logs, checkpoints and undelivered results; each worker takes a folder in it.",
+        ),
+    ] = Path("runs/workers"),
     data: Annotated[
         Path,
         typer.Option(
@@ -25,27 +44,117 @@ def worker(
             help="Folder of prepared datasets; recipes name folders in it.",
         ),
     ] = Path(),
+    gpus: Annotated[
+        str | None, typer.Option(help="CUDA devices to use, as 0,1,2,3. Default: all, one trial.")
+    ] = None,
+    per_trial: Annotated[
+        int, typer.Option(min=1, help="GPUs a trial: --gpus 0,1,2,3 --per-trial 2 runs two.")
+    ] = 1,
     max_trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     until_done: Annotated[
         bool, typer.Option("--until-done", help="Stop when nothing more is to come.")
     ] = False,
+    drain_after: Annotated[
+        str | None, typer.Option(help="Take no new trial after this time, as 90m or 20h.")
+    ] = None,
+    stalled_after: Annotated[
+        str, typer.Option(help="Stop a run that reports nothing for so long.")
+    ] = "1h",
+    min_free_gb: Annotated[
+        float, typer.Option(min=0, help="Take no new trial with less room on the disk.")
+    ] = 1.0,
 ) -> None:
-    """Takes trials from the service, trains them and posts the scores. SIGTERM hands back."""
+    """Takes trials from the service, trains them and posts the scores.
+
+    SIGTERM hands the trial back and ends; a second one ends at once. Started again in the same
+    folder it goes on with what it was doing.
+    """
     need("trainer")
     from modomodo import logs
+    from modomodo.worker_view import WorkerView, wanted
+    from trainer.attempt import Setting
     from trainer.client import Client
+    from trainer.folders import FolderError, WorkFolder
     from trainer.signals import Signals
     from trainer.worker import Worker, default_name
 
-    logs.configure()
+    shares = _shares(gpus, per_trial)
+    drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
+    stalled_s = seconds("--stalled-after", stalled_after)
+    first = name or default_name()
     signals = Signals()
-    with Client(url, sleep=signals.sleep) as client:
-        Worker(
-            client=client,
-            name=name or default_name(),
-            signals=signals,
-            study=study,
-            max_trials=max_trials,
-            until_done=until_done,
-            data=data,
-        ).run()
+    with ExitStack() as stack:
+        workers = []
+        for i, share in enumerate(shares, 1):
+            try:
+                place = WorkFolder(folder)
+            except FolderError as error:
+                raise CommandFailed(str(error)) from error
+            stack.callback(place.close)
+            workers.append(
+                Worker(
+                    client=stack.enter_context(Client(url, sleep=signals.sleep)),
+                    name=first if len(shares) == 1 else f"{first}-{i}",
+                    signals=signals,
+                    folder=place,
+                    setting=Setting(data=data, gpus=share, stalled_s=stalled_s),
+                    study=study,
+                    max_trials=max_trials,
+                    until_done=until_done,
+                    drain_after_s=drain_after_s,
+                    min_free_bytes=round(min_free_gb * GIGABYTE),
+                )
+            )
+        with WorkerView(workers) if wanted() else nullcontext():
+            logs.configure()  # after the view: it then writes above it
+            _run(workers)
+
+
+def seconds(option: str, text: str) -> float:
+    """A time such as `90s`, `15m`, `20h` or `2d`.
+
+    Raises:
+        WrongUse: it is none.
+    """
+    found = _TIME.fullmatch(text.strip())
+    if found is None or float(found.group(1)) <= 0:
+        raise WrongUse(f"{option} {text!r} is not a time like 90s, 15m, 20h or 2d")
+    return float(found.group(1)) * _SECONDS[found.group(2)]
+
+
+def _shares(gpus: str | None, per_trial: int) -> list[str | None]:
+    """The devices of each trial at a time."""
+    if gpus is None:
+        if per_trial != 1:
+            raise WrongUse("--per-trial shares out what --gpus names")
+        return [None]
+    listed = [gpu.strip() for gpu in gpus.split(",")]
+    if not all(listed) or len(set(listed)) < len(listed):
+        raise WrongUse(f"--gpus {gpus!r} is not a list of different devices like 0,1,2,3")
+    if len(listed) % per_trial:
+        raise WrongUse(f"{len(listed)} GPUs cannot be shared out {per_trial} a trial")
+    return [
+        ",".join(listed[start : start + per_trial]) for start in range(0, len(listed), per_trial)
+    ]
+
+
+def _run(workers: list[Worker]) -> None:
+    """All at once; the first error is raised when all have ended."""
+    if len(workers) == 1:
+        workers[0].run()
+        return
+    errors: list[Exception] = []
+
+    def run(worker: Worker) -> None:
+        try:
+            worker.run()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,13 @@ class Child:
 
     `messages` yields `Progress`, and last an `Outcome` or a `Crash`; its end of file without one of
     these means that the process died.
+
+    Args:
+        log: file that takes what the process prints; None leaves it on this process's streams.
+        gpus: the CUDA devices it may see, such as `0,1`; None leaves them as they are.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, log: Path | None = None, gpus: str | None = None) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["trainer.run"])
         self.messages, theirs = context.Pipe(duplex=False)
@@ -38,7 +43,7 @@ class Child:
         self._folder = TemporaryDirectory(prefix="modomodo-run-")
         self.process: BaseProcess = context.Process(
             target=_main,
-            args=(job, theirs, leash, self._folder.name),
+            args=(job, theirs, leash, self._folder.name, log, gpus),
             name="modomodo-run",
             daemon=True,
         )
@@ -63,11 +68,22 @@ class Child:
         self._folder.cleanup()
 
 
-def _main(job: Job, messages: Connection, leash: Connection, folder: str) -> None:
+def _main(
+    job: Job,
+    messages: Connection,
+    leash: Connection,
+    folder: str,
+    log: Path | None,
+    gpus: str | None,
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_with_worker, args=(leash,), daemon=True).start()
     tempfile.tempdir = folder  # the worker clears it, however this process ends
+    if log is not None:
+        _print_to(log)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before anything asks for a device
     try:
         from trainer.run import train_and_score
 
@@ -76,6 +92,14 @@ def _main(job: Job, messages: Connection, leash: Connection, folder: str) -> Non
         os._exit(1)
     except Exception:
         messages.send(Crash(traceback.format_exc()))
+
+
+def _print_to(log: Path) -> None:
+    """What this process and its libraries print goes on at the end of a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
 
 
 def _exit_with_worker(leash: Connection) -> None:

@@ -13,7 +13,10 @@ class Stopped(Exception):  # noqa: N818 - it is a state, not a mistake
 
 
 class Signals:
-    """SIGTERM and SIGINT as a file descriptor that becomes readable, so that `wait` sees them."""
+    """SIGTERM and SIGINT as a file descriptor that becomes readable, so that `wait` sees them.
+
+    The first lets work end in order; a second one ends this process at once.
+    """
 
     def __init__(self) -> None:
         self.descriptor, self._write = os.pipe()
@@ -23,6 +26,8 @@ class Signals:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
+        if self.came:
+            os._exit(128 + number)  # children hold a leash that breaks now
         self.came = True
         os.write(self._write, b"!")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TypeVar
 
 import httpx
+import psutil
 import pytest
 
 from modomodo.local import LocalFleet, free_port
@@ -77,13 +80,25 @@ def is_ready(url: str) -> bool:
 def worker(
     client: Client, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """`modomodo worker`, in a folder of its own where none is named; killed at the end."""
     command = [sys.executable, "-m", "modomodo", "worker", "--url", client.url, *arguments]
-    process = subprocess.Popen(command, stderr=stderr)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with TemporaryDirectory() as own:
+        if "--folder" not in arguments:
+            command += ["--folder", own]
+        process = subprocess.Popen(command, stderr=stderr)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def is_run(process: psutil.Process) -> bool:
+    """Whether it trains: a child of the server that training processes are forked from."""
+    with suppress(psutil.NoSuchProcess):
+        parent = process.parent()
+        return parent is not None and "forkserver" in " ".join(parent.cmdline())
+    return False
 
 
 def until(read: Callable[[], T], is_reached: Callable[[T], bool], within_s: float = 120) -> T:
@@ -99,9 +114,12 @@ def is_training(trial: Trial) -> bool:
     return trial.state == "running" and (trial.step or 0) >= 1
 
 
-def study_with(client: Client, recipe: Recipe, *, lease_s: float = 60, budget: int = 1) -> str:
+def study_with(
+    client: Client, recipe: Recipe, *, lease_s: float = 60, budget: int = 1, max_attempts: int = 3
+) -> str:
     spec = study_spec("acceptance", recipe=recipe, budget=budget, strategy="seed")
-    return client.create_study(spec.model_copy(update={"lease_s": lease_s})).name
+    changes = {"lease_s": lease_s, "max_attempts": max_attempts}
+    return client.create_study(spec.model_copy(update=changes)).name
 
 
 def test_a_trial_killed_in_the_middle_is_taken_up_by_another_worker_and_finishes(client):
@@ -143,6 +161,106 @@ def test_sigterm_hands_the_trial_back_with_nothing_counted_against_it(client):
     back = client.trial(trial.id)
     assert (back.state, back.worker) == ("queued", None)
     assert back.attempts == trial.attempts - 1
+
+
+def test_a_worker_that_starts_again_goes_on_with_its_trial_and_its_lease(client, tmp_path):
+    study = study_with(client, MEDIUM, lease_s=60)
+    place = ("--folder", str(tmp_path / "node"))
+    with worker(client, *place) as first:
+        trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
+        first.kill()
+        first.wait()
+    with worker(client, *place):
+        done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+    assert (done.attempts, done.worker) == (trial.attempts, trial.worker), "the same lease"
+
+
+def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(tmp_path):
+    port, log = free_port(0), tmp_path / "worker.log"
+    place = ("--folder", str(tmp_path / "node"))
+    with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
+        study = study_with(client, SHORT, lease_s=3)
+        with log.open("wb") as stderr, worker(client, *place, stderr=stderr) as process:
+            trial = until(
+                lambda: client.trials(study), lambda trials: any(t.worker for t in trials)
+            )[0]
+            first.kill()
+            until(log.read_text, lambda text: "result not delivered" in text)
+            process.kill()
+            process.wait()
+        with service(tmp_path, port), worker(client, *place):
+            done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+    assert len(done.measurements) == 7
+    assert done.attempts == 1, "trained once"
+
+
+def test_a_run_that_reports_nothing_is_stopped_and_its_trial_fails_with_the_reason(
+    client, tmp_path
+):
+    study = study_with(client, LONG)
+    place = ("--folder", str(tmp_path / "node"))
+    with worker(client, *place, "--stalled-after", "0.01s", "--max-trials", "1") as process:
+        assert process.wait(120) == 0
+    trial = client.trials(study)[0]
+    assert "made no progress for 0.01 s" in (trial.error or "")
+    assert trial.state == "queued", "another attempt may do better"
+
+
+def test_two_trials_at_a_time_each_with_its_own_share_of_the_gpus(client, tmp_path):
+    study = study_with(client, SHORT, budget=2)
+    place = ("--folder", str(tmp_path / "node"), "--until-done")
+    with worker(client, *place, "--gpus", "0,1", "--name", "node", "--study", study) as process:
+        assert process.wait(240) == 0
+    trials = client.trials(study)
+    assert [trial.state for trial in trials] == ["completed", "completed"]
+    assert {trial.worker for trial in trials} <= {"node-1", "node-2"}
+    assert {path.name for path in (tmp_path / "node").iterdir()} == {"1", "2"}
+
+
+def test_a_second_signal_ends_a_worker_at_once(tmp_path):
+    with (
+        Client("http://127.0.0.1:9", patience_s=1) as nowhere,
+        worker(nowhere, "--folder", str(tmp_path)) as process,
+    ):
+        until(lambda: list(tmp_path.glob("1/lock")), bool)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, 128 + signal.SIGTERM)
+
+
+@pytest.mark.timeout(900)
+def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, tmp_path):
+    """Twenty short trials; workers and training processes are killed at random all the while."""
+    study, rng = study_with(client, SHORT, lease_s=2, budget=20, max_attempts=100), random.Random(0)
+    budget = client.study(study).budget
+    place = ("--folder", str(tmp_path / "node"), "--until-done", "--study", study)
+    kills = {"worker": 0, "run": 0}
+
+    def finished() -> list[Trial]:
+        return [trial for trial in client.trials(study) if trial.state == "completed"]
+
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(client, *place)) for _ in range(2)]
+        deadline = time.monotonic() + 600
+        while len(finished()) < budget:
+            assert time.monotonic() < deadline, kills
+            time.sleep(rng.uniform(1.0, 4.0))
+            for i, process in enumerate(workers):
+                if process.poll() is not None:
+                    workers[i] = stack.enter_context(worker(client, *place))
+            if len(finished()) >= budget - 2:
+                continue  # let the last ones end
+            victim = rng.choice(workers)
+            runs = [p for p in psutil.Process(victim.pid).children(recursive=True) if is_run(p)]
+            kind = "run" if runs and rng.random() < 0.5 else "worker"
+            with suppress(psutil.NoSuchProcess):
+                rng.choice(runs).kill() if kind == "run" else victim.kill()
+                kills[kind] += 1
+    trials = client.trials(study)
+    assert len(finished()) == budget
+    assert {len(trial.measurements) for trial in finished()} == {7}, "scored once"
+    assert all(trial.state in ("completed", "cancelled") for trial in trials), "none was lost"
+    assert min(kills.values()) >= 1, kills
 
 
 def test_two_workers_finish_a_study_and_never_run_the_same_trial(client, fleet):

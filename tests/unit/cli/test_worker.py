@@ -1,0 +1,96 @@
+"""The options of `modomodo worker`, and what it shows on a terminal."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from modomodo.errors import WrongUse
+from modomodo.worker import _shares, seconds
+from modomodo.worker_view import duration, table
+from trainer.attempt import cause_first
+from trainer.job import Progress
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_trial", "shares"),
+    [
+        (None, 1, [None]),
+        ("0", 1, ["0"]),
+        ("0,1,2,3", 2, ["0,1", "2,3"]),
+        ("0, 2", 1, ["0", "2"]),
+        ("MIG-1,MIG-2", 2, ["MIG-1,MIG-2"]),
+    ],
+)
+def test_gpus_are_shared_out_among_trials(gpus, per_trial, shares):
+    assert _shares(gpus, per_trial) == shares
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_trial", "said"),
+    [
+        ("0,1,2", 2, "3 GPUs cannot be shared out 2 a trial"),
+        ("0,,1", 1, "not a list of different devices"),
+        ("0,0", 1, "not a list of different devices"),
+        (None, 2, "--per-trial shares out what --gpus names"),
+    ],
+)
+def test_gpus_that_cannot_be_shared_out_are_refused(gpus, per_trial, said):
+    with pytest.raises(WrongUse, match=said):
+        _shares(gpus, per_trial)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("90", 90), ("1.5m", 90), ("20h", 72_000), ("2 d", 172_800)]
+)
+def test_times_are_read_with_their_unit(text, value):
+    assert seconds("--drain-after", text) == value
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1h", "0s", "1 week"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(WrongUse, match="is not a time like 90s"):
+        seconds("--drain-after", text)
+
+
+def test_the_view_shows_what_is_trained_how_fast_and_how_long_it_takes():
+    attempt = SimpleNamespace(
+        trial=SimpleNamespace(study="vlm", number=7),
+        progress=Progress("train", 50, 200),
+        metrics={"reward/coco": 0.52, "loss": 1.0},
+        started=100.0,
+    )
+    workers = [
+        SimpleNamespace(name="[red]node[/]-1", attempt=attempt),
+        SimpleNamespace(name="node-2", attempt=None),
+    ]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table(workers, now=200.0))
+    text = console.export_text()
+    assert "[red]node[/]-1" in text
+    assert "vlm 7" in text
+    assert "50/200" in text
+    assert "5 min" in text
+    assert "coco 0.52" in text
+    assert "waiting" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_000, "3 h 20 min")]
+)
+def test_durations_are_said_as_people_do(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "first"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried …", "out of memory: a smaller"),
+        ("OSError: [Errno 28] No space left on device", "no room left on the disk"),
+        ("ValueError: boom", "ValueError: boom"),
+    ],
+)
+def test_an_error_begins_with_what_people_can_do_about_it(error, first):
+    assert cause_first(error).startswith(first)
+    assert error in cause_first(error)

@@ -1,0 +1,122 @@
+"""What a worker keeps on disk, so that it may be killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from service.schemas import Lease, Measurement, NextAnswer, Result
+from tests.unit.cli.test_summary import trial
+from trainer.folders import FolderError, WorkFolder
+
+TRIAL = trial(7, {"coco": 1.0}, 0.5)
+ANSWER = NextAnswer(
+    trial=TRIAL,
+    lease=Lease(token="t" * 32, until=datetime(2026, 1, 1, tzinfo=UTC), duration_s=60),
+    recipe={"steps": 3},
+)
+RESULT = Result(
+    token="t" * 32, measurements=[Measurement(benchmark="chart", score=0.5, samples=100)]
+)
+URL = "http://service:8765"
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = WorkFolder(tmp_path)
+    yield place
+    place.close()
+
+
+def test_every_worker_gets_a_folder_of_its_own_and_the_first_free_one(tmp_path):
+    first, second = WorkFolder(tmp_path), WorkFolder(tmp_path)
+    assert [first.path.name, second.path.name] == ["1", "2"]
+    first.close()
+    third = WorkFolder(tmp_path)
+    assert third.path.name == "1"
+    second.close()
+    third.close()
+
+
+def test_the_folder_of_a_killed_worker_is_free(tmp_path):
+    code = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from trainer.folders import WorkFolder\n"
+        f"place = WorkFolder(Path({str(tmp_path)!r}))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    place = WorkFolder(tmp_path)
+    assert place.path.name == "1"
+    place.close()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match="cannot use folder"):
+        WorkFolder(tmp_path / "file")
+
+
+def test_what_is_owed_is_found_until_it_is_settled(place):
+    folder = place.of(URL, TRIAL)
+    assert list(place.owed()) == []
+    folder.begin(ANSWER)
+    assert list(place.owed()) == [folder]
+    assert folder.answer() == ANSWER
+    assert folder.result() is None
+    folder.keep(RESULT)
+    assert folder.result() == RESULT
+    folder.settle(is_over=True)
+    assert list(place.owed()) == []
+    assert folder.result() is None
+
+
+def test_a_lease_is_readable_by_this_user_only(place):
+    folder = place.of(URL, TRIAL)
+    folder.begin(ANSWER)
+    mode = stat.S_IMODE((folder.path / "lease.json").stat().st_mode)
+    assert mode == 0o600
+
+
+def test_half_a_file_is_no_file(place):
+    folder = place.of(URL, TRIAL)
+    folder.begin(ANSWER)
+    text = (folder.path / "lease.json").read_text()
+    (folder.path / "lease.json").write_text(text[: len(text) // 2])
+    assert folder.answer() is None
+
+
+def test_checkpoints_stay_for_a_trial_that_may_come_again(place):
+    folder = place.of(URL, TRIAL)
+    folder.begin(ANSWER)
+    checkpoint = folder.run / "checkpoint-2"
+    checkpoint.mkdir()
+    folder.settle(is_over=False)
+    assert checkpoint.exists()
+    folder.settle(is_over=True)
+    assert not checkpoint.exists()
+
+
+def test_trials_of_two_services_with_the_same_id_do_not_meet(place):
+    assert place.of(URL, TRIAL) != place.of("http://other:8765", TRIAL)
+
+
+def test_old_finished_runs_are_removed_and_open_ones_never(place):
+    opened = place.of(URL, TRIAL.model_copy(update={"id": 999}))
+    opened.begin(ANSWER)
+    for number in range(6):
+        folder = place.of(URL, TRIAL.model_copy(update={"id": number}))
+        folder.begin(ANSWER)
+        os.utime(folder.path, (number, number))
+        folder.settle(is_over=True)
+        os.utime(folder.path, (number, number))
+    os.utime(opened.path, (0, 0))
+    place.prune(keep=2)
+    left = sorted(path.name.split("-")[1] for path in place.path.glob("trial-*"))
+    assert left == ["4", "5", "999"]
