@@ -190,7 +190,7 @@ def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(
             process.wait()
         with service(tmp_path, port), worker(client, *place):
             done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
-    assert len(done.measurements) == 7
+    assert len(last_measurements(done.measurements)) == 7
     assert done.attempts == 1, "trained once"
 
 
@@ -258,7 +258,10 @@ def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, tm
                 kills[kind] += 1
     trials = client.trials(study)
     assert len(finished()) == budget
-    assert {len(trial.measurements) for trial in finished()} == {7}, "scored once"
+    for trial in finished():
+        measured = [(m.benchmark, m.rule, m.step) for m in trial.measurements]
+        assert len(set(measured)) == len(measured), "scored once"
+        assert len(last_measurements(trial.measurements)) == 7
     assert all(trial.state in ("completed", "cancelled") for trial in trials), "none was lost"
     assert min(kills.values()) >= 1, kills
 
