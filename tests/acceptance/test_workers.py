@@ -38,6 +38,7 @@ SHORT = Recipe(
 )
 MEDIUM = SHORT.model_copy(update={"steps": 60})
 """Long enough to be killed in the middle, short enough to finish."""
+KILLS = 12
 LONG = SHORT.model_copy(update={"steps": 400})
 """Longer than any test waits: such a run is only ever interrupted."""
 
@@ -91,6 +92,12 @@ def worker(
         finally:
             process.kill()
             process.wait()
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
 
 
 def is_run(process: psutil.Process) -> bool:
@@ -230,40 +237,45 @@ def test_a_second_signal_ends_a_worker_at_once(tmp_path):
 
 @pytest.mark.timeout(900)
 def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, tmp_path):
-    """Twenty short trials; workers and training processes are killed at random all the while."""
-    study, rng = study_with(client, SHORT, lease_s=2, budget=20, max_attempts=100), random.Random(0)
-    budget = client.study(study).budget
+    """Twenty short trials; workers and training processes are killed at random moments of them."""
+    study = study_with(client, SHORT, lease_s=2, budget=20, max_attempts=100)
     place = ("--folder", str(tmp_path / "node"), "--until-done", "--study", study)
-    kills = {"worker": 0, "run": 0}
+    rng, kills = random.Random(0), {"worker": 0, "run": 0}
 
     def finished() -> list[Trial]:
         return [trial for trial in client.trials(study) if trial.state == "completed"]
 
     with ExitStack() as stack:
         workers = [stack.enter_context(worker(client, *place)) for _ in range(2)]
-        deadline = time.monotonic() + 600
-        while len(finished()) < budget:
-            assert time.monotonic() < deadline, kills
-            time.sleep(rng.uniform(1.0, 4.0))
+
+        def tend() -> list[psutil.Process]:
+            """Starts dead workers again; the training processes of all."""
             for i, process in enumerate(workers):
                 if process.poll() is not None:
                     workers[i] = stack.enter_context(worker(client, *place))
-            if len(finished()) >= budget - 2:
-                continue  # let the last ones end
-            victim = rng.choice(workers)
-            runs = [p for p in psutil.Process(victim.pid).children(recursive=True) if is_run(p)]
-            kind = "run" if runs and rng.random() < 0.5 else "worker"
-            with suppress(psutil.NoSuchProcess):
-                rng.choice(runs).kill() if kind == "run" else victim.kill()
-                kills[kind] += 1
+            children = [c for w in workers for c in children_of(w.pid)]
+            return [child for child in children if is_run(child)]
+
+        while sum(kills.values()) < KILLS:
+            done = len(finished())
+            runs = until(tend, lambda runs: runs or len(finished()) > done)  # noqa: B023
+            time.sleep(rng.uniform(0, 1.5))  # anywhere in its start, its steps or its scoring
+            if rng.random() < 0.5:
+                rng.choice(workers).kill()
+                kills["worker"] += 1
+            elif runs:
+                with suppress(psutil.NoSuchProcess):
+                    rng.choice(runs).kill()
+                    kills["run"] += 1
+        until(lambda: (tend(), finished())[1], lambda done: len(done) >= 20, within_s=600)
+    assert min(kills.values()) >= 3, kills
     trials = client.trials(study)
-    assert len(finished()) == budget
+    assert len(finished()) == 20
+    assert all(trial.state in ("completed", "cancelled") for trial in trials), "none was lost"
     for trial in finished():
         measured = [(m.benchmark, m.rule, m.step) for m in trial.measurements]
         assert len(set(measured)) == len(measured), "scored once"
         assert len(last_measurements(trial.measurements)) == 7
-    assert all(trial.state in ("completed", "cancelled") for trial in trials), "none was lost"
-    assert min(kills.values()) >= 1, kills
 
 
 def test_two_workers_finish_a_study_and_never_run_the_same_trial(client, fleet):
