@@ -38,7 +38,7 @@ def score_text(score: Score | None) -> str:
 def trial_head(domains: Sequence[str]) -> str:
     """The head over lines of `trial_line`; fits 80 columns for the built-in world."""
     named = " ".join(f"{escape(name):>{_width(name)}}" for name in domains)
-    return f"[bold]{'run':>4} {'In-Score':>11} {'Out-Score':>11}  {'proposed by':<14} {named}[/]"
+    return f"[bold]{'run':>4} {'In-Score':>11} {'Out-Score':>11}  {'proposed by':<15} {named}[/]"
 
 
 def trial_line(trial: Trial) -> str:
@@ -50,7 +50,7 @@ def trial_line(trial: Trial) -> str:
     weights = " ".join(f"{_weight(w):>{_width(name)}}" for name, w in trial.mixture.items())
     return (
         f"{trial.number:>4} {score_text(trial.scores.in_score):>11} "
-        f"{score_text(trial.scores.out_score):>11}  [dim]{source:<14}[/] {weights}"
+        f"{score_text(trial.scores.out_score):>11}  [dim]{source:<15}[/] {weights}"
     )
 
 

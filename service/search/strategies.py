@@ -408,10 +408,16 @@ def _confirmations(situation: _Situation, fitted: Fitted) -> Iterator[Proposed]:
 
 
 def _tops(situation: _Situation, fitted: Fitted) -> FloatArray:
-    """(1 to 3, m) the best predicted mixture, and the best tried ones that differ from it."""
+    """(1 to 3, m) the best predicted mixture, and the best tried ones that differ from it.
+
+    A tried one near the best stands for it: each fit moves the best a little, and a mixture that
+    is run once more tells of noise what a new one beside it does not.
+    """
     tried = situation.runs.weights
     order = np.argsort(-fitted.predict(tried)[0], kind="stable")
-    tops = [fitted.highest(situation.space, tried[order[:8]], situation.rng())]
+    highest = fitted.highest(situation.space, tried[order[:8]], situation.rng())
+    near = [x for x in tried[order] if total_variation(x, highest[None])[0] <= APART]
+    tops = [near[0] if near else highest]
     for x in tried[order]:
         if len(tops) < 3 and np.all(total_variation(x, np.array(tops)) > APART):
             tops.append(x)
