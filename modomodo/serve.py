@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modomodo.db import opened
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 
@@ -50,20 +51,7 @@ def _check_database(url: str) -> None:
     Raises:
         CommandFailed: it cannot be opened, or is not at this version's revision.
     """
-    from sqlalchemy.exc import SQLAlchemyError
+    with opened(url) as database:
+        from db import upgrade
 
-    from db import upgrade
-    from db.errors import BadDatabase
-    from db.sessions import Database
-
-    try:
-        database = Database(url)
-        try:
-            upgrade.prepare(database)
-        finally:
-            database.close()
-    except BadDatabase as error:
-        raise CommandFailed(str(error)) from error
-    except (SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CommandFailed(f"cannot open the database: {reason}") from error
+        upgrade.prepare(database)

@@ -34,12 +34,14 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
     token = secrets.token_urlsafe(32)
+    # On its own: ending leases locks studies, after which no further trial may be waited for.
+    with service.database.write() as session:
+        leases.reap(session, service.watch.since(clock.read(session)))
     with service.database.write() as session:
         time = clock.read(session)
         if body.study is not None:
             studies.get(session, body.study)
         leases.seen(session, body.worker, body.capabilities)
-        leases.reap(session, service.watch.since(time))
         attempt = leases.resume(session, body.worker, body.study, token)
         attempt = attempt or leases.claim(session, body.worker, body.study, token)
         if attempt is None:

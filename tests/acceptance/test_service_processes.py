@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -27,10 +26,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def service(database: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`modomodo serve` until the end of the block; ready when the block begins."""
     command = [sys.executable, "-m", "modomodo", "serve", "--port", str(port)]
-    process = subprocess.Popen([*command, "--database", f"sqlite:///{file}"])
+    process = subprocess.Popen([*command, "--database", database])
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -48,9 +47,9 @@ def service(file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def url(tmp_path) -> Iterator[str]:
+def url(database_url) -> Iterator[str]:
     port = free_port()
-    with service(tmp_path / "modomodo.db", port):
+    with service(database_url, port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -85,6 +84,7 @@ def work(url: str, worker: str) -> list[int]:
             client.post(f"/trials/{trial}/result", json=body).raise_for_status()
 
 
+@pytest.mark.backends("sqlite", "postgresql")
 def test_four_processes_take_200_trials_and_none_is_handed_out_twice(url):
     with httpx.Client(base_url=url, timeout=30) as client:
         queue(client, 200)
@@ -98,10 +98,11 @@ def test_four_processes_take_200_trials_and_none_is_handed_out_twice(url):
     assert states["running"] == states["queued"] == 0
 
 
-def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(tmp_path):
+@pytest.mark.backends("sqlite", "postgresql")
+def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(database_url):
     port = free_port()
-    url, file = f"http://127.0.0.1:{port}", tmp_path / "modomodo.db"
-    with service(file, port) as process, httpx.Client(base_url=url, timeout=30) as client:
+    url = f"http://127.0.0.1:{port}"
+    with service(database_url, port) as process, httpx.Client(base_url=url, timeout=30) as client:
         queue(client, 1)
         leased = client.post("/trials/next", json={"worker": "w1"}).json()
         trial = leased["trial"]["id"]
@@ -118,7 +119,7 @@ def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(t
                 assert time.monotonic() < deadline
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+    with service(database_url, port), httpx.Client(base_url=url, timeout=30) as client:
         again = client.post(f"/trials/{trial}/result", json=body)
         assert again.status_code == 200, "the worker did not hear, so it sends it again"
         shown = client.get(f"/trials/{trial}").json()
@@ -127,24 +128,24 @@ def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(t
     assert shown["replicates"] == []
 
 
-def test_a_lease_survives_a_restart_of_the_service(tmp_path):
+def test_a_lease_survives_a_restart_of_the_service(database_url):
     port = free_port()
-    url, file = f"http://127.0.0.1:{port}", tmp_path / "modomodo.db"
-    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+    url = f"http://127.0.0.1:{port}"
+    with service(database_url, port), httpx.Client(base_url=url, timeout=30) as client:
         client.post("/studies", json=study_body(lease_s=1.0)).raise_for_status()
         deadline = time.monotonic() + 30
         while not (leased := client.post("/trials/next", json={"worker": "w1"}).json())["trial"]:
             assert time.monotonic() < deadline
     trial, token = leased["trial"]["id"], leased["lease"]["token"]
     # Starting takes longer than this lease lasts.
-    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+    with service(database_url, port), httpx.Client(base_url=url, timeout=30) as client:
         beat = client.post(f"/trials/{trial}/heartbeat", json={"token": token, "step": 2})
         assert beat.status_code == 200
         assert client.get(f"/trials/{trial}").json()["state"] == "running"
 
 
 def test_the_service_ends_cleanly_on_sigterm(tmp_path):
-    with service(tmp_path / "modomodo.db", free_port()) as process:
+    with service(f"sqlite:///{tmp_path}/modomodo.db", free_port()) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -154,7 +155,7 @@ def test_the_service_ends_cleanly_on_sigterm(tmp_path):
     [
         (["--host", "0.0.0.0"], "MODOMODO_API_KEY"),  # noqa: S104
         (["--database", "nonsense"], "sqlite:///"),
-        (["--database", "sqlite:////proc/no/such/place.db"], "cannot open the database"),
+        (["--database", "sqlite:////proc/no/such/place.db"], "cannot use the database"),
     ],
 )
 def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path, arguments, words):

@@ -13,6 +13,8 @@ import yaml
 from service.proposals import Proposer
 from tests.bodies import scores, study_body
 
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
 
 @pytest.fixture
 def study(api):
@@ -203,6 +205,7 @@ def test_pages_of_trials_give_only_what_changed(api, study):
     assert [trial["state"] for trial in completed["trials"]] == ["completed"] * 3
 
 
+@pytest.mark.backends("sqlite")
 def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert api.get("/studies/vlm/best").json()["best"] is None
     attach(api, {"coco": 1 / 3, "lisa": 1 / 3, "sat": 1 / 3}, 0.4)
@@ -214,6 +217,7 @@ def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert "+0.3000" in answer["message"]
 
 
+@pytest.mark.backends("sqlite")
 def test_minimising_takes_the_smallest(api):
     objective = {"name": "loss", "weights": {"chart": 1}, "direction": "minimize"}
     api.post("/studies", json=study_body(objective=objective))
@@ -224,7 +228,9 @@ def test_minimising_takes_the_smallest(api):
     assert answer["gain"] == pytest.approx(0.4), "a gain is for the better, whatever the direction"
 
 
-def test_exports_are_files_that_other_programs_read(api, study):
+def test_exports_are_files_that_other_programs_read(api):
+    api.post("/studies", json=study_body(budget=1))
+    queue_is_filled(api, 1)
     refused = api.get("/studies/vlm/export", params={"format": "yaml"})
     assert (refused.status_code, refused.json()["code"]) == (409, "no-result")
     attach(api, {"coco": 0.2, "lisa": 0.8}, 0.7)

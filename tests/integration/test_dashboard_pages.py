@@ -272,10 +272,8 @@ class TestWithAKey:
     KEY = "a-key-of-sixteen-or-more"
 
     @pytest.fixture
-    def guarded(self, database_file):
-        settings = Settings(
-            database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0, api_key=self.KEY
-        )
+    def guarded(self, database_url):
+        settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=self.KEY)
         with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
             yield client
 

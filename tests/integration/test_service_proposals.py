@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from db import leases, proposing, studies, trials
+from db.sessions import Database
 from db.trials import NewTrial
 from service import proposals, views
 from service.proposals import Proposer
 from service.schemas import Measurement, StudySpec
 from tests.bodies import scores, study_body
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
 
 SCORES = views.readings([Measurement.model_validate(item) for item in scores()])
 
@@ -176,14 +179,10 @@ def test_what_a_person_queued_is_never_replaced(database):
     assert next(t for t in desk.queued() if t.id == mine.id).mixture == {"coco": 1.0}
 
 
-def test_the_same_study_in_the_same_state_proposes_the_same(database_file, tmp_path):
-    import shutil
-
-    from db.sessions import Database
-
+def test_the_same_study_in_the_same_state_proposes_the_same(new_database):
     mixtures = []
-    for copy in ("a", "b"):
-        database = Database(f"sqlite:///{shutil.copy(database_file, tmp_path / copy)}")
+    for url in (new_database(), new_database()):
+        database = Database(url)
         desk = Desk(database, strategy="modomodo", budget=20, seed=3)
         desk.work_off(14, value=lambda trial: 0.3 + trial / 50)
         desk.proposer.turn()
@@ -300,6 +299,7 @@ def test_after_an_error_the_next_try_waits_longer_each_time(database, monkeypatc
         assert study.proposer is None
 
 
+@pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_best_prediction_follows_the_direction(api, direction):
     objective = {"name": "own", "weights": {"chart": 1}, "direction": direction}
@@ -312,6 +312,7 @@ def test_the_best_prediction_follows_the_direction(api, direction):
     assert (predicted["mean"] > 0.6) == (direction == "maximize")
 
 
+@pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("surrogate", ["quadsurface", "gp"])
 def test_a_surrogate_shows_what_it_learned_and_predicts(api, surrogate):
     api.post("/studies", json=study_body(budget=1))
