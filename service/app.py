@@ -16,6 +16,7 @@ from service import errors
 from service.auth import KeyCheck, require_key
 from service.context import Context
 from service.dashboard import pages
+from service.engine import Engine, EngineProcess
 from service.fits import Fits
 from service.limits import BodyLimit, LocalNames
 from service.openapi import install as install_openapi
@@ -31,8 +32,11 @@ trials out under leases, and proposes mixtures. Errors are problem details (RFC 
 `code`."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
     """The service as an ASGI application; the database is opened when it starts.
+
+    Args:
+        engine: what computes proposals and fits; a process for each of both unless given.
 
     Raises:
         BadDatabase: at start, the database cannot be used.
@@ -48,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = chosen
+    app.state.engine = engine
     app.state.key_check = KeyCheck(chosen)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     if chosen.api_key is None:
@@ -66,15 +71,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database = Database(settings.database_url)
     upgrade.prepare(database)
-    proposer = Proposer(database, f"{socket.gethostname()}-{secrets.token_hex(6)}")
+    # Two of them, so that a look at the dashboard need not wait for a proposal.
+    proposing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "proposals")
+    showing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "fits")
+    proposing.start()
+    name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+    proposer = Proposer(database, name, proposing)
     watch = Watch(database.time())
 
     def look() -> None:
+        proposing.start()  # again, should it have died
         proposer.keep()
         proposer.wake()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
-    app.state.context = Context(settings, database, proposer, Fits(), watch)
+    app.state.context = Context(settings, database, proposer, Fits(showing), watch)
     proposer.start()
     upkeep.start()
     proposer.wake()
@@ -84,5 +95,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         upkeep.stop()
         proposer.stop()
+        showing.stop()
         database.close()
         log.info("service stopped")

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """Callers send it as `Authorization: Bearer KEY`; not needed on loopback."""
     upkeep_every_s: Annotated[float, Field(gt=0.0)] = 1.0
     """Pause between looks for leases that ran out and studies that need proposals."""
+    fit_limit_s: Annotated[float, Field(gt=0.0)] = 300.0
+    """A fit that takes longer is ended."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 2**20
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from db import upgrade
 from db.sessions import Database
 from service.app import create_app
+from service.engine import Inline
 from service.settings import Settings
 from tests.postgres import NoServer, Server
 
@@ -125,15 +126,15 @@ def app_settings(database_url: str) -> Settings:
 
 @pytest.fixture
 def api(app_settings: Settings) -> Iterator[TestClient]:
-    """The service in this process; faults reach the test instead of becoming a 500."""
-    with TestClient(create_app(app_settings), base_url="http://127.0.0.1") as client:
+    """The service and its engine in this process; faults reach the test and become no 500."""
+    with TestClient(create_app(app_settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
 def service_url(app_settings: Settings) -> Iterator[str]:
     """The service on a real socket, in a thread of this process."""
-    config = uvicorn.Config(create_app(app_settings), port=0, log_level="warning")
+    config = uvicorn.Config(create_app(app_settings, Inline()), port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

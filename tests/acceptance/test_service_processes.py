@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -142,6 +144,61 @@ def test_a_lease_survives_a_restart_of_the_service(database_url):
         beat = client.post(f"/trials/{trial}/heartbeat", json={"token": token, "step": 2})
         assert beat.status_code == 200
         assert client.get(f"/trials/{trial}").json()["state"] == "running"
+
+
+def fitted_to(client: httpx.Client, n: int) -> None:
+    """A study of many domains with `n` runs, for the default strategy."""
+    names = [f"d{i}" for i in range(17)]
+    domains = [{"name": name} for name in names]
+    client.post("/studies", json=study_body(domains=domains, strategy="auto", budget=n + 100))
+    client.patch("/studies/vlm", json={"state": "paused"})
+    rng = random.Random(0)
+    for _ in range(n):
+        drawn = [rng.expovariate(1.0) for _ in names]
+        mixture = dict(zip(names, (x / sum(drawn) for x in drawn), strict=True))
+        value = 0.3 + 0.5 * mixture["d0"] + rng.gauss(0, 0.02)
+        body = {"mixture": mixture, "measurements": scores(value)}
+        client.post("/studies/vlm/trials", json=body).raise_for_status()
+
+
+def test_requests_stay_fast_while_a_model_is_fitted(url):
+    with httpx.Client(base_url=url, timeout=30) as client:
+        fitted_to(client, 60)
+        client.patch("/studies/vlm", json={"state": "active"})
+        took, trial = [], None
+        deadline = time.monotonic() + 120
+        while trial is None:
+            began = time.monotonic()
+            trial = client.post("/trials/next", json={"worker": "w"}).json()["trial"]
+            took.append(time.monotonic() - began)
+            assert time.monotonic() < deadline
+    assert trial["proposal"]["strategy"] != "seed", trial["proposal"]
+    assert sorted(took)[len(took) // 2] < 0.25, "half of the calls during the fit"
+
+
+def test_a_fit_that_hangs_is_ended_and_seeds_keep_the_workers_busy(database_url, monkeypatch):
+    monkeypatch.setenv("MODOMODO_FIT_LIMIT_S", "0.001")
+    with (
+        service(database_url, port := free_port()),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        client.post("/studies", json=study_body())
+        deadline = time.monotonic() + 60
+        while not (answer := client.post("/trials/next", json={"worker": "w"}).json())["reason"]:
+            assert time.monotonic() < deadline
+        while "more than 0.001 s" not in answer["reason"]:
+            assert time.monotonic() < deadline, answer
+            answer = client.post("/trials/next", json={"worker": "w"}).json()
+        assert client.get("/readyz").json()["proposing"] == "failing for 1 study"
+
+
+def test_the_service_is_ready_soon_and_without_the_learning_libraries(database_url):
+    began = time.monotonic()
+    with service(database_url, free_port()) as process:
+        took = time.monotonic() - began
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "libtorch" not in mapped
+    assert took < 15, "3 s on an idle machine; others may be busy here"
 
 
 def test_the_service_ends_cleanly_on_sigterm(tmp_path):

@@ -54,7 +54,7 @@ def queue_is_filled(api, n, within_s=20.0):
 
 def test_probes_answer(api):
     assert api.get("/healthz").json() == {"status": "ok"}
-    assert api.get("/readyz").json() == {"status": "ok"}
+    assert api.get("/readyz").json() == {"status": "ok", "proposing": "ok"}
 
 
 def test_a_study_is_created_once_listed_and_read(api):
@@ -260,13 +260,13 @@ def test_openapi_describes_every_status_of_every_call(api):
             assert list(problem) == ["application/problem+json"]
 
 
-def test_faults_of_a_strategy_show_in_the_reason_and_do_not_end_the_proposer(api, monkeypatch):
+def test_faults_of_a_strategy_show_and_do_not_end_the_proposer(api, monkeypatch):
     from service import proposals
 
     api.post("/studies", json=study_body())
     queue_is_filled(api, 2)
 
-    def broken(task):
+    def broken(task, strategy):
         raise RuntimeError("singular matrix")
 
     monkeypatch.setattr(proposals, "compute", broken)
@@ -279,10 +279,13 @@ def test_faults_of_a_strategy_show_in_the_reason_and_do_not_end_the_proposer(api
             break
         assert time.monotonic() < deadline, answer
     assert answer["retry_after_s"] > 0
+    assert api.get("/readyz").json()["proposing"] == "failing for 1 study"
+    assert "singular matrix" in api.get("/ui/studies/vlm").text
     monkeypatch.undo()
     api.patch("/studies/vlm", json={"state": "paused"})
     api.patch("/studies/vlm", json={"state": "active"})
     lease(api, "w3")
+    assert api.get("/readyz").json()["proposing"] == "ok"
 
 
 def test_next_never_fits_a_model(api, monkeypatch):

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.engine import Inline
 from service.settings import Settings, is_loopback
 
 KEY = "a-key-of-more-than-16-characters"
@@ -15,7 +16,7 @@ KEY = "a-key-of-more-than-16-characters"
 @pytest.fixture
 def locked(app_settings):
     settings = app_settings.model_copy(update={"api_key": Settings(api_key=KEY).api_key})
-    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 
