@@ -52,3 +52,9 @@ class WrongState(StorageError):
     """The trial's state does not allow the change."""
 
     code = "wrong-state"
+
+
+class BadArchive(StorageError):
+    """A study's file cannot be stored."""
+
+    code = "bad-archive"
