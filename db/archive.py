@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from sqlalchemy import Column, Double, MetaData, Table, func, insert, select, text
+from sqlalchemy import JSON, Column, Double, MetaData, Table, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -52,7 +52,11 @@ def _row(
     for column in model.__table__.columns:
         if column.name in without:
             continue
-        kind: Any = float if isinstance(column.type, Moment) else column.type.python_type
+        kind: Any = column.type.python_type
+        if isinstance(column.type, Moment):
+            kind = float
+        elif isinstance(column.type, JSON):
+            kind = dict[str, Any]
         fields[column.name] = (kind | None if column.nullable else kind, ...)
     return create_model(
         f"{model.__name__}Row",

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI
 from db import upgrade
 from db.sessions import Database
 from service import errors
-from service.auth import KeyCheck, require_key
+from service.auth import Gate, by_method, for_readers, for_workers
 from service.context import Context
 from service.dashboard import pages
 from service.engine import Engine, EngineProcess
@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 
     Raises:
         BadDatabase: at start, the database cannot be used.
+        NoKey: at start, strangers could call it.
     """
     chosen = settings or Settings()
     app = FastAPI(
@@ -53,15 +54,15 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = chosen
     app.state.engine = engine
-    app.state.key_check = KeyCheck(chosen)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
-    if chosen.api_key is None:
-        app.add_middleware(LocalNames)
+    app.add_middleware(LocalNames)
     errors.install(app)
     install_openapi(app)
     app.include_router(probes.router)
-    for router in (studies.router, leases.router, trials.router, surrogates.router):
-        app.include_router(router, dependencies=[Depends(require_key)])
+    app.include_router(studies.router, dependencies=[Depends(by_method)])
+    app.include_router(leases.router, dependencies=[Depends(for_workers)])
+    app.include_router(trials.router, dependencies=[Depends(by_method)])
+    app.include_router(surrogates.router, dependencies=[Depends(for_readers)])
     app.include_router(pages.router)
     return app
 
@@ -71,6 +72,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database = Database(settings.database_url)
     upgrade.prepare(database)
+    gate = Gate(settings, database)
     # Two of them, so that a look at the dashboard need not wait for a proposal.
     proposing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "proposals")
     showing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "fits")
@@ -85,7 +87,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         proposer.wake()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
-    app.state.context = Context(settings, database, proposer, Fits(showing), watch)
+    app.state.context = Context(settings, database, gate, proposer, Fits(showing), watch)
     proposer.start()
     upkeep.start()
     proposer.wake()

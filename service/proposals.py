@@ -150,7 +150,7 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
     fleet gets none. Only what was taken meanwhile is not proposed again, and the budget holds.
     """
     study = studies.get(session, task.study)
-    if study.proposer != owner:
+    if study.proposer != owner or study.state != "active":
         return 0
     # 1. Proposals that are still nobody's.
     replaceable = [

@@ -147,6 +147,9 @@ def spoil(document, what):
     if what == "a wrong type":
         document["trials"][0]["attempts"][0]["until"] = "tomorrow"
         return "trials.0.attempts.0.until"
+    if what == "a mixture that is none":
+        document["trials"][0]["mixture"] = [1.0]
+        return "trials.0.mixture"
     if what == "an unknown state":
         document["trials"][1]["state"] = "sleeping"
         return "contradict"
@@ -165,7 +168,7 @@ def spoil(document, what):
 
 @pytest.mark.parametrize(
     "what",
-    ["a column too few", "a wrong type", "an unknown state", "the same number twice",
+    ["a column too few", "a wrong type", "a mixture that is none", "an unknown state", "the same number twice",
      "an event of no trial", "a later version", "no domains"],
 )  # fmt: skip
 def test_a_file_that_is_no_archive_is_refused_with_the_place_and_nothing_is_stored(
