@@ -11,7 +11,7 @@ MODULES = {
     "gp": ("botorch", "gpytorch", "torch"),
     "lightgbm": ("lightgbm",),
     "plot": ("matplotlib",),
-    "service": ("alembic", "fastapi", "sqlalchemy", "structlog", "uvicorn"),
+    "service": ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "structlog", "uvicorn"),
     "trainer": ("PIL", "datasets", "structlog", "torch", "transformers", "trl"),
 }
 """What shows that an extra of pyproject.toml is installed."""

@@ -19,8 +19,10 @@ from service.dashboard import pages
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
 from service.limits import BodyLimit, LocalNames
+from service.metrics import Metrics
 from service.openapi import install as install_openapi
 from service.proposals import Proposer
+from service.requests import Requests
 from service.routes import leases, probes, studies, surrogates, trials
 from service.settings import Settings
 from service.upkeep import Upkeep, Watch
@@ -56,6 +58,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.engine = engine
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
+    app.add_middleware(Requests)
     errors.install(app)
     install_openapi(app)
     app.include_router(probes.router)
@@ -78,7 +81,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     showing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "fits")
     proposing.start()
     name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
-    proposer = Proposer(database, name, proposing)
+    metrics = Metrics(database)
+    proposer = Proposer(database, name, proposing, metrics.proposing)
     watch = Watch(database.time())
 
     def look() -> None:
@@ -87,7 +91,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         proposer.wake()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
-    app.state.context = Context(settings, database, gate, proposer, Fits(showing), watch)
+    fits = Fits(showing)
+    app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics)
     proposer.start()
     upkeep.start()
     proposer.wake()

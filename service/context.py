@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from db.sessions import Database
 from service.auth import Gate
 from service.fits import Fits
+from service.metrics import Metrics
 from service.proposals import Proposer
 from service.settings import Settings
 from service.upkeep import Watch
@@ -25,6 +26,7 @@ class Context:
     proposer: Proposer
     fits: Fits
     watch: Watch
+    metrics: Metrics
 
 
 def _context(request: Request) -> Context:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -215,12 +216,20 @@ class Proposer:
     Args:
         owner: name of this replica, unlike any other's.
         engine: what computes; ended with the thread.
+        timing: a context that a strategy, by its name, proposes in.
     """
 
-    def __init__(self, database: Database, owner: str, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        engine: Engine | None = None,
+        timing: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._database = database
         self._owner = owner
         self._engine = engine or Inline()
+        self._timing = timing
         self._waking = threading.Event()
         self._is_stopping = False
         self._fruitless: dict[str, tuple[int, ...]] = {}
@@ -281,7 +290,8 @@ class Proposer:
         """How many proposals were stored, and what went wrong."""
         strategy = task.known.spec.strategy
         try:
-            proposed = self._engine.ask(compute, task, strategy)
+            with self._timing(strategy):
+                proposed = self._engine.ask(compute, task, strategy)
             stored = self._store(task, proposed)
         except SQLAlchemyError:
             raise

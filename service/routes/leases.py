@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
+import structlog
 from fastapi import APIRouter
 
 from db import clock, leases, studies, trials
@@ -24,6 +25,8 @@ from service.schemas import (
     Result,
     Trial,
 )
+
+log = structlog.get_logger()
 
 router = APIRouter(prefix="/trials", tags=["workers"])
 
@@ -61,6 +64,8 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
                 recipe=spec.recipe,
             )
     service.proposer.wake()
+    if answer.trial is not None:
+        log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
 
 

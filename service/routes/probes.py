@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from db import proposing
+from service.auth import for_readers
 from service.context import Service
 from service.errors import describe
 
@@ -35,3 +37,17 @@ def readyz(service: Service) -> Readiness:
     if n == 0:
         return Readiness()
     return Readiness(proposing=f"failing for {n} {'study' if n == 1 else 'studies'}")
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    dependencies=[Depends(for_readers)],
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}},
+        **describe(),
+    },
+)
+def metrics(service: Service) -> Response:
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

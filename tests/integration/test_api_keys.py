@@ -41,6 +41,7 @@ def call(api, key, method, path, body=None):
 
 
 READING = [
+    ("GET", "/metrics", None),
     ("GET", "/studies", None),
     ("GET", "/studies/vlm", None),
     ("GET", "/studies/vlm/trials", None),

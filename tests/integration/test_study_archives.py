@@ -168,9 +168,17 @@ def spoil(document, what):
 
 @pytest.mark.parametrize(
     "what",
-    ["a column too few", "a wrong type", "a mixture that is none", "an unknown state", "the same number twice",
-     "an event of no trial", "a later version", "no domains"],
-)  # fmt: skip
+    [
+        "a column too few",
+        "a wrong type",
+        "a mixture that is none",
+        "an unknown state",
+        "the same number twice",
+        "an event of no trial",
+        "a later version",
+        "no domains",
+    ],
+)
 def test_a_file_that_is_no_archive_is_refused_with_the_place_and_nothing_is_stored(
     database_url, new_database, tmp_path, what
 ):
