@@ -10,15 +10,15 @@ export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-slow lint bench setup browser clean
+.PHONY: demo test test-slow lint bench setup browser database clean
 
 demo: setup
 	$(BIN)/modomodo demo $(if $(DEMO_EXIT),--exit) $(DEMO_ARGS)
 
-test: setup browser
+test: setup browser database
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
-test-slow: setup browser
+test-slow: setup browser database
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 lint: setup
@@ -46,6 +46,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # The browser tests drive a Chromium that is there, Debian's (as root), or Playwright's own.
 browser: setup
 	@$(BIN)/python -m tests.browser
+
+# The tests start a PostgreSQL server themselves; this says so when none can be had.
+database: setup
+	@$(BIN)/python -m tests.postgres
 
 clean:
 	rm -rf $(VENV) runs

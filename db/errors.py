@@ -42,6 +42,18 @@ class KeyReused(StorageError):
     code = "idempotency-key-reused"
 
 
+class BadKey(StorageError):
+    """An API key cannot be made so."""
+
+    code = "bad-key"
+
+
+class KeyNotFound(StorageError):
+    """No valid API key has this name."""
+
+    code = "key-not-found"
+
+
 class LeaseLost(StorageError):
     """The token is not that of the trial's present lease."""
 
@@ -52,3 +64,9 @@ class WrongState(StorageError):
     """The trial's state does not allow the change."""
 
     code = "wrong-state"
+
+
+class BadArchive(StorageError):
+    """A study's file cannot be stored."""
+
+    code = "bad-archive"

@@ -67,9 +67,11 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
         .where(Attempt.worker == worker, Attempt.state == "live")
         .order_by(Attempt.trial_id)
     ).all()
+    # All trials before any study, as everywhere.
+    locked = {trial_id: trials.lock(session, trial_id) for trial_id, _, _ in held}
     kept: Attempt | None = None
     for trial_id, attempt_id, name in held:
-        trial = trials.lock(session, trial_id)
+        trial = locked[trial_id]
         attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
         if attempt.state != "live":
             continue

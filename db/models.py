@@ -24,6 +24,7 @@ from db.clock import Moment, now
 STUDY_STATES = ("active", "paused", "finished")
 TRIAL_STATES = ("queued", "running", "completed", "failed", "cancelled", "early_stopped")
 ATTEMPT_STATES = ("live", "completed", "failed", "expired", "released", "cancelled")
+KEY_SCOPES = ("read", "worker", "admin")
 ORIGINS = ("proposed", "queued", "attached")
 
 
@@ -227,6 +228,32 @@ class Event(Base):
     """`worker NAME`, or the part of the service or the person that did it."""
     what: Mapped[str] = mapped_column(String(32))
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class ApiKey(Base):
+    """The right to call the service, as far as its scope goes, until it is revoked."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        _one_of("scope", KEY_SCOPES),
+        Index(
+            "uq_api_keys_valid_name",
+            "name",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    scope: Mapped[str] = mapped_column(String(16))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    """The public part of the key, by which it is found."""
+    key_hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the whole key in hex."""
+    created_at: Mapped[datetime] = mapped_column(default=now())
+    revoked_at: Mapped[datetime | None]
 
 
 class Worker(Base):

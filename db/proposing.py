@@ -110,19 +110,32 @@ def _failing(session: Session, study: Study, failed: int) -> int:
     ).scalar_one()
 
 
-def open_studies(session: Session) -> list[Study]:
-    """Active studies whose proposer may try (again) now, oldest first."""
+def active_studies(session: Session) -> list[Study]:
+    """Studies that may want proposals, oldest first."""
     return list(
         session.scalars(
             select(Study)
-            .where(
-                Study.state == "active",
-                or_(Study.propose_again_at.is_(None), Study.propose_again_at <= now()),
-            )
+            .where(Study.state == "active")
             .order_by(Study.id)
             .execution_options(populate_existing=True)
         )
     )
+
+
+def resting(session: Session, name: str) -> str | None:
+    """Why the study's strategy is left alone for now: its last error; None when it may try."""
+    return session.scalar(
+        select(Study.proposer_error).where(Study.name == name, Study.propose_again_at > now())
+    )
+
+
+def failing(session: Session) -> int:
+    """Active studies whose strategy failed the last time it was asked."""
+    return session.execute(
+        select(func.count())
+        .select_from(Study)
+        .where(Study.state == "active", Study.proposer_error.is_not(None))
+    ).scalar_one()
 
 
 def take(session: Session, study_id: int, owner: str, lease_s: float) -> bool:
@@ -154,17 +167,25 @@ def renew(session: Session, owner: str, lease_s: float) -> None:
     )
 
 
-def give_back(session: Session, study_id: int, owner: str, error: str | None = None) -> None:
-    """Ends `owner`'s turn; after an error the next try waits, longer each time up to 5 minutes."""
+def end_turn(session: Session, study_id: int, owner: str) -> Study | None:
+    """Ends `owner`'s turn; None when another replica has taken over meanwhile."""
     study = session.scalar(
         select(Study)
         .where(Study.id == study_id, Study.proposer == owner)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+    if study is not None:
+        study.proposer, study.proposer_until = None, None
+    return study
+
+
+def give_back(session: Session, study_id: int, owner: str, error: str | None = None) -> None:
+    """Ends `owner`'s turn with what came of it; after an error the strategy rests, longer each time
+    up to 5 minutes."""
+    study = end_turn(session, study_id, owner)
     if study is None:
-        return  # taken over by another replica meanwhile
-    study.proposer, study.proposer_until = None, None
+        return
     if error is None:
         study.proposer_error, study.proposer_errors, study.propose_again_at = None, 0, None
         return

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import clock, sqlite
+from db import clock, postgresql, sqlite
 from db.errors import BadDatabase
 
 
@@ -33,12 +33,16 @@ class Database:
         """A file of the service's own, which it may upgrade without asking."""
         self.engine: Engine
         self._turn: _Turn
+        reading: dict[str, Any] = {}
         if self.is_embedded:
             self.engine, self._turn = sqlite.engine_for(self.url), sqlite.WriteTurn()
         else:
-            self.engine, self._turn = create_engine(self.url, pool_pre_ping=True), nullcontext
+            self.engine, self._turn = postgresql.engine_for(self.url), nullcontext
+            reading = postgresql.READING
         # Rows are read after the commit to be shown, so they keep what they had.
-        self._reading = sessionmaker(self.engine, expire_on_commit=False)
+        self._reading = sessionmaker(
+            self.engine.execution_options(**reading), expire_on_commit=False
+        )
         self._writing = sessionmaker(
             self.engine.execution_options(is_writing=True), expire_on_commit=False
         )
@@ -55,6 +59,17 @@ class Database:
         with self._turn(), self._writing.begin() as session:
             yield session
 
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """A connection for changing tables, which one process has at a time; the others wait."""
+        if self.is_embedded:
+            # Its transactions begin by taking the whole file.
+            with self._turn(), self.engine.connect() as connection:
+                yield connection.execution_options(is_writing=True)
+            return
+        with self.engine.connect() as connection, postgresql.alone(connection):
+            yield connection
+
     def time(self) -> datetime:
         """The database's clock; also shows that the database answers."""
         with self.read() as session:
@@ -66,9 +81,13 @@ class Database:
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
-    except ArgumentError as error:
+        parsed = postgresql.plain(make_url(url))
+    except ArgumentError:
+        parsed = None
+    # The text itself may hold a password, so it is not shown.
+    if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise BadDatabase(
-            f"{url!r} is not a database URL; give one like sqlite:///modomodo.db "
-            "or postgresql+psycopg://user@host/name"
-        ) from error
+            "that is no address of a database that can be used; give one like "
+            "sqlite:///modomodo.db or postgresql+psycopg://user@host/name"
+        )
+    return parsed

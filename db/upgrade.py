@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from alembic import command
 from db.errors import BadDatabase
+from db.models import Base
 from db.sessions import Database
 
 
@@ -42,12 +45,17 @@ def head() -> str | None:
     return ScriptDirectory.from_config(config()).get_current_head()
 
 
-def upgrade(database: Database) -> None:
-    """Brings a database to the newest revision."""
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Brings a database to a revision, the newest unless said. Several may do so at once.
+
+    Raises:
+        BadDatabase: it is at a revision that this version does not know.
+    """
+    _refuse_unknown(database, current(database))
     settings = config()
-    with database.engine.connect() as connection:
+    with database.alone() as connection:
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+        command.upgrade(settings, revision)
 
 
 def prepare(database: Database) -> None:
@@ -59,15 +67,35 @@ def prepare(database: Database) -> None:
     at, newest = current(database), head()
     if at == newest:
         return
+    _refuse_unknown(database, at)
+    if not database.is_embedded:
+        where = "empty" if at is None else f"at revision {at}"
+        raise BadDatabase(
+            f"{database.url.render_as_string()} is {where}, this version needs {newest}; back it "
+            "up, then run `modomodo db upgrade --database URL` (or set MODOMODO_DATABASE_URL)"
+        )
+    upgrade(database)
+
+
+def differences(database: Database) -> list[str]:
+    """How the tables differ from what the models say, each in words; none for a sound database."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return [_in_words(change) for change in compare_metadata(context, Base.metadata)]
+
+
+def _in_words(change: Any) -> str:
+    # Changes of one column come in a list of their own.
+    if isinstance(change, list):
+        return "; ".join(map(_in_words, change))
+    what, *where = change
+    return f"{what.replace('_', ' ')}: {', '.join(str(x) for x in where if x is not None)}"
+
+
+def _refuse_unknown(database: Database, at: str | None) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
     if at is not None and at not in known:
         raise BadDatabase(
             f"{database.url.render_as_string()} is at revision {at}, which this version does not "
             "know: it was used by a newer one; install that, or take another database"
         )
-    if not database.is_embedded:
-        raise BadDatabase(
-            f"{database.url.render_as_string()} is at revision {at}, this version needs {newest}; "
-            f"run `alembic upgrade head` with MODOMODO_DATABASE_URL set"
-        )
-    upgrade(database)

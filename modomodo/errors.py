@@ -1,5 +1,11 @@
 """How a command ends when it cannot do what it was asked."""
 
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+MOST_SHOWN = 5
+
 
 class CommandFailed(Exception):  # noqa: N818 - it is how a command ends
     """The message says what was wrong and what would be right."""
@@ -11,3 +17,13 @@ class WrongUse(CommandFailed):
     """An option that the command cannot make sense of."""
 
     exit_code = 2
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong where, in one line."""
+    found = [
+        f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    ]
+    more = [f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
+    return "; ".join(found[:MOST_SHOWN] + more)

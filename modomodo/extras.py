@@ -12,7 +12,7 @@ MODULES = {
     "lightgbm": ("lightgbm",),
     "math": ("math_verify",),
     "plot": ("matplotlib",),
-    "service": ("alembic", "fastapi", "sqlalchemy", "structlog", "uvicorn"),
+    "service": ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "structlog", "uvicorn"),
     "trainer": ("PIL", "datasets", "structlog", "torch", "transformers", "trl"),
 }
 """What shows that an extra of pyproject.toml is installed."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from modomodo.db import opened
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 
 def serve(
@@ -20,7 +24,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the service. Options left out come from MODOMODO_HOST, MODOMODO_PORT,
-    MODOMODO_DATABASE_URL, or are 127.0.0.1, 8765 and sqlite:///modomodo.db; the API key comes
+    MODOMODO_DATABASE_URL, or are 127.0.0.1, 8765 and sqlite:///modomodo.db; an API key comes
     from MODOMODO_API_KEY only.
     """
     need("service")
@@ -36,7 +40,7 @@ def serve(
     except ValidationError as error:
         reasons = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
         raise CommandFailed(reasons) from error
-    _check_database(settings.database_url)
+    _check(settings)
     logs.configure()
     try:
         server.run(settings)
@@ -44,26 +48,20 @@ def serve(
         raise CommandFailed(f"{error}; the line above says why") from error
 
 
-def _check_database(url: str) -> None:
-    """Opens the database once beforehand: its troubles are better told in one line.
+def _check(settings: Settings) -> None:
+    """Opens the database once beforehand: troubles are better told in one line.
 
     Raises:
-        CommandFailed: it cannot be opened, or is not at this version's revision.
+        CommandFailed: it cannot be opened, is not at this version's revision, or holds no key for a
+            service that needs one.
     """
-    from sqlalchemy.exc import SQLAlchemyError
+    from service.auth import Gate, NoKey
 
-    from db import upgrade
-    from db.errors import BadDatabase
-    from db.sessions import Database
+    with opened(settings.database_url) as database:
+        from db import upgrade
 
-    try:
-        database = Database(url)
+        upgrade.prepare(database)
         try:
-            upgrade.prepare(database)
-        finally:
-            database.close()
-    except BadDatabase as error:
-        raise CommandFailed(str(error)) from error
-    except (SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CommandFailed(f"cannot open the database: {reason}") from error
+            Gate(settings, database)
+        except NoKey as error:
+            raise CommandFailed(str(error)) from error

@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from modomodo import archives
 from modomodo.connect import UrlOption, connect
+from modomodo.db import HERE, DatabaseOption
+from modomodo.errors import problems
 from modomodo.summary import score_text, summary_table
 from service.schemas import Score, Study, StudyPatch, StudySpec
 
@@ -118,19 +121,41 @@ def resume(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fa
 def export(
     study: StudyArgument,
     form: Annotated[
-        Literal["csv", "json", "yaml"],
-        typer.Option("--format", help="csv and json: all trials; yaml: the best mixture."),
+        Literal["csv", "json", "yaml", "archive"],
+        typer.Option(
+            "--format",
+            help="csv and json: all trials; yaml: the best mixture; archive: everything stored, "
+            "for `study import`, read from the database itself.",
+        ),
     ] = "csv",
     out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
     url: UrlOption = None,
+    database: DatabaseOption = HERE,
 ) -> None:
-    """Write a study's trials, or its best mixture, to a file or stdout."""
-    with connect(url) as client:
-        content = client.export(study, form)
+    """Write a study's trials, its best mixture, or all of it, to a file or stdout."""
+    if form == "archive":
+        content = archives.text(database, study)
+    else:
+        with connect(url) as client:
+            content = client.export(study, form)
     if out is None:
         sys.stdout.write(content)
     else:
         out.write_text(content, encoding="utf-8")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An archive of `study export`.", dir_okay=False)],
+    name: Annotated[str | None, typer.Option("--as", help="Another name for it.")] = None,
+    database: DatabaseOption = HERE,
+) -> None:
+    """Store an archived study in a database, with its leases, scores and events."""
+    stored = archives.store(database, file, name)
+    _console().print(
+        f"study [bold]{escape(stored.name)}[/] is stored: {stored.n_trials} trials"
+        + (f", {stored.n_renumbered} with another id" if stored.n_renumbered else "")
+    )
 
 
 def _console() -> Console:
@@ -163,12 +188,3 @@ def _spec(file: str) -> StudySpec:
         raise typer.BadParameter(f"{file} is neither YAML nor JSON: {error}") from error
     except ValidationError as error:
         raise typer.BadParameter(f"{file} is not a study: {problems(error)}") from error
-
-
-def problems(error: ValidationError) -> str:
-    """What is wrong where, in one line."""
-    found = (
-        f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors()
-    )
-    return "; ".join(found)

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo.connect import UrlOption, connect
-from modomodo.study import JsonOption, StudyArgument, print_json, problems
+from modomodo.errors import problems
+from modomodo.study import JsonOption, StudyArgument, print_json
 from modomodo.summary import Z95, mixture_text, score_text
 from service.schemas import Trial, TrialCreate, TrialState
 

@@ -13,13 +13,16 @@ from fastapi import Depends, FastAPI
 from db import upgrade
 from db.sessions import Database
 from service import errors
-from service.auth import KeyCheck, require_key
+from service.auth import Gate, by_method, for_readers, for_workers
 from service.context import Context
 from service.dashboard import pages
+from service.engine import Engine, EngineProcess
 from service.fits import Fits
 from service.limits import BodyLimit, LocalNames
+from service.metrics import Metrics
 from service.openapi import install as install_openapi
 from service.proposals import Proposer
+from service.requests import Requests
 from service.routes import leases, probes, studies, surrogates, trials
 from service.settings import Settings
 from service.upkeep import Upkeep, Watch
@@ -31,11 +34,15 @@ trials out under leases, and proposes mixtures. Errors are problem details (RFC 
 `code`."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
     """The service as an ASGI application; the database is opened when it starts.
+
+    Args:
+        engine: what computes proposals and fits; a process for each of both unless given.
 
     Raises:
         BadDatabase: at start, the database cannot be used.
+        NoKey: at start, strangers could call it.
     """
     chosen = settings or Settings()
     app = FastAPI(
@@ -48,15 +55,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = chosen
-    app.state.key_check = KeyCheck(chosen)
+    app.state.engine = engine
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
-    if chosen.api_key is None:
-        app.add_middleware(LocalNames)
+    app.add_middleware(LocalNames)
+    app.add_middleware(Requests)
     errors.install(app)
     install_openapi(app)
     app.include_router(probes.router)
-    for router in (studies.router, leases.router, trials.router, surrogates.router):
-        app.include_router(router, dependencies=[Depends(require_key)])
+    app.include_router(studies.router, dependencies=[Depends(by_method)])
+    app.include_router(leases.router, dependencies=[Depends(for_workers)])
+    app.include_router(trials.router, dependencies=[Depends(by_method)])
+    app.include_router(surrogates.router, dependencies=[Depends(for_readers)])
     app.include_router(pages.router)
     return app
 
@@ -66,15 +75,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database = Database(settings.database_url)
     upgrade.prepare(database)
-    proposer = Proposer(database, f"{socket.gethostname()}-{secrets.token_hex(6)}")
+    gate = Gate(settings, database)
+    # Two of them, so that a look at the dashboard need not wait for a proposal.
+    proposing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "proposals")
+    showing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "fits")
+    proposing.start()
+    name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+    metrics = Metrics(database)
+    proposer = Proposer(database, name, proposing, metrics.proposing)
     watch = Watch(database.time())
 
     def look() -> None:
+        proposing.start()  # again, should it have died
         proposer.keep()
         proposer.wake()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
-    app.state.context = Context(settings, database, proposer, Fits(), watch)
+    fits = Fits(showing)
+    app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics)
     proposer.start()
     upkeep.start()
     proposer.wake()
@@ -84,5 +102,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         upkeep.stop()
         proposer.stop()
+        showing.stop()
         database.close()
         log.info("service stopped")

@@ -8,7 +8,9 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from db.sessions import Database
+from service.auth import Gate
 from service.fits import Fits
+from service.metrics import Metrics
 from service.proposals import Proposer
 from service.settings import Settings
 from service.upkeep import Watch
@@ -20,9 +22,11 @@ class Context:
 
     settings: Settings
     database: Database
+    gate: Gate
     proposer: Proposer
     fits: Fits
     watch: Watch
+    metrics: Metrics
 
 
 def _context(request: Request) -> Context:
@@ -33,5 +37,12 @@ def _context(request: Request) -> Context:
 Service = Annotated[Context, Depends(_context)]
 StudyName = Annotated[str, Path(description="Name of the study.", max_length=64)]
 TrialId = Annotated[int, Path(description="Id of the trial.", ge=1, lt=2**31)]
-Actor = "user"
-"""Who changes things by hand; one key, so one name."""
+
+
+def _actor(request: Request) -> str:
+    name: str = request.state.caller.name
+    return name
+
+
+Actor = Annotated[str, Depends(_actor)]
+"""Who changes things by hand: `user`, or `user` and the name of the key."""

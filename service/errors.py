@@ -168,7 +168,8 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meaning = {
         400: "The body is not JSON.",
         401: "The API key is missing or wrong.",
-        403: "A service without a key was called under a name that is not this machine's.",
+        403: "The scope of the key does not allow the call; or a service without a key was called "
+        "under a name that is not this machine's.",
         404: "No such study, trial or surrogate.",
         409: "The state of the study, trial or lease does not allow it; `code` says which.",
         413: "The body is too large.",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import HTTPException
+from anyio import to_thread
+from fastapi import FastAPI, HTTPException
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.auth import Gate
 from service.errors import problem
 from service.settings import is_loopback
 
@@ -50,22 +53,36 @@ class LocalNames:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            named = headers.get(b"host", b"").decode("latin-1")
-            if not is_loopback(_without_port(named)):
-                detail = (
-                    f"a service without an API key is called as localhost, not {named!r}; "
-                    "set MODOMODO_API_KEY to reach it under other names"
-                )
-                await problem(403, "host-refused", detail)(scope, receive, send)
-                return
-            origin = headers.get(b"origin", b"").decode("latin-1")
-            if origin and not is_loopback(_without_port(origin.partition("://")[2])):
-                detail = f"a service without an API key takes no calls from pages of {origin!r}"
-                await problem(403, "origin-refused", detail)(scope, receive, send)
-                return
+        refusal = _stranger(scope) if scope["type"] == "http" else None
+        if refusal is not None and await to_thread.run_sync(_is_open, scope["app"]):
+            await problem(403, *refusal)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+
+def _stranger(scope: Scope) -> tuple[str, str] | None:
+    """Code and detail of what is wrong with the name or origin of a call to an open service."""
+    headers = dict(scope["headers"])
+    named = headers.get(b"host", b"").decode("latin-1")
+    if not is_loopback(_without_port(named)):
+        return "host-refused", (
+            f"a service without an API key is called as localhost, not {named!r}; "
+            "set MODOMODO_API_KEY to reach it under other names"
+        )
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin and not is_loopback(_without_port(origin.partition("://")[2])):
+        return "origin-refused", (
+            f"a service without an API key takes no calls from pages of {origin!r}"
+        )
+    return None
+
+
+def _is_open(app: FastAPI) -> bool:
+    try:
+        gate: Gate = app.state.context.gate
+        return gate.is_open()
+    except SQLAlchemyError:
+        return True  # who cannot be told apart is kept out
 
 
 def _without_port(host: str) -> str:

@@ -13,6 +13,11 @@ def install(app: FastAPI) -> None:
 
     def described() -> dict[str, Any]:
         schema = plain()
+        schema.setdefault("components", {})["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key."}
+        }
+        # Or none, while the service has no key.
+        schema["security"] = [{"key": []}, {}]
         for path in schema["paths"].values():
             for call in path.values():
                 for status, response in call["responses"].items():

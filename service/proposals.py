@@ -1,17 +1,19 @@
 """The one place where stored trials meet the engine: proposals are made ahead of being asked for.
 
 A thread looks at every active study: is a trial missing in the queue, or is a queued proposal older
-than the newest result? Then it reads what the study knows, lets the strategy propose, and stores
-the answer for as many trials as are still nobody's. One replica at a time does so for a
-study, by a lease in the database.
+than the newest result? Then it reads what the study knows, lets the strategy propose in the
+engine's process, and stores the answer for as many trials as are still nobody's. One replica at a
+time does so for a study, by a lease in the database. When the strategy fails, or hangs until it is
+ended, seeds and then random mixtures keep the workers busy until it works again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -23,6 +25,7 @@ from sqlalchemy.orm import Session
 from db import models, proposing, studies, trials
 from db.sessions import Database
 from service import evidence, views
+from service.engine import Engine, Inline, Stopping
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
 from service.search.space import SAME, total_variation
@@ -34,6 +37,9 @@ log = structlog.get_logger()
 LEASE_S = 15.0
 """How long a replica may be silent before another takes over its proposing."""
 
+STAND_IN = "seed"
+"""What proposes when a study's strategy fails: seeds not yet tried, then random mixtures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -41,6 +47,7 @@ class Task:
 
     Attributes:
         replace: ids of the queued proposals that the first answers take the place of.
+        replaced: (r, m) their mixtures.
         pending: (p, m) mixtures whose scores are still to come.
         avoid: (k, m) mixtures whose scores will never come: failed for good or called off.
     """
@@ -48,6 +55,7 @@ class Task:
     study: str
     known: Evidence
     replace: tuple[int, ...]
+    replaced: NDArray[np.float64]
     pending: NDArray[np.float64]
     avoid: NDArray[np.float64]
     n: int
@@ -80,6 +88,7 @@ def read_task(session: Session, name: str) -> Task | None:
         study=name,
         known=evidence.read(session, study),
         replace=tuple(trial.id for trial in replaced),
+        replaced=evidence.weights(spec, [trial.mixture for trial in replaced]),
         pending=evidence.weights(spec, pending),
         avoid=evidence.weights(spec, avoid),
         n=n,
@@ -117,10 +126,10 @@ def _mixtures_in(
     return [mixture for trial_id, mixture in rows if trial_id not in but]
 
 
-def compute(task: Task) -> list[Proposed]:
-    """Asks the engine. Pure: needs no database and can run anywhere."""
+def compute(task: Task, strategy: str) -> list[Proposed]:
+    """Lets a strategy propose. Pure: needs no database and can run anywhere."""
     return propose(
-        task.known.spec.strategy,
+        strategy,
         task.known.space,
         task.known.runs,
         task.pending,
@@ -142,7 +151,7 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
     fleet gets none. Only what was taken meanwhile is not proposed again, and the budget holds.
     """
     study = studies.get(session, task.study)
-    if study.proposer != owner:
+    if study.proposer != owner or study.state != "active":
         return 0
     # 1. Proposals that are still nobody's.
     replaceable = [
@@ -192,16 +201,35 @@ def _mixture(spec: StudySpec, item: Proposed) -> dict[str, float]:
     return spec.mixture(named)
 
 
+def stand_in(task: Task) -> Task | None:
+    """The question when the strategy has failed: what is queued stays, only gaps are filled."""
+    n = task.n - len(task.replace)
+    if n == 0:
+        return None
+    pending = np.vstack([task.pending, task.replaced])
+    return replace(task, n=n, replace=(), replaced=task.replaced[:0], pending=pending)
+
+
 class Proposer:
     """The thread that keeps every active study's queue filled.
 
     Args:
         owner: name of this replica, unlike any other's.
+        engine: what computes; ended with the thread.
+        timing: a context that a strategy, by its name, proposes in.
     """
 
-    def __init__(self, database: Database, owner: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        engine: Engine | None = None,
+        timing: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._database = database
         self._owner = owner
+        self._engine = engine or Inline()
+        self._timing = timing
         self._waking = threading.Event()
         self._is_stopping = False
         self._fruitless: dict[str, tuple[int, ...]] = {}
@@ -211,9 +239,10 @@ class Proposer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the present fit, or leaves it behind when it takes too long."""
+        """Ends at once, also the present fit."""
         self._is_stopping = True
         self._waking.set()
+        self._engine.stop()
         self._thread.join(timeout=5)
 
     def wake(self) -> None:
@@ -228,36 +257,73 @@ class Proposer:
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
         with self._database.read() as session:
-            names = [study.name for study in proposing.open_studies(session)]
+            names = [study.name for study in proposing.active_studies(session)]
         return sum(self._serve(name) for name in names if not self._is_stopping)
 
     def _serve(self, name: str) -> int:
+        # 1. What is needed, and may this replica see to it?
         with self._database.read() as session:
             task = read_task(session, name)
+            trouble = proposing.resting(session, name)
         if task is None or self._fruitless.get(name) == task.based_on:
             return 0
         with self._database.write() as session:
             if not proposing.take(session, task.known.study_id, self._owner, LEASE_S):
                 return 0
+        # 2. The strategy, unless it failed a moment ago; then what needs no surrogate.
         stored, error = 0, None
-        try:
-            proposed = compute(task)
-            with self._database.write() as session:
-                stored = store(session, task, proposed, self._owner)
-            if proposed:
-                self._fruitless.pop(name, None)
-            else:
-                self._fruitless[name] = task.based_on
-        except SQLAlchemyError:
-            raise
-        except Exception as fault:
-            log.exception("strategy failed", study=name, strategy=task.known.spec.strategy)
-            error = f"strategy {task.known.spec.strategy!r} failed: {fault}"[:1000]
+        if trouble is None:
+            stored, error = self._by_strategy(task)
+        if trouble or error:
+            stored = self._fill_gaps(task, trouble or error or "")
         with self._database.write() as session:
-            proposing.give_back(session, task.known.study_id, self._owner, error)
+            study_id = task.known.study_id
+            if trouble:
+                proposing.end_turn(session, study_id, self._owner)
+            else:
+                proposing.give_back(session, study_id, self._owner, error)
         if stored:
             log.info("proposed", study=name, n=stored, replaced=len(task.replace), seed=task.seed)
         return stored
+
+    def _by_strategy(self, task: Task) -> tuple[int, str | None]:
+        """How many proposals were stored, and what went wrong."""
+        strategy = task.known.spec.strategy
+        try:
+            with self._timing(strategy):
+                proposed = self._engine.ask(compute, task, strategy)
+            stored = self._store(task, proposed)
+        except SQLAlchemyError:
+            raise
+        except Stopping:
+            return 0, None
+        except Exception as fault:
+            log.exception("strategy failed", study=task.study, strategy=strategy)
+            return 0, f"strategy {strategy!r} failed: {fault}"[:1000]
+        if proposed:
+            self._fruitless.pop(task.study, None)
+        else:
+            self._fruitless[task.study] = task.based_on
+        return stored, None
+
+    def _fill_gaps(self, task: Task, trouble: str) -> int:
+        """Stores proposals that need no surrogate where trials are missing; returns how many."""
+        gaps = stand_in(task)
+        if gaps is None:
+            return 0
+        try:
+            drawn = self._engine.ask(compute, gaps, STAND_IN)
+            said = [replace(item, reason=f"{item.reason} ({trouble})") for item in drawn]
+            return self._store(gaps, said)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("seeds failed too", study=task.study)
+            return 0
+
+    def _store(self, task: Task, proposed: Sequence[Proposed]) -> int:
+        with self._database.write() as session:
+            return store(session, task, proposed, self._owner)
 
     def _run(self) -> None:
         while not self._is_stopping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ from fastapi.testclient import TestClient
 from db import upgrade
 from db.sessions import Database
 from service.app import create_app
+from service.engine import Inline
 from service.settings import Settings
+from tests.postgres import NoServer, Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,46 +33,108 @@ def _logs() -> None:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `backends` run once on each of those databases."""
+    marked = metafunc.definition.get_closest_marker("backends")
+    if marked is not None and "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", marked.args, indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """Kind of the test's database: SQLite, unless the test is marked `backends`."""
+    return getattr(request, "param", "sqlite")
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file at the newest revision, to copy instead of migrating again."""
     file = tmp_path_factory.mktemp("template") / "modomodo.db"
-    database = Database(f"sqlite:///{file}")
-    upgrade.prepare(database)
-    database.close()
+    _migrate(f"sqlite:///{file}")
     return file
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this process's own."""
+    try:
+        server = Server()
+    except (NoServer, ImportError) as error:
+        pytest.skip(f"NOT RUN on PostgreSQL: {error}")
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres: Server) -> str:
+    """Name of a PostgreSQL database at the newest revision, to copy."""
+    url = postgres.create()
+    _migrate(url)
+    return url.rpartition("/")[2]
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    upgrade.upgrade(database)
+    database.close()
+
+
 @pytest.fixture
-def database_file(migrated_file: Path, tmp_path: Path) -> Path:
+def new_database(
+    request: pytest.FixtureRequest, backend: str, tmp_path: Path
+) -> Iterator[Callable[[], str]]:
+    """Makes databases of the test's own, migrated and empty; returns the URL of each."""
+    made: list[str] = []
+
+    def on_sqlite() -> str:
+        file = tmp_path / f"modomodo{len(made) or ''}.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        made.append(f"sqlite:///{file}")
+        return made[-1]
+
+    def on_postgresql() -> str:
+        made.append(postgres.create(request.getfixturevalue("migrated_database")))
+        return made[-1]
+
+    if backend == "sqlite":
+        yield on_sqlite
+        return
+    postgres: Server = request.getfixturevalue("postgres")
+    yield on_postgresql
+    for url in made:
+        postgres.drop(url)
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
     """An empty database of the test's own."""
-    return Path(shutil.copy(migrated_file, tmp_path / "modomodo.db"))
+    return new_database()
 
 
 @pytest.fixture
-def database(database_file: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{database_file}")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def app_settings(database_file: Path) -> Settings:
+def app_settings(database_url: str) -> Settings:
     """A service's settings on the test's database. Its upkeep never comes by unasked."""
-    return Settings(database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0)
+    return Settings(database_url=database_url, upkeep_every_s=3600.0)
 
 
 @pytest.fixture
 def api(app_settings: Settings) -> Iterator[TestClient]:
-    """The service in this process; faults reach the test instead of becoming a 500."""
-    with TestClient(create_app(app_settings), base_url="http://127.0.0.1") as client:
+    """The service and its engine in this process; faults reach the test and become no 500."""
+    with TestClient(create_app(app_settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
 def service_url(app_settings: Settings) -> Iterator[str]:
     """The service on a real socket, in a thread of this process."""
-    config = uvicorn.Config(create_app(app_settings), port=0, log_level="warning")
+    config = uvicorn.Config(create_app(app_settings, Inline()), port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

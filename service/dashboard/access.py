@@ -11,7 +11,7 @@ import binascii
 
 from fastapi import Request
 
-from service.auth import KeyCheck
+from service.auth import Gate, check_scope
 from service.errors import Refused
 
 HEADERS = {
@@ -36,20 +36,20 @@ HEADERS = {
 
 
 def require_key(request: Request) -> None:
-    """Lets those in who have the key, if the service has one.
+    """Lets those in who have a key, if the service has any.
 
     Raises:
         Refused: 401, and the browser asks for the key.
     """
-    check: KeyCheck = request.app.state.key_check
+    gate: Gate = request.app.state.context.gate
     header = request.headers.get("authorization")
     try:
-        check(_as_bearer(header))
+        check_scope(gate.caller(_as_bearer(header)), "read")
     except Refused as refused:
         raise Refused(
             refused.status,
             refused.code,
-            "this service needs its API key: give it as the password, with any user name",
+            "this service needs an API key: give it as the password, with any user name",
             headers={"WWW-Authenticate": 'Basic realm="modomodo: API key as password"'},
         ) from refused
 

@@ -89,6 +89,8 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     idle = None
     if row.state == "active" and not counts.get("running") and not counts.get("queued"):
         idle = proposals.waiting(session, row.name)[0]
+    elif row.state == "active" and row.proposer_error is not None:
+        idle = f"{row.proposer_error}; seeds and random mixtures go on until it works again"
     return _board(session, row, counts, histories, running, idle)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
+import structlog
 from fastapi import APIRouter
 
 from db import clock, leases, studies, trials
@@ -25,6 +26,8 @@ from service.schemas import (
     Trial,
 )
 
+log = structlog.get_logger()
+
 router = APIRouter(prefix="/trials", tags=["workers"])
 
 
@@ -34,12 +37,14 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
     token = secrets.token_urlsafe(32)
+    # On its own: ending leases locks studies, after which no further trial may be waited for.
+    with service.database.write() as session:
+        leases.reap(session, service.watch.since(clock.read(session)))
     with service.database.write() as session:
         time = clock.read(session)
         if body.study is not None:
             studies.get(session, body.study)
         leases.seen(session, body.worker, body.capabilities)
-        leases.reap(session, service.watch.since(time))
         attempt = leases.resume(session, body.worker, body.study, token)
         attempt = attempt or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
@@ -59,6 +64,8 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
                 recipe=spec.recipe,
             )
     service.proposer.wake()
+    if answer.trial is not None:
+        log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
 
 

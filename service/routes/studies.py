@@ -25,13 +25,13 @@ router = APIRouter(prefix="/studies", tags=["studies"])
         **describe(409),
     },
 )
-def create(body: StudySpec, service: Service, response: Response) -> Study:
+def create(body: StudySpec, service: Service, actor: Actor, response: Response) -> Study:
     """The same body again answers 200 and changes nothing; another body of this name is 409."""
     checks.strategy(body.strategy)
     checks.space(body)
     checks.measurements(body, body.baseline)
     with service.database.write() as session:
-        row, is_new = studies.create(session, body.model_dump(mode="json"), Actor)
+        row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
         counts = studies.trial_counts(session, [row.id])
         answer = views.study(row, counts[row.id])
     if not is_new:
@@ -58,13 +58,13 @@ def one(study: StudyName, service: Service) -> Study:
 @router.patch(
     "/{study}", summary="Pause, resume, finish; change budget or note", responses=describe(404)
 )
-def patch(study: StudyName, body: StudyPatch, service: Service) -> Study:
+def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) -> Study:
     """What is left out stays. Pausing stops `next`; running trials go on."""
     if not body.model_dump(exclude_none=True):
         raise invalid("nothing to change: give state, budget or note")
     with service.database.write() as session:
         row = studies.patch(
-            session, study, Actor, state=body.state, budget=body.budget, note=body.note
+            session, study, actor, state=body.state, budget=body.budget, note=body.note
         )
         answer = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     service.proposer.wake()

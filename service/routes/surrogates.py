@@ -34,8 +34,7 @@ def predict(
     with service.database.read() as session:
         known = answers.read(session, study)
     mixtures = [checks.mixture(known.spec, mixture) for mixture in body.mixtures]
-    fitted = service.fits.fitted(known, name)
-    mean, sd = fitted.predict(evidence.weights(known.spec, mixtures))
+    mean, sd = service.fits.predict(known, name, evidence.weights(known.spec, mixtures))
     return PredictAnswer(
         surrogate=name,
         predictions=[Prediction(mean=float(m), sd=float(s)) for m, s in zip(mean, sd, strict=True)],

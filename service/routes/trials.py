@@ -32,6 +32,7 @@ def add(
     study: StudyName,
     body: TrialCreate,
     service: Service,
+    actor: Actor,
     response: Response,
     idempotency_key: Annotated[
         str | None,
@@ -59,7 +60,7 @@ def add(
             client_key=idempotency_key,
             priority=trials.BY_HAND,
         )
-        added, is_new = trials.add(session, row, new, Actor)
+        added, is_new = trials.add(session, row, new, actor)
         trials.withdraw_surplus(session, row, row.budget)
         answer = views.trial(trials.get(session, added.id), spec)
     if not is_new:
@@ -102,10 +103,10 @@ def one(trial: TrialId, service: Service) -> Trial:
 
 
 @router.post("/trials/{trial}/cancel", summary="Call a trial off", responses=describe(404, 409))
-def cancel(trial: TrialId, service: Service) -> Trial:
+def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """A running one stops at its worker's next heartbeat. Twice is once."""
     with service.database.write() as session:
-        trials.cancel(session, trial, Actor)
+        trials.cancel(session, trial, actor)
         row = trials.get(session, trial)
         answer = views.trial(row, views.spec(row.study))
     service.proposer.wake()
@@ -117,10 +118,10 @@ def cancel(trial: TrialId, service: Service) -> Trial:
     summary="Queue a failed or cancelled trial again",
     responses=describe(404, 409),
 )
-def retry(trial: TrialId, service: Service) -> Trial:
+def retry(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """With all its attempts. Twice is once."""
     with service.database.write() as session:
-        trials.retry(session, trial, Actor)
+        trials.retry(session, trial, actor)
         row = trials.get(session, trial)
         trials.withdraw_surplus(session, row.study, row.study.budget)
         answer = views.trial(row, views.spec(row.study))

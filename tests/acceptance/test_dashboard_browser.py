@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from db.sessions import Database
 from service.app import create_app
+from service.engine import Inline
 from service.settings import Settings
 from tests import browser as installed
 from tests.dashboard import HOSTILE, create, fill, finish, lease, scores, store_many
@@ -43,7 +44,7 @@ class Service:
     def start(self) -> None:
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._settings),
+                create_app(self._settings, Inline()),
                 port=self._port,
                 log_level="error",
                 timeout_graceful_shutdown=2,  # open pages must not hold it up

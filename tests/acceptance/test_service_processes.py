@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,10 +28,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def service(database: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`modomodo serve` until the end of the block; ready when the block begins."""
     command = [sys.executable, "-m", "modomodo", "serve", "--port", str(port)]
-    process = subprocess.Popen([*command, "--database", f"sqlite:///{file}"])
+    process = subprocess.Popen([*command, "--database", database])
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -48,9 +49,9 @@ def service(file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def url(tmp_path) -> Iterator[str]:
+def url(database_url) -> Iterator[str]:
     port = free_port()
-    with service(tmp_path / "modomodo.db", port):
+    with service(database_url, port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -85,6 +86,7 @@ def work(url: str, worker: str) -> list[int]:
             client.post(f"/trials/{trial}/result", json=body).raise_for_status()
 
 
+@pytest.mark.backends("sqlite", "postgresql")
 def test_four_processes_take_200_trials_and_none_is_handed_out_twice(url):
     with httpx.Client(base_url=url, timeout=30) as client:
         queue(client, 200)
@@ -98,10 +100,11 @@ def test_four_processes_take_200_trials_and_none_is_handed_out_twice(url):
     assert states["running"] == states["queued"] == 0
 
 
-def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(tmp_path):
+@pytest.mark.backends("sqlite", "postgresql")
+def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(database_url):
     port = free_port()
-    url, file = f"http://127.0.0.1:{port}", tmp_path / "modomodo.db"
-    with service(file, port) as process, httpx.Client(base_url=url, timeout=30) as client:
+    url = f"http://127.0.0.1:{port}"
+    with service(database_url, port) as process, httpx.Client(base_url=url, timeout=30) as client:
         queue(client, 1)
         leased = client.post("/trials/next", json={"worker": "w1"}).json()
         trial = leased["trial"]["id"]
@@ -118,7 +121,7 @@ def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(t
                 assert time.monotonic() < deadline
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+    with service(database_url, port), httpx.Client(base_url=url, timeout=30) as client:
         again = client.post(f"/trials/{trial}/result", json=body)
         assert again.status_code == 200, "the worker did not hear, so it sends it again"
         shown = client.get(f"/trials/{trial}").json()
@@ -127,24 +130,79 @@ def test_a_result_is_kept_when_the_service_is_killed_before_its_answer_arrives(t
     assert shown["replicates"] == []
 
 
-def test_a_lease_survives_a_restart_of_the_service(tmp_path):
+def test_a_lease_survives_a_restart_of_the_service(database_url):
     port = free_port()
-    url, file = f"http://127.0.0.1:{port}", tmp_path / "modomodo.db"
-    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+    url = f"http://127.0.0.1:{port}"
+    with service(database_url, port), httpx.Client(base_url=url, timeout=30) as client:
         client.post("/studies", json=study_body(lease_s=1.0)).raise_for_status()
         deadline = time.monotonic() + 30
         while not (leased := client.post("/trials/next", json={"worker": "w1"}).json())["trial"]:
             assert time.monotonic() < deadline
     trial, token = leased["trial"]["id"], leased["lease"]["token"]
     # Starting takes longer than this lease lasts.
-    with service(file, port), httpx.Client(base_url=url, timeout=30) as client:
+    with service(database_url, port), httpx.Client(base_url=url, timeout=30) as client:
         beat = client.post(f"/trials/{trial}/heartbeat", json={"token": token, "step": 2})
         assert beat.status_code == 200
         assert client.get(f"/trials/{trial}").json()["state"] == "running"
 
 
+def fitted_to(client: httpx.Client, n: int) -> None:
+    """A study of many domains with `n` runs, for the default strategy."""
+    names = [f"d{i}" for i in range(17)]
+    domains = [{"name": name} for name in names]
+    client.post("/studies", json=study_body(domains=domains, strategy="auto", budget=n + 100))
+    client.patch("/studies/vlm", json={"state": "paused"})
+    rng = random.Random(0)
+    for _ in range(n):
+        drawn = [rng.expovariate(1.0) for _ in names]
+        mixture = dict(zip(names, (x / sum(drawn) for x in drawn), strict=True))
+        value = 0.3 + 0.5 * mixture["d0"] + rng.gauss(0, 0.02)
+        body = {"mixture": mixture, "measurements": scores(value)}
+        client.post("/studies/vlm/trials", json=body).raise_for_status()
+
+
+def test_requests_stay_fast_while_a_model_is_fitted(url):
+    with httpx.Client(base_url=url, timeout=30) as client:
+        fitted_to(client, 60)
+        client.patch("/studies/vlm", json={"state": "active"})
+        took, trial = [], None
+        deadline = time.monotonic() + 120
+        while trial is None:
+            began = time.monotonic()
+            trial = client.post("/trials/next", json={"worker": "w"}).json()["trial"]
+            took.append(time.monotonic() - began)
+            assert time.monotonic() < deadline
+    assert trial["proposal"]["strategy"] != "seed", trial["proposal"]
+    assert sorted(took)[len(took) // 2] < 0.25, "half of the calls during the fit"
+
+
+def test_a_fit_that_hangs_is_ended_and_seeds_keep_the_workers_busy(database_url, monkeypatch):
+    monkeypatch.setenv("MODOMODO_FIT_LIMIT_S", "0.001")
+    with (
+        service(database_url, port := free_port()),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        client.post("/studies", json=study_body())
+        deadline = time.monotonic() + 60
+        while not (answer := client.post("/trials/next", json={"worker": "w"}).json())["reason"]:
+            assert time.monotonic() < deadline
+        while "more than 0.001 s" not in answer["reason"]:
+            assert time.monotonic() < deadline, answer
+            answer = client.post("/trials/next", json={"worker": "w"}).json()
+        assert client.get("/readyz").json()["proposing"] == "failing for 1 study"
+
+
+def test_the_service_is_ready_soon_and_without_the_learning_libraries(database_url):
+    began = time.monotonic()
+    with service(database_url, free_port()) as process:
+        took = time.monotonic() - began
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "libtorch" not in mapped
+    assert took < 15, "3 s on an idle machine; others may be busy here"
+
+
 def test_the_service_ends_cleanly_on_sigterm(tmp_path):
-    with service(tmp_path / "modomodo.db", free_port()) as process:
+    with service(f"sqlite:///{tmp_path}/modomodo.db", free_port()) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -154,7 +212,7 @@ def test_the_service_ends_cleanly_on_sigterm(tmp_path):
     [
         (["--host", "0.0.0.0"], "MODOMODO_API_KEY"),  # noqa: S104
         (["--database", "nonsense"], "sqlite:///"),
-        (["--database", "sqlite:////proc/no/such/place.db"], "cannot open the database"),
+        (["--database", "sqlite:////proc/no/such/place.db"], "cannot use the database"),
     ],
 )
 def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path, arguments, words):

@@ -12,6 +12,8 @@ from tests.integration.test_api_calls import finish, lease
 
 HEADERS = {"Content-Type": "application/json"}
 
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
 
 @pytest.fixture
 def study(api):

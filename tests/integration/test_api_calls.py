@@ -13,6 +13,8 @@ import yaml
 from service.proposals import Proposer
 from tests.bodies import scores, study_body
 
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
 
 @pytest.fixture
 def study(api):
@@ -52,7 +54,7 @@ def queue_is_filled(api, n, within_s=20.0):
 
 def test_probes_answer(api):
     assert api.get("/healthz").json() == {"status": "ok"}
-    assert api.get("/readyz").json() == {"status": "ok"}
+    assert api.get("/readyz").json() == {"status": "ok", "proposing": "ok"}
 
 
 def test_a_study_is_created_once_listed_and_read(api):
@@ -222,6 +224,7 @@ def test_pages_of_trials_give_only_what_changed(api, study):
     assert [trial["state"] for trial in completed["trials"]] == ["completed"] * 3
 
 
+@pytest.mark.backends("sqlite")
 def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert api.get("/studies/vlm/best").json()["best"] is None
     attach(api, {"coco": 1 / 3, "lisa": 1 / 3, "sat": 1 / 3}, 0.4)
@@ -233,6 +236,7 @@ def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert "+0.3000" in answer["message"]
 
 
+@pytest.mark.backends("sqlite")
 def test_minimising_takes_the_smallest(api):
     objective = {"name": "loss", "weights": {"chart": 1}, "direction": "minimize"}
     api.post("/studies", json=study_body(objective=objective))
@@ -243,7 +247,9 @@ def test_minimising_takes_the_smallest(api):
     assert answer["gain"] == pytest.approx(0.4), "a gain is for the better, whatever the direction"
 
 
-def test_exports_are_files_that_other_programs_read(api, study):
+def test_exports_are_files_that_other_programs_read(api):
+    api.post("/studies", json=study_body(budget=1))
+    queue_is_filled(api, 1)
     refused = api.get("/studies/vlm/export", params={"format": "yaml"})
     assert (refused.status_code, refused.json()["code"]) == (409, "no-result")
     attach(api, {"coco": 0.2, "lisa": 0.8}, 0.7)
@@ -273,13 +279,13 @@ def test_openapi_describes_every_status_of_every_call(api):
             assert list(problem) == ["application/problem+json"]
 
 
-def test_faults_of_a_strategy_show_in_the_reason_and_do_not_end_the_proposer(api, monkeypatch):
+def test_faults_of_a_strategy_show_and_do_not_end_the_proposer(api, monkeypatch):
     from service import proposals
 
     api.post("/studies", json=study_body())
     queue_is_filled(api, 2)
 
-    def broken(task):
+    def broken(task, strategy):
         raise RuntimeError("singular matrix")
 
     monkeypatch.setattr(proposals, "compute", broken)
@@ -292,10 +298,13 @@ def test_faults_of_a_strategy_show_in_the_reason_and_do_not_end_the_proposer(api
             break
         assert time.monotonic() < deadline, answer
     assert answer["retry_after_s"] > 0
+    assert api.get("/readyz").json()["proposing"] == "failing for 1 study"
+    assert "singular matrix" in api.get("/ui/studies/vlm").text
     monkeypatch.undo()
     api.patch("/studies/vlm", json={"state": "paused"})
     api.patch("/studies/vlm", json={"state": "active"})
     lease(api, "w3")
+    assert api.get("/readyz").json()["proposing"] == "ok"
 
 
 def test_next_never_fits_a_model(api, monkeypatch):

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.dashboard import pages
+from service.engine import Inline
 from service.settings import Settings
 from tests.dashboard import HOSTILE, create, fill, finish, lease, scores, store_many
 
@@ -272,11 +273,9 @@ class TestWithAKey:
     KEY = "a-key-of-sixteen-or-more"
 
     @pytest.fixture
-    def guarded(self, database_file):
-        settings = Settings(
-            database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0, api_key=self.KEY
-        )
-        with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+    def guarded(self, database_url):
+        settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=self.KEY)
+        with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
             yield client
 
     def test_the_browser_asks_for_it(self, guarded):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
-from db import leases, proposing, studies, trials
+from db import leases, models, proposing, studies, trials
+from db.clock import after
+from db.sessions import Database
 from db.trials import NewTrial
 from service import proposals, views
 from service.proposals import Proposer
 from service.schemas import Measurement, StudySpec
 from tests.bodies import scores, study_body
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
 
 SCORES = views.readings([Measurement.model_validate(item) for item in scores()])
 
@@ -176,14 +181,10 @@ def test_what_a_person_queued_is_never_replaced(database):
     assert next(t for t in desk.queued() if t.id == mine.id).mixture == {"coco": 1.0}
 
 
-def test_the_same_study_in_the_same_state_proposes_the_same(database_file, tmp_path):
-    import shutil
-
-    from db.sessions import Database
-
+def test_the_same_study_in_the_same_state_proposes_the_same(new_database):
     mixtures = []
-    for copy in ("a", "b"):
-        database = Database(f"sqlite:///{shutil.copy(database_file, tmp_path / copy)}")
+    for url in (new_database(), new_database()):
+        database = Database(url)
         desk = Desk(database, strategy="modomodo", budget=20, seed=3)
         desk.work_off(14, value=lambda trial: 0.3 + trial / 50)
         desk.proposer.turn()
@@ -230,10 +231,10 @@ def during_the_fit(monkeypatch):
     def arrange(happens):
         waiting = [happens]
 
-        def slow(task, compute=proposals.compute):
+        def slow(task, strategy, compute=proposals.compute):
             while waiting:
                 waiting.pop()()
-            return compute(task)
+            return compute(task, strategy)
 
         monkeypatch.setattr(proposals, "compute", slow)
 
@@ -282,24 +283,74 @@ def test_the_budget_holds_when_someone_queues_trials_during_the_fit(database, du
     assert len(desk.all()) == 2
 
 
-def test_after_an_error_the_next_try_waits_longer_each_time(database, monkeypatch):
-    desk = Desk(database)
-    tries = []
+@pytest.fixture
+def broken(monkeypatch):
+    """Has every strategy fail but the one that stands in; returns those that were tried."""
+    tried = []
 
-    def broken(task):
-        tries.append(task.seed)
-        raise RuntimeError("singular matrix")
+    def compute(task, strategy, really=proposals.compute):
+        tried.append(strategy)
+        if strategy != proposals.STAND_IN:
+            raise RuntimeError("singular matrix")
+        return really(task, strategy)
 
-    monkeypatch.setattr(proposals, "compute", broken)
-    for _ in range(3):
+    monkeypatch.setattr(proposals, "compute", compute)
+    return tried
+
+
+def rested(desk):
+    """Lets the pause after an error be over."""
+    with desk.database.write() as session:
+        session.execute(update(models.Study).values(propose_again_at=after(-1.0)))
+
+
+def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_between(database, broken):
+    desk = Desk(database, lookahead=2, budget=30)
+    assert desk.proposer.turn() == 2
+    assert {trial.proposal["strategy"] for trial in desk.all()} == {"seed"}
+    assert all("singular matrix" in trial.proposal["reason"] for trial in desk.all())
+    for n in range(12):
+        assert desk.claim(f"w{n}") is not None, "seeds, and when they are used up, random mixtures"
         desk.proposer.turn()
-    assert len(tries) == 1, "not again at once"
+    assert broken.count("random") == 1, "not again at once"
     with database.read() as session:
         study = studies.get(session, "vlm")
         assert "singular matrix" in study.proposer_error
         assert study.proposer is None
+        assert proposing.failing(session) == 1
+    rested(desk)
+    desk.claim("late")
+    desk.proposer.turn()
+    assert broken.count("random") == 2
 
 
+def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(database, monkeypatch):
+    desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
+    desk.work_off(8)
+    desk.proposer.turn()
+    before = {trial.id: trial.mixture for trial in desk.queued()}
+    really = proposals.compute
+
+    def compute(task, strategy):
+        if strategy != proposals.STAND_IN:
+            raise RuntimeError("singular matrix")
+        return really(task, strategy)
+
+    monkeypatch.setattr(proposals, "compute", compute)
+    taken = desk.claim()
+    desk.finish(taken, value=0.9)
+    desk.proposer.turn()
+    after_error = {trial.id: trial.mixture for trial in desk.queued()}
+    assert all(after_error[i] == before[i] for i in before if i != taken)
+    assert len(after_error) == 3
+    monkeypatch.undo()
+    rested(desk)
+    assert desk.proposer.turn() > 0
+    with database.read() as session:
+        assert studies.get(session, "vlm").proposer_error is None
+
+
+@pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_best_prediction_follows_the_direction(api, direction):
     objective = {"name": "own", "weights": {"chart": 1}, "direction": direction}
@@ -312,6 +363,7 @@ def test_the_best_prediction_follows_the_direction(api, direction):
     assert (predicted["mean"] > 0.6) == (direction == "maximize")
 
 
+@pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("surrogate", ["quadsurface", "gp"])
 def test_a_surrogate_shows_what_it_learned_and_predicts(api, surrogate):
     api.post("/studies", json=study_body(budget=1))

@@ -6,7 +6,10 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
+from db import keys
 from service.app import create_app
+from service.auth import Gate, NoKey
+from service.engine import Inline
 from service.settings import Settings, is_loopback
 
 KEY = "a-key-of-more-than-16-characters"
@@ -15,7 +18,7 @@ KEY = "a-key-of-more-than-16-characters"
 @pytest.fixture
 def locked(app_settings):
     settings = app_settings.model_copy(update={"api_key": Settings(api_key=KEY).api_key})
-    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -37,10 +40,17 @@ def test_the_key_opens(locked):
     assert answer.json() == {"studies": []}
 
 
-def test_other_hosts_need_a_key():
-    with pytest.raises(ValidationError, match="MODOMODO_API_KEY"):
-        Settings(host="0.0.0.0")  # noqa: S104 - it is the point
-    assert Settings(host="0.0.0.0", api_key=KEY).host  # noqa: S104
+def test_other_hosts_need_a_key(database):
+    everywhere = Settings(host="0.0.0.0")  # noqa: S104 - it is the point
+    with pytest.raises(NoKey, match="MODOMODO_API_KEY"):
+        Gate(everywhere, database)
+    assert not Gate(Settings(host="0.0.0.0", api_key=KEY), database).is_open()  # noqa: S104
+    with database.write() as session:
+        keys.create(session, "fleet", "worker")
+    gate = Gate(everywhere, database)
+    with database.write() as session:
+        keys.revoke(session, "fleet")
+    assert not gate.is_open(), "not even when its last key is revoked"
 
 
 def test_a_short_key_is_refused():

@@ -15,6 +15,8 @@ from db.measurements import Reading
 from db.models import Attempt
 from db.trials import NewTrial
 
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SCORES = [Reading("chart", 0.5, 100)]
 OTHER = [Reading("chart", 0.7, 100)]

@@ -6,10 +6,7 @@ is finished must be as it was.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -18,10 +15,11 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 from sqlalchemy import func, select, update
 
-from db import leases, studies, trials, upgrade
+from db import leases, studies, trials
 from db.clock import after
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
@@ -37,29 +35,17 @@ MAX_ATTEMPTS = 2
 class LeaseProtocol(RuleBasedStateMachine):
     """Several workers, each with the tokens it has ever been given."""
 
-    template: Path | None = None
-
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.database = Database(f"sqlite:///{self._file()}")
+        self.database = Database(url)
         self.n_tokens = 0
         self.given: list[tuple[int, str]] = []
         """All (trial, token) ever answered, lost or not."""
         self.finished: dict[int, tuple[object, ...]] = {}
         self.posted: set[tuple[int, float]] = set()
 
-    def _file(self) -> Path:
-        if LeaseProtocol.template is None:
-            LeaseProtocol.template = Path(tempfile.mkdtemp()) / "template.db"
-            database = Database(f"sqlite:///{LeaseProtocol.template}")
-            upgrade.prepare(database)
-            database.close()
-        return Path(shutil.copy(LeaseProtocol.template, self.folder / "modomodo.db"))
-
     def teardown(self) -> None:
         self.database.close()
-        shutil.rmtree(self.folder)
 
     @initialize()
     def a_study_with_trials(self) -> None:
@@ -225,10 +211,14 @@ class LeaseProtocol(RuleBasedStateMachine):
             return session.get_one(Trial, trial)
 
 
-TestLeaseProtocol = LeaseProtocol.TestCase
-TestLeaseProtocol.settings = settings(
-    max_examples=25,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+@pytest.mark.backends("sqlite", "postgresql")
+def test_the_lease_protocol_holds_under_any_order_of_calls(new_database):
+    run_state_machine_as_test(
+        lambda: LeaseProtocol(new_database()),
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

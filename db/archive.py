@@ -1,0 +1,253 @@
+"""A study as one JSON document, complete: to keep, and to move from one database to another.
+
+What a row holds goes out and comes in as it is stored, instants as seconds since 1970, so nothing
+is rounded on the way. Leases are among it: workers carry on with a service on the other database.
+Only who proposes just now is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from sqlalchemy import JSON, Column, Double, MetaData, Table, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from db import models, studies
+from db.clock import Moment
+from db.errors import BadArchive, StudyExists
+
+FORMAT, VERSION = "modomodo study", 1
+CHUNK = 500
+
+PRESENT = {"proposer", "proposer_until"}
+"""Columns that say what a running service does just now."""
+
+
+def _plain(model: type[models.Base]) -> Table:
+    """The model's table with instants as the numbers they are stored as."""
+    columns = [
+        Column(c.name, Double() if isinstance(c.type, Moment) else c.type)
+        for c in model.__table__.columns
+    ]
+    return Table(model.__tablename__, _METADATA, *columns)
+
+
+_METADATA = MetaData()
+STUDIES = _plain(models.Study)
+TRIALS = _plain(models.Trial)
+ATTEMPTS = _plain(models.Attempt)
+MEASUREMENTS = _plain(models.Measurement)
+EVENTS = _plain(models.Event)
+WORKERS = _plain(models.Worker)
+
+
+def _row(
+    model: type[models.Base], *, without: Iterable[str], more: dict[str, Any] | None = None
+) -> type[BaseModel]:
+    """What is checked of a row when it comes in: its columns, all of them, and their types."""
+    fields: dict[str, Any] = {}
+    for column in model.__table__.columns:
+        if column.name in without:
+            continue
+        kind: Any = column.type.python_type
+        if isinstance(column.type, Moment):
+            kind = float
+        elif isinstance(column.type, JSON):
+            kind = dict[str, Any]
+        fields[column.name] = (kind | None if column.nullable else kind, ...)
+    return create_model(
+        f"{model.__name__}Row",
+        __config__=ConfigDict(extra="forbid", strict=True),
+        **fields,
+        **(more or {}),
+    )
+
+
+_StudyRow = _row(models.Study, without={"id", *PRESENT})
+_AttemptRow = _row(models.Attempt, without={"id", "trial_id"})
+_MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
+_TrialRow = _row(
+    models.Trial,
+    without={"study_id"},
+    more={
+        "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
+        "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
+    },
+)
+_EventRow = _row(
+    models.Event, without={"id", "study_id", "trial_id"}, more={"trial": (int | None, ...)}
+)
+_WorkerRow = _row(models.Worker, without=())
+
+
+class Archive(BaseModel):
+    """The document. Trials stand by number, everything else in the order it came about."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: str = Field(pattern=f"^{FORMAT}$")
+    version: int = Field(ge=VERSION, le=VERSION)
+    study: _StudyRow  # type: ignore[valid-type]
+    trials: list[_TrialRow]  # type: ignore[valid-type]
+    events: list[_EventRow]  # type: ignore[valid-type]
+    """`trial` is the number of the trial that an event is about."""
+    workers: list[_WorkerRow]  # type: ignore[valid-type]
+    """Those that have held one of its trials."""
+
+
+# --- out --------------------------------------------------------------------------------------
+
+
+def dump(session: Session, name: str) -> dict[str, Any]:
+    """The whole study as a JSON document.
+
+    Raises:
+        StudyNotFound: there is none of this name.
+    """
+    study_id = studies.get(session, name).id
+    of_study = select(TRIALS.c.id).where(TRIALS.c.study_id == study_id)
+    trials = _rows(session, select(TRIALS).where(TRIALS.c.study_id == study_id), TRIALS.c.number)
+    attempts, measurements = (
+        _rows(session, select(table).where(table.c.trial_id.in_(of_study)), table.c.id)
+        for table in (ATTEMPTS, MEASUREMENTS)
+    )
+    events = _rows(session, select(EVENTS).where(EVENTS.c.study_id == study_id), EVENTS.c.id)
+    names = sorted({attempt["worker"] for attempt in attempts})
+    workers = [
+        row
+        for start in range(0, len(names), CHUNK)
+        for row in _rows(
+            session,
+            select(WORKERS).where(WORKERS.c.name.in_(names[start : start + CHUNK])),
+            WORKERS.c.name,
+        )
+    ]
+    numbers = {trial["id"]: trial["number"] for trial in trials}
+    parts: dict[int, dict[str, list[Any]]] = {
+        trial["id"]: {"attempts": [], "measurements": []} for trial in trials
+    }
+    for key, rows in (("attempts", attempts), ("measurements", measurements)):
+        for row in rows:
+            parts[row["trial_id"]][key].append(_without(row, "id", "trial_id"))
+    (study,) = _rows(session, select(STUDIES).where(STUDIES.c.id == study_id), STUDIES.c.id)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "study": _without(study, "id", *PRESENT),
+        "trials": [_without(trial, "study_id") | parts[trial["id"]] for trial in trials],
+        "events": [
+            {"trial": numbers.get(event["trial_id"])}
+            | _without(event, "id", "study_id", "trial_id")
+            for event in events
+        ],
+        "workers": sorted(workers, key=lambda worker: str(worker["name"])),
+    }
+
+
+def _rows(session: Session, query: Any, order: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in session.execute(query.order_by(order)).mappings()]
+
+
+def _without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+# --- in ---------------------------------------------------------------------------------------
+
+
+def load(session: Session, archive: Archive, name: str | None = None) -> int:
+    """Stores an archived study; returns how many of its trials got another id.
+
+    Trials keep their ids where these are free, so that workers that hold one carry on.
+
+    Args:
+        name: what to call it here; its own name unless given.
+
+    Raises:
+        BadArchive: its rows contradict each other.
+        StudyExists: the name is taken.
+    """
+    document = archive.model_dump()
+    study = document["study"]
+    study["name"] = name or study["name"]
+    study["spec"] = study["spec"] | {"name": study["name"]}
+    if session.scalar(select(STUDIES.c.id).where(STUDIES.c.name == study["name"])) is not None:
+        raise StudyExists(
+            f"study {study['name']!r} is in this database already; import it under another name"
+        )
+    trials = document["trials"]
+    if len({trial["id"] for trial in trials}) < len(trials):
+        raise BadArchive("two of its trials have the same id")
+    try:
+        with session.begin_nested():
+            return _store(session, document)
+    except (DBAPIError, KeyError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else f"no trial {error}"
+        raise BadArchive(f"its rows contradict each other: {reason}") from error
+
+
+def _store(session: Session, document: dict[str, Any]) -> int:
+    trials = document["trials"]
+    study_id = session.execute(
+        insert(STUDIES).values(document["study"]).returning(STUDIES.c.id)
+    ).scalar_one()
+    ids = _ids(session, [trial["id"] for trial in trials])
+    by_number = {trial["number"]: new for trial, new in zip(trials, ids, strict=True)}
+    attempts: list[dict[str, Any]] = []
+    measurements: list[dict[str, Any]] = []
+    for trial, new in zip(trials, ids, strict=True):
+        attempts += [row | {"trial_id": new} for row in trial["attempts"]]
+        measurements += [row | {"trial_id": new} for row in trial["measurements"]]
+    rows = [
+        _without(trial, "attempts", "measurements") | {"id": new, "study_id": study_id}
+        for trial, new in zip(trials, ids, strict=True)
+    ]
+    events = [
+        _without(event, "trial")
+        | {
+            "study_id": study_id,
+            "trial_id": None if event["trial"] is None else by_number[event["trial"]],
+        }
+        for event in document["events"]
+    ]
+    known = set(session.scalars(select(WORKERS.c.name)))
+    workers = [worker for worker in document["workers"] if worker["name"] not in known]
+    for table, values in (
+        (WORKERS, workers),
+        (TRIALS, rows),
+        (ATTEMPTS, attempts),
+        (MEASUREMENTS, measurements),
+        (EVENTS, events),
+    ):
+        for start in range(0, len(values), CHUNK):
+            session.execute(insert(table), values[start : start + CHUNK])
+    return sum(new != trial["id"] for trial, new in zip(trials, ids, strict=True))
+
+
+def _ids(session: Session, wanted: Sequence[int]) -> Sequence[int]:
+    """The wanted ids if all are free, else new ones; nobody else is given them from now on."""
+    if not wanted:
+        return wanted
+    is_server = session.get_bind().dialect.name == "postgresql"
+    newest: int = session.execute(select(func.coalesce(func.max(TRIALS.c.id), 0))).scalar_one()
+    taken = any(
+        session.scalar(select(TRIALS.c.id).where(TRIALS.c.id.in_(wanted[i : i + CHUNK])).limit(1))
+        for i in range(0, len(wanted), CHUNK)
+    )
+    chosen = range(newest + 1, newest + 1 + len(wanted)) if taken else wanted
+    if is_server and taken:
+        return list(session.scalars(_DRAW, {"n": len(wanted)}))
+    if is_server:
+        # Before the rows, since the sequence is not part of the transaction: others draw beyond.
+        session.execute(_SKIP, {"last": max(wanted)})
+    return chosen
+
+
+_DRAW = text("SELECT nextval(pg_get_serial_sequence('trials', 'id')) FROM generate_series(1, :n)")
+_SKIP = text(
+    "SELECT setval(s, GREATEST(:last, nextval(s))) "
+    "FROM (SELECT pg_get_serial_sequence('trials', 'id')::regclass AS s) AS found"
+)

