@@ -15,7 +15,7 @@ from scipy import stats
 
 from bench.report import IMAGES, machine, table, write_results, write_section
 from bench.runs import run_all
-from service.schemas import Measurement
+from service.schemas import Measurement, last_measurements
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
 from trainer.run import score_base
@@ -124,7 +124,7 @@ def _group(weights: tuple[float, ...], outcomes: list[Outcome]) -> Group:
 def _scores(runs: list[list[Measurement]]) -> dict[str, np.ndarray]:
     """Benchmark scores in points of 100, with In- and Out-Score, one entry a run."""
     found = {
-        name: np.array([100 * next(m.score for m in run if m.benchmark == name) for run in runs])
+        name: np.array([100 * last_measurements(run)[name].score for run in runs])
         for name in BENCHMARKS
     }
     for label, wanted in (("In", "in"), ("Out", "out")):

@@ -12,6 +12,7 @@ from modomodo import data, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
+from modomodo.score import score
 from modomodo.serve import serve
 from modomodo.suggest import suggest
 from modomodo.worker import worker
@@ -28,6 +29,7 @@ app.command()(worker)
 app.command()(demo)
 app.command()(suggest)
 app.command()(fit)
+app.command()(score)
 app.add_typer(study.app, name="study", help="Create, read and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")

@@ -10,6 +10,7 @@ MODULES = {
     "ax": ("ax",),
     "gp": ("botorch", "gpytorch", "torch"),
     "lightgbm": ("lightgbm",),
+    "math": ("math_verify",),
     "plot": ("matplotlib",),
     "service": ("alembic", "fastapi", "sqlalchemy", "structlog", "uvicorn"),
     "trainer": ("PIL", "datasets", "structlog", "torch", "transformers", "trl"),

@@ -1,26 +1,15 @@
-"""Boxes in text, and how well they overlap."""
+"""Boxes, and how well they overlap."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-MAX_BOXES = 100
-"""A longer list is not an answer but a flood; it does not parse."""
-
-_NUMBER = r"-?\d{1,9}(?:\.\d{1,9})?"
-_COORDINATES = rf"[\[(]\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*[\])]"
-_POSITION = rf"['\"]Position['\"]\s*:\s*{_COORDINATES}"
-_CONFIDENCE = rf"['\"]Confidence['\"]\s*:\s*{_NUMBER}"
-_LABELLED = re.compile(rf"\{{\s*{_POSITION}\s*,\s*{_CONFIDENCE}\s*,?\s*\}}")
-_BARE = re.compile(_COORDINATES)
-_LIST_START = re.compile(r"\s*\[\s*")
-_LIST_NEXT = re.compile(r"\s*,\s*(?!\])")
-_LIST_END = re.compile(r"\s*,?\s*\]\s*\Z")
+GREEDY_THRESHOLD = 0.5
+"""Visual-RFT: a box that overlaps no more than this has found nothing."""
 
 
 class Box(NamedTuple):
@@ -37,54 +26,22 @@ class Box(NamedTuple):
         return max(0.0, self.x2 - self.x1) * max(0.0, self.y2 - self.y1)
 
 
-def parse_boxes(text: str) -> list[Box] | None:
-    """Boxes of `[{'Position': [x1, y1, x2, y2], 'Confidence': c}, …]`, single or double quotes.
+class Detection(NamedTuple):
+    """A box and how sure its model says it is of it."""
 
-    The whole text must be that list; None where it is not, where it is empty, or where it has more
-    than `MAX_BOXES` boxes.
-    """
-    return _parse_list(text, _LABELLED)
-
-
-def parse_true_boxes(text: str) -> list[Box]:
-    """Boxes of a row's answer: a JSON list of `[x1, y1, x2, y2]`.
-
-    Raises:
-        ValueError: the answer is not such a list, so the row is wrong, not the model.
-    """
-    boxes = _parse_list(text, _BARE)
-    if boxes is None:
-        raise ValueError(f"the true answer {text[:80]!r} is not a list of [x1, y1, x2, y2]")
-    return boxes
-
-
-def _parse_list(text: str, item: re.Pattern[str]) -> list[Box] | None:
-    """Reads item by item, so that time is linear in the text."""
-    start = _LIST_START.match(text)
-    if start is None:
-        return None
-    boxes: list[Box] = []
-    position = start.end()
-    while len(boxes) < MAX_BOXES:
-        found = item.match(text, position)
-        if found is None:
-            return None
-        boxes.append(Box(*(float(number) for number in found.groups())))
-        if _LIST_END.match(text, found.end()):
-            return boxes
-        separator = _LIST_NEXT.match(text, found.end())
-        if separator is None:
-            return None
-        position = separator.end()
-    return None
+    box: Box
+    confidence: float
 
 
 def iou(a: Box, b: Box) -> float:
     """Intersection over union in [0, 1]; 0 where a box is empty or its corners are swapped."""
-    if a.area == 0 or b.area == 0:
+    area_a, area_b = a.area, b.area
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    if area_a == 0 or area_b == 0 or width <= 0 or height <= 0:
         return 0.0
-    shared = Box(max(a.x1, b.x1), max(a.y1, b.y1), min(a.x2, b.x2), min(a.y2, b.y2)).area
-    return shared / (a.area + b.area - shared)
+    shared = width * height
+    return min(1.0, shared / (area_a + area_b - shared))
 
 
 def matched_iou(predicted: Sequence[Box], true: Sequence[Box]) -> float:
@@ -95,6 +52,33 @@ def matched_iou(predicted: Sequence[Box], true: Sequence[Box]) -> float:
     """
     if not predicted or not true:
         return 0.0
+    most = max(len(predicted), len(true))
+    if min(len(predicted), len(true)) == 1:
+        return max(iou(p, t) for p in predicted for t in true) / most
     overlap = np.array([[iou(p, t) for t in true] for p in predicted])
     rows, columns = linear_sum_assignment(overlap, maximize=True)
-    return float(overlap[rows, columns].sum()) / max(len(predicted), len(true))
+    return min(1.0, float(overlap[rows, columns].sum()) / most)
+
+
+def greedy_iou(predicted: Sequence[Detection], true: Sequence[Box]) -> float:
+    """Visual-RFT's reward: the surest box takes the true one it overlaps most, then the next.
+
+    A box whose best overlap is at most `GREEDY_THRESHOLD` counts 0 and takes nothing; the sum is
+    over the larger number of boxes. The same box named twice counts once.
+    """
+    if not predicted or not true:
+        return 0.0
+    once: dict[Box, Detection] = {}
+    for found in predicted:
+        once.setdefault(found.box, found)
+    ranked = sorted(once.values(), key=lambda found: -found.confidence)
+    free = list(true)
+    total = 0.0
+    for found in ranked:
+        overlap, place = max(
+            ((iou(found.box, box), -i) for i, box in enumerate(free)), default=(0.0, 0)
+        )
+        if overlap > GREEDY_THRESHOLD:
+            total += overlap
+            del free[-place]
+    return min(1.0, total / max(len(ranked), len(true)))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 _OPEN, _CLOSE = "<think>", "</answer>"
 _BETWEEN = re.compile(r"</think>\s*<answer>")
+_ANSWER_TAG = re.compile(r"</?answer>")
 
 
 class Response(NamedTuple):
@@ -28,3 +29,17 @@ def split_response(text: str) -> Response | None:
     think = text[len(_OPEN) : between.start()]
     answer = text[between.end() : len(text) - len(_CLOSE)]
     return Response(think.strip(), answer.strip())
+
+
+def answer_part(text: str) -> str:
+    """What of a response a benchmark's own rule reads; never a thought.
+
+    The content of the answer tags where the response has the form. Else all of it but the thoughts:
+    what stands before `</think>` (or after a `<think>` that nothing closes) and the tags go.
+    """
+    parts = split_response(text)
+    if parts is not None:
+        return parts.answer
+    _, closed, after = text.rpartition("</think>")
+    outside = after if closed else text
+    return _ANSWER_TAG.sub("", outside.partition(_OPEN)[0]).strip()

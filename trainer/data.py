@@ -6,6 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewards.maths import MathVerifyMissing
+from rewards.rules import UnknownRule, rule_named
+from trainer.benchmarks import table
 from trainer.domains import manifest
 from trainer.domains.errors import DataError
 from trainer.domains.prepared import PreparedRows
@@ -16,24 +19,23 @@ from trainer.tiny import world as tiny_world
 
 @dataclass(frozen=True, slots=True)
 class ItemSet:
-    """A benchmark's items and the rules that score them."""
+    """Rows of a domain or a benchmark, and the rules that score them."""
 
     rows: Sequence[Row]
     rule: str | None = None
-    """The paper's; None takes the one of each row's answer type."""
+    """Of training and of the paper; None takes the one of each row's answer type."""
     official: tuple[str, ...] = ()
 
 
-def training_rows(
-    recipe: Recipe, root: Path, domains: Collection[str]
-) -> Mapping[str, Sequence[Row]]:
+def training_rows(recipe: Recipe, root: Path, domains: Collection[str]) -> Mapping[str, ItemSet]:
     """The rows of each of the domains, decoded when asked for.
 
     Raises:
-        DataError: the recipe names no folder for a domain, or the folder is not prepared.
+        DataError: the recipe names no folder for a domain, the folder is not prepared, or its rule
+            is unknown or not installed.
     """
     if recipe.data is None:
-        return {domain: tiny_world.domain_rows(domain) for domain in domains}
+        return {domain: ItemSet(tiny_world.domain_rows(domain)) for domain in domains}
     missing = sorted(set(domains) - set(recipe.data.domains))
     if missing:
         raise DataError(
@@ -41,28 +43,45 @@ def training_rows(
             f"it has {', '.join(recipe.data.domains)}"
         )
     _check_coordinates(recipe.data, root)
-    return {name: PreparedRows(root / recipe.data.domains[name], name) for name in domains}
+    sets = {}
+    for name in domains:
+        prepared = PreparedRows(root / recipe.data.domains[name], name)
+        sets[name] = ItemSet(prepared, _usable(prepared.manifest.rule, prepared.manifest))
+    return sets
 
 
 def benchmark_sets(recipe: Recipe, root: Path) -> dict[str, ItemSet]:
     """The recipe's benchmarks, cut to its evaluation limit.
 
     Raises:
-        DataError: a folder is not prepared.
+        DataError: a folder is not prepared, or a rule of it is unknown or not installed.
     """
     settings = recipe.evaluation
     if recipe.data is None:
         return {
-            name: ItemSet(tiny_world.benchmark_rows(name, split=settings.split, n=settings.limit))
-            for name in tiny_world.BENCHMARKS
+            name: ItemSet(
+                tiny_world.benchmark_rows(name, split=settings.split, n=settings.limit),
+                official=benchmark.source.official,
+            )
+            for name, benchmark in table.BENCHMARKS.items()
         }
     _check_coordinates(recipe.data, root)
     sets = {}
     for name, folder in recipe.data.benchmarks.items():
         prepared = PreparedRows(root / folder, name)
         made = prepared.manifest
-        sets[name] = ItemSet(prepared.subset(settings.limit), made.rule, made.official)
+        official = tuple(_usable(rule, made) for rule in made.official)
+        sets[name] = ItemSet(prepared.subset(settings.limit), _usable(made.rule, made), official)
     return sets
+
+
+def _usable(name: str, made: manifest.Manifest) -> str:
+    """The name of a rule, once it is sure that it can be used."""
+    try:
+        rule_named(name).check_installed()
+    except (UnknownRule, MathVerifyMissing) as error:
+        raise DataError(f"dataset {made.name!r}, rule {name!r}: {error}") from error
+    return name
 
 
 def _check_coordinates(data: Data, root: Path) -> None:

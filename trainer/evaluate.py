@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
+from rewards import corpus
+from rewards.cases import Case
+from rewards.corpus import Estimate
+from rewards.rules import rule_named
 from rewards.scoring import answer_score
+from rewards.tags import answer_part
 from service.schemas import Measurement
 from trainer.data import ItemSet
 from trainer.prompts import as_response, messages
@@ -25,7 +29,7 @@ def evaluate(
     step: int,
     progress: Callable[[str, int, int], None] = lambda benchmark, done, total: None,
 ) -> list[Measurement]:
-    """One measurement a benchmark, by the paper's rules: IoU for boxes, exact match for all else.
+    """Each benchmark's measurements: by the paper's rule (`paper`), then by each official one.
 
     Deterministic: where answers are drawn (temperature above 0) each benchmark has its own fixed
     seed. `progress` is told (benchmark, items done, items in all) after each batch.
@@ -36,17 +40,36 @@ def evaluate(
     model.eval()
     for name, items in benchmarks.items():
         torch.manual_seed(int.from_bytes(name.encode()[:7], "big"))
+        official = [rule_named(rule) for rule in items.official]
         scores: list[float] = []
+        cases: list[Case] = []
         for batch in _batches(items.rows, recipe.evaluation.batch_size):
             responses = respond(model, processor, batch, recipe)
             scores += [
-                answer_score(response, row.answer, row.answer_type)
+                answer_score(response, row.answer, row.answer_type, items.rule, row.extra)
                 for response, row in zip(responses, batch, strict=True)
             ]
+            if official:
+                cases += map(official_case, responses, batch)
             done += len(batch)
             progress(name, done, total)
-        measurements.append(measurement(name, scores, step))
+        measurements.append(measurement(name, corpus.mean(scores), len(scores), step))
+        for rule in official:
+            found = rule.of_all(cases)
+            measurements.append(measurement(name, found, len(cases), step, rule.name))
     return measurements
+
+
+def official_case(response: str, row: Row) -> Case:
+    """A response as a benchmark's own rule reads it: the answer's text, and never a thought.
+
+    The paper's gate does not hold here: an answer outside the tags is an answer too.
+    """
+    extra = dict(row.extra)
+    if row.answer_type == "boxes" and row.images:
+        thousandths = row.coordinates == "thousandths"
+        extra["grid"] = [1000, 1000] if thousandths else list(row.images[0].size)
+    return Case(answer_part(response), row.answer, extra)
 
 
 def respond(model: Any, processor: Any, rows: Sequence[Row], recipe: Recipe) -> list[str]:
@@ -78,17 +101,12 @@ def respond(model: Any, processor: Any, rows: Sequence[Row], recipe: Recipe) -> 
     return [as_response(text, recipe.prompt) for text in texts]
 
 
-def measurement(benchmark: str, scores: Sequence[float], step: int) -> Measurement:
-    """Mean score of the items.
-
-    The sampling error is left to the binomial where all items are right or wrong, and is the
-    standard error of the mean otherwise.
-    """
-    values = np.asarray(scores)
-    graded = bool(np.any((values > 0) & (values < 1)))
-    se = float(values.std(ddof=1) / np.sqrt(len(values))) if graded and len(values) > 1 else None
+def measurement(
+    benchmark: str, found: Estimate, samples: int, step: int, rule: str = "paper"
+) -> Measurement:
+    """A benchmark's score under a rule, as the service takes it."""
     return Measurement(
-        benchmark=benchmark, score=float(values.mean()), samples=len(values), step=step, se=se
+        benchmark=benchmark, score=found.score, samples=samples, step=step, rule=rule, se=found.se
     )
 
 

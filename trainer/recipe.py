@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from rewards.maths import MathVerifyMissing, is_available
 from rewards.training import PAPER_WEIGHTS, REWARDS
 from service.schemas import Name
 from trainer.prompts import StyleName
@@ -35,6 +36,8 @@ def _known_rewards(weights: dict[str, float]) -> dict[str, float]:
     unknown = sorted(set(weights) - set(REWARDS))
     if unknown or not weights:
         raise ValueError(f"unknown reward {unknown}; known: {', '.join(REWARDS)}")
+    if "math" in weights and not is_available():
+        raise ValueError(str(MathVerifyMissing()))
     return weights
 
 

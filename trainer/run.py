@@ -24,12 +24,11 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rewards.training import REWARDS, RewardFunction
 from service.schemas import Measurement
-from trainer.data import benchmark_sets, training_rows
+from trainer.data import ItemSet, benchmark_sets, training_rows
 from trainer.evaluate import evaluate
 from trainer.job import Job, Outcome, Progress
 from trainer.prompts import StyleName, messages
 from trainer.recipe import Recipe
-from trainer.rows import Row
 from trainer.sampler import Order, draw_order
 from trainer.tiny.model import load as load_tiny
 
@@ -56,14 +55,15 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
     rows = training_rows(recipe, job.data, domains)
     order = draw_order(
         job.mixture,
-        {domain: len(samples) for domain, samples in rows.items()},
+        {domain: len(items.rows) for domain, items in rows.items()},
         recipe.steps * recipe.prompts_per_step,
         job.seed,
     ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
     report(Progress("train", 0, steps))
     if steps:
-        model = _train(model, processor, Prompts(rows, order, recipe.prompt), job, report)
+        prompts = Prompts(rows, order, recipe.prompt, recipe.max_completion_tokens)
+        model = _train(model, processor, prompts, job, report)
     measurements = score(
         model,
         processor,
@@ -160,9 +160,11 @@ def _grpo_config(recipe: Recipe, seed: int, folder: Path) -> GRPOConfig:
 class Prompts:
     """The rows of an order with the columns TRL and the reward functions read."""
 
-    rows: Mapping[str, Sequence[Row]]
+    rows: Mapping[str, ItemSet]
     order: Order
     style: StyleName
+    token_limit: int
+    """Tokens that a completion may have."""
 
     def dataset(self) -> datasets.Dataset:
         """Decodes a row's images when the row is asked for: a domain may not fit into memory."""
@@ -177,12 +179,16 @@ class Prompts:
 
     def _columns(self, place: int) -> dict[str, Any]:
         domain, index = self.order.picks[place]
-        row = self.rows[domain][index]
+        items = self.rows[domain]
+        row = items.rows[index]
         return {
             "prompt": messages(row, self.style),
             "images": list(row.images),
             "answer": row.answer,
             "answer_type": row.answer_type,
+            "rule": items.rule,
+            "extra": row.extra,
+            "token_limit": self.token_limit,
             "domain": row.domain,
         }
 

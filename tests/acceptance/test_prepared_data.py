@@ -26,7 +26,7 @@ def modomodo(*arguments: str | Path) -> None:
 def data(tmp_path) -> Path:
     spec = tmp_path / "easy-vqa.yaml"
     spec.write_text(
-        "name: easy-vqa\npath: questions.json\n"
+        "name: easy-vqa\npath: questions.json\nofficial: [sat-text, anls-strict]\n"
         "columns: {id: '{2}-{0}', images: 'images/{2}.png', question: 0, answer: 1}\n"
     )
     for split in ("train", "test"):
@@ -86,4 +86,7 @@ def test_a_worker_trains_and_scores_a_study_on_prepared_data(data, service_url):
     assert trial.state == "completed"
     assert trial.scores.out_score is not None
     assert {m.benchmark: m.samples for m in trial.measurements} == {"vqa-test": 20}
+    by_rule = {m.rule: m.score for m in trial.measurements}
+    assert by_rule.keys() == {"paper", "sat-text", "anls-strict"}
+    assert trial.scores.out_score.value == by_rule["paper"], "official rules are beside it"
     assert trial.artifacts["samples"] == {"vqa": 4}

@@ -122,6 +122,25 @@ def test_the_same_result_twice_is_one_and_another_is_a_replicate(api, study):
     assert {m["score"] for m in shown["replicates"]} == {0.9}
 
 
+def test_scores_under_official_rules_are_kept_beside_the_papers_and_do_not_count(api, study):
+    trial, token = lease(api)
+    official = {"benchmark": "chart", "score": 0.9, "samples": 100, "rule": "chartqa-relaxed"}
+    done = finish(api, trial, token, measurements=[*scores(0.5), official])
+    assert done.status_code == 200, done.text
+    shown = api.get(f"/trials/{trial['id']}").json()
+    chart = {m["rule"]: m["score"] for m in shown["measurements"] if m["benchmark"] == "chart"}
+    assert chart == {"paper": 0.5, "chartqa-relaxed": 0.9}
+    assert shown["scores"]["out_score"]["value"] == pytest.approx(0.5)
+
+
+def test_a_result_of_official_rules_alone_is_not_complete(api, study):
+    trial, token = lease(api)
+    only = [score | {"rule": "official"} for score in scores(0.5)]
+    refused = finish(api, trial, token, measurements=only)
+    assert refused.status_code == 422
+    assert "chart" in refused.json()["detail"]
+
+
 def test_the_recipe_comes_with_the_lease(api, study):
     queue_is_filled(api, 1)
     answer = api.post("/trials/next", json={"worker": "w1"}).json()

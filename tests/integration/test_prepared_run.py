@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,8 @@ def data(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data")
     spec = root / "easy-vqa.yaml"
     spec.write_text(
-        "name: easy-vqa\npath: questions.json\n"
+        "name: easy-vqa\npath: questions.json\nreward: sat-text\n"
+        "official: [anls-strict, chartqa-relaxed]\n"
         "columns: {id: '{2}-{0}', images: 'images/{2}.png', question: 0, answer: 1}\n"
     )
     for split in ("train", "test"):
@@ -70,6 +73,31 @@ def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(data):
     assert run.train_and_score(job).measurements == outcome.measurements
 
 
+def test_a_run_reports_the_papers_rule_and_every_official_one(data):
+    found = run.score_base(recipe(steps=0), data=data)
+    assert [m.rule for m in found] == ["paper", "anls-strict", "chartqa-relaxed"]
+    assert {(m.benchmark, m.samples) for m in found} == {("vqa-test", 24)}
+    assert all(m.sampling_error() > 0 for m in found)
+
+
+def test_all_rewards_together_train_a_model(data):
+    weights = {
+        "format": 1.0,
+        "accuracy": 2.0,
+        "iou": 2.0,
+        "math": 1.0,
+        "box-greedy": 1.0,
+        "length-penalty": 0.5,
+        "repetition-penalty": 0.5,
+    }
+    job = Job({"vqa": 1.0}, recipe(reward_weights=weights), seed=1, data=data)
+    reported = []
+    assert run.train_and_score(job, reported.append).steps == 2
+    rewards = [p.metrics["reward/vqa"] for p in reported if "reward/vqa" in p.metrics]
+    assert rewards
+    assert all(-1 <= reward <= 4 for reward in rewards)
+
+
 def test_rows_of_no_one_and_several_images_train_and_score_together(data):
     sets = {"domains": {"vqa": "train", "odd": "mixed"}, "benchmarks": {"odd-test": "mixed"}}
     job = Job({"vqa": 0.2, "odd": 0.8}, recipe(data=sets), seed=1, data=data)
@@ -98,6 +126,25 @@ def test_a_folder_that_is_not_prepared_is_named(data):
     job = Job({"vqa": 1.0}, recipe(data=sets), seed=0, data=data)
     with pytest.raises(DataError, match="nowhere holds no prepared dataset"):
         run.train_and_score(job)
+
+
+@pytest.mark.parametrize(
+    ("field", "rules", "says"),
+    [
+        ("rule", "exakt", "rule 'exakt': .*did you mean 'exact'"),
+        ("official", ["chartqa"], "rule 'chartqa': .*did you mean 'chartqa-relaxed'"),
+    ],
+)
+def test_a_rule_that_is_unknown_is_named_before_anything_is_scored(
+    data, tmp_path, field, rules, says
+):
+    shutil.copytree(data / "test", tmp_path / "test")
+    shutil.copytree(data / "train", tmp_path / "train")
+    manifest = tmp_path / "test" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {field: rules}))
+    sets = {"domains": {"vqa": "train"}, "benchmarks": {"vqa-test": "test"}}
+    with pytest.raises(DataError, match=says):
+        run.score_base(recipe(data=sets), data=tmp_path)
 
 
 def test_boxes_that_count_in_two_ways_are_refused(tmp_path):

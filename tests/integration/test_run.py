@@ -38,7 +38,8 @@ def outcome(reported):
 
 
 def test_a_run_scores_all_benchmarks_with_their_sampling_errors(outcome):
-    assert [m.benchmark for m in outcome.measurements] == list(BENCHMARKS)
+    by_paper = [m.benchmark for m in outcome.measurements if m.rule == "paper"]
+    assert by_paper == list(BENCHMARKS)
     assert all(m.samples == 8 and m.step == 2 for m in outcome.measurements)
     assert all(0 <= m.score <= 1 and m.sampling_error() > 0 for m in outcome.measurements)
 

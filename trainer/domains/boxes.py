@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from rewards.boxes import MAX_BOXES
+from rewards.box_text import MAX_BOXES
 from trainer.domains.errors import Dropped
 from trainer.domains.source import BoxUnit
 from trainer.rows import Coordinates

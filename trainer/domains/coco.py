@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from rewards.boxes import parse_boxes
+from rewards.box_text import parse_boxes
 from trainer.domains import fields
 from trainer.domains.errors import Dropped
 from trainer.domains.source import Draft, Record, Source

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rewards.rules import RULES, rule_named
 from rewards.scoring import AnswerType
 from service.schemas import Name
 from trainer.domains import fields
@@ -29,6 +30,18 @@ _BRACES = re.compile(r"\{([^{}]+)\}")
 _FILMS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v"}
 _SOUNDS = {".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus"}
 _MEDIA_COLUMNS = ("video", "videos", "audio", "audios")
+
+
+def _rule(name: str) -> str:
+    return rule_named(name).name
+
+
+def _reward(name: str) -> str:
+    rule = rule_named(name)
+    if not rule.is_reward:
+        safe = ", ".join(known.name for known in RULES.values() if known.is_reward)
+        raise ValueError(f"{name!r} pays for wrong answers, so it is no reward; these are: {safe}")
+    return rule.name
 
 
 class _Part(BaseModel):
@@ -68,9 +81,9 @@ class OwnData(_Part):
     """`[x1, y1, x2, y2]`, or `[x, y, width, height]`."""
     box_unit: BoxUnit = "pixels"
     longer_side: Annotated[int, Field(ge=28, le=8192)] | None = None
-    reward: Name | None = None
-    """Scoring rule; default `box-iou` for boxes, else `exact`."""
-    official: list[Name] = Field(default_factory=list)
+    reward: Annotated[Name, AfterValidator(_reward)] | None = None
+    """Scoring rule of training; default `box-iou` for boxes, else `exact`."""
+    official: list[Annotated[Name, AfterValidator(_rule)]] = Field(default_factory=list)
     """Further rules that a benchmark is scored by."""
     take: Annotated[int, Field(ge=1)] | None = None
 

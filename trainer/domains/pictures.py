@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from rewards.boxes import parse_true_boxes
+from rewards.box_text import parse_true_boxes
 from trainer.rows import Row
 
 COLOUR = (255, 0, 80)

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from PIL import Image
 
 from trainer.benchmarks import table
 from trainer.prompts import LETTERS
 from trainer.rows import Row
+from trainer.tiny import drawing
 from trainer.tiny.questions import KINDS, Question, Reading
 
 DOMAIN_SIZES: dict[str, int] = {
@@ -124,4 +125,22 @@ def _row(kind: str, draw: str, index: int) -> Row:
         answer=answer_text(asked, asked.readings[0]),
         answer_type=asked.answer_type,
         choices=asked.choices,
+        extra=_extra(kind, asked),
     )
+
+
+def _extra(kind: str, asked: Question) -> dict[str, Any]:
+    """What the official rule of the benchmark that a kind mirrors needs."""
+    match kind:
+        case "lisa":
+            return {"size": [drawing.SIDE, drawing.SIDE]}
+        case "mathvista":
+            return {
+                "question_type": "multi_choice",
+                "answer_type": "text",
+                "choices": list(asked.choices),
+                "answer": asked.readings[0].answer,
+            }
+        case "mmmu":
+            return {"question_type": "multiple-choice", "options": list(asked.choices)}
+    return {}

@@ -223,6 +223,9 @@ def test_boxes_may_be_given_by_corner_and_size(tmp_path):
         ({"path": "rows.jsonl", "name": "a b"}, "name"),
         ({"path": "rows.txt"}, "no file or folder"),
         ({"path": "."}, "no .jsonl"),
+        ({"path": "rows.jsonl", "reward": "exakt"}, "reward: .*'exakt'; did you mean 'exact'"),
+        ({"path": "rows.jsonl", "reward": "infovqa-anls"}, "reward: .*is no reward; these are:"),
+        ({"path": "rows.jsonl", "official": ["anl"]}, "official.0: .*no rule 'anl'"),
     ],
 )
 def test_a_yaml_that_is_wrong_says_where(tmp_path, spec, says):

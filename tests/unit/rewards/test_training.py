@@ -1,18 +1,20 @@
 """The paper's three training rewards and their gate."""
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.scoring import answer_score, format_score
 from rewards.tags import split_response
-from rewards.training import accuracy_reward, format_reward, iou_reward
-
-VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "think_answer_format.jsonl"
-CASES = [json.loads(line) for line in VECTORS.read_text().splitlines()]
+from rewards.training import (
+    REWARDS,
+    accuracy_reward,
+    box_greedy_reward,
+    format_reward,
+    iou_reward,
+    length_penalty,
+    repetition_penalty,
+)
 
 BOXES = "[{'Position': [0, 0, 10, 10], 'Confidence': 1.0}]"
 fragments = st.sampled_from(
@@ -20,11 +22,6 @@ fragments = st.sampled_from(
 )
 junk = st.text() | st.lists(fragments, max_size=12).map("".join)
 answer_types = st.sampled_from(["boxes", "choice", "text", "number"])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_form_agrees_with_published_scorers(case):
-    assert float(split_response(case["response"]) is not None) == case["score"]
 
 
 def test_an_empty_answer_has_the_form_but_earns_no_format_reward():
@@ -79,3 +76,60 @@ def test_any_text_is_survived_and_scores_between_0_and_1(text, answer_type):
 def test_megabytes_of_junk_are_scored_in_linear_time(unit):
     text = "<think>" + unit * (2_000_000 // len(unit)) + "</answer>"
     assert 0 <= answer_score(text, "[[0, 0, 1, 1]]", "boxes") <= 1
+
+
+def test_rows_are_judged_by_their_datasets_rule():
+    completions = ["<think>x</think><answer>To the Left.</answer>"] * 2
+    columns = {"answer": ["to the left"] * 2, "answer_type": ["text"] * 2}
+    assert accuracy_reward(completions, **columns, rule=["sat-text", "exact"]) == [1, 0]
+    options = {"options": ["red", "green"]}
+    judged = accuracy_reward(
+        ["<think>x</think><answer>(B)</answer>"], ["B"], ["choice"], ["mmmu"], [options]
+    )
+    assert judged == [1]
+
+
+def test_boxes_may_be_matched_greedily_instead():
+    near = "[{'Position': [0, 0, 10, 6], 'Confidence': 1.0}]"
+    far = "[{'Position': [0, 0, 10, 5], 'Confidence': 1.0}]"
+    completions = [f"<think>x</think><answer>{boxes}</answer>" for boxes in (near, far, "left")]
+    columns = {"answer": ["[[0, 0, 10, 10]]"] * 3, "answer_type": ["boxes"] * 3}
+    assert box_greedy_reward(completions, **columns) == [pytest.approx(0.6), 0, 0]
+    assert iou_reward(completions, **columns) == [pytest.approx(0.6), 0.5, 0]
+    assert box_greedy_reward(["x"], ["A"], ["choice"]) == [None]
+
+
+FORMED = "<think>one two three one two three</think><answer>A</answer>"
+
+
+@pytest.mark.parametrize(("tokens", "penalty"), [(0, 0), (80, 0), (90, -0.5), (100, -1), (150, -1)])
+def test_length_costs_in_the_last_fifth_of_the_tokens_allowed(tokens, penalty):
+    found = length_penalty([FORMED], ["choice"], [[0] * tokens], [100])
+    assert found == [pytest.approx(penalty)]
+    assert length_penalty(["A"], ["choice"], [[0] * tokens], [100]) == [0], "the gate holds"
+
+
+def test_saying_the_same_again_costs_its_share():
+    thoughts = ["a b c a b c", "a b c d e f", "a a a a a a", "so"]
+    completions = [f"<think> {text} </think>\n<answer>A</answer>" for text in thoughts]
+    costs = repetition_penalty(completions, ["choice"] * 4)
+    assert costs == [pytest.approx(-1 / 7), 0, pytest.approx(-3 / 7), 0]
+    assert repetition_penalty(["a a a a"], ["choice"]) == [0], "the gate holds"
+
+
+@given(junk, answer_types, st.integers(0, 200))
+def test_every_reward_is_bounded_and_nothing_for_a_broken_form(text, answer_type, tokens):
+    true = "[[0, 0, 10, 10]]" if answer_type == "boxes" else "7"
+    columns = {
+        "answer": [true],
+        "answer_type": [answer_type],
+        "completion_ids": [[0] * tokens],
+        "token_limit": [100],
+        "domain": ["d"],
+    }
+    [form] = REWARDS["format"]([text], **columns)
+    for name, reward in REWARDS.items():
+        [value] = reward([text], **columns)
+        low, high = (-1, 0) if name.endswith("penalty") else (0, 1)
+        assert value is None or low <= value <= high
+        assert form or not value

@@ -3,26 +3,34 @@
 import math
 
 import pytest
+from PIL import Image
 
+from rewards import corpus
+from rewards.rules import RULES
 from service.schemas import BenchmarkSpec, DomainSpec, Measurement, Score, StudySpec
-from trainer.evaluate import measurement
+from trainer.evaluate import measurement, official_case
+from trainer.rows import Row
+
+
+def measured_of(benchmark, scores, step):
+    return measurement(benchmark, corpus.mean(scores), len(scores), step)
 
 
 def test_right_and_wrong_answers_leave_the_sampling_error_to_the_binomial():
-    measured = measurement("sat", [1, 0, 0, 1], step=7)
+    measured = measured_of("sat", [1, 0, 0, 1], step=7)
     assert (measured.score, measured.samples, measured.step, measured.se) == (0.5, 4, 7, None)
     assert measured.sampling_error() == pytest.approx(math.sqrt(0.25 / 6))
 
 
 def test_graded_scores_carry_the_standard_error_of_their_mean():
-    measured = measurement("lisa", [0.0, 0.5, 1.0], step=0)
+    measured = measured_of("lisa", [0.0, 0.5, 1.0], step=0)
     assert measured.score == 0.5
     assert measured.se == pytest.approx(0.5 / math.sqrt(3))
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
 def test_a_perfect_or_hopeless_score_still_has_an_error(score):
-    assert measurement("sat", [score] * 50, step=0).sampling_error() > 0
+    assert measured_of("sat", [score] * 50, step=0).sampling_error() > 0
 
 
 def study():
@@ -60,3 +68,41 @@ def test_the_last_step_counts_and_other_rules_do_not():
     objective = study().scores(measured).objective
     assert objective is not None
     assert objective.value == 0.5
+
+
+FORMED = "<think>it says 7</think><answer>12.3</answer>"
+
+
+@pytest.mark.parametrize(
+    ("response", "read"),
+    [
+        (FORMED, "12.3"),
+        ("12.3", "12.3"),
+        ("it is <answer>12.3</answer>", "it is 12.3"),
+        ("<think>it says 7</think> 12.3", "12.3"),
+        ("it says 7</think>12.3", "12.3"),
+        ("12.3 <think>or 7", "12.3"),
+        ("<think>it says 7", ""),
+    ],
+)
+def test_official_rules_read_the_answer_and_never_a_thought(response, read):
+    assert official_case(response, Row("1", "chartqa", (), "?", "12", "text")).response == read
+
+
+def test_official_rules_compare_with_the_answer_that_extra_has():
+    row = Row("1", "infovqa", (), "?", "12", "text", extra={"answer": ["12", "twelve"]})
+    said = official_case("<think></think><answer>Twelve</answer>", row)
+    assert RULES["infovqa-anls"].score(said) == 1
+    assert RULES["exact"].score(said) == 0, "the paper's rule keeps to the row's answer"
+
+
+def test_boxes_in_any_coordinates_are_counted_in_the_sources_pixels():
+    image = Image.new("RGB", (64, 32))
+    answers = {"thousandths": "[[0, 0, 500, 500]]", "pixels": "[[0, 0, 32, 16]]"}
+    for coordinates, answer in answers.items():
+        row = Row(
+            "1", "lisa", (image,), "?", answer, "boxes", (), coordinates, "", {"size": [640, 320]}
+        )
+        case = official_case(answer, row)
+        assert RULES["lisa-giou"].score(case) == 1
+        assert RULES["lisa-ciou"].weight(case) == 320 * 160
