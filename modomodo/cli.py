@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from modomodo import data, study, tiny, trial
+from modomodo import data, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -32,6 +32,7 @@ app.command()(fit)
 app.command()(score)
 app.add_typer(study.app, name="study", help="Create, read and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
+app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
 
