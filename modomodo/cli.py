@@ -15,6 +15,7 @@ from modomodo.fit import fit
 from modomodo.score import score
 from modomodo.serve import serve
 from modomodo.suggest import suggest
+from modomodo.train import rescore, train
 from modomodo.worker import worker
 from trainer.client import ServiceError, ServiceUnreachable
 
@@ -30,6 +31,8 @@ app.command()(demo)
 app.command()(suggest)
 app.command()(fit)
 app.command()(score)
+app.command()(train)
+app.command()(rescore)
 app.add_typer(study.app, name="study", help="Create, read and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")

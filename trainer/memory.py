@@ -15,10 +15,10 @@ forward-backward, C completions that this GPU generates at once, n layers, h hid
                                        same time as activations, so the larger of the two counts
     rest         1.5 GiB + 10%         CUDA, libraries' workspaces, fragmentation
 
-q, k: width of queries and of keys; f: width of the feed-forward layer; v: vocabulary. `layer` counts
-what autograd keeps of a block with SDPA attention: norms, projections, attention's output, the gated
-feed-forward layer (after Korthikanti et al. 2022, arXiv 2205.05198, section 4, without the attention
-matrix). vLLM's share comes on top where it is colocated.
+q, k: width of queries and of keys; f: width of the feed-forward layer; v: vocabulary. `layer`
+counts what autograd keeps of a block with SDPA attention: norms, projections, attention's output,
+the gated feed-forward layer (after Korthikanti et al. 2022, arXiv 2205.05198, section 4, without
+the attention matrix). vLLM's share comes on top where it is colocated.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from transformers import (
 from trainer.recipe import TINY, RecipeError
 from trainer.tiny.model import BASE
 
-_TEXT = {
+_TEXT: dict[str, Any] = {
     "max_position_embeddings": 32768,
     "rms_norm_eps": 1e-6,
     "bos_token_id": 151643,
@@ -29,7 +29,7 @@ _TEXT = {
         "mrope_section": [16, 24, 24],
     },
 }
-_TOKENS = {
+_TOKENS: dict[str, Any] = {
     "vision_start_token_id": 151652,
     "vision_end_token_id": 151653,
     "image_token_id": 151655,
@@ -150,12 +150,13 @@ def config_of(model: str) -> PretrainedConfig:
     if model in KNOWN and not Path(model).exists():
         return KNOWN[model]()
     try:
-        return AutoConfig.from_pretrained(BASE if model == TINY else model)
+        found: PretrainedConfig = AutoConfig.from_pretrained(BASE if model == TINY else model)
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"recipe: model: no configuration of {model!r} here; give a folder, or one of "
             f"{', '.join((TINY, *KNOWN))} ({str(error).splitlines()[0]})"
         ) from error
+    return found
 
 
 def from_config(config: Any) -> Shape:
