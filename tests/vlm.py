@@ -20,7 +20,7 @@ def save_qwen2_vl(folder: Path) -> Path:
 
 
 def save_qwen2_5_vl(folder: Path) -> Path:
-    """A Qwen2.5-VL that speaks and sees nothing yet: its vision tower's weights are random."""
+    """A Qwen2.5-VL that speaks and is blind: its random vision tower ends in zeros."""
     base, processor = load()
     text = {
         key: value
@@ -53,6 +53,7 @@ def save_qwen2_5_vl(folder: Path) -> Path:
     )
     model = Qwen2_5_VLForConditionalGeneration(config)
     model.model.language_model.load_state_dict(base.model.language_model.state_dict())
+    torch.nn.init.zeros_(model.model.visual.merger.mlp[-1].weight)
     model.save_pretrained(folder)
     processor.tokenizer.save_pretrained(folder)
     processor.image_processor.save_pretrained(folder)

@@ -88,6 +88,15 @@ class MixtureTrainer(GRPOTrainer):  # type: ignore[misc]
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """Checkpoints are for going on from: nobody reads their cards."""
 
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        # transformers 5.23 saves weights under the names that published files have and loads them
+        # here by the model's own, not strictly: of a Qwen2-VL nothing at all would be loaded.
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled or is_peft_model(self.model):
+            super()._load_from_checkpoint(checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
     def load_weights(self, checkpoint: Path) -> None:
         """The weights of a checkpoint of the last step, which nothing is left to train after."""
         self._load_from_checkpoint(str(checkpoint))
@@ -119,6 +128,11 @@ class MixtureTrainer(GRPOTrainer):  # type: ignore[misc]
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             return nullcontext(self.accelerator.unwrap_model(self.model))
         return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+
+
+def is_peft_model(model: Any) -> bool:
+    """Whether the model has adapters; false without peft."""
+    return hasattr(model, "peft_config")
 
 
 def grpo_config(recipe: Recipe, seed: int, output: Path, processes: int) -> GRPOConfig:

@@ -63,7 +63,8 @@ def test_the_vision_tower_trains_when_it_is_not_frozen(qwen2_vl, tmp_path):
 def test_a_qwen2_5_vl_trains_alike(tmp_path):
     folder = save_qwen2_5_vl(tmp_path / "model")
     before = load_file(folder / "model.safetensors")
-    _, after = trained(tmp_path / "run", model=str(folder))
+    # Blind, it earns nothing that differs: only the decay moves what is trained.
+    _, after = trained(tmp_path / "run", model=str(folder), adamw={"weight_decay": 0.1})
     moved = changed(before, after)
     assert moved
     assert not any("visual" in name for name in moved)
