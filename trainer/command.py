@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,23 +36,23 @@ class CommandError(RuntimeError):
     """A script did not train the mixture."""
 
 
-class ScriptMissing(CommandError):
+class MissingScriptError(CommandError):
     """The worker has no such script."""
 
 
-class TimedOut(CommandError):
+class TimeLimitError(CommandError):
     """The script ran longer than its recipe allows."""
 
 
-class ScriptFailed(CommandError):
+class FailedScriptError(CommandError):
     """The script ended with an exit code or by a signal."""
 
 
-class ResultMissing(CommandError):
+class MissingResultError(CommandError):
     """The script ended well and wrote no result."""
 
 
-class ResultMalformed(CommandError):
+class MalformedResultError(CommandError):
     """The script's result is not what it should be."""
 
 
@@ -81,7 +82,7 @@ def run_command(job: Job, report: Report) -> Outcome:
     """Runs the recipe's script on the job, in the run's folder, and reads its result.
 
     Raises:
-        ScriptMissing, TimedOut, ScriptFailed, ResultMissing, ResultMalformed: in words.
+        CommandError: one of the kinds above; says in words what happened.
     """
     started = time.monotonic()
     script = _script(job)
@@ -104,13 +105,13 @@ def _script(job: Job) -> Path:
     assert job.recipe.command is not None  # noqa: S101 - the recipe has seen to it
     name = job.recipe.command.script
     if job.commands is None:
-        raise ScriptMissing(
+        raise MissingScriptError(
             f"the recipe runs {name!r}, and this worker has no folder of commands; "
             "set MODOMODO_COMMANDS or --commands"
         )
     script = (job.commands / name).resolve()
     if not script.is_file() or not os.access(script, os.X_OK):
-        raise ScriptMissing(f"{script} is not there or not executable (chmod +x)")
+        raise MissingScriptError(f"{script} is not there or not executable (chmod +x)")
     return script
 
 
@@ -119,7 +120,7 @@ def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
     assert command is not None  # noqa: S101
     files = {name: folder / f"{name}.json" for name in ("job", "result")}
     files["progress"] = folder / "progress.jsonl"
-    told = {
+    told: dict[str, Any] = {
         "mixture": dict(job.mixture),
         "seed": job.run_seed,
         "recipe": job.recipe.model_dump(mode="json"),
@@ -154,7 +155,7 @@ def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
         try:
             _follow(process, files["progress"], command.time_limit_s, job.recipe.steps, report)
         except subprocess.TimeoutExpired:
-            raise TimedOut(
+            raise TimeLimitError(
                 f"{script.name} was stopped after its time limit of {command.time_limit_s:g} s"
                 + _tail(folder)
             ) from None
@@ -163,7 +164,7 @@ def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
     if process.returncode:
         code = process.returncode
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        raise ScriptFailed(f"{script.name} ended {how}{_tail(folder)}")
+        raise FailedScriptError(f"{script.name} ended {how}{_tail(folder)}")
     return _read_result(script, files["result"], folder)
 
 
@@ -212,15 +213,15 @@ def _read_result(script: Path, file: Path, folder: Path) -> _Result:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ResultMissing(
+        raise MissingResultError(
             f"{script.name} ended with exit code 0 and wrote no result to {file}{_tail(folder)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ResultMalformed(f"{script.name}'s result cannot be read: {error}") from error
+        raise MalformedResultError(f"{script.name}'s result cannot be read: {error}") from error
     try:
         return _Result.model_validate_json(text)
     except ValidationError as error:
-        raise ResultMalformed(
+        raise MalformedResultError(
             f"{script.name}'s result {file} is malformed: {_first(error)}"
         ) from error
 
@@ -238,10 +239,8 @@ def _tail(folder: Path) -> str:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ends the script and all that it started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

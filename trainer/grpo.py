@@ -21,7 +21,7 @@ ScoreAt = Callable[[Any, int], None]
 """Scores the model at a step."""
 
 
-class MixtureTrainer(GRPOTrainer):  # type: ignore[misc]
+class MixtureTrainer(GRPOTrainer):
     """One trial's training.
 
     Args:
@@ -33,6 +33,8 @@ class MixtureTrainer(GRPOTrainer):  # type: ignore[misc]
         draw_seed: of the completions.
         options: GRPOTrainer's own arguments.
     """
+
+    model: Any
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class MixtureTrainer(GRPOTrainer):  # type: ignore[misc]
     def _generate_single_turn(self, *arguments: Any, **options: Any) -> Any:
         if self.use_vllm:
             return super()._generate_single_turn(*arguments, **options)
-        numbers = uniforms(self._streams, self.max_completion_length)
+        numbers = uniforms(self._streams, self._recipe.max_completion_tokens)
         model = self.accelerator.unwrap_model(self.model)
         with drawing(model, TokenDraws(numbers, self.temperature)):
             return super()._generate_single_turn(*arguments, **options)

@@ -28,8 +28,8 @@ KEPT = {
     "completions/max_length": "completions/max_length",
     "completions/clipped_ratio": "completions/clipped_ratio",
 }
-"""TRL's name of a metric: ours. Lengths are in tokens; the clipped ratio is the share of completions
-that reached the limit."""
+"""TRL's name of a metric: ours. Lengths are in tokens; the clipped ratio is the share of
+completions that reached the limit."""
 
 
 class RewardLog:

@@ -25,6 +25,7 @@ def load(recipe: Recipe) -> tuple[Any, PictureProcessor]:
     Raises:
         RecipeError: there is no such model, or it is of another architecture.
     """
+    model: Any
     model, processor = load_tiny() if recipe.model == TINY else _from_pretrained(recipe)
     if recipe.dtype == "bfloat16":
         model = model.to(torch.bfloat16)

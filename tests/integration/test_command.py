@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 from pathlib import Path
@@ -63,19 +64,23 @@ def test_a_script_is_told_its_job_by_environment_too(tmp_path):
 @pytest.mark.parametrize(
     ("script", "error", "said"),
     [
-        ("echo no memory; exit 3", command.ScriptFailed, "exit code 3; its output ends:\nno mem"),
-        ("kill -9 $$", command.ScriptFailed, "by SIGKILL; it printed nothing"),
-        ("echo done", command.ResultMissing, "exit code 0 and wrote no result"),
-        ('echo "{" > "$MODOMODO_RESULT"', command.ResultMalformed, "malformed: Invalid JSON"),
+        (
+            "echo no memory; exit 3",
+            command.FailedScriptError,
+            "exit code 3; its output ends:\nno",
+        ),
+        ("kill -9 $$", command.FailedScriptError, "by SIGKILL; it printed nothing"),
+        ("echo done", command.MissingResultError, "exit code 0 and wrote no result"),
+        ('echo "{" > "$MODOMODO_RESULT"', command.MalformedResultError, "malformed: Invalid JSON"),
         (
             """echo '{"measurements": []}' > "$MODOMODO_RESULT" """,
-            command.ResultMalformed,
+            command.MalformedResultError,
             "measurements: List should have at least 1 item",
         ),
         (
             """echo '{"measurements": [{"benchmark": "b", "score": 71, "samples": 9}]}' """
             '> "$MODOMODO_RESULT"',
-            command.ResultMalformed,
+            command.MalformedResultError,
             r"measurements\.0\.score",
         ),
     ],
@@ -87,14 +92,14 @@ def test_how_a_script_went_wrong_is_told_apart(tmp_path, script, error, said):
 
 def test_a_script_over_its_time_is_stopped_with_all_it_started(tmp_path):
     script = "sleep 600 & echo $! > sleeper; wait"
-    with pytest.raises(command.TimedOut, match="after its time limit of 0.5 s"):
+    with pytest.raises(command.TimeLimitError, match=r"after its time limit of 0\.5 s"):
         train_and_score(job(tmp_path, script, time_limit_s=0.5))
     assert not is_running(int((tmp_path / "run/sleeper").read_text()))
 
 
 def test_a_result_of_an_attempt_before_is_not_taken_for_this_ones(tmp_path):
     train_and_score(job(tmp_path))
-    with pytest.raises(command.ResultMissing):
+    with pytest.raises(command.MissingResultError):
         train_and_score(job(tmp_path, "true"))
 
 
@@ -103,7 +108,7 @@ def test_what_is_not_progress_is_passed_over(tmp_path):
     script = (
         'echo nonsense > "$MODOMODO_PROGRESS"; echo \'{"step": 4}\' >> "$MODOMODO_PROGRESS"; exit 1'
     )
-    with pytest.raises(command.ScriptFailed):
+    with pytest.raises(command.FailedScriptError):
         train_and_score(job(tmp_path, script), heard.append)
     assert [(p.step, p.total_steps) for p in heard] == [(4, 20)]
 
@@ -120,18 +125,16 @@ def test_a_script_dies_with_the_run_above_it(tmp_path):
     child.stop()
     handle = os.pidfd_open(pid) if is_running(pid) else None
     if handle is not None:
-        import select
-
         assert select.select([handle], [], [], 10)[0], "the script outlived its run"
 
 
 def test_only_scripts_of_the_workers_folder_are_run(tmp_path):
     given = job(tmp_path)
     (tmp_path / "commands/train").chmod(0o644)
-    with pytest.raises(command.ScriptMissing, match=r"not executable \(chmod"):
+    with pytest.raises(command.MissingScriptError, match=r"not executable \(chmod"):
         train_and_score(given)
     without = Job(MIXTURE, given.recipe, seed=7)
-    with pytest.raises(command.ScriptMissing, match="no folder of commands"):
+    with pytest.raises(command.MissingScriptError, match="no folder of commands"):
         train_and_score(without)
 
 

@@ -70,7 +70,7 @@ def test_two_processes_get_the_order_and_the_result_of_one(tmp_path):
 
 def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):
     recipe = Recipe.parse(RECIPE)
-    with pytest.raises(RecipeError, match="12 completions .* 5 processes .* a multiple of 5"):
+    with pytest.raises(RecipeError, match=r"12 completions .* 5 processes .* a multiple of 5"):
         grpo_config(recipe, 0, tmp_path, processes=5)
     assert grpo_config(recipe, 0, tmp_path, processes=1).per_device_train_batch_size == 12
 

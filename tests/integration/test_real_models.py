@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.vlm import save_qwen2_5_vl, save_qwen2_vl
@@ -99,8 +100,6 @@ def test_a_step_cut_into_pieces_with_checkpointed_gradients_learns_the_same(qwen
 def test_larger_images_are_scaled_down_to_the_cap(qwen2_vl):
     recipe = Recipe(model=str(qwen2_vl), max_pixels=32 * 32)
     _, processor = models.load(recipe)
-    from PIL import Image
-
     grid = processor.image_processor([Image.new("RGB", (200, 100))], return_tensors="pt")
     rows, columns = grid["image_grid_thw"][0, 1:].tolist()
     assert rows * 8 * columns * 8 <= 32 * 32
@@ -113,5 +112,5 @@ def test_a_model_of_another_architecture_is_refused(tmp_path):
 
 
 def test_a_folder_without_a_model_is_named():
-    with pytest.raises(RecipeError, match="cannot load './nowhere'"):
+    with pytest.raises(RecipeError, match=r"cannot load '\./nowhere'"):
         models.load(Recipe(model="./nowhere"))

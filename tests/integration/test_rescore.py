@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from modomodo.cli import app
 from trainer import run
-from trainer.evaluate import evaluate
 from trainer.data import benchmark_sets
+from trainer.evaluate import evaluate
 from trainer.job import Job
 from trainer.recipe import Recipe
 from trainer.tiny.model import load
