@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -16,6 +17,9 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trainer.draws import TokenDraws, drawing, uniforms
 from trainer.recipe import Lora, Recipe, RecipeError
 from trainer.run_folder import RunFolder
+
+# TRL and transformers still name it so to each other.
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 
 ScoreAt = Callable[[Any, int], None]
 """Scores the model at a step."""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +31,6 @@ from trainer.run_folder import RunFolder
 from trainer.sampler import draw_order
 from trainer.training_set import Prompts
 
-# TRL and transformers still name it so to each other.
-warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
