@@ -39,7 +39,8 @@ class TokenDraws(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._start is None:
             self._start = input_ids.shape[1]
-        drawn = self._numbers[:, input_ids.shape[1] - self._start].to(scores.device)
+            self._numbers = self._numbers.to(scores.device)
+        drawn = self._numbers[:, input_ids.shape[1] - self._start]
         sums = torch.softmax(scores.double() / self._temperature, dim=-1).cumsum(dim=-1)
         # Of equal sums the last one is passed, so a token of probability 0 is never drawn.
         chosen = torch.searchsorted(sums, drawn[:, None] * sums[:, -1:], right=True)

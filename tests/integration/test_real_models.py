@@ -97,6 +97,13 @@ def test_a_step_cut_into_pieces_with_checkpointed_gradients_learns_the_same(qwen
     )
 
 
+def test_prompts_are_padded_on_the_left(qwen2_vl):
+    _, processor = models.load(Recipe(model=str(qwen2_vl)))
+    batch = processor(text=["Which?", "Which colour is it?"], padding=True, return_tensors="pt")
+    assert batch["attention_mask"][0, 0] == 0
+    assert batch["attention_mask"][:, -1].tolist() == [1, 1]
+
+
 def test_larger_images_are_scaled_down_to_the_cap(qwen2_vl):
     recipe = Recipe(model=str(qwen2_vl), max_pixels=32 * 32)
     _, processor = models.load(recipe)

@@ -114,3 +114,8 @@ def test_the_schema_knows_every_key():
 def test_a_mixture_that_is_none_is_refused(text):
     shown = run("check", "tiny", "--mixture", text)
     assert "--mixture" in str(shown.exception)
+
+
+def test_a_domain_that_is_not_there_is_named():
+    shown = run("check", "tiny", "--mixture", "video=1")
+    assert "no domain 'video'; it has coco, lisa" in str(shown.exception)
