@@ -33,6 +33,7 @@ bench: setup
 	$(BIN)/python -m bench.search
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.rewards
+	$(BIN)/python -m bench.trainer
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from modomodo import data, db, key, study, tiny, trial
+from modomodo import data, db, key, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -16,6 +16,7 @@ from modomodo.openapi import openapi
 from modomodo.score import score
 from modomodo.serve import serve
 from modomodo.suggest import suggest
+from modomodo.train import rescore, train
 from modomodo.worker import worker
 from trainer.client import ServiceError, ServiceUnreachable
 
@@ -32,10 +33,13 @@ app.command()(suggest)
 app.command()(fit)
 app.command()(score)
 app.command()(openapi)
+app.command()(train)
+app.command()(rescore)
 app.add_typer(study.app, name="study", help="Create, read and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
 app.add_typer(db.app, name="db", help="The tables of the service's database.")
 app.add_typer(key.app, name="key", help="Who may call the service.")
+app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
 

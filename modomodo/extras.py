@@ -10,6 +10,7 @@ MODULES = {
     "ax": ("ax",),
     "gp": ("botorch", "gpytorch", "torch"),
     "lightgbm": ("lightgbm",),
+    "lora": ("peft", "trl"),
     "math": ("math_verify",),
     "plot": ("matplotlib",),
     "service": ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "structlog", "uvicorn"),

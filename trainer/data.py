@@ -35,6 +35,12 @@ def training_rows(recipe: Recipe, root: Path, domains: Collection[str]) -> Mappi
             is unknown or not installed.
     """
     if recipe.data is None:
+        unknown = sorted(set(domains) - set(tiny_world.DOMAIN_SIZES))
+        if unknown:
+            raise DataError(
+                f"the built-in world has no domain {unknown[0]!r}; it has "
+                f"{', '.join(tiny_world.DOMAIN_SIZES)}; other data is named in the recipe's data"
+            )
         return {domain: ItemSet(tiny_world.domain_rows(domain)) for domain in domains}
     missing = sorted(set(domains) - set(recipe.data.domains))
     if missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,16 @@ class Job:
     seed: int
     data: Path = Path()
     """Folder that the recipe's prepared datasets lie in, on this machine."""
+    folder: Path | None = None
+    """The run's own: checkpoints, responses, learning curve. A run that was killed goes on from
+    what is there; None keeps nothing."""
+    commands: Path | None = None
+    """Folder of the executables that recipes of back end `command` may name, on this machine."""
+
+    @property
+    def run_seed(self) -> int:
+        """The recipe's seed, or the trial's where it has none."""
+        return self.seed if self.recipe.seed is None else self.recipe.seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,12 @@ class Progress:
     step: int
     total_steps: int
     metrics: dict[str, float] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+    """Scores of a checkpoint on the way, once they are known; the outcome has them again."""
+
+
+Report = Callable[[Progress], None]
+"""Told where a run is, whenever it has moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class Outcome:
     """A finished run."""
 
     measurements: list[Measurement]
+    """Of all evaluation points, those of the last step last."""
     steps: int
     """Optimizer steps done: fewer than the recipe's where a domain ran out."""
     exhausted: str | None
@@ -43,6 +60,7 @@ class Outcome:
     counts: dict[str, int]
     """Samples trained on, by domain."""
     wall_s: float
+    """Seconds of the process that finished it: not those of one that was killed before."""
 
 
 @dataclass(frozen=True, slots=True)

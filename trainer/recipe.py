@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,10 @@ from trainer.prompts import StyleName
 PositiveInt = Annotated[int, Field(ge=1)]
 RewardWeight = Annotated[float, Field(ge=0.0, le=1e6)]
 """Penalties are below zero themselves."""
+
+
+TINY = "tiny"
+"""The built-in miniature, as a model's name."""
 
 
 class RecipeError(ValueError):
@@ -54,6 +58,12 @@ Folder = Annotated[str, AfterValidator(_below_root)]
 """A folder's name below the one that a worker was given with --data."""
 
 
+def _rising(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if list(steps) != sorted(set(steps)):
+        raise ValueError("evaluation points rise, each named once, as [500, 1500, 2000]")
+    return steps
+
+
 class Data(_Part):
     """Prepared datasets (`modomodo data prepare`), each by the folder it lies in."""
 
@@ -64,7 +74,10 @@ class Data(_Part):
 
 
 class Evaluation(_Part):
-    """How a trained model is scored."""
+    """When and how a model is scored."""
+
+    at: Annotated[tuple[PositiveInt, ...], AfterValidator(_rising)] = ()
+    """Steps to score at on the way; the last step of a run is always scored."""
 
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
     """0 decodes greedily, as the paper does; above 0 one answer is drawn per item."""
@@ -75,13 +88,84 @@ class Evaluation(_Part):
     """Of the built-in world: `tune` items are for choosing settings, `test` items for reporting."""
 
 
+class Lora(_Part):
+    """Low-rank adapters instead of full fine-tuning (needs the extra `lora`)."""
+
+    rank: PositiveInt = 64
+    alpha: PositiveInt = 128
+    """The adapters' share is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    )
+    """Linear layers of the language model that get adapters, by the end of their name."""
+
+
+class AdamW(_Part):
+    """The optimizer, decoupled weight decay."""
+
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class Checkpoints(_Part):
+    """What a run leaves on disk to go on from."""
+
+    every: PositiveInt | None = None
+    """Steps between two; None writes none, and a killed run starts over. With a number the last
+    step gets one too."""
+    keep: PositiveInt = 2
+    """Newest ones that stay."""
+
+
+class Vllm(_Part):
+    """Generation of training completions by vLLM instead of transformers."""
+
+    mode: Literal["off", "auto", "colocate", "server"] = "off"
+    """`colocate` shares the training GPUs, `server` asks one started with `trl vllm-serve`, `auto`
+    is `colocate` where vLLM is installed and a GPU is there, else `off`."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    """Share of a GPU that `colocate` takes."""
+    tensor_parallel_size: PositiveInt = 1
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+
+
+class Command(_Part):
+    """A trainer of the user's, for `backend: command`."""
+
+    script: Annotated[str, AfterValidator(_below_root)]
+    """An executable below the folder that the worker was given for commands: a study names it, the
+    worker's owner provides it."""
+    arguments: tuple[str, ...] = ()
+    time_limit_s: Annotated[float, Field(gt=0.0)] | None = None
+    """Seconds until it is stopped; None waits for ever."""
+
+
 class Recipe(_Part):
     """One GRPO run. The defaults are the built-in offline world's; scores are its own too."""
 
+    backend: Literal["trl", "command"] = "trl"
+    """Who trains: this package with TRL, or the user's own trainer."""
+    command: Command | None = None
+    model: Annotated[str, Field(min_length=1, max_length=1000)] = TINY
+    """`tiny`, the built-in miniature; or a hub id or a folder of a model of Qwen2-VL's or
+    Qwen2.5-VL's architecture."""
+    dtype: Literal["mixed", "bfloat16", "float32"] = "mixed"
+    """`bfloat16`: weights, optimizer and arithmetic. `mixed`: weights and optimizer in float32,
+    arithmetic in bfloat16 on a GPU and float32 on a CPU. `float32`: all."""
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    """How attention is computed; None leaves it to transformers."""
     world: Literal["tiny"] = "tiny"
-    """Which model: the built-in miniature. Without `data`, its drawn domains and benchmarks too."""
+    """Which drawn domains and benchmarks, where there is no `data`."""
     data: Data | None = None
     """Prepared domains and benchmarks instead of the drawn ones."""
+    max_pixels: PositiveInt | None = None
+    """Larger images are scaled down to so many pixels before the model sees them (Qwen-VL: one
+    token for 28 x 28); None leaves it to the model's processor."""
     prompt: StyleName = "tiny"
     """How rows are put into words (`trainer/prompts.py`): `tiny` is what the miniature has read,
     `reasoning` asks for the paper's response form, `plain` for the bare answer, to be scored."""
@@ -93,12 +177,29 @@ class Recipe(_Part):
     max_completion_tokens: PositiveInt = 32
     temperature: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1.6e-4
-    schedule: Literal["constant", "linear"] = "linear"
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the steps with a rising learning rate."""
     beta: Annotated[float, Field(ge=0.0)] = 0.0
     """KL coefficient (the paper: 0.04)."""
+    loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    """How token losses are averaged: TRL's `loss_type`."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What advantages are divided by the standard deviation of."""
+    adamw: AdamW = AdamW()
+    max_grad_norm: Annotated[float, Field(ge=0.0)] = 1.0
+    """Gradients are clipped to this norm; 0 leaves them."""
+    gradient_accumulation: PositiveInt = 1
+    """Pieces that a step's completions are cut into for forward and backward, on each GPU."""
+    gradient_checkpointing: bool = False
+    """Computes activations twice instead of keeping them."""
     freeze_vision: bool = True
+    lora: Lora | None = None
+    """Adapters on the language model; None trains all of it."""
+    vllm: Vllm = Vllm()
+    checkpoints: Checkpoints = Checkpoints()
+    seed: int | None = None
+    """Of order and completions, the same for every trial; None takes each trial's own."""
     reward_weights: Annotated[dict[str, RewardWeight], AfterValidator(_known_rewards)] = Field(
         default_factory=lambda: dict(PAPER_WEIGHTS)
     )
@@ -113,7 +214,25 @@ class Recipe(_Part):
                 "prompt 'plain' asks for no reasoning, so its answers earn no reward; "
                 "it is for scoring (steps: 0)"
             )
+        if (self.completions_per_step) % self.gradient_accumulation:
+            raise ValueError(
+                f"{self.completions_per_step} completions a step (prompts_per_step * generations) "
+                f"cannot be cut into {self.gradient_accumulation} pieces (gradient_accumulation)"
+            )
+        if self.backend == "command" and self.command is None:
+            raise ValueError("backend 'command' needs the section 'command' with its script")
+        if self.lora is not None and not self.freeze_vision:
+            raise ValueError("adapters leave the vision tower as it is; set freeze_vision: true")
         return self
+
+    @property
+    def completions_per_step(self) -> int:
+        """Completions of one optimizer step, over all processes."""
+        return self.prompts_per_step * self.generations
+
+    def evaluation_points(self, steps: int) -> tuple[int, ...]:
+        """Steps that a run of so many steps is scored at: those of `evaluation.at` and the last."""
+        return (*(at for at in self.evaluation.at if at < steps), steps)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Recipe:
@@ -132,11 +251,16 @@ def _in_words(problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"recipe: {path}: {problem['msg']} (got {problem['input']!r:.60})"
-    known = [
-        *Recipe.model_fields,
-        *(f"evaluation.{name}" for name in Evaluation.model_fields),
-        *(f"data.{name}" for name in Data.model_fields),
-    ]
+    known = list(_keys(Recipe))
     near = difflib.get_close_matches(path, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
     return f"recipe: unknown key {path!r}; {hint}"
+
+
+def _keys(part: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """All keys of a recipe, those of sections with a dot."""
+    for name, field in part.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, _Part):
+                yield from _keys(kind, f"{prefix}{name}.")

@@ -1,16 +1,14 @@
 """One trial's training run: recipe and mixture in, progress and measurements out.
 
-`train_and_score` is the run itself. `trainer/child.py` gives it a process of its own.
+`train_and_score` is the run itself. `trainer/child.py` gives it a process of its own,
+`modomodo train` (alone or under `accelerate launch`) a command line.
 """
 
 from __future__ import annotations
 
 import time
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import wraps
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,64 +16,70 @@ from typing import Any
 import datasets
 import torch
 import transformers
+from accelerate import PartialState
 from transformers import PrinterCallback, TrainerCallback
-from trl.trainer.grpo_config import GRPOConfig
-from trl.trainer.grpo_trainer import GRPOTrainer
 
-from rewards.training import REWARDS, RewardFunction
 from service.schemas import Measurement
+from trainer import models
 from trainer.data import ItemSet, benchmark_sets, training_rows
-from trainer.evaluate import evaluate
-from trainer.job import Job, Outcome, Progress
-from trainer.prompts import StyleName, messages
+from trainer.evaluate import Share, evaluate
+from trainer.grpo import MixtureTrainer, grpo_config, peft_config
+from trainer.job import Job, Outcome, Progress, Report
+from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
-from trainer.sampler import Order, draw_order
-from trainer.tiny.model import load as load_tiny
+from trainer.run_folder import RunFolder
+from trainer.sampler import draw_order
+from trainer.training_set import Prompts
 
-# TRL and transformers still name it so to each other.
-warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 
-Report = Callable[[Progress], None]
-
-
 def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome:
-    """Fine-tunes the base model on the mixture by GRPO and scores all benchmarks.
+    """Fine-tunes the recipe's model on the mixture by GRPO and scores all benchmarks.
 
-    Deterministic on one machine for a given job and number of threads.
+    Deterministic on one machine for a given job and number of threads. With a folder it goes on
+    from the last checkpoint there. Started on several processes by `accelerate launch`, all of them
+    call it and get the same outcome.
+
+    Raises:
+        RecipeError: the recipe cannot be run here.
+        DataError: a dataset of the recipe's is not there.
+        FolderTaken: the folder belongs to another run.
     """
     started = time.monotonic()
+    if job.recipe.backend == "command":
+        from trainer.command import run_command
+
+        return run_command(job, report)
     recipe = job.recipe
     torch.set_num_threads(recipe.threads)
-    model, processor = load_tiny()
-    domains = [name for name, weight in job.mixture.items() if weight > 0]
-    rows = training_rows(recipe, job.data, domains)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    report = report if state.is_main_process else lambda progress: None
+    folder = None if job.folder is None else RunFolder(job.folder, recipe.checkpoints.keep)
+    if folder is not None and state.is_main_process:
+        folder.claim(job, job.run_seed)
+    state.wait_for_everyone()
+    rows = training_rows(recipe, job.data, [name for name, w in job.mixture.items() if w > 0])
     order = draw_order(
         job.mixture,
         {domain: len(items.rows) for domain, items in rows.items()},
         recipe.steps * recipe.prompts_per_step,
-        job.seed,
+        job.run_seed,
     ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
     report(Progress("train", 0, steps))
+    scorer = Scorer(recipe, job.data, folder, report, steps, _share(state))
+    model, processor = models.load(recipe)
+    scorer.processor = processor
     if steps:
         prompts = Prompts(rows, order, recipe.prompt, recipe.max_completion_tokens)
-        model = _train(model, processor, prompts, job, report)
-    measurements = score(
-        model,
-        processor,
-        recipe,
-        job.data,
-        step=steps,
-        progress=lambda name, done, total: report(
-            Progress(f"evaluate {name}", steps, steps, {"evaluated": done / total})
-        ),
-    )
+        _train(model, prompts, job, folder, scorer, report)
+    else:
+        scorer(model.to(models.device()), 0)
     return Outcome(
-        measurements=measurements,
+        measurements=scorer.measurements,
         steps=steps,
         exhausted=order.exhausted,
         counts=order.counts(),
@@ -90,161 +94,114 @@ def score_base(
 ) -> list[Measurement]:
     """Scores of the recipe's model before any training."""
     torch.set_num_threads(recipe.threads)
-    model, processor = load_tiny()
-    return score(model, processor, recipe, data, step=0, progress=progress)
-
-
-def score(
-    model: Any,
-    processor: Any,
-    recipe: Recipe,
-    data: Path,
-    *,
-    step: int,
-    progress: Callable[[str, int, int], None],
-) -> list[Measurement]:
-    """Scores on the recipe's benchmarks."""
+    model, processor = models.load(recipe)
     benchmarks = benchmark_sets(recipe, data)
-    return evaluate(model, processor, benchmarks, recipe, step=step, progress=progress)
+    model = model.to(models.device())
+    return evaluate(model, processor, benchmarks, recipe, step=0, progress=progress)
 
 
-def _train(model: Any, processor: Any, prompts: Prompts, job: Job, report: Report) -> Any:
-    recipe = job.recipe
-    steps = prompts.order.steps(recipe.prompts_per_step)
-    if recipe.freeze_vision:
-        model.model.visual.requires_grad_(False)
-    rewards = RewardLog(recipe.reward_weights)
-    with TemporaryDirectory(prefix="modomodo-run-") as folder:
-        trainer = GRPOTrainer(
-            model=model,
-            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
-            args=_grpo_config(recipe, job.seed, Path(folder)),
-            train_dataset=prompts.dataset(),
-            processing_class=processor,
-            callbacks=[_Reporter(rewards, steps, report)],
+@dataclass(slots=True)
+class Scorer:
+    """Scores a model on the recipe's benchmarks whenever it is called, and keeps the scores."""
+
+    recipe: Recipe
+    data: Path
+    folder: RunFolder | None
+    report: Report
+    steps: int
+    share: Share
+    processor: Any = None
+    measurements: list[Measurement] = field(default_factory=list)
+    _benchmarks: dict[str, ItemSet] | None = None
+
+    def __call__(self, model: Any, step: int) -> None:
+        """Scores the model at a step; what is kept of it in the run's folder is not done again."""
+        if self._benchmarks is None:
+            self._benchmarks = benchmark_sets(self.recipe, self.data)
+        found = evaluate(
+            model,
+            self.processor,
+            self._benchmarks,
+            self.recipe,
+            step=step,
+            progress=lambda name, done, total: self.report(
+                Progress(f"evaluate {name}", step, self.steps, {"evaluated": done / total})
+            ),
+            folder=self.folder,
+            share=self.share,
         )
-        trainer.remove_callback(PrinterCallback)  # a run reports by its own progress messages
-        trainer.train()
-        return trainer.accelerator.unwrap_model(trainer.model)
+        self.measurements += found
+        if step < self.steps:
+            self.report(Progress("train", step, self.steps, measurements=found))
 
 
-def _grpo_config(recipe: Recipe, seed: int, folder: Path) -> GRPOConfig:
-    completions = recipe.prompts_per_step * recipe.generations
-    return GRPOConfig(
-        output_dir=str(folder),
-        max_steps=recipe.steps,  # the schedule's length, also where a domain runs out before
-        per_device_train_batch_size=completions,
-        gradient_accumulation_steps=1,
-        num_generations=recipe.generations,
-        max_completion_length=recipe.max_completion_tokens,
-        temperature=recipe.temperature,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=round(recipe.warmup_share * recipe.steps),
-        beta=recipe.beta,
-        reward_weights=list(recipe.reward_weights.values()),
-        shuffle_dataset=False,  # the order is the sampler's
-        gradient_checkpointing=False,
-        bf16=torch.cuda.is_available(),
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-    )
+class CheckpointSteps(TrainerCallback):
+    """Asks for a checkpoint every so many steps, at evaluation points, and at the last step."""
 
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """The rows of an order with the columns TRL and the reward functions read."""
-
-    rows: Mapping[str, ItemSet]
-    order: Order
-    style: StyleName
-    token_limit: int
-    """Tokens that a completion may have."""
-
-    def dataset(self) -> datasets.Dataset:
-        """Decodes a row's images when the row is asked for: a domain may not fit into memory."""
-        places = datasets.Dataset.from_dict({"place": list(range(len(self.order.picks)))})
-        return places.with_transform(self._batch)
-
-    def _batch(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        # A group's completions ask for the same row as often as there are of them.
-        made = {place: self._columns(place) for place in dict.fromkeys(batch["place"])}
-        wanted = [made[place] for place in batch["place"]]
-        return {name: [columns[name] for columns in wanted] for name in wanted[0]}
-
-    def _columns(self, place: int) -> dict[str, Any]:
-        domain, index = self.order.picks[place]
-        items = self.rows[domain]
-        row = items.rows[index]
-        return {
-            "prompt": messages(row, self.style),
-            "images": list(row.images),
-            "answer": row.answer,
-            "answer_type": row.answer_type,
-            "rule": items.rule,
-            "extra": row.extra,
-            "token_limit": self.token_limit,
-            "domain": row.domain,
-        }
-
-
-class RewardLog:
-    """Weighted reward of each domain since it was last read."""
-
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        self._weights = dict(weights)
-        self._sums: dict[str, float] = defaultdict(float)
-        self._counts: dict[str, int] = defaultdict(int)
-
-    def watch(self, name: str) -> RewardFunction:
-        """The reward function of that name, its rewards noted on the way."""
-        judge = REWARDS[name]
-        counts_rows = name == next(iter(self._weights))
-
-        @wraps(judge)
-        def watched(completions: Any, *, domain: Any, **columns: Any) -> list[float | None]:
-            rewards = judge(completions, **columns)
-            for one, reward in zip(domain, rewards, strict=True):
-                self._sums[one] += self._weights[name] * (reward or 0.0)
-                self._counts[one] += counts_rows
-            return rewards
-
-        return watched
-
-    def read(self) -> dict[str, float]:
-        """`reward/<domain>`: mean total reward of its completions; empties the log."""
-        means = {
-            f"reward/{domain}": self._sums[domain] / count
-            for domain, count in self._counts.items()
-            if count
-        }
-        self._sums.clear()
-        self._counts.clear()
-        return means
-
-
-class _Reporter(TrainerCallback):
-    """Turns the trainer's log of each step into a progress report, and ends the run in time."""
-
-    _KEPT = ("reward", "loss", "kl", "grad_norm", "completions/mean_length")
-
-    def __init__(self, rewards: RewardLog, steps: int, report: Report) -> None:
-        self._rewards, self._steps, self._report = rewards, steps, report
+    def __init__(self, every: int, points: tuple[int, ...]) -> None:
+        self._every, self._points = every, points
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        if state.global_step >= self._steps:  # no unseen sample for another step
-            control.should_training_stop = True
+        if state.global_step % self._every == 0 or state.global_step in self._points:
+            control.should_save = True
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-        logs = logs or {}
-        if "train_runtime" in logs:  # the summary at the end
-            return
-        metrics = {name: float(logs[name]) for name in self._KEPT if name in logs}
-        self._report(
-            Progress("train", state.global_step, self._steps, metrics | self._rewards.read())
+
+class ResumedPoint(TrainerCallback):
+    """Scores a resumed run that stands at an evaluation point, before it goes on."""
+
+    trainer: MixtureTrainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.trainer.score_if_due()
+
+
+def _train(
+    model: Any, prompts: Prompts, job: Job, folder: RunFolder | None, scorer: Scorer, report: Report
+) -> None:
+    recipe = job.recipe
+    points = recipe.evaluation_points(scorer.steps)
+    rewards = RewardLog(recipe.reward_weights)
+    resumed = ResumedPoint()
+    callbacks = [
+        Reporter(rewards, prompts.order, recipe.prompts_per_step, report, folder),
+        resumed,
+    ]
+    if folder is not None and recipe.checkpoints.every is not None:
+        callbacks.append(CheckpointSteps(recipe.checkpoints.every, points))
+    # 1. The trainer. What it writes beside checkpoints is of no use to anyone.
+    with TemporaryDirectory(prefix="modomodo-run-") as elsewhere:
+        trainer = MixtureTrainer(
+            recipe=recipe,
+            folder=folder,
+            points=points[:-1],
+            score_at=scorer,
+            draw_seed=job.run_seed,
+            model=model,
+            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
+            args=grpo_config(recipe, job.run_seed, Path(elsewhere), scorer.share.count),
+            train_dataset=prompts.dataset(),
+            processing_class=scorer.processor,
+            peft_config=peft_config(recipe.lora),
+            callbacks=callbacks,
         )
+        trainer.remove_callback(PrinterCallback)  # a run reports by its own progress messages
+        resumed.trainer = trainer
+        # 2. Where a killed run left off.
+        last = max(folder.checkpoints(), default=0) if folder is not None else 0
+        if folder is not None and scorer.share.index == 0:
+            folder.forget_after(last)
+        trainer.accelerator.wait_for_everyone()
+        for point in points[:-1]:
+            if point < last:  # its responses are kept, so no model is asked
+                scorer(None, point)
+        # 3. The steps that are left, and the scores of the last one.
+        if folder is not None and last >= scorer.steps:
+            trainer.load_weights(folder.checkpoint(last))
+        else:
+            resume = str(folder.checkpoint(last)) if folder is not None and last else None
+            trainer.train(resume_from_checkpoint=resume)
+        trainer.score(scorer.steps)
+
+
+def _share(state: PartialState) -> Share:
+    return Share(state.process_index, state.num_processes)

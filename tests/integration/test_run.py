@@ -7,7 +7,7 @@ import torch
 
 from trainer import run
 from trainer.job import Job, Progress
-from trainer.recipe import Evaluation, Recipe
+from trainer.recipe import Checkpoints, Evaluation, Recipe
 from trainer.tiny.model import load
 from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
 
@@ -63,16 +63,10 @@ def test_progress_counts_steps_and_tells_the_reward_of_each_domain_in_the_mixtur
     assert reported[-1].metrics["evaluated"] == 1.0
 
 
-def test_training_moves_the_language_model_and_leaves_the_frozen_vision_tower_alone(monkeypatch):
-    trained = {}
-    real = run.score
-
-    def keep(model, *arguments, **options):
-        trained.update(model.state_dict())
-        return real(model, *arguments, **options)
-
-    monkeypatch.setattr(run, "score", keep)
-    run.train_and_score(Job(MIXTURE, SHORT, seed=3))
+def test_training_moves_the_language_model_and_leaves_the_frozen_vision_tower_alone(tmp_path):
+    recipe = SHORT.model_copy(update={"checkpoints": Checkpoints(every=2)})
+    run.train_and_score(Job(MIXTURE, recipe, seed=3, folder=tmp_path))
+    trained = load(tmp_path / "checkpoints" / "checkpoint-2")[0].state_dict()
     before, _ = load()
     changed = {
         name for name, value in before.state_dict().items() if not torch.equal(value, trained[name])

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
-    BatchFeature,
     PreTrainedTokenizerFast,
-    ProcessorMixin,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 
+from trainer.processors import PictureProcessor
 from trainer.tiny.drawing import SIDE
 from trainer.tiny.tokenizer import SPECIAL
 
@@ -23,33 +20,9 @@ BASE = Path(__file__).parent / "base"
 """Where the shipped weights, tokenizer and configuration lie."""
 
 
-class TinyProcessor(Qwen2VLProcessor):
-    """Qwen2-VL's processor without its video part, which cannot be built without torchvision."""
-
-    def __init__(
-        self,
-        image_processor: Qwen2VLImageProcessorPil | None = None,
-        tokenizer: PreTrainedTokenizerFast | None = None,
-        chat_template: str | None = None,
-    ) -> None:
-        assert tokenizer is not None  # noqa: S101 - the base class gives it a default
-        for name in ("image", "video"):
-            token = SPECIAL[f"{name}_token"]
-            setattr(self, f"{name}_token", token)
-            setattr(self, f"{name}_token_id", tokenizer.convert_tokens_to_ids(token))
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-
-    def __call__(self, images: Any = None, *arguments: Any, **options: Any) -> BatchFeature:
-        # TRL 1.16 passes None for a row without images beside lists for the others.
-        if isinstance(images, list) and any(of_row is None for of_row in images):
-            images = [image for of_row in images for image in of_row or ()]
-        inputs: BatchFeature = super().__call__(images, *arguments, **options)
-        return inputs
-
-
 def load(
     path: str | Path | None = None,
-) -> tuple[Qwen2VLForConditionalGeneration, TinyProcessor]:
+) -> tuple[Qwen2VLForConditionalGeneration, PictureProcessor]:
     """The model in fp32 and its processor, from a folder; default the shipped base."""
     folder = BASE if path is None else Path(path)
     model = Qwen2VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
@@ -110,7 +83,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2VLForCondit
     return model
 
 
-def new_processor(tokenizer: PreTrainedTokenizerFast) -> TinyProcessor:
+def new_processor(tokenizer: PreTrainedTokenizerFast) -> PictureProcessor:
     """Pictures of other sizes are scaled to the world's own."""
     images = Qwen2VLImageProcessorPil(
         patch_size=8,
@@ -120,4 +93,4 @@ def new_processor(tokenizer: PreTrainedTokenizerFast) -> TinyProcessor:
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
-    return TinyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    return PictureProcessor(images, tokenizer, chat_template=tokenizer.chat_template)

@@ -57,3 +57,52 @@ def test_prompts_without_reasoning_are_for_scoring_only():
     assert Recipe.parse({"prompt": "plain", "steps": 0}).prompt == "plain"
     with pytest.raises(RecipeError, match="earn no reward"):
         Recipe.parse({"prompt": "plain", "steps": 1})
+
+
+OLD = {
+    "world": "tiny",
+    "data": None,
+    "prompt": "tiny",
+    "steps": 24,
+    "prompts_per_step": 8,
+    "generations": 8,
+    "max_completion_tokens": 32,
+    "temperature": 1.0,
+    "learning_rate": 1.6e-4,
+    "schedule": "linear",
+    "warmup_share": 0.0,
+    "beta": 0.0,
+    "freeze_vision": True,
+    "reward_weights": {"format": 1.0, "accuracy": 2.0, "iou": 2.0},
+    "threads": 1,
+    "evaluation": {"temperature": 1.0, "batch_size": 100, "limit": None, "split": "test"},
+}
+
+
+def test_a_study_stored_before_there_were_other_models_still_means_the_same():
+    assert Recipe.parse(OLD) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"lora": {"rnk": 8}}, r"unknown key 'lora.rnk'.*'lora.rank'"),
+        ({"checkpoints": {"evry": 8}}, r"'checkpoints.every'"),
+        ({"adamw": {"beta_1": 0.9}}, r"'adamw.beta1'"),
+        ({"evaluation": {"at": [1500, 500]}}, "evaluation points rise"),
+        ({"gradient_accumulation": 5}, "64 completions a step .* cannot be cut into 5 pieces"),
+        ({"backend": "command"}, "needs the section 'command'"),
+        ({"backend": "command", "command": {"script": "/bin/sh"}}, "below the worker's"),
+        ({"lora": {}, "freeze_vision": False}, "freeze_vision: true"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_words(raw, said):
+    with pytest.raises(RecipeError, match=said):
+        Recipe.parse(raw)
+
+
+def test_the_last_step_is_scored_also_where_a_run_ends_before_an_evaluation_point():
+    recipe = Recipe.parse({"evaluation": {"at": [500, 1500, 2000]}})
+    assert recipe.evaluation_points(2000) == (500, 1500, 2000)
+    assert recipe.evaluation_points(663) == (500, 663)
+    assert recipe.evaluation_points(0) == (0,)

@@ -1,0 +1,146 @@
+"""The back end that runs a trainer of the user's."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from trainer import command
+from trainer.child import Child
+from trainer.job import Job, Progress
+from trainer.recipe import Recipe
+from trainer.run import train_and_score
+
+EXAMPLE = Path(__file__).parents[2] / "docs/how-to/own_trainer.py"
+MIXTURE = {"coco": 0.75, "sat": 0.25}
+
+
+def job(folder: Path, script: str | None = None, **options) -> Job:
+    """A job whose script is the docs' example, or the given lines of shell."""
+    commands = folder / "commands"
+    commands.mkdir(exist_ok=True)
+    file = commands / "train"
+    if script is None:
+        shutil.copy(EXAMPLE, file)
+    else:
+        file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    recipe = Recipe.parse(
+        {"backend": "command", "steps": 20, "command": {"script": "train", **options}}
+    )
+    return Job(MIXTURE, recipe, seed=7, folder=folder / "run", commands=commands)
+
+
+def test_the_example_of_the_docs_trains_reports_and_scores(tmp_path):
+    heard: list[Progress] = []
+    outcome = train_and_score(job(tmp_path), heard.append)
+    scores = {m.benchmark: m.score for m in outcome.measurements}
+    assert scores["coco"] > scores["sat"] > 0.2, "what is drawn more is learned more"
+    assert {m.step for m in outcome.measurements} == {20} == {outcome.steps}
+    assert [p.step for p in heard] == list(range(1, 21))
+    assert all(p.total_steps == 20 and 0 < p.metrics["reward"] < 1 for p in heard)
+    assert "trained on" in (tmp_path / "run/command.log").read_text()
+    assert train_and_score(job(tmp_path)).measurements == outcome.measurements
+
+
+def test_a_script_is_told_its_job_by_environment_too(tmp_path):
+    write = '{\\"measurements\\": [{\\"benchmark\\": \\"b\\", \\"score\\": 0.5, \\"samples\\": 9}]}'
+    script = (
+        'test "$MODOMODO_SEED" = 7 && test "$1" = --fast && test "$PWD" = "$MODOMODO_FOLDER" '
+        f'&& echo "$MODOMODO_MIXTURE" > mixture && echo "{write}" > "$MODOMODO_RESULT"'
+    )
+    outcome = train_and_score(job(tmp_path, script, arguments=["--fast"]))
+    assert (tmp_path / "run/mixture").read_text().strip() == '{"coco": 0.75, "sat": 0.25}'
+    [measured] = outcome.measurements
+    assert (measured.benchmark, measured.score, measured.samples) == ("b", 0.5, 9)
+    assert outcome.steps == 20
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "said"),
+    [
+        (
+            "echo no memory; exit 3",
+            command.FailedScriptError,
+            "exit code 3; its output ends:\nno",
+        ),
+        ("kill -9 $$", command.FailedScriptError, "by SIGKILL; it printed nothing"),
+        ("echo done", command.MissingResultError, "exit code 0 and wrote no result"),
+        ('echo "{" > "$MODOMODO_RESULT"', command.MalformedResultError, "malformed: Invalid JSON"),
+        (
+            """echo '{"measurements": []}' > "$MODOMODO_RESULT" """,
+            command.MalformedResultError,
+            "measurements: List should have at least 1 item",
+        ),
+        (
+            """echo '{"measurements": [{"benchmark": "b", "score": 71, "samples": 9}]}' """
+            '> "$MODOMODO_RESULT"',
+            command.MalformedResultError,
+            r"measurements\.0\.score",
+        ),
+    ],
+)
+def test_how_a_script_went_wrong_is_told_apart(tmp_path, script, error, said):
+    with pytest.raises(error, match=said):
+        train_and_score(job(tmp_path, script))
+
+
+def test_a_script_over_its_time_is_stopped_with_all_it_started(tmp_path):
+    script = "sleep 600 & echo $! > sleeper; wait"
+    with pytest.raises(command.TimeLimitError, match=r"after its time limit of 0\.5 s"):
+        train_and_score(job(tmp_path, script, time_limit_s=0.5))
+    assert not is_running(int((tmp_path / "run/sleeper").read_text()))
+
+
+def test_a_result_of_an_attempt_before_is_not_taken_for_this_ones(tmp_path):
+    train_and_score(job(tmp_path))
+    with pytest.raises(command.MissingResultError):
+        train_and_score(job(tmp_path, "true"))
+
+
+def test_what_is_not_progress_is_passed_over(tmp_path):
+    heard: list[Progress] = []
+    script = (
+        'echo nonsense > "$MODOMODO_PROGRESS"; echo \'{"step": 4}\' >> "$MODOMODO_PROGRESS"; exit 1'
+    )
+    with pytest.raises(command.FailedScriptError):
+        train_and_score(job(tmp_path, script), heard.append)
+    assert [(p.step, p.total_steps) for p in heard] == [(4, 20)]
+
+
+def test_a_script_dies_with_the_run_above_it(tmp_path):
+    script = 'echo $$ > pid; echo \'{"step": 1}\' > "$MODOMODO_PROGRESS"; exec sleep 600'
+    child = Child(job(tmp_path, script))
+    assert child.messages.poll(120)
+    assert isinstance(child.messages.recv(), Progress)
+    pid = int((tmp_path / "run/pid").read_text())
+    assert is_running(pid)
+    assert child.process.pid is not None
+    os.kill(child.process.pid, signal.SIGKILL)
+    child.stop()
+    handle = os.pidfd_open(pid) if is_running(pid) else None
+    if handle is not None:
+        assert select.select([handle], [], [], 10)[0], "the script outlived its run"
+
+
+def test_only_scripts_of_the_workers_folder_are_run(tmp_path):
+    given = job(tmp_path)
+    (tmp_path / "commands/train").chmod(0o644)
+    with pytest.raises(command.MissingScriptError, match=r"not executable \(chmod"):
+        train_and_score(given)
+    without = Job(MIXTURE, given.recipe, seed=7)
+    with pytest.raises(command.MissingScriptError, match="no folder of commands"):
+        train_and_score(without)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -1,0 +1,91 @@
+"""One run on two processes, by accelerate."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from trainer import recipes
+from trainer.grpo import grpo_config
+from trainer.recipe import Recipe, RecipeError
+
+RECIPE = {
+    "steps": 3,
+    "prompts_per_step": 3,
+    "generations": 4,
+    "evaluation": {"at": [2], "limit": 6, "batch_size": 4},
+    "checkpoints": {"every": 2, "keep": 1},
+}
+"""Twelve completions: with two processes, one prompt's group lies on both of them."""
+CONFIGS = recipes.FOLDER / "accelerate"
+
+
+def train(folder: Path, *launcher: str) -> dict:
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(RECIPE))
+    command = ["-m", "modomodo", "train", str(recipe), "--mixture", "coco=0.4,sat=0.6"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *command, "--folder", str(folder / "run"), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_get_the_order_and_the_result_of_one(tmp_path):
+    config = yaml.safe_load((CONFIGS / "ddp.yaml").read_text())
+    two = tmp_path / "two.yaml"
+    two.write_text(yaml.safe_dump(config | {"num_processes": 2, "use_cpu": True}))
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(two)]
+    one = train(folders[0])
+    both = train(folders[1], *launcher, "--main_process_port", "0")
+    assert both["samples"] == one["samples"]
+    assert both["measurements"] == one["measurements"]
+    assert {m["step"] for m in one["measurements"]} == {2, 3}
+    for alone, shared in zip(*map(curve, folders), strict=True):
+        for name in set(alone) - {"step_s"}:
+            assert shared[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
+    weights = [load_file(f / "run/checkpoints/checkpoint-3/model.safetensors") for f in folders]
+    # AdamW's first steps are a learning rate long whatever the gradient: rounding can turn one.
+    furthest = max(float((weights[0][n] - weights[1][n]).abs().max()) for n in weights[0])
+    assert furthest < 1e-4
+    states = {path.name for path in (folders[1] / "run/checkpoints/checkpoint-3").glob("rng*")}
+    assert states == {"rng_state_0.pth", "rng_state_1.pth"}
+
+
+def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):
+    recipe = Recipe.parse(RECIPE)
+    with pytest.raises(RecipeError, match=r"12 completions .* 5 processes .* a multiple of 5"):
+        grpo_config(recipe, 0, tmp_path, processes=5)
+    assert grpo_config(recipe, 0, tmp_path, processes=1).per_device_train_batch_size == 12
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_shipped_accelerate_files_are_read_by_accelerate(file):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(file))
+    assert config.num_processes == 3
+    kinds = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "deepspeed": "DEEPSPEED"}
+    assert config.distributed_type == kinds[file.stem]
+
+
+def test_the_papers_step_is_shared_by_its_three_training_gpus(tmp_path):
+    paper = recipes.load("paper").model_copy(update={"vllm": Recipe().vllm})
+    assert grpo_config(paper, 42, tmp_path, processes=1).max_steps == 2000
+    assert paper.completions_per_step % 3 == 0

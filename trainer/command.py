@@ -1,0 +1,250 @@
+"""Back end `command`: any trainer of the user's, told what to train by files and environment.
+
+docs/how-to/own-trainer.md has the contract from the script's side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.schemas import Measurement
+from trainer.job import Job, Outcome, Progress, Report
+
+LOOK_EVERY_S = 0.2
+LOG_TAIL = 2000
+"""Characters of the script's output that go into an error."""
+
+_PR_SET_PDEATHSIG = 1
+
+log = structlog.get_logger()
+
+
+class CommandError(RuntimeError):
+    """A script did not train the mixture."""
+
+
+class MissingScriptError(CommandError):
+    """The worker has no such script."""
+
+
+class TimeLimitError(CommandError):
+    """The script ran longer than its recipe allows."""
+
+
+class FailedScriptError(CommandError):
+    """The script ended with an exit code or by a signal."""
+
+
+class MissingResultError(CommandError):
+    """The script ended well and wrote no result."""
+
+
+class MalformedResultError(CommandError):
+    """The script's result is not what it should be."""
+
+
+class _Line(BaseModel):
+    """One line of the progress file."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    step: Annotated[int, Field(ge=0)]
+    total_steps: Annotated[int, Field(ge=0)] | None = None
+    stage: str = "train"
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class _Result(BaseModel):
+    """The result file."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    measurements: Annotated[list[Measurement], Field(min_length=1)]
+    steps: Annotated[int, Field(ge=0)] | None = None
+    exhausted: str | None = None
+    samples: dict[str, int] = Field(default_factory=dict)
+
+
+def run_command(job: Job, report: Report) -> Outcome:
+    """Runs the recipe's script on the job, in the run's folder, and reads its result.
+
+    Raises:
+        CommandError: one of the kinds above; says in words what happened.
+    """
+    started = time.monotonic()
+    script = _script(job)
+    if job.folder is not None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        result = _run(script, job, job.folder.resolve(), report)
+    else:
+        with TemporaryDirectory(prefix="modomodo-run-") as folder:
+            result = _run(script, job, Path(folder), report)
+    return Outcome(
+        measurements=result.measurements,
+        steps=job.recipe.steps if result.steps is None else result.steps,
+        exhausted=result.exhausted,
+        counts=result.samples,
+        wall_s=time.monotonic() - started,
+    )
+
+
+def _script(job: Job) -> Path:
+    assert job.recipe.command is not None  # noqa: S101 - the recipe has seen to it
+    name = job.recipe.command.script
+    if job.commands is None:
+        raise MissingScriptError(
+            f"the recipe runs {name!r}, and this worker has no folder of commands; "
+            "set MODOMODO_COMMANDS or --commands"
+        )
+    script = (job.commands / name).resolve()
+    if not script.is_file() or not os.access(script, os.X_OK):
+        raise MissingScriptError(f"{script} is not there or not executable (chmod +x)")
+    return script
+
+
+def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
+    command = job.recipe.command
+    assert command is not None  # noqa: S101
+    files = {name: folder / f"{name}.json" for name in ("job", "result")}
+    files["progress"] = folder / "progress.jsonl"
+    told: dict[str, Any] = {
+        "mixture": dict(job.mixture),
+        "seed": job.run_seed,
+        "recipe": job.recipe.model_dump(mode="json"),
+        "data": str(job.data.resolve()),
+        "folder": str(folder),
+        "progress": str(files["progress"]),
+        "result": str(files["result"]),
+    }
+    files["result"].unlink(missing_ok=True)  # of an attempt that was killed
+    files["progress"].write_text("")
+    files["job"].write_text(json.dumps(told, indent=1))
+    environment = os.environ | {
+        "MODOMODO_JOB": str(files["job"]),
+        "MODOMODO_MIXTURE": json.dumps(dict(job.mixture)),
+        "MODOMODO_SEED": str(job.run_seed),
+        "MODOMODO_DATA": told["data"],
+        "MODOMODO_FOLDER": told["folder"],
+        "MODOMODO_PROGRESS": told["progress"],
+        "MODOMODO_RESULT": told["result"],
+    }
+    with (folder / "command.log").open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - of the worker's own folder
+            [str(script), *command.arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            _follow(process, files["progress"], command.time_limit_s, job.recipe.steps, report)
+        except subprocess.TimeoutExpired:
+            raise TimeLimitError(
+                f"{script.name} was stopped after its time limit of {command.time_limit_s:g} s"
+                + _tail(folder)
+            ) from None
+        finally:
+            _stop(process)
+    if process.returncode:
+        code = process.returncode
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        raise FailedScriptError(f"{script.name} ended {how}{_tail(folder)}")
+    return _read_result(script, files["result"], folder)
+
+
+def _follow(
+    process: subprocess.Popen[bytes],
+    progress: Path,
+    limit_s: float | None,
+    steps: int,
+    report: Report,
+) -> None:
+    """Passes on what the progress file gets, until the process ends.
+
+    Raises:
+        subprocess.TimeoutExpired: it does not end in time.
+    """
+    started = time.monotonic()
+    with progress.open(encoding="utf-8", errors="replace") as lines:
+        begun = ""
+        while True:
+            try:
+                process.wait(LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                if limit_s is not None and time.monotonic() - started > limit_s:
+                    raise
+            has_ended = process.poll() is not None
+            for piece in lines:
+                begun += piece
+                if begun.endswith("\n"):
+                    _pass_on(begun, steps, report)
+                    begun = ""
+            if has_ended:
+                return
+
+
+def _pass_on(line: str, steps: int, report: Report) -> None:
+    try:
+        said = _Line.model_validate_json(line)
+    except ValidationError as error:
+        log.warning("progress not understood", line=line.strip()[:200], error=_first(error))
+        return
+    total = steps if said.total_steps is None else said.total_steps
+    report(Progress(said.stage, said.step, total, said.metrics))
+
+
+def _read_result(script: Path, file: Path, folder: Path) -> _Result:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MissingResultError(
+            f"{script.name} ended with exit code 0 and wrote no result to {file}{_tail(folder)}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MalformedResultError(f"{script.name}'s result cannot be read: {error}") from error
+    try:
+        return _Result.model_validate_json(text)
+    except ValidationError as error:
+        raise MalformedResultError(
+            f"{script.name}'s result {file} is malformed: {_first(error)}"
+        ) from error
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(map(str, problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else problem["msg"]
+
+
+def _tail(folder: Path) -> str:
+    text = (folder / "command.log").read_text(errors="replace").strip()
+    return f"; its output ends:\n{text[-LOG_TAIL:]}" if text else "; it printed nothing"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends the script and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _die_with_parent() -> None:
+    """A script must not keep its GPUs when the run above it was killed (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,241 @@
+"""TRL's GRPOTrainer with what a trial needs: own draws, whole checkpoints, scores on the way."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl.models.utils import unwrap_model_for_generation
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from trainer.draws import TokenDraws, drawing, uniforms
+from trainer.recipe import Lora, Recipe, RecipeError
+from trainer.run_folder import RunFolder
+
+# TRL and transformers still name it so to each other.
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
+
+ScoreAt = Callable[[Any, int], None]
+"""Scores the model at a step."""
+
+
+class MixtureTrainer(GRPOTrainer):
+    """One trial's training.
+
+    Args:
+        recipe: what the run is.
+        folder: where checkpoints go; None writes none.
+        points: steps before the last one to score at.
+        score_at: scores the model; told at each point, and at once for one that a resumed run
+            stands at.
+        draw_seed: of the completions.
+        options: GRPOTrainer's own arguments.
+    """
+
+    model: Any
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        folder: RunFolder | None,
+        points: Sequence[int],
+        score_at: ScoreAt,
+        draw_seed: int,
+        **options: Any,
+    ) -> None:
+        self._recipe, self._folder, self._points = recipe, folder, list(points)
+        self._score_at, self._draw_seed = score_at, draw_seed
+        self._streams: list[tuple[int, int, int]] = []
+        super().__init__(**options)
+
+    # Completions: each drawn by numbers of its own (trainer/draws.py).
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+        # A step's completions lie one after the other over the processes: G of each prompt.
+        first = self.accelerator.process_index * len(inputs)
+        self._streams = [
+            (self._draw_seed, row["place"], (first + i) % self.num_generations)
+            for i, row in enumerate(inputs)
+        ]
+        return super()._generate_and_score_completions(inputs)
+
+    def _generate_single_turn(self, *arguments: Any, **options: Any) -> Any:
+        if self.use_vllm:
+            return super()._generate_single_turn(*arguments, **options)
+        numbers = uniforms(self._streams, self._recipe.max_completion_tokens)
+        model = self.accelerator.unwrap_model(self.model)
+        with drawing(model, TokenDraws(numbers, self.temperature)):
+            return super()._generate_single_turn(*arguments, **options)
+
+    # Checkpoints: what transformers writes, but whole or not at all.
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.args.output_dir if self._folder is None else self._folder.staging)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self._folder is None:
+            return
+        if self.accelerator.is_main_process:
+            self._folder.clear_staging()
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self._folder.publish(self.state.global_step)
+        self.accelerator.wait_for_everyone()
+
+    def create_model_card(self, *arguments: Any, **options: Any) -> None:
+        """Checkpoints are for going on from: nobody reads their cards."""
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        # transformers 5.23 saves weights under the names that published files have and loads them
+        # here by the model's own, not strictly: of a Qwen2-VL nothing at all would be loaded.
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled or is_peft_model(self.model):
+            super()._load_from_checkpoint(checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
+    def load_weights(self, checkpoint: Path) -> None:
+        """The weights of a checkpoint of the last step, which nothing is left to train after."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.model.to(self.args.device)
+
+    # Scores on the way.
+
+    def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
+        super()._maybe_log_save_evaluate(*arguments, **options)
+        self.score_if_due()
+
+    def score_if_due(self) -> None:
+        """Scores the model where its step is a point not yet scored; leaves no trace in the run."""
+        step = self.state.global_step
+        if step not in self._points:
+            return
+        self._points.remove(step)
+        self.score(step)
+
+    def score(self, step: int) -> None:
+        """Scores the model as it is now."""
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        was_training = self.model.training
+        with torch.random.fork_rng(devices=devices), self._whole() as model:
+            self._score_at(model, step)
+        self.model.train(was_training)
+
+    def _whole(self) -> Any:
+        if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            return nullcontext(self.accelerator.unwrap_model(self.model))
+        return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+
+
+def is_peft_model(model: Any) -> bool:
+    """Whether the model has adapters; false without peft."""
+    return hasattr(model, "peft_config")
+
+
+def grpo_config(recipe: Recipe, seed: int, output: Path, processes: int) -> GRPOConfig:
+    """TRL's settings for a recipe.
+
+    Raises:
+        RecipeError: the processes cannot share a step's completions evenly.
+    """
+    shares = processes * recipe.gradient_accumulation
+    if recipe.completions_per_step % shares:
+        raise RecipeError(
+            f"recipe: {recipe.completions_per_step} completions a step cannot be shared by "
+            f"{processes} processes in {recipe.gradient_accumulation} pieces each; "
+            f"{recipe.completions_per_step} must be a multiple of {shares}"
+        )
+    on_gpu = torch.cuda.is_available()
+    return GRPOConfig(
+        output_dir=str(output),
+        max_steps=recipe.steps,  # the schedule's length, also where a domain runs out before
+        per_device_train_batch_size=recipe.completions_per_step // shares,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        num_generations=recipe.generations,
+        max_completion_length=recipe.max_completion_tokens,
+        temperature=recipe.temperature,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=round(recipe.warmup_share * recipe.steps),
+        adam_beta1=recipe.adamw.beta1,
+        adam_beta2=recipe.adamw.beta2,
+        adam_epsilon=recipe.adamw.epsilon,
+        weight_decay=recipe.adamw.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        beta=recipe.beta,
+        loss_type=recipe.loss,
+        scale_rewards=recipe.scale_rewards,
+        reward_weights=list(recipe.reward_weights.values()),
+        shuffle_dataset=False,  # the order is the sampler's
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        bf16=on_gpu and recipe.dtype != "float32",
+        use_cpu=not on_gpu,
+        dataloader_pin_memory=on_gpu,
+        # A vision tower that trains has no gradient in a step of texts alone.
+        ddp_find_unused_parameters=not recipe.freeze_vision,
+        logging_steps=1,
+        save_strategy="no",  # checkpoints are asked for by `CheckpointSteps`
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        **_vllm(recipe),
+    )
+
+
+def _vllm(recipe: Recipe) -> dict[str, Any]:
+    settings = recipe.vllm
+    installed = find_spec("vllm") is not None
+    if settings.mode == "off" or (
+        settings.mode == "auto" and not (installed and torch.cuda.is_available())
+    ):
+        return {"use_vllm": False}
+    if not installed:
+        raise RecipeError(
+            f"recipe: vllm.mode: {settings.mode!r} needs vllm, which is not installed; "
+            "pip install 'modomodo[vllm]', or mode 'auto' or 'off'"
+        )
+    if settings.mode == "server":
+        return {
+            "use_vllm": True,
+            "vllm_mode": "server",
+            "vllm_server_host": settings.host,
+            "vllm_server_port": settings.port,
+        }
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": settings.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": settings.tensor_parallel_size,
+    }
+
+
+def peft_config(lora: Lora | None) -> Any:
+    """peft's settings for adapters on the language model; None without.
+
+    Raises:
+        RecipeError: peft is not installed.
+    """
+    if lora is None:
+        return None
+    if find_spec("peft") is None:
+        raise RecipeError(
+            "recipe: lora needs peft, which is not installed; pip install 'modomodo[lora]'"
+        )
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=rf".*language_model.*\.({'|'.join(lora.target_modules)})",
+        task_type="CAUSAL_LM",
+    )

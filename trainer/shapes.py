@@ -1,0 +1,179 @@
+"""Sizes of Qwen-VL models: known ones without a download, others from their configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    PretrainedConfig,
+    Qwen2_5_VLConfig,
+    Qwen2VLConfig,
+)
+
+from trainer.recipe import TINY, RecipeError
+from trainer.tiny.model import BASE
+
+_TEXT: dict[str, Any] = {
+    "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6,
+    "bos_token_id": 151643,
+    "eos_token_id": 151645,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 1_000_000.0,
+        "mrope_section": [16, 24, 24],
+    },
+}
+_TOKENS: dict[str, Any] = {
+    "vision_start_token_id": 151652,
+    "vision_end_token_id": 151653,
+    "image_token_id": 151655,
+    "video_token_id": 151656,
+}
+
+
+def qwen2_vl_2b() -> Qwen2VLConfig:
+    """The configuration that `Qwen/Qwen2-VL-2B-Instruct` is published with."""
+    return Qwen2VLConfig(
+        text_config=_TEXT
+        | {
+            "vocab_size": 151936,
+            "hidden_size": 1536,
+            "intermediate_size": 8960,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+        },
+        vision_config={"depth": 32, "embed_dim": 1280, "hidden_size": 1536, "num_heads": 16},
+        tie_word_embeddings=True,
+        **_TOKENS,
+    )
+
+
+def qwen2_vl_7b() -> Qwen2VLConfig:
+    """The configuration that `Qwen/Qwen2-VL-7B-Instruct` is published with."""
+    return Qwen2VLConfig(
+        text_config=_TEXT
+        | {
+            "vocab_size": 152064,
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "tie_word_embeddings": False,
+        },
+        vision_config={"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16},
+        tie_word_embeddings=False,
+        **_TOKENS,
+    )
+
+
+def qwen2_5_vl_3b() -> Qwen2_5_VLConfig:
+    """The configuration that `Qwen/Qwen2.5-VL-3B-Instruct` is published with."""
+    return Qwen2_5_VLConfig(
+        text_config=_TEXT
+        | {
+            "vocab_size": 151936,
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+        },
+        vision_config={
+            "depth": 32,
+            "hidden_size": 1280,
+            "intermediate_size": 3420,
+            "out_hidden_size": 2048,
+            "num_heads": 16,
+            "window_size": 112,
+            "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+        tie_word_embeddings=True,
+        **_TOKENS,
+    )
+
+
+KNOWN = {
+    "Qwen/Qwen2-VL-2B-Instruct": qwen2_vl_2b,
+    "Qwen/Qwen2-VL-7B-Instruct": qwen2_vl_7b,
+    "Qwen/Qwen2.5-VL-3B-Instruct": qwen2_5_vl_3b,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model's memory and arithmetic follow from."""
+
+    language: int
+    """Parameters of the language model, embeddings once where they are tied."""
+    vision: int
+    layers: int
+    hidden: int
+    intermediate: int
+    kv_width: int
+    """Key (or value) numbers of one token in one layer."""
+    heads_width: int
+    """Query numbers of one token in one layer."""
+    vocabulary: int
+    pixels_per_token: int
+    """Area of an image that one token stands for."""
+
+    @property
+    def parameters(self) -> int:
+        return self.language + self.vision
+
+
+def shape_of(model: str) -> Shape:
+    """The shape of a recipe's model.
+
+    Raises:
+        RecipeError: its configuration is neither known nor found.
+    """
+    return from_config(config_of(model))
+
+
+def config_of(model: str) -> PretrainedConfig:
+    """The configuration of a recipe's model.
+
+    Raises:
+        RecipeError: it is neither known nor found.
+    """
+    if model in KNOWN and not Path(model).exists():
+        return KNOWN[model]()
+    try:
+        found: PretrainedConfig = AutoConfig.from_pretrained(BASE if model == TINY else model)
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"recipe: model: no configuration of {model!r} here; give a folder, or one of "
+            f"{', '.join((TINY, *KNOWN))} ({str(error).splitlines()[0]})"
+        ) from error
+    return found
+
+
+def from_config(config: Any) -> Shape:
+    """Counts parameters on torch's meta device, which holds no numbers."""
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    vision = sum(p.numel() for p in model.model.visual.parameters())
+    text, eyes = config.get_text_config(), config.vision_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return Shape(
+        language=sum(p.numel() for p in model.parameters()) - vision,
+        vision=vision,
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        intermediate=text.intermediate_size,
+        kv_width=head * text.num_key_value_heads,
+        heads_width=head * text.num_attention_heads,
+        vocabulary=text.vocab_size,
+        pixels_per_token=(eyes.patch_size * eyes.spatial_merge_size) ** 2,
+    )
