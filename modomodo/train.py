@@ -98,11 +98,11 @@ def rescore(
 
     if rule != responses.PAPER:
         try:
-            extra = rule_named(rule).extra
+            needed = rule_named(rule).needs
         except UnknownRule as error:
             raise WrongUse(str(error)) from error
-        if extra is not None:
-            need(extra)
+        if needed is not None:
+            need(needed)
     found, lines = [], []
     try:
         for file in files:

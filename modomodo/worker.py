@@ -44,6 +44,14 @@ def worker(
             help="Folder of prepared datasets; recipes name folders in it.",
         ),
     ] = Path(),
+    commands: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MODOMODO_COMMANDS",
+            file_okay=False,
+            help="Folder of executables that recipes of back end `command` may name.",
+        ),
+    ] = None,
     gpus: Annotated[
         str | None, typer.Option(help="CUDA devices to use, as 0,1,2,3. Default: all, one trial.")
     ] = None,
@@ -97,7 +105,7 @@ def worker(
                     name=first if len(shares) == 1 else f"{first}-{i}",
                     signals=signals,
                     folder=place,
-                    setting=Setting(data=data, gpus=share, stalled_s=stalled_s),
+                    setting=Setting(data, commands, share, stalled_s),
                     study=study,
                     max_trials=max_trials,
                     until_done=until_done,

@@ -17,9 +17,17 @@ from pathlib import Path
 
 import structlog
 
-from service.schemas import Failure, Heartbeat, NextAnswer, Release, Result
+from service.schemas import (
+    Failure,
+    Heartbeat,
+    Measurement,
+    MeasurementsRequest,
+    NextAnswer,
+    Release,
+    Result,
+)
 from trainer.child import Child
-from trainer.client import Client, ServiceError, ServiceUnreachable
+from trainer.client import HEARTBEAT_PATIENCE_S, Client, ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder
 from trainer.job import Crash, Job, Outcome, Progress
 from trainer.recipe import Recipe, RecipeError
@@ -45,11 +53,13 @@ class Setting:
 
     Attributes:
         data: folder of prepared datasets.
+        commands: folder of the executables that recipes of back end `command` may name.
         gpus: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
     """
 
     data: Path = Path()
+    commands: Path | None = None
     gpus: str | None = None
     stalled_s: float = 3600.0
 
@@ -124,7 +134,14 @@ class Attempt:
             self._fail(str(error), retryable=False)
             return
         self._log.info("run started", mixture=self.trial.mixture, seed=self.trial.seed)
-        job = Job(self.trial.mixture, recipe, self.trial.seed, self._setting.data)
+        job = Job(
+            self.trial.mixture,
+            recipe,
+            self.trial.seed,
+            self._setting.data,
+            self._folder.run,
+            self._setting.commands,
+        )
         child = Child(job, self._folder.log, self._setting.gpus)
         try:
             self._follow(child)
@@ -170,6 +187,8 @@ class Attempt:
             case Progress():
                 self.progress = message
                 self.metrics |= _finite(message.metrics)
+                if message.measurements:
+                    self._post_measurements(message.measurements)
                 return False
             case Outcome():
                 self._beat()  # the last progress, which the result does not carry
@@ -208,6 +227,14 @@ class Attempt:
             self._folder.settle(is_over=True)
             return None
         return answer.duration_s
+
+    def _post_measurements(self, measurements: list[Measurement]) -> None:
+        """Scores of a checkpoint on the way. They come again with the result, so none is lost."""
+        body = MeasurementsRequest(token=self._lease.token, measurements=measurements)
+        try:
+            self._client.measurements(self.trial.id, body, patience_s=HEARTBEAT_PATIENCE_S)
+        except (ServiceError, ServiceUnreachable) as error:
+            self._log.warning("scores on the way not taken", error=str(error))
 
     def _post_result(self, outcome: Outcome) -> None:
         result = Result(

@@ -176,8 +176,11 @@ class Client:
         path = f"/trials/{trial_id}/heartbeat"
         return self._call(HeartbeatAnswer, "POST", path, body, patience_s=HEARTBEAT_PATIENCE_S)
 
-    def measurements(self, trial_id: int, body: MeasurementsRequest) -> Trial:
-        return self._call(Trial, "POST", f"/trials/{trial_id}/measurements", body)
+    def measurements(
+        self, trial_id: int, body: MeasurementsRequest, patience_s: float | None = None
+    ) -> Trial:
+        path = f"/trials/{trial_id}/measurements"
+        return self._call(Trial, "POST", path, body, patience_s=patience_s)
 
     def result(self, trial_id: int, body: Result) -> Trial:
         return self._call(Trial, "POST", f"/trials/{trial_id}/result", body)

@@ -123,8 +123,7 @@ class TrialFolder:
         for name in (_ANSWER, _RESULT):
             (self.path / name).unlink(missing_ok=True)
         if is_over:
-            for checkpoint in self.run.glob("checkpoint-*"):
-                shutil.rmtree(checkpoint, ignore_errors=True)
+            shutil.rmtree(self.run / "checkpoints", ignore_errors=True)
 
 
 def _lock(folder: Path) -> IO[bytes] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -28,7 +29,7 @@ from service.schemas import (
     last_measurements,
 )
 from trainer.client import Client, ServiceError
-from trainer.recipe import Evaluation, Recipe
+from trainer.recipe import Checkpoints, Evaluation, Recipe
 from trainer.tiny.study import study_spec
 
 T = TypeVar("T")
@@ -180,6 +181,38 @@ def test_a_worker_that_starts_again_goes_on_with_its_trial_and_its_lease(client,
     with worker(client, *place):
         done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
     assert (done.attempts, done.worker) == (trial.attempts, trial.worker), "the same lease"
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(client, tmp_path):
+    recipe = MEDIUM.model_copy(
+        update={
+            "checkpoints": Checkpoints(every=5),
+            "evaluation": Evaluation(limit=4, batch_size=4, at=(10,)),
+        }
+    )
+    study = study_with(client, recipe, lease_s=60)
+    place = ("--folder", str(tmp_path / "node"))
+    with worker(client, *place) as first:
+        trial = until(
+            lambda: client.trials(study), lambda trials: any((t.step or 0) >= 12 for t in trials)
+        )[0]
+        first.kill()
+        first.wait()
+    assert {m.step for m in client.trial(trial.id).measurements} == {10}, "scored on the way"
+    kept = max(
+        int(path.name.removeprefix("checkpoint-"))
+        for path in (tmp_path / "node").glob("*/trial-*/run/checkpoints/checkpoint-*")
+    )
+    assert kept >= 10
+    with worker(client, *place):
+        done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+        left = (tmp_path / "node").glob
+        until(lambda: list(left("*/trial-*/run/checkpoints")), lambda found: not found)
+    measured = [(m.benchmark, m.rule, m.step) for m in done.measurements]
+    assert len(set(measured)) == len(measured), "each point once"
+    assert {m.step for m in done.measurements} == {10, 60}
+    lines = next((tmp_path / "node").glob("*/trial-*/run/metrics.jsonl")).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 61)), "no step twice"
 
 
 def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(tmp_path):

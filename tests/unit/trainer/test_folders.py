@@ -95,8 +95,8 @@ def test_half_a_file_is_no_file(place):
 def test_checkpoints_stay_for_a_trial_that_may_come_again(place):
     folder = place.of(URL, TRIAL)
     folder.begin(ANSWER)
-    checkpoint = folder.run / "checkpoint-2"
-    checkpoint.mkdir()
+    checkpoint = folder.run / "checkpoints" / "checkpoint-2"
+    checkpoint.mkdir(parents=True)
     folder.settle(is_over=False)
     assert checkpoint.exists()
     folder.settle(is_over=True)
