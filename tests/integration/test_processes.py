@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 
 from trainer import recipes
 from trainer.grpo import grpo_config
+from trainer.job import Job
 from trainer.recipe import Recipe, RecipeError
+from trainer.run import train_and_score
 
 RECIPE = {
     "steps": 3,
@@ -26,12 +29,18 @@ RECIPE = {
 CONFIGS = recipes.FOLDER / "accelerate"
 
 
-def train(folder: Path, *launcher: str) -> dict:
-    recipe = folder / "recipe.yaml"
+def train_on_two(folder: Path) -> dict:
+    """The outcome that `modomodo train` prints under `accelerate launch`."""
+    config = yaml.safe_load((CONFIGS / "ddp.yaml").read_text())
+    launch, recipe = folder / "launch.yaml", folder / "recipe.yaml"
+    launch.write_text(yaml.safe_dump(config | {"num_processes": 2, "use_cpu": True}))
     recipe.write_text(yaml.safe_dump(RECIPE))
-    command = ["-m", "modomodo", "train", str(recipe), "--mixture", "coco=0.4,sat=0.6"]
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(launch)]
+    train = ["-m", "modomodo", "train", str(recipe), "--mixture", "coco=0.4,sat=0.6"]
+    options = ["--folder", str(folder / "run"), "--json"]
     done = subprocess.run(
-        [sys.executable, *launcher, *command, "--folder", str(folder / "run"), "--json"],
+        [sys.executable, *launcher, "--main_process_port", "0", *train, *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -45,18 +54,15 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 
 def test_two_processes_get_the_order_and_the_result_of_one(tmp_path):
-    config = yaml.safe_load((CONFIGS / "ddp.yaml").read_text())
-    two = tmp_path / "two.yaml"
-    two.write_text(yaml.safe_dump(config | {"num_processes": 2, "use_cpu": True}))
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(two)]
-    one = train(folders[0])
-    both = train(folders[1], *launcher, "--main_process_port", "0")
-    assert both["samples"] == one["samples"]
-    assert both["measurements"] == one["measurements"]
-    assert {m["step"] for m in one["measurements"]} == {2, 3}
+    both = train_on_two(folders[1])
+    job = Job({"coco": 0.4, "sat": 0.6}, Recipe.parse(RECIPE), seed=0, folder=folders[0] / "run")
+    one = train_and_score(job)
+    assert both["samples"] == one.counts
+    assert both["measurements"] == [m.model_dump(mode="json") for m in one.measurements]
+    assert {m.step for m in one.measurements} == {2, 3}
     for alone, shared in zip(*map(curve, folders), strict=True):
         for name in set(alone) - {"step_s"}:
             assert shared[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
