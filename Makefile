@@ -32,6 +32,8 @@ bench: setup
 	$(BIN)/python -m bench.surrogates
 	$(BIN)/python -m bench.search
 	$(BIN)/python -m bench.speed
+	$(BIN)/python -m bench.chaos
+	$(BIN)/python -m bench.service
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 
