@@ -16,7 +16,7 @@ COPY alembic alembic
 FROM base AS service
 # The surrogates need torch, not CUDA.
 RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu \
-    -c constraints.txt '.[service]'
+    -c constraints.txt '.[service,postgres]'
 USER modomodo
 VOLUME /data
 EXPOSE 8765

@@ -297,26 +297,36 @@ def release(session: Session, trial_id: int, token: str, reason: str = "") -> No
 # --- the reaper -------------------------------------------------------------------------------
 
 
-def reap(session: Session, watched_since: datetime, limit: int = 200) -> list[int]:
-    """Takes away leases that ran out; returns the trials' ids.
+def run_out(
+    session: Session, watched_since: datetime, limit: int = 200
+) -> Sequence[tuple[int, int]]:
+    """Ids of the trials and attempts whose leases a reaper may take away now.
 
     Args:
         watched_since: when the service and the database came up, by the database's clock. Nobody
             could send a heartbeat before, so a lease ends a whole lease period later at the
             earliest.
     """
-    due = session.execute(
-        select(Attempt.trial_id, Attempt.id)
-        .where(
-            Attempt.state == "live",
-            Attempt.until < now(),
-            after(Attempt.lease_s, watched_since) < now(),
+    return (
+        session.execute(
+            select(Attempt.trial_id, Attempt.id)
+            .where(
+                Attempt.state == "live",
+                Attempt.until < now(),
+                after(Attempt.lease_s, watched_since) < now(),
+            )
+            .order_by(Attempt.trial_id)
+            .limit(limit)
         )
-        .order_by(Attempt.trial_id)
-        .limit(limit)
-    ).all()
+        .tuples()
+        .all()
+    )
+
+
+def reap(session: Session, watched_since: datetime) -> list[int]:
+    """Takes away leases that ran out; returns the trials' ids."""
     reaped: list[int] = []
-    for trial_id, attempt_id in due:
+    for trial_id, attempt_id in run_out(session, watched_since):
         trial = session.scalar(
             select(Trial)
             .where(Trial.id == trial_id)

@@ -37,6 +37,9 @@ log = structlog.get_logger()
 LEASE_S = 15.0
 """How long a replica may be silent before another takes over its proposing."""
 
+PAUSE_S = 0.05
+"""Between two looks: a busy fleet calls far more often than proposals are needed."""
+
 STAND_IN = "seed"
 """What proposes when a study's strategy fails: seeds not yet tried, then random mixtures."""
 
@@ -231,7 +234,7 @@ class Proposer:
         self._engine = engine or Inline()
         self._timing = timing
         self._waking = threading.Event()
-        self._is_stopping = False
+        self._stopped = threading.Event()
         self._fruitless: dict[str, tuple[int, ...]] = {}
         self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
 
@@ -240,7 +243,7 @@ class Proposer:
 
     def stop(self) -> None:
         """Ends at once, also the present fit."""
-        self._is_stopping = True
+        self._stopped.set()
         self._waking.set()
         self._engine.stop()
         self._thread.join(timeout=5)
@@ -258,7 +261,7 @@ class Proposer:
         """Looks once at every active study; returns how many proposals were stored."""
         with self._database.read() as session:
             names = [study.name for study in proposing.active_studies(session)]
-        return sum(self._serve(name) for name in names if not self._is_stopping)
+        return sum(self._serve(name) for name in names if not self._stopped.is_set())
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
@@ -326,15 +329,16 @@ class Proposer:
             return store(session, task, proposed, self._owner)
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        while not self._stopped.is_set():
             self._waking.wait()
             self._waking.clear()
-            if self._is_stopping:
+            if self._stopped.is_set():
                 return
             try:
                 self.turn()
             except Exception:
                 log.exception("proposing failed, tried again")
+            self._stopped.wait(PAUSE_S)
 
 
 def waiting(session: Session, name: str | None) -> tuple[str, float | None]:

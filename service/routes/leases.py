@@ -37,9 +37,7 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
     token = secrets.token_urlsafe(32)
-    # On its own: ending leases locks studies, after which no further trial may be waited for.
-    with service.database.write() as session:
-        leases.reap(session, service.watch.since(clock.read(session)))
+    _reap(service)
     with service.database.write() as session:
         time = clock.read(session)
         if body.study is not None:
@@ -67,6 +65,17 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
+
+
+def _reap(service: Service) -> None:
+    """Ends leases that ran out, in a transaction of its own: that locks studies, after which no
+    further trial may be waited for. Mostly there are none, and then nobody waits for a write."""
+    with service.database.read() as session:
+        since = service.watch.since(clock.read(session))
+        is_needed = bool(leases.run_out(session, since, limit=1))
+    if is_needed:
+        with service.database.write() as session:
+            leases.reap(session, since)
 
 
 def _remaining(attempt: Attempt, time: datetime) -> float:

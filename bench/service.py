@@ -1,0 +1,249 @@
+"""How many workers a service serves, how fast, and how that grows with what is stored.
+
+`python -m bench.service [--seconds 5] [--databases sqlite,postgresql]`
+
+Workers are coroutines on this machine. With a pause of a second between its calls a worker does
+in a minute what a real one does in an hour; without one, calls follow at once, which shows the
+most trials a second. Optuna's storage does ask and tell in one process, with no network between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import optuna
+import psutil
+from sqlalchemy import insert, update
+
+from bench.chaos import free_port
+from bench.report import table, write_results, write_section
+from bench.service_load import BENCHMARK, STUDY, Load, work
+from db import models, studies, upgrade
+from db.sessions import Database
+from service.schemas import StudySpec
+from tests.postgres import Server
+
+ROOT = Path(__file__).parents[1]
+STORED = (10, 1000, 10_000)
+WORKERS = (1, 10, 100, 500)
+PAUSE_S = 1.0
+AT_ONCE = 8
+"""Workers without a pause, for the most trials a second."""
+QUEUED = 6000
+MOST_FOR_OPTUNA = 1000
+"""It takes minutes to store more."""
+START_S = 60.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--databases", default="sqlite,postgresql")
+    given = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    peers: list[dict[str, Any]] = []
+    for kind in given.databases.split(","):
+        for stored in STORED:
+            with database_of(kind) as url:
+                fill(url, stored)
+                with service(url) as (address, process):
+                    for workers, pause_s in [(AT_ONCE, 0.0), *((w, PAUSE_S) for w in WORKERS)]:
+                        load = asyncio.run(work(address, workers, given.seconds, pause_s))
+                        row = {"database": kind, "stored": stored, "workers": workers}
+                        rows.append(row | {"pause_s": pause_s} | figures(load, process))
+                        print(rows[-1], flush=True)
+            if stored > MOST_FOR_OPTUNA:
+                continue
+            with database_of(kind, is_migrated=False) as url:
+                rate = optuna_rate(url, stored, given.seconds)
+                peers.append({"database": kind, "stored": stored, "trials_s": rate})
+                print("optuna", peers[-1], flush=True)
+    write_results("service", {"service": rows, "optuna": peers})
+    write_section("service", told(rows, peers))
+
+
+def figures(load: Load, process: psutil.Process) -> dict[str, Any]:
+    """Rates, latencies in milliseconds, and the service's memory in MiB."""
+    milliseconds = {
+        f"{call}_p{q}": round(1000 * float(np.percentile(seconds, q)), 1)
+        for call, seconds in load.seconds.items()
+        for q in (50, 95, 99)
+    }
+    return {
+        "trials_s": round(load.trials / load.took_s, 1),
+        "calls_s": round(sum(map(len, load.seconds.values())) / load.took_s, 1),
+        "failed": load.failed,
+        "memory_mib": round(process.memory_info().rss / 2**20),
+        **milliseconds,
+    }
+
+
+def told(rows: list[dict[str, Any]], peers: list[dict[str, Any]]) -> str:
+    """The section's text."""
+    rates = [
+        [
+            peer["database"],
+            str(peer["stored"]),
+            f"{own['trials_s']:.0f}",
+            f"{peer['trials_s']:.1f}",
+            f"{own['trials_s'] / peer['trials_s']:.1f}",
+        ]
+        for peer in peers
+        for own in rows
+        if own["pause_s"] == 0
+        and (own["database"], own["stored"]) == (peer["database"], peer["stored"])
+    ]
+    calls = ("next", "heartbeat", "result")
+    paced = [
+        [
+            row["database"],
+            str(row["stored"]),
+            str(row["workers"]),
+            f"{row['calls_s']:.0f}",
+            *(" / ".join(f"{row.get(f'{c}_p{q}', 0):.0f}" for q in (50, 95, 99)) for c in calls),
+            str(row["memory_mib"]),
+            str(row["failed"]),
+        ]
+        for row in rows
+        if row["pause_s"]
+    ]
+    heads = [f"{call}, p50/95/99 ms" for call in calls]
+    return "\n\n".join(
+        [
+            f"Service and workers share two cores. Trials a second (claim, heartbeat, result) over "
+            f"HTTP by {AT_ONCE} workers that never pause, beside Optuna's RDB storage:",
+            table(["database", "stored trials", "service", "Optuna", "times"], rates),
+            f"Workers that pause {PAUSE_S:g} s between calls:",
+            table(
+                ["database", "stored", "workers", "calls/s", *heads, "service MiB", "failed"], paced
+            ),
+        ]
+    )
+
+
+@contextmanager
+def database_of(kind: str, *, is_migrated: bool = True) -> Iterator[str]:
+    """URL of a new database; commits wait for the disk."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        if kind == "sqlite":
+            url = f"sqlite:///{folder}/bench.db"
+            if is_migrated:
+                _migrate(url)
+            yield url
+            return
+        with Server(durable=True) as server:
+            url = server.create()
+            if is_migrated:
+                _migrate(url)
+            yield url
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    upgrade.upgrade(database)
+    database.close()
+
+
+def fill(url: str, stored: int) -> None:
+    """A study with completed trials, and enough queued ones that nothing need be proposed."""
+    database = Database(url)
+    spec = StudySpec.model_validate(
+        {
+            "name": STUDY,
+            "domains": [{"name": "a"}, {"name": "b"}],
+            "benchmarks": [{"name": BENCHMARK, "group": "out", "samples": 100}],
+            "strategy": "random",
+            "budget": stored + QUEUED,
+            "recipe": {},
+        }
+    ).model_dump(mode="json")
+    with database.write() as session:
+        study, _ = studies.create(session, spec, "bench")
+        trials = [
+            {
+                "study_id": study.id,
+                "number": n,
+                "revision": n,
+                "state": "completed" if n <= stored else "queued",
+                "origin": "queued",
+                "mixture": {"a": 0.5, "b": 0.5},
+                "seed": n,
+            }
+            for n in range(1, stored + QUEUED + 1)
+        ]
+        session.execute(insert(models.Trial), trials)
+        ids = range(1, stored + 1)
+        scores = [
+            {"trial_id": i, "benchmark": BENCHMARK, "rule": "paper", "step": 0, "score": 0.5,
+             "samples": 100}
+            for i in ids
+        ]  # fmt: skip
+        session.execute(insert(models.Measurement), scores)
+        session.execute(
+            update(models.Study).values(
+                last_number=len(trials), revision=len(trials), results=stored
+            )
+        )
+    database.close()
+
+
+@contextmanager
+def service(url: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Address and process of a running service."""
+    port = free_port()
+    command = [sys.executable, "-m", "modomodo", "serve", "--port", str(port), "--database", url]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START_S
+            while not _is_up(address):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the service did not start")
+                time.sleep(0.05)
+            yield address, psutil.Process(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _is_up(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def optuna_rate(url: str, stored: int, seconds: float) -> float:
+    """Trials a second that Optuna asks for and tells, with so many stored."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = optuna.storages.RDBStorage(url)
+    study = optuna.create_study(
+        storage=storage, sampler=optuna.samplers.RandomSampler(seed=0), study_name=STUDY
+    )
+    space = {"a": optuna.distributions.FloatDistribution(0.0, 1.0)}
+    study.add_trials(
+        optuna.trial.create_trial(params={"a": 0.5}, distributions=space, value=0.5)
+        for _ in range(stored)
+    )
+    n, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        trial = study.ask(space)
+        study.tell(trial, 0.5)
+        n += 1
+    return round(n / (time.perf_counter() - began), 1)
+
+
+if __name__ == "__main__":
+    main()

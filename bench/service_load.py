@@ -1,0 +1,83 @@
+"""Simulated workers: coroutines that claim, beat and post against a service on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import httpx
+
+STUDY, BENCHMARK = "bench", "score"
+
+
+@dataclass(slots=True)
+class Load:
+    """What one run of workers saw.
+
+    Attributes:
+        seconds: by call, how long each took, in order of their ends.
+        failed: answers other than 2xx.
+    """
+
+    trials: int = 0
+    failed: int = 0
+    took_s: float = 0.0
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+async def work(url: str, n: int, for_s: float, pause_s: float) -> Load:
+    """Has `n` workers at work.
+
+    Args:
+        pause_s: between two calls of a worker, on average; 0 means at once after the answer.
+    """
+    load = Load()
+    limits = httpx.Limits(max_connections=n, max_keepalive_connections=n)
+    async with httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=60, trust_env=False
+    ) as client:
+        began = time.perf_counter()
+        await asyncio.gather(
+            *(_worker(client, load, number, began + for_s, pause_s) for number in range(n))
+        )
+        load.took_s = time.perf_counter() - began
+    return load
+
+
+async def _worker(
+    client: httpx.AsyncClient, load: Load, number: int, until: float, pause_s: float
+) -> None:
+    chance = random.Random(number)
+    # Not all at the same moment.
+    await asyncio.sleep(chance.uniform(0, pause_s))
+    while time.perf_counter() < until:
+        body = {"worker": f"w{number}", "study": STUDY}
+        leased = await _call(client, load, "next", "/trials/next", body)
+        if not leased or leased["trial"] is None:
+            load.failed += 1
+            return
+        path, token = f"/trials/{leased['trial']['id']}", leased["lease"]["token"]
+        await asyncio.sleep(chance.uniform(0, 2 * pause_s))
+        await _call(client, load, "heartbeat", f"{path}/heartbeat", {"token": token, "step": 1})
+        await asyncio.sleep(chance.uniform(0, 2 * pause_s))
+        score = {"benchmark": BENCHMARK, "score": chance.random(), "samples": 100}
+        body = {"token": token, "measurements": [score]}
+        await _call(client, load, "result", f"{path}/result", body)
+        load.trials += 1
+        await asyncio.sleep(chance.uniform(0, 2 * pause_s))
+
+
+async def _call(
+    client: httpx.AsyncClient, load: Load, name: str, path: str, body: dict[str, object]
+) -> dict[str, object]:
+    began = time.perf_counter()
+    answer = await client.post(path, json=body)
+    load.seconds[name].append(time.perf_counter() - began)
+    if not answer.is_success:
+        load.failed += 1
+        return {}
+    found: dict[str, object] = answer.json()
+    return found
