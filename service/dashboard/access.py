@@ -1,7 +1,9 @@
 """Who may look, and what a page may do in the browser.
 
 A browser cannot send `Authorization: Bearer`, so pages take the key as the password of HTTP Basic
-too (any user name). Only pages do: what the browser then sends by itself can change nothing.
+too (any user name). The browser then sends it by itself, also when a page from elsewhere makes it
+call here. So what a page changes it changes under `/ui`, by calls with a header of its own
+(`OWN_PAGE`): a page from elsewhere could send that only after asking first, and is never allowed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from fastapi import Request
 
 from service.auth import KeyCheck
 from service.errors import Refused
+
+OWN_PAGE = "X-Modomodo-Page"
+"""Header of every call by which a page changes something."""
 
 HEADERS = {
     # No inline script and nothing from elsewhere: text that looks like HTML stays text even if it
@@ -52,6 +57,22 @@ def require_key(request: Request) -> None:
             "this service needs its API key: give it as the password, with any user name",
             headers={"WWW-Authenticate": 'Basic realm="modomodo: API key as password"'},
         ) from refused
+
+
+def require_own_page(request: Request) -> None:
+    """Lets calls in that a page of this service makes.
+
+    Raises:
+        Refused: 403, a page from elsewhere could have sent it.
+    """
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if OWN_PAGE.lower() not in request.headers or site != "same-origin":
+        raise Refused(
+            403,
+            "own-page-only",
+            f"only this service's own pages change anything here: {OWN_PAGE} is missing, or the "
+            "call comes from another site; programs use the API (/openapi.json)",
+        )
 
 
 def _as_bearer(header: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 Colours are roles (`@ink`, `@muted`, `@d3`), not values: whoever draws puts in those of the light
 or the dark page (`static/charts.js`). Texts hold only names of the `Name` pattern and numbers, for
-Plotly reads a kind of HTML in them.
+Plotly reads a kind of HTML in them. `ids` are trial numbers: a click leads to the trial's page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from service.dashboard import colours, words
 from service.dashboard.history import History
-from service.schemas import Effects, FitPoint, Prediction, Score, Study, StudySpec
+from service.schemas import Effects, FitPoint, Measurement, Prediction, Score, Study, StudySpec
 
 Figure = dict[str, Any]
 
@@ -56,7 +56,7 @@ def progress(study: Study, history: History) -> Figure:
         },
         {
             "type": "scatter", "mode": "markers", "name": "trial (95% interval)",
-            "x": numbers, "y": values, "customdata": margins,
+            "x": numbers, "y": values, "customdata": margins, "ids": [str(n) for n in numbers],
             "marker": {
                 "color": "@muted",
                 "size": 7 if len(numbers) <= 300 else 4,
@@ -110,6 +110,59 @@ def _reference(name: str, score: Score, dash: str, last: int) -> list[dict[str, 
             "hovertemplate": f"{label}<extra></extra>",
         },
     ]  # fmt: skip
+
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+
+
+def learning(study: StudySpec, measurements: Sequence[Measurement]) -> Figure | None:
+    """Scores over training steps by the paper's rule: each benchmark, and the objective.
+
+    None while there are scores of one step only.
+    """
+    by_step: dict[int, list[Measurement]] = {}
+    for item in measurements:
+        if item.rule == "paper":
+            by_step.setdefault(item.step, []).append(item)
+    if len(by_step) < 2:
+        return None
+    steps = sorted(by_step)
+    data: list[dict[str, Any]] = []
+    for place, benchmark in enumerate(study.benchmarks):
+        found = [(s, m) for s in steps for m in by_step[s] if m.benchmark == benchmark.name]
+        if found:
+            scores = [Score(value=m.score, se=m.sampling_error()) for _, m in found]
+            symbol = SYMBOLS[place % len(SYMBOLS)]
+            at = [step for step, _ in found]
+            data.append(_curve(benchmark.name, at, scores, "@muted", symbol, 1))
+    whole = [(step, study.scores(by_step[step]).objective) for step in steps]
+    known = [(step, score) for step, score in whole if score is not None]
+    if known:
+        name, at = objective_label(study), [step for step, _ in known]
+        data.append(_curve(name, at, [score for _, score in known], "@ink", "circle", 2.5))
+    layout = {
+        "xaxis": _axis("training step", zeroline=False),
+        "yaxis": _axis("score, points of 100", zeroline=False),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 56, "r": 12, "t": 48, "b": 52},
+    }
+    return {"data": data, "layout": layout}
+
+
+def _curve(
+    name: str, steps: list[int], scores: list[Score], colour: str, symbol: str, width: float
+) -> dict[str, Any]:
+    margins = [_points(words.Z95 * score.se) for score in scores]
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": name,
+        "x": steps, "y": [_points(score.value) for score in scores], "customdata": margins,
+        "error_y": {
+            "type": "data", "array": margins, "color": colour, "thickness": 1, "width": 0,
+        },
+        "line": {"color": colour, "width": width},
+        "marker": {"color": colour, "symbol": symbol, "size": 7},
+        "hovertemplate": f"{name} at step %{{x}}: %{{y:.1f}} ± %{{customdata:.1f}}<extra></extra>",
+    }  # fmt: skip
 
 
 def objective_label(study: StudySpec) -> str:
@@ -194,6 +247,7 @@ def _fit_points(
         "customdata": [
             [point.number, mean, m] for point, mean, m in zip(part, means, margins, strict=True)
         ],
+        "ids": [str(point.number) for point in part],
         "cliponaxis": False,
         "marker": {
             "color": colour, "symbol": symbol, "size": 8, "line": {"color": "@panel", "width": 1},

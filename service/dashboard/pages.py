@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse
 
 from db import studies
 from db.errors import StudyNotFound
 from service import answers, surrogate_views, views
 from service.context import Service, StudyName
-from service.dashboard import access, assets, figures, fit_words, reading
-from service.dashboard.history import Histories
+from service.dashboard import assets, figures, fit_words, reading, trial_page
+from service.dashboard.entry import Known, Number, Revision, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.schemas import StudySpec, SurrogateFit, Trial
 
 router = APIRouter(include_in_schema=False)
-guarded = [Depends(access.require_key)]
+router.include_router(trial_page.router)
 
 FITTED_AT_ONCE = 200
 """Completed runs up to which surrogates are fitted unasked; more take long and wait for a click."""
@@ -32,21 +32,6 @@ FITTED_AT_ALL = 2000
 """Completed runs up to which they are fitted: the memory of a fit grows with their square."""
 
 FOR_GOOD = "public, max-age=31536000, immutable"
-
-Revision = Annotated[int, Query(ge=0, lt=2**63)]
-Number = Annotated[int, Query(ge=1, lt=2**63)]
-
-
-def _histories(request: Request) -> Histories:
-    # One for each app, made when first asked for: the cache is the pages' own affair.
-    state = request.app.state
-    if not hasattr(state, "dashboard_histories"):
-        state.dashboard_histories = Histories()
-    histories: Histories = state.dashboard_histories
-    return histories
-
-
-Known = Annotated[Histories, Depends(_histories)]
 
 
 @router.get("/", dependencies=guarded)
