@@ -14,22 +14,17 @@ from fastapi.responses import HTMLResponse
 
 from db import studies
 from db.errors import StudyNotFound
-from service import answers, surrogate_views, views
+from service import surrogate_views, views
 from service.context import Service, StudyName
-from service.dashboard import assets, figures, fit_words, reading, trial_page
+from service.dashboard import assets, figures, fit_words, fitting, reading, trial_page, what_if
 from service.dashboard.entry import Known, Number, Revision, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
-from service.schemas import StudySpec, SurrogateFit, Trial
+from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
-router.include_router(trial_page.router)
-
-FITTED_AT_ONCE = 200
-"""Completed runs up to which surrogates are fitted unasked; more take long and wait for a click."""
-
-FITTED_AT_ALL = 2000
-"""Completed runs up to which they are fitted: the memory of a fit grows with their square."""
+for part in (trial_page, what_if):
+    router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
 
@@ -65,8 +60,8 @@ def one_study(study: StudyName, service: Service, histories: Known) -> HTMLRespo
         board=board,
         rows=rows,
         surrogates=fit_words.TITLES,
-        fits_at_once=len(board.history.runs) <= FITTED_AT_ONCE,
-        most_runs=FITTED_AT_ALL,
+        fits_at_once=len(board.history.runs) <= fitting.FITTED_AT_ONCE,
+        most_runs=fitting.FITTED_AT_ALL,
     )
 
 
@@ -113,13 +108,11 @@ def progress(study: StudyName, service: Service, histories: Known) -> dict[str, 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
 def fit(study: StudyName, surrogate: str, service: Service, histories: Known) -> dict[str, Any]:
     """A surrogate's figures in words, and its charts; why there are none, in words too."""
-    with service.database.read() as session:
-        row = studies.get(session, study)
-        n_runs = len(histories.of(session, row, views.spec(row)).runs)
     try:
-        if n_runs > FITTED_AT_ALL:
-            raise Refused(409, "too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
-        known, found = _fitted(service, study, surrogate)
+        evidence = fitting.known(service, histories, study)
+        known = evidence.spec
+        diagnosis = service.fits.diagnosis(evidence, surrogate)
+        found = surrogate_views.fit(evidence, surrogate, diagnosis)
     except Refused as refused:
         if refused.status == 404:
             raise
@@ -133,13 +126,6 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         if found.effects and found.effects.synergy:
             drawn["synergy"] = figures.synergies(known, found.effects)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
-
-
-def _fitted(service: Service, study: str, surrogate: str) -> tuple[StudySpec, SurrogateFit]:
-    with service.database.read() as session:
-        known = answers.read(session, study)
-    diagnosis = service.fits.diagnosis(known, surrogate)
-    return known.spec, surrogate_views.fit(known, surrogate, diagnosis)
 
 
 @router.get("/ui/static/{version}/{name}")

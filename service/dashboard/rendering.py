@@ -44,6 +44,7 @@ def _environment() -> Environment:
         "rewards_by_domain": _rewards,
         "objective_label": figures.objective_label,
         "fit_words": fit_words,
+        "z95": words.Z95,
         "study_url": _study_url,
         "trial_url": lambda study, number: f"{_study_url(study)}/trials/{number}",
     }
