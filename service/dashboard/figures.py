@@ -26,11 +26,11 @@ DRAWN_PAIRS = 15
 """Pairs of the synergy chart at most: those that are most clearly not zero."""
 
 
-def _points(value: float) -> float:
+def in_points(value: float) -> float:
     return round(100 * value, 3)
 
 
-def _axis(title: str, **rest: Any) -> dict[str, Any]:
+def axis(title: str, **rest: Any) -> dict[str, Any]:
     return {"title": {"text": title}, **rest}
 
 
@@ -41,8 +41,8 @@ def progress(study: Study, history: History) -> Figure:
     trial, which is what lets 10,000 trials be drawn.
     """
     numbers = [run.number for run in history.runs]
-    values = [_points(run.score.value) for run in history.runs]
-    margins = [_points(words.Z95 * run.score.se) for run in history.runs]
+    values = [in_points(run.score.value) for run in history.runs]
+    margins = [in_points(words.Z95 * run.score.se) for run in history.runs]
     last = max(numbers[-1], 2)
     bars_x: list[float | None] = []
     bars_y: list[float | None] = []
@@ -73,7 +73,7 @@ def progress(study: Study, history: History) -> Figure:
         if score is not None:
             data += _reference(name, score, dash, last)
     leads = [run.number for run in history.leads] + [last]
-    best = [_points(run.score.value) for run in history.leads]
+    best = [in_points(run.score.value) for run in history.leads]
     data.append(
         {
             "type": "scatter", "mode": "lines", "name": "best so far",
@@ -83,8 +83,8 @@ def progress(study: Study, history: History) -> Figure:
         }
     )  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": _axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
-        "yaxis": _axis(f"{objective_label(study)}, points of 100", zeroline=False),
+        "xaxis": axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
+        "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
     }
@@ -94,7 +94,7 @@ def progress(study: Study, history: History) -> Figure:
 
 
 def _reference(name: str, score: Score, dash: str, last: int) -> list[dict[str, Any]]:
-    value, spread = _points(score.value), _points(words.Z95 * score.se)
+    value, spread = in_points(score.value), in_points(words.Z95 * score.se)
     ends = [0.5, last + 0.5]
     label = f"{name} {words.points(score.value)} ± {words.margin(score.se)}"
     return [
@@ -141,8 +141,8 @@ def learning(study: StudySpec, measurements: Sequence[Measurement]) -> Figure | 
         name, at = objective_label(study), [step for step, _ in known]
         data.append(_curve(name, at, [score for _, score in known], "@ink", "circle", 2.5))
     layout = {
-        "xaxis": _axis("training step", zeroline=False),
-        "yaxis": _axis("score, points of 100", zeroline=False),
+        "xaxis": axis("training step", zeroline=False),
+        "yaxis": axis("score, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 48, "b": 52},
     }
@@ -152,10 +152,10 @@ def learning(study: StudySpec, measurements: Sequence[Measurement]) -> Figure | 
 def _curve(
     name: str, steps: list[int], scores: list[Score], colour: str, symbol: str, width: float
 ) -> dict[str, Any]:
-    margins = [_points(words.Z95 * score.se) for score in scores]
+    margins = [in_points(words.Z95 * score.se) for score in scores]
     return {
         "type": "scatter", "mode": "lines+markers", "name": name,
-        "x": steps, "y": [_points(score.value) for score in scores], "customdata": margins,
+        "x": steps, "y": [in_points(score.value) for score in scores], "customdata": margins,
         "error_y": {
             "type": "data", "array": margins, "color": colour, "thickness": 1, "width": 0,
         },
@@ -207,7 +207,7 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
     }
     inside, outside, above, below = kinds.values()
     for point in shown:
-        mean = _points(point.mean)
+        mean = in_points(point.mean)
         kind = above if mean > high else below if mean < low else outside
         (inside if kind is outside and is_inside(point) else kind).append(point)
     for (name, colour, symbol), part in kinds.items():
@@ -215,8 +215,8 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
             data.append(_fit_points(part, name, colour, symbol, y_range))
     name = objective_label(study)
     layout = {
-        "xaxis": _axis(f"actual {name}, points", range=x_range, zeroline=False),
-        "yaxis": _axis(f"predicted {name}, points", range=y_range, zeroline=False),
+        "xaxis": axis(f"actual {name}, points", range=x_range, zeroline=False),
+        "yaxis": axis(f"predicted {name}, points", range=y_range, zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 40, "b": 52},
     }
@@ -226,12 +226,12 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
 def _fit_points(
     part: Sequence[FitPoint], name: str, colour: str, symbol: str, y_range: list[float]
 ) -> dict[str, Any]:
-    margins = [_points(words.Z90 * point.sd) for point in part]
-    means = [_points(point.mean) for point in part]
+    margins = [in_points(words.Z90 * point.sd) for point in part]
+    means = [in_points(point.mean) for point in part]
     low, high = y_range
     return {
         "type": "scatter", "mode": "markers", "name": name.strip(),
-        "x": [_points(point.actual) for point in part],
+        "x": [in_points(point.actual) for point in part],
         "y": [min(max(mean, low), high) for mean in means],
         "error_y": {
             "type": "data", "symmetric": False, "color": colour, "thickness": 1, "width": 0,
@@ -259,10 +259,10 @@ def _fit_points(
 
 def _ranges(points: Sequence[FitPoint]) -> tuple[list[float], list[float]]:
     """Range of the actual scores, and of the predictions as far as they are near."""
-    actual = [_points(point.actual) for point in points]
+    actual = [in_points(point.actual) for point in points]
     low, high = min(actual), max(actual)
     span = max(high - low, 1.0)
-    edges = [_points(p.mean + words.Z90 * side * p.sd) for p in points for side in (-1, 1)]
+    edges = [in_points(p.mean + words.Z90 * side * p.sd) for p in points for side in (-1, 1)]
     y_low = max(min([low, *edges]), low - REACH * span)
     y_high = min(max([high, *edges]), high + REACH * span)
     room = 0.06 * (y_high - y_low)
@@ -305,11 +305,11 @@ def _clearness(value: Prediction) -> float:
 
 
 def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
-    margins = [_points(words.Z95 * value.sd) for _, value, _ in rows]
+    margins = [in_points(words.Z95 * value.sd) for _, value, _ in rows]
     data = [
         {
             "type": "scatter", "mode": "markers", "showlegend": False,
-            "x": [_points(value.mean) for _, value, _ in rows],
+            "x": [in_points(value.mean) for _, value, _ in rows],
             "y": [name for name, _, _ in rows],
             "error_x": {
                 "type": "data", "array": margins, "color": "@muted", "thickness": 1.5, "width": 0,
@@ -324,7 +324,7 @@ def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
     ]  # fmt: skip
     layout = {
         "height": 90 + 28 * max(len(rows), 2),
-        "xaxis": _axis(title, zeroline=False),
+        "xaxis": axis(title, zeroline=False),
         # Names that look like numbers or dates stay names.
         "yaxis": {"type": "category", "automargin": True, "showgrid": False},
         "margin": {"l": 12, "r": 16, "t": 8, "b": 52},

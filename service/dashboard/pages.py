@@ -16,14 +16,23 @@ from db import studies
 from db.errors import StudyNotFound
 from service import surrogate_views, views
 from service.context import Service, StudyName
-from service.dashboard import assets, figures, fit_words, fitting, reading, trial_page, what_if
+from service.dashboard import (
+    assets,
+    figures,
+    fit_words,
+    fitting,
+    mixture_page,
+    reading,
+    trial_page,
+    what_if,
+)
 from service.dashboard.entry import Known, Number, Revision, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (trial_page, what_if):
+for part in (trial_page, what_if, mixture_page):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"

@@ -106,7 +106,9 @@ def test_sliders_start_at_the_best_run_or_at_a_trial(api):
     worse = finish(api, study, [0.2] * 5, 0.3)
     finish(api, study, [0.6, 0.1, 0.1, 0.1, 0.1], 0.5)
     assert _weights(page(api, f"/ui/studies/{study}/what-if"))["coco"] == pytest.approx(0.6)
-    assert _weights(page(api, f"/ui/studies/{study}/what-if?trial={worse}"))["coco"] == pytest.approx(0.2)
+    assert _weights(page(api, f"/ui/studies/{study}/what-if?trial={worse}"))[
+        "coco"
+    ] == pytest.approx(0.2)
 
 
 def test_without_runs_sliders_start_at_a_mixture_that_fits(api):

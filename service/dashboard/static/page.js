@@ -94,3 +94,19 @@ function reason(problem) {
   if (problem.status === 401) return "the key is no longer accepted; reload the page";
   return "service not reachable, trying again";
 }
+
+const NO_ROWS = Number.MAX_SAFE_INTEGER;
+
+/** Calls `refresh` whenever trials of the study have changed. */
+export function follow(root, refresh) {
+  let after = Number(root.dataset.after);
+  poll(async () => {
+    const news = await ask(`${root.dataset.url}/changes?after=${after}&lowest=${NO_ROWS}`);
+    if (news.after < after) location.reload(); // another database than the page came from
+    if (news.after !== after) {
+      after = news.after;
+      await refresh();
+    }
+    return false;
+  });
+}
