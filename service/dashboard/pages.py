@@ -18,11 +18,13 @@ from service import surrogate_views, views
 from service.context import Service, StudyName
 from service.dashboard import (
     assets,
+    benchmark_page,
     figures,
     fit_words,
     fitting,
     mixture_page,
     reading,
+    surface_page,
     trial_page,
     what_if,
 )
@@ -32,7 +34,7 @@ from service.errors import Refused
 from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (trial_page, what_if, mixture_page):
+for part in (trial_page, what_if, mixture_page, benchmark_page, surface_page):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"

@@ -52,7 +52,8 @@ const drawn = new Map();
 function lead(place) {
   const { trials } = document.querySelector("[data-plotly]").dataset;
   place.on("plotly_click", ({ points }) => {
-    const number = points.find((point) => point.id)?.id;
+    const cell = points.find(({ data }) => data.meta === "trials"); // rows of a heat map
+    const number = cell?.y ?? points.find((point) => point.id)?.id;
     if (number) location.assign(`${trials}/${number}`);
   });
 }

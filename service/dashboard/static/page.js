@@ -97,16 +97,16 @@ function reason(problem) {
 
 const NO_ROWS = Number.MAX_SAFE_INTEGER;
 
-/** Calls `refresh` whenever trials of the study have changed. */
-export function follow(root, refresh) {
+/** Calls `refresh` whenever trials of the study have changed, or only when there are new results. */
+export function follow(root, refresh, { resultsOnly = false } = {}) {
   let after = Number(root.dataset.after);
+  let results = Number(root.dataset.results);
   poll(async () => {
     const news = await ask(`${root.dataset.url}/changes?after=${after}&lowest=${NO_ROWS}`);
     if (news.after < after) location.reload(); // another database than the page came from
-    if (news.after !== after) {
-      after = news.after;
-      await refresh();
-    }
+    const isNew = resultsOnly ? news.results !== results : news.after !== after;
+    if (isNew) await refresh();
+    ({ after, results } = news);
     return false;
   });
 }
