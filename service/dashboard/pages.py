@@ -7,7 +7,7 @@ trial, and one that escapes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse
@@ -27,10 +27,12 @@ from service.dashboard import (
     surface_page,
     trial_page,
     what_if,
+    workers,
 )
 from service.dashboard.entry import Known, Number, Revision, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
+from service.routes import studies as calls
 from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
@@ -54,6 +56,32 @@ def study_list(request: Request, service: Service, histories: Known) -> dict[str
     with service.database.read() as session:
         boards = reading.everyone(session, histories)
     return {"html": piece("_studies.html", boards=boards, url=_address(request))}
+
+
+@router.get("/ui/workers", dependencies=guarded)
+def every_worker(request: Request, service: Service) -> HTMLResponse:
+    """Who works on what, and what came of it."""
+    with service.database.read() as session:
+        roster = workers.read(session)
+    return render("workers.html", roster=roster, url=_address(request))
+
+
+@router.get("/ui/workers/list", dependencies=guarded)
+def worker_list(request: Request, service: Service) -> dict[str, str]:
+    """The list alone, for a page that is open."""
+    with service.database.read() as session:
+        roster = workers.read(session)
+    return {"html": piece("_workers.html", roster=roster, url=_address(request))}
+
+
+@router.get("/ui/studies/{study}/export", dependencies=guarded)
+def export(
+    study: StudyName,
+    service: Service,
+    format: Literal["csv", "json", "yaml"],  # noqa: A002
+) -> Response:
+    """The API's export: a browser cannot send that the key, and a link cannot either."""
+    return calls.export(study, service, format)
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from service.dashboard import colours, words
+from service.dashboard.colours import Look
 from service.dashboard.figures import Figure, axis, drawn, in_points, is_inside, objective_label
 from service.dashboard.mixture_figures import SHADES, colour_bar, scale, triangle
 from service.dashboard.surfaces import Slice
@@ -16,6 +17,10 @@ from service.search.space import FloatArray
 
 SHOWN_SLICES = 6
 """Curves drawn at first, those of the best run's heaviest domains; the legend has the others."""
+
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+"""A line's pattern for each hatching of a bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ def slice_curves(
             continue
         name = study.domains[part.domain].name
         shown = True if part.domain in heaviest else "legendonly"
-        data += _curve(name, f"@d{colours.look(part.domain).colour}", part, found, best, shown)
+        data += _curve(name, colours.look(part.domain), part, found, best, shown)
     layout = {
         "xaxis": axis("weight of the domain, %", zeroline=False),
         "yaxis": axis(f"predicted {objective_label(study)}, points", zeroline=False),
@@ -52,8 +57,9 @@ def slice_curves(
 
 
 def _curve(
-    name: str, colour: str, part: Slice, found: Predicted, best: FloatArray, shown: bool | str
+    name: str, look: Look, part: Slice, found: Predicted, best: FloatArray, shown: bool | str
 ) -> list[dict[str, Any]]:
+    colour = f"@d{look.colour}"
     weights = [round(100 * float(w), 2) for w in part.mixtures[:, part.domain]]
     means = [in_points(float(value)) for value in found.mean]
     margins = [in_points(words.Z90 * float(value)) for value in found.sd]
@@ -81,7 +87,7 @@ def _curve(
         },
         group | {
             "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "customdata": said,
-            "line": {"color": colour, "width": 2.5},
+            "line": {"color": colour, "width": 2.5, "dash": DASHES[look.hatching]},
             "hovertemplate": f"{name} %{{x:.1f}}%: %{{y:.1f}} ± %{{customdata:.1f}}<extra></extra>",
         },
         group | {

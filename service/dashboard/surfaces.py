@@ -38,9 +38,8 @@ def slices(space: MixtureSpace, best: FloatArray) -> list[Slice]:
     for domain in range(space.m):
         weights = np.union1d(np.linspace(0.0, 1.0, STEPS + 1), best[domain])
         rest = np.delete(best, domain)
-        shares = rest / rest.sum() if rest.sum() > TOLERANCE else np.full(len(rest), 1 / len(rest))
-        if not len(rest):
-            weights, shares = np.ones(1), rest
+        has_rest = rest.sum() > TOLERANCE
+        shares = rest / rest.sum() if has_rest else np.full(len(rest), 1 / max(1, len(rest)))
         X = np.insert(np.outer(1 - weights, shares), domain, weights, axis=1)
         allowed = np.flatnonzero(space.contains(X, TOLERANCE))
         found.append(Slice(domain, X[allowed], [int(step) for step in allowed]))
