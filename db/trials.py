@@ -241,6 +241,20 @@ def retry(session: Session, trial_id: int, actor: str) -> None:
     states.move(session, trial, "queued", actor=actor, what="retried")
 
 
+def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
+    """Gives a trial another note, in any state. The same again changes nothing.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    trial = lock(session, trial_id)
+    if trial.note == note:
+        return
+    trial.note = note
+    events.changed(session, trial.study_id, actor=actor, what="noted", trial=trial)
+    session.flush()
+
+
 def committed(session: Session, study: Study) -> int:
     """Trials that use the budget: completed, running or queued."""
     return session.execute(

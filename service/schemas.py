@@ -433,6 +433,12 @@ class TrialCreate(Body):
     note: Text = ""
 
 
+class TrialPatch(Body):
+    """Body of `PATCH /trials/{trial}`."""
+
+    note: Text
+
+
 class Trial(Body):
     """A stored trial."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
@@ -18,6 +20,43 @@ BENCHMARKS = {"lisa_test": "in", "sat_test": "in", "chart": "out", "info": "out"
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 """What a worker may call itself, or fail with."""
+
+
+class Markup(HTMLParser):
+    """Collects what could run: scripts with a body, event handlers, inline styles, addresses."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.handlers: list[str] = []
+        self.addresses: list[str] = []
+        self.inline = ""
+        self._in_script = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._in_script = tag == "script"
+        self.handlers += [name for name, _ in attrs if name.startswith("on") or name == "style"]
+        self.addresses += [value for name, value in attrs if name in ("src", "href") and value]
+
+    def handle_endtag(self, tag):
+        self._in_script = False
+
+    def handle_data(self, data):
+        if self._in_script:
+            self.inline += data
+
+
+def page(api: httpx.Client, path: str) -> str:
+    """A page's HTML, checked for whatever no page may hold."""
+    answer = api.get(path)
+    assert answer.status_code == 200, answer.text
+    markup = Markup(answer.text)
+    assert markup.handlers == []
+    assert markup.inline == ""
+    assert all(re.match(r"[/#]", address) for address in markup.addresses)
+    return answer.text
 
 
 def body(name: str = "vlm", domains: Sequence[str] = DOMAINS, **changes: Any) -> dict[str, Any]:

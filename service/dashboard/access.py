@@ -1,7 +1,9 @@
 """Who may look, and what a page may do in the browser.
 
 A browser cannot send `Authorization: Bearer`, so pages take the key as the password of HTTP Basic
-too (any user name). Only pages do: what the browser then sends by itself can change nothing.
+too (any user name). The browser then sends it by itself, also when a page from elsewhere makes it
+call here. So what a page changes it changes under `/ui`, by calls with a header of its own
+(`OWN_PAGE`): a page from elsewhere could send that only after asking first, and is never allowed.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ import binascii
 
 from fastapi import Request
 
-from service.auth import Gate, check_scope
+from service.auth import Gate, Scope, check_scope
 from service.errors import Refused
+
+OWN_PAGE = "X-Modomodo-Page"
+"""Header of every call by which a page changes something."""
 
 HEADERS = {
     # No inline script and nothing from elsewhere: text that looks like HTML stays text even if it
@@ -36,15 +41,28 @@ HEADERS = {
 
 
 def require_key(request: Request) -> None:
-    """Lets those in who have a key, if the service has any.
+    """Lets those in who have a key of any scope, if the service has any.
 
     Raises:
         Refused: 401, and the browser asks for the key.
     """
+    _let_in(request, "read")
+
+
+def require_admin(request: Request) -> None:
+    """Lets those in whose key may change studies and trials.
+
+    Raises:
+        Refused: 401, and the browser asks for the key; 403, the key's scope does not allow it.
+    """
+    _let_in(request, "admin")
+
+
+def _let_in(request: Request, needed: Scope) -> None:
     gate: Gate = request.app.state.context.gate
     header = request.headers.get("authorization")
     try:
-        check_scope(gate.caller(_as_bearer(header)), "read")
+        caller = gate.caller(_as_bearer(header))
     except Refused as refused:
         raise Refused(
             refused.status,
@@ -52,6 +70,24 @@ def require_key(request: Request) -> None:
             "this service needs an API key: give it as the password, with any user name",
             headers={"WWW-Authenticate": 'Basic realm="modomodo: API key as password"'},
         ) from refused
+    check_scope(caller, needed)
+    request.state.caller = caller
+
+
+def require_own_page(request: Request) -> None:
+    """Lets calls in that a page of this service makes.
+
+    Raises:
+        Refused: 403, a page from elsewhere could have sent it.
+    """
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if OWN_PAGE.lower() not in request.headers or site != "same-origin":
+        raise Refused(
+            403,
+            "own-page-only",
+            f"only this service's own pages change anything here: {OWN_PAGE} is missing, or the "
+            "call comes from another site; programs use the API (/openapi.json)",
+        )
 
 
 def _as_bearer(header: str | None) -> str | None:

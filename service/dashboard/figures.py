@@ -2,7 +2,7 @@
 
 Colours are roles (`@ink`, `@muted`, `@d3`), not values: whoever draws puts in those of the light
 or the dark page (`static/charts.js`). Texts hold only names of the `Name` pattern and numbers, for
-Plotly reads a kind of HTML in them.
+Plotly reads a kind of HTML in them. `ids` are trial numbers: a click leads to the trial's page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from service.dashboard import colours, words
 from service.dashboard.history import History
-from service.schemas import Effects, FitPoint, Prediction, Score, Study, StudySpec
+from service.schemas import Effects, FitPoint, Measurement, Prediction, Score, Study, StudySpec
 
 Figure = dict[str, Any]
 
@@ -26,11 +26,11 @@ DRAWN_PAIRS = 15
 """Pairs of the synergy chart at most: those that are most clearly not zero."""
 
 
-def _points(value: float) -> float:
+def in_points(value: float) -> float:
     return round(100 * value, 3)
 
 
-def _axis(title: str, **rest: Any) -> dict[str, Any]:
+def axis(title: str, **rest: Any) -> dict[str, Any]:
     return {"title": {"text": title}, **rest}
 
 
@@ -41,8 +41,8 @@ def progress(study: Study, history: History) -> Figure:
     trial, which is what lets 10,000 trials be drawn.
     """
     numbers = [run.number for run in history.runs]
-    values = [_points(run.score.value) for run in history.runs]
-    margins = [_points(words.Z95 * run.score.se) for run in history.runs]
+    values = [in_points(run.score.value) for run in history.runs]
+    margins = [in_points(words.Z95 * run.score.se) for run in history.runs]
     last = max(numbers[-1], 2)
     bars_x: list[float | None] = []
     bars_y: list[float | None] = []
@@ -56,7 +56,7 @@ def progress(study: Study, history: History) -> Figure:
         },
         {
             "type": "scatter", "mode": "markers", "name": "trial (95% interval)",
-            "x": numbers, "y": values, "customdata": margins,
+            "x": numbers, "y": values, "customdata": margins, "ids": [str(n) for n in numbers],
             "marker": {
                 "color": "@muted",
                 "size": 7 if len(numbers) <= 300 else 4,
@@ -73,7 +73,7 @@ def progress(study: Study, history: History) -> Figure:
         if score is not None:
             data += _reference(name, score, dash, last)
     leads = [run.number for run in history.leads] + [last]
-    best = [_points(run.score.value) for run in history.leads]
+    best = [in_points(run.score.value) for run in history.leads]
     data.append(
         {
             "type": "scatter", "mode": "lines", "name": "best so far",
@@ -83,8 +83,8 @@ def progress(study: Study, history: History) -> Figure:
         }
     )  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": _axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
-        "yaxis": _axis(f"{objective_label(study)}, points of 100", zeroline=False),
+        "xaxis": axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
+        "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
     }
@@ -94,7 +94,7 @@ def progress(study: Study, history: History) -> Figure:
 
 
 def _reference(name: str, score: Score, dash: str, last: int) -> list[dict[str, Any]]:
-    value, spread = _points(score.value), _points(words.Z95 * score.se)
+    value, spread = in_points(score.value), in_points(words.Z95 * score.se)
     ends = [0.5, last + 0.5]
     label = f"{name} {words.points(score.value)} ± {words.margin(score.se)}"
     return [
@@ -110,6 +110,59 @@ def _reference(name: str, score: Score, dash: str, last: int) -> list[dict[str, 
             "hovertemplate": f"{label}<extra></extra>",
         },
     ]  # fmt: skip
+
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+
+
+def learning(study: StudySpec, measurements: Sequence[Measurement]) -> Figure | None:
+    """Scores over training steps by the paper's rule: each benchmark, and the objective.
+
+    None while there are scores of one step only.
+    """
+    by_step: dict[int, list[Measurement]] = {}
+    for item in measurements:
+        if item.rule == "paper":
+            by_step.setdefault(item.step, []).append(item)
+    if len(by_step) < 2:
+        return None
+    steps = sorted(by_step)
+    data: list[dict[str, Any]] = []
+    for place, benchmark in enumerate(study.benchmarks):
+        found = [(s, m) for s in steps for m in by_step[s] if m.benchmark == benchmark.name]
+        if found:
+            scores = [Score(value=m.score, se=m.sampling_error()) for _, m in found]
+            symbol = SYMBOLS[place % len(SYMBOLS)]
+            at = [step for step, _ in found]
+            data.append(_curve(benchmark.name, at, scores, "@muted", symbol, 1))
+    whole = [(step, study.scores(by_step[step]).objective) for step in steps]
+    known = [(step, score) for step, score in whole if score is not None]
+    if known:
+        name, at = objective_label(study), [step for step, _ in known]
+        data.append(_curve(name, at, [score for _, score in known], "@ink", "circle", 2.5))
+    layout = {
+        "xaxis": axis("training step", zeroline=False),
+        "yaxis": axis("score, points of 100", zeroline=False),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 56, "r": 12, "t": 48, "b": 52},
+    }
+    return {"data": data, "layout": layout}
+
+
+def _curve(
+    name: str, steps: list[int], scores: list[Score], colour: str, symbol: str, width: float
+) -> dict[str, Any]:
+    margins = [in_points(words.Z95 * score.se) for score in scores]
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": name,
+        "x": steps, "y": [in_points(score.value) for score in scores], "customdata": margins,
+        "error_y": {
+            "type": "data", "array": margins, "color": colour, "thickness": 1, "width": 0,
+        },
+        "line": {"color": colour, "width": width},
+        "marker": {"color": colour, "symbol": symbol, "size": 7},
+        "hovertemplate": f"{name} at step %{{x}}: %{{y:.1f}} ± %{{customdata:.1f}}<extra></extra>",
+    }  # fmt: skip
 
 
 def objective_label(study: StudySpec) -> str:
@@ -154,7 +207,7 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
     }
     inside, outside, above, below = kinds.values()
     for point in shown:
-        mean = _points(point.mean)
+        mean = in_points(point.mean)
         kind = above if mean > high else below if mean < low else outside
         (inside if kind is outside and is_inside(point) else kind).append(point)
     for (name, colour, symbol), part in kinds.items():
@@ -162,8 +215,8 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
             data.append(_fit_points(part, name, colour, symbol, y_range))
     name = objective_label(study)
     layout = {
-        "xaxis": _axis(f"actual {name}, points", range=x_range, zeroline=False),
-        "yaxis": _axis(f"predicted {name}, points", range=y_range, zeroline=False),
+        "xaxis": axis(f"actual {name}, points", range=x_range, zeroline=False),
+        "yaxis": axis(f"predicted {name}, points", range=y_range, zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 40, "b": 52},
     }
@@ -173,12 +226,12 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
 def _fit_points(
     part: Sequence[FitPoint], name: str, colour: str, symbol: str, y_range: list[float]
 ) -> dict[str, Any]:
-    margins = [_points(words.Z90 * point.sd) for point in part]
-    means = [_points(point.mean) for point in part]
+    margins = [in_points(words.Z90 * point.sd) for point in part]
+    means = [in_points(point.mean) for point in part]
     low, high = y_range
     return {
         "type": "scatter", "mode": "markers", "name": name.strip(),
-        "x": [_points(point.actual) for point in part],
+        "x": [in_points(point.actual) for point in part],
         "y": [min(max(mean, low), high) for mean in means],
         "error_y": {
             "type": "data", "symmetric": False, "color": colour, "thickness": 1, "width": 0,
@@ -194,6 +247,7 @@ def _fit_points(
         "customdata": [
             [point.number, mean, m] for point, mean, m in zip(part, means, margins, strict=True)
         ],
+        "ids": [str(point.number) for point in part],
         "cliponaxis": False,
         "marker": {
             "color": colour, "symbol": symbol, "size": 8, "line": {"color": "@panel", "width": 1},
@@ -205,10 +259,10 @@ def _fit_points(
 
 def _ranges(points: Sequence[FitPoint]) -> tuple[list[float], list[float]]:
     """Range of the actual scores, and of the predictions as far as they are near."""
-    actual = [_points(point.actual) for point in points]
+    actual = [in_points(point.actual) for point in points]
     low, high = min(actual), max(actual)
     span = max(high - low, 1.0)
-    edges = [_points(p.mean + words.Z90 * side * p.sd) for p in points for side in (-1, 1)]
+    edges = [in_points(p.mean + words.Z90 * side * p.sd) for p in points for side in (-1, 1)]
     y_low = max(min([low, *edges]), low - REACH * span)
     y_high = min(max([high, *edges]), high + REACH * span)
     room = 0.06 * (y_high - y_low)
@@ -251,11 +305,11 @@ def _clearness(value: Prediction) -> float:
 
 
 def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
-    margins = [_points(words.Z95 * value.sd) for _, value, _ in rows]
+    margins = [in_points(words.Z95 * value.sd) for _, value, _ in rows]
     data = [
         {
             "type": "scatter", "mode": "markers", "showlegend": False,
-            "x": [_points(value.mean) for _, value, _ in rows],
+            "x": [in_points(value.mean) for _, value, _ in rows],
             "y": [name for name, _, _ in rows],
             "error_x": {
                 "type": "data", "array": margins, "color": "@muted", "thickness": 1.5, "width": 0,
@@ -270,7 +324,7 @@ def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
     ]  # fmt: skip
     layout = {
         "height": 90 + 28 * max(len(rows), 2),
-        "xaxis": _axis(title, zeroline=False),
+        "xaxis": axis(title, zeroline=False),
         # Names that look like numbers or dates stay names.
         "yaxis": {"type": "category", "automargin": True, "showgrid": False},
         "margin": {"l": 12, "r": 16, "t": 8, "b": 52},

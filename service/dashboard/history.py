@@ -62,7 +62,7 @@ def of(runs: Sequence[Run], *, is_maximized: bool) -> History:
     for run in runs:
         if not leads or sign * run.score.value > sign * leads[-1].score.value:
             leads.append(run)
-    uniform = next((run for run in runs if _is_uniform(run.mixture)), None)
+    uniform = next((run for run in runs if is_uniform(run.mixture)), None)
     gain = None
     if leads and uniform is not None and leads[-1] is not uniform:
         ours, theirs = leads[-1].score, uniform.score
@@ -70,7 +70,7 @@ def of(runs: Sequence[Run], *, is_maximized: bool) -> History:
     return History(tuple(runs), tuple(leads), uniform, gain)
 
 
-def _is_uniform(mixture: dict[str, float]) -> bool:
+def is_uniform(mixture: dict[str, float]) -> bool:
     share = 1 / len(mixture)
     return all(abs(weight - share) <= EQUAL for weight in mixture.values())
 

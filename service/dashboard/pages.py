@@ -7,46 +7,39 @@ trial, and one that escapes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse
 
 from db import studies
 from db.errors import StudyNotFound
-from service import answers, surrogate_views, views
+from service import surrogate_views, views
 from service.context import Service, StudyName
-from service.dashboard import access, assets, figures, fit_words, reading
-from service.dashboard.history import Histories
+from service.dashboard import (
+    assets,
+    benchmark_page,
+    figures,
+    fit_words,
+    fitting,
+    mixture_page,
+    reading,
+    surface_page,
+    trial_page,
+    what_if,
+    workers,
+)
+from service.dashboard.entry import Known, Number, Revision, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
-from service.schemas import StudySpec, SurrogateFit, Trial
+from service.routes import studies as calls
+from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
-guarded = [Depends(access.require_key)]
-
-FITTED_AT_ONCE = 200
-"""Completed runs up to which surrogates are fitted unasked; more take long and wait for a click."""
-
-FITTED_AT_ALL = 2000
-"""Completed runs up to which they are fitted: the memory of a fit grows with their square."""
+for part in (trial_page, what_if, mixture_page, benchmark_page, surface_page):
+    router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
-
-Revision = Annotated[int, Query(ge=0, lt=2**63)]
-Number = Annotated[int, Query(ge=1, lt=2**63)]
-
-
-def _histories(request: Request) -> Histories:
-    # One for each app, made when first asked for: the cache is the pages' own affair.
-    state = request.app.state
-    if not hasattr(state, "dashboard_histories"):
-        state.dashboard_histories = Histories()
-    histories: Histories = state.dashboard_histories
-    return histories
-
-
-Known = Annotated[Histories, Depends(_histories)]
 
 
 @router.get("/", dependencies=guarded)
@@ -65,6 +58,32 @@ def study_list(request: Request, service: Service, histories: Known) -> dict[str
     return {"html": piece("_studies.html", boards=boards, url=_address(request))}
 
 
+@router.get("/ui/workers", dependencies=guarded)
+def every_worker(request: Request, service: Service) -> HTMLResponse:
+    """Who works on what, and what came of it."""
+    with service.database.read() as session:
+        roster = workers.read(session)
+    return render("workers.html", roster=roster, url=_address(request))
+
+
+@router.get("/ui/workers/list", dependencies=guarded)
+def worker_list(request: Request, service: Service) -> dict[str, str]:
+    """The list alone, for a page that is open."""
+    with service.database.read() as session:
+        roster = workers.read(session)
+    return {"html": piece("_workers.html", roster=roster, url=_address(request))}
+
+
+@router.get("/ui/studies/{study}/export", dependencies=guarded)
+def export(
+    study: StudyName,
+    service: Service,
+    format: Literal["csv", "json", "yaml"],  # noqa: A002
+) -> Response:
+    """The API's export: a browser cannot send that the key, and a link cannot either."""
+    return calls.export(study, service, format)
+
+
 @router.get("/ui/studies/{study}", dependencies=guarded)
 def one_study(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
     """A study with its newest trials; charts are fetched by the page."""
@@ -80,8 +99,8 @@ def one_study(study: StudyName, service: Service, histories: Known) -> HTMLRespo
         board=board,
         rows=rows,
         surrogates=fit_words.TITLES,
-        fits_at_once=len(board.history.runs) <= FITTED_AT_ONCE,
-        most_runs=FITTED_AT_ALL,
+        fits_at_once=len(board.history.runs) <= fitting.FITTED_AT_ONCE,
+        most_runs=fitting.FITTED_AT_ALL,
     )
 
 
@@ -128,13 +147,11 @@ def progress(study: StudyName, service: Service, histories: Known) -> dict[str, 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
 def fit(study: StudyName, surrogate: str, service: Service, histories: Known) -> dict[str, Any]:
     """A surrogate's figures in words, and its charts; why there are none, in words too."""
-    with service.database.read() as session:
-        row = studies.get(session, study)
-        n_runs = len(histories.of(session, row, views.spec(row)).runs)
     try:
-        if n_runs > FITTED_AT_ALL:
-            raise Refused(409, "too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
-        known, found = _fitted(service, study, surrogate)
+        evidence = fitting.known(service, histories, study)
+        known = evidence.spec
+        diagnosis = service.fits.diagnosis(evidence, surrogate)
+        found = surrogate_views.fit(evidence, surrogate, diagnosis)
     except Refused as refused:
         if refused.status == 404:
             raise
@@ -148,13 +165,6 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         if found.effects and found.effects.synergy:
             drawn["synergy"] = figures.synergies(known, found.effects)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
-
-
-def _fitted(service: Service, study: str, surrogate: str) -> tuple[StudySpec, SurrogateFit]:
-    with service.database.read() as session:
-        known = answers.read(session, study)
-    diagnosis = service.fits.diagnosis(known, surrogate)
-    return known.spec, surrogate_views.fit(known, surrogate, diagnosis)
 
 
 @router.get("/ui/static/{version}/{name}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.dashboard import access, assets, colours, figures, fit_words, words
+from service.schemas import StudySpec
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -32,6 +34,7 @@ def _environment() -> Environment:
         "count": words.count,
         "last_line": words.last_line,
         "quantity": words.quantity,
+        "as_json": words.as_json,
     }
     made.globals |= {
         "asset": lambda name: f"/ui/static/{assets.version()}/{name}",
@@ -41,8 +44,15 @@ def _environment() -> Environment:
         "rewards_by_domain": _rewards,
         "objective_label": figures.objective_label,
         "fit_words": fit_words,
+        "z95": words.Z95,
+        "study_url": _study_url,
+        "trial_url": lambda study, number: f"{_study_url(study)}/trials/{number}",
     }
     return made
+
+
+def _study_url(study: StudySpec) -> str:
+    return f"/ui/studies/{quote(study.name)}"
 
 
 def _rewards(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 Z95 = 1.959964
 """Half-width of a 95% interval in standard errors."""
@@ -67,3 +69,12 @@ def last_line(text: str) -> str:
     """What a traceback ends with: its last line that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def as_json(value: Any) -> str:
+    """Data that the service only keeps; a text as it is, texts with commas between."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return json.dumps(value, indent=2, ensure_ascii=False)

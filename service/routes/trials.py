@@ -10,7 +10,7 @@ from db import studies, trials
 from service import checks, views
 from service.context import Actor, Service, StudyName, TrialId
 from service.errors import describe
-from service.schemas import Trial, TrialCreate, TrialPage, TrialState
+from service.schemas import Trial, TrialCreate, TrialPage, TrialPatch, TrialState
 
 router = APIRouter(tags=["trials"])
 
@@ -98,6 +98,15 @@ def page(
 @router.get("/trials/{trial}", summary="Read a trial", responses=describe(404))
 def one(trial: TrialId, service: Service) -> Trial:
     with service.database.read() as session:
+        row = trials.get(session, trial)
+        return views.trial(row, views.spec(row.study))
+
+
+@router.patch("/trials/{trial}", summary="Change a trial's note", responses=describe(404))
+def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> Trial:
+    """In any state. The same again changes nothing."""
+    with service.database.write() as session:
+        trials.annotate(session, trial, body.note, actor)
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))
 

@@ -3,134 +3,18 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from db.sessions import Database
-from service.app import create_app
-from service.engine import Inline
-from service.settings import Settings
-from tests import browser as installed
 from tests.dashboard import HOSTILE, create, fill, finish, lease, scores, store_many
+from tests.visits import WITHIN_MS
 
 pytestmark = pytest.mark.browser
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 UNIFORM = [0.2] * 5
-WITHIN_MS = 60_000
-"""Generous, since machines are slow; what is waited for normally comes in a second or two."""
-
-
-class Service:
-    """A real server on a port of its own, which can be stopped and started again."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port: int = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.client = httpx.Client(base_url=self.url, timeout=60)
-
-    def start(self) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(self._settings, Inline()),
-                port=self._port,
-                log_level="error",
-                timeout_graceful_shutdown=2,  # open pages must not hold it up
-            )
-        )
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + 60
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the service did not start"
-            assert self._thread.is_alive(), "the service stopped at once"
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(30)
-        self.client.close()
-        self.client = httpx.Client(base_url=self.url, timeout=60)
-
-
-@pytest.fixture
-def service(app_settings: Settings) -> Iterator[Service]:
-    service = Service(app_settings)
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = installed.find()
-    if path is None:
-        pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page with a record of what it must not do."""
-
-    def __init__(self, chromium: Browser, service: Service, **options: object) -> None:
-        self.page: Page = chromium.new_page(**options)  # type: ignore[arg-type]
-        self.page.set_default_timeout(WITHIN_MS)
-        self.service = service
-        self.complaints: list[str] = []
-        self.hosts: set[str] = set()
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-
-    def _hear(self, message: object) -> None:
-        if message.type in ("error", "warning"):  # type: ignore[attr-defined]
-            self.complaints.append(message.text)  # type: ignore[attr-defined]
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self.service.url + path)
-        return self.page
-
-    def open_study(self, study: str) -> Page:
-        """Opens a study and waits until all its charts are drawn."""
-        self.open(f"/ui/studies/{study}")
-        self.page.wait_for_selector("#study[data-drawn]")
-        return self.page
-
-    def keep(self, name: str) -> None:
-        ARTIFACTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"dashboard-{name}.png", full_page=True)
-
-    def stays_at_home(self) -> bool:
-        # Pictures that the page draws itself have no host.
-        return self.hosts - {""} == {urlsplit(self.service.url).netloc}
-
-
-@pytest.fixture
-def visit(chromium: Browser, service: Service, request) -> Iterator[Visit]:
-    options = getattr(request, "param", {"viewport": {"width": 1400, "height": 900}})
-    visit = Visit(chromium, service, **options)
-    yield visit
-    visit.page.close()
-    assert visit.complaints == []
-    assert visit.stays_at_home()
 
 
 def test_the_first_page_leads_from_nothing_to_the_first_study(visit, service):

@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.dashboard import pages
+from service.dashboard import fitting
 from service.engine import Inline
 from service.settings import Settings
-from tests.dashboard import HOSTILE, create, fill, finish, lease, scores, store_many
+from tests.dashboard import HOSTILE, Markup, create, fill, finish, lease, page, scores, store_many
 
 UNIFORM = [0.2] * 5
-
-
-class Markup(HTMLParser):
-    """Collects what could run: scripts with a body, event handlers, inline styles, addresses."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.handlers: list[str] = []
-        self.addresses: list[str] = []
-        self.inline = ""
-        self._in_script = False
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self._in_script = tag == "script"
-        self.handlers += [name for name, _ in attrs if name.startswith("on") or name == "style"]
-        self.addresses += [value for name, value in attrs if name in ("src", "href") and value]
-
-    def handle_endtag(self, tag):
-        self._in_script = False
-
-    def handle_data(self, data):
-        if self._in_script:
-            self.inline += data
-
-
-def page(api, path):
-    """A page's HTML, checked for whatever no page may hold."""
-    answer = api.get(path)
-    assert answer.status_code == 200, answer.text
-    markup = Markup(answer.text)
-    assert markup.handlers == []
-    assert markup.inline == ""
-    assert all(re.match(r"[/#]", address) for address in markup.addresses)
-    return answer.text
 
 
 def test_without_a_study_the_first_page_says_how_to_make_one(api):
@@ -234,9 +196,9 @@ def test_a_long_study_comes_in_pages_and_small_pieces(api, database):
 def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, monkeypatch):
     study = create(api)
     fill(api, study, 4)
-    monkeypatch.setattr(pages, "FITTED_AT_ONCE", 2)
+    monkeypatch.setattr(fitting, "FITTED_AT_ONCE", 2)
     assert "Fit now" in page(api, f"/ui/studies/{study}")
-    monkeypatch.setattr(pages, "FITTED_AT_ALL", 3)
+    monkeypatch.setattr(fitting, "FITTED_AT_ALL", 3)
     assert "too many to fit here" in page(api, f"/ui/studies/{study}")
     refused = api.get(f"/ui/studies/{study}/fits/gp").json()
     assert "too many to fit here" in refused["html"]
@@ -302,7 +264,7 @@ def test_the_best_and_its_gain_are_those_of_the_api(api):
     fill(api, study, 6)
     best = api.get(f"/studies/{study}/best").json()
     html = page(api, f"/ui/studies/{study}")
-    assert f'href="#trial-{best["best"]["number"]}"' in html
+    assert f'href="/ui/studies/{study}/trials/{best["best"]["number"]}"' in html
     assert f"<b>{100 * best['gain']:+.1f}</b>" in html
     assert f"± {100 * 1.959964 * best['gain_se']:.1f}</span>" in html
 

@@ -48,8 +48,19 @@ function layoutOf(layout, style, family) {
 
 const drawn = new Map();
 
+/** A click on a mark that stands for a trial leads to its page. */
+function lead(place) {
+  const { trials } = document.querySelector("[data-plotly]").dataset;
+  place.on("plotly_click", ({ points }) => {
+    const cell = points.find(({ data }) => data.meta === "trials"); // rows of a heat map
+    const number = cell?.y ?? points.find((point) => point.id)?.id;
+    if (number) location.assign(`${trials}/${number}`);
+  });
+}
+
 /** Draws a figure, or changes the one that is there. */
 export async function draw(place, figure) {
+  const isNew = !drawn.has(place);
   drawn.set(place, figure);
   const Plotly = await plotly();
   const style = getComputedStyle(document.documentElement);
@@ -57,6 +68,7 @@ export async function draw(place, figure) {
   await Plotly.react(place, coloured(figure.data, style), layoutOf(figure.layout, style, family), {
     displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
   });
+  if (isNew) lead(place);
 }
 
 /** Frees the charts inside an element that is about to go. */

@@ -9,6 +9,20 @@ export async function ask(url) {
   return answer.json();
 }
 
+/** Changes something by a call that only a page of this service can make; throws what was wrong. */
+export async function send(url, body = {}) {
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Modomodo-Page": "1" },
+    body: JSON.stringify(body),
+  });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    throw Object.assign(new Error(said.detail ?? `${url}: ${answer.status}`), { status: answer.status });
+  }
+  return said;
+}
+
 /** Nodes of HTML that the service's templates made, where everything from outside is escaped. */
 export function nodes(html) {
   const template = document.createElement("template");
@@ -79,4 +93,20 @@ function reason(problem) {
   if (problem.status === 404) return "this study is gone";
   if (problem.status === 401) return "the key is no longer accepted; reload the page";
   return "service not reachable, trying again";
+}
+
+const NO_ROWS = Number.MAX_SAFE_INTEGER;
+
+/** Calls `refresh` whenever trials of the study have changed, or only when there are new results. */
+export function follow(root, refresh, { resultsOnly = false } = {}) {
+  let after = Number(root.dataset.after);
+  let results = Number(root.dataset.results);
+  poll(async () => {
+    const news = await ask(`${root.dataset.url}/changes?after=${after}&lowest=${NO_ROWS}`);
+    if (news.after < after) location.reload(); // another database than the page came from
+    const isNew = resultsOnly ? news.results !== results : news.after !== after;
+    if (isNew) await refresh();
+    ({ after, results } = news);
+    return false;
+  });
 }

@@ -1,11 +1,11 @@
-// The list of studies, kept up to date.
+// A page that is one list, kept up to date.
 import { ask, nodes, poll, tellTimes } from "./page.js";
 
-const list = document.getElementById("studies");
+const list = document.querySelector("[data-list]");
 let shown = null;
 
 poll(async () => {
-  const { html } = await ask(list.dataset.url);
+  const { html } = await ask(list.dataset.list);
   if (html !== shown && !list.contains(document.activeElement)) {
     list.replaceChildren(nodes(html));
     tellTimes(list);

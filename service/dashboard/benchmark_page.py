@@ -1,0 +1,117 @@
+"""Benchmarks: which runs are good at what, and what one score costs another."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from db import studies
+from db.errors import StudyNotFound
+from service import answers
+from service.context import Service, StudyName
+from service.dashboard import benchmark_figures, figures, history, reading
+from service.dashboard.benchmark_figures import Scored
+from service.dashboard.entry import Known, guarded
+from service.dashboard.rendering import piece, render
+from service.errors import invalid
+from service.evidence import Evidence
+from service.schemas import Name, Score, StudySpec, last_measurements
+
+router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
+
+
+@router.get("", dependencies=guarded)
+def page(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+    """The page with its controls; charts are fetched by it."""
+    with service.database.read() as session:
+        try:
+            row = studies.get(session, study)
+        except StudyNotFound:
+            return render("missing.html", status=404, name=study)
+        board = reading.board(session, row, histories)
+    choices = titles(board.study)
+    return render(
+        "benchmarks.html",
+        board=board,
+        study=board.study,
+        choices=choices,
+        first=list(choices)[:2],
+        most_rows=benchmark_figures.ROWS,
+        crowded=len(board.history.runs) > benchmark_figures.BARRED,
+    )
+
+
+@router.get("/figures", dependencies=guarded)
+def drawn(
+    study: StudyName,
+    service: Service,
+    x: Annotated[Name | None, Query()] = None,
+    y: Annotated[Name | None, Query()] = None,
+) -> dict[str, Any]:
+    """Both charts and the runs of the front; None while there is no completed run."""
+    with service.database.read() as session:
+        known = answers.read(session, study)
+    spec = known.spec
+    choices = titles(spec)
+    for name in (x, y):
+        if name is not None and name not in choices:
+            raise invalid(f"no score {name!r} in study {study!r}; it has {', '.join(choices)}")
+    across, upright = x or next(iter(choices)), y or list(choices)[:2][-1]
+    runs = scored(known)
+    if not runs:
+        return {"heat": None, "trade": None, "front": ""}
+    is_maximized = spec.objective.direction == "maximize"
+    best = benchmark_figures.front(runs, across, upright, is_maximized=is_maximized)
+    axes = ((across, choices[across]), (upright, choices[upright]))
+    html = piece("_front.html", study=spec, front=best, n=len(runs), axes=axes)
+    return {
+        "heat": benchmark_figures.heat_map(runs, choices),
+        "trade": benchmark_figures.trade_off(runs, best, _base(spec), axes) if best else None,
+        "front": html,
+    }
+
+
+def titles(study: StudySpec) -> dict[str, str]:
+    """What can be compared: the sums first, then each benchmark; by name, with its title."""
+    groups = {benchmark.group for benchmark in study.benchmarks}
+    sums = {"in_score": "In-Score", "out_score": "Out-Score"}
+    found = {name: title for name, title in sums.items() if name.partition("_")[0] in groups}
+    if study.objective.name not in sums:
+        found[study.objective.name] = figures.objective_label(study)
+    return found | {benchmark.name: benchmark.name for benchmark in study.benchmarks}
+
+
+def scored(known: Evidence) -> list[Scored]:
+    """The completed runs, best objective first."""
+    sign = -1 if known.spec.objective.direction == "maximize" else 1
+    ranked = sorted(known.completed, key=lambda run: sign * run.objective.value)
+    found = []
+    for run in ranked:
+        scores = {
+            name: Score(value=item.score, se=item.sampling_error())
+            for name, item in run.benchmarks.items()
+        }
+        sums = {
+            "in_score": run.scores.in_score,
+            "out_score": run.scores.out_score,
+            known.spec.objective.name: run.objective,
+        }
+        scores |= {name: score for name, score in sums.items() if score is not None}
+        found.append(Scored(run.number, scores, history.is_uniform(run.mixture)))
+    return found
+
+
+def _base(study: StudySpec) -> dict[str, Score]:
+    found = {
+        name: Score(value=item.score, se=item.sampling_error())
+        for name, item in last_measurements(study.baseline).items()
+    }
+    sums = study.scores(study.baseline)
+    whole = {
+        "in_score": sums.in_score,
+        "out_score": sums.out_score,
+        study.objective.name: sums.objective,
+    }
+    return found | {name: score for name, score in whole.items() if score is not None}

@@ -1,0 +1,123 @@
+"""All mixtures of a study: as bars, in a triangle of three domains, and over all domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from db import models, studies
+from db.errors import StudyNotFound
+from service import views
+from service.context import Service, StudyName
+from service.dashboard import collection, mixture_figures, reading, words
+from service.dashboard.collection import Item, Wanted
+from service.dashboard.entry import Known, guarded
+from service.dashboard.history import Histories
+from service.dashboard.rendering import piece, render
+from service.errors import invalid
+from service.schemas import Name, StudySpec
+
+router = APIRouter(prefix="/ui/studies/{study}/mixtures", include_in_schema=False)
+
+Looked = Annotated[Wanted, Query()]
+
+
+class Corners(Wanted):
+    """Which trials, and between which three domains they are drawn."""
+
+    a: Name | None = None
+    b: Name | None = None
+    c: Name | None = None
+
+
+@router.get("", dependencies=guarded)
+def page(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+    """The page with its controls; trials and charts are fetched by it."""
+    with service.database.read() as session:
+        try:
+            row = studies.get(session, study)
+        except StudyNotFound:
+            return render("missing.html", status=404, name=study)
+        board = reading.board(session, row, histories)
+    return render(
+        "mixtures.html",
+        board=board,
+        study=board.study,
+        corners=heaviest(board.study, board.history.best.mixture if board.history.best else {}),
+        states=models.TRIAL_STATES,
+    )
+
+
+@router.get("/found", dependencies=guarded)
+def found(
+    study: StudyName, service: Service, histories: Known, wanted: Looked
+) -> dict[str, str | int | bool]:
+    """A page of the trials that are wanted, as HTML."""
+    spec, items = _chosen(study, service, histories, wanted)
+    shown = items[wanted.offset : wanted.offset + collection.PAGE]
+    return {
+        "n": len(items),
+        "said": words.count(len(items), "trial"),
+        "more": len(items) > wanted.offset + len(shown),
+        "html": piece("_mixtures.html", study=spec, items=shown),
+    }
+
+
+@router.get("/figures", dependencies=guarded)
+def drawn(
+    study: StudyName, service: Service, histories: Known, wanted: Annotated[Corners, Query()]
+) -> dict[str, Any]:
+    """Charts of the completed ones among them, and in words what is drawn."""
+    spec, items = _chosen(study, service, histories, wanted)
+    dots = mixture_figures.dots(items)
+    scored = sum(item.score is not None for item in items)
+    said = f"{words.count(scored, 'completed run')}."
+    if len(dots) < scored:
+        said += f" An even selection of {len(dots):,} is drawn."
+    if not dots:
+        return {"said": "No completed run among them.", "parallel": None, "ternary": None}
+    corners = [corner for corner in (wanted.a, wanted.b, wanted.c) if corner is not None]
+    return {
+        "said": said,
+        "parallel": mixture_figures.parallel(spec, dots),
+        "ternary": mixture_figures.ternary(spec, dots, corners_of(spec, corners))
+        if corners
+        else None,
+    }
+
+
+def heaviest(study: StudySpec, mixture: dict[str, float]) -> list[str]:
+    """The three domains with most weight, in the study's order; none where there are fewer."""
+    names = [domain.name for domain in study.domains]
+    if len(names) < 3:
+        return []
+    top = sorted(names, key=lambda name: -mixture.get(name, 0.0))[:3]
+    return [name for name in names if name in top]
+
+
+def corners_of(study: StudySpec, corners: Sequence[str]) -> Sequence[str]:
+    """Three domains of the study.
+
+    Raises:
+        Refused: 422, they are not.
+    """
+    names = [domain.name for domain in study.domains]
+    if len(set(corners)) != 3 or not set(corners) <= set(names):
+        raise invalid(
+            f"a triangle has three different domains of study {study.name!r}, not "
+            f"{', '.join(corners)}; it has {', '.join(names)}"
+        )
+    return corners
+
+
+def _chosen(
+    study: str, service: Service, histories: Histories, wanted: Wanted
+) -> tuple[StudySpec, list[Item]]:
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        spec = views.spec(row)
+        items = collection.read(session, row, histories.of(session, row, spec))
+    return spec, collection.chosen(spec, items, wanted)

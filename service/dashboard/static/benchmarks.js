@@ -1,0 +1,35 @@
+// Benchmarks: the heat map and the trade-off, drawn anew with every result.
+import { draw } from "./charts.js";
+import { ask, follow, nodes } from "./page.js";
+
+const root = document.getElementById("benchmarks");
+const axes = document.getElementById("axes");
+const trouble = document.getElementById("trouble");
+
+async function refresh() {
+  const asked = new URLSearchParams(new FormData(axes));
+  const { heat, trade, front } = await ask(`${root.dataset.url}/benchmarks/figures?${asked}`);
+  document.getElementById("no-runs").hidden = heat !== null;
+  document.getElementById("charts").hidden = heat === null;
+  document.getElementById("front").replaceChildren(nodes(front));
+  for (const [name, figure] of Object.entries({ trade, heat })) {
+    const chart = document.getElementById(`${name}-chart`);
+    chart.hidden = figure === null;
+    if (figure) await draw(chart, figure);
+  }
+  trouble.textContent = "";
+  root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);
+}
+
+async function change() {
+  try {
+    await refresh();
+  } catch (problem) {
+    trouble.textContent = `The charts could not be had (${problem.message}); the next change tries again.`;
+  }
+}
+
+axes.addEventListener("change", change);
+axes.addEventListener("submit", (event) => event.preventDefault());
+change();
+follow(root, refresh, { resultsOnly: true });

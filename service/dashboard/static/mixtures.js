@@ -1,0 +1,78 @@
+// All mixtures: sorted and filtered by the service, drawn here, kept up to date.
+import { draw } from "./charts.js";
+import { ask, follow, nodes } from "./page.js";
+
+const root = document.getElementById("mixtures");
+const url = `${root.dataset.url}/mixtures`;
+const wanted = document.getElementById("wanted");
+const corners = document.getElementById("corners");
+const list = document.getElementById("found");
+const more = document.getElementById("more");
+const PAGE = 100;
+const nFound = document.getElementById("n-found");
+
+/** The filled fields of forms as an address's query; a weight counts only with its domain. */
+function query(...forms) {
+  const fields = forms.filter(Boolean).flatMap((form) => [...new FormData(form)]);
+  return new URLSearchParams(fields.filter(([, value]) => value !== ""));
+}
+
+async function showList(offset = 0) {
+  const asked = query(wanted);
+  asked.set("offset", offset);
+  const found = await ask(`${url}/found?${asked}`);
+  if (offset) list.append(nodes(found.html));
+  else list.replaceChildren(nodes(found.html));
+  more.hidden = !found.more;
+  nFound.textContent = found.said;
+}
+
+async function drawAll() {
+  const trouble = document.getElementById("ternary-said");
+  const asked = query(wanted, corners);
+  const isTriangle = new Set(["a", "b", "c"].map((side) => asked.get(side))).size === 3;
+  if (corners && !isTriangle) ["a", "b", "c"].forEach((side) => asked.delete(side));
+  if (trouble) trouble.textContent = isTriangle ? "" : "Choose three different domains.";
+  const { said, parallel, ternary } = await ask(`${url}/figures?${asked}`);
+  document.getElementById("drawn-said").textContent = said;
+  for (const [name, figure] of Object.entries({ parallel, ternary })) {
+    const chart = document.getElementById(name);
+    if (!chart) continue;
+    chart.hidden = figure === null;
+    if (figure) await draw(chart, figure);
+  }
+}
+
+async function refresh() {
+  await showList();
+  await drawAll();
+  root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);
+}
+
+async function change() {
+  try {
+    if (wanted.reportValidity()) await refresh();
+  } catch (problem) {
+    nFound.textContent = `The trials could not be had (${problem.message}); the next change tries again.`;
+  }
+}
+
+for (const form of [wanted, corners].filter(Boolean)) {
+  form.addEventListener("change", change);
+  form.addEventListener("submit", (event) => event.preventDefault());
+}
+more.addEventListener("click", async () => {
+  more.disabled = true;
+  try {
+    await showList(list.children.length);
+  } finally {
+    more.disabled = false;
+  }
+});
+
+change();
+// News do not take a list away that somebody is reading further down.
+follow(root, async () => {
+  if (list.children.length <= PAGE && !list.contains(document.activeElement)) await showList();
+  await drawAll();
+});

@@ -1,0 +1,145 @@
+// Sliders for the weights, with predictions as they move.
+import { nodes, send } from "./page.js";
+
+const root = document.getElementById("what-if");
+const { url, trials } = root.dataset;
+const rows = [...root.querySelectorAll("[data-domain]")].map((row) => ({
+  domain: row.dataset.domain,
+  weight: Number(row.dataset.weight),
+  slider: row.querySelector("input[type=range]"),
+  said: row.querySelector("output"),
+  lock: row.querySelector("input[type=checkbox]"),
+}));
+const sum = (some) => some.reduce((total, row) => total + row.weight, 0);
+
+function show() {
+  for (const { slider, said, weight } of rows) {
+    said.textContent = `${(100 * weight).toFixed(1)}%`;
+    slider.setAttribute("aria-valuetext", said.textContent);
+    if (Number(slider.value) !== 100 * weight) slider.value = String(100 * weight);
+  }
+}
+
+/** Gives one row a weight; the rows that are not locked share the rest as they did before. */
+function give(row, weight) {
+  const others = rows.filter((other) => other !== row);
+  const free = others.filter((other) => !other.lock.checked);
+  const room = Math.max(0, 1 - sum(others.filter((other) => other.lock.checked)));
+  row.weight = free.length ? Math.min(weight, room) : room;
+  const before = sum(free);
+  const rest = room - row.weight;
+  for (const other of free) {
+    other.weight = before > 0 ? (other.weight / before) * rest : rest / free.length;
+  }
+}
+
+const DEBOUNCE_MS = 80;
+
+/** Calls `work` after a pause in the calls, and never twice at once: the last wish wins. */
+function unhurried(work) {
+  let timer = 0;
+  let isBusy = false;
+  let isWanted = false;
+  async function turn() {
+    if (isBusy) {
+      isWanted = true;
+      return;
+    }
+    isBusy = true;
+    try {
+      await work();
+    } finally {
+      isBusy = false;
+      if (isWanted) {
+        isWanted = false;
+        turn();
+      }
+    }
+  }
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(turn, DEBOUNCE_MS);
+  };
+}
+
+let mixture = Object.fromEntries(rows.map((row) => [row.domain, row.weight]));
+let isReleased = false;
+const queued = document.getElementById("queued");
+
+const move = unhurried(async () => {
+  const weights = Object.fromEntries(rows.map((row) => [row.domain, Math.min(1, row.weight)]));
+  const adopts = isReleased;
+  isReleased = false;
+  try {
+    const found = await send(`${url}/fitting`, { weights });
+    mixture = found.mixture;
+    document.getElementById("chosen").replaceChildren(nodes(found.html));
+    queued.textContent = "";
+    if (adopts) {
+      for (const row of rows) row.weight = mixture[row.domain];
+      show();
+    }
+    for (const panel of panels) panel.predict();
+  } catch (problem) {
+    queued.textContent = `The mixture could not be checked: ${problem.message}`;
+  }
+});
+
+const panels = [...root.querySelectorAll("[data-surrogate]")].map((section) => {
+  const body = section.querySelector(".fit-body");
+  async function predict() {
+    body.setAttribute("aria-busy", "true");
+    try {
+      const { html } = await send(`${url}/predictions/${section.dataset.surrogate}`, { mixture });
+      body.replaceChildren(nodes(html));
+    } catch (problem) {
+      body.textContent = `No prediction: ${problem.message}; move a weight to try again.`;
+    } finally {
+      body.setAttribute("aria-busy", "false");
+    }
+  }
+  const ask = unhurried(predict);
+  const panel = {
+    isWanted: root.dataset.atOnce === "yes",
+    predict: () => panel.isWanted && ask(),
+    first: () => panel.isWanted && predict(),
+  };
+  section.querySelector(".fit-now")?.addEventListener("click", (event) => {
+    event.target.disabled = true;
+    panel.isWanted = true;
+    ask();
+  });
+  return panel;
+});
+
+for (const row of rows) {
+  row.slider.addEventListener("input", () => {
+    give(row, Number(row.slider.value) / 100);
+    show();
+    move();
+  });
+  row.slider.addEventListener("change", () => {
+    isReleased = true;
+    move();
+  });
+}
+
+document.getElementById("queue").addEventListener("click", async (event) => {
+  event.target.disabled = true;
+  try {
+    const { number } = await send(`${url}/queue`, { mixture });
+    const link = Object.assign(document.createElement("a"), {
+      href: `${trials}/${number}`,
+      textContent: `trial ${number}`,
+    });
+    queued.replaceChildren("Queued as ", link, ".");
+  } catch (problem) {
+    queued.textContent = `Not queued: ${problem.message}`;
+  } finally {
+    event.target.disabled = false;
+  }
+});
+
+show();
+// One after the other: the first fits take long, and share the machine.
+for (const panel of panels) await panel.first();

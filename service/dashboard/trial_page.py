@@ -1,0 +1,74 @@
+"""One trial: its story, its scores, and what can be done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from db import studies
+from db.errors import StudyNotFound, TrialNotFound
+from service.context import Actor, Service, StudyName
+from service.dashboard import figures, stories
+from service.dashboard.entry import TrialNumber, acting, guarded
+from service.dashboard.rendering import piece, render
+from service.dashboard.stories import Story
+from service.routes import trials as calls
+from service.schemas import TrialPatch
+
+router = APIRouter(prefix="/ui/studies/{study}/trials/{number}", include_in_schema=False)
+
+
+@router.get("", dependencies=guarded)
+def one_trial(study: StudyName, number: TrialNumber, service: Service) -> HTMLResponse:
+    """The whole page."""
+    try:
+        story = _story(study, number, service)
+    except StudyNotFound:
+        return render("missing.html", status=404, name=study)
+    except TrialNotFound:
+        return render("missing.html", status=404, name=study, number=number)
+    return render("trial.html", story=story, study=story.study, trial=story.trial)
+
+
+@router.get("/story", dependencies=guarded)
+def told_again(study: StudyName, number: TrialNumber, service: Service) -> dict[str, Any]:
+    """What may have changed, for a page that is open; `figure` is None with scores of one step."""
+    story = _story(study, number, service)
+    shown = {"story": story, "study": story.study, "trial": story.trial}
+    return {
+        "revision": story.trial.revision,
+        "html": piece("_story.html", **shown),
+        "figure": figures.learning(story.study, story.trial.measurements),
+    }
+
+
+@router.post("/cancel", dependencies=acting)
+def cancel(study: StudyName, number: TrialNumber, service: Service, actor: Actor) -> dict[str, str]:
+    trial = calls.cancel(_id(study, number, service), service, actor)
+    return {"state": trial.state}
+
+
+@router.post("/retry", dependencies=acting)
+def retry(study: StudyName, number: TrialNumber, service: Service, actor: Actor) -> dict[str, str]:
+    trial = calls.retry(_id(study, number, service), service, actor)
+    return {"state": trial.state}
+
+
+@router.post("/note", dependencies=acting)
+def note(
+    study: StudyName, number: TrialNumber, body: TrialPatch, service: Service, actor: Actor
+) -> dict[str, str]:
+    trial = calls.patch(_id(study, number, service), body, service, actor)
+    return {"note": trial.note}
+
+
+def _story(study: str, number: int, service: Service) -> Story:
+    with service.database.read() as session:
+        return stories.read(session, studies.get(session, study), number)
+
+
+def _id(study: str, number: int, service: Service) -> int:
+    with service.database.read() as session:
+        return stories.trial_id(session, studies.get(session, study), number)

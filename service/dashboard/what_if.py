@@ -1,0 +1,158 @@
+"""What would a mixture score? Sliders, predictions, and a place in the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
+from pydantic import Field
+
+from db import studies
+from db.errors import StudyNotFound
+from service import evidence, views
+from service.context import Actor, Service, StudyName
+from service.dashboard import fit_words, fitting, reading, stories, words
+from service.dashboard.entry import Known, acting, asking, guarded
+from service.dashboard.history import History
+from service.dashboard.rendering import piece, render
+from service.errors import Refused
+from service.routes import trials as calls
+from service.schemas import Body, Name, StudySpec, TrialCreate
+from service.search.space import FloatArray, MixtureSpace
+
+router = APIRouter(prefix="/ui/studies/{study}/what-if", include_in_schema=False)
+
+TOLERANCE = 5e-4
+"""How far weights may be moved before the page says so: half of the least step of a slider."""
+
+
+class Wish(Body):
+    """Weights as the sliders stand; they need not fit the study."""
+
+    weights: dict[Name, Annotated[float, Field(ge=0.0, le=1.0)]]
+
+
+class Chosen(Body):
+    """A mixture of the study, as `/fitting` answered it."""
+
+    mixture: dict[Name, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where scores lie on a strip from 0 to 1 that shows those of all runs with room around."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, history: History) -> Scale:
+        """The same whatever is predicted, so that surrogates and mixtures can be compared."""
+        values = [run.score.value for run in history.runs]
+        low, high = min(values, default=0.0), max(values, default=1.0)
+        room = max(0.5 * (high - low), 0.02)
+        return cls(low - room, high + room)
+
+    def place(self, value: float) -> float:
+        """In percent of the strip's length, within it."""
+        return 100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+
+@router.get("", dependencies=guarded)
+def page(
+    study: StudyName,
+    service: Service,
+    histories: Known,
+    trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> HTMLResponse:
+    """Starts at a trial's mixture, else at the best run's, else at the most even one."""
+    with service.database.read() as session:
+        try:
+            row = studies.get(session, study)
+        except StudyNotFound:
+            return render("missing.html", status=404, name=study)
+        board = reading.board(session, row, histories)
+        if trial is not None:
+            start = stories.read(session, row, trial).trial.mixture
+        elif board.history.best is not None:
+            start = board.history.best.mixture
+        else:
+            start = _named(board.study, evidence.space(board.study).uniform)
+    return render(
+        "what_if.html",
+        board=board,
+        study=board.study,
+        start=start,
+        surrogates={name: fit_words.TITLES[name] for name in fitting.SIDE_BY_SIDE},
+        fits_at_once=len(board.history.runs) <= fitting.FITTED_AT_ONCE,
+    )
+
+
+@router.post("/fitting", dependencies=asking)
+def nearest(study: StudyName, body: Wish, service: Service) -> dict[str, Any]:
+    """The nearest mixture that the study may run, and why it is another than was asked for."""
+    with service.database.read() as session:
+        spec = views.spec(studies.get(session, study))
+    wished = evidence.weights(spec, [body.weights])[0]
+    space = evidence.space(spec)
+    found = space.project(wished)
+    mixture = _named(spec, found)
+    moved = float(np.abs(found - wished).max()) > TOLERANCE
+    why = _why(space, wished) if moved else []
+    html = piece("_chosen.html", study=spec, mixture=mixture, why=why)
+    return {"mixture": mixture, "html": html}
+
+
+@router.post("/predictions/{surrogate}", dependencies=asking)
+def prediction(
+    study: StudyName, surrogate: str, body: Chosen, service: Service, histories: Known
+) -> dict[str, str]:
+    """What one surrogate expects of a mixture; why it expects nothing, in words."""
+    try:
+        known = fitting.known(service, histories, study)
+        X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
+        mean, sd = (float(part[0]) for part in fitting.predict(service, known, surrogate, X))
+    except Refused as refused:
+        if refused.status == 404:
+            raise
+        return {"html": piece("_prediction.html", trouble=refused.detail)}
+    except ValueError as error:
+        raise Refused(422, "invalid-request", str(error)) from error
+    with service.database.read() as session:
+        history = histories.of(session, studies.get(session, study), known.spec)
+    return {
+        "html": piece(
+            "_prediction.html",
+            trouble=None,
+            mean=mean,
+            sd=sd,
+            history=history,
+            scale=Scale.of(history),
+        )
+    }
+
+
+@router.post("/queue", dependencies=acting)
+def queue(study: StudyName, body: Chosen, service: Service, actor: Actor) -> dict[str, int]:
+    """Queues the mixture as if by hand."""
+    trial = calls.add(study, TrialCreate(mixture=body.mixture), service, actor, Response())
+    return {"number": trial.number}
+
+
+def _why(space: MixtureSpace, wished: FloatArray) -> list[str]:
+    found = [
+        f"{domain} may have {words.share(low)} to {words.share(high)}"
+        for domain, weight, low, high in zip(
+            space.domains, wished, space.lower, space.upper, strict=True
+        )
+        if not low - TOLERANCE <= weight <= high + TOLERANCE
+    ]
+    return found + space.broken_by(wished)
+
+
+def _named(study: StudySpec, weights: FloatArray) -> dict[str, float]:
+    names = [domain.name for domain in study.domains]
+    return dict(zip(names, map(float, weights), strict=True))

@@ -1,0 +1,137 @@
+"""Who works, where, on what, and what came of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import models
+
+SHOWN = 200
+"""Workers shown: those heard of last."""
+
+HISTORY = 50
+"""Attempts shown: those taken last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One try at a trial."""
+
+    study: str
+    trial: int
+    attempt: int
+    worker: str
+    state: str
+    claimed_at: datetime
+    heard_at: datetime | None
+    ended_at: datetime | None
+    until: datetime
+    step: int | None
+    total_steps: int | None
+    error: str | None
+
+    @property
+    def is_live(self) -> bool:
+        return self.state == "live"
+
+    @property
+    def lasted_s(self) -> float | None:
+        if self.ended_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.claimed_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker; `counts` is of its attempts in each state."""
+
+    name: str
+    capabilities: dict[str, Any]
+    first_seen_at: datetime
+    last_seen_at: datetime
+    live: Sequence[Job]
+    counts: dict[str, int]
+
+    @property
+    def heard_at(self) -> datetime:
+        """Its last sign of life: asking for work, or a heartbeat."""
+        return max([self.last_seen_at, *(job.heard_at for job in self.live if job.heard_at)])
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The workers heard of last, how many there are in all, and the newest attempts."""
+
+    workers: Sequence[Worker]
+    n: int
+    history: Sequence[Job]
+
+
+def read(session: Session) -> Roster:
+    """All that the page shows."""
+    rows = session.scalars(
+        select(models.Worker)
+        .order_by(models.Worker.last_seen_at.desc(), models.Worker.name)
+        .limit(SHOWN)
+    ).all()
+    names = [row.name for row in rows]
+    live: dict[str, list[Job]] = defaultdict(list)
+    for job in _jobs(session, models.Attempt.worker.in_(names), models.Attempt.state == "live"):
+        live[job.worker].append(job)
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    counted = session.execute(
+        select(models.Attempt.worker, models.Attempt.state, func.count())
+        .where(models.Attempt.worker.in_(names))
+        .group_by(models.Attempt.worker, models.Attempt.state)
+    )
+    for name, state, n in counted.tuples():
+        counts[name][state] = n
+    workers = [
+        Worker(
+            name=row.name,
+            capabilities=row.capabilities,
+            first_seen_at=row.first_seen_at,
+            last_seen_at=row.last_seen_at,
+            live=live[row.name],
+            counts=counts[row.name],
+        )
+        for row in rows
+    ]
+    workers.sort(key=lambda worker: worker.heard_at, reverse=True)
+    n = session.scalar(select(func.count()).select_from(models.Worker)) or 0
+    return Roster(workers, n, _jobs(session, limit=HISTORY))
+
+
+def _jobs(session: Session, *where: Any, limit: int | None = None) -> list[Job]:
+    query = (
+        select(models.Attempt, models.Trial.number, models.Study.name)
+        .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
+        .join(models.Study, models.Study.id == models.Trial.study_id)
+        .where(*where)
+        .order_by(models.Attempt.id.desc())
+        .limit(limit)
+    )
+    return [
+        Job(
+            study=study,
+            trial=number,
+            attempt=row.number,
+            worker=row.worker,
+            state=row.state,
+            claimed_at=row.claimed_at,
+            heard_at=row.heard_at,
+            ended_at=row.ended_at,
+            until=row.until,
+            step=row.step,
+            total_steps=row.total_steps,
+            error=row.error,
+        )
+        for row, number, study in session.execute(query).tuples()
+    ]

@@ -1,0 +1,63 @@
+"""The sliders in a real Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.dashboard import create, fill, finish
+from tests.visits import WITHIN_MS
+
+pytestmark = pytest.mark.browser
+
+
+def weights(page: Page) -> dict[str, float]:
+    """What the sliders say, in percent."""
+    said = page.locator("[data-domain]").evaluate_all(
+        "rows => rows.map(row => [row.dataset.domain, row.querySelector('output').textContent])"
+    )
+    return {domain: float(text.rstrip("%")) for domain, text in said}
+
+
+def test_weights_move_together_locks_hold_and_predictions_follow(visit, service):
+    study = create(service.client)
+    fill(service.client, study, 8)
+    finish(service.client, study, [0.2] * 5, 0.9)
+    page = visit.open(f"/ui/studies/{study}/what-if")
+    for surrogate in ("bayes-quadratic", "gp"):
+        shown = page.locator(f"[data-surrogate={surrogate}] .large")
+        expect(shown).to_be_visible(timeout=WITHIN_MS)
+    before = page.locator("[data-surrogate=gp] .large").inner_text()
+    page.get_by_label("lock lisa").check()
+    slider = page.get_by_label("coco", exact=True)
+    slider.fill("50")
+    moved = weights(page)
+    assert moved["coco"] == 50.0
+    assert moved["lisa"] == 20.0
+    assert moved["sat"] == moved["geoqav"] == moved["scienceqa"] == 10.0
+    expect(page.locator("[data-surrogate=gp] .large")).not_to_have_text(before, timeout=WITHIN_MS)
+    # All else locked, there is nowhere to go.
+    for domain in ("geoqav", "sat", "scienceqa"):
+        page.get_by_label(f"lock {domain}").check()
+    slider.fill("90")
+    assert weights(page)["coco"] == 50.0
+    visit.keep("what-if")
+
+
+def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(visit, service):
+    limit = {"weights": {"coco": 1.0}, "at_most": 0.3}
+    study = create(service.client, limits=[limit])
+    page = visit.open(f"/ui/studies/{study}/what-if")
+    slider = page.get_by_label("coco", exact=True)
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("PageUp")
+    expect(page.locator("#chosen .callout")).to_contain_text("coco <= 0.3", timeout=WITHIN_MS)
+    expect(page.locator("[data-domain=coco] output")).to_have_text("30.0%")
+    page.get_by_role("button", name="Queue this mixture").click()
+    link = page.locator("#queued a")
+    expect(link).to_contain_text("trial")
+    link.click()
+    expect(page.locator("#story .mix.big")).to_have_attribute(
+        "aria-label", "coco 30%, lisa 18%, geoqav 18%, sat 18%, scienceqa 18%"
+    )

@@ -1,0 +1,197 @@
+"""The page of one trial: its story in every state, and what can be done about it."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.dashboard import figures
+from service.engine import Inline
+from service.schemas import Measurement, StudySpec
+from service.settings import Settings
+from tests.dashboard import HOSTILE, body, create, finish, lease, page, scores
+
+UNIFORM = [0.2] * 5
+OWN = {"X-Modomodo-Page": "1"}
+
+
+def number_of(api, trial: int) -> int:
+    return api.get(f"/trials/{trial}").json()["number"]
+
+
+def test_a_finished_run_shows_mixture_scores_and_how_it_came(api):
+    study = create(api)
+    number = finish(api, study, UNIFORM, 0.3, wall_s=200, note="by hand")
+    html = page(api, f"/ui/studies/{study}/trials/{number}")
+    assert "coco 20%, lisa 20%" in html
+    assert "<b>32.5</b>" in html
+    assert "3 min 20 s" in html
+    assert "<b>attached</b>" in html
+    assert ">by hand</textarea>" in html
+    assert 'data-act="cancel"' not in html
+    assert 'data-act="retry"' not in html
+
+
+def test_both_rule_sets_stand_side_by_side(api):
+    study = create(api)
+    official = {"benchmark": "chart", "score": 0.61, "samples": 400, "rule": "chartqa-relaxed"}
+    trial, token = lease(api, study)
+    result = {"token": token, "measurements": [*scores(0.3), official]}
+    assert api.post(f"/trials/{trial}/result", json=result).is_success
+    html = page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")
+    row = html.partition('<th scope="row">chart')[2].partition("</tr>")[0]
+    assert "<b>32.0</b>" in row
+    assert "chartqa-relaxed" in row.partition("<b>32.0</b>")[2]
+    assert "<b>61.0</b>" in row
+
+
+def test_the_timeline_tells_every_attempt_and_event(api):
+    study = create(api, max_attempts=2)
+    trial, token = lease(api, study, "node-1")
+    failure = {"token": token, "error": "Traceback\nRuntimeError: out of memory"}
+    api.post(f"/trials/{trial}/failure", json=failure)
+    taken = api.post("/trials/next", json={"worker": "node-2", "study": study}).json()
+    beat = {
+        "token": taken["lease"]["token"],
+        "step": 7,
+        "total_steps": 24,
+        "metrics": {"reward/coco": 0.4321, "loss": 1.5},
+    }
+    api.post(f"/trials/{trial}/heartbeat", json=beat)
+    html = page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")
+    events = html.partition('class="timeline"')[2]
+    told = [events.index(f"<b>{what}</b>") for what in ("queued", "claimed", "failed")]
+    assert told == sorted(told)
+    assert "<summary>RuntimeError: out of memory</summary>" in events
+    assert html.index("node-1") < html.index("node-2", html.index("node-1"))
+    assert "step 7 of 24" in html
+    assert "coco reward <b>0.432</b>" in html
+    assert "<dt>loss</dt><dd>1.5</dd>" in html
+
+
+def test_scores_that_came_too_late_are_shown_as_replicates(api):
+    study = create(api)
+    trial, token = lease(api, study)
+    for value in (0.3, 0.7):
+        result = {"token": token, "measurements": scores(value), "artifacts": {"log": "run.txt"}}
+        api.post(f"/trials/{trial}/result", json=result)
+    html = page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")
+    replicates = html.partition("Replicates</h4>")[2]
+    assert "<b>72.0</b>" in replicates
+    assert "run.txt" in html
+
+
+def test_scores_over_steps_become_curves_and_one_step_does_not():
+    study = StudySpec.model_validate(body())
+    late = [Measurement.model_validate(score | {"step": 20}) for score in scores(0.4)]
+    early = [Measurement.model_validate(score | {"step": 10}) for score in scores(0.3)]
+    assert figures.learning(study, late) is None
+    figure = figures.learning(study, [*late, *early])
+    curves = {curve["name"]: curve for curve in figure["data"]}
+    assert curves["Out-Score"]["x"] == [10, 20]
+    assert curves["Out-Score"]["y"] == [32.5, 42.5]
+    assert curves["lisa_test"]["y"] == [30.0, 40.0]
+
+
+def test_hostile_text_of_a_worker_stays_text(api):
+    study = create(api, max_attempts=1)
+    trial, token = lease(api, study, HOSTILE)
+    beat = {"token": token, "step": 1, "total_steps": 2, "metrics": {HOSTILE[:90]: 1.0}}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    api.post(f"/trials/{trial}/failure", json={"token": token, "error": HOSTILE})
+    address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
+    assert api.post(f"{address}/note", json={"note": HOSTILE}, headers=OWN).is_success
+    for html in (page(api, address), api.get(f"{address}/story").json()["html"]):
+        assert "&lt;script&gt;" in html
+        assert "<script>document" not in html
+        assert "<img src=x" not in html
+
+
+def test_lists_lead_to_the_trial_and_the_trial_to_its_neighbours(api):
+    study = create(api)
+    numbers = [finish(api, study, UNIFORM, 0.3) for _ in range(3)]
+    assert f'href="/ui/studies/{study}/trials/{numbers[1]}"' in page(api, f"/ui/studies/{study}")
+    html = page(api, f"/ui/studies/{study}/trials/{numbers[1]}")
+    for neighbour in (numbers[1] - 1, numbers[1] + 1):
+        assert f'href="/ui/studies/{study}/trials/{neighbour}"' in html
+
+
+def test_a_trial_that_is_not_there_is_a_page_that_leads_back(api):
+    study = create(api)
+    answer = api.get(f"/ui/studies/{study}/trials/999")
+    assert answer.status_code == 404
+    assert f'href="/ui/studies/{study}"' in answer.text
+    assert api.get("/ui/studies/nothing/trials/1").status_code == 404
+    refused = api.post(f"/ui/studies/{study}/trials/999/cancel", headers=OWN)
+    assert refused.status_code == 404
+    assert "999" in refused.json()["detail"]
+
+
+def test_a_trial_is_cancelled_queued_again_and_noted(api):
+    study = create(api)
+    trial, _ = lease(api, study)
+    address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
+    assert 'data-act="cancel"' in page(api, address)
+    assert api.post(f"{address}/cancel", headers=OWN).json() == {"state": "cancelled"}
+    assert 'data-act="retry"' in page(api, address)
+    assert api.post(f"{address}/retry", headers=OWN).json() == {"state": "queued"}
+    assert api.post(f"{address}/note", json={"note": "twice"}, headers=OWN).is_success
+    assert api.get(f"/trials/{trial}").json()["note"] == "twice"
+    events = page(api, address).partition('class="timeline"')[2]
+    for what in ("cancelled", "retried", "noted"):
+        assert f"<b>{what}</b>" in events
+
+
+def test_a_completed_run_is_not_called_off(api):
+    study = create(api)
+    number = finish(api, study, UNIFORM, 0.3)
+    refused = api.post(f"/ui/studies/{study}/trials/{number}/cancel", headers=OWN)
+    assert refused.status_code == 409
+    assert "completed" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, OWN | {"Sec-Fetch-Site": "cross-site"}, OWN | {"Sec-Fetch-Site": "same-site"}]
+)
+@pytest.mark.parametrize("act", ["cancel", "retry", "note"])
+def test_a_page_from_elsewhere_changes_nothing(api, act, headers):
+    study = create(api)
+    trial, _ = lease(api, study)
+    address = f"/ui/studies/{study}/trials/{number_of(api, trial)}/{act}"
+    refused = api.post(address, json={"note": "owned"}, headers=headers)
+    assert refused.status_code == 403
+    assert refused.json()["code"] == "own-page-only"
+    after = api.get(f"/trials/{trial}").json()
+    assert (after["state"], after["note"]) == ("running", "")
+
+
+def test_with_a_key_the_actions_need_it_too(database_file):
+    key = "a-key-of-sixteen-or-more"
+    settings = Settings(
+        database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0, api_key=key
+    )
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+        bearer = {"Authorization": f"Bearer {key}"}
+        assert client.post("/studies", json=body(), headers=bearer).status_code == 201
+        added = client.post(
+            "/studies/vlm/trials",
+            json={"mixture": {"coco": 0.5, "lisa": 0.5}},
+            headers=bearer,
+        ).json()
+        address = f"/ui/studies/vlm/trials/{added['number']}/cancel"
+        assert client.post(address, headers=OWN).status_code == 401
+        assert client.post(address, auth=("anyone", key)).status_code == 403
+        assert client.post(address, auth=("anyone", key), headers=OWN).status_code == 200
+
+
+def test_a_note_is_changed_over_the_api_too(api):
+    study = create(api)
+    finish(api, study, UNIFORM, 0.3)
+    trial = api.get(f"/studies/{study}/trials").json()["trials"][0]
+    changed = api.patch(f"/trials/{trial['id']}", json={"note": "odd"}).json()
+    assert changed["note"] == "odd"
+    assert changed["revision"] > trial["revision"]
+    again = api.patch(f"/trials/{trial['id']}", json={"note": "odd"}).json()
+    assert again["revision"] == changed["revision"]
+    assert api.patch("/trials/99999", json={"note": "odd"}).status_code == 404

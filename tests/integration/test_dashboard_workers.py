@@ -1,0 +1,100 @@
+"""The workers' page, and what a study hands out as files."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.dashboard import workers
+from service.engine import Inline
+from service.settings import Settings
+from tests.dashboard import HOSTILE, body, create, finish, lease, page, scores
+
+UNIFORM = [0.2] * 5
+
+
+def test_without_a_worker_the_page_says_how_to_start_one(api):
+    assert "modomodo worker --url" in page(api, "/ui/workers")
+
+
+def test_the_page_tells_who_works_on_what_and_what_came_of_it(api):
+    study = create(api, max_attempts=1)
+    failed, token = lease(api, study, "node-1")
+    failure = {"token": token, "error": "Traceback\nRuntimeError: out of memory"}
+    api.post(f"/trials/{failed}/failure", json=failure)
+    trial, token = lease(api, study, "node-2")
+    beat = {"token": token, "step": 7, "total_steps": 24}
+    api.post(f"/trials/{trial}/heartbeat", json=beat)
+    number = api.get(f"/trials/{trial}").json()["number"]
+    html = page(api, "/ui/workers")
+    who, _, history = html.partition('id="history"')
+    row = {name: who.partition(f">{name}</th>")[2].partition("</tr>")[0] for name in _nodes()}
+    assert f'href="/ui/studies/{study}/trials/{number}"' in row["node-2"]
+    assert "step 7 of 24" in row["node-2"]
+    assert "nothing now" in row["node-1"]
+    assert "1 failed" in row["node-1"]
+    assert "RuntimeError: out of memory" in history
+    assert history.index("node-2") < history.index("node-1")
+
+
+def _nodes() -> tuple[str, str]:
+    return "node-1", "node-2"
+
+
+def test_what_a_worker_says_of_itself_is_shown_as_text(api):
+    study = create(api)
+    api.post(f"/studies/{study}/trials", json={"mixture": {"coco": 0.5, "lisa": 0.5}})
+    asked = {"worker": HOSTILE, "study": study, "capabilities": {"host": "a1", "gpu": HOSTILE}}
+    assert api.post("/trials/next", json=asked).json()["trial"]
+    for html in (page(api, "/ui/workers"), api.get("/ui/workers/list").json()["html"]):
+        assert "host: a1" in html
+        assert "&lt;script&gt;" in html
+        assert "<script>document" not in html
+
+
+def test_of_very_many_workers_those_heard_of_last_are_shown(api, monkeypatch):
+    study = create(api)
+    for place in range(4):
+        trial, token = lease(api, study, f"node-{place}")
+        api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    monkeypatch.setattr(workers, "SHOWN", 3)
+    html = page(api, "/ui/workers")
+    assert "The 3 heard of last" in html
+    assert ">node-3</th>" in html
+
+
+def test_a_study_is_exported_as_csv_json_and_its_best_mixture_as_yaml(api):
+    study = create(api)
+    html = page(api, f"/ui/studies/{study}")
+    assert "format=csv" in html
+    assert "format=yaml" not in html
+    finish(api, study, UNIFORM, 0.3)
+    assert "format=yaml" in page(api, f"/ui/studies/{study}")
+    for form in ("csv", "json", "yaml"):
+        ours = api.get(f"/ui/studies/{study}/export?format={form}")
+        assert ours.content == api.get(f"/studies/{study}/export?format={form}").content
+        assert f'filename="{study}.{form}"' in ours.headers["Content-Disposition"]
+    best = yaml.safe_load(api.get(f"/ui/studies/{study}/export?format=yaml").text)
+    assert best["mixture"]["coco"] == pytest.approx(0.2)
+    assert api.get(f"/ui/studies/{study}/export?format=exe").status_code == 422
+
+
+def test_with_a_key_exports_and_workers_are_for_its_holders(database_file):
+    key = "a-key-of-sixteen-or-more"
+    settings = Settings(
+        database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0, api_key=key
+    )
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+        bearer = {"Authorization": f"Bearer {key}"}
+        assert client.post("/studies", json=body(), headers=bearer).status_code == 201
+        pages = [f"/ui/studies/vlm/{part}" for part in _parts()] + ["/ui/workers"]
+        for address in pages:
+            assert client.get(address).status_code == 401, address
+            assert client.get(address, auth=("anyone", key)).status_code == 200, address
+
+
+def _parts() -> list[str]:
+    own = ["mixtures", "mixtures/found", "mixtures/figures", "benchmarks", "benchmarks/figures"]
+    return [*own, "surfaces", "surfaces/gp", "what-if", "export?format=csv"]
