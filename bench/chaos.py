@@ -227,7 +227,7 @@ def examine(database: Database, plan: Plan, ledger: str) -> tuple[dict[str, int]
         trial, score = line.split()
         answered.setdefault(int(trial), []).append(float(score))
     with database.read() as session:
-        states = dict(session.execute(select(Trial.id, Trial.state)).tuples().all())
+        states = dict(session.execute(select(Trial.id, Trial.state)).all())
         own: dict[int, list[float]] = {}
         for trial_id, score_ in session.execute(
             select(Measurement.trial_id, Measurement.score).where(Measurement.replicate == "")

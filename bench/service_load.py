@@ -19,7 +19,7 @@ class Load:
 
     Attributes:
         seconds: by call, how long each took, in order of their ends.
-        failed: answers other than 2xx.
+        failed: answers other than 2xx, and calls sent twice since the connection was lost.
     """
 
     trials: int = 0
@@ -74,7 +74,12 @@ async def _call(
     client: httpx.AsyncClient, load: Load, name: str, path: str, body: dict[str, object]
 ) -> dict[str, object]:
     began = time.perf_counter()
-    answer = await client.post(path, json=body)
+    try:
+        answer = await client.post(path, json=body)
+    except httpx.TransportError:
+        # An idle connection that the service closed just then; a worker's client tries again.
+        load.failed += 1
+        answer = await client.post(path, json=body)
     load.seconds[name].append(time.perf_counter() - began)
     if not answer.is_success:
         load.failed += 1

@@ -307,20 +307,16 @@ def run_out(
             could send a heartbeat before, so a lease ends a whole lease period later at the
             earliest.
     """
-    return (
-        session.execute(
-            select(Attempt.trial_id, Attempt.id)
-            .where(
-                Attempt.state == "live",
-                Attempt.until < now(),
-                after(Attempt.lease_s, watched_since) < now(),
-            )
-            .order_by(Attempt.trial_id)
-            .limit(limit)
+    return session.execute(
+        select(Attempt.trial_id, Attempt.id)
+        .where(
+            Attempt.state == "live",
+            Attempt.until < now(),
+            after(Attempt.lease_s, watched_since) < now(),
         )
-        .tuples()
-        .all()
-    )
+        .order_by(Attempt.trial_id)
+        .limit(limit)
+    ).all()
 
 
 def reap(session: Session, watched_since: datetime) -> list[int]:

@@ -13,6 +13,9 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
+KEEP_ALIVE_S = 75
+"""Workers that beat every half minute keep their connection."""
+
 GRACE_S = 5
 """How long open calls may take to end after SIGTERM."""
 
@@ -46,6 +49,7 @@ def run(settings: Settings) -> None:
             port=settings.port,
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
     )
