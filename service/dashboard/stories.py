@@ -15,6 +15,9 @@ from db.errors import TrialNotFound
 from service import views
 from service.schemas import Measurement, StudySpec, Trial
 
+EVENTS = 200
+"""Events shown, the newest: a proposal may have been made anew with every result."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -66,12 +69,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A trial with all that is known about it; `newest` is the highest number of its study."""
+    """A trial with all that is known about it.
+
+    Attributes:
+        happenings: the newest events, oldest first; `n_earlier` came before them.
+        newest: the highest number of its study.
+    """
 
     study: StudySpec
     trial: Trial
     attempts: Sequence[Attempt]
     happenings: Sequence[Happening]
+    n_earlier: int
     rows: Sequence[Row]
     newest: int
 
@@ -123,11 +132,13 @@ def read(session: Session, study: models.Study, number: int) -> Story:
     newest = session.scalar(
         select(func.max(models.Trial.number)).where(models.Trial.study_id == study.id)
     )
+    happened = events.of_trial(session, row.id)
     return Story(
         study=spec,
         trial=trial,
         attempts=[_attempt(attempt) for attempt in attempts],
-        happenings=[_happening(event) for event in events.of_trial(session, row.id)],
+        happenings=[_happening(event) for event in happened[-EVENTS:]],
+        n_earlier=max(0, len(happened) - EVENTS),
         rows=rows(spec, trial.measurements),
         newest=newest or number,
     )

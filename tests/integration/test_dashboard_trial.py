@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.dashboard import figures
+from service.dashboard import figures, stories
 from service.engine import Inline
 from service.schemas import Measurement, StudySpec
 from service.settings import Settings
@@ -92,6 +92,28 @@ def test_scores_over_steps_become_curves_and_one_step_does_not():
     assert curves["Out-Score"]["x"] == [10, 20]
     assert curves["Out-Score"]["y"] == [32.5, 42.5]
     assert curves["lisa_test"]["y"] == [30.0, 40.0]
+
+
+def test_a_long_story_is_told_from_its_end(api, monkeypatch):
+    monkeypatch.setattr(stories, "EVENTS", 3)
+    study = create(api)
+    trial, _ = lease(api, study)
+    address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
+    for note in ("one", "two", "three"):
+        api.patch(f"/trials/{trial}", json={"note": note})
+    events = page(api, address).partition(">Events</h4>")[2]
+    assert "2 earlier ones left out" in events
+    assert events.count("<b>noted</b>") == 3
+    assert "<b>claimed</b>" not in events
+
+
+def test_artifacts_of_any_size_leave_the_page_small(api):
+    study = create(api)
+    trial, token = lease(api, study)
+    artifacts = {f"log{place}": "x" * 100_000 for place in range(9)}
+    result = {"token": token, "measurements": scores(0.3), "artifacts": artifacts}
+    assert api.post(f"/trials/{trial}/result", json=result).is_success
+    assert len(page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")) < 2**17
 
 
 def test_hostile_text_of_a_worker_stays_text(api):

@@ -101,12 +101,16 @@ const NO_ROWS = Number.MAX_SAFE_INTEGER;
 export function follow(root, refresh, { resultsOnly = false } = {}) {
   let after = Number(root.dataset.after);
   let results = Number(root.dataset.results);
+  let rest = 0; // what takes long is done less often
   poll(async () => {
     const news = await ask(`${root.dataset.url}/changes?after=${after}&lowest=${NO_ROWS}`);
     if (news.after < after) location.reload(); // another database than the page came from
     const isNew = resultsOnly ? news.results !== results : news.after !== after;
-    if (isNew) await refresh();
+    const start = performance.now();
+    if (!isNew || start < rest) return false;
+    await refresh();
     ({ after, results } = news);
+    rest = performance.now() + 5 * (performance.now() - start);
     return false;
   });
 }
