@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -97,21 +99,22 @@ class Fits:
             Refused: 404, no such surrogate; 409, too few completed trials to fit it.
         """
         check(surrogate)
-        key = (evidence.study_id, evidence.results, surrogate)
         with _refusals(evidence, surrogate):
-            return self._engine.ask(predict, key, evidence.space, evidence.runs, mixtures)
+            return self._engine.ask(predict, surrogate, evidence.space, evidence.runs, mixtures)
 
 
-_fitted: OrderedDict[Key, Fitted] = OrderedDict()
+_fitted: OrderedDict[bytes, Fitted] = OrderedDict()
 """In the process that computes: the surrogates it fitted last, to predict again."""
 
 
 def predict(
-    key: Key, space: MixtureSpace, runs: Runs, mixtures: FloatArray
+    surrogate: str, space: MixtureSpace, runs: Runs, mixtures: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of a surrogate, fitted once for each key."""
+    """Mean and standard deviation of a surrogate, fitted once for the same runs."""
+    known = (surrogate, *space.domains, runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
+    key = hashlib.sha256(pickle.dumps(known)).digest()
     if key not in _fitted:
-        _fitted[key] = fit(key[2], space, runs, SEED)
+        _fitted[key] = fit(surrogate, space, runs, SEED)
     _fitted.move_to_end(key)
     while len(_fitted) > KEPT_FITTED:
         _fitted.popitem(last=False)

@@ -64,6 +64,7 @@ ADMINISTERING = [
     ("POST", "/studies", study_body("other")),
     ("PATCH", "/studies/vlm", {"note": "changed"}),
     ("POST", "/studies/vlm/trials", {"mixture": {"coco": 1.0}}),
+    ("PATCH", "/trials/1", {"note": "looked at"}),
     ("POST", "/trials/1/cancel", None),
     ("POST", "/trials/1/retry", None),
 ]

@@ -188,11 +188,9 @@ def test_a_page_from_elsewhere_changes_nothing(api, act, headers):
     assert (after["state"], after["note"]) == ("running", "")
 
 
-def test_with_a_key_the_actions_need_it_too(database_file):
+def test_with_a_key_the_actions_need_it_too(database_url):
     key = "a-key-of-sixteen-or-more"
-    settings = Settings(
-        database_url=f"sqlite:///{database_file}", upkeep_every_s=3600.0, api_key=key
-    )
+    settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
     with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
         bearer = {"Authorization": f"Bearer {key}"}
         assert client.post("/studies", json=body(), headers=bearer).status_code == 201
