@@ -23,7 +23,7 @@ def test_both_surrogates_are_drawn_around_the_best_run(visit, service):
     for side, domain in (("top", "sat"), ("left", "geoqav"), ("right", "sat")):
         page.get_by_label(f"triangle, {side}").select_option(domain)
     expect(page.locator("#corners-said")).to_have_text("Choose three different domains.")
-    expect(page.locator("[data-figure=mean]").first).to_be_hidden()
+    expect(page.locator("[data-figure=mean]").first).to_be_hidden(timeout=WITHIN_MS)
     page.get_by_label("triangle, right").select_option("coco")
     expect(page.locator("#corners-said")).to_have_text("")
     expect(page.locator("[data-figure=mean] .main-svg").first).to_be_visible(timeout=WITHIN_MS)

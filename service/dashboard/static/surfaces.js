@@ -15,12 +15,15 @@ function query() {
   return new URLSearchParams(isTriangle ? chosen.map((name) => ["corner", name]) : []);
 }
 
-async function show(panel, asked) {
+let latest = 0;
+
+async function show(panel, asked, isCurrent = () => true) {
   const callout = panel.querySelector(".callout");
   panel.setAttribute("aria-busy", "true");
   try {
     const url = `${root.dataset.url}/surfaces/${panel.dataset.surrogate}?${asked}`;
     const { trouble, figures } = await ask(url);
+    if (!isCurrent()) return; // what was asked for since then is shown instead
     callout.textContent = trouble;
     for (const chart of panel.querySelectorAll("[data-figure]")) {
       const figure = figures[chart.dataset.figure];
@@ -38,7 +41,11 @@ async function show(panel, asked) {
 
 async function refresh() {
   const asked = query();
-  for (const panel of panels) if (wanted.has(panel)) await show(panel, asked);
+  const mine = (latest += 1);
+  for (const panel of panels) {
+    if (wanted.has(panel)) await show(panel, asked, () => mine === latest);
+    if (mine !== latest) return;
+  }
   root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);
 }
 
