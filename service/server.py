@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 
 from service.app import create_app
+from service.dashboard.presets import Presets
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -36,15 +37,18 @@ class _Server(uvicorn.Server):
                 log.info("listening", url=url)
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, presets: Presets) -> None:
     """Serves until SIGTERM or SIGINT.
+
+    Args:
+        presets: what the dashboard's form for a new study offers.
 
     Raises:
         CannotListen: the address cannot be bound; the log says why.
     """
     server = _Server(
         uvicorn.Config(
-            create_app(settings),
+            create_app(settings, presets=presets),
             host=settings.host,
             port=settings.port,
             log_level="warning",

@@ -12,6 +12,7 @@ import httpx
 import uvicorn
 from playwright.sync_api import Browser, Page
 
+from modomodo import presets
 from service.app import create_app
 from service.engine import Inline
 from service.settings import Settings
@@ -35,7 +36,7 @@ class Service:
     def start(self) -> None:
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._settings, Inline()),
+                create_app(self._settings, Inline(), presets.load()),
                 port=self._port,
                 log_level="error",
                 timeout_graceful_shutdown=2,  # open pages must not hold it up
