@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 from service.search import gaussian
 from service.search.acquisition import Knowledge
 from service.search.runs import Runs
+from service.search.situation import Direction
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
-from service.search.strategies import Direction
 from service.search.surrogates import Fitted, fit
 
 
