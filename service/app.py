@@ -16,6 +16,7 @@ from service import errors
 from service.auth import Gate, by_method, for_readers, for_workers
 from service.context import Context
 from service.dashboard import entry, pages
+from service.dashboard.news import News
 from service.dashboard.presets import Presets
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
@@ -101,6 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
     fits = Fits(showing)
     app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics)
+    news = app.state.news = News(database)
     proposer.start()
     upkeep.start()
     proposer.wake()
@@ -108,6 +110,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        news.close()
         upkeep.stop()
         proposer.stop()
         showing.stop()

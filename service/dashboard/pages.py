@@ -23,6 +23,7 @@ from service.dashboard import (
     fitting,
     mixture_page,
     new_study,
+    news,
     reading,
     surface_page,
     trial_page,
@@ -37,7 +38,7 @@ from service.routes import studies as calls
 from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (new_study, trial_page, what_if, mixture_page, benchmark_page, surface_page):
+for part in (news, new_study, trial_page, what_if, mixture_page, benchmark_page, surface_page):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
