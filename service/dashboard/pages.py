@@ -27,6 +27,7 @@ from service.dashboard import (
     reading,
     surface_page,
     trial_page,
+    trust,
     what_if,
     workers,
 )
@@ -38,7 +39,16 @@ from service.routes import studies as calls
 from service.schemas import StudySpec, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (news, new_study, trial_page, what_if, mixture_page, benchmark_page, surface_page):
+for part in (
+    news,
+    new_study,
+    trust,
+    trial_page,
+    what_if,
+    mixture_page,
+    benchmark_page,
+    surface_page,
+):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
