@@ -15,7 +15,7 @@ from db.sessions import Database
 from service import errors
 from service.auth import Gate, by_method, for_readers, for_workers
 from service.context import Context
-from service.dashboard import pages
+from service.dashboard import entry, pages
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
 from service.limits import BodyLimit, LocalNames
@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.add_middleware(LocalNames)
     app.add_middleware(Requests)
     errors.install(app)
+    entry.install(app)
     install_openapi(app)
     app.include_router(probes.router)
     app.include_router(studies.router, dependencies=[Depends(by_method)])

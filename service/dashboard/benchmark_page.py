@@ -7,13 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from db import studies
-from db.errors import StudyNotFound
 from service import answers
 from service.context import Service, StudyName
-from service.dashboard import benchmark_figures, figures, history, reading
+from service.dashboard import benchmark_figures, figures, history
 from service.dashboard.benchmark_figures import Scored
-from service.dashboard.entry import Known, guarded
+from service.dashboard.entry import Shown, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.evidence import Evidence
@@ -23,14 +21,8 @@ router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=Fa
 
 
 @router.get("", dependencies=guarded)
-def page(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+def page(board: Shown) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
-    with service.database.read() as session:
-        try:
-            row = studies.get(session, study)
-        except StudyNotFound:
-            return render("missing.html", status=404, name=study)
-        board = reading.board(session, row, histories)
     choices = titles(board.study)
     return render(
         "benchmarks.html",

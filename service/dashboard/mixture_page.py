@@ -9,12 +9,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from db import models, studies
-from db.errors import StudyNotFound
 from service import views
 from service.context import Service, StudyName
-from service.dashboard import collection, mixture_figures, reading, words
+from service.dashboard import collection, mixture_figures, words
 from service.dashboard.collection import Item, Wanted
-from service.dashboard.entry import Known, guarded
+from service.dashboard.entry import Known, Shown, guarded
 from service.dashboard.history import Histories
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
@@ -34,14 +33,8 @@ class Corners(Wanted):
 
 
 @router.get("", dependencies=guarded)
-def page(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+def page(board: Shown) -> HTMLResponse:
     """The page with its controls; trials and charts are fetched by it."""
-    with service.database.read() as session:
-        try:
-            row = studies.get(session, study)
-        except StudyNotFound:
-            return render("missing.html", status=404, name=study)
-        board = reading.board(session, row, histories)
     return render(
         "mixtures.html",
         board=board,

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse
 
 from db import studies
-from db.errors import StudyNotFound
 from service import surrogate_views, views
 from service.context import Service, StudyName
 from service.dashboard import (
@@ -29,7 +28,7 @@ from service.dashboard import (
     what_if,
     workers,
 )
-from service.dashboard.entry import Known, Number, Revision, guarded
+from service.dashboard.entry import Known, Number, Revision, Shown, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.routes import studies as calls
@@ -85,15 +84,11 @@ def export(
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
-def one_study(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+def one_study(board: Shown, service: Service) -> HTMLResponse:
     """A study with its newest trials; charts are fetched by the page."""
+    # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
-        try:
-            row = studies.get(session, study)
-        except StudyNotFound:
-            return render("missing.html", status=404, name=study)
-        board = reading.board(session, row, histories)
-        rows = reading.rows(session, row)
+        rows = reading.rows(session, studies.get(session, board.study.name))
     return render(
         "study.html",
         board=board,

@@ -8,12 +8,10 @@ import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from db import studies
-from db.errors import StudyNotFound
 from service import answers, evidence, surrogate_views
 from service.context import Context, Service, StudyName
-from service.dashboard import fit_words, fitting, mixture_page, reading, surface_figures, surfaces
-from service.dashboard.entry import Known, guarded
+from service.dashboard import fit_words, fitting, mixture_page, surface_figures, surfaces
+from service.dashboard.entry import Known, Shown, guarded
 from service.dashboard.figures import Figure
 from service.dashboard.rendering import render
 from service.dashboard.surface_figures import Predicted
@@ -26,14 +24,8 @@ router = APIRouter(prefix="/ui/studies/{study}/surfaces", include_in_schema=Fals
 
 
 @router.get("", dependencies=guarded)
-def page(study: StudyName, service: Service, histories: Known) -> HTMLResponse:
+def page(board: Shown) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
-    with service.database.read() as session:
-        try:
-            row = studies.get(session, study)
-        except StudyNotFound:
-            return render("missing.html", status=404, name=study)
-        board = reading.board(session, row, histories)
     best = board.history.best
     return render(
         "surfaces.html",

@@ -8,12 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from db import studies
-from db.errors import StudyNotFound, TrialNotFound
 from service.context import Actor, Service, StudyName
 from service.dashboard import figures, stories
-from service.dashboard.entry import TrialNumber, acting, guarded
+from service.dashboard.entry import Told, TrialNumber, acting, guarded
 from service.dashboard.rendering import piece, render
-from service.dashboard.stories import Story
 from service.routes import trials as calls
 from service.schemas import TrialPatch
 
@@ -21,21 +19,14 @@ router = APIRouter(prefix="/ui/studies/{study}/trials/{number}", include_in_sche
 
 
 @router.get("", dependencies=guarded)
-def one_trial(study: StudyName, number: TrialNumber, service: Service) -> HTMLResponse:
+def one_trial(story: Told) -> HTMLResponse:
     """The whole page."""
-    try:
-        story = _story(study, number, service)
-    except StudyNotFound:
-        return render("missing.html", status=404, name=study)
-    except TrialNotFound:
-        return render("missing.html", status=404, name=study, number=number)
     return render("trial.html", story=story, study=story.study, trial=story.trial)
 
 
 @router.get("/story", dependencies=guarded)
-def told_again(study: StudyName, number: TrialNumber, service: Service) -> dict[str, Any]:
+def told_again(story: Told) -> dict[str, Any]:
     """What may have changed, for a page that is open; `figure` is None with scores of one step."""
-    story = _story(study, number, service)
     shown = {"story": story, "study": story.study, "trial": story.trial}
     return {
         "revision": story.trial.revision,
@@ -62,11 +53,6 @@ def note(
 ) -> dict[str, str]:
     trial = calls.patch(_id(study, number, service), body, service, actor)
     return {"note": trial.note}
-
-
-def _story(study: str, number: int, service: Service) -> Story:
-    with service.database.read() as session:
-        return stories.read(session, studies.get(session, study), number)
 
 
 def _id(study: str, number: int, service: Service) -> int:

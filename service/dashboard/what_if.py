@@ -11,11 +11,10 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from db import studies
-from db.errors import StudyNotFound
 from service import evidence, views
 from service.context import Actor, Service, StudyName
-from service.dashboard import fit_words, fitting, reading, stories, words
-from service.dashboard.entry import Known, acting, asking, guarded
+from service.dashboard import entry, fit_words, fitting, words
+from service.dashboard.entry import Known, Shown, acting, asking, guarded
 from service.dashboard.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
@@ -63,24 +62,17 @@ class Scale:
 
 @router.get("", dependencies=guarded)
 def page(
-    study: StudyName,
+    board: Shown,
     service: Service,
-    histories: Known,
     trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> HTMLResponse:
     """Starts at a trial's mixture, else at the best run's, else at the most even one."""
-    with service.database.read() as session:
-        try:
-            row = studies.get(session, study)
-        except StudyNotFound:
-            return render("missing.html", status=404, name=study)
-        board = reading.board(session, row, histories)
-        if trial is not None:
-            start = stories.read(session, row, trial).trial.mixture
-        elif board.history.best is not None:
-            start = board.history.best.mixture
-        else:
-            start = _named(board.study, evidence.space(board.study).uniform)
+    if trial is not None:
+        start = entry.story(board.study.name, trial, service).trial.mixture
+    elif board.history.best is not None:
+        start = board.history.best.mixture
+    else:
+        start = _named(board.study, evidence.space(board.study).uniform)
     return render(
         "what_if.html",
         board=board,
