@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db import studies
 from service.context import Actor, Service, StudyName
 from service.dashboard import figures, stories
-from service.dashboard.entry import Told, TrialNumber, acting, guarded
+from service.dashboard.entry import Revision, Told, TrialNumber, acting, guarded
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import TrialPatch
@@ -19,14 +19,19 @@ router = APIRouter(prefix="/ui/studies/{study}/trials/{number}", include_in_sche
 
 
 @router.get("", dependencies=guarded)
-def one_trial(story: Told) -> HTMLResponse:
+def one_trial(request: Request, story: Told) -> HTMLResponse:
     """The whole page."""
-    return render("trial.html", story=story, study=story.study, trial=story.trial)
+    return render(request, "trial.html", story=story, study=story.study, trial=story.trial)
 
 
 @router.get("/story", dependencies=guarded)
-def told_again(story: Told) -> dict[str, Any]:
-    """What may have changed, for a page that is open; `figure` is None with scores of one step."""
+def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
+    """What changed after a revision of the trial, for a page that is open.
+
+    `html` is None when nothing did, `figure` with scores of one step.
+    """
+    if story.trial.revision == after:
+        return {"revision": after, "html": None, "figure": None}
     shown = {"story": story, "study": story.study, "trial": story.trial}
     return {
         "revision": story.trial.revision,
