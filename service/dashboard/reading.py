@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import clock, models, studies
+from db import clock, curves, models, studies
 from service import proposals, views
-from service.dashboard import forecast, stories
+from service.dashboard import forecast, sparks, stories
 from service.dashboard.forecast import Forecast, Pace
 from service.dashboard.history import Histories, History
+from service.dashboard.sparks import Spark
 from service.dashboard.stories import Happening
 from service.schemas import Study, StudySpec, Trial
 
@@ -29,10 +30,16 @@ STRIP = 8
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running trial, and in how many seconds its training ends; None while that is unknown."""
+    """A running trial.
+
+    Attributes:
+        left_s: in how many seconds its training ends; None while that is unknown.
+        spark: its reward so far; None while there is none to draw.
+    """
 
     trial: Trial
     left_s: float | None
+    spark: Spark | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +168,18 @@ def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
     query = _of(row).where(models.Trial.state == "running")
     found = session.scalars(query.order_by(models.Trial.number.desc()).limit(STRIP)).all()
     spec, now = views.spec(row), clock.read(session)
-    return [
-        Running(views.trial(trial, spec), forecast.left_s(trial.attempt, now, pace))
-        for trial in found
-    ]
+    running = []
+    for trial in found:
+        points = [point for _, point in curves.read(session, trial)]
+        total_steps = None if trial.attempt is None else trial.attempt.total_steps
+        running.append(
+            Running(
+                trial=views.trial(trial, spec),
+                left_s=forecast.left_s(trial.attempt, now, pace),
+                spark=sparks.of(points, total_steps),
+            )
+        )
+    return running
 
 
 def rows(session: Session, row: models.Study, before: int | None = None) -> Rows:

@@ -115,3 +115,16 @@ def test_before_a_first_judgement_nothing_is_believed(api):
     assert api.get(f"/ui/studies/{study}/trust").json() == {"belief": "", "trust": ""}
     fill(api, study, 5)
     assert api.get(f"/ui/studies/{study}/trust").json() == {"belief": "", "trust": ""}
+
+
+def test_the_strip_of_running_trials_draws_the_reward_as_far_as_it_has_come(api):
+    study = create(api)
+    trial, token = lease(api, study)
+    points = [{"step": step, "metrics": {"reward": step / 10}} for step in (1, 5, 10)]
+    beat = {"token": token, "step": 10, "total_steps": 40, "points": points}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    strip = page(api, f"/ui/studies/{study}").partition('<div class="strip">')[2]
+    assert 'aria-label="Mean reward 0.1 at first, 1 at step 10"' in strip
+    raw = re.search(r'<polyline class="raw" points="([^"]+)"', strip)
+    assert raw
+    assert raw[1].split() == ["2.5,29.0", "12.5,16.6", "25.0,1.0"]
