@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import archives
+from modomodo import archives, pictures
 from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
@@ -142,6 +142,35 @@ def export(
         sys.stdout.write(content)
     else:
         out.write_text(content, encoding="utf-8")
+
+
+@app.command()
+def plot(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the files; made where it is not there.")],
+    url: UrlOption = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="Read from this database URL itself, without a service."),
+    ] = None,
+    browser: Annotated[
+        Path | None,
+        typer.Option(help="Chromium or Chrome that draws the PNGs; default the one on the PATH."),
+    ] = None,
+) -> None:
+    """Write the dashboard's charts as HTML and PNG files; index.html has all of them."""
+    if database is None:
+        with connect(url) as client:
+            found, service = client.figures(study), client.url
+    else:
+        found, service = pictures.read(database, study), None
+    pages = pictures.write_pages(found, out, service)
+    console = _console()
+    console.print(f"{len(pages)} charts as HTML in {escape(str(out))}, all in index.html")
+    for reason in found.left_out:
+        console.print(f"not drawn: {escape(reason)}")
+    drawn = pictures.draw(pages, browser)
+    console.print(f"{len(drawn)} of them as PNG beside")
 
 
 @app.command("import")

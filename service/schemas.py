@@ -693,6 +693,29 @@ class BestAnswer(Body):
     message: str
 
 
+class StudyFigure(Body):
+    """One chart of the dashboard as Plotly JSON.
+
+    Colours in it are roles, such as `@ink` or `@d3`, that whoever draws gives values: those of a
+    light or a dark page.
+    """
+
+    name: Name
+    title: str
+    about: str
+    """How to read it; may be empty."""
+    figure: dict[str, Any]
+
+
+class StudyFigures(Body):
+    """Answer of `GET /studies/{study}/figures`."""
+
+    study: Study
+    figures: list[StudyFigure]
+    left_out: list[str]
+    """Why others are not among them."""
+
+
 class Problem(BaseModel):
     """An error, as RFC 9457 problem details with a stable `code`."""
 

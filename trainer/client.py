@@ -36,6 +36,7 @@ from service.schemas import (
     Release,
     Result,
     Study,
+    StudyFigures,
     StudyPage,
     StudyPatch,
     StudySpec,
@@ -48,6 +49,7 @@ from service.schemas import (
 DEFAULT_URL = "http://127.0.0.1:8765"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEARTBEAT_PATIENCE_S = 2.0
+FIGURES_TIMEOUT_S = 900.0
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -136,6 +138,12 @@ class Client:
         body = PredictRequest(mixtures=mixtures)
         return self._call(
             PredictAnswer, "POST", f"/studies/{study}/surrogates/{name}/predict", body
+        )
+
+    def figures(self, study: str) -> StudyFigures:
+        """The dashboard's charts; all surrogates are fitted for them, which may take minutes."""
+        return self._call(
+            StudyFigures, "GET", f"/studies/{study}/figures", timeout=FIGURES_TIMEOUT_S
         )
 
     def export(self, study: str, format: Literal["csv", "json", "yaml"]) -> str:  # noqa: A002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -12,6 +13,7 @@ from service.context import Service, StudyName
 from service.dashboard import benchmark_figures, figures, history
 from service.dashboard.benchmark_figures import Scored
 from service.dashboard.entry import Shown, guarded
+from service.dashboard.figures import Figure
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.evidence import Evidence
@@ -51,18 +53,35 @@ def drawn(
         if name is not None and name not in choices:
             raise invalid(f"no score {name!r} in study {study!r}; it has {', '.join(choices)}")
     across, upright = x or next(iter(choices)), y or list(choices)[:2][-1]
+    found = compared(known, across, upright)
+    if found is None:
+        return {"heat": None, "trade": None, "front": ""}
+    axes = ((across, choices[across]), (upright, choices[upright]))
+    html = piece("_front.html", study=spec, front=found.front, n=len(known.completed), axes=axes)
+    return {"heat": found.heat, "trade": found.trade, "front": html}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Both charts, and the runs of the front; `trade` is None where no run has both scores."""
+
+    heat: Figure
+    trade: Figure | None
+    front: list[Scored]
+
+
+def compared(known: Evidence, x: str, y: str) -> Compared | None:
+    """Two of the scores in `titles` against each other; None while there is no completed run."""
     runs = scored(known)
     if not runs:
-        return {"heat": None, "trade": None, "front": ""}
-    is_maximized = spec.objective.direction == "maximize"
-    best = benchmark_figures.front(runs, across, upright, is_maximized=is_maximized)
-    axes = ((across, choices[across]), (upright, choices[upright]))
-    html = piece("_front.html", study=spec, front=best, n=len(runs), axes=axes)
-    return {
-        "heat": benchmark_figures.heat_map(runs, choices),
-        "trade": benchmark_figures.trade_off(runs, best, _base(spec), axes) if best else None,
-        "front": html,
-    }
+        return None
+    choices = titles(known.spec)
+    is_maximized = known.spec.objective.direction == "maximize"
+    front = benchmark_figures.front(runs, x, y, is_maximized=is_maximized)
+    axes = ((x, choices[x]), (y, choices[y]))
+    base = _base(known.spec)
+    trade = benchmark_figures.trade_off(runs, front, base, axes) if front else None
+    return Compared(benchmark_figures.heat_map(runs, choices), trade, front)
 
 
 def titles(study: StudySpec) -> dict[str, str]:

@@ -151,14 +151,7 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         if refused.status == 404:
             raise
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
-    drawn: dict[str, figures.Figure] = {}
-    # Before a run can be predicted from others, effects would show the prior as if it were learned.
-    if found.points:
-        drawn["loo"] = figures.predicted_against_actual(known, found.points)
-        if found.effects and found.effects.alone:
-            drawn["alone"] = figures.own_values(known, found.effects)
-        if found.effects and found.effects.synergy:
-            drawn["synergy"] = figures.synergies(known, found.effects)
+    drawn = figures.of_fit(known, found)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
 
 

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service import answers, checks, exports, views
 from service.context import Actor, Service, StudyName
+from service.dashboard import gallery
+from service.dashboard.history import Histories
 from service.errors import describe, invalid
-from service.schemas import BestAnswer, Study, StudyPage, StudyPatch, StudySpec
+from service.schemas import BestAnswer, Study, StudyFigures, StudyPage, StudyPatch, StudySpec
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
@@ -82,6 +84,14 @@ def best(
     """The completed trial with the best objective, beside uniform weights, and what the surrogate
     holds for the best mixture of all."""
     return answers.best(service.database, service.fits, study, surrogate)
+
+
+@router.get(
+    "/{study}/figures", summary="The dashboard's charts of a study", responses=describe(404)
+)
+def every_figure(study: StudyName, service: Service) -> StudyFigures:
+    """All of them as Plotly JSON, for files. Fits all surrogates: with many runs it takes long."""
+    return gallery.of(service.database, service.fits, Histories(), study)
 
 
 @router.get(

@@ -51,6 +51,7 @@ const drawn = new Map();
 /** A click on a mark that stands for a trial leads to its page. */
 function lead(place) {
   const { trials } = document.querySelector("[data-plotly]").dataset;
+  if (!trials) return; // a file of its own, without a service
   place.on("plotly_click", ({ points }) => {
     const cell = points.find(({ data }) => data.meta === "trials"); // rows of a heat map
     const number = cell?.y ?? points.find((point) => point.id)?.id;
