@@ -20,7 +20,7 @@ from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import score_text, summary_table
-from service.schemas import Score, Study, StudyPatch, StudySpec
+from service.schemas import Score, Study, StudyPatch, StudySpec, TrainerName
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -128,16 +128,22 @@ def export(
             "for `study import`, read from the database itself.",
         ),
     ] = "csv",
+    trainer: Annotated[
+        TrainerName | None,
+        typer.Option(help="With yaml: the best mixture in this trainer's own options."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
     url: UrlOption = None,
     database: DatabaseOption = HERE,
 ) -> None:
     """Write a study's trials, its best mixture, or all of it, to a file or stdout."""
+    if trainer is not None and form != "yaml":
+        raise typer.BadParameter("--trainer goes with --format yaml")
     if form == "archive":
         content = archives.text(database, study)
     else:
         with connect(url) as client:
-            content = client.export(study, form)
+            content = client.export(study, form, trainer)
     if out is None:
         sys.stdout.write(content)
     else:

@@ -61,6 +61,8 @@ Direction = Literal["maximize", "minimize"]
 StudyState = Literal["active", "paused", "finished"]
 TrialState = Literal["queued", "running", "completed", "failed", "cancelled", "early_stopped"]
 Origin = Literal["proposed", "queued", "attached"]
+TrainerName = Literal["trl", "verl", "easyr1", "ms-swift"]
+"""Whose options an exported mixture can have."""
 
 SUM_TOLERANCE = 1e-6
 """How far the weights of a mixture sent to the service may be from summing to 1."""

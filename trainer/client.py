@@ -41,6 +41,7 @@ from service.schemas import (
     StudyPatch,
     StudySpec,
     SurrogateFit,
+    TrainerName,
     Trial,
     TrialCreate,
     TrialPage,
@@ -146,8 +147,15 @@ class Client:
             StudyFigures, "GET", f"/studies/{study}/figures", timeout=FIGURES_TIMEOUT_S
         )
 
-    def export(self, study: str, format: Literal["csv", "json", "yaml"]) -> str:  # noqa: A002
-        return self._send("GET", f"/studies/{study}/export", params={"format": format}).text
+    def export(
+        self,
+        study: str,
+        format: Literal["csv", "json", "yaml"],  # noqa: A002
+        trainer: TrainerName | None = None,
+    ) -> str:
+        """The file's text; with `trainer`, the YAML is in that trainer's own options."""
+        asked = {"format": format} | ({"trainer": trainer} if trainer else {})
+        return self._send("GET", f"/studies/{study}/export", params=asked).text
 
     # --- trials ---
 

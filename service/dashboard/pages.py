@@ -32,7 +32,7 @@ from service.dashboard.entry import Known, Number, Revision, Shown, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.routes import studies as calls
-from service.schemas import StudySpec, Trial
+from service.schemas import StudySpec, TrainerName, Trial
 
 router = APIRouter(include_in_schema=False)
 for part in (trial_page, what_if, mixture_page, benchmark_page, surface_page):
@@ -78,9 +78,10 @@ def export(
     study: StudyName,
     service: Service,
     format: Literal["csv", "json", "yaml"],  # noqa: A002
+    trainer: TrainerName | None = None,
 ) -> Response:
     """The API's export: a browser cannot send that the key, and a link cannot either."""
-    return calls.export(study, service, format)
+    return calls.export(study, service, format, trainer)
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)

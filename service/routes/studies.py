@@ -12,7 +12,15 @@ from service.context import Actor, Service, StudyName
 from service.dashboard import gallery
 from service.dashboard.history import Histories
 from service.errors import describe, invalid
-from service.schemas import BestAnswer, Study, StudyFigures, StudyPage, StudyPatch, StudySpec
+from service.schemas import (
+    BestAnswer,
+    Study,
+    StudyFigures,
+    StudyPage,
+    StudyPatch,
+    StudySpec,
+    TrainerName,
+)
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
@@ -112,10 +120,14 @@ def export(
     format: Annotated[  # noqa: A002 - the name on the wire
         Literal["csv", "json", "yaml"], Query(description="csv and json: trials; yaml: the best.")
     ] = "csv",
+    trainer: Annotated[
+        TrainerName | None, Query(description="With yaml: in this trainer's own options.")
+    ] = None,
 ) -> Response:
-    content, media_type = exports.export(service.database, study, format)
+    content, media_type = exports.export(service.database, study, format, trainer)
+    name = f"{study}-{trainer}" if trainer else study
     return Response(
         content,
         media_type=media_type,
-        headers={"Content-Disposition": f'attachment; filename="{study}.{format}"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}.{format}"'},
     )
