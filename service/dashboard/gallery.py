@@ -69,7 +69,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
 
 def _mixtures(board: reading.Board, items: list[collection.Item]) -> Iterator[StudyFigure]:
     study: Study = board.study
-    drawn = mixture_figures.dots(items)
+    drawn = mixture_figures.dots(study, items)
     about = f"{words.count(len(board.history.runs), 'completed run')}, coloured by score."
     yield StudyFigure(
         name="mixtures",
@@ -77,6 +77,14 @@ def _mixtures(board: reading.Board, items: list[collection.Item]) -> Iterator[St
         about=about,
         figure=mixture_figures.parallel(study, drawn),
     )
+    mapped = mixture_figures.distance_map(study, drawn)
+    if mapped is not None:
+        yield StudyFigure(
+            name="mixtures-map",
+            title="Mixtures by their distance",
+            about=mixture_figures.map_aid(mapped),
+            figure=mapped,
+        )
     best = board.history.best
     corners = mixture_page.heaviest(study, best.mixture if best else {})
     if corners:
