@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import archives, pictures
+from modomodo import archives, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
@@ -40,7 +40,12 @@ def print_json(value: BaseModel | Iterable[BaseModel]) -> None:
 
 @app.command()
 def create(
-    file: Annotated[str, typer.Argument(help="YAML or JSON file; - reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="YAML or JSON file, - for standard input; or an example: offline, paper."
+        ),
+    ],
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -207,12 +212,14 @@ def _set_state(study: str, state: Literal["active", "paused"], url: str | None, 
 
 
 def _spec(file: str) -> StudySpec:
-    """The study in a file.
+    """The study in a file, or an example that comes with the package.
 
     Raises:
         typer.BadParameter: no such file, not YAML, or not a study; says where.
     """
     try:
+        if file in presets.study_names():
+            return StudySpec.model_validate(presets.study(file))
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return StudySpec.model_validate(yaml.safe_load(text))
     except OSError as error:

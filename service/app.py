@@ -16,6 +16,8 @@ from service import errors
 from service.auth import Gate, by_method, for_readers, for_workers
 from service.context import Context
 from service.dashboard import entry, pages
+from service.dashboard.news import News
+from service.dashboard.presets import Presets
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
 from service.limits import BodyLimit, LocalNames
@@ -34,11 +36,16 @@ trials out under leases, and proposes mixtures. Errors are problem details (RFC 
 `code`."""
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    engine: Engine | None = None,
+    presets: Presets | None = None,
+) -> FastAPI:
     """The service as an ASGI application; the database is opened when it starts.
 
     Args:
         engine: what computes proposals and fits; a process for each of both unless given.
+        presets: what the form for a new study offers; without them all is to be typed.
 
     Raises:
         BadDatabase: at start, the database cannot be used.
@@ -56,6 +63,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = chosen
     app.state.engine = engine
+    app.state.presets = presets or Presets()
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
     app.add_middleware(Requests)
@@ -94,6 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
     fits = Fits(showing)
     app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics)
+    news = app.state.news = News(database)
     proposer.start()
     upkeep.start()
     proposer.wake()
@@ -101,6 +110,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        news.close()
         upkeep.stop()
         proposer.stop()
         showing.stop()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
@@ -30,7 +31,7 @@ HEADERS = {
             "img-src 'self' data:",
             "connect-src 'self'",
             "base-uri 'none'",
-            "form-action 'none'",
+            "form-action 'self'",
             "frame-ancestors 'none'",
         )
     ),
@@ -88,6 +89,24 @@ def require_own_page(request: Request) -> None:
             f"only this service's own pages change anything here: {OWN_PAGE} is missing, or the "
             "call comes from another site; programs use the API (/openapi.json)",
         )
+
+
+def require_own_form(request: Request) -> None:
+    """Lets forms in that a page of this service sends: browsers say whose page it was.
+
+    Raises:
+        Refused: 403, a page from elsewhere sent it, or no browser did.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = urlsplit(request.headers.get("origin", ""))
+    if site == "same-origin" or (site is None and origin.netloc == request.headers.get("host")):
+        return
+    raise Refused(
+        403,
+        "own-page-only",
+        "only this service's own pages send forms here, and this one does not say that it comes "
+        "from one; programs use the API (/openapi.json)",
+    )
 
 
 def _as_bearer(header: str | None) -> str | None:

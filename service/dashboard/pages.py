@@ -22,6 +22,8 @@ from service.dashboard import (
     fit_words,
     fitting,
     mixture_page,
+    new_study,
+    news,
     reading,
     surface_page,
     trial_page,
@@ -29,13 +31,14 @@ from service.dashboard import (
     workers,
 )
 from service.dashboard.entry import Known, Number, Revision, Shown, guarded
+from service.dashboard.history import Histories
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (trial_page, what_if, mixture_page, benchmark_page, surface_page):
+for part in (news, new_study, trial_page, what_if, mixture_page, benchmark_page, surface_page):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
@@ -44,17 +47,13 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 @router.get("/", dependencies=guarded)
 def every_study(request: Request, service: Service, histories: Known) -> HTMLResponse:
     """All studies, or how to make the first one."""
-    with service.database.read() as session:
-        boards = reading.everyone(session, histories)
-    return render("studies.html", boards=boards, url=_address(request))
+    return render("studies.html", **_studies(request, service, histories))
 
 
 @router.get("/ui/studies", dependencies=guarded)
 def study_list(request: Request, service: Service, histories: Known) -> dict[str, str]:
     """The list alone, for a page that is open."""
-    with service.database.read() as session:
-        boards = reading.everyone(session, histories)
-    return {"html": piece("_studies.html", boards=boards, url=_address(request))}
+    return {"html": piece("_studies.html", **_studies(request, service, histories))}
 
 
 @router.get("/ui/workers", dependencies=guarded)
@@ -177,6 +176,13 @@ def static(
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"], body = "gzip", asset.gzipped
     return Response(body, media_type=asset.media_type, headers=headers)
+
+
+def _studies(request: Request, service: Service, histories: Histories) -> dict[str, Any]:
+    with service.database.read() as session:
+        boards = reading.everyone(session, histories)
+    examples = request.app.state.presets.examples
+    return {"boards": boards, "examples": examples, "url": _address(request)}
 
 
 def _address(request: Request) -> str:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from db import studies
 from service.context import Actor, Service, StudyName
 from service.dashboard import figures, stories
-from service.dashboard.entry import Told, TrialNumber, acting, guarded
+from service.dashboard.entry import Revision, Told, TrialNumber, acting, guarded
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import TrialPatch
@@ -25,8 +25,13 @@ def one_trial(story: Told) -> HTMLResponse:
 
 
 @router.get("/story", dependencies=guarded)
-def told_again(story: Told) -> dict[str, Any]:
-    """What may have changed, for a page that is open; `figure` is None with scores of one step."""
+def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
+    """What changed after a revision of the trial, for a page that is open.
+
+    `html` is None when nothing did, `figure` with scores of one step.
+    """
+    if story.trial.revision == after:
+        return {"revision": after, "html": None, "figure": None}
     shown = {"story": story, "study": story.study, "trial": story.trial}
     return {
         "revision": story.trial.revision,

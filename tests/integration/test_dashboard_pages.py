@@ -257,6 +257,7 @@ class TestWithAKey:
     def test_the_data_of_a_page_needs_it_too(self, guarded):
         for path in ("changes?after=0", "rows?before=1", "progress", "fits/gp"):
             assert guarded.get(f"/ui/studies/vlm/{path}").status_code == 401
+        assert guarded.get("/ui/events").status_code == 401
 
 
 def test_the_best_and_its_gain_are_those_of_the_api(api):

@@ -1,19 +1,17 @@
 // One trial, live: its story is told again when it changes; cancel, retry and note.
 import { draw, forget } from "./charts.js";
-import { ask, nodes, poll, send, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, send, tellTimes } from "./page.js";
 
 const trial = document.getElementById("trial");
 const story = document.getElementById("story");
 const note = document.getElementById("note");
 const { url } = trial.dataset;
-let revision = null;
+let revision = 0;
 
 async function look() {
-  const told = await ask(`${url}/story`);
-  if (told.revision !== revision) {
-    await show(told);
-    revision = told.revision;
-  }
+  const told = await ask(`${url}/story?after=${revision}`);
+  if (told.html !== null) await show(told);
+  revision = told.revision;
   return false;
 }
 
@@ -55,4 +53,4 @@ document.getElementById("note-form").addEventListener("submit", async (event) =>
   }
 });
 
-look().then(() => (trial.dataset.drawn = "yes")).finally(() => poll(look));
+look().then(() => (trial.dataset.drawn = "yes")).finally(() => keepUp(look));

@@ -68,6 +68,8 @@ const queued = document.getElementById("queued");
 
 const move = unhurried(async () => {
   const weights = Object.fromEntries(rows.map((row) => [row.domain, Math.min(1, row.weight)]));
+  // After it was adopted there is nothing to ask, and what was said of it still holds.
+  if (rows.every(({ domain }) => weights[domain] === mixture[domain])) return;
   const adopts = isReleased;
   isReleased = false;
   try {
