@@ -42,6 +42,8 @@ main { max-width: none; padding: 0; }
 .picture { margin: 0; border: 0; border-radius: 0; min-height: 100vh; display: flex;
   flex-direction: column; background: var(--panel); }
 .picture .chart { flex: 1; margin-top: .6rem; }
+.picture .data { display: none; }
+.every .data { display: block; }
 .every { max-width: 92rem; padding: var(--room); }
 .every .picture { min-height: 0; margin-bottom: var(--room); border: 1px solid var(--line);
   border-radius: 14px; }
