@@ -2,7 +2,8 @@
 
 Colours are roles (`@ink`, `@muted`, `@d3`), not values: whoever draws puts in those of the light
 or the dark page (`static/charts.js`). Texts hold only names of the `Name` pattern and numbers, for
-Plotly reads a kind of HTML in them. `ids` are trial numbers: a click leads to the trial's page.
+Plotly reads a kind of HTML in them. `ids` are trial numbers, with `/` and something more where a
+trial has several marks: a click leads to the trial's page.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ def _lines(domains: Sequence[str], part: Sequence[Dot], colour: str) -> dict[str
         "type": "scatter", "mode": "lines+markers", "showlegend": False,
         "x": [x for _ in part for x in (*domains, None)],
         "y": [y for row in weights for y in [*row, *gap]],
-        "ids": [i for dot in part for i in [*[str(dot.number)] * len(domains), *gap]],
+        "ids": [f"{dot.number}/{k}" for dot in part for k in range(len(domains) + 1)],
         "text": [t for dot in part for t in [*[dot.said] * len(domains), *gap]],
         "hovertemplate": "%{text}<br>%{x} %{y:.1f}%<extra></extra>",
         "line": {"color": colour, "width": 1.6}, "marker": {"color": colour, "size": 5},

@@ -48,13 +48,16 @@ function layoutOf(layout, style, family) {
 
 const drawn = new Map();
 
+/** A trial's number from the id of a mark. */
+const trialOf = (id) => id?.split("/")[0];
+
 /** A click on a mark that stands for a trial leads to its page. */
 function lead(place) {
   const { trials } = document.querySelector("[data-plotly]").dataset;
   if (!trials) return; // a file of its own, without a service
   place.on("plotly_click", ({ points }) => {
     const cell = points.find(({ data }) => data.meta === "trials"); // rows of a heat map
-    const number = cell?.y ?? points.find((point) => point.id)?.id;
+    const number = cell?.y ?? trialOf(points.find((point) => point.id)?.id);
     if (number) location.assign(`${trials}/${number}`);
   });
 }
@@ -67,7 +70,7 @@ function* rowsOf({ data, layout }) {
   const title = (axis) => layout[axis]?.title?.text || "";
   for (const trace of data) {
     if (trace.type === "heatmap") {
-      for (const [i, row] of trace.text.entries()) yield* row.map((said) => ["", trace.y[i], said]);
+      for (const [i, row] of trace.customdata.entries()) yield* row.map((said) => ["", trace.y[i], said]);
       continue;
     }
     if (trace.hoverinfo === "skip") continue;
@@ -77,7 +80,7 @@ function* rowsOf({ data, layout }) {
       const margin = trace.error_y?.array?.[i] ?? trace.error_x?.array?.[i];
       const spread = margin === undefined ? "" : ` \u00b1 ${put(margin)}`;
       const said = trace.text?.[i] || trace.hovertext?.[i];
-      yield [trace.name ?? "", trace.ids?.[i], said || `${title("xaxis")} ${put(x)}, ${title("yaxis")} ${put(y)}${spread}`];
+      yield [trace.name ?? "", trialOf(trace.ids?.[i]), said || `${title("xaxis")} ${put(x)}, ${title("yaxis")} ${put(y)}${spread}`];
     }
   }
 }
