@@ -11,11 +11,11 @@ Everything appears under its name in one rename, so whatever is there is whole.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from trainer import disk
 from trainer.job import Job
 
 PREFIX = "checkpoint-"
@@ -52,7 +52,7 @@ class RunFolder:
         file = self.path / "run.json"
         self.staging.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            write_whole(file, json.dumps(wanted, indent=1).encode())
+            disk.write_whole(file, json.dumps(wanted, indent=1).encode())
             return
         found = json.loads(file.read_text())
         for key, value in _leaves(wanted).items():
@@ -79,10 +79,10 @@ class RunFolder:
         """Gives the checkpoint that was written into `staging` its name, and prunes old ones."""
         written = self.staging / f"{PREFIX}{step}"
         for file in (path for path in written.rglob("*") if path.is_file()):
-            _to_disk(file)
+            disk.settle(file)
         shutil.rmtree(self.checkpoint(step), ignore_errors=True)
         written.replace(self.checkpoint(step))
-        _to_disk(self.staging.parent)
+        disk.settle(self.staging.parent)
         self.clear_staging()
         for old in self.checkpoints()[: -self._keep]:
             shutil.rmtree(self.checkpoint(old), ignore_errors=True)
@@ -95,7 +95,7 @@ class RunFolder:
         if self.metrics.exists():
             lines = self.metrics.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            write_whole(self.metrics, "".join(f"{line}\n" for line in kept).encode())
+            disk.write_whole(self.metrics, "".join(f"{line}\n" for line in kept).encode())
 
     def add_metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Appends a step to the learning curve."""
@@ -105,22 +105,6 @@ class RunFolder:
     def responses(self, step: int, benchmark: str) -> Path:
         """Where the responses to a benchmark at a step lie."""
         return self.path / "responses" / f"step-{step}" / f"{benchmark}.parquet"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    beside = path.with_name(path.name + ".unfinished")
-    beside.write_bytes(content)
-    _to_disk(beside)
-    beside.replace(path)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _step_of(line: str) -> float:
