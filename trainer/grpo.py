@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from trainer.draws import TokenDraws, drawing, uniforms
+from trainer.learning import RewardLog
 from trainer.recipe import Lora, Recipe, RecipeError
 from trainer.run_folder import RunFolder
+from trainer.training_set import Prompts
 
 # TRL and transformers still name it so to each other.
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
@@ -30,12 +33,18 @@ class MixtureTrainer(GRPOTrainer):
 
     Args:
         recipe: what the run is.
+        prompts: what it trains on, in order.
+        rewards: takes note of each reward.
+        seed: of the run.
+        output: for what TRL writes beside checkpoints.
         folder: where checkpoints go; None writes none.
         points: steps before the last one to score at.
         score_at: scores the model; told at each point, and at once for one that a resumed run
             stands at.
-        draw_seed: of the completions.
-        options: GRPOTrainer's own arguments.
+        processes: that share the run.
+
+    Raises:
+        RecipeError: the recipe cannot be run here.
     """
 
     model: Any
@@ -44,16 +53,31 @@ class MixtureTrainer(GRPOTrainer):
         self,
         *,
         recipe: Recipe,
-        folder: RunFolder | None,
-        points: Sequence[int],
-        score_at: ScoreAt,
-        draw_seed: int,
-        **options: Any,
+        model: Any,
+        processor: Any,
+        prompts: Prompts,
+        rewards: RewardLog,
+        seed: int,
+        output: Path,
+        folder: RunFolder | None = None,
+        points: Sequence[int] = (),
+        score_at: ScoreAt = lambda model, step: None,
+        processes: int = 1,
+        callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self._recipe, self._folder, self._points = recipe, folder, list(points)
-        self._score_at, self._draw_seed = score_at, draw_seed
+        self._score_at, self._draw_seed = score_at, seed
         self._streams: list[tuple[int, int, int]] = []
-        super().__init__(**options)
+        super().__init__(
+            model=model,
+            processing_class=processor,
+            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
+            args=grpo_config(recipe, seed, output, processes),
+            train_dataset=prompts.dataset(),
+            peft_config=peft_config(recipe.lora),
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
 
     # Completions: each drawn by numbers of its own (trainer/draws.py).
 

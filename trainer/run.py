@@ -17,13 +17,13 @@ import datasets
 import torch
 import transformers
 from accelerate import PartialState
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 
 from service.schemas import Measurement
 from trainer import models
 from trainer.data import ItemSet, benchmark_sets, training_rows
 from trainer.evaluate import Share, evaluate
-from trainer.grpo import MixtureTrainer, grpo_config, peft_config
+from trainer.grpo import MixtureTrainer
 from trainer.job import Job, Outcome, Progress, Report
 from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
@@ -172,19 +172,18 @@ def _train(
     with TemporaryDirectory(prefix="modomodo-run-") as elsewhere:
         trainer = MixtureTrainer(
             recipe=recipe,
+            model=model,
+            processor=scorer.processor,
+            prompts=prompts,
+            rewards=rewards,
+            seed=job.run_seed,
+            output=Path(elsewhere),
             folder=folder,
             points=points[:-1],
             score_at=scorer,
-            draw_seed=job.run_seed,
-            model=model,
-            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
-            args=grpo_config(recipe, job.run_seed, Path(elsewhere), scorer.share.count),
-            train_dataset=prompts.dataset(),
-            processing_class=scorer.processor,
-            peft_config=peft_config(recipe.lora),
+            processes=scorer.share.count,
             callbacks=callbacks,
         )
-        trainer.remove_callback(PrinterCallback)  # a run reports by its own progress messages
         resumed.trainer = trainer
         # 2. Where a killed run left off.
         last = max(folder.checkpoints(), default=0) if folder is not None else 0
