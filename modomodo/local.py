@@ -21,6 +21,7 @@ from trainer import disk
 
 START_S = 60.0
 GRACE_S = 15.0
+RUN_GRACE_S = 5.0
 MAX_RESTARTS = 5
 
 
@@ -121,6 +122,7 @@ class LocalFleet:
     def _start_worker(self, name: str) -> None:
         arguments = ["worker", "--url", self.url, "--study", self._study, "--until-done"]
         arguments += ["--folder", str(self.folder / "workers"), "--min-free-gb", "0.1"]
+        arguments += ["--grace", f"{RUN_GRACE_S:g}s"]
         self._workers[name] = self._start(name, arguments)
 
     def _start(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:

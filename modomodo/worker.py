@@ -68,14 +68,20 @@ def worker(
     stalled_after: Annotated[
         str, typer.Option(help="Stop a run that reports nothing for so long.")
     ] = "1h",
+    grace: Annotated[
+        str, typer.Option(help="On SIGTERM a run has so long to write a checkpoint.")
+    ] = "60s",
+    patience: Annotated[
+        str, typer.Option(help="A call that the service does not answer is retried for so long.")
+    ] = "30s",
     min_free_gb: Annotated[
         float, typer.Option(min=0, help="Take no new trial with less room on the disk.")
     ] = 1.0,
 ) -> None:
     """Takes trials from the service, trains them and posts the scores.
 
-    SIGTERM hands the trial back and ends; a second one ends at once. Started again in the same
-    folder it goes on with what it was doing.
+    SIGTERM lets the run write a checkpoint, hands the trial back and ends; a second one ends at
+    once. Started again in the same folder it goes on with what it was doing.
     """
     need("trainer")
     from modomodo import logs
@@ -89,6 +95,8 @@ def worker(
     shares = _shares(gpus, per_trial)
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
     stalled_s = seconds("--stalled-after", stalled_after)
+    grace_s = seconds("--grace", grace)
+    patience_s = seconds("--patience", patience)
     first = name or default_name()
     signals = Signals()
     with ExitStack() as stack:
@@ -101,11 +109,13 @@ def worker(
             stack.callback(place.close)
             workers.append(
                 Worker(
-                    client=stack.enter_context(Client(url, sleep=signals.sleep)),
+                    client=stack.enter_context(
+                        Client(url, patience_s=patience_s, sleep=signals.sleep)
+                    ),
                     name=first if len(shares) == 1 else f"{first}-{i}",
                     signals=signals,
                     folder=place,
-                    setting=Setting(data, commands, share, stalled_s),
+                    setting=Setting(data, commands, share, stalled_s, grace_s),
                     study=study,
                     max_trials=max_trials,
                     until_done=until_done,
