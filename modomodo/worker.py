@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,14 @@ def worker(
             help="Folder of executables that recipes of back end `command` may name.",
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MODOMODO_STORE",
+            help="URL or folder, as s3://bucket/prefix, where checkpoints and finished runs are "
+            "kept for all nodes.",
+        ),
+    ] = None,
     gpus: Annotated[
         str | None, typer.Option(help="CUDA devices to use, as 0,1,2,3. Default: all, one trial.")
     ] = None,
@@ -90,6 +99,7 @@ def worker(
     from trainer.client import Client
     from trainer.folders import FolderError, WorkFolder
     from trainer.signals import Signals
+    from trainer.store import Store, StoreError
     from trainer.worker import Worker, default_name
 
     shares = _shares(gpus, per_trial)
@@ -98,6 +108,11 @@ def worker(
     grace_s = seconds("--grace", grace)
     patience_s = seconds("--patience", patience)
     first = name or default_name()
+    try:
+        kept = None if store is None else Store(store)
+    except StoreError as error:
+        raise CommandFailed(str(error)) from error
+    setting = Setting(data, commands, None, stalled_s, grace_s, kept)
     signals = Signals()
     with ExitStack() as stack:
         workers = []
@@ -115,7 +130,7 @@ def worker(
                     name=first if len(shares) == 1 else f"{first}-{i}",
                     signals=signals,
                     folder=place,
-                    setting=Setting(data, commands, share, stalled_s, grace_s),
+                    setting=replace(setting, gpus=share),
                     study=study,
                     max_trials=max_trials,
                     until_done=until_done,

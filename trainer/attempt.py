@@ -9,10 +9,11 @@ disk, so that a worker that was killed settles it when it starts again.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -21,11 +22,14 @@ from trainer.child import Child
 from trainer.client import Client, ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder
 from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.keeper import Keeper
 from trainer.lease import HeldLease, LeaseLost, TrialCancelled
 from trainer.recipe import Recipe, RecipeError
 from trainer.signals import Signals, Stopped
+from trainer.store import Store
 
 RESULT_AGAIN_S = 5.0
+FORGET_S = 10.0
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
 DISK_IS_FULL = "[Errno 28]"
 
@@ -40,6 +44,7 @@ class Setting:
         gpus: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
         grace_s: time that a run has for its checkpoint when the worker is asked to stop.
+        store: where runs are kept for other nodes; None keeps them here only.
     """
 
     data: Path = Path()
@@ -47,6 +52,7 @@ class Setting:
     gpus: str | None = None
     stalled_s: float = 3600.0
     grace_s: float = 60.0
+    store: Store | None = None
 
 
 class Attempt:
@@ -71,6 +77,10 @@ class Attempt:
         self.started = time.monotonic()
         self.progress: Progress | None = None
         self.metrics: dict[str, float] = {}
+        self._keeper: Keeper | None = None
+        if setting.store is not None:
+            stored = setting.store.of(self.trial.study, self.trial.id)
+            self._keeper = Keeper(stored, folder)
         self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)
 
     def take_up(self) -> None:
@@ -125,17 +135,49 @@ class Attempt:
             self._folder.run,
             self._setting.commands,
         )
-        child = Child(job, self._folder.log, self._setting.gpus)
+        if recipe.backend == "command":
+            self._keeper = None  # what lies in its folder is known to its trainer only
         try:
-            self._follow(child)
+            self._fetch(job)
+            child = Child(job, self._folder.log, self._setting.gpus)
+            try:
+                self._follow(child)
+            finally:
+                child.stop()
         except LeaseLost as lost:
             self._log.warning("lease lost, run stopped", error=str(lost))
             self._folder.settle(is_over=False)
         except TrialCancelled:
             self._log.info("trial cancelled, run stopped")
-            self._folder.settle(is_over=True)
-        finally:
-            child.stop()
+            self._over()
+
+    def _fetch(self, job: Job) -> None:
+        """Takes over what another node has kept of the trial, where that is further."""
+        if self._keeper is None:
+            return
+        self._keeper.fetch(job)
+        if self._wait_for_keeper():
+            self._keeper.adopt()
+        if self._signals.came:
+            self._release("the worker was asked to stop")
+
+    def _wait_for_keeper(self, until: float | None = None) -> bool:
+        """Keeps the lease while the store is at work, until then or for as long as a run may be
+        silent; a signal leaves it the grace time. Whether it has ended."""
+        assert self._keeper is not None  # noqa: S101
+        until = time.monotonic() + self._setting.stalled_s if until is None else until
+        is_stopping = self._signals.came
+        while self._keeper.is_busy:
+            if self._signals.came and not is_stopping:
+                until, is_stopping = min(until, time.monotonic() + self._setting.grace_s), True
+            now = time.monotonic()
+            if now >= until:
+                self._log.warning("the store takes too long and is not waited for")
+                return False
+            if now >= self._lease.next_beat:
+                self._lease.beat(self.progress, self.metrics)
+            self._keeper.join(min(self._lease.next_beat, until) - now)
+        return True
 
     def _follow(self, child: Child) -> None:
         stalled = time.monotonic() + self._setting.stalled_s
@@ -152,7 +194,7 @@ class Attempt:
                 heard.append(self._signals.descriptor)
             if child.messages in wait(heard, timeout=pause):
                 stalled = time.monotonic() + self._setting.stalled_s
-                if self._take_message(child):
+                if self._take_message(child, patience):
                     return
             now = time.monotonic()
             if patience is not None and now >= patience:
@@ -169,8 +211,12 @@ class Attempt:
             where = f"in {self.progress.stage!r} at step {self.progress.step}"
         return f"the run made no progress for {self._setting.stalled_s:g} s {where}; it was stopped"
 
-    def _take_message(self, child: Child) -> bool:
-        """Handles one message of the child; True when the attempt is over."""
+    def _take_message(self, child: Child, patience: float | None) -> bool:
+        """Handles one message of the child; True when the attempt is over.
+
+        Args:
+            patience: until when the store is waited for, of a worker that stops.
+        """
         try:
             message = child.messages.recv()
         except EOFError:
@@ -180,32 +226,45 @@ class Attempt:
             case Progress():
                 self.progress = message
                 self.metrics |= message.metrics
+                if self._keeper is not None:
+                    self._keeper.look()
                 if message.measurements:
                     self._lease.measurements(message.measurements)
                 return False
             case Outcome():
-                # The last progress, which the result does not carry.
-                self._lease.beat(self.progress, self.metrics)
-                self._post_result(message)
+                self._post_result(message, patience)
             case Crash():
                 self._fail(cause_first(message.error), retryable=True)
             case Halted():
                 at = "" if message.step is None else f" at step {message.step}"
+                if self._keeper is not None and self._wait_for_keeper(patience):
+                    self._keeper.look()
+                    self._wait_for_keeper(patience)
                 self._release(f"the worker was asked to stop; the run halted{at}")
         return True
 
-    def _post_result(self, outcome: Outcome) -> None:
+    def _post_result(self, outcome: Outcome, patience: float | None) -> None:
+        artifacts: dict[str, Any] = {
+            "steps": outcome.steps,
+            "exhausted": outcome.exhausted,
+            "samples": dict(outcome.counts),
+        }
         result = Result(
             token=self._lease.token,
             measurements=outcome.measurements,
-            artifacts={
-                "steps": outcome.steps,
-                "exhausted": outcome.exhausted,
-                "samples": dict(outcome.counts),
-            },
+            artifacts=artifacts,
             wall_s=outcome.wall_s,
         )
         self._folder.keep(result)
+        # Whoever has the trial now, what the run has found is told.
+        with suppress(LeaseLost, TrialCancelled):
+            # The last progress, which the result does not carry.
+            self._lease.beat(self.progress, self.metrics)
+            if self._keeper is not None and self._wait_for_keeper(patience):
+                self._keeper.publish(outcome.steps)
+                self._wait_for_keeper(patience)
+                result = result.model_copy(update={"artifacts": artifacts | self._keeper.urls})
+                self._folder.keep(result)
         self._deliver(result)
 
     def _deliver(self, result: Result) -> None:
@@ -219,11 +278,21 @@ class Attempt:
                 folder=str(self._folder.path),
             )
             raise
-        self._folder.settle(is_over=True)
+        self._over()
 
     def _fail(self, error: str, *, retryable: bool) -> None:
         self._lease.fail(error, retryable=retryable)
-        self._folder.settle(is_over=not retryable)
+        if retryable:
+            self._folder.settle(is_over=False)
+        else:
+            self._over()
+
+    def _over(self) -> None:
+        """Nobody will go on with the trial."""
+        self._folder.settle(is_over=True)
+        if self._keeper is not None:
+            self._keeper.forget()
+            self._keeper.join(FORGET_S)
 
     def _release(self, reason: str) -> NoReturn:
         self._lease.release(reason)

@@ -99,6 +99,16 @@ class TrialFolder:
         """The run's own folder: checkpoints and responses."""
         return self.path / "run"
 
+    @property
+    def incoming(self) -> Path:
+        """Where a run of the store's is laid until it is whole."""
+        return self.path / "incoming"
+
+    @property
+    def outgoing(self) -> Path:
+        """What is on its way into the store."""
+        return self.path / "outgoing"
+
     def begin(self, answer: NextAnswer) -> None:
         """Notes the lease before anything is done under it."""
         self.run.mkdir(parents=True, exist_ok=True)

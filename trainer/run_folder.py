@@ -19,6 +19,9 @@ from trainer import disk
 from trainer.job import Job
 
 PREFIX = "checkpoint-"
+RUN = "run.json"
+OF_TRAINING = frozenset({".pt", ".pth", ".bin"})
+"""Endings of what only going on needs: optimizer, schedule, random numbers, settings."""
 
 
 class FolderTaken(ValueError):  # noqa: N818 - it is what was wrong
@@ -44,12 +47,8 @@ class RunFolder:
         Raises:
             FolderTaken: another run's; names what differs.
         """
-        wanted = {
-            "mixture": {name: w for name, w in sorted(job.mixture.items()) if w > 0},
-            "seed": seed,
-            "recipe": job.recipe.model_dump(mode="json"),
-        }
-        file = self.path / "run.json"
+        wanted = identity(job, seed)
+        file = self.path / RUN
         self.staging.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             disk.write_whole(file, json.dumps(wanted, indent=1).encode())
@@ -87,6 +86,29 @@ class RunFolder:
         for old in self.checkpoints()[: -self._keep]:
             shutil.rmtree(self.checkpoint(old), ignore_errors=True)
 
+    def copy_checkpoint(self, step: int, into: Path) -> None:
+        """All that a run needs to go on from a step, as a run's folder of its own.
+
+        Files that never change are linked: they stay there when they are pruned here.
+        """
+        self._copy_story(into)
+        checkpoint = self.checkpoint(step)
+        _link_all(checkpoint, into / checkpoint.relative_to(self.path))
+
+    def copy_finished(self, step: int, into: Path) -> None:
+        """What a finished run is kept for: learning curve, responses and, of its last checkpoint,
+        the model."""
+        self._copy_story(into)
+        if step in self.checkpoints():
+            _link_all(self.checkpoint(step), into / "model", without=OF_TRAINING)
+
+    def _copy_story(self, into: Path) -> None:
+        into.mkdir(parents=True)
+        for name in (RUN, self.metrics.name):
+            if (self.path / name).exists():
+                shutil.copyfile(self.path / name, into / name)
+        _link_all(self.path / "responses", into / "responses")
+
     def forget_after(self, step: int) -> None:
         """Removes the learning curve and the responses of steps that a resumed run does again."""
         for folder in (self.path / "responses").glob("step-*"):
@@ -105,6 +127,23 @@ class RunFolder:
     def responses(self, step: int, benchmark: str) -> Path:
         """Where the responses to a benchmark at a step lie."""
         return self.path / "responses" / f"step-{step}" / f"{benchmark}.parquet"
+
+
+def identity(job: Job, seed: int) -> dict[str, Any]:
+    """What makes two runs the same one, as JSON."""
+    return {
+        "mixture": {name: w for name, w in sorted(job.mixture.items()) if w > 0},
+        "seed": seed,
+        "recipe": job.recipe.model_dump(mode="json"),
+    }
+
+
+def _link_all(folder: Path, into: Path, without: frozenset[str] = frozenset()) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in without and not path.name.endswith(".unfinished"):
+            target = into / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(path)
 
 
 def _step_of(line: str) -> float:

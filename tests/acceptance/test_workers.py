@@ -18,6 +18,7 @@ from typing import IO, TypeVar
 import httpx
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from modomodo.local import LocalFleet, free_port
 from service.schemas import (
@@ -247,6 +248,34 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(cli
     assert {m.step for m in done.measurements} == {10, 60}
     lines = next((tmp_path / "node").glob("*/trial-*/run/metrics.jsonl")).read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 61)), "no step twice"
+
+
+def test_another_node_goes_on_from_the_store_and_ends_with_the_weights_of_an_undisturbed_run(
+    client, tmp_path
+):
+    recipe = MEDIUM.model_copy(update={"steps": 30, "checkpoints": Checkpoints(every=5, keep=2)})
+    study = study_with(client, recipe, lease_s=3)
+    store = tmp_path / "store"
+    shared = ("--store", store.as_uri(), "--max-trials", "1")
+    with worker(client, *shared) as first:
+        until(lambda: list(store.glob("*/trial-*/checkpoints/*/manifest.json")), bool)
+        [trial] = client.trials(study)
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    log = tmp_path / "log"
+    with log.open("wb") as stderr, worker(client, *shared, stderr=stderr) as second:
+        done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+        assert second.wait(60) == 0
+    assert "going on from the store" in log.read_text()
+    assert isinstance(done.artifacts["store"], str)
+    final = Path(done.artifacts["store"].removeprefix("file://"))
+    undisturbed = Job(trial.mixture, recipe, trial.seed, folder=tmp_path / "undisturbed")
+    train_and_score(undisturbed)
+    assert curve(final) == curve(tmp_path / "undisturbed")
+    there, here = (final / "model", tmp_path / "undisturbed/checkpoints/checkpoint-30")
+    weights = [load_file(folder / "model.safetensors") for folder in (there, here)]
+    assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[1])
+    assert not list(store.glob("*/trial-*/checkpoints/*")), "no one needs them any more"
 
 
 def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(tmp_path):
