@@ -19,7 +19,7 @@ from db import models, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
 
-FORMAT, VERSION = "modomodo study", 1
+FORMAT, VERSION = "modomodo study", 2
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
@@ -40,8 +40,11 @@ STUDIES = _plain(models.Study)
 TRIALS = _plain(models.Trial)
 ATTEMPTS = _plain(models.Attempt)
 MEASUREMENTS = _plain(models.Measurement)
+CURVE_POINTS = _plain(models.CurvePoint)
 EVENTS = _plain(models.Event)
 WORKERS = _plain(models.Worker)
+PARTS = {"attempts": ATTEMPTS, "measurements": MEASUREMENTS, "curve": CURVE_POINTS}
+"""What a trial's entry holds of other tables."""
 
 
 def _row(
@@ -69,12 +72,15 @@ def _row(
 _StudyRow = _row(models.Study, without={"id", *PRESENT})
 _AttemptRow = _row(models.Attempt, without={"id", "trial_id"})
 _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
+_CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
     without={"study_id"},
     more={
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
+        # Archives of version 1 have none.
+        "curve": (list[_CurvePointRow], Field(default_factory=list)),  # type: ignore[valid-type]
     },
 )
 _EventRow = _row(
@@ -89,7 +95,7 @@ class Archive(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: str = Field(pattern=f"^{FORMAT}$")
-    version: int = Field(ge=VERSION, le=VERSION)
+    version: int = Field(ge=1, le=VERSION)
     study: _StudyRow  # type: ignore[valid-type]
     trials: list[_TrialRow]  # type: ignore[valid-type]
     events: list[_EventRow]  # type: ignore[valid-type]
@@ -110,12 +116,12 @@ def dump(session: Session, name: str) -> dict[str, Any]:
     study_id = studies.get(session, name).id
     of_study = select(TRIALS.c.id).where(TRIALS.c.study_id == study_id)
     trials = _rows(session, select(TRIALS).where(TRIALS.c.study_id == study_id), TRIALS.c.number)
-    attempts, measurements = (
-        _rows(session, select(table).where(table.c.trial_id.in_(of_study)), table.c.id)
-        for table in (ATTEMPTS, MEASUREMENTS)
-    )
+    parts = {
+        key: _rows(session, select(table).where(table.c.trial_id.in_(of_study)), table.c.id)
+        for key, table in PARTS.items()
+    }
     events = _rows(session, select(EVENTS).where(EVENTS.c.study_id == study_id), EVENTS.c.id)
-    names = sorted({attempt["worker"] for attempt in attempts})
+    names = sorted({attempt["worker"] for attempt in parts["attempts"]})
     workers = [
         row
         for start in range(0, len(names), CHUNK)
@@ -126,18 +132,18 @@ def dump(session: Session, name: str) -> dict[str, Any]:
         )
     ]
     numbers = {trial["id"]: trial["number"] for trial in trials}
-    parts: dict[int, dict[str, list[Any]]] = {
-        trial["id"]: {"attempts": [], "measurements": []} for trial in trials
+    of_trial: dict[int, dict[str, list[Any]]] = {
+        trial["id"]: {key: [] for key in PARTS} for trial in trials
     }
-    for key, rows in (("attempts", attempts), ("measurements", measurements)):
+    for key, rows in parts.items():
         for row in rows:
-            parts[row["trial_id"]][key].append(_without(row, "id", "trial_id"))
+            of_trial[row["trial_id"]][key].append(_without(row, "id", "trial_id"))
     (study,) = _rows(session, select(STUDIES).where(STUDIES.c.id == study_id), STUDIES.c.id)
     return {
         "format": FORMAT,
         "version": VERSION,
         "study": _without(study, "id", *PRESENT),
-        "trials": [_without(trial, "study_id") | parts[trial["id"]] for trial in trials],
+        "trials": [_without(trial, "study_id") | of_trial[trial["id"]] for trial in trials],
         "events": [
             {"trial": numbers.get(event["trial_id"])}
             | _without(event, "id", "study_id", "trial_id")
@@ -196,13 +202,16 @@ def _store(session: Session, document: dict[str, Any]) -> int:
     ).scalar_one()
     ids = _ids(session, [trial["id"] for trial in trials])
     by_number = {trial["number"]: new for trial, new in zip(trials, ids, strict=True)}
-    attempts: list[dict[str, Any]] = []
-    measurements: list[dict[str, Any]] = []
-    for trial, new in zip(trials, ids, strict=True):
-        attempts += [row | {"trial_id": new} for row in trial["attempts"]]
-        measurements += [row | {"trial_id": new} for row in trial["measurements"]]
+    parts = {
+        key: [
+            row | {"trial_id": new}
+            for trial, new in zip(trials, ids, strict=True)
+            for row in trial[key]
+        ]
+        for key in PARTS
+    }
     rows = [
-        _without(trial, "attempts", "measurements") | {"id": new, "study_id": study_id}
+        _without(trial, *PARTS) | {"id": new, "study_id": study_id}
         for trial, new in zip(trials, ids, strict=True)
     ]
     events = [
@@ -218,8 +227,7 @@ def _store(session: Session, document: dict[str, Any]) -> int:
     for table, values in (
         (WORKERS, workers),
         (TRIALS, rows),
-        (ATTEMPTS, attempts),
-        (MEASUREMENTS, measurements),
+        *((PARTS[key], values) for key, values in parts.items()),
         (EVENTS, events),
     ):
         for start in range(0, len(values), CHUNK):

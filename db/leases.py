@@ -20,8 +20,9 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db import clock, events, measurements, states, trials
+from db import clock, curves, events, measurements, states, trials
 from db.clock import after, now
+from db.curves import Point
 from db.errors import LeaseLost
 from db.measurements import Reading
 from db.models import Attempt, Study, Trial, Worker
@@ -157,8 +158,11 @@ def heartbeat(
     step: int | None = None,
     total_steps: int | None = None,
     metrics: dict[str, float] | None = None,
+    points: Sequence[Point] = (),
 ) -> Pulse:
     """Extends the lease and notes progress.
+
+    `metrics` at a `step`, and `points`, become part of the trial's learning curve.
 
     Raises:
         LeaseLost: the token is not that of the trial's lease.
@@ -173,6 +177,8 @@ def heartbeat(
     attempt.total_steps = attempt.total_steps if total_steps is None else total_steps
     if metrics:
         attempt.metrics = {**attempt.metrics, **metrics}
+    latest = [] if step is None else [Point(step, metrics or {})]
+    curves.keep(session, trial, [*latest, *points])
     attempt.until, attempt.heard_at = after(attempt.lease_s), now()
     session.execute(update(Worker).where(Worker.name == attempt.worker).values(last_seen_at=now()))
     events.changed(

@@ -210,6 +210,19 @@ class Measurement(Base):
     at: Mapped[datetime] = mapped_column(default=now())
 
 
+class CurvePoint(Base):
+    """What a run said of itself at one training step: a point of the trial's learning curve."""
+
+    __tablename__ = "curve_points"
+    __table_args__ = (UniqueConstraint("trial_id", "attempt_number", "step"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"))
+    attempt_number: Mapped[int]
+    step: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+
+
 class Event(Base):
     """One change of state: when, who, what. Only ever added to."""
 

@@ -8,18 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import runs_file, space_options
-from modomodo.errors import CommandFailed, WrongUse
-from modomodo.extras import need
-from modomodo.space_options import RunLength, Wishes, space_of
-from modomodo.suggest import (
-    TORCH,
+from modomodo import space_options
+from modomodo.errors import CommandFailed
+from modomodo.runs_options import (
     BenchmarksOption,
     DataOption,
     JsonOption,
@@ -29,8 +25,12 @@ from modomodo.suggest import (
     PlotOption,
     SeedOption,
     asked,
+    case_of,
+    known,
     named,
 )
+from modomodo.space_options import Wishes
+from service.search.situation import Direction
 
 if TYPE_CHECKING:
     from service.search.diagnostics import Diagnosis
@@ -57,32 +57,22 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a surrogate to a CSV of runs: how far to trust it, and what it says."""
-    from service.search import surrogates
     from service.search.diagnostics import diagnose
+    from service.search.surrogates import SURROGATES
 
-    if surrogate not in surrogates.SURROGATES:
-        known = ", ".join(surrogates.SURROGATES)
-        raise WrongUse(f"unknown surrogate {surrogate!r}; there are {known}")
-    if surrogate in TORCH:
-        need("gp")
-    if surrogate == "lightgbm":
-        need("lightgbm")
-    file = runs_file.read(data)
-    runs, _ = runs_file.runs_of(file, asked(objective, benchmark, noise_column))
+    known("surrogate", surrogate, SURROGATES)
     wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
-    space = space_of(file.domains, wishes, RunLength())
-    points = np.empty((0, space.m)) if at is None else runs_file.read(at).in_order(file.domains)
+    case = case_of(data, asked(objective, benchmark, noise_column), wishes)
+    points = case.mixtures(at)
+    direction: Direction = "minimize" if minimize else "maximize"
     try:
-        found = diagnose(surrogate, space, runs, seed, "minimize" if minimize else "maximize")
-        mean, sd = np.empty(0), np.empty(0)
-        if len(points):
-            mean, sd = surrogates.fit(surrogate, space, runs, seed).predict(points)
+        found = diagnose(surrogate, case.space, case.runs, seed, direction, points)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
     if plot is not None:
         from modomodo import plots
 
-        plots.save(plots.diagnosis(file.domains, runs, found, objective), plot)
+        plots.save(plots.diagnosis(case.domains, case.runs, found, objective), plot)
     document = {
         "surrogate": surrogate,
         "kind": f"{found.name}: {found.kind}",
@@ -97,20 +87,20 @@ def fit(
             "pit": [_finite(value) for value in found.loo.pit],
         },
         "best": {
-            "weights": named(file.domains, found.best.weights),
+            "weights": named(case.domains, found.best.weights),
             "mean": found.best.mean,
             "sd": found.best.sd,
         },
-        "effects": _effects(file.domains, found),
+        "effects": _effects(case.domains, found),
         "lessons": [
-            {"weights": named(file.domains, x.weights), "gain": x.gain, "mean": x.mean, "sd": x.sd}
+            {"weights": named(case.domains, x.weights), "gain": x.gain, "mean": x.mean, "sd": x.sd}
             for x in found.lessons
         ],
         "margin": found.margin,
         "chance_of_better": found.chance_of_better,
         "confirmations": [
             {
-                "weights": named(file.domains, x.weights),
+                "weights": named(case.domains, x.weights),
                 "n": x.n,
                 "predicted": x.predicted,
                 "mean": x.mean,
@@ -119,13 +109,13 @@ def fit(
             }
             for x in found.confirmations
         ],
-        "predictions": [{"mean": float(m), "sd": float(s)} for m, s in zip(mean, sd, strict=True)],
+        "predictions": [{"mean": x.mean, "sd": x.sd} for x in found.predictions],
         "messages": found.messages,
     }
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        _show(document, found, file.domains, points)
+        _show(document, found, case.domains, points)
 
 
 def _effects(domains: tuple[str, ...], found: Diagnosis) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from service.search.diagnostics import Diagnosis
 from service.search.runs import Runs
-from service.search.strategies import Proposed
+from service.search.situation import Proposed
 
 ENDINGS = (".html", ".png", ".svg")
 SHOWN_PAIRS = 12

@@ -7,44 +7,29 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import runs_file, space_options
+from modomodo import space_options
 from modomodo.errors import WrongUse
-from modomodo.extras import need
-from modomodo.runs_file import Asked
-from modomodo.space_options import RunLength, Wishes, space_of, steps_of
+from modomodo.runs_options import (
+    BenchmarksOption,
+    DataOption,
+    JsonOption,
+    MinimizeOption,
+    NoiseOption,
+    ObjectiveOption,
+    PlotOption,
+    SeedOption,
+    asked,
+    case_of,
+    known,
+    named,
+)
+from modomodo.space_options import RunLength, Wishes, steps_of
 from service.search.heuristics import HeuristicOptions
-
-DataOption = Annotated[
-    Path, typer.Option("--data", help="CSV of runs: w_<domain> columns, and scores.")
-]
-ObjectiveOption = Annotated[str, typer.Option("--objective", help="Column to improve.")]
-MinimizeOption = Annotated[bool, typer.Option("--minimize", help="Lower is better.")]
-NoiseOption = Annotated[
-    str | None,
-    typer.Option("--noise-column", help="Column with the standard error of the objective."),
-]
-BenchmarksOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--benchmark",
-        help="A column that is part of the objective, and its weight, as chartqa=2500. Repeatable; "
-        "the objective is then their weighted mean.",
-    ),
-]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same answer.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-PlotOption = Annotated[
-    Path | None, typer.Option("--plot", help="Also draw it: a file ending in .html, .png or .svg.")
-]
-
-TORCH = {"gp", "auto"}
-"""Strategies and surrogates that need PyTorch."""
 
 
 def suggest(
@@ -91,56 +76,46 @@ def suggest(
     """Propose mixtures to run next, from a CSV of runs. Rows without a score are left out."""
     from service.search.strategies import STRATEGIES, propose
 
-    if strategy not in STRATEGIES:
-        raise WrongUse(f"unknown strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
-    if strategy in TORCH:
-        need("gp")
-    if strategy == "ax":
-        need("ax")
-    file = runs_file.read(data)
-    runs, unscored = runs_file.runs_of(file, asked(objective, benchmark, noise_column))
+    known("strategy", strategy, STRATEGIES)
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
     wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
-    space = space_of(file.domains, wishes, length)
-    on_their_way = np.empty((0, space.m))
-    if pending is not None:
-        on_their_way = runs_file.read(pending).in_order(file.domains)
+    case = case_of(data, asked(objective, benchmark, noise_column), wishes, length)
     proposed = propose(
         strategy,
-        space,
-        runs,
-        on_their_way,
+        case.space,
+        case.runs,
+        case.mixtures(pending),
         n,
         seed,
         "minimize" if minimize else "maximize",
         budget=budget,
         opening=opening,
-        heuristics=HeuristicOptions(alpha_single, _left_out(file.domains, leave_out or [])),
+        heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
     )
     mixtures: list[dict[str, Any]] = [
         {
-            "weights": named(file.domains, item.weights),
+            "weights": named(case.domains, item.weights),
             "mean": item.mean,
             "sd": item.sd,
             "reason": item.reason,
-            **_with_steps(steps_of(file.domains, length, item.weights)),
+            **_with_steps(steps_of(case.domains, length, item.weights)),
         }
         for item in proposed
     ]
     console = Console(stderr=True)
-    if len(unscored):
-        console.print(f"{len(unscored)} rows without a score were left out", style="dim")
+    if len(case.unscored):
+        console.print(f"{len(case.unscored)} rows without a score were left out", style="dim")
     if not proposed:
         console.print(f"{strategy} waits for the scores of pending mixtures", style="yellow")
     if plot is not None:
         from modomodo import plots
 
-        plots.save(plots.proposals(file.domains, runs, proposed, objective), plot)
+        plots.save(plots.proposals(case.domains, case.runs, proposed, objective), plot)
     if as_json:
         document = {"strategy": strategy, "mixtures": mixtures}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    table = Table("", *map(escape, file.domains), "predicted")
+    table = Table("", *map(escape, case.domains), "predicted")
     for i, item in enumerate(mixtures, 1):
         mean, sd = item["mean"], item["sd"]
         foreseen = "" if mean is None else f"{mean:.4g}" + ("" if sd is None else f" ± {sd:.2g}")
@@ -160,28 +135,6 @@ def _left_out(domains: tuple[str, ...], names: list[str]) -> tuple[int, ...]:
     if set(names) == set(domains):
         raise WrongUse("--leave-out names every domain: nothing is left to weigh")
     return tuple(domains.index(name) for name in names)
-
-
-def asked(objective: str, benchmarks: list[str] | None, noise_column: str | None) -> Asked:
-    """The options that say what counts.
-
-    Raises:
-        WrongUse: a benchmark that is not of the form chartqa=2500.
-    """
-    weights = {}
-    for text in benchmarks or ():
-        name, equals, value = text.rpartition("=")
-        try:
-            weights[name.strip()] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals or not 0 < weights[name.strip()] < 1e12:
-            raise WrongUse(f"--benchmark {text!r} is not of the form chartqa=2500")
-    return Asked(objective, weights, noise_column)
-
-
-def named(domains: tuple[str, ...], weights: np.ndarray[Any, Any]) -> dict[str, float]:
-    return dict(zip(domains, map(float, weights), strict=True))
 
 
 def _with_steps(steps: int | None) -> dict[str, int]:

@@ -28,8 +28,9 @@ from service import evidence, views
 from service.engine import Engine, Inline, Stopping
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
+from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.search.strategies import Proposed, propose
+from service.search.strategies import propose
 from service.surrogate_views import finite
 
 log = structlog.get_logger()

@@ -410,6 +410,11 @@ class StudyPage(Body):
 
 # --- trials -----------------------------------------------------------------------------------
 
+MetricName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)
+]
+Metrics = dict[MetricName, float]
+
 Mixture = Annotated[dict[Name, float], Field(max_length=64)]
 """Weights by domain name; checked against the study by `StudySpec.mixture`."""
 
@@ -475,6 +480,19 @@ class Trial(Body):
     """Grows with every change in the study; `?after=` takes it."""
 
 
+class Curve(Body):
+    """Answer of `GET /trials/{trial}/curve`: metrics at the steps they were sent for."""
+
+    trial: int
+    steps: list[int]
+    attempts: list[int]
+    """Number of the attempt that each step is of; one that went on continues the one before."""
+    metrics: dict[str, list[float | None]]
+    """By name, a value for each step; None where the run said nothing of it."""
+    names: list[str]
+    """All that the run spoke of, also what was not asked for."""
+
+
 class TrialPage(Body):
     trials: list[Trial]
     after: int
@@ -490,10 +508,6 @@ Worker = Annotated[
     AfterValidator(_storable),
 ]
 Step = Annotated[int, Field(ge=0, le=10**9)]
-Metrics = dict[
-    Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)],
-    float,
-]
 
 
 class Lease(Body):
@@ -524,6 +538,13 @@ class NextAnswer(Body):
     """When to ask again; None with no trial means that nothing more will come by itself."""
 
 
+class CurvePoint(Body):
+    """What a run said of itself at one training step."""
+
+    step: Step
+    metrics: Annotated[Metrics, Field(max_length=200)]
+
+
 class Heartbeat(Body):
     """Body of `POST /trials/{id}/heartbeat`."""
 
@@ -531,6 +552,9 @@ class Heartbeat(Body):
     step: Step | None = None
     total_steps: Step | None = None
     metrics: Annotated[Metrics, Field(max_length=200)] = Field(default_factory=dict)
+    """Latest progress; with `step` also a point of the learning curve."""
+    points: Annotated[list[CurvePoint], Field(max_length=500)] = Field(default_factory=list)
+    """Further points of the learning curve; a step that came before stays as it was."""
 
 
 class HeartbeatAnswer(Body):

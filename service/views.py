@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
-from db import models
+from db import curves, models
+from db.curves import Point
 from db.measurements import Reading
 from service.schemas import (
+    Curve,
     Measurement,
     Origin,
     Proposal,
@@ -16,6 +18,10 @@ from service.schemas import (
     Trial,
     TrialState,
 )
+
+MAX_NAMES = 500
+MAX_VALUES = 50_000
+"""Of a curve in one answer, which keeps it below 1 MB."""
 
 
 def spec(row: models.Study) -> StudySpec:
@@ -86,3 +92,29 @@ def _measurement(row: models.Measurement) -> Measurement:
 def readings(measurements: Iterable[Measurement]) -> list[Reading]:
     """Measurements as storage takes them."""
     return [Reading(m.benchmark, m.score, m.samples, m.step, m.rule, m.se) for m in measurements]
+
+
+def curve(
+    row: models.Trial,
+    points: Sequence[tuple[int, Point]],
+    wanted: Sequence[str] | None,
+    max_points: int,
+) -> Curve:
+    """A trial's points as columns; fewer steps where many metrics would make it too much."""
+    known = sorted({name for _, point in points for name in point.metrics})[:MAX_NAMES]
+    names = known if wanted is None else [name for name in known if name in wanted]
+    n = max(1, min(max_points, MAX_VALUES // max(1, len(names))))
+    kept = set(curves.thinned([point.step for _, point in points], n))
+    shown = [(attempt, point) for attempt, point in points if point.step in kept]
+    return Curve(
+        trial=row.id,
+        steps=[point.step for _, point in shown],
+        attempts=[attempt for attempt, _ in shown],
+        metrics={name: [_rounded(point.metrics.get(name)) for _, point in shown] for name in names},
+        names=known,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    """To 6 digits, as much as a plot can show."""
+    return None if value is None else float(f"{value:.6g}")

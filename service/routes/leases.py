@@ -9,6 +9,7 @@ import structlog
 from fastapi import APIRouter
 
 from db import clock, leases, studies, trials
+from db.curves import Point
 from db.models import Attempt
 from service import checks, proposals, views
 from service.context import Service, TrialId
@@ -94,6 +95,7 @@ def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAns
             step=body.step,
             total_steps=body.total_steps,
             metrics=body.metrics,
+            points=[Point(point.step, point.metrics) for point in body.points],
         )
     return HeartbeatAnswer(
         until=pulse.until, duration_s=pulse.duration_s, cancel=pulse.is_cancelled

@@ -6,11 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from db import studies, trials
+from db import curves, studies, trials
 from service import checks, views
 from service.context import Actor, Service, StudyName, TrialId
 from service.errors import describe
-from service.schemas import Trial, TrialCreate, TrialPage, TrialPatch, TrialState
+from service.schemas import (
+    Curve,
+    MetricName,
+    Trial,
+    TrialCreate,
+    TrialPage,
+    TrialPatch,
+    TrialState,
+)
 
 router = APIRouter(tags=["trials"])
 
@@ -100,6 +108,24 @@ def one(trial: TrialId, service: Service) -> Trial:
     with service.database.read() as session:
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))
+
+
+@router.get("/trials/{trial}/curve", summary="Read a learning curve", responses=describe(404))
+def curve(
+    trial: TrialId,
+    service: Service,
+    names: Annotated[
+        list[MetricName] | None, Query(description="Only these metrics.", max_length=200)
+    ] = None,
+    max_points: Annotated[
+        int, Query(description="Steps at most, evenly spread.", ge=1, le=curves.MAX_POINTS)
+    ] = curves.MAX_POINTS,
+) -> Curve:
+    """What the run's heartbeats said, in order of steps. Of long runs an even selection is kept,
+    and of many metrics fewer steps are shown, so that the answer stays below 1 MB."""
+    with service.database.read() as session:
+        row = trials.get(session, trial)
+        return views.curve(row, curves.read(session, row), names, max_points)
 
 
 @router.patch("/trials/{trial}", summary="Change a trial's note", responses=describe(404))

@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 from service.search import gaussian
 from service.search.acquisition import Knowledge
 from service.search.runs import Runs
+from service.search.situation import Direction
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
-from service.search.strategies import Direction
 from service.search.surrogates import Fitted, fit
 
 
@@ -108,6 +108,7 @@ class Diagnosis:
     margin, chance_of_better: probability that some mixture beats the best predicted one by more
         than the margin, the noise of one run.
     confirmations: of the mixtures run more than once, best first.
+    predictions: of the noise-free objective at the mixtures asked for.
     """
 
     n: int
@@ -122,6 +123,7 @@ class Diagnosis:
     chance_of_better: float
     confirmations: list[Confirmation]
     messages: list[str]
+    predictions: list[Estimate]
 
 
 N_LESSONS = 3
@@ -129,9 +131,14 @@ MAX_CONFIRMATIONS = 5
 
 
 def diagnose(
-    name: str, space: MixtureSpace, runs: Runs, seed: int, direction: Direction = "maximize"
+    name: str,
+    space: MixtureSpace,
+    runs: Runs,
+    seed: int,
+    direction: Direction = "maximize",
+    at: FloatArray | None = None,
 ) -> Diagnosis:
-    """Everything there is to say about a surrogate fitted to runs.
+    """Everything there is to say about a surrogate fitted to runs; `at`: (k, m) to predict.
 
     Raises:
         KeyError: no such surrogate.
@@ -171,7 +178,13 @@ def diagnose(
         chance_of_better=chance,
         confirmations=_confirmations(name, space, turned, seed, sign),
         messages=_messages(space, runs, loo),
+        predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
     )
+
+
+def _predictions(fitted: Fitted, at: FloatArray, sign: float) -> list[Estimate]:
+    mean, sd = fitted.predict(at)
+    return [Estimate(sign * float(m), float(s)) for m, s in zip(mean, sd, strict=True)]
 
 
 def _lessons(knowledge: Knowledge, sign: float) -> list[Lesson]:

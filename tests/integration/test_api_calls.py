@@ -57,6 +57,40 @@ def test_probes_answer(api):
     assert api.get("/readyz").json() == {"status": "ok", "proposing": "ok"}
 
 
+def test_a_learning_curve_is_sent_with_heartbeats_and_read_in_columns(api, study):
+    trial, token = lease(api)
+    path = f"/trials/{trial['id']}"
+    points = [{"step": step, "metrics": {"loss": 1 / step, "kl": 0.5}} for step in (1, 2)]
+    beat = {"token": token, "step": 3, "metrics": {"loss": 0.25}, "points": points}
+    assert api.post(f"{path}/heartbeat", json=beat).status_code == 200
+    assert api.get(f"{path}/curve").json() == {
+        "trial": trial["id"],
+        "steps": [1, 2, 3],
+        "attempts": [1, 1, 1],
+        "metrics": {"kl": [0.5, 0.5, None], "loss": [1.0, 0.5, 0.25]},
+        "names": ["kl", "loss"],
+    }
+    some = api.get(f"{path}/curve", params={"names": "loss", "max_points": 2}).json()
+    assert (some["steps"], some["metrics"]) == ([1, 3], {"loss": [1.0, 0.25]})
+    assert some["names"] == ["kl", "loss"]
+
+
+def test_a_curve_of_very_many_metrics_stays_below_a_megabyte(api, study):
+    trial, token = lease(api)
+    path = f"/trials/{trial['id']}"
+    for start in range(0, 500, 50):
+        points = [
+            {"step": s, "metrics": {f"{'m' * 90}{i}": s / 3 for i in range(200)}}
+            for s in range(start, start + 50)
+        ]
+        beat = {"token": token, "points": points}
+        answer = api.post(f"{path}/heartbeat", json=beat)
+        assert answer.status_code == 200, answer.text
+    answer = api.get(f"{path}/curve")
+    assert len(answer.content) < 1_000_000
+    assert len(answer.json()["steps"]) == 250
+
+
 def test_a_study_is_created_once_listed_and_read(api):
     created = api.post("/studies", json=study_body())
     again = api.post("/studies", json=study_body())

@@ -86,6 +86,7 @@ def test_a_study_moved_to_the_other_kind_of_database_and_back_is_identical(
     assert first == second == export(back, tmp_path / "third.json")
     states = {trial["state"] for trial in json.loads(first)["trials"]}
     assert states == {"completed", "failed", "cancelled", "running", "queued"}
+    assert [len(t["curve"]) for t in json.loads(first)["trials"] if t["state"] == "running"] == [1]
     assert any(m["replicate"] for t in json.loads(first)["trials"] for m in t["measurements"])
     assert len(json.loads(first)["events"]) > 10
 
@@ -160,7 +161,7 @@ def spoil(document, what):
         document["events"][3]["trial"] = 99
         return "99"
     if what == "a later version":
-        document["version"] = 2
+        document["version"] = 3
         return "version"
     document["study"]["spec"]["domains"] = []
     return "domains"
@@ -204,3 +205,18 @@ def test_other_files_are_refused(tmp_path, database_url, content):
     result = run("import", str(file), "--database", database_url)
     assert isinstance(result.exception, CommandFailed)
     assert "no archive of a study" in str(result.exception)
+
+
+def test_an_archive_of_the_first_version_has_no_curves_and_still_comes_in(
+    database_url, new_database, tmp_path
+):
+    fill(database_url)
+    old = json.loads(export(database_url, tmp_path / "new.json")) | {"version": 1}
+    for trial in old["trials"]:
+        del trial["curve"]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    back = new_database()
+    assert run("import", str(tmp_path / "old.json"), "--database", back).exit_code == 0
+    again = json.loads(export(back, tmp_path / "again.json"))
+    assert [trial["curve"] for trial in again["trials"]] == [[] for _ in old["trials"]]
+    assert again["events"] == old["events"]

@@ -76,6 +76,7 @@ def reflected(database: Database) -> dict[str, Table]:
 KNOWN = {
     "state": {"studies": "active", "trials": "running", "attempts": "live"},
     "origin": {"trials": "proposed"},
+    "scope": {"api_keys": "read"},
 }
 """Values that a constraint asks for."""
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from service.search.openings import opening_size
 from service.search.runs import Runs
 from service.search.space import SAME, MixtureSpace, total_variation
-from service.search.strategies import opening_size, propose, recommend
+from service.search.strategies import propose, recommend
 
 SPACE = MixtureSpace.simplex(["a", "b", "c"])
 NOTHING = np.empty((0, 3))

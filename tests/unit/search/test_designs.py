@@ -7,9 +7,10 @@ import pytest
 
 from service.search.designs import centroid, lattice, optimal, seed_design
 from service.search.limits import LinearLimit
+from service.search.openings import opening_size
 from service.search.runs import Runs
 from service.search.space import MixtureSpace, total_variation
-from service.search.strategies import opening_size, propose
+from service.search.strategies import propose
 
 SPACE = MixtureSpace.simplex("abcd")
 NOTHING = np.empty((0, 4))

@@ -1,0 +1,91 @@
+"""Learning curves: what a trial's run said of itself at its training steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from db.models import CurvePoint, Trial
+
+MAX_POINTS = 500
+"""Points of one attempt at most; of more, half as many are kept, evenly spread over the steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Metrics (mean rewards, loss, lengths and the like) at one training step."""
+
+    step: int
+    metrics: dict[str, float]
+
+
+def keep(session: Session, trial: Trial, points: Iterable[Point]) -> None:
+    """Adds points to the curve of the trial's present attempt; a step it has already stays.
+
+    The caller holds the trial's lock.
+    """
+    attempt = trial.attempt_number
+    new = {point.step: point for point in points if point.metrics}
+    own = (CurvePoint.trial_id == trial.id, CurvePoint.attempt_number == attempt)
+    known = session.scalars(select(CurvePoint.step).where(*own, CurvePoint.step.in_(list(new))))
+    for step in set(new) - set(known):
+        session.add(
+            CurvePoint(
+                trial_id=trial.id,
+                attempt_number=attempt,
+                step=step,
+                metrics=new[step].metrics,
+            )
+        )
+    if not new:
+        return
+    session.flush()
+    n = session.scalar(select(func.count()).select_from(CurvePoint).where(*own)) or 0
+    if n > MAX_POINTS:
+        steps = list(session.scalars(select(CurvePoint.step).where(*own).order_by(CurvePoint.step)))
+        dropped = sorted(set(steps) - set(thinned(steps, MAX_POINTS // 2)))
+        session.execute(
+            delete(CurvePoint)
+            .where(*own, CurvePoint.step.in_(dropped))
+            .execution_options(synchronize_session=False)
+        )
+
+
+def thinned(steps: Sequence[int], n: int) -> list[int]:
+    """At most n of rising steps, evenly spread: of each of n - 1 equal stretches the first, and the
+    last of all. Thinned again after more have come, they stay about even."""
+    if len(steps) <= n:
+        return list(steps)
+    if n < 2:
+        return [steps[-1]]
+    first, last = steps[0], steps[-1]
+    kept: dict[int, int] = {}
+    for step in steps[:-1]:
+        kept.setdefault(math.floor((step - first) * (n - 1) / (last - first)), step)
+    return [*kept.values(), last]
+
+
+def read(session: Session, trial: Trial) -> list[tuple[int, Point]]:
+    """The trial's curve in order of steps, each point with the number of its attempt.
+
+    An attempt that went on from a checkpoint continues the curve of the one before; from its first
+    step on, it replaces it.
+    """
+    rows = session.execute(
+        select(CurvePoint.attempt_number, CurvePoint.step, CurvePoint.metrics)
+        .where(CurvePoint.trial_id == trial.id)
+        .order_by(CurvePoint.attempt_number.desc(), CurvePoint.step)
+    )
+    by_attempt: dict[int, list[Point]] = {}
+    for attempt, step, metrics in rows:
+        by_attempt.setdefault(attempt, []).append(Point(step, metrics))
+    curve: list[tuple[int, Point]] = []
+    end = math.inf
+    for attempt, points in by_attempt.items():
+        curve = [(attempt, point) for point in points if point.step < end] + curve
+        end = min(end, points[0].step)
+    return curve

@@ -1,0 +1,116 @@
+"""What `suggest` and `fit` share: a file of runs, what counts in it, which mixtures there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from modomodo import runs_file
+from modomodo.errors import WrongUse
+from modomodo.extras import need
+from modomodo.runs_file import Asked
+from modomodo.space_options import RunLength, Wishes, space_of
+from service.search.runs import Runs
+from service.search.space import FloatArray, MixtureSpace
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="CSV of runs: w_<domain> columns, and scores.")
+]
+ObjectiveOption = Annotated[str, typer.Option("--objective", help="Column to improve.")]
+MinimizeOption = Annotated[bool, typer.Option("--minimize", help="Lower is better.")]
+NoiseOption = Annotated[
+    str | None,
+    typer.Option("--noise-column", help="Column with the standard error of the objective."),
+]
+BenchmarksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benchmark",
+        help="A column that is part of the objective, and its weight, as chartqa=2500. Repeatable; "
+        "the objective is then their weighted mean.",
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same answer.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", help="Also draw it: a file ending in .html, .png or .svg.")
+]
+
+EXTRAS = {"auto": "gp", "gp": "gp", "ax": "ax", "lightgbm": "lightgbm"}
+"""Strategies and surrogates that need more than the package's own dependencies."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A file of runs as the engine takes it.
+
+    Attributes:
+        unscored: (k, m) mixtures of rows without a score.
+    """
+
+    domains: tuple[str, ...]
+    space: MixtureSpace
+    runs: Runs
+    unscored: FloatArray
+
+    def mixtures(self, path: Path | None) -> FloatArray:
+        """(k, m) mixtures of another file, none for no file.
+
+        Raises:
+            CommandFailed: not readable, or with other domains.
+        """
+        if path is None:
+            return np.empty((0, self.space.m))
+        return runs_file.read(path).in_order(self.domains)
+
+
+def case_of(path: Path, asked: Asked, wishes: Wishes, length: RunLength | None = None) -> Case:
+    """Reads a file of runs.
+
+    Raises:
+        WrongUse: options that cannot be read or contradict each other.
+        CommandFailed: a file that cannot be used.
+    """
+    file = runs_file.read(path)
+    runs, unscored = runs_file.runs_of(file, asked)
+    return Case(file.domains, space_of(file.domains, wishes, length or RunLength()), runs, unscored)
+
+
+def known(what: str, name: str, names: Iterable[str]) -> None:
+    """Passes for a strategy or surrogate that is there, with what it needs installed.
+
+    Raises:
+        WrongUse: not one of `names`.
+        CommandFailed: an extra is not installed; says which.
+    """
+    if name not in names:
+        raise WrongUse(f"unknown {what} {name!r}; there are {', '.join(names)}")
+    if name in EXTRAS:
+        need(EXTRAS[name])
+
+
+def asked(objective: str, benchmarks: list[str] | None, noise_column: str | None) -> Asked:
+    """The options that say what counts.
+
+    Raises:
+        WrongUse: a benchmark that is not of the form chartqa=2500.
+    """
+    weights = {}
+    for text in benchmarks or ():
+        name, equals, value = text.rpartition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not 0 < weights[name.strip()] < 1e12:
+            raise WrongUse(f"--benchmark {text!r} is not of the form chartqa=2500")
+    return Asked(objective, weights, noise_column)
+
+
+def named(domains: tuple[str, ...], weights: np.ndarray[Any, Any]) -> dict[str, float]:
+    return dict(zip(domains, map(float, weights), strict=True))

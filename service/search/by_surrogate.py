@@ -1,0 +1,152 @@
+"""Strategies that fit a surrogate and propose by what it believes.
+
+Each is a generator of suggestions in order of preference; see `service.search.strategies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from service.search.acquisition import Knowledge
+from service.search.designs import gaussian_candidates
+from service.search.situation import Proposed, Situation, Strategy
+from service.search.space import SAME, FloatArray, total_variation
+from service.search.surrogates import Fitted, fit
+
+MAX_DRAWS = 1000
+CONFIRM_SHARE = 6
+MAX_CONFIRM = 6
+"""A sixth of the budget, at most 6 runs, is kept to confirm what was found."""
+IDLE_GAIN = 1e-3
+"""A run expected to raise the best prediction by less than this share of one run's noise teaches
+nothing."""
+APART = 0.05
+"""Mixtures this far apart in total variation are worth confirming both."""
+
+
+def quadsurface(situation: Situation) -> Iterator[Proposed]:
+    """Algorithm 4: candidates from one Gaussian around the tried mixtures, best predicted first."""
+    space, runs = situation.space, situation.runs
+    if len(runs) < situation.runs_needed():
+        return
+    fitted = fit("quadsurface", space, runs, situation.seed)
+    candidates = gaussian_candidates(space, runs, situation.rng())
+    mean, sd = fitted.predict(candidates)
+    for i in np.argsort(-mean, kind="stable"):
+        reason = (
+            f"quadsurface: best prediction ({situation.sign * mean[i]:.4g}) of {len(candidates):,} "
+            f"candidates, fitted to {len(runs)} runs"
+        )
+        yield Proposed(candidates[i], float(mean[i]), float(sd[i]), reason, "quadsurface")
+
+
+def gp(situation: Situation) -> Iterator[Proposed]:
+    space, runs = situation.space, situation.runs
+    if len(runs) < situation.runs_needed():
+        return
+    from service.search import expected_improvement  # torch: seconds, so only when asked
+    from service.search.surrogates.gp import GaussianProcess
+
+    # One model of the objective: the expected improvement of a sum of models is another matter.
+    fitted = GaussianProcess().fit(space, runs, situation.seed)
+
+    def said(weights: FloatArray, why: str) -> Proposed:
+        mean, sd = fitted.predict(weights[None])
+        return Proposed(weights, float(mean[0]), float(sd[0]), _said(situation, fitted, why), "gp")
+
+    while len(situation.unscored()) <= expected_improvement.MAX_PENDING:
+        points = expected_improvement.best_next(fitted, space, situation.unscored(), situation.seed)
+        fresh = next((point for point in points if situation.is_new(point)), None)
+        if fresh is None:
+            return
+        yield said(fresh, "highest noisy expected improvement")
+    rng = situation.rng()
+    tried = runs.weights
+    for _ in range(MAX_DRAWS):
+        for point in fitted.maxima(space, 16, tried, rng):
+            yield said(point, "best of one draw from the posterior")
+
+
+def by_ax(situation: Situation) -> Iterator[Proposed]:
+    from service.search import ax  # ax and torch: seconds, and an extra
+
+    space, runs = situation.space, situation.runs
+    for weights in ax.suggestions(space, runs, situation.unscored(), situation.seed):
+        reason = f"ax: its own default strategy, told {len(runs)} runs"
+        yield Proposed(weights, None, None, reason, "ax")
+
+
+def knowledge_gradient(name: str) -> Strategy:
+    """Runs what is expected to raise the best prediction most, by the surrogate of that name."""
+
+    def suggest(situation: Situation) -> Iterator[Proposed]:
+        space, runs = situation.space, situation.runs
+        if len(runs) < situation.runs_needed():
+            return
+        fitted = fit(name, space, runs, situation.seed)
+        rng = situation.rng()
+        knowledge = Knowledge.gathered(fitted, space, situation.unscored(), rng)
+        chance = knowledge.chance_of_better(fitted.noise_sd, rng)
+        left = f"{100 * chance:.0f}% chance that one beats the best by {fitted.noise_sd:.2g}"
+        if name == "auto":
+            yield from _confirmations(situation, fitted)
+        while True:
+            barred = np.vstack([situation.unscored(), situation.avoid])
+            best = knowledge.best(barred)
+            why = f"most telling run ({left})"
+            if best.gain < IDLE_GAIN * fitted.noise_sd:
+                # Nothing is expected to change the choice: what is chosen may as well be confirmed.
+                best = knowledge.highest(barred)
+                why = f"best predicted; more runs will hardly change the choice ({left}): stop here"
+            repeats = not situation.is_new(best.weights)
+            reason = _said(situation, fitted, why)
+            yield Proposed(best.weights, best.mean, best.sd, reason, fitted.name, repeats)
+            knowledge = knowledge.after(best.weights)
+
+    return suggest
+
+
+def _confirmations(situation: Situation, fitted: Fitted) -> Iterator[Proposed]:
+    """The end of the budget: the best mixtures and the uniform one, those run least often first."""
+    if situation.budget is None:
+        return
+    n_confirm = min(MAX_CONFIRM, situation.budget // CONFIRM_SHARE)
+    space, runs = situation.space, situation.runs
+    if n_confirm < 2:
+        return
+    tops = _tops(situation, fitted)
+    mixtures = np.vstack([tops[:1], space.uniform[None], tops[1:]])
+    names = ["best predicted", "uniform", "second best", "third best"]
+    means, sds = fitted.predict(mixtures)
+    while 0 < situation.budget - len(runs) - len(situation.unscored()) <= n_confirm:
+        everything = np.vstack([runs.weights, situation.unscored()])
+        counts = [int((total_variation(x, everything) <= SAME).sum()) for x in mixtures]
+        i = int(np.argmin(counts))
+        why = f"confirms the {names[i]} mixture, run {counts[i]} times so far"
+        reason = _said(situation, fitted, why)
+        yield Proposed(mixtures[i], float(means[i]), float(sds[i]), reason, "confirm", True)
+
+
+def _tops(situation: Situation, fitted: Fitted) -> FloatArray:
+    """(1 to 3, m) the best predicted mixture, and the best tried ones that differ from it.
+
+    A tried one near the best stands for it: each fit moves the best a little, and a mixture that
+    is run once more tells of noise what a new one beside it does not.
+    """
+    tried = situation.runs.weights
+    order = np.argsort(-fitted.predict(tried)[0], kind="stable")
+    highest = fitted.highest(situation.space, tried[order[:8]], situation.rng())
+    near = [x for x in tried[order] if total_variation(x, highest[None])[0] <= APART]
+    tops = [near[0] if near else highest]
+    for x in tried[order]:
+        if len(tops) < 3 and np.all(total_variation(x, np.array(tops)) > APART):
+            tops.append(x)
+    return np.array(tops)
+
+
+def _said(situation: Situation, fitted: Fitted, why: str) -> str:
+    on_their_way = len(situation.unscored())
+    more = f" and {on_their_way} more on their way" if on_their_way else ""
+    return f"{fitted.name}: {why}, from {len(situation.runs)} runs{more}; {fitted.kind}"

@@ -1,0 +1,147 @@
+"""Strategies that need no surrogate: seeds, designs, the paper's heuristics, and chance.
+
+Each is a generator of suggestions in order of preference; see `service.search.strategies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from service.search.designs import (
+    Criterion,
+    DesignPoint,
+    centroid,
+    lattice,
+    optimal,
+    seed_design,
+)
+from service.search.heuristics import HEURISTICS
+from service.search.situation import Proposed, Situation, Strategy
+from service.search.space import SAME, total_variation
+
+SEEDS_NEEDED = 0.75
+"""Share of the seeds that must be scored before a heuristic speaks."""
+MAX_RANDOM = 1000
+CENTROID_SIZE = 4
+"""Most domains in a blend of the centroid design; all blends of 17 would be 131,071."""
+
+
+def seed(situation: Situation) -> Iterator[Proposed]:
+    for point in seed_design(situation.space):
+        yield Proposed(point.weights, None, None, point.reason, "seed")
+
+
+def _design(points: Iterable[DesignPoint], name: str) -> Iterator[Proposed]:
+    for point in points:
+        yield Proposed(point.weights, None, None, point.reason, name)
+
+
+def by_lattice(situation: Situation) -> Iterator[Proposed]:
+    return _design(lattice(situation.space), "lattice")
+
+
+def by_centroid(situation: Situation) -> Iterator[Proposed]:
+    return _design(centroid(situation.space, CENTROID_SIZE), "centroid")
+
+
+def replicates(situation: Situation) -> Iterator[Proposed]:
+    """The uniform mixture and the best run so far in turn, whichever was run less often."""
+    runs, uniform = situation.runs, situation.space.uniform
+    mixtures = [uniform]
+    if len(runs):
+        mixtures.append(runs.weights[int(np.argmax(runs.score))])
+    names = ("the uniform mixture", "the best run so far")
+    while True:
+        everything = np.vstack([runs.weights, situation.unscored()])
+        counts = [int((total_variation(x, everything) <= SAME).sum()) for x in mixtures]
+        i = int(np.argmin(counts))
+        why = f"{names[i]} once more, run {counts[i]} times so far: tells noise"
+        yield Proposed(mixtures[i], None, None, why, "replicates", counts[i] > 0)
+
+
+def by_criterion(criterion: Criterion) -> Strategy:
+    """Augments the runs there are, one by one."""
+
+    def suggest(situation: Situation) -> Iterator[Proposed]:
+        while True:
+            known = situation.known()
+            points = optimal(situation.space, 1, known, situation.rng(), criterion)
+            yield from _design(points, f"{criterion.lower()}-optimal")
+            if len(situation.known()) == len(known):
+                return
+
+    return suggest
+
+
+def opening(situation: Situation) -> Iterator[Proposed]:
+    """A design, for as long as fewer runs than it has are known or on their way."""
+    seeds = seed_design(situation.space)
+    size = opening_size(situation.space.m, situation.budget)
+    if situation.opening == "seeds":
+        size = len(seeds)
+    missing = size - len(situation.known())
+    if missing <= 0:
+        return
+    if situation.opening == "seeds":
+        points = seeds
+    else:
+        # Uniform first: everything is compared with it.
+        uniform = situation.space.uniform
+        known = np.vstack([situation.known(), uniform])
+        rest = max(0, missing - 1) if situation.is_new(uniform) else missing
+        points = optimal(situation.space, rest, known, np.random.default_rng(0), "I")
+        points = [DesignPoint(uniform, "equal weights: what all is compared with"), *points]
+    for item in _design(points, "opening"):
+        if len(situation.known()) >= size:
+            return
+        yield item
+
+
+def opening_size(m: int, budget: int | None) -> int:
+    """Runs of the opening: a third of the budget, as many as a quadratic has terms at most.
+
+    At least two more than domains, so that a plane through them is known.
+    """
+    terms = m * (m + 1) // 2
+    wanted = 2 * m if budget is None else budget // 3
+    return max(m + 2, min(terms, wanted))
+
+
+def seeds_first(situation: Situation) -> Iterator[Proposed]:
+    """The paper's seeds, for as long as fewer runs than seeds are known or on their way."""
+    seeds = list(seed(situation))
+    for item in seeds:
+        if len(situation.known()) >= len(seeds):
+            return
+        yield item
+
+
+def at_random(situation: Situation) -> Iterator[Proposed]:
+    rng = situation.rng()
+    for _ in range(MAX_RANDOM):
+        weights = situation.space.sample(1, rng)[0]
+        yield Proposed(weights, None, None, "uniform sample of the space", "random")
+
+
+def heuristic(name: str) -> Strategy:
+    what, weigh = HEURISTICS[name]
+
+    def suggest(situation: Situation) -> Iterator[Proposed | None]:
+        seeds = seed_design(situation.space)
+        on_their_way = situation.unscored()
+        if any(np.any(total_variation(x.weights, on_their_way) <= SAME) for x in seeds):
+            yield None
+        near = [total_variation(x.weights, situation.runs.weights) < SAME for x in seeds]
+        groups = [group for group in near if group.any()]
+        if len(groups) < SEEDS_NEEDED * len(seeds):
+            return
+        weights = weigh(situation.runs.averaged(groups), situation.heuristics)
+        if weights is not None:
+            reason = f"{name}: {what}, from {len(groups)} of {len(seeds)} seed mixtures"
+            without = [situation.space.domains[i] for i in situation.heuristics.leave_out]
+            reason += f", without {', '.join(without)}" if without else ""
+            yield Proposed(situation.space.project(weights), None, None, reason, name)
+
+    return suggest
