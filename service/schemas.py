@@ -61,6 +61,8 @@ Direction = Literal["maximize", "minimize"]
 StudyState = Literal["active", "paused", "finished"]
 TrialState = Literal["queued", "running", "completed", "failed", "cancelled", "early_stopped"]
 Origin = Literal["proposed", "queued", "attached"]
+TrainerName = Literal["trl", "verl", "easyr1", "ms-swift"]
+"""Whose options an exported mixture can have."""
 
 SUM_TOLERANCE = 1e-6
 """How far the weights of a mixture sent to the service may be from summing to 1."""
@@ -715,6 +717,29 @@ class BestAnswer(Body):
     predicted: PredictedMixture | None
     """What the surrogate holds for the best mixture; None with too few runs."""
     message: str
+
+
+class StudyFigure(Body):
+    """One chart of the dashboard as Plotly JSON.
+
+    Colours in it are roles, such as `@ink` or `@d3`, that whoever draws gives values: those of a
+    light or a dark page.
+    """
+
+    name: Name
+    title: str
+    about: str
+    """How to read it; may be empty."""
+    figure: dict[str, Any]
+
+
+class StudyFigures(Body):
+    """Answer of `GET /studies/{study}/figures`."""
+
+    study: Study
+    figures: list[StudyFigure]
+    left_out: list[str]
+    """Why others are not among them."""
 
 
 class Problem(BaseModel):

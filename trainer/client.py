@@ -36,10 +36,12 @@ from service.schemas import (
     Release,
     Result,
     Study,
+    StudyFigures,
     StudyPage,
     StudyPatch,
     StudySpec,
     SurrogateFit,
+    TrainerName,
     Trial,
     TrialCreate,
     TrialPage,
@@ -48,6 +50,7 @@ from service.schemas import (
 DEFAULT_URL = "http://127.0.0.1:8765"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEARTBEAT_PATIENCE_S = 2.0
+FIGURES_TIMEOUT_S = 900.0
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -144,8 +147,21 @@ class Client:
             PredictAnswer, "POST", f"/studies/{study}/surrogates/{name}/predict", body
         )
 
-    def export(self, study: str, format: Literal["csv", "json", "yaml"]) -> str:  # noqa: A002
-        return self._send("GET", f"/studies/{study}/export", params={"format": format}).text
+    def figures(self, study: str) -> StudyFigures:
+        """The dashboard's charts; all surrogates are fitted for them, which may take minutes."""
+        return self._call(
+            StudyFigures, "GET", f"/studies/{study}/figures", timeout=FIGURES_TIMEOUT_S
+        )
+
+    def export(
+        self,
+        study: str,
+        format: Literal["csv", "json", "yaml"],  # noqa: A002
+        trainer: TrainerName | None = None,
+    ) -> str:
+        """The file's text; with `trainer`, the YAML is in that trainer's own options."""
+        asked = {"format": format} | ({"trainer": trainer} if trainer else {})
+        return self._send("GET", f"/studies/{study}/export", params=asked).text
 
     # --- trials ---
 

@@ -37,7 +37,7 @@ from service.dashboard.history import Histories
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.routes import studies as calls
-from service.schemas import StudySpec, Trial
+from service.schemas import StudySpec, TrainerName, Trial
 
 router = APIRouter(include_in_schema=False)
 for part in (
@@ -89,9 +89,10 @@ def export(
     study: StudyName,
     service: Service,
     format: Literal["csv", "json", "yaml"],  # noqa: A002
+    trainer: TrainerName | None = None,
 ) -> Response:
     """The API's export: a browser cannot send that the key, and a link cannot either."""
-    return calls.export(study, service, format)
+    return calls.export(study, service, format, trainer)
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
@@ -163,14 +164,7 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         if refused.status == 404:
             raise
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
-    drawn: dict[str, figures.Figure] = {}
-    # Before a run can be predicted from others, effects would show the prior as if it were learned.
-    if found.points:
-        drawn["loo"] = figures.predicted_against_actual(known, found.points)
-        if found.effects and found.effects.alone:
-            drawn["alone"] = figures.own_values(known, found.effects)
-        if found.effects and found.effects.synergy:
-            drawn["synergy"] = figures.synergies(known, found.effects)
+    drawn = figures.of_fit(known, found)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
 
 

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from service import trainer_files
 from service.dashboard import access, assets, colours, figures, fit_words, session, words
 from service.schemas import StudySpec
 
@@ -47,6 +48,7 @@ def _environment() -> Environment:
         "rewards_by_domain": _rewards,
         "objective_label": figures.objective_label,
         "fit_words": fit_words,
+        "trainers": trainer_files.TITLES,
         "z95": words.Z95,
         "study_url": _study_url,
         "trial_url": lambda study, number: f"{_study_url(study)}/trials/{number}",

@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from db import studies
+from db import curves, studies, trials
+from service import views
 from service.context import Actor, Service, StudyName
-from service.dashboard import figures, stories
+from service.dashboard import curve_figures, figures, stories
 from service.dashboard.entry import Revision, Told, TrialNumber, acting, guarded
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
@@ -31,12 +32,29 @@ def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
     `html` is None when nothing did, `figure` with scores of one step.
     """
     if story.trial.revision == after:
-        return {"revision": after, "html": None, "figure": None}
+        return {"revision": after, "html": None, "rest": None, "figure": None}
     shown = {"story": story, "study": story.study, "trial": story.trial}
     return {
         "revision": story.trial.revision,
         "html": piece("_story.html", **shown),
+        "rest": piece("_rest.html", **shown),
         "figure": figures.learning(story.study, story.trial.measurements),
+    }
+
+
+@router.get("/curves", dependencies=guarded)
+def training_curves(study: StudyName, number: TrialNumber, service: Service) -> dict[str, Any]:
+    """Charts of what the run said of itself at its steps; empty while it said nothing."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        trial = trials.get(session, stories.trial_id(session, row, number))
+        points = curves.read(session, trial)
+        curve = views.curve(trial, points, None, curve_figures.POINTS)
+        charts = curve_figures.training(views.spec(row), curve)
+    return {
+        "html": piece("_curves.html", charts=charts),
+        "titles": [chart.title for chart in charts],
+        "figures": [chart.figure for chart in charts],
     }
 
 

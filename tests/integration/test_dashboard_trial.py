@@ -72,7 +72,7 @@ def test_scores_that_came_too_late_are_shown_as_replicates(api):
         result = {"token": token, "measurements": scores(value), "artifacts": {"log": "run.txt"}}
         api.post(f"/trials/{trial}/result", json=result)
     html = page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")
-    replicates = html.partition("Replicates</h4>")[2]
+    replicates = html.partition("Replicates</h3>")[2]
     assert "<b>72.0</b>" in replicates
     assert "run.txt" in html
 
@@ -96,7 +96,7 @@ def test_a_long_story_is_told_from_its_end(api, monkeypatch):
     address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
     for note in ("one", "two", "three"):
         api.patch(f"/trials/{trial}", json={"note": note})
-    events = page(api, address).partition(">Events</h4>")[2]
+    events = page(api, address).partition(">Events</h3>")[2]
     assert "2 earlier ones left out" in events
     assert events.count("<b>noted</b>") == 3
     assert "<b>claimed</b>" not in events
