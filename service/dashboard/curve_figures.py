@@ -124,7 +124,7 @@ def _drawn(curve: Curve, lines: Sequence[Line], unit: str, scale: float) -> Figu
         ]
         steps, values = [step for step, _ in known], [float(f"{v:.5g}") for _, v in known]
         style = {"color": line.colour, "width": 2.2, "dash": line.dash}
-        base = {"type": "scatter", "mode": "lines", "legendgroup": line.metric}
+        base = {"type": "scatter", "mode": "lines", "legendgroup": line.name}
         said = f"{line.name} at step %{{x}}: %{{y:.4g}}<extra></extra>"
         if len(known) < SMOOTHED_FROM:
             marks = {"mode": "lines+markers", "marker": {"size": 4, "color": line.colour}}
