@@ -24,6 +24,7 @@ from service.limits import BodyLimit, LocalNames
 from service.metrics import Metrics
 from service.openapi import install as install_openapi
 from service.proposals import Proposer
+from service.rates import RateLimit
 from service.requests import Requests
 from service.routes import leases, probes, studies, surrogates, trials
 from service.settings import Settings
@@ -66,6 +67,7 @@ def create_app(
     app.state.presets = presets or Presets()
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
+    app.add_middleware(RateLimit, per_s=chosen.calls_per_s)
     app.add_middleware(Requests)
     errors.install(app)
     entry.install(app)

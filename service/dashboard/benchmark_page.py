@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -28,10 +28,11 @@ router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=Fa
 
 
 @router.get("", dependencies=guarded)
-def page(board: Shown) -> HTMLResponse:
+def page(request: Request, board: Shown) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     choices = titles(board.study)
     return render(
+        request,
         "benchmarks.html",
         board=board,
         study=board.study,

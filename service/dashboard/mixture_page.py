@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from db import models, studies
@@ -33,9 +33,10 @@ class Corners(Wanted):
 
 
 @router.get("", dependencies=guarded)
-def page(board: Shown) -> HTMLResponse:
+def page(request: Request, board: Shown) -> HTMLResponse:
     """The page with its controls; trials and charts are fetched by it."""
     return render(
+        request,
         "mixtures.html",
         board=board,
         study=board.study,

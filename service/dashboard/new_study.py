@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from db.errors import StorageError
 from service.context import Service
 from service.dashboard import access, study_form
-from service.dashboard.entry import guarded
+from service.dashboard.entry import asking, guarded
 from service.dashboard.presets import Presets
 from service.dashboard.rendering import render
 from service.dashboard.study_form import Wrong
@@ -42,40 +42,45 @@ Sent = Annotated[Typed, Depends(_typed)]
 
 @router.get("", dependencies=guarded)
 def form(
-    presets: Offered, preset: Annotated[str | None, Query(max_length=64)] = None
+    request: Request, presets: Offered, preset: Annotated[str | None, Query(max_length=64)] = None
 ) -> HTMLResponse:
     """The empty form, or one filled in with an example."""
     if preset is None:
-        return _form(study_form.blank(), presets)
+        return _form(request, study_form.blank(), presets)
     if preset not in presets.examples:
         raise invalid(f"no preset {preset!r}; there are {', '.join(presets.examples) or 'none'}")
-    return _form(study_form.of_example(presets.examples[preset]), presets)
+    return _form(request, study_form.of_example(presets.examples[preset]), presets)
 
 
-@router.post("", dependencies=[Depends(access.require_key), Depends(access.require_own_form)])
+@router.post("", dependencies=asking)
 def create(request: Request, typed: Sent, presets: Offered, service: Service) -> Response:
     """Creates the study and leads to it; else the form again, with what is wrong at its fields."""
     if typed["add"] in study_form.ROWS:
-        return _form(typed.with_rows(typed["add"], len(typed.rows(typed["add"])) + 1), presets)
+        return _form(
+            request, typed.with_rows(typed["add"], len(typed.rows(typed["add"])) + 1), presets
+        )
     try:
         access.require_admin(request)
         spec = study_form.read(typed, presets)
         calls.create(spec, service, request.state.caller.name, Response())
     except Wrong as wrong:
-        return _form(typed, presets, wrong.messages)
+        return _form(request, typed, presets, wrong.messages)
     except StorageError as error:
-        return _form(typed, presets, {"name": str(error)})
+        return _form(request, typed, presets, {"name": str(error)})
     except Refused as refused:
         if refused.status == 401:
             raise
-        return _form(typed, presets, {"": refused.detail})
+        return _form(request, typed, presets, {"": refused.detail})
     return RedirectResponse(f"/ui/studies/{spec.name}", 303)
 
 
-def _form(typed: Typed, presets: Presets, wrong: Mapping[str, str] | None = None) -> HTMLResponse:
+def _form(
+    request: Request, typed: Typed, presets: Presets, wrong: Mapping[str, str] | None = None
+) -> HTMLResponse:
     for name, n in study_form.BLANK_ROWS.items():
         typed = typed.with_rows(name, n)
     return render(
+        request,
         "new_study.html",
         typed=typed,
         wrong=wrong or {},

@@ -25,6 +25,7 @@ from service.dashboard import (
     new_study,
     news,
     reading,
+    sign_in,
     surface_page,
     trial_page,
     what_if,
@@ -38,7 +39,16 @@ from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (news, new_study, trial_page, what_if, mixture_page, benchmark_page, surface_page):
+for part in (
+    sign_in,
+    news,
+    new_study,
+    trial_page,
+    what_if,
+    mixture_page,
+    benchmark_page,
+    surface_page,
+):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
@@ -47,7 +57,7 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 @router.get("/", dependencies=guarded)
 def every_study(request: Request, service: Service, histories: Known) -> HTMLResponse:
     """All studies, or how to make the first one."""
-    return render("studies.html", **_studies(request, service, histories))
+    return render(request, "studies.html", **_studies(request, service, histories))
 
 
 @router.get("/ui/studies", dependencies=guarded)
@@ -61,7 +71,7 @@ def every_worker(request: Request, service: Service) -> HTMLResponse:
     """Who works on what, and what came of it."""
     with service.database.read() as session:
         roster = workers.read(session)
-    return render("workers.html", roster=roster, url=_address(request))
+    return render(request, "workers.html", roster=roster, url=_address(request))
 
 
 @router.get("/ui/workers/list", dependencies=guarded)
@@ -84,12 +94,13 @@ def export(
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
-def one_study(board: Shown, service: Service) -> HTMLResponse:
+def one_study(request: Request, board: Shown, service: Service) -> HTMLResponse:
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
         rows = reading.rows(session, studies.get(session, board.study.name))
     return render(
+        request,
         "study.html",
         board=board,
         rows=rows,

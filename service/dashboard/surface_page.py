@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from service import answers, evidence, surrogate_views
@@ -26,10 +26,11 @@ router = APIRouter(prefix="/ui/studies/{study}/surfaces", include_in_schema=Fals
 
 
 @router.get("", dependencies=guarded)
-def page(board: Shown) -> HTMLResponse:
+def page(request: Request, board: Shown) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     best = board.history.best
     return render(
+        request,
         "surfaces.html",
         board=board,
         study=board.study,

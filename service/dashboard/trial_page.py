@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db import curves, studies, trials
@@ -20,9 +20,9 @@ router = APIRouter(prefix="/ui/studies/{study}/trials/{number}", include_in_sche
 
 
 @router.get("", dependencies=guarded)
-def one_trial(story: Told) -> HTMLResponse:
+def one_trial(request: Request, story: Told) -> HTMLResponse:
     """The whole page."""
-    return render("trial.html", story=story, study=story.study, trial=story.trial)
+    return render(request, "trial.html", story=story, study=story.study, trial=story.trial)
 
 
 @router.get("/story", dependencies=guarded)

@@ -1,4 +1,4 @@
-"""What keeps an open page up to date in a real Chromium: events, or polls where none get through."""
+"""What keeps a page up to date in a real Chromium: events, or polls where none get through."""
 
 from __future__ import annotations
 

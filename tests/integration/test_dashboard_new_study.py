@@ -12,14 +12,11 @@ from service.app import create_app
 from service.engine import Inline
 from service.schemas import StudySpec
 from service.settings import Settings
-from tests.dashboard import create, page
+from tests.dashboard import create, own, page, sign_in
 from trainer.benchmarks.table import BENCHMARKS
 from trainer.catalog import DOMAINS
 from trainer.recipe import Recipe
 from trainer.tiny.study import study_spec
-
-HERE = {"Origin": "http://127.0.0.1"}
-"""What a browser says of a form that a page of the service sends."""
 
 FILLED = {
     "name": "vlm",
@@ -54,7 +51,7 @@ def offering(app_settings):
 
 def send(client, **changes: str):
     fields = FILLED | {path.replace("__", "."): text for path, text in changes.items()}
-    return client.post("/ui/new", data=fields, headers=HERE)
+    return client.post("/ui/new", data=fields, headers=own(client))
 
 
 def test_a_filled_form_becomes_the_study_that_it_describes(offering):
@@ -105,7 +102,7 @@ def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refus
     ],
 )
 def test_a_mistake_is_said_and_everything_typed_is_kept(offering, path, typed, said):
-    answer = offering.post("/ui/new", data=FILLED | {path: typed}, headers=HERE)
+    answer = offering.post("/ui/new", data=FILLED | {path: typed}, headers=own(offering))
     assert answer.status_code == 200
     assert "Not created yet" in answer.text
     assert said in answer.text
@@ -116,7 +113,7 @@ def test_a_mistake_is_said_and_everything_typed_is_kept(offering, path, typed, s
 
 def test_messages_are_those_of_the_api_at_their_fields(offering):
     wrong = {"domains.0.lower": "0.9", "domains.0.upper": "0.2"}
-    html = offering.post("/ui/new", data=FILLED | wrong, headers=HERE).text
+    html = offering.post("/ui/new", data=FILLED | wrong, headers=own(offering)).text
     body = {
         "name": "vlm",
         "domains": [{"name": "coco", "lower": 0.9, "upper": 0.2}, {"name": "sat"}],
@@ -125,7 +122,9 @@ def test_messages_are_those_of_the_api_at_their_fields(offering):
     message = offering.post("/studies", json=body).json()["errors"][0]["what"]
     said = message.removeprefix("Value error, ").replace("'", "&#39;")
     assert f'id="w-domains.0">domain 1: {said}' in html
-    html = offering.post("/ui/new", data=FILLED | {"domains.0.samples": "0"}, headers=HERE).text
+    html = offering.post(
+        "/ui/new", data=FILLED | {"domains.0.samples": "0"}, headers=own(offering)
+    ).text
     field = re.search(r'<input id="f-domains.0.samples"[^>]*>', html)
     assert field
     assert 'aria-invalid="true" aria-describedby="w-domains.0.samples"' in field[0]
@@ -159,7 +158,7 @@ def test_a_row_is_added_without_javascript(offering):
     again = offering.post(
         "/ui/new",
         data=FILLED | {"domains.2.name": "lisa", "domains.7.name": "x", "add": "domains"},
-        headers=HERE,
+        headers=own(offering),
     ).text
     assert 'value="lisa"' in again
     assert 'id="f-domains.4.name"' in again
@@ -176,7 +175,7 @@ def test_a_preset_can_be_created_as_it_stands(offering, name):
         chosen = re.search(r'<option value="([^"]*)"[^>]* selected', body)
         first = re.search(r'<option value="([^"]*)"', body)
         fields[path] = (chosen or first)[1]
-    assert offering.post("/ui/new", data=fields, headers=HERE).status_code == 303
+    assert offering.post("/ui/new", data=fields, headers=own(offering)).status_code == 303
     stored = StudySpec.model_validate(
         {
             k: v
@@ -201,10 +200,12 @@ def test_presets_have_the_sizes_of_their_worlds():
 
 
 def test_a_form_from_elsewhere_is_refused(offering):
-    for headers in ({"Origin": "http://evil.example"}, {}, {"Sec-Fetch-Site": "cross-site"}):
-        answer = offering.post("/ui/new", data=FILLED, headers=headers)
-        assert answer.status_code == 403
+    token = own(offering)["X-CSRF-Token"]
+    for more in ({}, {"csrf": ""}, {"csrf": token[::-1]}):
+        assert offering.post("/ui/new", data=FILLED | more).status_code == 403
     assert offering.get("/studies").json()["studies"] == []
+    sent = offering.post("/ui/new", data=FILLED | {"csrf": token}, follow_redirects=False)
+    assert sent.status_code == 303
 
 
 def test_a_key_that_may_only_read_keeps_what_was_typed(database_url, database):
@@ -214,9 +215,9 @@ def test_a_key_that_may_only_read_keeps_what_was_typed(database_url, database):
         key = keys.create(session, "looker", "read")
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0)
     with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
-        answer = client.post(
-            "/ui/new", data=FILLED | {"recipe.base": ""}, headers=HERE, auth=("x", key)
-        )
+        sign_in(client, key)
+        typed = FILLED | {"recipe.base": ""}
+        answer = client.post("/ui/new", data=typed, headers=own(client))
     assert "needs a key of scope &#39;admin&#39;" in answer.text
     assert 'value="coco"' in answer.text
 

@@ -9,11 +9,13 @@ export async function ask(url) {
   return answer.json();
 }
 
+const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+
 /** Changes something by a call that only a page of this service can make; throws what was wrong. */
 export async function send(url, body = {}) {
   const answer = await fetch(url, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-Modomodo-Page": "1" },
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
     body: JSON.stringify(body),
   });
   const said = await answer.json().catch(() => ({}));
@@ -149,7 +151,7 @@ export function keepUp(look) {
 
 function reason(problem) {
   if (problem.status === 404) return "this study is gone";
-  if (problem.status === 401) return "the key is no longer accepted; reload the page";
+  if (problem.status === 401) return "you are no longer signed in; reload the page";
   return "service not reachable, trying again";
 }
 
