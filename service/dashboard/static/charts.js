@@ -127,16 +127,21 @@ function fill(details) {
   details.append(around);
 }
 
+function show(place, figure, size = {}) {
+  const style = getComputedStyle(document.documentElement);
+  const family = getComputedStyle(document.body).fontFamily;
+  const layout = { ...layoutOf(figure.layout, style, family), ...size };
+  return window.Plotly.react(place, coloured(figure.data, style), layout, {
+    displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
+  });
+}
+
 /** Draws a figure, or changes the one that is there. */
 export async function draw(place, figure) {
   const isNew = !drawn.has(place);
   drawn.set(place, figure);
-  const Plotly = await plotly();
-  const style = getComputedStyle(document.documentElement);
-  const family = getComputedStyle(document.body).fontFamily;
-  await Plotly.react(place, coloured(figure.data, style), layoutOf(figure.layout, style, family), {
-    displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
-  });
+  await plotly();
+  await show(place, figure);
   if (isNew) lead(place);
   tell(place, figure);
 }
@@ -151,4 +156,16 @@ export function forget(root) {
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const [place, figure] of drawn) draw(place, figure);
+});
+
+// On paper charts have its light colours and its width, which no style sheet can give them.
+addEventListener("beforeprint", () => {
+  document.documentElement.classList.add("printing");
+  for (const [place, figure] of drawn) {
+    if (place.clientWidth) show(place, figure, { width: place.clientWidth, height: place.clientHeight });
+  }
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.remove("printing");
+  for (const [place, figure] of drawn) show(place, figure).then(() => window.Plotly.Plots.resize(place));
 });
