@@ -32,7 +32,7 @@ from trainer.store import Store
 RESULT_AGAIN_S = 5.0
 FORGET_S = 10.0
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
-DISK_IS_FULL = "[Errno 28]"
+DISK_IS_FULL = "No space left on device"
 
 
 @dataclass(frozen=True, slots=True)
