@@ -98,6 +98,7 @@ def worker(
     from trainer.attempt import Setting
     from trainer.client import Client
     from trainer.folders import FolderError, WorkFolder
+    from trainer.gpus import Gpus
     from trainer.signals import Signals
     from trainer.store import Store, StoreError
     from trainer.worker import Worker, default_name
@@ -112,7 +113,7 @@ def worker(
         kept = None if store is None else Store(store)
     except StoreError as error:
         raise CommandFailed(str(error)) from error
-    setting = Setting(data, commands, None, stalled_s, grace_s, kept)
+    setting = Setting(data, commands, stalled_s=stalled_s, grace_s=grace_s, store=kept)
     signals = Signals()
     with ExitStack() as stack:
         workers = []
@@ -130,7 +131,7 @@ def worker(
                     name=first if len(shares) == 1 else f"{first}-{i}",
                     signals=signals,
                     folder=place,
-                    setting=replace(setting, gpus=share),
+                    setting=replace(setting, devices=share, gpus=Gpus(share)),
                     study=study,
                     max_trials=max_trials,
                     until_done=until_done,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,7 +21,8 @@ from service.schemas import NextAnswer, Result
 from trainer.child import Child
 from trainer.client import Client, ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder
-from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.gpus import Gpus, GpuUse, metrics
+from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Progress
 from trainer.keeper import Keeper
 from trainer.lease import HeldLease, LeaseLost, TrialCancelled
 from trainer.recipe import Recipe, RecipeError
@@ -31,7 +32,7 @@ from trainer.store import Store
 RESULT_AGAIN_S = 5.0
 FORGET_S = 10.0
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
-DISK_IS_FULL = "[Errno 28]"
+DISK_IS_FULL = "No space left on device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Setting:
     Attributes:
         data: folder of prepared datasets.
         commands: folder of the executables that recipes of back end `command` may name.
-        gpus: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
+        devices: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
+        gpus: what tells of their use.
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
         grace_s: time that a run has for its checkpoint when the worker is asked to stop.
         store: where runs are kept for other nodes; None keeps them here only.
@@ -49,7 +51,8 @@ class Setting:
 
     data: Path = Path()
     commands: Path | None = None
-    gpus: str | None = None
+    devices: str | None = None
+    gpus: Gpus = field(default_factory=Gpus)
     stalled_s: float = 3600.0
     grace_s: float = 60.0
     store: Store | None = None
@@ -77,6 +80,7 @@ class Attempt:
         self.started = time.monotonic()
         self.progress: Progress | None = None
         self.metrics: dict[str, float] = {}
+        self.gpus: list[GpuUse] = []
         self._keeper: Keeper | None = None
         if setting.store is not None:
             stored = setting.store.of(self.trial.study, self.trial.id)
@@ -139,7 +143,7 @@ class Attempt:
             self._keeper = None  # what lies in its folder is known to its trainer only
         try:
             self._fetch(job)
-            child = Child(job, self._folder.log, self._setting.gpus)
+            child = Child(job, self._folder.log, self._setting.devices)
             try:
                 self._follow(child)
             finally:
@@ -224,8 +228,7 @@ class Attempt:
             return True
         match message:
             case Progress():
-                self.progress = message
-                self.metrics |= message.metrics
+                self._note(message)
                 if self._keeper is not None:
                     self._keeper.look()
                 if message.measurements:
@@ -242,6 +245,15 @@ class Attempt:
                     self._wait_for_keeper(patience)
                 self._release(f"the worker was asked to stop; the run halted{at}")
         return True
+
+    def _note(self, progress: Progress) -> None:
+        self.progress, self.gpus = progress, self._setting.gpus.read()
+        use = metrics(self.gpus)
+        self.metrics |= progress.metrics | use
+        for step, before in progress.past.items():
+            self._lease.note(step, before)
+        if progress.stage == TRAIN and progress.metrics:
+            self._lease.note(progress.step, progress.metrics | use)
 
     def _post_result(self, outcome: Outcome, patience: float | None) -> None:
         artifacts: dict[str, Any] = {

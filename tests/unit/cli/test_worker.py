@@ -12,6 +12,7 @@ from modomodo.errors import WrongUse
 from modomodo.worker import _shares, seconds
 from modomodo.worker_view import duration, table
 from trainer.attempt import cause_first
+from trainer.gpus import GpuUse
 from trainer.job import Progress
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -79,6 +80,7 @@ def test_the_view_shows_what_is_trained_how_fast_and_how_long_it_takes():
         progress=Progress("train", 50, 200),
         metrics={"reward/coco": 0.52, "loss": 1.0},
         started=100.0,
+        gpus=[],
     )
     workers = [
         SimpleNamespace(name="[red]node[/]-1", attempt=attempt),
@@ -93,6 +95,12 @@ def test_the_view_shows_what_is_trained_how_fast_and_how_long_it_takes():
     assert "5 min" in text
     assert "coco 0.52" in text
     assert "waiting" in text
+    assert "GPU" not in text
+    attempt.gpus = [GpuUse("0", 61 * 10**9, 80 * 10**9, 0.87), GpuUse("MIG-1", 10**9, 10**10, None)]
+    console.print(table(workers, now=200.0))
+    text = console.export_text()
+    assert "0: 87%, 61/80 GB" in text
+    assert "MIG-1: 1/10 GB" in text
 
 
 @pytest.mark.parametrize(
