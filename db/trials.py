@@ -118,6 +118,11 @@ def _full(query: Select[Trial]) -> Select[Trial]:
     return query.options(*_FULL).execution_options(populate_existing=True)
 
 
+def not_found(trial_id: int) -> TrialNotFound:
+    """The error that says where to look."""
+    return TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+
+
 def get(session: Session, trial_id: int) -> Trial:
     """A trial with its study, newest attempt and measurements.
 
@@ -126,7 +131,7 @@ def get(session: Session, trial_id: int) -> Trial:
     """
     trial = session.scalar(_full(select(Trial).where(Trial.id == trial_id)))
     if trial is None:
-        raise TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+        raise not_found(trial_id)
     return trial
 
 
@@ -139,7 +144,7 @@ def lock(session: Session, trial_id: int) -> Trial:
     query = select(Trial).where(Trial.id == trial_id).with_for_update()
     trial = session.scalar(query.execution_options(populate_existing=True))
     if trial is None:
-        raise TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+        raise not_found(trial_id)
     return trial
 
 
