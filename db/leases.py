@@ -103,7 +103,7 @@ def claim(session: Session, worker: str, study: str | None, token: str) -> Attem
         select(Trial.id)
         .join(Study, Study.id == Trial.study_id)
         .where(Trial.state == "queued", Study.state == "active")
-        .order_by(Trial.priority.desc(), Trial.id)
+        .order_by(-Trial.priority, Trial.id)  # the words of the index
         .limit(1)
         .with_for_update(skip_locked=True, of=Trial)
     )

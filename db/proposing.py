@@ -14,6 +14,8 @@ from db.models import Study, Trial
 FAILURES_IN_A_ROW = 5
 """So many trials failed for good and none completed: more of the same would burn GPU time."""
 
+COUNTED = ("queued", "running", "failed", "early_stopped")
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -61,9 +63,12 @@ class Standing:
 
 
 def standing(session: Session, study: Study) -> Standing:
-    """Counts of one study's trials, from the index and the few queued ones."""
+    """Counts of one study's trials. The completed ones, which grow to be many, count themselves as
+    the study's results."""
     counted = session.execute(
-        select(Trial.state, func.count()).where(Trial.study_id == study.id).group_by(Trial.state)
+        select(Trial.state, func.count())
+        .where(Trial.study_id == study.id, Trial.state.in_(COUNTED))
+        .group_by(Trial.state)
     )
     by_state: dict[str, int] = {row[0]: row[1] for row in counted}
     unstarted, stale = session.execute(
@@ -86,7 +91,7 @@ def standing(session: Session, study: Study) -> Standing:
         revision=study.revision,
         queued=by_state.get("queued", 0),
         running=by_state.get("running", 0),
-        completed=by_state.get("completed", 0) + by_state.get("early_stopped", 0),
+        completed=study.results + by_state.get("early_stopped", 0),
         unstarted=unstarted,
         stale=stale,
         failing=_failing(session, study, by_state.get("failed", 0)),
