@@ -30,6 +30,10 @@ from db.models import Attempt, Base, Study, Trial
 ATTEMPTS, WORKERS = (Base.metadata.tables[name] for name in ("attempts", "workers"))
 
 
+SET_BACK_S = 1.0
+"""Smaller steps back of the database's clock are left alone: servers are set by these all day."""
+
+
 def token_hash(token: str) -> str:
     """What is stored of a token. Tokens are random, so a plain hash keeps them secret."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -332,6 +336,18 @@ def run_out(
         .order_by(Attempt.trial_id)
         .limit(limit)
     ).all()
+
+
+def bound(session: Session) -> None:
+    """Lets no lease last longer than its period from now, as one would after the clock was set
+    back."""
+    session.execute(
+        update(ATTEMPTS)
+        .where(
+            ATTEMPTS.c.state == "live", ATTEMPTS.c.until > after(ATTEMPTS.c.lease_s + SET_BACK_S)
+        )
+        .values(until=after(ATTEMPTS.c.lease_s))
+    )
 
 
 def reap(session: Session, watched_since: datetime) -> list[int]:

@@ -14,6 +14,9 @@ from db.models import Study, Trial
 FAILURES_IN_A_ROW = 5
 """So many trials failed for good and none completed: more of the same would burn GPU time."""
 
+LONGEST_REST_S = 300.0
+"""Of a strategy that keeps failing."""
+
 COUNTED = ("queued", "running", "failed", "early_stopped")
 
 
@@ -130,7 +133,11 @@ def active_studies(session: Session) -> list[Study]:
 def resting(session: Session, name: str) -> str | None:
     """Why the study's strategy is left alone for now: its last error; None when it may try."""
     return session.scalar(
-        select(Study.proposer_error).where(Study.name == name, Study.propose_again_at > now())
+        select(Study.proposer_error).where(
+            Study.name == name,
+            # Further away only if the clock was set back.
+            Study.propose_again_at.between(now(), after(LONGEST_REST_S)),
+        )
     )
 
 
@@ -153,6 +160,7 @@ def take(session: Session, study_id: int, owner: str, lease_s: float) -> bool:
                 Study.proposer.is_(None),
                 Study.proposer == owner,
                 Study.proposer_until < now(),
+                Study.proposer_until > after(lease_s + 1.0),  # the clock was set back
             ),
         )
         .values(proposer=owner, proposer_until=after(lease_s))
@@ -197,7 +205,7 @@ def give_back(session: Session, study_id: int, owner: str, error: str | None = N
     is_new = study.proposer_error != error
     study.proposer_error = error
     study.proposer_errors += 1
-    study.propose_again_at = after(min(300.0, 2.0**study.proposer_errors))
+    study.propose_again_at = after(min(LONGEST_REST_S, 2.0**study.proposer_errors))
     session.flush()
     if is_new:
         events.changed(session, study_id, actor="proposer", what="proposing-failed", error=error)

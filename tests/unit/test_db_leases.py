@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert, select, update
 
-from db import events, leases, studies, trials
+from db import clock, events, leases, studies, trials
 from db.clock import after
 from db.errors import KeyReused, LeaseLost, StudyExists, TrialNotFound, WrongState
 from db.measurements import Reading
@@ -416,6 +416,20 @@ def test_pages_give_each_change_once_and_in_order(desk):
     with desk.database.read() as session:
         news, _ = trials.page(session, desk.study, after=rest[-1].revision)
     assert [t.id for t in news] == ids[:1]
+
+
+def test_a_lease_ends_in_its_time_also_after_the_clock_was_set_back(desk):
+    (trial,) = desk.queue()
+    desk.claim()
+    with desk.database.write() as session:  # what a clock an hour behind makes of it
+        session.execute(update(Attempt).values(until=after(3600.0 + 60.0)))
+    desk.call(leases.bound)
+    with desk.database.read() as session:
+        left = session.scalar(select(Attempt.until)) - clock.read(session)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    desk.run_out()
+    desk.call(leases.bound)
+    assert desk.reap() == [trial], "one that ran out is not made longer"
 
 
 def test_a_lease_lasts_as_long_as_its_own_study_says(desk):
