@@ -70,7 +70,8 @@ class Study(Base):
     revision: Mapped[int] = mapped_column(BigInteger, default=0)
     """Grows with every change of the study or of one of its trials."""
     results: Mapped[int] = mapped_column(default=0)
-    """Grows with every trial that is completed or attached: what surrogates are fitted to."""
+    """Grows with every trial that is completed, stopped early or attached: what surrogates are
+    fitted to."""
     last_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest trial."""
 

@@ -17,7 +17,7 @@ FAILURES_IN_A_ROW = 5
 LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
 
-COUNTED = ("queued", "running", "failed", "early_stopped")
+COUNTED = ("queued", "running", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def standing(session: Session, study: Study) -> Standing:
         revision=study.revision,
         queued=by_state.get("queued", 0),
         running=by_state.get("running", 0),
-        completed=study.results + by_state.get("early_stopped", 0),
+        completed=study.results,
         unstarted=unstarted,
         stale=stale,
         failing=_failing(session, study, by_state.get("failed", 0)),
