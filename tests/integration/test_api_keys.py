@@ -68,6 +68,7 @@ ADMINISTERING = [
     ("PATCH", "/trials/1", {"note": "looked at"}),
     ("POST", "/trials/1/cancel", None),
     ("POST", "/trials/1/retry", None),
+    ("POST", "/trials/1/early-stop", None),
 ]
 
 
