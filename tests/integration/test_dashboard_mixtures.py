@@ -116,7 +116,7 @@ def test_the_best_lines_lie_on_top_in_the_last_colour(direction, order):
     objective = {"name": "out_score", "direction": direction}
     study = StudySpec.model_validate(body(objective=objective))
     *lines, _ = mixture_figures.parallel(study, dots_of(0.2, 0.3, 0.5))["data"]
-    assert [line["ids"][0] for line in lines] == list(order)
+    assert [line["ids"][0] for line in lines] == [f"{number}/0" for number in order]
     assert lines[-1]["line"]["color"] == "@s7"
     assert lines[0]["line"]["color"] == "@s0"
 
