@@ -127,13 +127,28 @@ function fill(details) {
   details.append(around);
 }
 
+const NARROW_PX = 480; // a legend of what is not drawn would fill such a chart
+
 function show(place, figure, size = {}) {
+  const isNarrow = place.clientWidth < NARROW_PX;
+  const data = figure.data.filter((trace) => !(isNarrow && trace.visible === "legendonly"));
   const style = getComputedStyle(document.documentElement);
   const family = getComputedStyle(document.body).fontFamily;
   const layout = { ...layoutOf(figure.layout, style, family), ...size };
-  return window.Plotly.react(place, coloured(figure.data, style), layout, {
+  return window.Plotly.react(place, coloured(data, style), layout, {
     displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
   });
+}
+
+/** Makes the marks of a surface over a triangle the cells of a honeycomb that fills it. */
+function tile(place) {
+  const { layout } = drawn.get(place) ?? {};
+  const side = place.querySelector(".ternarylayer .plotbg path")?.getBBox().width;
+  if (!layout?.meta?.tile || !side) return;
+  const size = (1.2 * side) / layout.meta.tile; // 2/\u221a3 of their distance, and a little over
+  if (Math.abs(place.data[0].marker.size - size) > 0.5) {
+    window.Plotly.restyle(place, { "marker.size": size }, [0]);
+  }
 }
 
 /** Draws a figure, or changes the one that is there. */
@@ -142,7 +157,11 @@ export async function draw(place, figure) {
   drawn.set(place, figure);
   await plotly();
   await show(place, figure);
-  if (isNew) lead(place);
+  if (isNew) {
+    lead(place);
+    place.on("plotly_afterplot", () => tile(place));
+    tile(place);
+  }
   tell(place, figure);
 }
 
