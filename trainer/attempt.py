@@ -11,14 +11,13 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
 
 from service.schemas import NextAnswer, Result
-from trainer.child import Child
+from trainer.child import Child, Message
 from trainer.client import Client, ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder
 from trainer.gpus import Gpus, GpuUse, metrics
@@ -143,7 +142,9 @@ class Attempt:
             self._keeper = None  # what lies in its folder is known to its trainer only
         try:
             self._fetch(job)
-            child = Child(job, self._folder.log, self._setting.devices)
+            devices = self._setting.devices
+            processes = 1 if devices is None or recipe.backend == "command" else n_devices(devices)
+            child = Child(job, self._folder.log, devices, processes)
             try:
                 self._follow(child)
             finally:
@@ -193,12 +194,11 @@ class Attempt:
                 child.halt()
             ends = stalled if patience is None else patience
             pause = max(0.0, min(self._lease.next_beat, ends) - time.monotonic())
-            heard: list[Connection | int] = [child.messages]
-            if patience is None:
-                heard.append(self._signals.descriptor)
-            if child.messages in wait(heard, timeout=pause):
+            others = [self._signals.descriptor] if patience is None else []
+            message = child.hear(pause, *others)
+            if message is not None:
                 stalled = time.monotonic() + self._setting.stalled_s
-                if self._take_message(child, patience):
+                if self._take(message, patience):
                     return
             now = time.monotonic()
             if patience is not None and now >= patience:
@@ -215,17 +215,12 @@ class Attempt:
             where = f"in {self.progress.stage!r} at step {self.progress.step}"
         return f"the run made no progress for {self._setting.stalled_s:g} s {where}; it was stopped"
 
-    def _take_message(self, child: Child, patience: float | None) -> bool:
-        """Handles one message of the child; True when the attempt is over.
+    def _take(self, message: Message, patience: float | None) -> bool:
+        """Handles one message of the run; True when the attempt is over.
 
         Args:
             patience: until when the store is waited for, of a worker that stops.
         """
-        try:
-            message = child.messages.recv()
-        except EOFError:
-            self._fail(child.exit_reason(), retryable=True)
-            return True
         match message:
             case Progress():
                 self._note(message)
@@ -310,6 +305,11 @@ class Attempt:
         self._lease.release(reason)
         self._folder.settle(is_over=False)
         raise Stopped
+
+
+def n_devices(devices: str) -> int:
+    """How many CUDA devices a list like `0,1` names."""
+    return devices.count(",") + 1
 
 
 def cause_first(error: str) -> str:

@@ -46,7 +46,7 @@ def train_and_score(
     call it and get the same outcome.
 
     Args:
-        is_stopping: asked after each step and each batch of an evaluation; of one process only.
+        is_stopping: asked after each step and, of one process, each batch of an evaluation.
 
     Raises:
         Halted: it was told to stop; with a folder there is a checkpoint of where it stood.
@@ -141,7 +141,8 @@ class Scorer:
 
     def _tell(self, step: int, benchmark: str, done: float) -> None:
         self.report(Progress(f"evaluate {benchmark}", step, self.steps, {"evaluated": done}))
-        if self.is_stopping():
+        # Processes that evaluate together end together: after the next step.
+        if self.share.count == 1 and self.is_stopping():
             raise Halted(step)
 
 

@@ -49,7 +49,7 @@ def run(
     child, heard = Child(job), []
     try:
         while True:
-            message = child.messages.recv()
+            message = child.hear()
             assert not isinstance(message, Crash), message.error
             if isinstance(message, Outcome):
                 return message, heard
@@ -58,7 +58,7 @@ def run(
                 return None, heard
             heard.append(message)
             if len(heard) == die_at:
-                os.kill(child.process.pid, signal.SIGKILL)
+                os.kill(child.pids[0], signal.SIGKILL)
                 return None, heard
             if (message.stage, message.step) == halt_at:
                 child.halt()

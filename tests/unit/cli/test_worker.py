@@ -21,7 +21,6 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 @pytest.mark.parametrize(
     ("gpus", "per_trial", "shares"),
     [
-        (None, 1, [None]),
         ("0", 1, ["0"]),
         ("0,1,2,3", 2, ["0,1", "2,3"]),
         ("0, 2", 1, ["0", "2"]),
@@ -30,6 +29,12 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 )
 def test_gpus_are_shared_out_among_trials(gpus, per_trial, shares):
     assert _shares(gpus, per_trial) == shares
+
+
+@pytest.mark.parametrize("visible", [None, "0,1,2"])
+def test_without_a_choice_one_trial_has_all_gpus_there_are(monkeypatch, visible):
+    monkeypatch.setattr("modomodo.worker.visible_devices", lambda: visible)
+    assert _shares(None, 1) == [visible]
 
 
 @pytest.mark.parametrize(
