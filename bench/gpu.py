@@ -23,20 +23,20 @@ import transformers
 import trl
 import typer
 from PIL import Image
-from transformers import AutoModelForImageTextToText, PrinterCallback
+from transformers import AutoModelForImageTextToText
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from bench.report import table, write_results, write_section
 from bench.trainer import Clock
-from rewards.training import REWARDS
 from trainer import memory, models, recipes
 from trainer.data import ItemSet
-from trainer.grpo import MixtureTrainer, grpo_config, peft_config
+from trainer.grpo import MixtureTrainer
+from trainer.learning import RewardLog
 from trainer.processors import IMAGE, VIDEO
 from trainer.recipe import Recipe
 from trainer.rows import Row
 from trainer.sampler import draw_order
-from trainer.shapes import Shape, from_config, qwen2_vl_2b
+from trainer.shapes import QWEN2_VL_2B, Shape, from_config, published
 from trainer.tiny.model import load as load_tiny
 from trainer.training_set import Prompts
 
@@ -93,7 +93,7 @@ def build(path: Path, *, small: bool) -> Shape:
     """Saves a model with random weights, the miniature's words and Qwen2-VL's image processor."""
     _, processor = load_tiny()
     tokenizer = processor.tokenizer
-    config: Any = qwen2_vl_2b()
+    config: Any = published(QWEN2_VL_2B)
     if small:
         text, eyes = config.text_config, config.vision_config
         text.hidden_size, text.intermediate_size, text.num_hidden_layers = 96, 256, 2
@@ -144,18 +144,13 @@ def measure(recipe: Recipe, shape: Shape, folder: Path) -> dict[str, Any]:
     prompts = Prompts(sets, order, recipe.prompt, recipe.max_completion_tokens)
     trainer = MixtureTrainer(
         recipe=recipe,
-        folder=None,
-        points=(),
-        score_at=lambda model, step: None,
-        draw_seed=0,
         model=model,
-        reward_funcs=[REWARDS[name] for name in recipe.reward_weights],
-        args=grpo_config(recipe, 0, folder / "out", 1),
-        train_dataset=prompts.dataset(),
-        processing_class=processor,
-        peft_config=peft_config(recipe.lora),
+        processor=processor,
+        prompts=prompts,
+        rewards=RewardLog(recipe.reward_weights),
+        seed=0,
+        output=folder / "out",
     )
-    trainer.remove_callback(PrinterCallback)
     clock = Clock(trainer, skipped=0)
     trainer.add_callback(clock)
     if on_gpu:

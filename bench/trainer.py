@@ -117,21 +117,17 @@ def ours(model: Any, processor: Any, prompts: Any, recipe: Any, folder: Path) ->
     reporter = Reporter(
         rewards, prompts.order, recipe.prompts_per_step, lambda progress: None, kept
     )
-    trainer = MixtureTrainer(
+    return MixtureTrainer(
         recipe=recipe,
-        folder=kept,
-        points=(),
-        score_at=lambda model, step: None,
-        draw_seed=1,
         model=model,
-        reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
-        args=grpo_config(recipe, 1, folder, 1),
-        train_dataset=prompts.dataset(),
-        processing_class=processor,
+        processor=processor,
+        prompts=prompts,
+        rewards=rewards,
+        seed=1,
+        output=folder,
+        folder=kept,
         callbacks=[reporter],
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def plain(model: Any, processor: Any, prompts: Any, recipe: Any, folder: Path) -> Any:

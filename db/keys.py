@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
 
@@ -63,18 +62,20 @@ def any_valid(session: Session) -> bool:
     return found is not None
 
 
-def find(session: Session, key: str) -> ApiKey | None:
-    """The valid key of this text. Found by its public part, compared in constant time."""
+def prefix_of(key: str) -> str | None:
+    """The public part of a key's text; None where it cannot be one."""
     start, _, rest = key.partition("_")
     prefix, _, _ = rest.partition("_")
     if start != START or not prefix.isalnum() or not prefix.isascii() or len(prefix) > 16:
         return None
-    found = session.scalar(
+    return prefix
+
+
+def by_prefix(session: Session, prefix: str) -> ApiKey | None:
+    """The valid key with this public part."""
+    return session.scalar(
         select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None))
     )
-    if found is None or not hmac.compare_digest(found.key_hash, hash_of(key)):
-        return None
-    return found
 
 
 def hash_of(key: str) -> str:

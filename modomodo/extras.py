@@ -12,7 +12,7 @@ MODULES = {
     "lightgbm": ("lightgbm",),
     "lora": ("peft", "trl"),
     "math": ("math_verify",),
-    "plot": ("matplotlib",),
+    "plot": ("matplotlib", "plotly"),
     "service": ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "structlog", "uvicorn"),
     "trainer": ("PIL", "datasets", "structlog", "torch", "transformers", "trl"),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -13,14 +12,16 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import httpx
 
 from modomodo.errors import CommandFailed
+from trainer import disk
 
 START_S = 60.0
 GRACE_S = 15.0
+RUN_GRACE_S = 5.0
 MAX_RESTARTS = 5
 
 
@@ -35,27 +36,6 @@ def free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise CommandFailed("no free port on 127.0.0.1")
-
-
-def _lock(folder: Path) -> IO[bytes]:
-    """Makes the folder and takes it for this process.
-
-    Raises:
-        CommandFailed: another process has it, or it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("wb")
-    except OSError as error:
-        raise CommandFailed(f"cannot use folder {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise CommandFailed(
-            f"another process is at work in {folder}; give another folder"
-        ) from None
-    return file
 
 
 @contextlib.contextmanager
@@ -85,7 +65,13 @@ class LocalFleet:
         self._restarts = 0
 
     def __enter__(self) -> Self:
-        self._lock = _lock(self.folder)
+        try:
+            lock = disk.hold(self.folder)
+        except OSError as error:
+            raise CommandFailed(f"cannot use folder {self.folder}: {error.strerror}") from error
+        if lock is None:
+            raise CommandFailed(f"another process is at work in {self.folder}; give another folder")
+        self._lock = lock
         database = f"sqlite:///{(self.folder / 'modomodo.db').resolve()}"
         port = self.url.rpartition(":")[2]
         self._service = self._start(
@@ -136,6 +122,7 @@ class LocalFleet:
     def _start_worker(self, name: str) -> None:
         arguments = ["worker", "--url", self.url, "--study", self._study, "--until-done"]
         arguments += ["--folder", str(self.folder / "workers"), "--min-free-gb", "0.1"]
+        arguments += ["--grace", f"{RUN_GRACE_S:g}s"]
         self._workers[name] = self._start(name, arguments)
 
     def _start(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:

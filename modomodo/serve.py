@@ -30,7 +30,7 @@ def serve(
     need("service")
     from pydantic import ValidationError
 
-    from modomodo import logs
+    from modomodo import logs, presets
     from service import server
     from service.settings import Settings
 
@@ -43,7 +43,7 @@ def serve(
     _check(settings)
     logs.configure()
     try:
-        server.run(settings)
+        server.run(settings, presets.load())
     except server.CannotListen as error:
         raise CommandFailed(f"{error}; the line above says why") from error
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import archives
+from modomodo import archives, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import score_text, summary_table
-from service.schemas import Score, Study, StudyPatch, StudySpec
+from service.schemas import Score, Study, StudyPatch, StudySpec, TrainerName
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -40,7 +40,12 @@ def print_json(value: BaseModel | Iterable[BaseModel]) -> None:
 
 @app.command()
 def create(
-    file: Annotated[str, typer.Argument(help="YAML or JSON file; - reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="YAML or JSON file, - for standard input; or an example: offline, paper."
+        ),
+    ],
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -128,20 +133,55 @@ def export(
             "for `study import`, read from the database itself.",
         ),
     ] = "csv",
+    trainer: Annotated[
+        TrainerName | None,
+        typer.Option(help="With yaml: the best mixture in this trainer's own options."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
     url: UrlOption = None,
     database: DatabaseOption = HERE,
 ) -> None:
     """Write a study's trials, its best mixture, or all of it, to a file or stdout."""
+    if trainer is not None and form != "yaml":
+        raise typer.BadParameter("--trainer goes with --format yaml")
     if form == "archive":
         content = archives.text(database, study)
     else:
         with connect(url) as client:
-            content = client.export(study, form)
+            content = client.export(study, form, trainer)
     if out is None:
         sys.stdout.write(content)
     else:
         out.write_text(content, encoding="utf-8")
+
+
+@app.command()
+def plot(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the files; made where it is not there.")],
+    url: UrlOption = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="Read from this database URL itself, without a service."),
+    ] = None,
+    browser: Annotated[
+        Path | None,
+        typer.Option(help="Chromium or Chrome that draws the PNGs; default the one on the PATH."),
+    ] = None,
+) -> None:
+    """Write the dashboard's charts as HTML and PNG files; index.html has all of them."""
+    if database is None:
+        with connect(url) as client:
+            found, service = client.figures(study), client.url
+    else:
+        found, service = pictures.read(database, study), None
+    pages = pictures.write_pages(found, out, service)
+    console = _console()
+    console.print(f"{len(pages)} charts as HTML in {escape(str(out))}, all in index.html")
+    for reason in found.left_out:
+        console.print(f"not drawn: {escape(reason)}")
+    drawn = pictures.draw(pages, browser)
+    console.print(f"{len(drawn)} of them as PNG beside")
 
 
 @app.command("import")
@@ -172,12 +212,14 @@ def _set_state(study: str, state: Literal["active", "paused"], url: str | None, 
 
 
 def _spec(file: str) -> StudySpec:
-    """The study in a file.
+    """The study in a file, or an example that comes with the package.
 
     Raises:
         typer.BadParameter: no such file, not YAML, or not a study; says where.
     """
     try:
+        if file in presets.study_names():
+            return StudySpec.model_validate(presets.study(file))
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return StudySpec.model_validate(yaml.safe_load(text))
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,14 @@ def worker(
             help="Folder of executables that recipes of back end `command` may name.",
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MODOMODO_STORE",
+            help="URL or folder, as s3://bucket/prefix, where checkpoints and finished runs are "
+            "kept for all nodes.",
+        ),
+    ] = None,
     gpus: Annotated[
         str | None, typer.Option(help="CUDA devices to use, as 0,1,2,3. Default: all, one trial.")
     ] = None,
@@ -68,14 +77,20 @@ def worker(
     stalled_after: Annotated[
         str, typer.Option(help="Stop a run that reports nothing for so long.")
     ] = "1h",
+    grace: Annotated[
+        str, typer.Option(help="On SIGTERM a run has so long to write a checkpoint.")
+    ] = "60s",
+    patience: Annotated[
+        str, typer.Option(help="A call that the service does not answer is retried for so long.")
+    ] = "30s",
     min_free_gb: Annotated[
         float, typer.Option(min=0, help="Take no new trial with less room on the disk.")
     ] = 1.0,
 ) -> None:
     """Takes trials from the service, trains them and posts the scores.
 
-    SIGTERM hands the trial back and ends; a second one ends at once. Started again in the same
-    folder it goes on with what it was doing.
+    SIGTERM lets the run write a checkpoint, hands the trial back and ends; a second one ends at
+    once. Started again in the same folder it goes on with what it was doing.
     """
     need("trainer")
     from modomodo import logs
@@ -84,12 +99,20 @@ def worker(
     from trainer.client import Client
     from trainer.folders import FolderError, WorkFolder
     from trainer.signals import Signals
+    from trainer.store import Store, StoreError
     from trainer.worker import Worker, default_name
 
     shares = _shares(gpus, per_trial)
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
     stalled_s = seconds("--stalled-after", stalled_after)
+    grace_s = seconds("--grace", grace)
+    patience_s = seconds("--patience", patience)
     first = name or default_name()
+    try:
+        kept = None if store is None else Store(store)
+    except StoreError as error:
+        raise CommandFailed(str(error)) from error
+    setting = Setting(data, commands, None, stalled_s, grace_s, kept)
     signals = Signals()
     with ExitStack() as stack:
         workers = []
@@ -101,11 +124,13 @@ def worker(
             stack.callback(place.close)
             workers.append(
                 Worker(
-                    client=stack.enter_context(Client(url, sleep=signals.sleep)),
+                    client=stack.enter_context(
+                        Client(url, patience_s=patience_s, sleep=signals.sleep)
+                    ),
                     name=first if len(shares) == 1 else f"{first}-{i}",
                     signals=signals,
                     folder=place,
-                    setting=Setting(data, commands, share, stalled_s),
+                    setting=replace(setting, gpus=share),
                     study=study,
                     max_trials=max_trials,
                     until_done=until_done,

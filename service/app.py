@@ -16,12 +16,15 @@ from service import errors
 from service.auth import Gate, by_method, for_readers, for_workers
 from service.context import Context
 from service.dashboard import entry, pages
+from service.dashboard.news import News
+from service.dashboard.presets import Presets
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
 from service.limits import BodyLimit, LocalNames
 from service.metrics import Metrics
 from service.openapi import install as install_openapi
 from service.proposals import Proposer
+from service.rates import RateLimit
 from service.requests import Requests
 from service.routes import leases, probes, studies, surrogates, trials
 from service.settings import Settings
@@ -34,11 +37,16 @@ trials out under leases, and proposes mixtures. Errors are problem details (RFC 
 `code`."""
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    engine: Engine | None = None,
+    presets: Presets | None = None,
+) -> FastAPI:
     """The service as an ASGI application; the database is opened when it starts.
 
     Args:
         engine: what computes proposals and fits; a process for each of both unless given.
+        presets: what the form for a new study offers; without them all is to be typed.
 
     Raises:
         BadDatabase: at start, the database cannot be used.
@@ -56,8 +64,10 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = chosen
     app.state.engine = engine
+    app.state.presets = presets or Presets()
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
+    app.add_middleware(RateLimit, per_s=chosen.calls_per_s)
     app.add_middleware(Requests)
     errors.install(app)
     entry.install(app)
@@ -94,6 +104,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
     fits = Fits(showing)
     app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics)
+    news = app.state.news = News(database)
     proposer.start()
     upkeep.start()
     proposer.wake()
@@ -101,6 +112,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        news.close()
         upkeep.stop()
         proposer.stop()
         showing.stop()

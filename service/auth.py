@@ -7,7 +7,10 @@ everything, or one made with `modomodo key create`, which may do what its scope 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import math
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +22,7 @@ from fastapi import Request
 from db import keys
 from db.sessions import Database
 from service.errors import Refused
+from service.rates import Buckets, retry_after
 from service.settings import Settings, is_loopback
 
 Scope = Literal["read", "worker", "admin"]
@@ -46,6 +50,25 @@ class NoKey(Exception):  # noqa: N818 - it names a state of things
     """A service that other machines reach has no key."""
 
 
+OWN = "own"
+"""What stands for the public part of `MODOMODO_API_KEY`."""
+
+WRONG_KEYS, WRONG_KEYS_PER_S = 20.0, 0.3
+"""So many wrong keys an address may try at once, and so many more each second."""
+
+SESSION_S = 7 * 24 * 3600
+"""How long someone stays signed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A valid key: its public part, its hash, and who has it."""
+
+    prefix: str
+    hashed: str
+    caller: Caller
+
+
 class Gate:
     """Knows keys by their hashes, and compares these in constant time.
 
@@ -55,10 +78,11 @@ class Gate:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         key = settings.api_key
-        self._own = None if key is None else keys.hash_of(key.get_secret_value())
+        self._own = None if key is None else _Key(OWN, keys.hash_of(key.get_secret_value()), ANYONE)
         self._is_local = is_loopback(settings.host)
         self._database = database
-        self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, _Key]] = OrderedDict()
+        self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
         self._open = (float("-inf"), False)
         self._lock = threading.Lock()
         if not self._is_local and self._own is None and not self._any_valid():
@@ -77,16 +101,16 @@ class Gate:
             self._open = (time.monotonic(), is_open)
         return is_open
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Who sent this header.
+    def caller(self, authorization: str | None, address: str) -> Caller:
+        """Who sent this header, from where.
 
         Raises:
-            Refused: 401, nobody that is known.
+            Refused: 401, nobody that is known; 429, after too many wrong keys.
         """
         scheme, _, key = (authorization or "").partition(" ")
-        found = self._find(key.strip()) if scheme.lower() == "bearer" else None
+        found = self._find(key.strip(), address) if scheme.lower() == "bearer" else None
         if found is not None:
-            return found
+            return found.caller
         if self.is_open():
             return ANYONE
         raise Refused(
@@ -97,30 +121,96 @@ class Gate:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    def _find(self, key: str) -> Caller | None:
+    # --- sessions of browsers -----------------------------------------------------------------
+
+    def sign_in(self, key: str, address: str) -> str:
+        """A cookie that stands for the key: `PREFIX.EXPIRES.NONCE.SIGNATURE`.
+
+        Raises:
+            Refused: 401, the key is not valid; 429, after too many wrong ones.
+        """
+        found = self._find(key, address)
+        if found is None:
+            raise Refused(401, "key-required", "this is no valid key of this service")
+        expires = int(time.time()) + SESSION_S
+        said = f"{found.prefix}.{expires}.{secrets.token_urlsafe(16)}"
+        return f"{said}.{_signature(found, said)}"
+
+    def signed_in(self, cookie: str) -> Caller | None:
+        """Whose cookie this is; None when nobody's, or no longer."""
+        said, _, signature = cookie.rpartition(".")
+        prefix, _, rest = said.partition(".")
+        expires = rest.partition(".")[0]
+        if not (expires.isascii() and expires.isdigit() and len(expires) < 15):
+            return None
+        found = self._key(prefix) if prefix.isalnum() and prefix.isascii() else None
+        if found is None or int(expires) < time.time():
+            return None
+        if not hmac.compare_digest(_signature(found, said).encode(), signature.encode()):
+            return None
+        return found.caller
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _find(self, key: str, address: str) -> _Key | None:
+        """The valid key of this text.
+
+        Raises:
+            Refused: 429, too many wrong ones came from this address.
+        """
         hashed = keys.hash_of(key)
-        if self._own is not None and hmac.compare_digest(hashed, self._own):
-            return ANYONE
+        prefix = keys.prefix_of(key)
+        # Who has shown a valid key is not held up by a neighbour with a wrong one.
+        wait = 0.0 if prefix in self._known else self._wrong.take(address, 0)
+        if wait == 0:
+            for found in (self._own, None if prefix is None else self._key(prefix)):
+                if found is not None and hmac.compare_digest(hashed, found.hashed):
+                    return found
+            wait = self._wrong.take(address)
+        if wait:
+            raise Refused(
+                429,
+                "too-many-wrong-keys",
+                f"too many wrong keys came from this address; try again in {math.ceil(wait)} s",
+                headers=retry_after(wait),
+            )
+        return None
+
+    def _key(self, prefix: str) -> _Key | None:
+        """The valid key with this public part, as the database said in the last 2 seconds."""
+        if prefix == OWN:
+            return self._own
         with self._lock:
-            asked, known = self._known.get(hashed, (float("-inf"), None))
+            asked, known = self._known.get(prefix, (float("-inf"), None))
         if known is not None and time.monotonic() - asked <= BELIEVED_S:
             return known
         with self._database.read() as session:
-            row = keys.find(session, key)
+            row = keys.by_prefix(session, prefix)
         with self._lock:
             if row is None:
-                self._known.pop(hashed, None)
+                self._known.pop(prefix, None)
                 return None
             scope = next(scope for scope in SCOPES if scope == row.scope)
-            self._known[hashed] = (time.monotonic(), Caller(f"user {row.name}", scope))
-            self._known.move_to_end(hashed)
+            found = _Key(prefix, row.key_hash, Caller(f"user {row.name}", scope))
+            self._known[prefix] = (time.monotonic(), found)
+            self._known.move_to_end(prefix)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-            return self._known[hashed][1]
+            return found
 
     def _any_valid(self) -> bool:
         with self._database.read() as session:
             return keys.any_valid(session)
+
+
+def _signature(key: _Key, said: str) -> str:
+    secret = hmac.new(key.hashed.encode(), b"modomodo session", hashlib.sha256).digest()
+    return hmac.new(secret, said.encode(), hashlib.sha256).hexdigest()
+
+
+def address_of(request: Request) -> str:
+    """Where a call comes from."""
+    return "unknown" if request.client is None else request.client.host
 
 
 def check_scope(caller: Caller, needed: Scope) -> None:
@@ -140,7 +230,7 @@ def check_scope(caller: Caller, needed: Scope) -> None:
 
 def _let_in(request: Request, needed: Scope) -> None:
     gate: Gate = request.app.state.context.gate
-    caller = gate.caller(request.headers.get("authorization"))
+    caller = gate.caller(request.headers.get("authorization"), address_of(request))
     check_scope(caller, needed)
     request.state.caller = caller
 

@@ -174,9 +174,10 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
         409: "The state of the study, trial or lease does not allow it; `code` says which.",
         413: "The body is too large.",
         422: "The request is well formed but not valid; `errors` says where.",
+        429: "Too many calls, or too many wrong keys; `Retry-After` says when to come back.",
         503: "The database does not answer; nothing was changed.",
     }
-    shared = (400, 401, 403, 413, 422, 503)
+    shared = (400, 401, 403, 413, 422, 429, 503)
     return {
         status: {"model": Problem, "description": meaning[status]}
         for status in sorted({*shared, *statuses})

@@ -11,23 +11,30 @@ import yaml  # type: ignore[import-untyped]
 
 from db import models, studies, trials
 from db.sessions import Database
-from service import answers, evidence, views
-from service.errors import Refused
-from service.schemas import Score, StudySpec, Trial, last_measurements
+from service import answers, evidence, trainer_files, views
+from service.errors import Refused, invalid
+from service.schemas import Score, StudySpec, TrainerName, Trial, last_measurements
 
 
-def export(database: Database, name: str, form: str) -> tuple[str, str]:
+def export(
+    database: Database, name: str, form: str, trainer: TrainerName | None = None
+) -> tuple[str, str]:
     """The file's content and its media type.
 
+    Args:
+        trainer: whose options the YAML has; none for the plain mixture with its score.
+
     Raises:
-        Refused: 409, YAML was asked for and no trial is completed.
+        Refused: 409, YAML was asked for and no trial is completed; 422, a trainer takes only YAML.
         StudyNotFound: there is none of this name.
     """
+    if trainer is not None and form != "yaml":
+        raise invalid(f"`trainer` goes with format yaml, not {form}")
     with database.read() as session:
         row = studies.get(session, name)
         spec = views.spec(row)
         if form == "yaml":
-            return _best_as_yaml(evidence.read(session, row)), "application/yaml"
+            return _best_as_yaml(evidence.read(session, row), trainer), "application/yaml"
         shown = [
             views.trial(trial, spec) for trial in trials.of_study(session, row, models.TRIAL_STATES)
         ]
@@ -81,7 +88,7 @@ def _cells(score: Score | None) -> tuple[str, str]:
     return ("", "") if score is None else (repr(score.value), repr(score.se))
 
 
-def _best_as_yaml(known: evidence.Evidence) -> str:
+def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
     best = answers.best_run(known)
     if best is None:
         raise Refused(
@@ -89,6 +96,8 @@ def _best_as_yaml(known: evidence.Evidence) -> str:
             "no-result",
             f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
         )
+    if trainer is not None:
+        return trainer_files.text(known.spec.name, best, trainer)
     text: str = yaml.safe_dump(
         {
             "study": known.spec.name,

@@ -22,6 +22,9 @@ TRIAL = re.compile(r"^/trials/(\d{1,10})(?:/|$)")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: timed, not logged."""
 
+UNENDING = frozenset({"/ui/events"})
+"""Streams that last as long as a page is open: how long says nothing."""
+
 
 class Requests:
     """Binds request, study and trial to every log line of a call, and says how it ended."""
@@ -54,8 +57,9 @@ class Requests:
                 took = perf_counter() - began
                 route = _route(scope)
                 metrics: Metrics = scope["app"].state.context.metrics
-                metrics.requests.labels(scope["method"], route, str(status)).observe(took)
-                if route not in QUIET:
+                if route not in UNENDING:
+                    metrics.requests.labels(scope["method"], route, str(status)).observe(took)
+                if route not in QUIET | UNENDING:
                     log.info(
                         "request",
                         method=scope["method"],
@@ -81,5 +85,5 @@ def _named(path: str) -> dict[str, Any]:
 
 def _route(scope: Scope) -> str:
     """The address with its names left open, so that there are only so many of them."""
-    path: str = getattr(scope.get("route"), "path", "")
+    path: str = getattr(scope.get("route"), "path_format", "")
     return path or "unknown"

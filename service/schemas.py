@@ -61,6 +61,8 @@ Direction = Literal["maximize", "minimize"]
 StudyState = Literal["active", "paused", "finished"]
 TrialState = Literal["queued", "running", "completed", "failed", "cancelled", "early_stopped"]
 Origin = Literal["proposed", "queued", "attached"]
+TrainerName = Literal["trl", "verl", "easyr1", "ms-swift"]
+"""Whose options an exported mixture can have."""
 
 SUM_TOLERANCE = 1e-6
 """How far the weights of a mixture sent to the service may be from summing to 1."""
@@ -259,6 +261,26 @@ class HeuristicsSpec(Body):
 class StudySpec(Body):
     """What a study is; the body of `POST /studies`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "vlm",
+                    "domains": [
+                        {"name": "coco", "samples": 5997, "upper": 0.5},
+                        {"name": "sat", "samples": 15000},
+                    ],
+                    "benchmarks": [
+                        {"name": "sat", "group": "in", "samples": 1928},
+                        {"name": "chartqa", "group": "out", "samples": 2500},
+                    ],
+                    "budget": 24,
+                    "recipe": {"base": "tiny"},
+                }
+            ]
+        }
+    )
+
     name: Name
     domains: Annotated[list[DomainSpec], Field(min_length=1, max_length=64)]
     benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
@@ -388,6 +410,8 @@ class StudySpec(Body):
 class StudyPatch(Body):
     """Body of `PATCH /studies/{study}`; what is left out stays."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "paused"}]})
+
     state: StudyState | None = None
     budget: Annotated[int, Field(ge=1, le=100_000)] | None = None
     note: Text | None = None
@@ -432,6 +456,12 @@ class Proposal(Body):
 class TrialCreate(Body):
     """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mixture": {"coco": 0.4, "sat": 0.6}, "note": "as in the paper"}]
+        }
+    )
+
     mixture: Mixture
     measurements: list[Measurement] = Field(default_factory=list)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
@@ -440,6 +470,10 @@ class TrialCreate(Body):
 
 class TrialPatch(Body):
     """Body of `PATCH /trials/{trial}`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"note": "the base model was an older one"}]}
+    )
 
     note: Text
 
@@ -521,6 +555,10 @@ class Lease(Body):
 class NextRequest(Body):
     """Body of `POST /trials/next`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"worker": "node-7", "study": "vlm"}]}
+    )
+
     worker: Worker
     study: Name | None = None
     capabilities: JsonObject = Field(default_factory=dict)
@@ -548,6 +586,19 @@ class CurvePoint(Body):
 class Heartbeat(Body):
     """Body of `POST /trials/{id}/heartbeat`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "step": 120,
+                    "total_steps": 500,
+                    "metrics": {"reward/coco": 0.42},
+                }
+            ]
+        }
+    )
+
     token: Token
     step: Step | None = None
     total_steps: Step | None = None
@@ -567,12 +618,35 @@ class HeartbeatAnswer(Body):
 class MeasurementsRequest(Body):
     """Body of `POST /trials/{id}/measurements`: scores of a checkpoint on the way."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "measurements": [{"benchmark": "chartqa", "score": 0.61, "samples": 2500}],
+                }
+            ]
+        }
+    )
+
     token: Token
     measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
 
 
 class Result(Body):
     """Body of `POST /trials/{id}/result`. Sending the same body again is safe."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "measurements": [{"benchmark": "chartqa", "score": 0.61, "samples": 2500}],
+                    "wall_s": 5400,
+                }
+            ]
+        }
+    )
 
     token: Token
     measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
@@ -583,6 +657,14 @@ class Result(Body):
 class Failure(Body):
     """Body of `POST /trials/{id}/failure`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"token": "a-token-of-the-lease", "error": "out of memory", "retryable": True}
+            ]
+        }
+    )
+
     token: Token
     error: Text
     retryable: bool = True
@@ -590,6 +672,10 @@ class Failure(Body):
 
 class Release(Body):
     """Body of `POST /trials/{id}/release`: hand the trial back, nothing counted against it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": "a-token-of-the-lease", "reason": "preempted"}]}
+    )
 
     token: Token
     reason: Text = ""
@@ -606,6 +692,12 @@ class Prediction(Body):
 
 
 class PredictRequest(Body):
+    """Body of `POST /studies/{study}/surrogates/{name}/predict`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"mixtures": [{"coco": 0.4, "sat": 0.6}]}]}
+    )
+
     mixtures: Annotated[list[Mixture], Field(min_length=1, max_length=10_000)]
 
 
@@ -715,6 +807,29 @@ class BestAnswer(Body):
     predicted: PredictedMixture | None
     """What the surrogate holds for the best mixture; None with too few runs."""
     message: str
+
+
+class StudyFigure(Body):
+    """One chart of the dashboard as Plotly JSON.
+
+    Colours in it are roles, such as `@ink` or `@d3`, that whoever draws gives values: those of a
+    light or a dark page.
+    """
+
+    name: Name
+    title: str
+    about: str
+    """How to read it; may be empty."""
+    figure: dict[str, Any]
+
+
+class StudyFigures(Body):
+    """Answer of `GET /studies/{study}/figures`."""
+
+    study: Study
+    figures: list[StudyFigure]
+    left_out: list[str]
+    """Why others are not among them."""
 
 
 class Problem(BaseModel):

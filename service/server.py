@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
+from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from service.app import create_app
+from service.dashboard.presets import Presets
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -24,8 +27,12 @@ class CannotListen(Exception):  # noqa: N818 - it names a state of things
     """The address is taken or not this machine's, or the app could not start."""
 
 
-class _Server(uvicorn.Server):
-    """Says where it listens, also when the system picked the port."""
+class Server(uvicorn.Server):
+    """Says where it listens, and ends the streams of open pages before it waits for open calls."""
+
+    def __init__(self, app: FastAPI, **options: Any) -> None:
+        self._app = app
+        super().__init__(uvicorn.Config(app, access_log=False, **options))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -35,23 +42,27 @@ class _Server(uvicorn.Server):
                 url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
                 log.info("listening", url=url)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.news.close()
+        await super().shutdown(sockets)
 
-def run(settings: Settings) -> None:
+
+def run(settings: Settings, presets: Presets) -> None:
     """Serves until SIGTERM or SIGINT.
+
+    Args:
+        presets: what the dashboard's form for a new study offers.
 
     Raises:
         CannotListen: the address cannot be bound; the log says why.
     """
-    server = _Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+    server = Server(
+        create_app(settings, presets=presets),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
     )
 
     def stop(*_: object) -> None:

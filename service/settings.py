@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Pause between looks for leases that ran out and studies that need proposals."""
     fit_limit_s: Annotated[float, Field(gt=0.0)] = 300.0
     """A fit that takes longer is ended."""
+    calls_per_s: Annotated[float, Field(ge=0.0, le=1e6)] = 1000.0
+    """Of one key, or without one of one address, on average; 0 for no limit."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 2**20
 
     @model_validator(mode="after")

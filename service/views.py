@@ -48,7 +48,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
     attempt = row.attempt
     is_counting = attempt is not None and attempt.state in ("live", "completed")
     is_live = attempt is not None and attempt.state == "live"
-    own = [_measurement(m) for m in row.measurements if not (m.replicate or m.is_superseded)]
+    own = [measurement(m) for m in row.measurements if not (m.replicate or m.is_superseded)]
     return Trial(
         id=row.id,
         study=described.name,
@@ -65,7 +65,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         total_steps=attempt.total_steps if attempt is not None else None,
         metrics=attempt.metrics if attempt is not None else {},
         measurements=own,
-        replicates=[_measurement(m) for m in row.measurements if m.replicate],
+        replicates=[measurement(m) for m in row.measurements if m.replicate],
         scores=described.scores(own),
         wall_s=row.wall_s,
         artifacts=row.artifacts,
@@ -78,7 +78,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
     )
 
 
-def _measurement(row: models.Measurement) -> Measurement:
+def measurement(row: models.Measurement) -> Measurement:
     return Measurement(
         benchmark=row.benchmark,
         score=row.score,

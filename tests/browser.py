@@ -7,14 +7,13 @@ import shutil
 import subprocess
 import sys
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from modomodo import pictures
 
 
 def find() -> str | None:
     """Path of an installed Chromium; None where there is none."""
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
+    if path := pictures.find():
+        return path
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from fastapi.testclient import TestClient
 from sqlalchemy import insert, select
 
 from db import models, studies
@@ -161,3 +162,19 @@ def store_many(database: Database, n: int, name: str = "long") -> None:
                 for measured in scores(0.3 + 0.2 * float(mixtures[number - 1][0]))
             ],
         )
+
+
+def own(client: TestClient) -> dict[str, str]:
+    """Headers of a call that a page of the service makes; the client keeps the page's cookie."""
+    answer = client.get("/ui/workers", headers={"Accept": "text/html"})
+    found = re.search(r'<meta name="csrf-token" content="([0-9a-f]{64})">', answer.text)
+    assert found, answer.text[:300]
+    return {"X-CSRF-Token": found[1]}
+
+
+def sign_in(client: TestClient, key: str) -> TestClient:
+    """The client as a browser in which someone signed in."""
+    token = own(client)["X-CSRF-Token"]
+    answer = client.post("/ui/sign-in", data={"csrf": token, "key": key, "to": "/"})
+    assert answer.is_success, answer.text
+    return client

@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 from playwright.sync_api import Browser, Page
 
+from modomodo import presets
 from service.app import create_app
 from service.engine import Inline
+from service.server import Server
 from service.settings import Settings
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -33,13 +34,8 @@ class Service:
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def start(self) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(self._settings, Inline()),
-                port=self._port,
-                log_level="error",
-                timeout_graceful_shutdown=2,  # open pages must not hold it up
-            )
+        self._server = Server(
+            create_app(self._settings, Inline(), presets.load()), port=self._port, log_level="error"
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

@@ -1,4 +1,4 @@
-"""One lease on one trial: the run under it, the heartbeats, and how it ends.
+"""One try at one trial: the run under a lease, and how it ends.
 
 The attempt waits on its child's messages, on signals and on the next heartbeat at once, so the
 lease is kept alive whatever the child is busy with. Only a finished run's result is waited for
@@ -8,41 +8,28 @@ disk, so that a worker that was killed settles it when it starts again.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any, NoReturn
 
 import structlog
 
-from service.schemas import (
-    Failure,
-    Heartbeat,
-    Measurement,
-    MeasurementsRequest,
-    NextAnswer,
-    Release,
-    Result,
-)
+from service.schemas import NextAnswer, Result
 from trainer.child import Child
-from trainer.client import HEARTBEAT_PATIENCE_S, Client, ServiceError, ServiceUnreachable
+from trainer.client import Client, ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder
-from trainer.job import Crash, Job, Outcome, Progress
+from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.keeper import Keeper
+from trainer.lease import HeldLease, LeaseLost, TrialCancelled
 from trainer.recipe import Recipe, RecipeError
 from trainer.signals import Signals, Stopped
+from trainer.store import Store
 
-HEARTBEATS_PER_LEASE = 3
-MIN_BEAT_S = 0.2
 RESULT_AGAIN_S = 5.0
-LEASE_IS_LOST = (404, 409)
-MAX_ERROR = 4000
-"""Characters of an error that are kept: its end, where the cause stands."""
-
-REPORT_EVERY_S = 3.0
-"""Heartbeats also carry progress to people, so they do not wait for a long lease to pass."""
-
+FORGET_S = 10.0
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
 DISK_IS_FULL = "[Errno 28]"
 
@@ -56,12 +43,16 @@ class Setting:
         commands: folder of the executables that recipes of back end `command` may name.
         gpus: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
+        grace_s: time that a run has for its checkpoint when the worker is asked to stop.
+        store: where runs are kept for other nodes; None keeps them here only.
     """
 
     data: Path = Path()
     commands: Path | None = None
     gpus: str | None = None
     stalled_s: float = 3600.0
+    grace_s: float = 60.0
+    store: Store | None = None
 
 
 class Attempt:
@@ -80,15 +71,16 @@ class Attempt:
         folder: TrialFolder,
         setting: Setting,
     ) -> None:
-        if answer.trial is None or answer.lease is None:
-            raise ValueError(f"the service gave no trial: {answer.reason}")
-        self._client, self._signals = client, signals
-        self._folder, self._setting = folder, setting
-        self.trial, self._lease = answer.trial, answer.lease
-        self._answer = answer
+        self._lease = HeldLease.of(client, answer)
+        self._answer, self.trial = answer, self._lease.trial
+        self._signals, self._folder, self._setting = signals, folder, setting
         self.started = time.monotonic()
         self.progress: Progress | None = None
         self.metrics: dict[str, float] = {}
+        self._keeper: Keeper | None = None
+        if setting.store is not None:
+            stored = setting.store.of(self.trial.study, self.trial.id)
+            self._keeper = Keeper(stored, folder)
         self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)
 
     def take_up(self) -> None:
@@ -106,20 +98,21 @@ class Attempt:
             return
         while True:
             try:
-                answer = self._client.heartbeat(self.trial.id, Heartbeat(token=self._lease.token))
+                self._lease.extend()
             except ServiceUnreachable as error:
                 self._log.warning("service unreachable", error=str(error))
                 self._signals.sleep(RESULT_AGAIN_S)
-                continue
-            except ServiceError as error:
-                self._log.info("an unfinished trial is another worker's now", reason=error.detail)
-                self._folder.settle(is_over=error.status not in LEASE_IS_LOST)
+            except (LeaseLost, ServiceError) as lost:
+                self._log.info("an unfinished trial is not this worker's", reason=str(lost))
+                self._folder.settle(is_over=False)
                 return
-            if answer.cancel:
+            except TrialCancelled:
+                self._log.info("an unfinished trial was cancelled")
                 self._folder.settle(is_over=True)
                 return
-            self.run()
-            return
+            else:
+                self.run()
+                return
 
     def run(self) -> None:
         """Trains, keeps the lease alive, and ends with a result, a failure or a release.
@@ -142,33 +135,75 @@ class Attempt:
             self._folder.run,
             self._setting.commands,
         )
-        child = Child(job, self._folder.log, self._setting.gpus)
+        if recipe.backend == "command":
+            self._keeper = None  # what lies in its folder is known to its trainer only
         try:
-            self._follow(child)
-        finally:
-            child.stop()
+            self._fetch(job)
+            child = Child(job, self._folder.log, self._setting.gpus)
+            try:
+                self._follow(child)
+            finally:
+                child.stop()
+        except LeaseLost as lost:
+            self._log.warning("lease lost, run stopped", error=str(lost))
+            self._folder.settle(is_over=False)
+        except TrialCancelled:
+            self._log.info("trial cancelled, run stopped")
+            self._over()
+
+    def _fetch(self, job: Job) -> None:
+        """Takes over what another node has kept of the trial, where that is further."""
+        if self._keeper is None:
+            return
+        self._keeper.fetch(job)
+        if self._wait_for_keeper():
+            self._keeper.adopt()
+        if self._signals.came:
+            self._release("the worker was asked to stop")
+
+    def _wait_for_keeper(self, until: float | None = None) -> bool:
+        """Keeps the lease while the store is at work, until then or for as long as a run may be
+        silent; a signal leaves it the grace time. Whether it has ended."""
+        assert self._keeper is not None  # noqa: S101
+        until = time.monotonic() + self._setting.stalled_s if until is None else until
+        is_stopping = self._signals.came
+        while self._keeper.is_busy:
+            if self._signals.came and not is_stopping:
+                until, is_stopping = min(until, time.monotonic() + self._setting.grace_s), True
+            now = time.monotonic()
+            if now >= until:
+                self._log.warning("the store takes too long and is not waited for")
+                return False
+            if now >= self._lease.next_beat:
+                self._lease.beat(self.progress, self.metrics)
+            self._keeper.join(min(self._lease.next_beat, until) - now)
+        return True
 
     def _follow(self, child: Child) -> None:
-        next_beat = time.monotonic() + _beat_every(self._lease.duration_s)
         stalled = time.monotonic() + self._setting.stalled_s
+        patience: float | None = None  # until when a run that was asked to stop is waited for
         while True:
-            pause = max(0.0, min(next_beat, stalled) - time.monotonic())
-            ready = wait([child.messages, self._signals.descriptor], timeout=pause)
-            if self._signals.came:
-                self._release("the worker was asked to stop")
-                raise Stopped
-            if child.messages in ready:
+            if self._signals.came and patience is None:
+                self._log.info("stopping: waiting for a checkpoint", grace_s=self._setting.grace_s)
+                patience = time.monotonic() + self._setting.grace_s
+                child.halt()
+            ends = stalled if patience is None else patience
+            pause = max(0.0, min(self._lease.next_beat, ends) - time.monotonic())
+            heard: list[Connection | int] = [child.messages]
+            if patience is None:
+                heard.append(self._signals.descriptor)
+            if child.messages in wait(heard, timeout=pause):
                 stalled = time.monotonic() + self._setting.stalled_s
-                if self._take_message(child):
+                if self._take_message(child, patience):
                     return
-            if time.monotonic() >= stalled:
+            now = time.monotonic()
+            if patience is not None and now >= patience:
+                self._release("the worker was asked to stop, and a step took longer than its grace")
+            if now >= stalled:
                 self._fail(self._stall(), retryable=True)
                 return
-            if time.monotonic() >= next_beat:
-                duration_s = self._beat()
-                if duration_s is None:
-                    return
-                next_beat = time.monotonic() + _beat_every(duration_s)
+            if now >= self._lease.next_beat:
+                self._lease.beat(self.progress, self.metrics)
 
     def _stall(self) -> str:
         where = "before its first step"
@@ -176,8 +211,12 @@ class Attempt:
             where = f"in {self.progress.stage!r} at step {self.progress.step}"
         return f"the run made no progress for {self._setting.stalled_s:g} s {where}; it was stopped"
 
-    def _take_message(self, child: Child) -> bool:
-        """Handles one message of the child; True when the attempt is over."""
+    def _take_message(self, child: Child, patience: float | None) -> bool:
+        """Handles one message of the child; True when the attempt is over.
+
+        Args:
+            patience: until when the store is waited for, of a worker that stops.
+        """
         try:
             message = child.messages.recv()
         except EOFError:
@@ -186,75 +225,52 @@ class Attempt:
         match message:
             case Progress():
                 self.progress = message
-                self.metrics |= _finite(message.metrics)
+                self.metrics |= message.metrics
+                if self._keeper is not None:
+                    self._keeper.look()
                 if message.measurements:
-                    self._post_measurements(message.measurements)
+                    self._lease.measurements(message.measurements)
                 return False
             case Outcome():
-                self._beat()  # the last progress, which the result does not carry
-                self._post_result(message)
+                self._post_result(message, patience)
             case Crash():
                 self._fail(cause_first(message.error), retryable=True)
+            case Halted():
+                at = "" if message.step is None else f" at step {message.step}"
+                if self._keeper is not None and self._wait_for_keeper(patience):
+                    self._keeper.look()
+                    self._wait_for_keeper(patience)
+                self._release(f"the worker was asked to stop; the run halted{at}")
         return True
 
-    def _beat(self) -> float | None:
-        """Extends the lease and reports progress.
-
-        Returns:
-            Seconds the lease now lasts, as far as known; None when it is lost or cancelled.
-        """
-        now = self.progress
-        body = Heartbeat(
-            token=self._lease.token,
-            step=now.step if now else None,
-            total_steps=now.total_steps if now else None,
-            metrics=self.metrics,
-        )
-        try:
-            answer = self._client.heartbeat(self.trial.id, body)
-        except ServiceUnreachable as error:
-            self._log.warning("service unreachable, training on", error=str(error))
-            return self._lease.duration_s
-        except ServiceError as error:
-            if error.status not in LEASE_IS_LOST:
-                self._log.warning("heartbeat refused, training on", error=error.detail)
-                return self._lease.duration_s
-            self._log.warning("lease lost, run stopped", error=error.detail)
-            self._folder.settle(is_over=False)
-            return None
-        if answer.cancel:
-            self._log.info("trial cancelled, run stopped")
-            self._folder.settle(is_over=True)
-            return None
-        return answer.duration_s
-
-    def _post_measurements(self, measurements: list[Measurement]) -> None:
-        """Scores of a checkpoint on the way. They come again with the result, so none is lost."""
-        body = MeasurementsRequest(token=self._lease.token, measurements=measurements)
-        try:
-            self._client.measurements(self.trial.id, body, patience_s=HEARTBEAT_PATIENCE_S)
-        except (ServiceError, ServiceUnreachable) as error:
-            self._log.warning("scores on the way not taken", error=str(error))
-
-    def _post_result(self, outcome: Outcome) -> None:
+    def _post_result(self, outcome: Outcome, patience: float | None) -> None:
+        artifacts: dict[str, Any] = {
+            "steps": outcome.steps,
+            "exhausted": outcome.exhausted,
+            "samples": dict(outcome.counts),
+        }
         result = Result(
             token=self._lease.token,
             measurements=outcome.measurements,
-            artifacts={
-                "steps": outcome.steps,
-                "exhausted": outcome.exhausted,
-                "samples": dict(outcome.counts),
-            },
+            artifacts=artifacts,
             wall_s=outcome.wall_s,
         )
         self._folder.keep(result)
+        # Whoever has the trial now, what the run has found is told.
+        with suppress(LeaseLost, TrialCancelled):
+            # The last progress, which the result does not carry.
+            self._lease.beat(self.progress, self.metrics)
+            if self._keeper is not None and self._wait_for_keeper(patience):
+                self._keeper.publish(outcome.steps)
+                self._wait_for_keeper(patience)
+                result = result.model_copy(update={"artifacts": artifacts | self._keeper.urls})
+                self._folder.keep(result)
         self._deliver(result)
 
     def _deliver(self, result: Result) -> None:
         """Tries for as long as it takes; a result that a signal cuts off is kept on disk."""
-        trial_id = self.trial.id
         try:
-            while not self._last_word("result", lambda: self._client.result(trial_id, result)):
+            while not self._lease.finish(result):
                 self._signals.sleep(RESULT_AGAIN_S)
         except Stopped:
             self._log.warning(
@@ -262,37 +278,26 @@ class Attempt:
                 folder=str(self._folder.path),
             )
             raise
-        self._folder.settle(is_over=True)
+        self._over()
 
     def _fail(self, error: str, *, retryable: bool) -> None:
-        # What a crash prints may be anything; the service stores only proper text.
-        error = error.encode(errors="replace").decode().replace("\0", "?")
-        error = error if len(error) <= MAX_ERROR else f"{error[:200]} … {error[-MAX_ERROR + 210 :]}"
-        body = Failure(token=self._lease.token, error=error, retryable=retryable)
-        self._log.error("run failed", error=error)
-        self._last_word("failure", lambda: self._client.failure(self.trial.id, body))
-        self._folder.settle(is_over=not retryable)
-
-    def _release(self, reason: str) -> None:
-        body = Release(token=self._lease.token, reason=reason)
-        self._last_word("release", lambda: self._client.release(self.trial.id, body))
-        self._folder.settle(is_over=False)
-
-    def _last_word(self, what: str, say: Callable[[], object]) -> bool:
-        """Ends the attempt at the service; False when the service did not hear it.
-
-        A refusal (the lease was lost meanwhile) is the service's to judge: it keeps the scores.
-        """
-        try:
-            say()
-        except ServiceError as error:
-            self._log.warning(f"{what} not taken", error=error.detail)
-        except ServiceUnreachable as error:
-            self._log.error(f"{what} not delivered", error=str(error))
-            return False
+        self._lease.fail(error, retryable=retryable)
+        if retryable:
+            self._folder.settle(is_over=False)
         else:
-            self._log.info(f"{what} delivered")
-        return True
+            self._over()
+
+    def _over(self) -> None:
+        """Nobody will go on with the trial."""
+        self._folder.settle(is_over=True)
+        if self._keeper is not None:
+            self._keeper.forget()
+            self._keeper.join(FORGET_S)
+
+    def _release(self, reason: str) -> NoReturn:
+        self._lease.release(reason)
+        self._folder.settle(is_over=False)
+        raise Stopped
 
 
 def cause_first(error: str) -> str:
@@ -305,12 +310,3 @@ def cause_first(error: str) -> str:
     if DISK_IS_FULL in error:
         return f"no room left on the disk\n{error}"
     return error
-
-
-def _beat_every(lease_s: float) -> float:
-    return max(MIN_BEAT_S, min(lease_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S))
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float]:
-    """The metrics that are numbers: a diverged loss is left out rather than the whole report."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -12,22 +12,26 @@ import signal
 import tempfile
 import threading
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from trainer.job import Crash, Job
+from trainer.job import Crash, Halted, Job
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 
+_HALT = "halt"
+
+
 class Child:
     """One running training process.
 
-    `messages` yields `Progress`, and last an `Outcome` or a `Crash`; its end of file without one of
-    these means that the process died.
+    `messages` yields `Progress`, and last an `Outcome`, a `Crash` or `Halted`; its end of file
+    without one of these means that the process died.
 
     Args:
         log: file that takes what the process prints; None leaves it on this process's streams.
@@ -38,7 +42,7 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["trainer.run"])
         self.messages, theirs = context.Pipe(duplex=False)
-        # Never written to: its end of file tells the child that the worker is gone.
+        # Its end of file tells the child that the worker is gone.
         leash, self._leash = context.Pipe(duplex=False)
         self._folder = TemporaryDirectory(prefix="modomodo-run-")
         self.process: BaseProcess = context.Process(
@@ -59,6 +63,11 @@ class Child:
             return f"the training process was killed by {signal.Signals(-code).name}"
         return f"the training process ended with exit code {code} and no result"
 
+    def halt(self) -> None:
+        """Asks the run to end as soon as it can be gone on with; its last message is `Halted`."""
+        with suppress(BrokenPipeError):
+            self._leash.send(_HALT)
+
     def stop(self) -> None:
         """Ends the process at once and frees what it holds."""
         self.process.kill()
@@ -76,9 +85,12 @@ def _main(
     log: Path | None,
     gpus: str | None,
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_exit_with_worker, args=(leash,), daemon=True).start()
+    # Ctrl-C and what a cluster sends to all processes are the worker's to handle. Handlers, not
+    # SIG_IGN, which the processes that this one starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    halted = threading.Event()
+    threading.Thread(target=_obey, args=(leash, halted), daemon=True).start()
     tempfile.tempdir = folder  # the worker clears it, however this process ends
     if log is not None:
         _print_to(log)
@@ -87,9 +99,11 @@ def _main(
     try:
         from trainer.run import train_and_score
 
-        messages.send(train_and_score(job, messages.send))
+        messages.send(train_and_score(job, messages.send, halted.is_set))
     except BrokenPipeError:
         os._exit(1)
+    except Halted as ended:
+        messages.send(ended)
     except Exception:
         messages.send(Crash(traceback.format_exc()))
 
@@ -102,8 +116,10 @@ def _print_to(log: Path) -> None:
     os.close(descriptor)
 
 
-def _exit_with_worker(leash: Connection) -> None:
+def _obey(leash: Connection, halted: threading.Event) -> None:
+    """Takes the worker's order to halt; ends this process when the worker is gone."""
     try:
-        leash.recv()
+        while leash.recv() == _HALT:
+            halted.set()
     except EOFError:
         os._exit(1)

@@ -36,10 +36,12 @@ from service.schemas import (
     Release,
     Result,
     Study,
+    StudyFigures,
     StudyPage,
     StudyPatch,
     StudySpec,
     SurrogateFit,
+    TrainerName,
     Trial,
     TrialCreate,
     TrialPage,
@@ -48,16 +50,23 @@ from service.schemas import (
 DEFAULT_URL = "http://127.0.0.1:8765"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEARTBEAT_PATIENCE_S = 2.0
+FIGURES_TIMEOUT_S = 900.0
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class ServiceError(Exception):
-    """The service refused a call: `status`, its stable `code`, and what it said."""
+    """The service refused a call: `status`, its stable `code`, and what it said.
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    `retry_after_s` is when to try again, where the service said so.
+    """
+
+    def __init__(
+        self, status: int, code: str, detail: str, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
+        self.retry_after_s = retry_after_s
 
 
 class ServiceUnreachable(Exception):  # noqa: N818 - it is a state, not a mistake
@@ -138,8 +147,21 @@ class Client:
             PredictAnswer, "POST", f"/studies/{study}/surrogates/{name}/predict", body
         )
 
-    def export(self, study: str, format: Literal["csv", "json", "yaml"]) -> str:  # noqa: A002
-        return self._send("GET", f"/studies/{study}/export", params={"format": format}).text
+    def figures(self, study: str) -> StudyFigures:
+        """The dashboard's charts; all surrogates are fitted for them, which may take minutes."""
+        return self._call(
+            StudyFigures, "GET", f"/studies/{study}/figures", timeout=FIGURES_TIMEOUT_S
+        )
+
+    def export(
+        self,
+        study: str,
+        format: Literal["csv", "json", "yaml"],  # noqa: A002
+        trainer: TrainerName | None = None,
+    ) -> str:
+        """The file's text; with `trainer`, the YAML is in that trainer's own options."""
+        asked = {"format": format} | ({"trainer": trainer} if trainer else {})
+        return self._send("GET", f"/studies/{study}/export", params=asked).text
 
     # --- trials ---
 
@@ -219,7 +241,7 @@ class Client:
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
             stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=_pause,
             sleep=self._sleep,
             retry_error_callback=_out_of_patience,
         )
@@ -238,7 +260,20 @@ class Client:
             code, detail = str(problem["code"]), str(problem["detail"])
         except (ValueError, KeyError, TypeError):
             code, detail = "unknown", response.text[:500] or response.reason_phrase
-        raise ServiceError(response.status_code, code, detail)
+        after = response.headers.get("Retry-After", "")
+        raise ServiceError(
+            response.status_code, code, detail, float(after) if after.isdigit() else None
+        )
+
+
+_GROWING = wait_exponential_jitter(initial=0.2, max=5.0)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next try: growing and jittered, and as long as the service asked for."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_s if isinstance(error, ServiceError) else None
+    return max(asked or 0.0, _GROWING(state))
 
 
 def _out_of_patience(state: RetryCallState) -> None:

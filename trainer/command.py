@@ -21,7 +21,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.schemas import Measurement
-from trainer.job import Job, Outcome, Progress, Report
+from trainer.job import Halted, IsStopping, Job, Outcome, Progress, Report, never
 
 LOOK_EVERY_S = 0.2
 LOG_TAIL = 2000
@@ -78,20 +78,24 @@ class _Result(BaseModel):
     samples: dict[str, int] = Field(default_factory=dict)
 
 
-def run_command(job: Job, report: Report) -> Outcome:
+def run_command(job: Job, report: Report, is_stopping: IsStopping = never) -> Outcome:
     """Runs the recipe's script on the job, in the run's folder, and reads its result.
+
+    Told to stop, it passes that on as SIGTERM; a script that ends with a result all the same has
+    given it.
 
     Raises:
         CommandError: one of the kinds above; says in words what happened.
+        Halted: it was told to stop, and the script has ended.
     """
     started = time.monotonic()
     script = _script(job)
     if job.folder is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
-        result = _run(script, job, job.folder.resolve(), report)
+        result = _run(script, job, job.folder.resolve(), report, is_stopping)
     else:
         with TemporaryDirectory(prefix="modomodo-run-") as folder:
-            result = _run(script, job, Path(folder), report)
+            result = _run(script, job, Path(folder), report, is_stopping)
     return Outcome(
         measurements=result.measurements,
         steps=job.recipe.steps if result.steps is None else result.steps,
@@ -115,7 +119,7 @@ def _script(job: Job) -> Path:
     return script
 
 
-def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
+def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsStopping) -> _Result:
     command = job.recipe.command
     assert command is not None  # noqa: S101
     files = {name: folder / f"{name}.json" for name in ("job", "result")}
@@ -153,7 +157,14 @@ def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
             preexec_fn=_die_with_parent,
         )
         try:
-            _follow(process, files["progress"], command.time_limit_s, job.recipe.steps, report)
+            _follow(
+                process,
+                files["progress"],
+                command.time_limit_s,
+                job.recipe.steps,
+                report,
+                is_stopping,
+            )
         except subprocess.TimeoutExpired:
             raise TimeLimitError(
                 f"{script.name} was stopped after its time limit of {command.time_limit_s:g} s"
@@ -161,6 +172,8 @@ def _run(script: Path, job: Job, folder: Path, report: Report) -> _Result:
             ) from None
         finally:
             _stop(process)
+    if is_stopping() and (process.returncode or not files["result"].exists()):
+        raise Halted(None)
     if process.returncode:
         code = process.returncode
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -174,6 +187,7 @@ def _follow(
     limit_s: float | None,
     steps: int,
     report: Report,
+    is_stopping: IsStopping,
 ) -> None:
     """Passes on what the progress file gets, until the process ends.
 
@@ -182,8 +196,11 @@ def _follow(
     """
     started = time.monotonic()
     with progress.open(encoding="utf-8", errors="replace") as lines:
-        begun = ""
+        begun, is_told = "", False
         while True:
+            if is_stopping() and not is_told:
+                _signal_all(process, signal.SIGTERM)
+                is_told = True
             try:
                 process.wait(LOOK_EVERY_S)
             except subprocess.TimeoutExpired:
@@ -239,9 +256,13 @@ def _tail(folder: Path) -> str:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ends the script and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _signal_all(process, signal.SIGKILL)
     process.wait()
+
+
+def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _die_with_parent() -> None:

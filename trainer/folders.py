@@ -7,19 +7,18 @@ that is still to be delivered. A worker that starts again finds there what its f
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from service.schemas import NextAnswer, Result, Trial
+from trainer import disk
 
 Body = TypeVar("Body", NextAnswer, Result)
 
@@ -46,7 +45,10 @@ class WorkFolder:
             if number > MAX_WORKERS:
                 raise FolderError(f"{MAX_WORKERS} workers are at work in {root}")
             self.path = root.resolve() / str(number)
-            lock = _lock(self.path)
+            try:
+                lock = disk.hold(self.path)
+            except OSError as error:
+                raise FolderError(f"cannot use folder {self.path}: {error.strerror}") from error
             if lock is not None:
                 self._held = lock
                 return
@@ -97,10 +99,20 @@ class TrialFolder:
         """The run's own folder: checkpoints and responses."""
         return self.path / "run"
 
+    @property
+    def incoming(self) -> Path:
+        """Where a run of the store's is laid until it is whole."""
+        return self.path / "incoming"
+
+    @property
+    def outgoing(self) -> Path:
+        """What is on its way into the store."""
+        return self.path / "outgoing"
+
     def begin(self, answer: NextAnswer) -> None:
         """Notes the lease before anything is done under it."""
         self.run.mkdir(parents=True, exist_ok=True)
-        _write(self.path / _ANSWER, answer.model_dump_json())
+        _write(self.path / _ANSWER, answer)
 
     def answer(self) -> NextAnswer | None:
         """The lease that was noted; None where there is none that can be read."""
@@ -108,7 +120,7 @@ class TrialFolder:
 
     def keep(self, result: Result) -> None:
         """Notes a result until the service has it: its scores cost a whole run."""
-        _write(self.path / _RESULT, result.model_dump_json(indent=1))
+        _write(self.path / _RESULT, result)
 
     def result(self) -> Result | None:
         """The result that is still to be delivered."""
@@ -126,30 +138,9 @@ class TrialFolder:
             shutil.rmtree(self.run / "checkpoints", ignore_errors=True)
 
 
-def _lock(folder: Path) -> IO[bytes] | None:
-    """An open lock on a folder, which is made; None where another process has it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("wb")
-    except OSError as error:
-        raise FolderError(f"cannot use folder {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and readable by this user only: a lease's token is a right."""
-    beside = path.with_suffix(".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - it is a descriptor
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def _write(path: Path, body: Body) -> None:
+    # A lease's token is a right: for this user only.
+    disk.write_whole(path, body.model_dump_json(indent=1).encode(), disk.OWNER)
 
 
 def _read(path: Path, kind: type[Body]) -> Body | None:

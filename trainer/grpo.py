@@ -7,16 +7,20 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from trainer.draws import TokenDraws, drawing, uniforms
+from trainer.job import Halted, IsStopping, never
+from trainer.learning import RewardLog
 from trainer.recipe import Lora, Recipe, RecipeError
 from trainer.run_folder import RunFolder
+from trainer.training_set import Prompts
 
 # TRL and transformers still name it so to each other.
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
@@ -30,12 +34,19 @@ class MixtureTrainer(GRPOTrainer):
 
     Args:
         recipe: what the run is.
+        prompts: what it trains on, in order.
+        rewards: takes note of each reward.
+        seed: of the run.
+        output: for what TRL writes beside checkpoints.
         folder: where checkpoints go; None writes none.
         points: steps before the last one to score at.
         score_at: scores the model; told at each point, and at once for one that a resumed run
             stands at.
-        draw_seed: of the completions.
-        options: GRPOTrainer's own arguments.
+        is_stopping: asked after each step.
+        processes: that share the run.
+
+    Raises:
+        RecipeError: the recipe cannot be run here.
     """
 
     model: Any
@@ -44,16 +55,32 @@ class MixtureTrainer(GRPOTrainer):
         self,
         *,
         recipe: Recipe,
-        folder: RunFolder | None,
-        points: Sequence[int],
-        score_at: ScoreAt,
-        draw_seed: int,
-        **options: Any,
+        model: Any,
+        processor: Any,
+        prompts: Prompts,
+        rewards: RewardLog,
+        seed: int,
+        output: Path,
+        folder: RunFolder | None = None,
+        points: Sequence[int] = (),
+        score_at: ScoreAt = lambda model, step: None,
+        is_stopping: IsStopping = never,
+        processes: int = 1,
+        callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self._recipe, self._folder, self._points = recipe, folder, list(points)
-        self._score_at, self._draw_seed = score_at, draw_seed
+        self._score_at, self._is_stopping, self._draw_seed = score_at, is_stopping, seed
         self._streams: list[tuple[int, int, int]] = []
-        super().__init__(**options)
+        super().__init__(
+            model=model,
+            processing_class=processor,
+            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
+            args=grpo_config(recipe, seed, output, processes),
+            train_dataset=prompts.dataset(),
+            peft_config=peft_config(recipe.lora),
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
 
     # Completions: each drawn by numbers of its own (trainer/draws.py).
 
@@ -112,6 +139,8 @@ class MixtureTrainer(GRPOTrainer):
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
         super()._maybe_log_save_evaluate(*arguments, **options)
+        if self._is_stopping():
+            self._halt(self.state.global_step)
         self.score_if_due()
 
     def score_if_due(self) -> None:
@@ -123,12 +152,24 @@ class MixtureTrainer(GRPOTrainer):
         self.score(step)
 
     def score(self, step: int) -> None:
-        """Scores the model as it is now."""
+        """Scores the model as it is now.
+
+        Raises:
+            Halted: the scoring was; there is a checkpoint to go on from.
+        """
         devices = [self.args.device] if self.args.device.type == "cuda" else []
         was_training = self.model.training
-        with torch.random.fork_rng(devices=devices), self._whole() as model:
-            self._score_at(model, step)
+        try:
+            with torch.random.fork_rng(devices=devices), self._whole() as model:
+                self._score_at(model, step)
+        except Halted:
+            self._halt(step)
         self.model.train(was_training)
+
+    def _halt(self, step: int) -> NoReturn:
+        if self._folder is not None and step not in self._folder.checkpoints():
+            self._save_checkpoint(self.model, trial=None)
+        raise Halted(step)
 
     def _whole(self) -> Any:
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):

@@ -63,6 +63,27 @@ class Outcome:
     """Seconds of the process that finished it: not those of one that was killed before."""
 
 
+IsStopping = Callable[[], bool]
+"""Whether a run shall end; it raises `Halted` as soon as it can be gone on with."""
+
+
+def never() -> bool:
+    """Of a run that nobody stops."""
+    return False
+
+
+class Halted(Exception):  # noqa: N818 - it is a state, not a mistake
+    """A run came to an end because it was asked to.
+
+    Attributes:
+        step: what a run with the same folder goes on from; None where only its trainer knows.
+    """
+
+    def __init__(self, step: int | None) -> None:
+        super().__init__(step)
+        self.step = step
+
+
 @dataclass(frozen=True, slots=True)
 class Crash:
     """A run ended by an exception."""

@@ -16,8 +16,8 @@ from rewards.corpus import Estimate
 from rewards.rules import rule_named
 from rewards.scoring import answer_score
 from rewards.tags import answer_part
+from trainer.disk import write_whole
 from trainer.rows import Row
-from trainer.run_folder import write_whole
 
 SCHEMA = pa.schema(
     [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from rewards.scoring import AnswerType
 
@@ -36,3 +37,20 @@ class Row:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What a benchmark's official rule needs beside the answer, as JSON values; `answer` among
     them, where that rule wants another one: all accepted answers, or an option's text."""
+
+
+class Rows(Sequence[Row]):
+    """Rows that are made when they are asked for."""
+
+    @abstractmethod
+    def row(self, index: int) -> Row:
+        """The row at an index of `range(len(self))`."""
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [self.row(i) for i in range(len(self))[index]]
+        return self.row(range(len(self))[index])

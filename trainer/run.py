@@ -17,14 +17,14 @@ import datasets
 import torch
 import transformers
 from accelerate import PartialState
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 
 from service.schemas import Measurement
 from trainer import models
 from trainer.data import ItemSet, benchmark_sets, training_rows
 from trainer.evaluate import Share, evaluate
-from trainer.grpo import MixtureTrainer, grpo_config, peft_config
-from trainer.job import Job, Outcome, Progress, Report
+from trainer.grpo import MixtureTrainer
+from trainer.job import Halted, IsStopping, Job, Outcome, Progress, Report, never
 from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
@@ -36,14 +36,20 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 
-def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome:
+def train_and_score(
+    job: Job, report: Report = lambda progress: None, is_stopping: IsStopping = never
+) -> Outcome:
     """Fine-tunes the recipe's model on the mixture by GRPO and scores all benchmarks.
 
     Deterministic on one machine for a given job and number of threads. With a folder it goes on
     from the last checkpoint there. Started on several processes by `accelerate launch`, all of them
     call it and get the same outcome.
 
+    Args:
+        is_stopping: asked after each step and each batch of an evaluation; of one process only.
+
     Raises:
+        Halted: it was told to stop; with a folder there is a checkpoint of where it stood.
         RecipeError: the recipe cannot be run here.
         DataError: a dataset of the recipe's is not there.
         FolderTaken: the folder belongs to another run.
@@ -52,7 +58,7 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
     if job.recipe.backend == "command":
         from trainer.command import run_command
 
-        return run_command(job, report)
+        return run_command(job, report, is_stopping)
     recipe = job.recipe
     torch.set_num_threads(recipe.threads)
     state = PartialState(cpu=not torch.cuda.is_available())
@@ -70,7 +76,7 @@ def train_and_score(job: Job, report: Report = lambda progress: None) -> Outcome
     ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
     report(Progress("train", 0, steps))
-    scorer = Scorer(recipe, job.data, folder, report, steps, _share(state))
+    scorer = Scorer(recipe, job.data, folder, report, steps, _share(state), is_stopping)
     model, processor = models.load(recipe)
     scorer.processor = processor
     if steps:
@@ -110,6 +116,7 @@ class Scorer:
     report: Report
     steps: int
     share: Share
+    is_stopping: IsStopping
     processor: Any = None
     measurements: list[Measurement] = field(default_factory=list)
     _benchmarks: dict[str, ItemSet] | None = None
@@ -124,15 +131,18 @@ class Scorer:
             self._benchmarks,
             self.recipe,
             step=step,
-            progress=lambda name, done, total: self.report(
-                Progress(f"evaluate {name}", step, self.steps, {"evaluated": done / total})
-            ),
+            progress=lambda name, done, total: self._tell(step, name, done / total),
             folder=self.folder,
             share=self.share,
         )
         self.measurements += found
         if step < self.steps:
             self.report(Progress("train", step, self.steps, measurements=found))
+
+    def _tell(self, step: int, benchmark: str, done: float) -> None:
+        self.report(Progress(f"evaluate {benchmark}", step, self.steps, {"evaluated": done}))
+        if self.is_stopping():
+            raise Halted(step)
 
 
 class CheckpointSteps(TrainerCallback):
@@ -172,19 +182,19 @@ def _train(
     with TemporaryDirectory(prefix="modomodo-run-") as elsewhere:
         trainer = MixtureTrainer(
             recipe=recipe,
+            model=model,
+            processor=scorer.processor,
+            prompts=prompts,
+            rewards=rewards,
+            seed=job.run_seed,
+            output=Path(elsewhere),
             folder=folder,
             points=points[:-1],
             score_at=scorer,
-            draw_seed=job.run_seed,
-            model=model,
-            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
-            args=grpo_config(recipe, job.run_seed, Path(elsewhere), scorer.share.count),
-            train_dataset=prompts.dataset(),
-            processing_class=scorer.processor,
-            peft_config=peft_config(recipe.lora),
+            is_stopping=scorer.is_stopping,
+            processes=scorer.share.count,
             callbacks=callbacks,
         )
-        trainer.remove_callback(PrinterCallback)  # a run reports by its own progress messages
         resumed.trainer = trainer
         # 2. Where a killed run left off.
         last = max(folder.checkpoints(), default=0) if folder is not None else 0

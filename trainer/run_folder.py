@@ -11,14 +11,17 @@ Everything appears under its name in one rename, so whatever is there is whole.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from trainer import disk
 from trainer.job import Job
 
 PREFIX = "checkpoint-"
+RUN = "run.json"
+OF_TRAINING = frozenset({".pt", ".pth", ".bin"})
+"""Endings of what only going on needs: optimizer, schedule, random numbers, settings."""
 
 
 class FolderTaken(ValueError):  # noqa: N818 - it is what was wrong
@@ -44,15 +47,11 @@ class RunFolder:
         Raises:
             FolderTaken: another run's; names what differs.
         """
-        wanted = {
-            "mixture": {name: w for name, w in sorted(job.mixture.items()) if w > 0},
-            "seed": seed,
-            "recipe": job.recipe.model_dump(mode="json"),
-        }
-        file = self.path / "run.json"
+        wanted = identity(job, seed)
+        file = self.path / RUN
         self.staging.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            write_whole(file, json.dumps(wanted, indent=1).encode())
+            disk.write_whole(file, json.dumps(wanted, indent=1).encode())
             return
         found = json.loads(file.read_text())
         for key, value in _leaves(wanted).items():
@@ -79,13 +78,36 @@ class RunFolder:
         """Gives the checkpoint that was written into `staging` its name, and prunes old ones."""
         written = self.staging / f"{PREFIX}{step}"
         for file in (path for path in written.rglob("*") if path.is_file()):
-            _to_disk(file)
+            disk.settle(file)
         shutil.rmtree(self.checkpoint(step), ignore_errors=True)
         written.replace(self.checkpoint(step))
-        _to_disk(self.staging.parent)
+        disk.settle(self.staging.parent)
         self.clear_staging()
         for old in self.checkpoints()[: -self._keep]:
             shutil.rmtree(self.checkpoint(old), ignore_errors=True)
+
+    def copy_checkpoint(self, step: int, into: Path) -> None:
+        """All that a run needs to go on from a step, as a run's folder of its own.
+
+        Files that never change are linked: they stay there when they are pruned here.
+        """
+        self._copy_story(into)
+        checkpoint = self.checkpoint(step)
+        _link_all(checkpoint, into / checkpoint.relative_to(self.path))
+
+    def copy_finished(self, step: int, into: Path) -> None:
+        """What a finished run is kept for: learning curve, responses and, of its last checkpoint,
+        the model."""
+        self._copy_story(into)
+        if step in self.checkpoints():
+            _link_all(self.checkpoint(step), into / "model", without=OF_TRAINING)
+
+    def _copy_story(self, into: Path) -> None:
+        into.mkdir(parents=True)
+        for name in (RUN, self.metrics.name):
+            if (self.path / name).exists():
+                shutil.copyfile(self.path / name, into / name)
+        _link_all(self.path / "responses", into / "responses")
 
     def forget_after(self, step: int) -> None:
         """Removes the learning curve and the responses of steps that a resumed run does again."""
@@ -95,7 +117,7 @@ class RunFolder:
         if self.metrics.exists():
             lines = self.metrics.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            write_whole(self.metrics, "".join(f"{line}\n" for line in kept).encode())
+            disk.write_whole(self.metrics, "".join(f"{line}\n" for line in kept).encode())
 
     def add_metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Appends a step to the learning curve."""
@@ -107,20 +129,21 @@ class RunFolder:
         return self.path / "responses" / f"step-{step}" / f"{benchmark}.parquet"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    beside = path.with_name(path.name + ".unfinished")
-    beside.write_bytes(content)
-    _to_disk(beside)
-    beside.replace(path)
+def identity(job: Job, seed: int) -> dict[str, Any]:
+    """What makes two runs the same one, as JSON."""
+    return {
+        "mixture": {name: w for name, w in sorted(job.mixture.items()) if w > 0},
+        "seed": seed,
+        "recipe": job.recipe.model_dump(mode="json"),
+    }
 
 
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _link_all(folder: Path, into: Path, without: frozenset[str] = frozenset()) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in without and not path.name.endswith(".unfinished"):
+            target = into / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(path)
 
 
 def _step_of(line: str) -> float:

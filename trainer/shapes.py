@@ -18,6 +18,8 @@ from transformers import (
 from trainer.recipe import TINY, RecipeError
 from trainer.tiny.model import BASE
 
+QWEN2_VL_2B = "Qwen/Qwen2-VL-2B-Instruct"
+
 _TEXT: dict[str, Any] = {
     "max_position_embeddings": 32768,
     "rms_norm_eps": 1e-6,
@@ -35,78 +37,61 @@ _TOKENS: dict[str, Any] = {
     "image_token_id": 151655,
     "video_token_id": 151656,
 }
-
-
-def qwen2_vl_2b() -> Qwen2VLConfig:
-    """The configuration that `Qwen/Qwen2-VL-2B-Instruct` is published with."""
-    return Qwen2VLConfig(
-        text_config=_TEXT
-        | {
-            "vocab_size": 151936,
-            "hidden_size": 1536,
-            "intermediate_size": 8960,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 12,
-            "num_key_value_heads": 2,
-            "tie_word_embeddings": True,
-        },
-        vision_config={"depth": 32, "embed_dim": 1280, "hidden_size": 1536, "num_heads": 16},
-        tie_word_embeddings=True,
-        **_TOKENS,
-    )
-
-
-def qwen2_vl_7b() -> Qwen2VLConfig:
-    """The configuration that `Qwen/Qwen2-VL-7B-Instruct` is published with."""
-    return Qwen2VLConfig(
-        text_config=_TEXT
-        | {
-            "vocab_size": 152064,
-            "hidden_size": 3584,
-            "intermediate_size": 18944,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 28,
-            "num_key_value_heads": 4,
-            "tie_word_embeddings": False,
-        },
-        vision_config={"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16},
-        tie_word_embeddings=False,
-        **_TOKENS,
-    )
-
-
-def qwen2_5_vl_3b() -> Qwen2_5_VLConfig:
-    """The configuration that `Qwen/Qwen2.5-VL-3B-Instruct` is published with."""
-    return Qwen2_5_VLConfig(
-        text_config=_TEXT
-        | {
-            "vocab_size": 151936,
-            "hidden_size": 2048,
-            "intermediate_size": 11008,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
-            "tie_word_embeddings": True,
-        },
-        vision_config={
-            "depth": 32,
-            "hidden_size": 1280,
-            "intermediate_size": 3420,
-            "out_hidden_size": 2048,
-            "num_heads": 16,
-            "window_size": 112,
-            "fullatt_block_indexes": [7, 15, 23, 31],
-        },
-        tie_word_embeddings=True,
-        **_TOKENS,
-    )
-
-
-KNOWN = {
-    "Qwen/Qwen2-VL-2B-Instruct": qwen2_vl_2b,
-    "Qwen/Qwen2-VL-7B-Instruct": qwen2_vl_7b,
-    "Qwen/Qwen2.5-VL-3B-Instruct": qwen2_5_vl_3b,
+_EYES_2: dict[str, Any] = {"depth": 32, "embed_dim": 1280, "num_heads": 16}
+_EYES_2_5: dict[str, Any] = {
+    "depth": 32,
+    "hidden_size": 1280,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "window_size": 112,
+    "fullatt_block_indexes": [7, 15, 23, 31],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """What differs between the language models of the family."""
+
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    tied: bool
+
+    def config(self) -> dict[str, Any]:
+        return _TEXT | {
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "intermediate_size": self.intermediate,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "tie_word_embeddings": self.tied,
+        }
+
+
+_LANGUAGES = {
+    QWEN2_VL_2B: _Language(151936, 1536, 8960, 28, 12, 2, tied=True),
+    "Qwen/Qwen2-VL-7B-Instruct": _Language(152064, 3584, 18944, 28, 28, 4, tied=False),
+    "Qwen/Qwen2.5-VL-3B-Instruct": _Language(151936, 2048, 11008, 36, 16, 2, tied=True),
+}
+
+
+def published(model: str) -> PretrainedConfig:
+    """The configuration that a model is published with.
+
+    Raises:
+        KeyError: not one of those known here.
+    """
+    language = _LANGUAGES[model]
+    parts: dict[str, Any] = {"text_config": language.config(), "tie_word_embeddings": language.tied}
+    if "Qwen2.5" in model:
+        eyes = _EYES_2_5 | {"out_hidden_size": language.hidden}
+        return Qwen2_5_VLConfig(vision_config=eyes, **parts, **_TOKENS)
+    eyes = _EYES_2 | {"hidden_size": language.hidden}
+    return Qwen2VLConfig(vision_config=eyes, **parts, **_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +132,14 @@ def config_of(model: str) -> PretrainedConfig:
     Raises:
         RecipeError: it is neither known nor found.
     """
-    if model in KNOWN and not Path(model).exists():
-        return KNOWN[model]()
+    if model in _LANGUAGES and not Path(model).exists():
+        return published(model)
     try:
         found: PretrainedConfig = AutoConfig.from_pretrained(BASE if model == TINY else model)
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"recipe: model: no configuration of {model!r} here; give a folder, or one of "
-            f"{', '.join((TINY, *KNOWN))} ({str(error).splitlines()[0]})"
+            f"{', '.join((TINY, *_LANGUAGES))} ({str(error).splitlines()[0]})"
         ) from error
     return found
 

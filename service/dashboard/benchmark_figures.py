@@ -14,6 +14,9 @@ from service.schemas import Score
 ROWS = 50
 """Runs of the heat map: the best ones."""
 
+LETTERED = 10
+"""Columns of the heat map up to which its cells have room for a score."""
+
 BARRED = 150
 """Completed runs up to which all have their intervals drawn; of more, those of the front do."""
 
@@ -42,12 +45,15 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
     z = [[_above(run, name, medians) for name in columns] for run in shown]
     reach = max((abs(value) for row in z for value in row if value is not None), default=0.0)
     reach = reach or 1.0
+    is_narrow = len(columns) <= LETTERED
     data = [
         {
             "type": "heatmap", "z": z, "x": [titles[name] for name in columns],
             "y": [str(run.number) for run in shown],
-            "text": [[_said(run, name, medians) for name in columns] for run in shown],
-            "meta": "trials", "hovertemplate": "%{text}<extra></extra>", "xgap": 1, "ygap": 1,
+            "customdata": [[_said(run, name, medians) for name in columns] for run in shown],
+            "text": [[_plain(run, name) for name in columns] for run in shown],
+            **({"texttemplate": "%{text}"} if is_narrow else {}),
+            "meta": "trials", "hovertemplate": "%{customdata}<extra></extra>", "xgap": 1, "ygap": 1,
             "zmin": -reach, "zmax": reach,
             "colorscale": [[0, "@d5"], [0.5, "@well"], [1, "@d4"]],
             "colorbar": {
@@ -56,18 +62,24 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
                     "font": {"color": "@soft"},
                 },
                 "tickfont": {"color": "@soft"}, "thickness": 10, "len": 0.6, "outlinewidth": 0,
-                "orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom", "ypad": 34,
+                "orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom",
+                "ypad": 34 if is_narrow else 90,
             },
         }
     ]  # fmt: skip
     layout = {
-        "height": 190 + 20 * max(len(shown), 3),
+        "height": (130 if is_narrow else 200) + 22 * max(len(shown), 3),
         # Names and numbers are names here.
         "xaxis": {"type": "category", "side": "top", "showgrid": False, "ticks": ""},
         "yaxis": {"type": "category", "title": {"text": "trial"}, "showgrid": False, "ticks": ""},
-        "margin": {"l": 64, "r": 12, "t": 150, "b": 16},
+        "margin": {"l": 64, "r": 12, "t": 100 if is_narrow else 170, "b": 16},
     }
     return {"data": data, "layout": layout}
+
+
+def _plain(run: Scored, name: str) -> str:
+    score = run.scores.get(name)
+    return "" if score is None else words.points(score.value)
 
 
 def _above(run: Scored, name: str, medians: Mapping[str, float]) -> float | None:

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from service import answers
+from db import models
+from service import answers, views
 from service.context import Service, StudyName
-from service.dashboard import benchmark_figures, figures, history
+from service.dashboard import benchmark_figures, curve_figures, figures, history
 from service.dashboard.benchmark_figures import Scored
 from service.dashboard.entry import Shown, guarded
+from service.dashboard.figures import Figure
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.evidence import Evidence
-from service.schemas import Name, Score, StudySpec, last_measurements
+from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
 
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
 
 
 @router.get("", dependencies=guarded)
-def page(board: Shown) -> HTMLResponse:
+def page(request: Request, board: Shown) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     choices = titles(board.study)
     return render(
+        request,
         "benchmarks.html",
         board=board,
         study=board.study,
         choices=choices,
         first=list(choices)[:2],
         most_rows=benchmark_figures.ROWS,
+        most_paths=curve_figures.RUNS,
         crowded=len(board.history.runs) > benchmark_figures.BARRED,
     )
 
@@ -41,28 +50,48 @@ def drawn(
     service: Service,
     x: Annotated[Name | None, Query()] = None,
     y: Annotated[Name | None, Query()] = None,
+    path: Annotated[Name | None, Query()] = None,
 ) -> dict[str, Any]:
-    """Both charts and the runs of the front; None while there is no completed run."""
+    """All charts and the runs of the front; None while there is no completed run."""
     with service.database.read() as session:
         known = answers.read(session, study)
+        choices = titles(known.spec)
+        chosen = path or known.spec.objective.name
+        paths = over_steps(session, known, chosen) if chosen in choices else None
     spec = known.spec
-    choices = titles(spec)
-    for name in (x, y):
+    for name in (x, y, path):
         if name is not None and name not in choices:
             raise invalid(f"no score {name!r} in study {study!r}; it has {', '.join(choices)}")
     across, upright = x or next(iter(choices)), y or list(choices)[:2][-1]
+    found = compared(known, across, upright)
+    if found is None:
+        return {"heat": None, "trade": None, "paths": None, "front": ""}
+    axes = ((across, choices[across]), (upright, choices[upright]))
+    html = piece("_front.html", study=spec, front=found.front, n=len(known.completed), axes=axes)
+    return {"heat": found.heat, "trade": found.trade, "paths": paths, "front": html}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Both charts, and the runs of the front; `trade` is None where no run has both scores."""
+
+    heat: Figure
+    trade: Figure | None
+    front: list[Scored]
+
+
+def compared(known: Evidence, x: str, y: str) -> Compared | None:
+    """Two of the scores in `titles` against each other; None while there is no completed run."""
     runs = scored(known)
     if not runs:
-        return {"heat": None, "trade": None, "front": ""}
-    is_maximized = spec.objective.direction == "maximize"
-    best = benchmark_figures.front(runs, across, upright, is_maximized=is_maximized)
-    axes = ((across, choices[across]), (upright, choices[upright]))
-    html = piece("_front.html", study=spec, front=best, n=len(runs), axes=axes)
-    return {
-        "heat": benchmark_figures.heat_map(runs, choices),
-        "trade": benchmark_figures.trade_off(runs, best, _base(spec), axes) if best else None,
-        "front": html,
-    }
+        return None
+    choices = titles(known.spec)
+    is_maximized = known.spec.objective.direction == "maximize"
+    front = benchmark_figures.front(runs, x, y, is_maximized=is_maximized)
+    axes = ((x, choices[x]), (y, choices[y]))
+    base = _base(known.spec)
+    trade = benchmark_figures.trade_off(runs, front, base, axes) if front else None
+    return Compared(benchmark_figures.heat_map(runs, choices), trade, front)
 
 
 def titles(study: StudySpec) -> dict[str, str]:
@@ -93,6 +122,46 @@ def scored(known: Evidence) -> list[Scored]:
         scores |= {name: score for name, score in sums.items() if score is not None}
         found.append(Scored(run.number, scores, history.is_uniform(run.mixture)))
     return found
+
+
+def over_steps(session: Session, known: Evidence, name: str) -> Figure | None:
+    """How the best runs came to one of the scores in `titles`; None with one step each."""
+    spec = known.spec
+    sign = -1 if spec.objective.direction == "maximize" else 1
+    best = sorted(known.completed, key=lambda run: sign * run.objective.value)[: curve_figures.RUNS]
+    by_step: dict[int, dict[int, list[Measurement]]] = defaultdict(lambda: defaultdict(list))
+    rows = session.scalars(
+        select(models.Measurement)
+        .where(
+            models.Measurement.trial_id.in_([run.id for run in best]),
+            models.Measurement.replicate == "",
+            models.Measurement.is_superseded.is_(False),
+            models.Measurement.rule == "paper",
+        )
+        .order_by(models.Measurement.id)
+    )
+    for row in rows:
+        by_step[row.trial_id][row.step].append(views.measurement(row))
+    paths = [
+        curve_figures.path(
+            run.number, {step: _at(spec, found, name) for step, found in by_step[run.id].items()}
+        )
+        for run in best
+    ]
+    base = _base(spec).get(name)
+    return curve_figures.over_steps(paths, titles(spec)[name], base=base)
+
+
+def _at(spec: StudySpec, measured: Sequence[Measurement], name: str) -> Score | None:
+    """One of the scores in `titles` from the measurements of one step."""
+    sums = spec.scores(measured)
+    whole = {"in_score": sums.in_score, "out_score": sums.out_score}
+    if name == spec.objective.name:
+        return sums.objective
+    if name in whole:
+        return whole[name]
+    found = last_measurements(measured).get(name)
+    return None if found is None else Score(value=found.score, se=found.sampling_error())
 
 
 def _base(study: StudySpec) -> dict[str, Score]:

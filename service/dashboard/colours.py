@@ -23,6 +23,9 @@ OKABE_ITO = (
 HATCHINGS = 4
 """None, and three kinds of lines; the look repeats after 32 domains."""
 
+DASHES = ("solid", "dash", "dot", "dashdot")
+"""A line's pattern for each hatching of a bar."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from db import studies
 from db.errors import StudyNotFound, TrialNotFound
 from service.context import Service, StudyName
-from service.dashboard import access, reading, stories
+from service.dashboard import access, reading, session, stories
 from service.dashboard.history import Histories
 from service.dashboard.reading import Board
 from service.dashboard.rendering import render
 from service.dashboard.stories import Story
+from service.errors import problem
 
 guarded = [Depends(access.require_key)]
 """For what only shows."""
 
-asking = [Depends(access.require_key), Depends(access.require_own_page)]
+asking = [Depends(access.require_key), Depends(session.require_token)]
 """For what computes something on the way to showing it."""
 
-acting = [Depends(access.require_admin), Depends(access.require_own_page)]
+acting = [Depends(access.require_admin), Depends(session.require_token)]
 """For what changes something."""
 
 Revision = Annotated[int, Query(ge=0, lt=2**63)]
@@ -38,11 +41,19 @@ class NoPage(Exception):  # noqa: N818 - it names a state of things
 
 
 def install(app: FastAPI) -> None:
-    """Lets `NoPage` be answered."""
+    """Lets `NoPage` and `NotSignedIn` be answered."""
 
     @app.exception_handler(NoPage)
     def missing(request: Request, error: NoPage) -> Response:
-        return render("missing.html", status=404, name=error.study, number=error.number)
+        return render(request, "missing.html", status=404, name=error.study, number=error.number)
+
+    @app.exception_handler(access.NotSignedIn)
+    def strange(request: Request, error: access.NotSignedIn) -> Response:
+        is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+        if not is_page:
+            return problem(error.status, error.code, error.detail, headers=error.headers)
+        to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/ui/sign-in?to={quote(to)}", 303)
 
 
 def _histories(request: Request) -> Histories:

@@ -2,7 +2,8 @@
 
 Colours are roles (`@ink`, `@muted`, `@d3`), not values: whoever draws puts in those of the light
 or the dark page (`static/charts.js`). Texts hold only names of the `Name` pattern and numbers, for
-Plotly reads a kind of HTML in them. `ids` are trial numbers: a click leads to the trial's page.
+Plotly reads a kind of HTML in them. `ids` are trial numbers, with `/` and something more where a
+trial has several marks: a click leads to the trial's page.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import Any
 
 from service.dashboard import colours, words
 from service.dashboard.history import History
-from service.schemas import Effects, FitPoint, Measurement, Prediction, Score, Study, StudySpec
+from service.schemas import (
+    Effects,
+    FitPoint,
+    Measurement,
+    Prediction,
+    Score,
+    Study,
+    StudySpec,
+    SurrogateFit,
+)
 
 Figure = dict[str, Any]
 
@@ -169,6 +179,21 @@ def objective_label(study: StudySpec) -> str:
     """`Out-Score`, `In-Score`, or the study's own name for it."""
     known = {"out_score": "Out-Score", "in_score": "In-Score"}
     return known.get(study.objective.name, study.objective.name)
+
+
+def of_fit(study: StudySpec, fit: SurrogateFit) -> dict[str, Figure]:
+    """Charts of a fit by name; none before a run can be predicted from the others.
+
+    Until then effects would show the prior as if it were learned.
+    """
+    found: dict[str, Figure] = {}
+    if fit.points:
+        found["loo"] = predicted_against_actual(study, fit.points)
+        if fit.effects and fit.effects.alone:
+            found["alone"] = own_values(study, fit.effects)
+        if fit.effects and fit.effects.synergy:
+            found["synergy"] = synergies(study, fit.effects)
+    return found
 
 
 def is_inside(point: FitPoint) -> bool:

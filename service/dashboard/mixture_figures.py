@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.dashboard import words
+import numpy as np
+
+from service.dashboard import colours, words
 from service.dashboard.collection import Item
+from service.dashboard.embedding import Plane
 from service.dashboard.figures import Figure, axis, in_points, objective_label
 from service.schemas import Score, StudySpec
+from service.search.space import FloatArray
 
 DRAWN = 600
 """Mixtures of a chart at most; more would hide each other."""
@@ -34,17 +38,27 @@ class Dot:
         )
 
 
-def dots(items: Sequence[Item]) -> list[Dot]:
-    """The scored ones, at most `DRAWN` of them, evenly spread; those drawn last are best seen."""
+def dots(study: StudySpec, items: Sequence[Item]) -> list[Dot]:
+    """The scored ones by number, evenly spread to about `DRAWN` of them, and always the best."""
     scored = [Dot(i.number, i.mixture, i.score) for i in items if i.score is not None]
+    scored.sort(key=lambda dot: dot.number)
     step = max(1, -(-len(scored) // DRAWN))
-    return scored[::step]
+    kept = scored[::step]
+    if scored and (top := best(study, scored)) not in kept:
+        kept.append(top)
+    return kept
+
+
+def best(study: StudySpec, drawn: Sequence[Dot]) -> Dot:
+    """The one with the best score; of equal ones, the first."""
+    sign = 1 if study.objective.direction == "maximize" else -1
+    return max(drawn, key=lambda dot: sign * dot.score.value)
 
 
 def scale(study: StudySpec) -> list[list[Any]]:
     """Colours from the lowest score to the highest, whose end is always the better one."""
-    colours = SHADES if study.objective.direction == "maximize" else SHADES[::-1]
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
+    shades = SHADES if study.objective.direction == "maximize" else SHADES[::-1]
+    return [[place / (len(shades) - 1), shade] for place, shade in enumerate(shades)]
 
 
 def colour_bar(title: str) -> dict[str, Any]:
@@ -92,7 +106,7 @@ def ternary(study: StudySpec, drawn: Sequence[Dot], corners: Sequence[str]) -> F
             "cliponaxis": False,
             "marker": {
                 "color": [in_points(dot.score.value) for dot, _ in inside],
-                "size": [round(6 + 9 * total, 1) for _, total in inside],
+                "size": [round(6 + 9 * total, 1) for _, total in inside], "opacity": 1,
                 "colorscale": scale(study),
                 "line": {"color": "@muted", "width": 0.7},
                 "colorbar": colour_bar(f"{objective_label(study)}, points"),
@@ -100,6 +114,112 @@ def ternary(study: StudySpec, drawn: Sequence[Dot], corners: Sequence[str]) -> F
         }
     ]  # fmt: skip
     return {"data": data, "layout": triangle(corners)}
+
+
+MAPPED_FROM = 4
+"""Domains from which on there is a map: of three, the triangle shows all."""
+
+NAMED = 8
+"""Domains named on a map: those that reach furthest from its middle."""
+
+
+def distance_map(study: StudySpec, drawn: Sequence[Dot]) -> Figure | None:
+    """Mixtures on a plane where those that are alike lie near each other, coloured by score.
+
+    With them lie each domain alone and the uniform mixture, and the best of them is marked.
+
+    Returns:
+        None with too few domains or different mixtures.
+    """
+    names = [domain.name for domain in study.domains]
+    if len(names) < MAPPED_FROM or not drawn:
+        return None
+    X = np.array([[dot.mixture[name] for name in names] for dot in drawn])
+    plane = Plane.of(X)
+    if plane is None:
+        return None
+    at, top = plane.place(X), best(study, drawn)
+    corners = plane.place(np.eye(len(names)))
+    uniform = plane.place(np.full((1, len(names)), 1 / len(names)))
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "name": "run", "showlegend": False,
+            "x": _rounded(at[:, 0]), "y": _rounded(at[:, 1]),
+            "ids": [str(dot.number) for dot in drawn],
+            "text": [f"{dot.said}<br>{_heaviest(dot.mixture)}" for dot in drawn],
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {
+                "color": [in_points(dot.score.value) for dot in drawn],
+                "size": 11 if len(drawn) <= 100 else 8, "colorscale": scale(study),
+                "line": {"color": "@panel", "width": 1},
+                "colorbar": colour_bar(f"{objective_label(study)}, points"),
+            },
+        },
+        _corners(names, corners, uniform[0]),
+        _ring("uniform mixture", uniform[0], "diamond-open", 15),
+        _ring(f"best of these, trial {top.number}", at[drawn.index(top)], "circle-open", 19),
+    ]  # fmt: skip
+    hidden = {"visible": False}
+    layout = {
+        # Only distances mean something here: no axes, and one scale for both.
+        "xaxis": hidden, "yaxis": hidden | {"scaleanchor": "x", "scaleratio": 1},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 12, "r": 12, "t": 40, "b": 88},
+        "meta": {"explained": round(plane.explained, 4), "stress": round(plane.stress, 4)},
+    }  # fmt: skip
+    return {"data": data, "layout": layout}
+
+
+CORNERS = ("square", "diamond-tall", "triangle-up", "hexagram")
+"""A corner's symbol for each hatching of a bar."""
+
+
+def _corners(names: Sequence[str], at: FloatArray, middle: FloatArray) -> dict[str, Any]:
+    """Each domain alone, in its colour; those that reach furthest from the middle are named."""
+    furthest = np.argsort(-np.linalg.norm(at - middle, axis=1))[:NAMED]
+    looks = [colours.look(place) for place in range(len(names))]
+    return {
+        "type": "scatter", "mode": "markers+text", "name": "one domain alone",
+        "showlegend": False, "cliponaxis": False, "x": _rounded(at[:, 0]), "y": _rounded(at[:, 1]),
+        "text": [name if i in furthest else "" for i, name in enumerate(names)],
+        "textposition": ["top center" if y >= middle[1] else "bottom center" for y in at[:, 1]],
+        "textfont": {"color": "@ink"},
+        "hovertext": [f"{name} alone" for name in names],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "marker": {
+            "symbol": [CORNERS[look.hatching] for look in looks], "size": 12,
+            "color": [f"@d{look.colour}" for look in looks], "line": {"color": "@ink", "width": 1},
+        },
+    }  # fmt: skip
+
+
+def map_aid(figure: Figure) -> str:
+    """What the map shows, and how much of it."""
+    shown = figure["layout"]["meta"]
+    return (
+        "Runs with like mixtures lie near each other (Hellinger distance, classical scaling); "
+        "squares and other corner marks are domains alone. The plane shows "
+        f"{100 * shown['explained']:.0f}% of the squared distances (stress {shown['stress']:.2f}; "
+        "0 is exact): what lies apart here is apart, what lies together need not be."
+    )
+
+
+def _ring(name: str, where: FloatArray, symbol: str, size: int) -> dict[str, Any]:
+    return {
+        "type": "scatter", "mode": "markers", "name": name,
+        "x": _rounded(where[:1]), "y": _rounded(where[1:]),
+        "hoverinfo": "skip",
+        "marker": {"symbol": symbol, "size": size, "color": "@ink", "line": {"width": 2.5}},
+    }  # fmt: skip
+
+
+def _rounded(values: FloatArray) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def _heaviest(mixture: dict[str, float]) -> str:
+    top = sorted(mixture.items(), key=lambda item: -item[1])[:5]
+    return ", ".join(f"{name} {words.share(weight)}" for name, weight in top if weight > 0)
 
 
 def parallel(study: StudySpec, drawn: Sequence[Dot]) -> Figure:
@@ -110,15 +230,15 @@ def parallel(study: StudySpec, drawn: Sequence[Dot]) -> Figure:
     domains = [domain.name for domain in study.domains]
     values = [dot.score.value for dot in drawn]
     low, high = min(values), max(values)
-    colours = [colour for _, colour in scale(study)]
-    width = (high - low) / len(colours) or 1.0
-    bands: list[list[Dot]] = [[] for _ in colours]
+    shades = [shade for _, shade in scale(study)]
+    width = (high - low) / len(shades) or 1.0
+    bands: list[list[Dot]] = [[] for _ in shades]
     for dot in drawn:
-        bands[min(int((dot.score.value - low) / width), len(colours) - 1)].append(dot)
-    worst_first = range(len(colours))
+        bands[min(int((dot.score.value - low) / width), len(shades) - 1)].append(dot)
+    worst_first = range(len(shades))
     if study.objective.direction == "minimize":
         worst_first = worst_first[::-1]
-    data = [_lines(domains, bands[k], colours[k]) for k in worst_first if bands[k]]
+    data = [_lines(domains, bands[k], shades[k]) for k in worst_first if bands[k]]
     data.append(_colours_only(study, low, high))
     layout = {
         "xaxis": {"type": "category", "showgrid": True, "ticks": ""},
@@ -151,7 +271,7 @@ def _lines(domains: Sequence[str], part: Sequence[Dot], colour: str) -> dict[str
         "type": "scatter", "mode": "lines+markers", "showlegend": False,
         "x": [x for _ in part for x in (*domains, None)],
         "y": [y for row in weights for y in [*row, *gap]],
-        "ids": [i for dot in part for i in [*[str(dot.number)] * len(domains), *gap]],
+        "ids": [f"{dot.number}/{k}" for dot in part for k in range(len(domains) + 1)],
         "text": [t for dot in part for t in [*[dot.said] * len(domains), *gap]],
         "hovertemplate": "%{text}<br>%{x} %{y:.1f}%<extra></extra>",
         "line": {"color": colour, "width": 1.6}, "marker": {"color": colour, "size": 5},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from db import models, studies
@@ -33,14 +33,16 @@ class Corners(Wanted):
 
 
 @router.get("", dependencies=guarded)
-def page(board: Shown) -> HTMLResponse:
+def page(request: Request, board: Shown) -> HTMLResponse:
     """The page with its controls; trials and charts are fetched by it."""
     return render(
+        request,
         "mixtures.html",
         board=board,
         study=board.study,
         corners=heaviest(board.study, board.history.best.mixture if board.history.best else {}),
         states=models.TRIAL_STATES,
+        has_map=len(board.study.domains) >= mixture_figures.MAPPED_FROM,
     )
 
 
@@ -65,21 +67,28 @@ def drawn(
 ) -> dict[str, Any]:
     """Charts of the completed ones among them, and in words what is drawn."""
     spec, items = _chosen(study, service, histories, wanted)
-    dots = mixture_figures.dots(items)
+    dots = mixture_figures.dots(spec, items)
     scored = sum(item.score is not None for item in items)
     said = f"{words.count(scored, 'completed run')}."
     if len(dots) < scored:
         said += f" An even selection of {len(dots):,} is drawn."
     if not dots:
-        return {"said": "No completed run among them.", "parallel": None, "ternary": None}
+        return {"said": "No completed run among them.", "map_said": ""} | dict.fromkeys(CHARTS)
     corners = [corner for corner in (wanted.a, wanted.b, wanted.c) if corner is not None]
+    mapped = mixture_figures.distance_map(spec, dots)
     return {
         "said": said,
+        "map": mapped,
+        "map_said": mixture_figures.map_aid(mapped) if mapped else NO_MAP,
         "parallel": mixture_figures.parallel(spec, dots),
         "ternary": mixture_figures.ternary(spec, dots, corners_of(spec, corners))
         if corners
         else None,
     }
+
+
+NO_MAP = "A map needs three mixtures that differ."
+CHARTS = ("map", "parallel", "ternary")
 
 
 def heaviest(study: StudySpec, mixture: dict[str, float]) -> list[str]:

@@ -22,20 +22,33 @@ from service.dashboard import (
     fit_words,
     fitting,
     mixture_page,
+    new_study,
+    news,
     reading,
+    sign_in,
     surface_page,
     trial_page,
     what_if,
     workers,
 )
 from service.dashboard.entry import Known, Number, Revision, Shown, guarded
+from service.dashboard.history import Histories
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
 from service.routes import studies as calls
-from service.schemas import StudySpec, Trial
+from service.schemas import StudySpec, TrainerName, Trial
 
 router = APIRouter(include_in_schema=False)
-for part in (trial_page, what_if, mixture_page, benchmark_page, surface_page):
+for part in (
+    sign_in,
+    news,
+    new_study,
+    trial_page,
+    what_if,
+    mixture_page,
+    benchmark_page,
+    surface_page,
+):
     router.include_router(part.router)
 
 FOR_GOOD = "public, max-age=31536000, immutable"
@@ -44,17 +57,13 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 @router.get("/", dependencies=guarded)
 def every_study(request: Request, service: Service, histories: Known) -> HTMLResponse:
     """All studies, or how to make the first one."""
-    with service.database.read() as session:
-        boards = reading.everyone(session, histories)
-    return render("studies.html", boards=boards, url=_address(request))
+    return render(request, "studies.html", **_studies(request, service, histories))
 
 
 @router.get("/ui/studies", dependencies=guarded)
 def study_list(request: Request, service: Service, histories: Known) -> dict[str, str]:
     """The list alone, for a page that is open."""
-    with service.database.read() as session:
-        boards = reading.everyone(session, histories)
-    return {"html": piece("_studies.html", boards=boards, url=_address(request))}
+    return {"html": piece("_studies.html", **_studies(request, service, histories))}
 
 
 @router.get("/ui/workers", dependencies=guarded)
@@ -62,7 +71,7 @@ def every_worker(request: Request, service: Service) -> HTMLResponse:
     """Who works on what, and what came of it."""
     with service.database.read() as session:
         roster = workers.read(session)
-    return render("workers.html", roster=roster, url=_address(request))
+    return render(request, "workers.html", roster=roster, url=_address(request))
 
 
 @router.get("/ui/workers/list", dependencies=guarded)
@@ -78,18 +87,20 @@ def export(
     study: StudyName,
     service: Service,
     format: Literal["csv", "json", "yaml"],  # noqa: A002
+    trainer: TrainerName | None = None,
 ) -> Response:
     """The API's export: a browser cannot send that the key, and a link cannot either."""
-    return calls.export(study, service, format)
+    return calls.export(study, service, format, trainer)
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
-def one_study(board: Shown, service: Service) -> HTMLResponse:
+def one_study(request: Request, board: Shown, service: Service) -> HTMLResponse:
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
         rows = reading.rows(session, studies.get(session, board.study.name))
     return render(
+        request,
         "study.html",
         board=board,
         rows=rows,
@@ -151,14 +162,7 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         if refused.status == 404:
             raise
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
-    drawn: dict[str, figures.Figure] = {}
-    # Before a run can be predicted from others, effects would show the prior as if it were learned.
-    if found.points:
-        drawn["loo"] = figures.predicted_against_actual(known, found.points)
-        if found.effects and found.effects.alone:
-            drawn["alone"] = figures.own_values(known, found.effects)
-        if found.effects and found.effects.synergy:
-            drawn["synergy"] = figures.synergies(known, found.effects)
+    drawn = figures.of_fit(known, found)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
 
 
@@ -183,6 +187,13 @@ def static(
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"], body = "gzip", asset.gzipped
     return Response(body, media_type=asset.media_type, headers=headers)
+
+
+def _studies(request: Request, service: Service, histories: Histories) -> dict[str, Any]:
+    with service.database.read() as session:
+        boards = reading.everyone(session, histories)
+    examples = request.app.state.presets.examples
+    return {"boards": boards, "examples": examples, "url": _address(request)}
 
 
 def _address(request: Request) -> str:

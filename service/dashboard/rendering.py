@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from service.dashboard import access, assets, colours, figures, fit_words, words
+from service import trainer_files
+from service.dashboard import access, assets, colours, figures, fit_words, session, words
 from service.schemas import StudySpec
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,6 +46,7 @@ def _environment() -> Environment:
         "rewards_by_domain": _rewards,
         "objective_label": figures.objective_label,
         "fit_words": fit_words,
+        "trainers": trainer_files.TITLES,
         "z95": words.Z95,
         "study_url": _study_url,
         "trial_url": lambda study, number: f"{_study_url(study)}/trials/{number}",
@@ -74,6 +77,17 @@ def piece(template: str, **shown: Any) -> str:
     return _templates.get_template(template).render(**shown)
 
 
-def render(template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
-    """A whole page, with the headers that keep scripts out."""
-    return HTMLResponse(piece(template, **shown), status, headers=access.HEADERS)
+def render(request: Request, template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
+    """A whole page, with the headers that keep scripts out, and with the token its calls need."""
+    sent = session.cookie_of(request)
+    cookie = sent or session.visitor()
+    html = piece(
+        template,
+        csrf=session.token(cookie),
+        signed_in=getattr(request.state, "signed_in", None),
+        **shown,
+    )
+    answer = HTMLResponse(html, status, headers=access.HEADERS)
+    if sent is None:
+        session.keep(request, answer, cookie)
+    return answer

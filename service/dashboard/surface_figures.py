@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from service.dashboard import colours, words
-from service.dashboard.colours import Look
+from service.dashboard.colours import DASHES, Look
 from service.dashboard.figures import Figure, axis, drawn, in_points, is_inside, objective_label
 from service.dashboard.mixture_figures import SHADES, colour_bar, scale, triangle
 from service.dashboard.surfaces import Slice
@@ -17,10 +17,6 @@ from service.search.space import FloatArray
 
 SHOWN_SLICES = 6
 """Curves drawn at first, those of the best run's heaviest domains; the legend has the others."""
-
-
-DASHES = ("solid", "dash", "dot", "dashdot")
-"""A line's pattern for each hatching of a bar."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from service import answers, evidence, surrogate_views
-from service.context import Context, Service, StudyName
+from service.context import Service, StudyName
 from service.dashboard import fit_words, fitting, mixture_page, surface_figures, surfaces
 from service.dashboard.entry import Known, Shown, guarded
 from service.dashboard.figures import Figure
 from service.dashboard.rendering import render
 from service.dashboard.surface_figures import Predicted
 from service.errors import Refused
-from service.evidence import Evidence
-from service.schemas import Name
+from service.evidence import Evidence, Run
+from service.fits import Fits
+from service.schemas import Name, SurrogateFit
 from service.search.space import FloatArray
 
 router = APIRouter(prefix="/ui/studies/{study}/surfaces", include_in_schema=False)
 
 
 @router.get("", dependencies=guarded)
-def page(board: Shown) -> HTMLResponse:
+def page(request: Request, board: Shown) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     best = board.history.best
     return render(
+        request,
         "surfaces.html",
         board=board,
         study=board.study,
@@ -58,38 +61,47 @@ def drawn(
         if refused.status == 404:
             raise
         return {"trouble": refused.detail, "figures": {}}
+    found = around(service.fits, known, fit, run, corner)
+    trouble = ""
+    if corner and "mean" not in found:
+        trouble = "The best run gives these three hardly any weight; choose heavier ones."
+    return {"trouble": trouble, "figures": found}
+
+
+def around(
+    fits: Fits, known: Evidence, fit: SurrogateFit, run: Run, corners: Sequence[str]
+) -> dict[str, Figure]:
+    """A surrogate's charts by name as seen from a run; surfaces only where corners have weight.
+
+    Raises:
+        Refused: 422, `corners` are not three domains; 409, the surrogate cannot predict.
+    """
     best = evidence.weights(known.spec, [run.mixture])[0]
-    figures = {
-        "slices": _slices(service, known, surrogate, best),
+    found = {
+        "slices": _slices(fits, known, fit.surrogate, best),
         "residuals": surface_figures.residuals(known.spec, fit.points),
     }
-    trouble = ""
-    if corner:
-        found = _surfaces(service, known, surrogate, best, corner)
-        figures |= found
-        if not found:
-            trouble = "The best run gives these three hardly any weight; choose heavier ones."
-    return {"trouble": trouble, "figures": figures}
+    return found | (_surfaces(fits, known, fit.surrogate, best, corners) if corners else {})
 
 
-def _slices(service: Context, known: Evidence, surrogate: str, best: FloatArray) -> Figure:
+def _slices(fits: Fits, known: Evidence, surrogate: str, best: FloatArray) -> Figure:
     cut = surfaces.slices(known.space, best)
     X = np.concatenate([part.mixtures for part in cut])
-    mean, sd = fitting.predict(service, known, surrogate, X)
+    mean, sd = fits.predict(known, surrogate, X)
     ends = np.cumsum([len(part.steps) for part in cut])[:-1]
     found = [Predicted(m, s) for m, s in zip(np.split(mean, ends), np.split(sd, ends), strict=True)]
     return surface_figures.slice_curves(known.spec, best, list(zip(cut, found, strict=True)))
 
 
 def _surfaces(
-    service: Context, known: Evidence, surrogate: str, best: FloatArray, corner: list[Name]
+    fits: Fits, known: Evidence, surrogate: str, best: FloatArray, chosen: Sequence[str]
 ) -> dict[str, Figure]:
     names = [domain.name for domain in known.spec.domains]
-    corners = [names.index(name) for name in mixture_page.corners_of(known.spec, corner)]
+    corners = [names.index(name) for name in mixture_page.corners_of(known.spec, chosen)]
     X = surfaces.triangle(known.space, best, corners)
     if not len(X):
         return {}
-    found = Predicted(*fitting.predict(service, known, surrogate, X))
+    found = Predicted(*fits.predict(known, surrogate, X))
     return {
         name: surface_figures.surface(known.spec, corners, X, found, doubt=doubt)
         for name, doubt in (("mean", False), ("sd", True))

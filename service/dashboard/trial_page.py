@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from db import studies
+from db import curves, studies, trials
+from service import views
 from service.context import Actor, Service, StudyName
-from service.dashboard import figures, stories
-from service.dashboard.entry import Told, TrialNumber, acting, guarded
+from service.dashboard import curve_figures, figures, stories
+from service.dashboard.entry import Revision, Told, TrialNumber, acting, guarded
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import TrialPatch
@@ -19,19 +20,41 @@ router = APIRouter(prefix="/ui/studies/{study}/trials/{number}", include_in_sche
 
 
 @router.get("", dependencies=guarded)
-def one_trial(story: Told) -> HTMLResponse:
+def one_trial(request: Request, story: Told) -> HTMLResponse:
     """The whole page."""
-    return render("trial.html", story=story, study=story.study, trial=story.trial)
+    return render(request, "trial.html", story=story, study=story.study, trial=story.trial)
 
 
 @router.get("/story", dependencies=guarded)
-def told_again(story: Told) -> dict[str, Any]:
-    """What may have changed, for a page that is open; `figure` is None with scores of one step."""
+def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
+    """What changed after a revision of the trial, for a page that is open.
+
+    `html` is None when nothing did, `figure` with scores of one step.
+    """
+    if story.trial.revision == after:
+        return {"revision": after, "html": None, "rest": None, "figure": None}
     shown = {"story": story, "study": story.study, "trial": story.trial}
     return {
         "revision": story.trial.revision,
         "html": piece("_story.html", **shown),
+        "rest": piece("_rest.html", **shown),
         "figure": figures.learning(story.study, story.trial.measurements),
+    }
+
+
+@router.get("/curves", dependencies=guarded)
+def training_curves(study: StudyName, number: TrialNumber, service: Service) -> dict[str, Any]:
+    """Charts of what the run said of itself at its steps; empty while it said nothing."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        trial = trials.get(session, stories.trial_id(session, row, number))
+        points = curves.read(session, trial)
+        curve = views.curve(trial, points, None, curve_figures.POINTS)
+        charts = curve_figures.training(views.spec(row), curve)
+    return {
+        "html": piece("_curves.html", charts=charts),
+        "titles": [chart.title for chart in charts],
+        "figures": [chart.figure for chart in charts],
     }
 
 

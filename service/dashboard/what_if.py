@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import Field
 
@@ -62,6 +62,7 @@ class Scale:
 
 @router.get("", dependencies=guarded)
 def page(
+    request: Request,
     board: Shown,
     service: Service,
     trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
@@ -74,6 +75,7 @@ def page(
     else:
         start = _named(board.study, evidence.space(board.study).uniform)
     return render(
+        request,
         "what_if.html",
         board=board,
         study=board.study,

@@ -85,7 +85,7 @@ def _reap(service: Service) -> bool:
         return bool(leases.reap(session, since))
 
 
-@router.post("/{trial}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
+@router.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
 def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
     """Send one every third of the lease. `cancel` in the answer means: stop the run."""
     with service.database.write() as session:
@@ -103,7 +103,7 @@ def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAns
     )
 
 
-@router.post("/{trial}/measurements", summary="Scores on the way", responses=describe(404, 409))
+@router.post("/{trial:int}/measurements", summary="Scores on the way", responses=describe(404, 409))
 def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Trial:
     """Scores of a checkpoint. The same again changes nothing."""
     with service.database.write() as session:
@@ -113,7 +113,7 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
         return views.trial(trials.get(session, trial), spec)
 
 
-@router.post("/{trial}/result", summary="Finish a trial", responses=describe(404, 409))
+@router.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))
 def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial."""
@@ -138,7 +138,7 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
     return answer
 
 
-@router.post("/{trial}/failure", summary="Give an attempt up", responses=describe(404, 409))
+@router.post("/{trial:int}/failure", summary="Give an attempt up", responses=describe(404, 409))
 def failure(trial: TrialId, body: Failure, service: Service) -> Trial:
     """A retryable one is queued again while attempts are left. Twice is once."""
     with service.database.write() as session:
@@ -149,7 +149,7 @@ def failure(trial: TrialId, body: Failure, service: Service) -> Trial:
     return answer
 
 
-@router.post("/{trial}/release", summary="Hand a trial back", responses=describe(404, 409))
+@router.post("/{trial:int}/release", summary="Hand a trial back", responses=describe(404, 409))
 def release(trial: TrialId, body: Release, service: Service) -> Trial:
     """On shutdown or preemption: nothing is counted against the trial. Twice is once."""
     with service.database.write() as session:

@@ -9,8 +9,18 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service import answers, checks, exports, views
 from service.context import Actor, Service, StudyName
+from service.dashboard import gallery
+from service.dashboard.history import Histories
 from service.errors import describe, invalid
-from service.schemas import BestAnswer, Study, StudyPage, StudyPatch, StudySpec
+from service.schemas import (
+    BestAnswer,
+    Study,
+    StudyFigures,
+    StudyPage,
+    StudyPatch,
+    StudySpec,
+    TrainerName,
+)
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
@@ -85,6 +95,14 @@ def best(
 
 
 @router.get(
+    "/{study}/figures", summary="The dashboard's charts of a study", responses=describe(404)
+)
+def every_figure(study: StudyName, service: Service) -> StudyFigures:
+    """All of them as Plotly JSON, for files. Fits all surrogates: with many runs it takes long."""
+    return gallery.of(service.database, service.fits, Histories(), study)
+
+
+@router.get(
     "/{study}/export",
     summary="All trials as CSV or JSON, or the best mixture as YAML",
     response_class=Response,
@@ -102,10 +120,14 @@ def export(
     format: Annotated[  # noqa: A002 - the name on the wire
         Literal["csv", "json", "yaml"], Query(description="csv and json: trials; yaml: the best.")
     ] = "csv",
+    trainer: Annotated[
+        TrainerName | None, Query(description="With yaml: in this trainer's own options.")
+    ] = None,
 ) -> Response:
-    content, media_type = exports.export(service.database, study, format)
+    content, media_type = exports.export(service.database, study, format, trainer)
+    name = f"{study}-{trainer}" if trainer else study
     return Response(
         content,
         media_type=media_type,
-        headers={"Content-Disposition": f'attachment; filename="{study}.{format}"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}.{format}"'},
     )

@@ -103,14 +103,14 @@ def page(
         )
 
 
-@router.get("/trials/{trial}", summary="Read a trial", responses=describe(404))
+@router.get("/trials/{trial:int}", summary="Read a trial", responses=describe(404))
 def one(trial: TrialId, service: Service) -> Trial:
     with service.database.read() as session:
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))
 
 
-@router.get("/trials/{trial}/curve", summary="Read a learning curve", responses=describe(404))
+@router.get("/trials/{trial:int}/curve", summary="Read a learning curve", responses=describe(404))
 def curve(
     trial: TrialId,
     service: Service,
@@ -128,7 +128,7 @@ def curve(
         return views.curve(row, curves.read(session, row), names, max_points)
 
 
-@router.patch("/trials/{trial}", summary="Change a trial's note", responses=describe(404))
+@router.patch("/trials/{trial:int}", summary="Change a trial's note", responses=describe(404))
 def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> Trial:
     """In any state. The same again changes nothing."""
     with service.database.write() as session:
@@ -137,7 +137,7 @@ def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> T
         return views.trial(row, views.spec(row.study))
 
 
-@router.post("/trials/{trial}/cancel", summary="Call a trial off", responses=describe(404, 409))
+@router.post("/trials/{trial:int}/cancel", summary="Call a trial off", responses=describe(404, 409))
 def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """A running one stops at its worker's next heartbeat. Twice is once."""
     with service.database.write() as session:
@@ -149,7 +149,9 @@ def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
 
 
 @router.post(
-    "/trials/{trial}/early-stop", summary="End a trial as it stands", responses=describe(404, 409)
+    "/trials/{trial:int}/early-stop",
+    summary="End a trial as it stands",
+    responses=describe(404, 409),
 )
 def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """The scores on the way become its result, so there must be one of every benchmark that the
@@ -172,7 +174,7 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
 
 
 @router.post(
-    "/trials/{trial}/retry",
+    "/trials/{trial:int}/retry",
     summary="Queue a failed or cancelled trial again",
     responses=describe(404, 409),
 )

@@ -118,22 +118,6 @@ def test_what_happens_to_trials_shows_without_a_reload(visit, service):
     assert page.evaluate("window.stayed") is True
 
 
-def test_a_restarted_service_is_picked_up_again(visit, service):
-    study = create(service.client)
-    finish(service.client, study, UNIFORM, 0.3)
-    page = visit.open_study(study)
-    service.stop()
-    expect(page.locator("#live-text")).to_contain_text("trying again", timeout=WITHIN_MS)
-    service.start()
-    expect(page.locator("#live-text")).to_have_text("live", timeout=WITHIN_MS)
-    number = finish(service.client, study, [0.6, 0.1, 0.1, 0.1, 0.1], 0.5)
-    expect(page.locator(f"#trial-{number}")).to_be_attached(timeout=WITHIN_MS)
-    expect(page.locator(".figures")).to_contain_text("52.5")
-    # The browser itself notes the calls that found nobody; nothing else may have gone wrong.
-    others = [said for said in visit.complaints if "ERR_" not in said]
-    visit.complaints[:] = others
-
-
 def test_ten_thousand_trials_are_usable_soon(visit, service, app_settings):
     database = Database(app_settings.database_url)
     store_many(database, 10_000)

@@ -54,7 +54,7 @@ def test_a_study_is_saved_as_a_file(visit, service):
     fill(service.client, study, 2)
     page = visit.open_study(study)
     with page.expect_download() as started:
-        page.get_by_role("link", name="all trials as CSV").click()
+        page.get_by_role("link", name="CSV").click()
     assert started.value.suggested_filename == f"{study}.csv"
 
 

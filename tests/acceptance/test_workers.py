@@ -18,6 +18,7 @@ from typing import IO, TypeVar
 import httpx
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from modomodo.local import LocalFleet, free_port
 from service.schemas import (
@@ -29,7 +30,9 @@ from service.schemas import (
     last_measurements,
 )
 from trainer.client import Client, ServiceError
+from trainer.job import Job
 from trainer.recipe import Checkpoints, Evaluation, Recipe
+from trainer.run import train_and_score
 from trainer.tiny.study import study_spec
 
 T = TypeVar("T")
@@ -40,6 +43,7 @@ SHORT = Recipe(
 MEDIUM = SHORT.model_copy(update={"steps": 60})
 """Long enough to be killed in the middle, short enough to finish."""
 KILLS = 12
+HASTY = ("--patience", "0.5s")
 LONG = SHORT.model_copy(update={"steps": 400})
 """Longer than any test waits: such a run is only ever interrupted."""
 
@@ -148,7 +152,7 @@ def test_a_result_that_is_due_while_the_service_is_down_is_delivered_when_it_is_
     port, log = free_port(0), tmp_path / "worker.log"
     with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
         study = study_with(client, SHORT)
-        with log.open("wb") as stderr, worker(client, stderr=stderr):
+        with log.open("wb") as stderr, worker(client, *HASTY, stderr=stderr):
             trial = until(
                 lambda: client.trials(study), lambda trials: any(t.worker for t in trials)
             )[0]
@@ -160,15 +164,46 @@ def test_a_result_that_is_due_while_the_service_is_down_is_delivered_when_it_is_
     assert len(last_measurements(done.measurements)) == 7
 
 
-def test_sigterm_hands_the_trial_back_with_nothing_counted_against_it(client):
-    study = study_with(client, LONG)
-    with worker(client) as process:
+def curve(run: Path) -> list[dict[str, float]]:
+    """What a run has noted of its steps, but for their time."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: v for name, v in line.items() if name != "step_s"} for line in lines]
+
+
+def test_sigterm_hands_the_trial_back_and_its_run_goes_on_as_if_nothing_had_been(client, tmp_path):
+    study = study_with(client, MEDIUM)
+    place = ("--folder", str(tmp_path / "node"))
+    with worker(client, *place) as process:
         trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     back = client.trial(trial.id)
     assert (back.state, back.worker) == ("queued", None)
-    assert back.attempts == trial.attempts - 1
+    assert back.attempts == trial.attempts - 1, "nothing counts against it"
+    [run] = (tmp_path / "node").glob("*/trial-*/run")
+    assert MEDIUM.checkpoints.every is None
+    [kept] = (run / "checkpoints").glob("checkpoint-*")
+    before = (run / "metrics.jsonl").read_text()
+    assert len(before.splitlines()) == int(kept.name.removeprefix("checkpoint-")) < MEDIUM.steps
+    with worker(client, *place):
+        done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+    assert (run / "metrics.jsonl").read_text().startswith(before), "no step was done again"
+    undisturbed = Job(trial.mixture, MEDIUM, trial.seed, folder=tmp_path / "undisturbed")
+    scores = train_and_score(undisturbed).measurements
+    assert curve(run) == curve(tmp_path / "undisturbed"), "bit by bit"
+    assert {(m.benchmark, m.rule, m.score) for m in done.measurements} == {
+        (m.benchmark, m.rule, m.score) for m in scores
+    }
+
+
+def test_a_step_that_takes_longer_than_the_grace_is_not_waited_for(client, tmp_path):
+    study = study_with(client, LONG)
+    place = ("--folder", str(tmp_path / "node"), "--grace", "0.001s")
+    with worker(client, *place) as process:
+        trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert client.trial(trial.id).state == "queued"
 
 
 def test_a_worker_that_starts_again_goes_on_with_its_trial_and_its_lease(client, tmp_path):
@@ -215,12 +250,40 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(cli
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 61)), "no step twice"
 
 
+def test_another_node_goes_on_from_the_store_and_ends_with_the_weights_of_an_undisturbed_run(
+    client, tmp_path
+):
+    recipe = MEDIUM.model_copy(update={"steps": 30, "checkpoints": Checkpoints(every=5, keep=2)})
+    study = study_with(client, recipe, lease_s=3)
+    store = tmp_path / "store"
+    shared = ("--store", store.as_uri(), "--max-trials", "1")
+    with worker(client, *shared) as first:
+        until(lambda: list(store.glob("*/trial-*/checkpoints/*/manifest.json")), bool)
+        [trial] = client.trials(study)
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    log = tmp_path / "log"
+    with log.open("wb") as stderr, worker(client, *shared, stderr=stderr) as second:
+        done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
+        assert second.wait(60) == 0
+    assert "going on from the store" in log.read_text()
+    assert isinstance(done.artifacts["store"], str)
+    final = Path(done.artifacts["store"].removeprefix("file://"))
+    undisturbed = Job(trial.mixture, recipe, trial.seed, folder=tmp_path / "undisturbed")
+    train_and_score(undisturbed)
+    assert curve(final) == curve(tmp_path / "undisturbed")
+    there, here = (final / "model", tmp_path / "undisturbed/checkpoints/checkpoint-30")
+    weights = [load_file(folder / "model.safetensors") for folder in (there, here)]
+    assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[1])
+    assert not list(store.glob("*/trial-*/checkpoints/*")), "no one needs them any more"
+
+
 def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(tmp_path):
     port, log = free_port(0), tmp_path / "worker.log"
     place = ("--folder", str(tmp_path / "node"))
     with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
         study = study_with(client, SHORT, lease_s=3)
-        with log.open("wb") as stderr, worker(client, *place, stderr=stderr) as process:
+        with log.open("wb") as stderr, worker(client, *place, *HASTY, stderr=stderr) as process:
             trial = until(
                 lambda: client.trials(study), lambda trials: any(t.worker for t in trials)
             )[0]

@@ -49,6 +49,7 @@ READING = [
     ("GET", "/studies/vlm/export", None),
     ("GET", "/trials/1", None),
     ("GET", "/trials/1/curve", None),
+    ("GET", "/studies/vlm/figures", None),
     ("GET", "/studies/vlm/surrogates/quadsurface", None),
     ("POST", "/studies/vlm/surrogates/quadsurface/predict", {"mixtures": [{"coco": 1.0}]}),
     ("GET", "/ui/studies/vlm", None),
@@ -192,7 +193,7 @@ def test_keys_from_the_command_line(database_url, database):
 
     key = run("create", "fleet", "--scope", "worker").stdout.strip()
     with database.read() as session:
-        assert keys.find(session, key).name == "fleet"
+        assert keys.by_prefix(session, keys.prefix_of(key)).name == "fleet"
     again = run("create", "fleet", "--scope", "worker")
     assert isinstance(again.exception, CommandFailed)
     listed = run("list", "--json")
@@ -204,5 +205,5 @@ def test_keys_from_the_command_line(database_url, database):
     assert json.loads(run("list", "--json").stdout)[0]["revoked_at"]
     assert "fleet" in run("list").stdout
     with database.read() as session:
-        assert keys.find(session, key) is None
+        assert keys.by_prefix(session, keys.prefix_of(key)) is None
     assert run("create", "x", "--scope", "root").exit_code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import shutil
@@ -12,7 +13,7 @@ import pytest
 
 from trainer import command
 from trainer.child import Child
-from trainer.job import Job, Progress
+from trainer.job import Halted, Job, Progress
 from trainer.recipe import Recipe
 from trainer.run import train_and_score
 
@@ -126,6 +127,30 @@ def test_a_script_dies_with_the_run_above_it(tmp_path):
     handle = os.pidfd_open(pid) if is_running(pid) else None
     if handle is not None:
         assert select.select([handle], [], [], 10)[0], "the script outlived its run"
+
+
+@pytest.mark.parametrize("answer", ["exit 0", "exit 7"])
+def test_a_script_is_asked_to_stop_by_sigterm_and_may_end_in_order(tmp_path, answer):
+    heard: list[Progress] = []
+    script = (
+        f"trap 'echo kept > state; {answer}' TERM\n"
+        'echo \'{"step": 1}\' > "$MODOMODO_PROGRESS"\n'
+        "while :; do sleep 0.1; done"
+    )
+    with pytest.raises(Halted):
+        train_and_score(job(tmp_path, script), heard.append, is_stopping=lambda: bool(heard))
+    assert (tmp_path / "run/state").read_text() == "kept\n"
+
+
+def test_a_script_that_finishes_while_it_is_asked_to_stop_has_given_its_result(tmp_path):
+    result = '{"measurements": [{"benchmark": "b", "score": 0.5, "samples": 9}]}'
+    script = (
+        f"trap 'echo {json.dumps(result)} > \"$MODOMODO_RESULT\"; exit 0' TERM\n"
+        "while :; do sleep 0.1; done"
+    )
+    asked = iter([False] * 5)
+    outcome = train_and_score(job(tmp_path, script), is_stopping=lambda: next(asked, True))
+    assert outcome.measurements[0].score == 0.5
 
 
 def test_only_scripts_of_the_workers_folder_are_run(tmp_path):

@@ -63,7 +63,8 @@ def test_the_heat_map_tells_each_score_from_the_median(api, study):
     assert heat["y"][-1] == str(best)
     column = heat["x"].index("chart")
     assert heat["z"][-1][column] == 30.0
-    assert heat["text"][-1][column] == f"trial {best}, chart: 60.0 ± 4.8 (+30.0)"
+    assert heat["text"][-1][column] == "60.0"
+    assert heat["customdata"][-1][column] == f"trial {best}, chart: 60.0 ± 4.8 (+30.0)"
 
 
 def scored(number: int, x: float, y: float) -> Scored:
@@ -90,7 +91,7 @@ def test_runs_that_lack_a_score_are_left_out_of_a_trade_off(api):
 
 def test_without_a_run_there_is_nothing_to_compare(api):
     study = create(api)
-    assert drawn(api, study) == {"heat": None, "trade": None, "front": ""}
+    assert drawn(api, study) == {"heat": None, "trade": None, "paths": None, "front": ""}
     assert "No run is completed yet" in page(api, f"/ui/studies/{study}/benchmarks")
     assert api.get("/ui/studies/nothing/benchmarks").status_code == 404
 

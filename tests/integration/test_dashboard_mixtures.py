@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import pytest
@@ -102,10 +103,11 @@ def test_without_a_run_there_is_nothing_to_draw_and_it_is_said(api):
 def dots_of(*values: float) -> list[mixture_figures.Dot]:
     mixture = dict.fromkeys(DOMAINS, 0.2)
     return mixture_figures.dots(
+        StudySpec.model_validate(body()),
         [
             Item(number, "completed", mixture, Score(value=value, se=0.01))
             for number, value in enumerate(values, 1)
-        ]
+        ],
     )
 
 
@@ -114,7 +116,7 @@ def test_the_best_lines_lie_on_top_in_the_last_colour(direction, order):
     objective = {"name": "out_score", "direction": direction}
     study = StudySpec.model_validate(body(objective=objective))
     *lines, _ = mixture_figures.parallel(study, dots_of(0.2, 0.3, 0.5))["data"]
-    assert [line["ids"][0] for line in lines] == list(order)
+    assert [line["ids"][0] for line in lines] == [f"{number}/0" for number in order]
     assert lines[-1]["line"]["color"] == "@s7"
     assert lines[0]["line"]["color"] == "@s0"
 
@@ -132,3 +134,59 @@ def test_ten_thousand_trials_come_in_small_pieces(api, database):
     assert len(figures.content) < 2**20
     assert "An even selection" in figures.json()["said"]
     json.loads(figures.content, parse_constant=pytest.fail)
+
+
+def plane_of(*mixtures: dict[str, float]):
+    study = StudySpec.model_validate(body())
+    items = [
+        Item(number, "completed", dict.fromkeys(DOMAINS, 0.0) | mixture, Score(value=0.3, se=0.01))
+        for number, mixture in enumerate(mixtures, 1)
+    ]
+    return mixture_figures.distance_map(study, mixture_figures.dots(study, items))
+
+
+def test_on_a_map_like_mixtures_lie_near_each_other_and_the_share_shown_is_told():
+    mixtures = ({"coco": 1.0}, {"coco": 0.9, "lisa": 0.1}, {"sat": 1.0}, {"sat": 0.5, "lisa": 0.5})
+    drawn = plane_of(*mixtures)
+    run = next(trace for trace in drawn["data"] if trace["name"] == "run")
+    at = list(zip(run["x"], run["y"], strict=True))
+    assert math.dist(at[0], at[1]) < math.dist(at[2], at[3]) < math.dist(at[0], at[2])
+    assert math.dist(at[0], at[2]) == pytest.approx(1.0, abs=0.05), "no domain in common"
+    assert run["ids"] == ["1", "2", "3", "4"]
+    shown = drawn["layout"]["meta"]["explained"]
+    assert 0.5 < shown < 1
+    assert f"{100 * shown:.0f}% of the squared distances" in mixture_figures.map_aid(drawn)
+
+
+def test_a_map_of_three_mixtures_is_exact_and_marks_uniform_and_the_best():
+    drawn = plane_of({"coco": 1.0}, {"lisa": 1.0}, dict.fromkeys(DOMAINS, 0.2))
+    assert drawn["layout"]["meta"] == {"explained": 1.0, "stress": 0.0}
+    marks = {trace["name"]: (trace["x"][0], trace["y"][0]) for trace in drawn["data"]}
+    run = next(trace for trace in drawn["data"] if trace["name"] == "run")
+    assert marks["uniform mixture"] == (run["x"][2], run["y"][2])
+    assert marks["best of these, trial 1"] == (run["x"][0], run["y"][0])
+
+
+def test_two_mixtures_make_no_map():
+    assert plane_of({"coco": 1.0}, {"lisa": 1.0}) is None
+    assert plane_of() is None
+
+
+def test_the_map_says_what_it_needs_or_shows(api):
+    study = create(api)
+    for weights in ([1.0, 0.0, 0.0, 0.0, 0.0], [0.2] * 5):
+        finish(api, study, weights, 0.3)
+    figures = api.get(f"/ui/studies/{study}/mixtures/figures").json()
+    assert figures["map"] is None
+    assert figures["map_said"] == "A map needs three mixtures that differ."
+    finish(api, study, [0.1, 0.6, 0.1, 0.1, 0.1], 0.3)
+    figures = api.get(f"/ui/studies/{study}/mixtures/figures").json()
+    assert "of the squared distances" in figures["map_said"]
+
+
+def test_of_ten_thousand_runs_the_best_is_always_drawn():
+    values = [0.3] * 10_000
+    values[4321] = 0.5
+    drawn = dots_of(*values)
+    assert len(drawn) <= mixture_figures.DRAWN + 1
+    assert mixture_figures.best(StudySpec.model_validate(body()), drawn).number == 4322

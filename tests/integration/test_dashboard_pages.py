@@ -240,23 +240,10 @@ class TestWithAKey:
         with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
             yield client
 
-    def test_the_browser_asks_for_it(self, guarded):
-        answer = guarded.get("/")
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
-        assert guarded.get("/", auth=("anyone", "wrong")).status_code == 401
-        assert guarded.get("/", headers={"Authorization": "Basic %%%"}).status_code == 401
-
-    def test_it_is_taken_as_a_password_by_pages_alone(self, guarded):
-        assert guarded.get("/", auth=("anyone", self.KEY)).status_code == 200
-        assert guarded.get("/", headers={"Authorization": f"Bearer {self.KEY}"}).status_code == 200
-        # What a browser sends by itself must not reach calls that change something.
-        created = guarded.post("/studies", json={}, auth=("anyone", self.KEY))
-        assert created.status_code == 401
-
     def test_the_data_of_a_page_needs_it_too(self, guarded):
         for path in ("changes?after=0", "rows?before=1", "progress", "fits/gp"):
             assert guarded.get(f"/ui/studies/vlm/{path}").status_code == 401
+        assert guarded.get("/ui/events").status_code == 401
 
 
 def test_the_best_and_its_gain_are_those_of_the_api(api):

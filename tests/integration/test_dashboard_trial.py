@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from fastapi.testclient import TestClient
 
-from service.app import create_app
 from service.dashboard import figures, stories
-from service.engine import Inline
 from service.schemas import Measurement, StudySpec
-from service.settings import Settings
-from tests.dashboard import HOSTILE, body, create, finish, lease, page, scores
+from tests.dashboard import HOSTILE, body, create, finish, lease, own, page, scores
 
 UNIFORM = [0.2] * 5
-OWN = {"X-Modomodo-Page": "1"}
 
 
 def number_of(api, trial: int) -> int:
@@ -77,7 +72,7 @@ def test_scores_that_came_too_late_are_shown_as_replicates(api):
         result = {"token": token, "measurements": scores(value), "artifacts": {"log": "run.txt"}}
         api.post(f"/trials/{trial}/result", json=result)
     html = page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")
-    replicates = html.partition("Replicates</h4>")[2]
+    replicates = html.partition("Replicates</h3>")[2]
     assert "<b>72.0</b>" in replicates
     assert "run.txt" in html
 
@@ -101,7 +96,7 @@ def test_a_long_story_is_told_from_its_end(api, monkeypatch):
     address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
     for note in ("one", "two", "three"):
         api.patch(f"/trials/{trial}", json={"note": note})
-    events = page(api, address).partition(">Events</h4>")[2]
+    events = page(api, address).partition(">Events</h3>")[2]
     assert "2 earlier ones left out" in events
     assert events.count("<b>noted</b>") == 3
     assert "<b>claimed</b>" not in events
@@ -123,7 +118,7 @@ def test_hostile_text_of_a_worker_stays_text(api):
     assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
     api.post(f"/trials/{trial}/failure", json={"token": token, "error": HOSTILE})
     address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
-    assert api.post(f"{address}/note", json={"note": HOSTILE}, headers=OWN).is_success
+    assert api.post(f"{address}/note", json={"note": HOSTILE}, headers=own(api)).is_success
     for html in (page(api, address), api.get(f"{address}/story").json()["html"]):
         assert "&lt;script&gt;" in html
         assert "<script>document" not in html
@@ -145,7 +140,7 @@ def test_a_trial_that_is_not_there_is_a_page_that_leads_back(api):
     assert answer.status_code == 404
     assert f'href="/ui/studies/{study}"' in answer.text
     assert api.get("/ui/studies/nothing/trials/1").status_code == 404
-    refused = api.post(f"/ui/studies/{study}/trials/999/cancel", headers=OWN)
+    refused = api.post(f"/ui/studies/{study}/trials/999/cancel", headers=own(api))
     assert refused.status_code == 404
     assert "999" in refused.json()["detail"]
 
@@ -155,10 +150,10 @@ def test_a_trial_is_cancelled_queued_again_and_noted(api):
     trial, _ = lease(api, study)
     address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
     assert 'data-act="cancel"' in page(api, address)
-    assert api.post(f"{address}/cancel", headers=OWN).json() == {"state": "cancelled"}
+    assert api.post(f"{address}/cancel", headers=own(api)).json() == {"state": "cancelled"}
     assert 'data-act="retry"' in page(api, address)
-    assert api.post(f"{address}/retry", headers=OWN).json() == {"state": "queued"}
-    assert api.post(f"{address}/note", json={"note": "twice"}, headers=OWN).is_success
+    assert api.post(f"{address}/retry", headers=own(api)).json() == {"state": "queued"}
+    assert api.post(f"{address}/note", json={"note": "twice"}, headers=own(api)).is_success
     assert api.get(f"/trials/{trial}").json()["note"] == "twice"
     events = page(api, address).partition('class="timeline"')[2]
     for what in ("cancelled", "retried", "noted"):
@@ -168,41 +163,27 @@ def test_a_trial_is_cancelled_queued_again_and_noted(api):
 def test_a_completed_run_is_not_called_off(api):
     study = create(api)
     number = finish(api, study, UNIFORM, 0.3)
-    refused = api.post(f"/ui/studies/{study}/trials/{number}/cancel", headers=OWN)
+    refused = api.post(f"/ui/studies/{study}/trials/{number}/cancel", headers=own(api))
     assert refused.status_code == 409
     assert "completed" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, OWN | {"Sec-Fetch-Site": "cross-site"}, OWN | {"Sec-Fetch-Site": "same-site"}]
-)
+@pytest.mark.parametrize("sent", [None, "", "0" * 64, "of another browser"])
 @pytest.mark.parametrize("act", ["cancel", "retry", "note"])
-def test_a_page_from_elsewhere_changes_nothing(api, act, headers):
+def test_a_page_from_elsewhere_changes_nothing(api, act, sent):
     study = create(api)
     trial, _ = lease(api, study)
+    headers = {} if sent is None else {"X-CSRF-Token": sent}
+    if sent == "of another browser":
+        headers = own(api)
+        api.cookies.clear()
+        api.cookies.set("modomodo_session", "visitor.mine")
     address = f"/ui/studies/{study}/trials/{number_of(api, trial)}/{act}"
     refused = api.post(address, json={"note": "owned"}, headers=headers)
     assert refused.status_code == 403
     assert refused.json()["code"] == "own-page-only"
     after = api.get(f"/trials/{trial}").json()
     assert (after["state"], after["note"]) == ("running", "")
-
-
-def test_with_a_key_the_actions_need_it_too(database_url):
-    key = "a-key-of-sixteen-or-more"
-    settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
-        bearer = {"Authorization": f"Bearer {key}"}
-        assert client.post("/studies", json=body(), headers=bearer).status_code == 201
-        added = client.post(
-            "/studies/vlm/trials",
-            json={"mixture": {"coco": 0.5, "lisa": 0.5}},
-            headers=bearer,
-        ).json()
-        address = f"/ui/studies/vlm/trials/{added['number']}/cancel"
-        assert client.post(address, headers=OWN).status_code == 401
-        assert client.post(address, auth=("anyone", key)).status_code == 403
-        assert client.post(address, auth=("anyone", key), headers=OWN).status_code == 200
 
 
 def test_a_note_is_changed_over_the_api_too(api):

@@ -7,22 +7,21 @@ import re
 import pytest
 
 from service.dashboard import fitting
-from tests.dashboard import DOMAINS, body, create, fill, finish, page
+from tests.dashboard import DOMAINS, body, create, fill, finish, own, page
 
-OWN = {"X-Modomodo-Page": "1"}
 EVEN = dict.fromkeys(DOMAINS, 0.2)
 
 
 def nearest(api, study, **weights):
     address = f"/ui/studies/{study}/what-if/fitting"
-    answer = api.post(address, json={"weights": EVEN | weights}, headers=OWN)
+    answer = api.post(address, json={"weights": EVEN | weights}, headers=own(api))
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def predicted(api, study, surrogate, mixture):
     address = f"/ui/studies/{study}/what-if/predictions/{surrogate}"
-    return api.post(address, json={"mixture": mixture}, headers=OWN)
+    return api.post(address, json={"mixture": mixture}, headers=own(api))
 
 
 def test_a_mixture_that_fits_is_taken_as_it_is(api):
@@ -91,12 +90,12 @@ def test_too_many_runs_are_not_fitted(api, monkeypatch):
 def test_a_mixture_is_queued_as_by_hand(api):
     study = create(api)
     address = f"/ui/studies/{study}/what-if/queue"
-    answer = api.post(address, json={"mixture": EVEN}, headers=OWN)
+    answer = api.post(address, json={"mixture": EVEN}, headers=own(api))
     trials = api.get(f"/studies/{study}/trials").json()["trials"]
     trial = next(trial for trial in trials if trial["number"] == answer.json()["number"])
     assert (trial["origin"], trial["state"]) == ("queued", "queued")
     assert trial["mixture"] == pytest.approx(EVEN)
-    wrong = api.post(address, json={"mixture": {"coco": 0.5}}, headers=OWN)
+    wrong = api.post(address, json={"mixture": {"coco": 0.5}}, headers=own(api))
     assert wrong.status_code == 422
     assert api.post(address, json={"mixture": EVEN}).status_code == 403
 

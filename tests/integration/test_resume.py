@@ -11,8 +11,8 @@ import pytest
 from safetensors.torch import load_file
 
 from trainer.child import Child
-from trainer.job import Crash, Job, Outcome, Progress
-from trainer.recipe import Recipe
+from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.recipe import Checkpoints, Recipe
 from trainer.run_folder import FolderTaken, RunFolder
 
 RECIPE = Recipe.parse(
@@ -41,8 +41,11 @@ def job(folder: Path, **other) -> Job:
     return Job(MIXTURE, RECIPE.model_copy(update=other), seed=5, folder=folder)
 
 
-def run(job: Job, *, die_at: int | None = None) -> tuple[Outcome | None, list[Progress]]:
-    """Runs in a process of its own, which SIGKILL ends at its message number `die_at`."""
+def run(
+    job: Job, *, die_at: int | None = None, halt_at: tuple[str, int] | None = None
+) -> tuple[Outcome | None, list[Progress]]:
+    """Runs in a process of its own, which SIGKILL ends at its message number `die_at`, or which is
+    asked to halt when it tells that it is in that stage of that step."""
     child, heard = Child(job), []
     try:
         while True:
@@ -50,10 +53,15 @@ def run(job: Job, *, die_at: int | None = None) -> tuple[Outcome | None, list[Pr
             assert not isinstance(message, Crash), message.error
             if isinstance(message, Outcome):
                 return message, heard
+            if isinstance(message, Halted):
+                assert message.step == max(RunFolder(job.folder).checkpoints())
+                return None, heard
             heard.append(message)
             if len(heard) == die_at:
                 os.kill(child.process.pid, signal.SIGKILL)
                 return None, heard
+            if (message.stage, message.step) == halt_at:
+                child.halt()
     finally:
         child.stop()
 
@@ -91,6 +99,19 @@ def test_a_run_killed_over_and_over_ends_with_the_weights_and_scores_of_an_undis
     for die_at in deaths:
         run(job(tmp_path), die_at=die_at)
     outcome, _ = run(job(tmp_path))
+    assert outcome is not None
+    assert_same(tmp_path, outcome, undisturbed)
+
+
+def test_a_run_halted_over_and_over_goes_on_where_it_stood_also_without_regular_checkpoints(
+    undisturbed, tmp_path
+):
+    irregular = job(tmp_path, checkpoints=Checkpoints())
+    for halt_at in (("train", 1), ("evaluate sat", 4), ("train", 5), ("evaluate chartqa", 7)):
+        outcome, _ = run(irregular, halt_at=halt_at)
+        assert outcome is None
+        assert max(RunFolder(tmp_path).checkpoints()) in (halt_at[1], halt_at[1] + 1)
+    outcome, _ = run(irregular)
     assert outcome is not None
     assert_same(tmp_path, outcome, undisturbed)
 

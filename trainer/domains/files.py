@@ -1,9 +1,8 @@
-"""Writing files that are whole or not there, and hashing them."""
+"""Parquet files of prepared rows, and what tells files apart."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
+
+from trainer.disk import write_whole
 
 ROWS_PER_GROUP = 16
 """Rows that are read together when one is wanted."""
@@ -31,16 +32,6 @@ FEATURES = Features(
 """Columns of a prepared Parquet file; `datasets` reads its images as images."""
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file that is never seen half written, also after a power cut."""
-    draft = path.with_name(path.name + ".tmp")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> str:
     """Writes a Parquet file of canonical rows; its SHA-256."""
     return write_table(path, pa.Table.from_pylist(list(rows), schema=FEATURES.arrow_schema))
@@ -51,17 +42,8 @@ def write_table(path: Path, table: pa.Table) -> str:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd")
     data = sink.getvalue().to_pybytes()
-    write_bytes(path, data)
+    write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
-
-
-def sha256(path: Path) -> str | None:
-    """Hash of a file; None where there is no such file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def fingerprint(paths: Sequence[Path], root: Path) -> str:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
+from trainer import disk
 from trainer.domains import files, manifest
 from trainer.domains.canonical import StoredRow, stored
 from trainer.domains.errors import DataError, Dropped
@@ -89,7 +90,7 @@ def _finished(out: Path, plan: Plan) -> Manifest:
             "choose another folder"
         )
     for part in made.parts:
-        if files.sha256(out / part.file) != part.sha256:
+        if disk.sha256(out / part.file) != part.sha256:
             raise DataError(f"{out / part.file} is damaged; remove {out} and prepare it again")
     shutil.rmtree(out / manifest.PROGRESS, ignore_errors=True)  # killed just before it did so
     return made
@@ -239,7 +240,7 @@ def _finish(
         sha256=content.hexdigest(),
         parts=_publish(folder, reports, chosen),
     )
-    files.write_bytes(folder.out / manifest.FILE, made.model_dump_json(indent=1).encode() + b"\n")
+    disk.write_whole(folder.out / manifest.FILE, made.model_dump_json(indent=1).encode() + b"\n")
     return made
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,13 +17,13 @@ from trainer.domains import images, manifest
 from trainer.domains.errors import DataError
 from trainer.domains.files import FEATURES
 from trainer.domains.subsets import stratified
-from trainer.rows import Row
+from trainer.rows import Row, Rows
 
 GROUPS_KEPT = 32
 """Row groups that stay in memory: neighbours are often asked for one after the other."""
 
 
-class PreparedRows(Sequence[Row]):
+class PreparedRows(Rows):
     """Rows of a prepared dataset.
 
     Args:
@@ -49,15 +49,6 @@ class PreparedRows(Sequence[Row]):
     def __len__(self) -> int:
         return self.manifest.rows
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return [self._row(i) for i in range(len(self))[index]]
-        return self._row(range(len(self))[index])
-
     def subset(self, n: int | None) -> Sequence[Row]:
         """A fixed stratified subset of `n` rows; all for None. The same whoever draws it."""
         if n is None or n >= len(self):
@@ -73,7 +64,7 @@ class PreparedRows(Sequence[Row]):
             for value in pq.read_table(path, columns=[name])[name].to_pylist()
         ]
 
-    def _row(self, index: int) -> Row:
+    def row(self, index: int) -> Row:
         group = bisect_right(self._starts, index) - 1
         path, number = self._groups[group]
         columns = (
@@ -96,7 +87,7 @@ class PreparedRows(Sequence[Row]):
         )
 
 
-class Picked(Sequence[Row]):
+class Picked(Rows):
     """Some rows of others, by index."""
 
     def __init__(self, rows: Sequence[Row], picks: Sequence[int]) -> None:
@@ -105,13 +96,7 @@ class Picked(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._picks)
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return [self._rows[pick] for pick in self._picks[index]]
+    def row(self, index: int) -> Row:
         return self._rows[self._picks[index]]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from trainer.domains import files, manifest
+from trainer import disk
+from trainer.domains import manifest
 from trainer.domains.errors import DataError
 from trainer.domains.manifest import BadRow, Origin, Part
 from trainer.domains.reading import Bookmark
@@ -71,21 +71,19 @@ class ProgressFolder:
         """
         if not self.path.is_dir() and self.out.is_dir() and any(self.out.iterdir()):
             raise DataError(f"{self.out} is not empty and holds no prepared dataset")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with (self.path / "lock").open("wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._agree(plan)
-                yield
-        except BlockingIOError as error:
-            raise DataError(f"another process prepares {self.out}") from error
+        lock = disk.hold(self.path)
+        if lock is None:
+            raise DataError(f"another process prepares {self.out}")
+        with lock:
+            self._agree(plan)
+            yield
 
     def _agree(self, plan: Plan) -> None:
         path = self.path / _PLAN
         try:
             begun = Plan.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            files.write_bytes(path, plan.model_dump_json(indent=1).encode())
+            disk.write_whole(path, plan.model_dump_json(indent=1).encode())
             return
         except ValidationError as error:
             raise DataError(f"{path} does not read; remove {self.path} to start over") from error
@@ -111,7 +109,7 @@ class ProgressFolder:
             good.append(report)
 
     def add(self, number: int, report: Report) -> None:
-        files.write_bytes(self._report(number), report.model_dump_json().encode())
+        disk.write_whole(self._report(number), report.model_dump_json().encode())
 
     def part_file(self, number: int) -> Path:
         return self.path / f"part-{number:05d}.parquet"
@@ -119,7 +117,7 @@ class ProgressFolder:
     def find(self, part: Part) -> Path | None:
         """A part's file, which may have been moved to its final place; None if it is damaged."""
         for place in (self.path, self.out):
-            if files.sha256(place / part.file) == part.sha256:
+            if disk.sha256(place / part.file) == part.sha256:
                 return place / part.file
         return None
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from PIL import Image
 
 from trainer.benchmarks import table
 from trainer.prompts import LETTERS
-from trainer.rows import Row
+from trainer.rows import Row, Rows
 from trainer.tiny import drawing
 from trainer.tiny.questions import KINDS, Question, Reading
 
@@ -67,7 +67,7 @@ def domain_rows(domain: str, *, n: int | None = None, seed: int = 0) -> Sequence
     """
     if domain not in DOMAIN_SIZES:
         raise KeyError(f"unknown domain {domain!r}; known: {', '.join(DOMAIN_SIZES)}")
-    return Rows(domain, f"train-{seed}", DOMAIN_SIZES[domain] if n is None else n)
+    return DrawnRows(domain, f"train-{seed}", DOMAIN_SIZES[domain] if n is None else n)
 
 
 def benchmark_rows(benchmark: str, *, split: Split = "test", n: int | None = None) -> Sequence[Row]:
@@ -78,26 +78,20 @@ def benchmark_rows(benchmark: str, *, split: Split = "test", n: int | None = Non
     """
     if benchmark not in BENCHMARKS:
         raise KeyError(f"unknown benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")
-    return Rows(benchmark, split, ITEMS[benchmark] if n is None else n)
+    return DrawnRows(benchmark, split, ITEMS[benchmark] if n is None else n)
 
 
-class Rows(Sequence[Row]):
+class DrawnRows(Rows):
     """Rows of one kind and draw; row i depends on nothing but these and i."""
 
     def __init__(self, kind: str, draw: str, n: int) -> None:
-        self._kind, self._draw, self._indices = kind, draw, range(n)
+        self._kind, self._draw, self._n = kind, draw, n
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return self._n
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return [_row(self._kind, self._draw, i) for i in self._indices[index]]
-        return _row(self._kind, self._draw, self._indices[index])
+    def row(self, index: int) -> Row:
+        return _row(self._kind, self._draw, index)
 
 
 def question(kind: str, draw: str, index: int) -> Question:

@@ -4,19 +4,21 @@ import { ask, follow, nodes } from "./page.js";
 
 const root = document.getElementById("benchmarks");
 const axes = document.getElementById("axes");
+const steps = document.getElementById("steps");
 const trouble = document.getElementById("trouble");
 
 async function refresh() {
-  const asked = new URLSearchParams(new FormData(axes));
-  const { heat, trade, front } = await ask(`${root.dataset.url}/benchmarks/figures?${asked}`);
+  const asked = new URLSearchParams([...new FormData(axes), ...new FormData(steps)]);
+  const { heat, trade, paths, front } = await ask(`${root.dataset.url}/benchmarks/figures?${asked}`);
   document.getElementById("no-runs").hidden = heat !== null;
   document.getElementById("charts").hidden = heat === null;
   document.getElementById("front").replaceChildren(nodes(front));
-  for (const [name, figure] of Object.entries({ trade, heat })) {
+  for (const [name, figure] of Object.entries({ trade, heat, paths })) {
     const chart = document.getElementById(`${name}-chart`);
     chart.hidden = figure === null;
     if (figure) await draw(chart, figure);
   }
+  document.getElementById("no-paths").hidden = paths !== null;
   trouble.textContent = "";
   root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);
 }
@@ -29,7 +31,9 @@ async function change() {
   }
 }
 
-axes.addEventListener("change", change);
-axes.addEventListener("submit", (event) => event.preventDefault());
+for (const form of [axes, steps]) {
+  form.addEventListener("change", change);
+  form.addEventListener("submit", (event) => event.preventDefault());
+}
 change();
 follow(root, refresh, { resultsOnly: true });

@@ -48,14 +48,83 @@ function layoutOf(layout, style, family) {
 
 const drawn = new Map();
 
+/** A trial's number from the id of a mark. */
+const trialOf = (id) => id?.split("/")[0];
+
 /** A click on a mark that stands for a trial leads to its page. */
 function lead(place) {
   const { trials } = document.querySelector("[data-plotly]").dataset;
+  if (!trials) return; // a file of its own, without a service
   place.on("plotly_click", ({ points }) => {
     const cell = points.find(({ data }) => data.meta === "trials"); // rows of a heat map
-    const number = cell?.y ?? points.find((point) => point.id)?.id;
+    const number = cell?.y ?? trialOf(points.find((point) => point.id)?.id);
     if (number) location.assign(`${trials}/${number}`);
   });
+}
+
+const TABLED = 500; // rows of a chart's table at most
+
+/** What a chart shows as rows: whose it is, the trial's number, and what is said of it. */
+function* rowsOf({ data, layout }) {
+  const put = (value) => (typeof value === "number" ? Number(value.toFixed(2)) : value);
+  const title = (axis) => layout[axis]?.title?.text || "";
+  for (const trace of data) {
+    if (trace.type === "heatmap") {
+      for (const [i, row] of trace.customdata.entries()) yield* row.map((said) => ["", trace.y[i], said]);
+      continue;
+    }
+    if (trace.hoverinfo === "skip") continue;
+    for (const [i, x] of (trace.x ?? trace.a).entries()) {
+      const y = (trace.y ?? trace.b)[i];
+      if (x === null || y === null) continue;
+      const margin = trace.error_y?.array?.[i] ?? trace.error_x?.array?.[i];
+      const spread = margin === undefined ? "" : ` \u00b1 ${put(margin)}`;
+      const said = trace.text?.[i] || trace.hovertext?.[i];
+      yield [trace.name ?? "", trialOf(trace.ids?.[i]), said || `${title("xaxis")} ${put(x)}, ${title("yaxis")} ${put(y)}${spread}`];
+    }
+  }
+}
+
+function tableOf(figure) {
+  const { trials } = document.querySelector("[data-plotly]").dataset;
+  const rows = [...rowsOf(figure)];
+  const table = Object.assign(document.createElement("table"), { className: "plain" });
+  for (const [name, number, said] of rows.slice(0, TABLED)) {
+    const row = table.insertRow();
+    row.insertCell().textContent = name;
+    const trial = row.insertCell();
+    if (number && trials) {
+      const href = `${trials}/${number}`;
+      trial.append(Object.assign(document.createElement("a"), { href, textContent: `trial ${number}` }));
+    }
+    row.insertCell().textContent = String(said).replaceAll("<br>", ", ");
+  }
+  if (rows.length > TABLED) {
+    table.createCaption().textContent = `The first ${TABLED} of ${rows.length.toLocaleString("en")} rows.`;
+  }
+  return table;
+}
+
+/** The same in words below the chart, for those who do not see it or use no mouse. */
+function tell(place, figure) {
+  let details = place.nextElementSibling;
+  if (!details?.matches("details.data")) {
+    details = Object.assign(document.createElement("details"), { className: "data" });
+    details.append(Object.assign(document.createElement("summary"), { textContent: "As a table" }));
+    details.addEventListener("toggle", () => fill(details));
+    place.after(details);
+  }
+  details.hidden = false;
+  details.figure = figure;
+  fill(details);
+}
+
+function fill(details) {
+  details.querySelector(".wide")?.remove();
+  if (!details.open) return;
+  const around = Object.assign(document.createElement("div"), { className: "wide", tabIndex: 0 });
+  around.append(tableOf(details.figure));
+  details.append(around);
 }
 
 /** Draws a figure, or changes the one that is there. */
@@ -69,6 +138,7 @@ export async function draw(place, figure) {
     displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
   });
   if (isNew) lead(place);
+  tell(place, figure);
 }
 
 /** Frees the charts inside an element that is about to go. */

@@ -1,10 +1,10 @@
 // A page that is one list, kept up to date.
-import { ask, nodes, poll, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, tellTimes } from "./page.js";
 
 const list = document.querySelector("[data-list]");
 let shown = null;
 
-poll(async () => {
+keepUp(async () => {
   const { html } = await ask(list.dataset.list);
   if (html !== shown && !list.contains(document.activeElement)) {
     list.replaceChildren(nodes(html));

@@ -33,9 +33,12 @@ async function drawAll() {
   const isTriangle = new Set(["a", "b", "c"].map((side) => asked.get(side))).size === 3;
   if (corners && !isTriangle) ["a", "b", "c"].forEach((side) => asked.delete(side));
   if (trouble) trouble.textContent = isTriangle ? "" : "Choose three different domains.";
-  const { said, parallel, ternary } = await ask(`${url}/figures?${asked}`);
-  document.getElementById("drawn-said").textContent = said;
-  for (const [name, figure] of Object.entries({ parallel, ternary })) {
+  const { said, map_said: mapSaid, ...figures } = await ask(`${url}/figures?${asked}`);
+  for (const [id, text] of Object.entries({ "drawn-said": said, "map-said": mapSaid })) {
+    const place = document.getElementById(id);
+    if (place) place.textContent = text;
+  }
+  for (const [name, figure] of Object.entries(figures)) {
     const chart = document.getElementById(name);
     if (!chart) continue;
     chart.hidden = figure === null;

@@ -9,11 +9,13 @@ export async function ask(url) {
   return answer.json();
 }
 
+const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+
 /** Changes something by a call that only a page of this service can make; throws what was wrong. */
 export async function send(url, body = {}) {
   const answer = await fetch(url, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-Modomodo-Page": "1" },
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
     body: JSON.stringify(body),
   });
   const said = await answer.json().catch(() => ({}));
@@ -53,45 +55,103 @@ export function showLive(isLive, text) {
   if (words.textContent !== text) words.textContent = text;
 }
 
-const EVERY_MS = 2000;
-const LONGEST_MS = 10000;
+const EVERY_MS = 2000; // without a stream
+const CALM_MS = 20000; // with one, which says when to look
+const LONGEST_MS = 10000; // while the service does not answer
+const LEAST_MS = 700; // between two looks, however much happens
+const SILENT_MS = 25000; // a stream beats every ten seconds
 
 /**
- * Calls `look` every two seconds while the page can be seen. A service that does not answer is
- * asked again, less and less often up to every ten seconds, and picked up when it is back.
+ * Calls `look` when the service says that something changed, while the page can be seen. Until its
+ * stream of events speaks, or where none comes through, it looks every two seconds. A service that
+ * does not answer is asked again, less and less often up to every ten seconds.
  */
-export function poll(look) {
+export function keepUp(look) {
   let pause = EVERY_MS;
   let timer = 0;
   let isLooking = false;
-  async function turn() {
-    if (isLooking) return;
-    isLooking = true;
+  let isWanted = false;
+  let looked = 0;
+  let source = null;
+  let isHeldUp = false;
+  let heard = -Infinity;
+  const isStreaming = () => performance.now() - heard < SILENT_MS;
+
+  function soon(ms) {
     clearTimeout(timer);
+    if (!document.hidden) timer = setTimeout(turn, ms);
+  }
+
+  async function turn() {
+    if (isLooking) {
+      isWanted = true;
+      return;
+    }
+    isLooking = true;
+    isWanted = false;
+    looked = performance.now();
     try {
       const again = await look();
-      pause = again ? 0 : EVERY_MS;
+      if (again) pause = 0;
+      else if (isWanted) pause = LEAST_MS;
+      else pause = isStreaming() ? CALM_MS : EVERY_MS;
       showLive(true, "live");
-      tellTimes();
+      listen();
     } catch (problem) {
       pause = Math.min(Math.max(pause, EVERY_MS) * 1.5, LONGEST_MS);
       showLive(false, reason(problem));
     } finally {
       isLooking = false;
     }
-    if (!document.hidden) timer = setTimeout(turn, pause);
+    document.getElementById("live").dataset.by = isStreaming() ? "events" : "polls";
+    soon(pause);
   }
+
+  function hear() {
+    heard = performance.now();
+    if (isLooking) isWanted = true;
+    else soon(Math.max(0, looked + LEAST_MS - performance.now()));
+  }
+
+  /** Opens the stream. One that stays silent is given up: something on the way holds it up. */
+  function listen() {
+    const isOld = source && performance.now() - source.opened > SILENT_MS;
+    if (source && (isHeldUp || !isOld)) return;
+    if (source && source.readyState !== EventSource.CLOSED) {
+      isHeldUp = !isStreaming();
+      if (isHeldUp) source.close();
+      return;
+    }
+    source = new EventSource(document.getElementById("live").dataset.events);
+    source.opened = performance.now();
+    source.addEventListener("message", hear);
+    source.addEventListener("beat", () => (heard = performance.now()));
+    source.addEventListener("error", () => {
+      if (!isStreaming()) return;
+      heard = -Infinity;
+      pause = EVERY_MS;
+      soon(0);
+    });
+  }
+
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) turn();
+    if (document.hidden) {
+      source?.close();
+      source = null;
+      heard = -Infinity;
+      clearTimeout(timer);
+    } else turn();
   });
   showLive(true, "live");
   tellTimes();
-  timer = setTimeout(turn, pause);
+  setInterval(tellTimes, EVERY_MS);
+  listen();
+  soon(EVERY_MS);
 }
 
 function reason(problem) {
   if (problem.status === 404) return "this study is gone";
-  if (problem.status === 401) return "the key is no longer accepted; reload the page";
+  if (problem.status === 401) return "you are no longer signed in; reload the page";
   return "service not reachable, trying again";
 }
 
@@ -102,7 +162,7 @@ export function follow(root, refresh, { resultsOnly = false } = {}) {
   let after = Number(root.dataset.after);
   let results = Number(root.dataset.results);
   let rest = 0; // what takes long is done less often
-  poll(async () => {
+  keepUp(async () => {
     const news = await ask(`${root.dataset.url}/changes?after=${after}&lowest=${NO_ROWS}`);
     if (news.after < after) location.reload(); // another database than the page came from
     const isNew = resultsOnly ? news.results !== results : news.after !== after;

@@ -1,6 +1,6 @@
 // One study, live: the head, the newest trials, and the charts when a trial is completed.
 import { draw, forget } from "./charts.js";
-import { ask, nodes, poll, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, tellTimes } from "./page.js";
 
 const study = document.getElementById("study");
 const head = document.getElementById("head");
@@ -139,4 +139,4 @@ async function refresh() {
 }
 
 refresh();
-poll(look);
+keepUp(look);

@@ -1,32 +1,58 @@
 // One trial, live: its story is told again when it changes; cancel, retry and note.
 import { draw, forget } from "./charts.js";
-import { ask, nodes, poll, send, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, send, tellTimes } from "./page.js";
 
 const trial = document.getElementById("trial");
 const story = document.getElementById("story");
 const note = document.getElementById("note");
 const { url } = trial.dataset;
-let revision = null;
+let revision = 0;
 
 async function look() {
-  const told = await ask(`${url}/story`);
-  if (told.revision !== revision) {
+  const told = await ask(`${url}/story?after=${revision}`);
+  if (told.html !== null) {
     await show(told);
-    revision = told.revision;
+    await showCurves();
   }
+  revision = told.revision;
   return false;
 }
 
-async function show({ html, figure }) {
+const rest = document.getElementById("rest");
+
+/** Puts new HTML in an element's place; what was open stays open. */
+function put(place, html) {
+  const details = () => [...place.querySelectorAll("details:not(.data)")];
+  const isOpen = details().map((part) => part.open);
+  forget(place);
+  place.replaceChildren(nodes(html));
+  details().forEach((part, i) => (part.open = isOpen[i] ?? false));
+  tellTimes(place);
+}
+
+async function show(told) {
   const hadFocus = story.contains(document.activeElement) && document.activeElement.dataset.act;
-  const isOpen = [...story.querySelectorAll("details")].map((part) => part.open);
-  forget(story);
-  story.replaceChildren(nodes(html));
-  story.querySelectorAll("details").forEach((part, place) => (part.open = isOpen[place] ?? false));
+  put(story, told.html);
+  put(rest, told.rest);
   if (hadFocus) story.querySelector("[data-act]")?.focus({ preventScroll: true });
-  tellTimes(story);
-  document.getElementById("learning").hidden = figure === null;
-  if (figure) await draw(document.getElementById("learning-chart"), figure);
+  document.getElementById("learning").hidden = told.figure === null;
+  if (told.figure) await draw(document.getElementById("learning-chart"), told.figure);
+}
+
+const training = document.getElementById("training");
+let drawn = ""; // which charts are there: the same ones are only changed
+
+async function showCurves() {
+  const { html, titles, figures } = await ask(`${url}/curves`);
+  const place = training.querySelector(".multiples");
+  training.hidden = !figures.length;
+  if (titles.join() !== drawn) {
+    forget(place);
+    place.replaceChildren(nodes(html));
+    drawn = titles.join();
+  }
+  const charts = [...place.querySelectorAll(".chart")];
+  for (const [i, figure] of figures.entries()) await draw(charts[i], figure);
 }
 
 story.addEventListener("click", async (event) => {
@@ -55,4 +81,4 @@ document.getElementById("note-form").addEventListener("submit", async (event) =>
   }
 });
 
-look().then(() => (trial.dataset.drawn = "yes")).finally(() => poll(look));
+look().then(() => (trial.dataset.drawn = "yes")).finally(() => keepUp(look));

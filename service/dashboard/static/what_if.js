@@ -64,18 +64,22 @@ function unhurried(work) {
 
 let mixture = Object.fromEntries(rows.map((row) => [row.domain, row.weight]));
 let isReleased = false;
+let moves = 0;
 const queued = document.getElementById("queued");
 
 const move = unhurried(async () => {
   const weights = Object.fromEntries(rows.map((row) => [row.domain, Math.min(1, row.weight)]));
-  const adopts = isReleased;
-  isReleased = false;
+  // After it was adopted there is nothing to ask, and what was said of it still holds.
+  if (rows.every(({ domain }) => weights[domain] === mixture[domain])) return;
+  const answered = moves;
   try {
     const found = await send(`${url}/fitting`, { weights });
     mixture = found.mixture;
     document.getElementById("chosen").replaceChildren(nodes(found.html));
     queued.textContent = "";
-    if (adopts) {
+    // Unless the slider was moved on in the meantime.
+    if (isReleased && answered === moves) {
+      isReleased = false;
       for (const row of rows) row.weight = mixture[row.domain];
       show();
     }
@@ -114,6 +118,8 @@ const panels = [...root.querySelectorAll("[data-surrogate]")].map((section) => {
 
 for (const row of rows) {
   row.slider.addEventListener("input", () => {
+    moves += 1;
+    isReleased = false;
     give(row, Number(row.slider.value) / 100);
     show();
     move();

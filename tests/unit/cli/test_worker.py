@@ -1,6 +1,8 @@
 """The options of `modomodo worker`, and what it shows on a terminal."""
 
 import io
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,8 @@ from modomodo.worker import _shares, seconds
 from modomodo.worker_view import duration, table
 from trainer.attempt import cause_first
 from trainer.job import Progress
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,21 @@ def test_gpus_that_cannot_be_shared_out_are_refused(gpus, per_trial, said):
 )
 def test_times_are_read_with_their_unit(text, value):
     assert seconds("--drain-after", text) == value
+
+
+@pytest.mark.parametrize(
+    ("file", "until_killed"),
+    [
+        ("modomodo-worker.service", r"TimeoutStopSec=(\d+)"),
+        ("modomodo-worker.sbatch", r"--signal=B:TERM@(\d+)"),
+    ],
+)
+def test_a_deployed_worker_has_time_to_hand_its_trial_back_after_its_runs_grace(file, until_killed):
+    text = (DEPLOY / file).read_text()
+    grace, killed = (re.search(p, text) for p in (r"--grace (\d+)s", until_killed))
+    assert grace
+    assert killed
+    assert int(grace[1]) + 20 <= int(killed[1])
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1h", "0s", "1 week"])

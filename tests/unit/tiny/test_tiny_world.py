@@ -66,7 +66,7 @@ def test_exactly_one_reading_of_a_question_is_right(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_perfect_response_gets_every_reward(kind):
-    for row in world.Rows(kind, "unit", 40):
+    for row in world.DrawnRows(kind, "unit", 40):
         answer = row.answer
         if row.answer_type == "boxes":
             answer = lessons.boxes_text([tuple(box) for box in json.loads(answer)])
@@ -76,7 +76,7 @@ def test_a_perfect_response_gets_every_reward(kind):
 
 
 def test_options_hold_the_answer_and_no_double():
-    for row in world.Rows("mmmu", "unit", 60):
+    for row in world.DrawnRows("mmmu", "unit", 60):
         assert row.answer in "ABCD"
         assert len(set(row.choices)) == 4
 
@@ -90,7 +90,7 @@ def test_benchmarks_out_of_domain_look_like_no_domain():
     trained = set().union(*(corners[domain] for domain in world.DOMAIN_SIZES))
     for name, (group, _) in world.BENCHMARKS.items():
         if group == "out":
-            assert world.Rows(name, "unit", 1)[0].domain not in world.DOMAIN_SIZES
+            assert world.DrawnRows(name, "unit", 1)[0].domain not in world.DOMAIN_SIZES
     assert not corners["infovqa"] & trained
 
 

@@ -18,7 +18,9 @@ TOKEN = "t" * 20
 
 
 @contextmanager
-def answering(*answers: tuple[int, object]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def answering(
+    *answers: tuple[int, object], retry_after: str = ""
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """A real server that gives these answers in turn, the last one for ever."""
     heard: list[dict[str, str]] = []
 
@@ -28,6 +30,8 @@ def answering(*answers: tuple[int, object]) -> Iterator[tuple[str, list[dict[str
             heard.append(dict(self.headers))
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)
+            if retry_after:
+                self.send_header("Retry-After", retry_after)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
@@ -115,3 +119,15 @@ def test_each_added_trial_has_its_own_key_and_keeps_it_over_retries():
     keys = [headers["Idempotency-Key"] for headers in heard]
     assert len(keys) > 2
     assert len(set(keys)) == 2
+
+
+@pytest.mark.parametrize("asked", ["7", "soon", ""])
+def test_it_comes_back_when_the_service_says(asked):
+    pauses: list[float] = []
+    held_up = {"code": "too-many-calls", "detail": "slower"}
+    with answering((429, held_up), (200, {"studies": []}), retry_after=asked) as (url, heard):
+        client = Client(url, api_key="k" * 20, sleep=pauses.append)
+        assert client.studies() == []
+    assert len(heard) == 2
+    (pause,) = pauses
+    assert (pause >= 7) if asked == "7" else (pause < 2)

@@ -1,0 +1,159 @@
+"""Every figure of a study at once: what the pages draw, to be kept as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from db import studies
+from db.sessions import Database
+from service import answers, evidence, surrogate_views
+from service.dashboard import (
+    benchmark_figures,
+    benchmark_page,
+    collection,
+    figures,
+    fit_words,
+    fitting,
+    mixture_figures,
+    mixture_page,
+    reading,
+    surface_page,
+    words,
+)
+from service.dashboard.figures import Figure
+from service.dashboard.history import Histories
+from service.errors import Refused
+from service.evidence import Evidence
+from service.fits import Fits
+from service.schemas import Study, StudyFigure, StudyFigures
+
+NO_RUN = "No run is completed yet."
+
+
+def of(database: Database, fits: Fits, histories: Histories, name: str) -> StudyFigures:
+    """All figures of a study, and in words why others are not among them.
+
+    Raises:
+        StudyNotFound: there is none of this name.
+    """
+    with database.read() as session:
+        row = studies.get(session, name)
+        board = reading.board(session, row, histories)
+        items = collection.read(session, row, board.history)
+        known = evidence.read(session, row)
+    if not board.history.runs:
+        return StudyFigures(study=board.study, figures=[], left_out=[NO_RUN])
+    found = [
+        StudyFigure(
+            name="progress",
+            title=f"{figures.objective_label(board.study)} of every completed run",
+            about="With 95% intervals from the sampling of test items; the best of many runs is "
+            "partly luck.",
+            figure=figures.progress(board.study, board.history),
+        ),
+        *_mixtures(board, items),
+        *_benchmarks(known),
+    ]
+    n_runs = len(board.history.runs)
+    if n_runs > fitting.FITTED_AT_ALL:
+        too_many = fit_words.too_many(n_runs, fitting.FITTED_AT_ALL)
+        return StudyFigures(study=board.study, figures=found, left_out=[too_many])
+    left_out: list[str] = []
+    for surrogate in fit_words.TITLES:
+        try:
+            found += _surrogate(fits, known, surrogate)
+        except Refused as refused:
+            left_out.append(f"{fit_words.TITLES[surrogate]}: {refused.detail}")
+    return StudyFigures(study=board.study, figures=found, left_out=left_out)
+
+
+def _mixtures(board: reading.Board, items: list[collection.Item]) -> Iterator[StudyFigure]:
+    study: Study = board.study
+    drawn = mixture_figures.dots(study, items)
+    about = f"{words.count(len(board.history.runs), 'completed run')}, coloured by score."
+    yield StudyFigure(
+        name="mixtures",
+        title="Weight of every domain in each run",
+        about=about,
+        figure=mixture_figures.parallel(study, drawn),
+    )
+    mapped = mixture_figures.distance_map(study, drawn)
+    if mapped is not None:
+        yield StudyFigure(
+            name="mixtures-map",
+            title="Mixtures by their distance",
+            about=mixture_figures.map_aid(mapped),
+            figure=mapped,
+        )
+    best = board.history.best
+    corners = mixture_page.heaviest(study, best.mixture if best else {})
+    if corners:
+        yield StudyFigure(
+            name="mixtures-triangle",
+            title=f"Runs between {', '.join(corners)}",
+            about=f"{about} The place is how the three share what they have together, the size how "
+            "much that is.",
+            figure=mixture_figures.ternary(study, drawn, corners),
+        )
+
+
+def _benchmarks(known: Evidence) -> Iterator[StudyFigure]:
+    choices = benchmark_page.titles(known.spec)
+    across, upright = next(iter(choices)), list(choices)[:2][-1]
+    drawn = benchmark_page.compared(known, across, upright)
+    if drawn is None:
+        return
+    yield StudyFigure(
+        name="benchmarks",
+        title="The best runs on every benchmark",
+        about=f"At most {benchmark_figures.ROWS} runs, best on top; blue is above the median of "
+        "all completed runs, orange below.",
+        figure=drawn.heat,
+    )
+    if drawn.trade is not None:
+        yield StudyFigure(
+            name="trade-off",
+            title=f"{choices[across]} against {choices[upright]}",
+            about="Of every run, with 95% intervals. On the front are the runs that no other beats "
+            "on one score without losing on the other.",
+            figure=drawn.trade,
+        )
+
+
+ABOUT = {
+    "loo": ("predicted against actual", ""),
+    "alone": ("each domain alone", "Predicted, with 95% intervals."),
+    "synergy": ("synergy of pairs", ""),
+    "slices": (
+        "slices through the best run",
+        "One domain's weight grows along each curve and the others share the rest as in the best "
+        "run (the dot). Bands are 90% intervals of the noise-free score.",
+    ),
+    "residuals": (
+        "residuals by trial",
+        "Each run against its prediction from all the others; bars are 90% intervals.",
+    ),
+    "mean": ("prediction between three domains", "The others keep what they have in the best run."),
+    "sd": ("its standard deviation there", "Low is sure."),
+}
+"""Title, and how to read it, of each of a surrogate's figures."""
+
+
+def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFigure]:
+    fit = surrogate_views.fit(known, surrogate, fits.diagnosis(known, surrogate))
+    run = answers.best_run(known)
+    if run is None or not fit.points:
+        raise Refused(409, "too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)
+    drawn: dict[str, Figure] = figures.of_fit(known.spec, fit)
+    if surrogate in fitting.SIDE_BY_SIDE:
+        corners = mixture_page.heaviest(known.spec, run.mixture)
+        drawn |= surface_page.around(fits, known, fit, run, corners)
+    aids = {"loo": fit_words.reading_aid(fit), "synergy": fit_words.synergy_aid(fit)}
+    for name, figure in drawn.items():
+        title, about = ABOUT[name]
+        yield StudyFigure(
+            name=f"{surrogate}-{name}",
+            title=f"{fit_words.TITLES[surrogate]}: {title}",
+            about=aids.get(name, about),
+            figure=figure,
+        )

@@ -1,0 +1,88 @@
+"""Who is signed in, in a browser: a cookie that the gate signs, and a token against forged calls.
+
+The cookie holds no key. It names one, says until when it is good, and is signed with a secret
+derived from the key's stored hash: every replica can check it, and it ends with its key. A visitor
+of a service without keys has one too, that says nothing.
+
+The token is made of the cookie. Pages have it in their head and send it with whatever changes
+something, as the header `X-CSRF-Token` or as the field `csrf` of a form: a page from elsewhere can
+make a browser send the cookie, but can read neither of the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Request, Response
+
+from service.auth import SESSION_S
+from service.errors import Refused
+
+COOKIE = "modomodo_session"
+VISITOR = "visitor"
+
+HEADER = "X-CSRF-Token"
+FIELD = "csrf"
+FORM = "application/x-www-form-urlencoded"
+
+
+def cookie_of(request: Request) -> str | None:
+    """The cookie as it was sent; it may be anyone's invention."""
+    return request.cookies.get(COOKIE)
+
+
+def visitor() -> str:
+    """A cookie for someone who is not signed in."""
+    return f"{VISITOR}.{secrets.token_urlsafe(24)}"
+
+
+def token(cookie: str) -> str:
+    """What calls that change something must bring, besides the cookie."""
+    return hmac.new(cookie.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+def keep(request: Request, answer: Response, cookie: str) -> None:
+    """Lets the browser keep the cookie, and send it from this service's own pages."""
+    answer.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=SESSION_S,
+        httponly=True,
+        secure=request.url.scheme == "https",
+        samesite="lax",
+    )
+
+
+async def require_token(request: Request) -> None:
+    """Lets calls in that a page of this service makes.
+
+    Raises:
+        Refused: 403, a page from elsewhere could have sent it.
+    """
+    sent = request.headers.get(HEADER)
+    if sent is None and request.headers.get("content-type", "").partition(";")[0] == FORM:
+        fields = parse_qsl((await request.body()).decode("utf-8", "replace"))
+        sent = next((value for name, value in fields if name == FIELD), None)
+    cookie = cookie_of(request)
+    if (
+        sent is None
+        or cookie is None
+        or not hmac.compare_digest(token(cookie).encode(), sent.encode("utf-8", "surrogateescape"))
+    ):
+        raise Refused(
+            403,
+            "own-page-only",
+            "only this service's own pages change anything here, and this call lacks what one of "
+            "them would send; reload the page and try again, or use the API (/openapi.json)",
+        )
+
+
+def own_path(target: str) -> str:
+    """Where to go after signing in: a path of this service, whatever was asked for."""
+    parts = urlsplit(target)
+    is_own = not parts.scheme and not parts.netloc and target.startswith("/")
+    has_trick = target.startswith("//") or "\\" in target or any(ord(c) < 32 for c in target)
+    return target if is_own and not has_trick else "/"

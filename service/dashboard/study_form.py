@@ -1,0 +1,189 @@
+"""From the typed fields of a new study to the body that the API takes, with its own messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from pydantic import ValidationError
+
+from service.dashboard.presets import Example, Presets
+from service.dashboard.typed import Typed, flat
+from service.schemas import StudySpec
+from service.search.limits import LinearLimit
+
+ROWS = {
+    "domains": ("name", "samples", "lower", "upper", "zero_or_at_least"),
+    "benchmarks": ("name", "samples", "weight", "base"),
+    "limits": ("",),
+}
+"""The lists of the form, and the fields by which a row counts as filled in."""
+
+PLAIN = (
+    *("name", "note", "strategy", "opening", "budget", "lookahead", "max_active", "seed"),
+    *("max_attempts", "lease_s"),
+)
+"""Fields that go into the body as they are."""
+
+BLANK_ROWS = {"domains": 3, "benchmarks": 2, "limits": 1}
+"""Rows that a form has at least."""
+
+RECIPE_KEYS = {
+    "model": "Model",
+    "steps": "Steps",
+    "prompts_per_step": "Prompts a step",
+    "generations": "Completions a prompt",
+    "max_completion_tokens": "Tokens a completion, at most",
+    "learning_rate": "Learning rate",
+    "beta": "KL coefficient",
+}
+"""The recipe's main keys, each with a field of its own."""
+
+REACH = {
+    "": "are not looked at",
+    "say": "are told with each proposal",
+    "enforce": "must last for the whole run",
+}
+"""What is made of the domains' numbers of samples."""
+
+
+TITLES = RECIPE_KEYS | {
+    "lower": "least",
+    "upper": "most",
+    "zero_or_at_least": "if used, at least",
+    "max_active": "domains in one mixture, at most",
+    "max_attempts": "attempts at a trial",
+    "lease_s": "lease",
+    "more": "other keys",
+    "base": "recipe",
+}
+"""What the form calls a field whose name is another in the API."""
+
+
+class Wrong(Exception):  # noqa: N818 - it names a state of things
+    """What was typed makes no study; `messages` by path, those of the whole under the empty one."""
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        super().__init__("; ".join(messages.values()))
+        self.messages = messages
+
+
+def blank() -> Typed:
+    """The form as it is at first."""
+    return Typed({"strategy": "auto", "objective.name": "out_score"}, ROWS)
+
+
+def of_example(example: Example) -> Typed:
+    """The form filled in with an example."""
+    study = dict(example.study)
+    fields = flat(study | {"recipe": {"base": study["recipe"]}})
+    return Typed(fields, ROWS)
+
+
+def place(path: str) -> str:
+    """What the form calls the field at a path: `domains.1.upper` is "domain 2, most"."""
+    parts = path.split(".")
+    said = []
+    if parts[0] in ROWS and len(parts) > 1:
+        said.append(f"{parts[0].removesuffix('s')} {int(parts[1]) + 1}")
+        parts = parts[2:]
+    if parts:
+        said.append(TITLES.get(parts[-1], parts[-1]).lower())
+    return ", ".join(said)
+
+
+def read(typed: Typed, presets: Presets) -> StudySpec:
+    """The study that was typed.
+
+    Raises:
+        Wrong: it is none; with the messages of the API.
+    """
+    wrong: dict[str, str] = {}
+    body: dict[str, Any] = {name: typed[name] for name in PLAIN if typed[name]}
+    body["domains"] = [_filled(row) for row in typed.rows("domains")]
+    body["limits"] = _limits(typed, wrong)
+    body["objective"] = typed.below("objective")
+    body["benchmarks"] = []
+    for row in map(_filled, typed.rows("benchmarks")):
+        weight, base = row.pop("weight", None), row.pop("base", None)
+        body["benchmarks"].append(row)
+        if weight is not None:
+            body["objective"].setdefault("weights", {})[row.get("name", "")] = weight
+        if base is not None:
+            body.setdefault("baseline", []).append(
+                {"benchmark": row.get("name", ""), "score": base, "samples": row.get("samples", 1)}
+            )
+    body["recipe"] = _recipe(typed, presets, wrong)
+    if typed["reach"]:
+        body["reach"] = _reach(typed["reach"], body["recipe"], wrong)
+    try:
+        study = StudySpec.model_validate(body)
+    except ValidationError as error:
+        raise Wrong(_messages(error) | wrong) from error
+    if wrong:
+        raise Wrong(wrong)
+    return study
+
+
+def _filled(row: Mapping[str, str]) -> dict[str, Any]:
+    return {field: text for field, text in row.items() if text}
+
+
+def _limits(typed: Typed, wrong: dict[str, str]) -> list[dict[str, Any]]:
+    domains = [row["name"] for row in typed.rows("domains") if row.get("name")]
+    found = []
+    for place, row in enumerate(typed.rows("limits")):
+        try:
+            limit = LinearLimit.parse(row[""], domains)
+        except ValueError as error:
+            wrong[f"limits.{place}"] = str(error)
+            continue
+        sign, side = (-1, "at_least") if ">=" in row[""] else (1, "at_most")
+        weights = {name: sign * value for name, value in limit.coefficients.items()}
+        found.append({"weights": weights, side: sign * limit.at_most})
+    return found
+
+
+def _recipe(typed: Typed, presets: Presets, wrong: dict[str, str]) -> dict[str, Any]:
+    """The chosen recipe with the fields that were filled in, and any other keys, over it."""
+    given = typed.below("recipe")
+    base, more = given.pop("base", ""), given.pop("more", "")
+    if base and base not in presets.recipes:
+        wrong["recipe.base"] = f"no recipe {base!r}; there are {', '.join(presets.recipes)}"
+        return {}
+    recipe = dict(presets.recipes[base].keys) if base else {}
+    recipe |= {key: text for key, text in given.items() if key in RECIPE_KEYS}
+    try:
+        others = yaml.safe_load(more) or {}
+        if not isinstance(others, dict):
+            raise ValueError("keys and values are wanted, as `seed: 42`")
+        return presets.check(recipe | others)
+    except ValidationError as error:
+        for path, message in _messages(error).items():
+            key = path.split(".")[0]
+            field = f"recipe.{key}" if key in RECIPE_KEYS else "recipe.more"
+            wrong[field] = message if key in RECIPE_KEYS else f"{path}: {message}".lstrip(": ")
+    except (yaml.YAMLError, ValueError) as error:
+        wrong["recipe.more"] = f"this is not YAML: {error}" if more else str(error)
+    return {}
+
+
+def _reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dict[str, Any] | None:
+    try:
+        return {
+            "steps": recipe["steps"],
+            "prompts_per_step": recipe["prompts_per_step"],
+            "enforce": wanted == "enforce",
+        }
+    except KeyError as missing:
+        wrong["reach"] = f"how far samples last needs the recipe's {missing.args[0]}"
+        return None
+
+
+def _messages(error: ValidationError) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        found.setdefault(path, item["msg"].removeprefix("Value error, "))
+    return found

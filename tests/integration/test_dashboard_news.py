@@ -1,0 +1,170 @@
+"""The stream of events: who hears what, how soon, and that it holds nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.dashboard import news
+from service.engine import Inline
+from service.server import Server
+from tests.dashboard import create, finish
+
+UNIFORM = [0.2] * 5
+WITHIN_S = 30
+
+
+class Listener:
+    """One stream, read as a browser reads it."""
+
+    def __init__(self, client: httpx.Client, query: str = "") -> None:
+        self._stream = client.stream("GET", f"/ui/events{query}", timeout=WITHIN_S)
+        self.answer = self._stream.__enter__()
+        self._lines = self.answer.iter_lines()
+
+    def event(self) -> str:
+        """The next event's name; `retry` for the first, which only says when to come back."""
+        said = list(iter(lambda: next(self._lines), ""))
+        name, _, value = said[0].partition(": ")
+        return value if name == "event" else name
+
+    def revision(self) -> int:
+        """That of the next event that says one."""
+        for line in self._lines:
+            if line.startswith("data: {"):
+                found: int = json.loads(line.removeprefix("data: "))["revision"]
+                return found
+        raise AssertionError("the stream ended")
+
+    def rest(self) -> list[str]:
+        return list(self._lines)
+
+    def close(self) -> None:
+        self._stream.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(service_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service_url, timeout=WITHIN_S) as client:
+        yield client
+
+
+def quiet(client: httpx.Client, name: str) -> str:
+    """A study in which nothing happens by itself."""
+    study = create(client, name=name)
+    client.patch(f"/studies/{study}", json={"state": "paused"})
+    return study
+
+
+def test_a_listener_hears_of_its_own_study_and_one_without_of_any(client):
+    own, other = quiet(client, "own"), quiet(client, "other")
+    mine, every = Listener(client, f"?study={own}"), Listener(client)
+    before, total = mine.revision(), every.revision()
+    finish(client, other, UNIFORM, 0.3)
+    while every.revision() <= total:
+        pass
+    finish(client, own, UNIFORM, 0.3)
+    # Had it heard of the other study, it would have been told its own revision as it was.
+    assert mine.revision() > before
+    mine.close()
+    every.close()
+
+
+def test_a_change_is_told_within_a_second_or_so(client):
+    study = quiet(client, "vlm")
+    listener = Listener(client, f"?study={study}")
+    known = listener.revision()
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        finish(client, study, UNIFORM, 0.3)
+        while listener.revision() <= known:
+            pass
+        took.append(time.monotonic() - began)
+    assert min(took) < 1.5
+    listener.close()
+
+
+def test_a_stream_is_never_silent_for_long_and_ends_after_a_while(client, monkeypatch):
+    monkeypatch.setattr(news, "BEAT_S", 0.05)
+    monkeypatch.setattr(news, "LONGEST_S", 1.0)
+    listener = Listener(client, f"?study={quiet(client, 'vlm')}")
+    assert listener.answer.headers["Content-Type"].startswith("text/event-stream")
+    assert listener.event() == "retry"
+    heard = [listener.event() for _ in range(4)]
+    assert heard.count("beat") >= 2
+    assert all(not line or line.startswith(("event: beat", "data")) for line in listener.rest())
+
+
+def test_a_crowd_of_listeners_leaves_threads_and_connections_to_others(service_url, client):
+    study = quiet(client, "vlm")
+    crowd = 150  # far more than the service has threads or connections to its database
+
+    async def listen() -> None:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=service_url, timeout=WITHIN_S, limits=limits) as many:
+            is_open = asyncio.Barrier(crowd + 1)
+
+            async def one() -> None:
+                async with many.stream("GET", f"/ui/events?study={study}") as answer:
+                    lines = answer.aiter_lines()
+                    async for line in lines:
+                        if line.startswith("data: {"):
+                            break
+                    await is_open.wait()
+                    async for line in lines:
+                        if line.startswith("data: {"):
+                            return
+
+            listeners = [asyncio.create_task(one()) for _ in range(crowd)]
+            await is_open.wait()
+            assert threading.active_count() < crowd
+            await asyncio.to_thread(finish, client, study, UNIFORM, 0.3)
+            await asyncio.gather(*listeners)
+
+    asyncio.run(asyncio.wait_for(listen(), 60))
+
+
+def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
+    monkeypatch.setattr(news, "MOST", 1)
+    listener = Listener(client)
+    listener.revision()
+    refused = client.get("/ui/events")
+    assert refused.status_code == 503
+    assert refused.json()["code"] == "too-many-listeners"
+    listener.close()
+
+
+def test_an_open_stream_does_not_hold_up_the_end_of_the_service(app_settings):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(
+        create_app(app_settings, Inline()),
+        port=port,
+        log_level="error",
+        timeout_graceful_shutdown=WITHIN_S,  # it would wait for so long
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WITHIN_S) as client:
+        listener = Listener(client)
+        listener.revision()
+        began = time.monotonic()
+        server.should_exit = True
+        assert listener.rest()[-1:] in ([], [""])
+        thread.join(WITHIN_S)
+        assert not thread.is_alive()
+        assert time.monotonic() - began < WITHIN_S / 2
+        listener.close()

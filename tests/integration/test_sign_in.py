@@ -1,0 +1,182 @@
+"""Signing in with a key: a cookie that ends with it, and tokens against forged calls."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+
+from db import keys
+from service import auth
+from service.app import create_app
+from service.dashboard import session
+from service.engine import Inline
+from service.settings import Settings
+from tests.dashboard import body, own, sign_in
+
+KEY = "a-key-of-sixteen-or-more"
+PAGE = {"Accept": "text/html"}
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
+
+@pytest.fixture
+def service(database_url):
+    """A service with `KEY`; call it for a browser of its own."""
+    settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY)
+    app = create_app(settings, Inline())
+    with TestClient(app, base_url="http://127.0.0.1"):
+        yield lambda: TestClient(app, base_url="http://127.0.0.1")
+
+
+def test_a_browser_is_led_to_the_form_and_back_to_where_it_wanted_to_go(service):
+    browser = service()
+    led = browser.get("/ui/workers?x=1", headers=PAGE, follow_redirects=False)
+    assert led.headers["Location"] == "/ui/sign-in?to=/ui/workers%3Fx%3D1"
+    token = own(browser)["X-CSRF-Token"]
+    form = {"csrf": token, "key": KEY, "to": "/ui/workers?x=1"}
+    done = browser.post("/ui/sign-in", data=form, follow_redirects=False)
+    assert (done.status_code, done.headers["Location"]) == (303, "/ui/workers?x=1")
+    assert browser.get("/ui/workers").status_code == 200
+    assert "Sign out" in browser.get("/ui/workers").text
+
+
+def test_the_cookie_is_for_this_service_alone_and_holds_no_key(service):
+    browser = service()
+    token = own(browser)["X-CSRF-Token"]
+    form = {"csrf": token, "key": KEY}
+    set_cookie = browser.post("/ui/sign-in", data=form, follow_redirects=False).headers[
+        "Set-Cookie"
+    ]
+    assert "HttpOnly" in set_cookie
+    assert "SameSite=lax" in set_cookie
+    assert KEY not in set_cookie
+    assert keys.hash_of(KEY) not in set_cookie
+    secure = TestClient(browser.app, base_url="https://127.0.0.1")
+    assert "Secure" in secure.get("/ui/sign-in").headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    "where", ["https://evil.example/", "//evil.example", "/\\evil.example", ""]
+)
+def test_nobody_is_led_elsewhere(service, where):
+    browser = service()
+    form = {"csrf": own(browser)["X-CSRF-Token"], "key": KEY, "to": where}
+    answer = browser.post("/ui/sign-in", data=form, follow_redirects=False)
+    assert answer.headers["Location"] == "/"
+
+
+def test_a_wrong_key_says_so_and_too_many_are_held_up(service):
+    browser = service()
+    token = own(browser)["X-CSRF-Token"]
+    answers = [
+        browser.post("/ui/sign-in", data={"csrf": token, "key": f"wrong {i}"})
+        for i in range(int(auth.WRONG_KEYS) + 1)
+    ]
+    assert answers[0].status_code == 401
+    assert "no valid key" in answers[0].text
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers.get("Retry-After", "1")) >= 1
+    # Also over the API, and then for the right key too.
+    refused = browser.get("/studies", headers={"Authorization": f"Bearer {KEY}"})
+    assert (refused.status_code, refused.json()["code"]) == (429, "too-many-wrong-keys")
+    assert int(refused.headers["Retry-After"]) >= 1
+
+
+def test_who_is_known_is_not_held_up_by_a_neighbour_with_a_wrong_key(service, database):
+    with database.write() as at:
+        key = keys.create(at, "fleet", "worker")
+    worker = {"Authorization": f"Bearer {key}"}
+    client = service()
+    assert client.get("/studies", headers=worker).status_code == 200
+    statuses = {
+        client.get("/studies", headers={"Authorization": f"Bearer wrong-{i}"}).status_code
+        for i in range(int(auth.WRONG_KEYS) + 5)
+    }
+    assert statuses == {401, 429}
+    assert client.get("/studies", headers=worker).status_code == 200
+
+
+def test_signing_in_needs_the_forms_own_token(service):
+    assert service().post("/ui/sign-in", data={"key": KEY}).status_code == 403
+
+
+def test_signing_out_forgets_the_session(service):
+    browser = sign_in(service(), KEY)
+    assert browser.get("/ui/workers").status_code == 200
+    assert browser.post("/ui/sign-out", headers=own(browser)).status_code == 200
+    assert browser.get("/ui/workers").status_code == 401
+
+
+def test_every_replica_takes_the_cookie(service, database_url):
+    browser = sign_in(service(), KEY)
+    other = create_app(
+        Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY), Inline()
+    )
+    with TestClient(other, base_url="http://127.0.0.1", cookies=browser.cookies) as replica:
+        assert replica.get("/ui/workers").status_code == 200
+
+
+def test_a_session_ends_with_its_key(service, database, monkeypatch):
+    monkeypatch.setattr(auth, "BELIEVED_S", 0.0)
+    with database.write() as at:
+        key = keys.create(at, "looker", "read")
+    browser = sign_in(service(), key)
+    assert browser.get("/ui/workers").status_code == 200
+    with database.write() as at:
+        keys.revoke(at, "looker")
+    assert browser.get("/ui/workers").status_code == 401
+
+
+def test_a_session_ends_in_time(service, monkeypatch):
+    browser = sign_in(service(), KEY)
+    later = time.time() + auth.SESSION_S + 1
+    monkeypatch.setattr(auth.time, "time", lambda: later)
+    assert browser.get("/ui/workers").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cookie: cookie[:-1] + ("0" if cookie[-1] != "0" else "1"),
+        lambda cookie: cookie.replace("own.", "own.9", 1),
+        lambda cookie: cookie.rpartition(".")[0],
+        lambda cookie: "own.99999999999.x." + "0" * 64,
+        lambda cookie: "....",
+        lambda cookie: "ü",
+    ],
+)
+def test_a_cookie_that_was_changed_opens_nothing(service, change):
+    browser = sign_in(service(), KEY)
+    cookie = change(browser.cookies[session.COOKIE])
+    stranger = service()
+    sent = {"Cookie": f"{session.COOKIE}={cookie}".encode("latin-1")}
+    assert stranger.get("/ui/workers", headers=sent).status_code == 401
+
+
+def test_a_session_is_no_key_for_the_api(service):
+    browser = sign_in(service(), KEY)
+    assert browser.get("/studies").status_code == 401
+    assert browser.post("/studies", json=body()).status_code == 401
+
+
+def test_scopes_hold_for_sessions(service, database):
+    with database.write() as at:
+        key = keys.create(at, "looker", "read")
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    admin, looker = sign_in(service(), KEY), sign_in(service(), key)
+    assert admin.post("/studies", json=body(), headers=bearer).status_code == 201
+    queue = {"mixture": {"coco": 0.5, "lisa": 0.5}}
+    number = admin.post("/studies/vlm/trials", json=queue, headers=bearer).json()["number"]
+    address = f"/ui/studies/vlm/trials/{number}/cancel"
+    assert looker.get("/ui/studies/vlm").status_code == 200
+    assert looker.post(address, headers=own(looker)).status_code == 403
+    assert admin.post(address).status_code == 403
+    assert admin.post(address, headers=own(admin)).status_code == 200
+
+
+def test_without_keys_nobody_signs_in(api):
+    led = api.get("/ui/sign-in?to=/ui/workers", follow_redirects=False)
+    assert (led.status_code, led.headers["Location"]) == (303, "/ui/workers")
+    assert "Sign out" not in api.get("/ui/workers").text
