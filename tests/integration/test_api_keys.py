@@ -50,6 +50,7 @@ READING = [
     ("GET", "/studies/vlm/figures", None),
     ("GET", "/trials/1", None),
     ("GET", "/trials/1/curve", None),
+    ("GET", "/studies/vlm/figures", None),
     ("GET", "/studies/vlm/surrogates/quadsurface", None),
     ("POST", "/studies/vlm/surrogates/quadsurface/predict", {"mixtures": [{"coco": 1.0}]}),
     ("GET", "/ui/studies/vlm", None),
