@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python -m bench.rewards
 	$(BIN)/python -m bench.trainer
 	$(BIN)/python -m bench.chaos
+	$(BIN)/python -m bench.contract
 	$(BIN)/python -m bench.service
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search

@@ -32,9 +32,7 @@ def install(app: FastAPI) -> None:
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """The methods offered at an address, whichever of the routers has them."""
-    return sorted(
-        method.upper()
-        for template, calls in app.openapi()["paths"].items()
-        if compile_path(template)[0].match(path)
-        for method in calls
-    )
+    paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
+    # An address that is written out goes before one with a name left open.
+    matching = [path] if path in paths else [t for t in paths if compile_path(t)[0].match(path)]
+    return sorted(method.upper() for template in matching for method in paths[template])

@@ -85,5 +85,5 @@ def _named(path: str) -> dict[str, Any]:
 
 def _route(scope: Scope) -> str:
     """The address with its names left open, so that there are only so many of them."""
-    path: str = getattr(scope.get("route"), "path", "")
+    path: str = getattr(scope.get("route"), "path_format", "")
     return path or "unknown"

@@ -261,6 +261,26 @@ class HeuristicsSpec(Body):
 class StudySpec(Body):
     """What a study is; the body of `POST /studies`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "vlm",
+                    "domains": [
+                        {"name": "coco", "samples": 5997, "upper": 0.5},
+                        {"name": "sat", "samples": 15000},
+                    ],
+                    "benchmarks": [
+                        {"name": "sat", "group": "in", "samples": 1928},
+                        {"name": "chartqa", "group": "out", "samples": 2500},
+                    ],
+                    "budget": 24,
+                    "recipe": {"base": "tiny"},
+                }
+            ]
+        }
+    )
+
     name: Name
     domains: Annotated[list[DomainSpec], Field(min_length=1, max_length=64)]
     benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
@@ -390,6 +410,8 @@ class StudySpec(Body):
 class StudyPatch(Body):
     """Body of `PATCH /studies/{study}`; what is left out stays."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "paused"}]})
+
     state: StudyState | None = None
     budget: Annotated[int, Field(ge=1, le=100_000)] | None = None
     note: Text | None = None
@@ -416,6 +438,9 @@ MetricName = Annotated[
     str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)
 ]
 Metrics = dict[MetricName, float]
+MAX_METRICS = 200
+MAX_POINTS = 500
+"""Points of a learning curve in one call."""
 
 Mixture = Annotated[dict[Name, float], Field(max_length=64)]
 """Weights by domain name; checked against the study by `StudySpec.mixture`."""
@@ -434,6 +459,12 @@ class Proposal(Body):
 class TrialCreate(Body):
     """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mixture": {"coco": 0.4, "sat": 0.6}, "note": "as in the paper"}]
+        }
+    )
+
     mixture: Mixture
     measurements: list[Measurement] = Field(default_factory=list)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
@@ -442,6 +473,10 @@ class TrialCreate(Body):
 
 class TrialPatch(Body):
     """Body of `PATCH /trials/{trial}`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"note": "the base model was an older one"}]}
+    )
 
     note: Text
 
@@ -523,6 +558,10 @@ class Lease(Body):
 class NextRequest(Body):
     """Body of `POST /trials/next`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"worker": "node-7", "study": "vlm"}]}
+    )
+
     worker: Worker
     study: Name | None = None
     capabilities: JsonObject = Field(default_factory=dict)
@@ -544,18 +583,31 @@ class CurvePoint(Body):
     """What a run said of itself at one training step."""
 
     step: Step
-    metrics: Annotated[Metrics, Field(max_length=200)]
+    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)]
 
 
 class Heartbeat(Body):
     """Body of `POST /trials/{id}/heartbeat`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "step": 120,
+                    "total_steps": 500,
+                    "metrics": {"reward/coco": 0.42},
+                }
+            ]
+        }
+    )
+
     token: Token
     step: Step | None = None
     total_steps: Step | None = None
-    metrics: Annotated[Metrics, Field(max_length=200)] = Field(default_factory=dict)
+    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
     """Latest progress; with `step` also a point of the learning curve."""
-    points: Annotated[list[CurvePoint], Field(max_length=500)] = Field(default_factory=list)
+    points: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS)] = Field(default_factory=list)
     """Further points of the learning curve; a step that came before stays as it was."""
 
 
@@ -569,12 +621,35 @@ class HeartbeatAnswer(Body):
 class MeasurementsRequest(Body):
     """Body of `POST /trials/{id}/measurements`: scores of a checkpoint on the way."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "measurements": [{"benchmark": "chartqa", "score": 0.61, "samples": 2500}],
+                }
+            ]
+        }
+    )
+
     token: Token
     measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
 
 
 class Result(Body):
     """Body of `POST /trials/{id}/result`. Sending the same body again is safe."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "measurements": [{"benchmark": "chartqa", "score": 0.61, "samples": 2500}],
+                    "wall_s": 5400,
+                }
+            ]
+        }
+    )
 
     token: Token
     measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
@@ -585,6 +660,14 @@ class Result(Body):
 class Failure(Body):
     """Body of `POST /trials/{id}/failure`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"token": "a-token-of-the-lease", "error": "out of memory", "retryable": True}
+            ]
+        }
+    )
+
     token: Token
     error: Text
     retryable: bool = True
@@ -592,6 +675,10 @@ class Failure(Body):
 
 class Release(Body):
     """Body of `POST /trials/{id}/release`: hand the trial back, nothing counted against it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": "a-token-of-the-lease", "reason": "preempted"}]}
+    )
 
     token: Token
     reason: Text = ""
@@ -608,6 +695,12 @@ class Prediction(Body):
 
 
 class PredictRequest(Body):
+    """Body of `POST /studies/{study}/surrogates/{name}/predict`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"mixtures": [{"coco": 0.4, "sat": 0.6}]}]}
+    )
+
     mixtures: Annotated[list[Mixture], Field(min_length=1, max_length=10_000)]
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from db import curves, studies, trials
 from service import checks, views
 from service.context import Actor, Service, StudyName, TrialId
-from service.errors import describe
+from service.errors import Refused, describe
 from service.schemas import (
     Curve,
     MetricName,
@@ -117,14 +117,14 @@ def page(
         )
 
 
-@router.get("/trials/{trial}", summary="Read a trial", responses=describe(404))
+@router.get("/trials/{trial:int}", summary="Read a trial", responses=describe(404))
 def one(trial: TrialId, service: Service) -> Trial:
     with service.database.read() as session:
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))
 
 
-@router.get("/trials/{trial}/curve", summary="Read a learning curve", responses=describe(404))
+@router.get("/trials/{trial:int}/curve", summary="Read a learning curve", responses=describe(404))
 def curve(
     trial: TrialId,
     service: Service,
@@ -142,7 +142,7 @@ def curve(
         return views.curve(row, curves.read(session, row), names, max_points)
 
 
-@router.patch("/trials/{trial}", summary="Change a trial's note", responses=describe(404))
+@router.patch("/trials/{trial:int}", summary="Change a trial's note", responses=describe(404))
 def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> Trial:
     """In any state. The same again changes nothing."""
     with service.database.write() as session:
@@ -151,7 +151,7 @@ def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> T
         return views.trial(row, views.spec(row.study))
 
 
-@router.post("/trials/{trial}/cancel", summary="Call a trial off", responses=describe(404, 409))
+@router.post("/trials/{trial:int}/cancel", summary="Call a trial off", responses=describe(404, 409))
 def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """A running one stops at its worker's next heartbeat. Twice is once."""
     with service.database.write() as session:
@@ -163,7 +163,32 @@ def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
 
 
 @router.post(
-    "/trials/{trial}/retry",
+    "/trials/{trial:int}/early-stop",
+    summary="End a trial as it stands",
+    responses=describe(404, 409),
+)
+def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
+    """The scores on the way become its result, so there must be one of every benchmark that the
+    objective weighs. Its worker stops at the next heartbeat. Twice is once."""
+    with service.database.write() as session:
+        trials.stop_early(session, trial, actor)
+        row = trials.get(session, trial)
+        spec = views.spec(row.study)
+        answer = views.trial(row, spec)
+        absent = checks.missing(spec, answer.measurements)
+        if absent:  # which also undoes the stop
+            raise Refused(
+                409,
+                "wrong-state",
+                f"trial {trial} has no score of {', '.join(absent)} yet, which the objective "
+                f"{spec.objective.name!r} weighs; wait for its next scores, or cancel it",
+            )
+    service.proposer.wake()
+    return answer
+
+
+@router.post(
+    "/trials/{trial:int}/retry",
     summary="Queue a failed or cancelled trial again",
     responses=describe(404, 409),
 )

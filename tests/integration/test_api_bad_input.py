@@ -228,9 +228,7 @@ def test_asking_for_trials_of_an_unknown_study_is_refused(api):
     "path",
     [
         "/trials/0",
-        "/trials/-1",
         "/trials/99999999999999999999999999",
-        "/trials/abc",
         "/studies/x/trials?after=-1",
         "/studies/x/trials?after=99999999999999999999999",
         "/studies/x/trials?limit=0",
@@ -267,3 +265,10 @@ def test_hostile_names_are_only_text(api, study):
     assert trial["worker"] == worker
     api.post(f"/trials/{trial['id']}/failure", json={"token": token, "error": worker})
     assert api.get(f"/trials/{trial['id']}").json()["error"] == worker
+
+
+@pytest.mark.parametrize("path", ["/trials/-1", "/trials/abc", "/trials/next"])
+def test_what_is_no_trial_is_not_found_there(api, path):
+    answer = api.get(path)
+    assert answer.status_code == (405 if path.endswith("next") else 404)
+    assert answer.headers.get("Allow") == ("POST" if path.endswith("next") else None)

@@ -1,0 +1,27 @@
+"""What the service answers is what its OpenAPI description says, whatever is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.app import create_app
+from service.settings import Settings
+from tests import contract
+from tests.visits import Service
+
+
+@pytest.mark.backends("sqlite", "postgresql")
+def test_no_made_up_call_is_answered_against_the_description(database_url, tmp_path):
+    service = Service(Settings(database_url=database_url, calls_per_s=0.0))
+    service.start()
+    try:
+        contract.fill(service.url)
+        found = contract.run(
+            service.url, tmp_path, examples=3, seed=1, phases="examples,coverage,fuzzing"
+        )
+    finally:
+        service.stop()
+    assert found.failures == {}
+    offered = create_app().openapi()["paths"].values()
+    assert found.operations == sum(map(len, offered))
+    assert found.cases > 500

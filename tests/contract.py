@@ -1,0 +1,89 @@
+"""schemathesis against a real service: all that its OpenAPI description says and rules out.
+
+`bench.contract` runs it at length, `make test` for some seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.bodies import scores, study_body
+
+CONFIG = """
+# That a mixture sums to 1, that text holds no U+0000, or that a study knows a benchmark, a schema
+# cannot say: then 422 is the right answer to a body that the schema allows.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 422, 429]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        cases: calls that were made up and answered.
+        operations: calls of the interface that were tried.
+        failures: what was wrong, by kind, with the operations concerned.
+    """
+
+    cases: int
+    operations: int
+    failures: dict[str, list[str]]
+    seconds: float
+
+
+def fill(url: str) -> None:
+    """A study with runs, so that made-up calls meet something."""
+    with httpx.Client(base_url=url, timeout=30) as client:
+        client.post("/studies", json=study_body("a")).raise_for_status()
+        for share in (0.2, 0.3, 0.5):
+            mixture = {"coco": share, "lisa": 1 - share, "sat": 0.0}
+            body = {"mixture": mixture, "measurements": scores(share)}
+            client.post("/studies/a/trials", json=body).raise_for_status()
+
+
+def run(url: str, folder: Path, *, examples: int, seed: int, phases: str) -> Outcome:
+    """Makes calls up and checks every answer.
+
+    Args:
+        examples: at most so many random ones of each operation and phase.
+
+    Raises:
+        RuntimeError: schemathesis itself failed; the message is its output.
+    """
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    report = folder / "report.json"
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli"),
+            *("--config-file", str(folder / "schemathesis.toml")),
+            *("run", f"{url}/openapi.json", "--checks", "all", "--mode", "all"),
+            *("--phases", phases, "--max-examples", str(examples), "--seed", str(seed)),
+            *("--continue-on-failure", "--no-shrink"),
+            *("--suppress-health-check", "all", "--warnings", "off"),
+            *("--report", "json", "--report-json-path", str(report)),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not report.exists():
+        raise RuntimeError(ran.stdout[-4000:] + ran.stderr[-4000:])
+    said: dict[str, Any] = json.loads(report.read_text())
+    failures = {item["title"]: item["operations"] for item in said["failures"]}
+    failures |= {str(error): [] for error in said["errors"]}
+    return Outcome(
+        cases=said["test_cases"]["generated"],
+        operations=said["operations"]["tested"],
+        failures=failures,
+        seconds=said["running_time"],
+    )
