@@ -201,12 +201,6 @@ def test_the_service_is_ready_soon_and_without_the_learning_libraries(database_u
     assert took < 15, "3 s on an idle machine; others may be busy here"
 
 
-def test_the_service_ends_cleanly_on_sigterm(tmp_path):
-    with service(f"sqlite:///{tmp_path}/modomodo.db", free_port()) as process:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
