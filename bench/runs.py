@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from multiprocessing.connection import wait
 
 from rich.console import Console
 
@@ -14,6 +13,8 @@ from trainer.job import Crash, Job, Outcome
 
 # Before the fork server starts: the runs are what is parallel, not the threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LISTEN_S = 0.1
 
 
 def run_all(jobs: Mapping[str, Job], *, parallel: int = 2) -> dict[str, Outcome]:
@@ -35,27 +36,21 @@ def run_all(jobs: Mapping[str, Job], *, parallel: int = 2) -> dict[str, Outcome]
 
 def _finished(jobs: Mapping[str, Job], parallel: int) -> Iterator[tuple[str, Outcome]]:
     waiting = iter(jobs.items())
-    running: dict[object, tuple[str, Child]] = {}
+    running: dict[str, Child] = {}
     try:
         while True:
             while len(running) < parallel and (following := next(waiting, None)):
                 label, job = following
-                child = Child(job)
-                running[child.messages] = (label, child)
+                running[label] = Child(job)
             if not running:
                 return
-            for ready in wait(list(running)):  # type: ignore[type-var]
-                label, child = running[ready]
-                try:
-                    message = child.messages.recv()
-                except EOFError:
-                    raise RuntimeError(f"{label}: {child.exit_reason()}") from None
+            for label, child in list(running.items()):
+                message = child.hear(LISTEN_S)
                 if isinstance(message, Crash):
                     raise RuntimeError(f"{label}: {message.error}")
                 if isinstance(message, Outcome):
-                    del running[ready]
-                    child.stop()
+                    running.pop(label).stop()
                     yield label, message
     finally:
-        for _, child in running.values():
+        for child in running.values():
             child.stop()

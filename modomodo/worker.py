@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from contextlib import ExitStack, nullcontext
@@ -62,7 +63,8 @@ def worker(
         ),
     ] = None,
     gpus: Annotated[
-        str | None, typer.Option(help="CUDA devices to use, as 0,1,2,3. Default: all, one trial.")
+        str | None,
+        typer.Option(help="CUDA devices to use, as 0,1,2,3. Default: all, shared by one trial."),
     ] = None,
     per_trial: Annotated[
         int, typer.Option(min=1, help="GPUs a trial: --gpus 0,1,2,3 --per-trial 2 runs two.")
@@ -98,6 +100,7 @@ def worker(
     from trainer.attempt import Setting
     from trainer.client import Client
     from trainer.folders import FolderError, WorkFolder
+    from trainer.gpus import Gpus
     from trainer.signals import Signals
     from trainer.store import Store, StoreError
     from trainer.worker import Worker, default_name
@@ -112,7 +115,7 @@ def worker(
         kept = None if store is None else Store(store)
     except StoreError as error:
         raise CommandFailed(str(error)) from error
-    setting = Setting(data, commands, None, stalled_s, grace_s, kept)
+    setting = Setting(data, commands, stalled_s=stalled_s, grace_s=grace_s, store=kept)
     signals = Signals()
     with ExitStack() as stack:
         workers = []
@@ -130,7 +133,7 @@ def worker(
                     name=first if len(shares) == 1 else f"{first}-{i}",
                     signals=signals,
                     folder=place,
-                    setting=replace(setting, gpus=share),
+                    setting=replace(setting, devices=share, gpus=Gpus(share)),
                     study=study,
                     max_trials=max_trials,
                     until_done=until_done,
@@ -160,7 +163,7 @@ def _shares(gpus: str | None, per_trial: int) -> list[str | None]:
     if gpus is None:
         if per_trial != 1:
             raise WrongUse("--per-trial shares out what --gpus names")
-        return [None]
+        return [visible_devices()]
     listed = [gpu.strip() for gpu in gpus.split(",")]
     if not all(listed) or len(set(listed)) < len(listed):
         raise WrongUse(f"--gpus {gpus!r} is not a list of different devices like 0,1,2,3")
@@ -169,6 +172,17 @@ def _shares(gpus: str | None, per_trial: int) -> list[str | None]:
     return [
         ",".join(listed[start : start + per_trial]) for start in range(0, len(listed), per_trial)
     ]
+
+
+def visible_devices() -> str | None:
+    """The CUDA devices that there are; None where there is none, or one."""
+    if not Path("/dev/nvidiactl").exists():
+        return None  # spares importing torch
+    import torch
+
+    n = torch.cuda.device_count()
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(n)))
+    return listed if n > 1 else None
 
 
 def _run(workers: list[Worker]) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from trainer.attempt import Attempt
+    from trainer.gpus import GpuUse
     from trainer.worker import Worker
 
 REWARDS_SHOWN = 3
@@ -51,11 +52,15 @@ class WorkerView:
 
 
 def table(workers: Sequence[Worker], now: float) -> Table:
-    """One row a worker: trial, what it is at, speed, time left, rewards."""
-    shown = Table("worker", "trial", "doing", "step", "steps/s", "left", "reward")
-    for worker in workers:
-        attempt = worker.attempt
+    """One row a worker: trial, what it is at, speed, time left, rewards, and GPUs if there are."""
+    attempts = [worker.attempt for worker in workers]
+    columns = ["worker", "trial", "doing", "step", "steps/s", "left", "reward"]
+    has_gpus = any(attempt is not None and attempt.gpus for attempt in attempts)
+    shown = Table(*columns, *(["GPU: busy, memory"] if has_gpus else []))
+    for worker, attempt in zip(workers, attempts, strict=True):
         cells = ["", "waiting", "", "", "", ""] if attempt is None else _cells(attempt, now)
+        if has_gpus:
+            cells.append("" if attempt is None else "\n".join(map(gpu, attempt.gpus)))
         shown.add_row(escape(worker.name), *map(escape, cells))
     return shown
 
@@ -81,6 +86,12 @@ def _cells(attempt: Attempt, now: float) -> list[str]:
         "" if left is None else duration(left),
         "  ".join(rewards[:REWARDS_SHOWN]),
     ]
+
+
+def gpu(use: GpuUse) -> str:
+    """As `0: 87%, 61/80 GB`."""
+    busy = "" if use.busy is None else f"{use.busy:.0%}, "
+    return f"{use.device}: {busy}{use.used / 1e9:.0f}/{use.total / 1e9:.0f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -438,6 +438,9 @@ MetricName = Annotated[
     str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)
 ]
 Metrics = dict[MetricName, float]
+MAX_METRICS = 200
+MAX_POINTS = 500
+"""Points of a learning curve in one call."""
 
 Mixture = Annotated[dict[Name, float], Field(max_length=64)]
 """Weights by domain name; checked against the study by `StudySpec.mixture`."""
@@ -580,7 +583,7 @@ class CurvePoint(Body):
     """What a run said of itself at one training step."""
 
     step: Step
-    metrics: Annotated[Metrics, Field(max_length=200)]
+    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)]
 
 
 class Heartbeat(Body):
@@ -602,9 +605,9 @@ class Heartbeat(Body):
     token: Token
     step: Step | None = None
     total_steps: Step | None = None
-    metrics: Annotated[Metrics, Field(max_length=200)] = Field(default_factory=dict)
+    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
     """Latest progress; with `step` also a point of the learning curve."""
-    points: Annotated[list[CurvePoint], Field(max_length=500)] = Field(default_factory=list)
+    points: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS)] = Field(default_factory=list)
     """Further points of the learning curve; a step that came before stays as it was."""
 
 

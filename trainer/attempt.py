@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
 
 from service.schemas import NextAnswer, Result
-from trainer.child import Child
+from trainer.child import Child, Message
 from trainer.client import Client, ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder
-from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.gpus import Gpus, GpuUse, metrics
+from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Progress
 from trainer.keeper import Keeper
 from trainer.lease import HeldLease, LeaseLost, TrialCancelled
 from trainer.recipe import Recipe, RecipeError
@@ -31,7 +31,7 @@ from trainer.store import Store
 RESULT_AGAIN_S = 5.0
 FORGET_S = 10.0
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
-DISK_IS_FULL = "[Errno 28]"
+DISK_IS_FULL = "No space left on device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Setting:
     Attributes:
         data: folder of prepared datasets.
         commands: folder of the executables that recipes of back end `command` may name.
-        gpus: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
+        devices: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
+        gpus: what tells of their use.
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
         grace_s: time that a run has for its checkpoint when the worker is asked to stop.
         store: where runs are kept for other nodes; None keeps them here only.
@@ -49,7 +50,8 @@ class Setting:
 
     data: Path = Path()
     commands: Path | None = None
-    gpus: str | None = None
+    devices: str | None = None
+    gpus: Gpus = field(default_factory=Gpus)
     stalled_s: float = 3600.0
     grace_s: float = 60.0
     store: Store | None = None
@@ -77,6 +79,7 @@ class Attempt:
         self.started = time.monotonic()
         self.progress: Progress | None = None
         self.metrics: dict[str, float] = {}
+        self.gpus: list[GpuUse] = []
         self._keeper: Keeper | None = None
         if setting.store is not None:
             stored = setting.store.of(self.trial.study, self.trial.id)
@@ -139,7 +142,9 @@ class Attempt:
             self._keeper = None  # what lies in its folder is known to its trainer only
         try:
             self._fetch(job)
-            child = Child(job, self._folder.log, self._setting.gpus)
+            devices = self._setting.devices
+            processes = 1 if devices is None or recipe.backend == "command" else n_devices(devices)
+            child = Child(job, self._folder.log, devices, processes)
             try:
                 self._follow(child)
             finally:
@@ -189,12 +194,11 @@ class Attempt:
                 child.halt()
             ends = stalled if patience is None else patience
             pause = max(0.0, min(self._lease.next_beat, ends) - time.monotonic())
-            heard: list[Connection | int] = [child.messages]
-            if patience is None:
-                heard.append(self._signals.descriptor)
-            if child.messages in wait(heard, timeout=pause):
+            others = [self._signals.descriptor] if patience is None else []
+            message = child.hear(pause, *others)
+            if message is not None:
                 stalled = time.monotonic() + self._setting.stalled_s
-                if self._take_message(child, patience):
+                if self._take(message, patience):
                     return
             now = time.monotonic()
             if patience is not None and now >= patience:
@@ -211,21 +215,15 @@ class Attempt:
             where = f"in {self.progress.stage!r} at step {self.progress.step}"
         return f"the run made no progress for {self._setting.stalled_s:g} s {where}; it was stopped"
 
-    def _take_message(self, child: Child, patience: float | None) -> bool:
-        """Handles one message of the child; True when the attempt is over.
+    def _take(self, message: Message, patience: float | None) -> bool:
+        """Handles one message of the run; True when the attempt is over.
 
         Args:
             patience: until when the store is waited for, of a worker that stops.
         """
-        try:
-            message = child.messages.recv()
-        except EOFError:
-            self._fail(child.exit_reason(), retryable=True)
-            return True
         match message:
             case Progress():
-                self.progress = message
-                self.metrics |= message.metrics
+                self._note(message)
                 if self._keeper is not None:
                     self._keeper.look()
                 if message.measurements:
@@ -242,6 +240,15 @@ class Attempt:
                     self._wait_for_keeper(patience)
                 self._release(f"the worker was asked to stop; the run halted{at}")
         return True
+
+    def _note(self, progress: Progress) -> None:
+        self.progress, self.gpus = progress, self._setting.gpus.read()
+        use = metrics(self.gpus)
+        self.metrics |= progress.metrics | use
+        for step, before in progress.past.items():
+            self._lease.note(step, before)
+        if progress.stage == TRAIN and progress.metrics:
+            self._lease.note(progress.step, progress.metrics | use)
 
     def _post_result(self, outcome: Outcome, patience: float | None) -> None:
         artifacts: dict[str, Any] = {
@@ -298,6 +305,11 @@ class Attempt:
         self._lease.release(reason)
         self._folder.settle(is_over=False)
         raise Stopped
+
+
+def n_devices(devices: str) -> int:
+    """How many CUDA devices a list like `0,1` names."""
+    return devices.count(",") + 1
 
 
 def cause_first(error: str) -> str:

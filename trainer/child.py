@@ -1,7 +1,8 @@
-"""A training run in a process of its own, so that it can crash or be stopped without its worker.
+"""A training run in processes of its own, so that it can crash or be stopped without its worker.
 
 The processes come from a fork server that has imported the training libraries once: a run starts
-in a fraction of a second instead of ten.
+in a fraction of a second instead of ten. A run on several GPUs has a process for each, as
+`accelerate launch` would start them.
 """
 
 from __future__ import annotations
@@ -9,72 +10,124 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import tempfile
 import threading
 import traceback
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from trainer.job import Crash, Halted, Job
+from trainer.job import Crash, Halted, Job, Outcome, Progress
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
+Message = Progress | Outcome | Crash | Halted
 
 _HALT = "halt"
 
 
 class Child:
-    """One running training process.
-
-    `messages` yields `Progress`, and last an `Outcome`, a `Crash` or `Halted`; its end of file
-    without one of these means that the process died.
+    """One running training run.
 
     Args:
-        log: file that takes what the process prints; None leaves it on this process's streams.
-        gpus: the CUDA devices it may see, such as `0,1`; None leaves them as they are.
+        log: file that takes what its processes print; None leaves it on this process's streams.
+        devices: the CUDA devices it may see, such as `0,1`; None leaves them as they are.
+        processes: that share the run.
     """
 
-    def __init__(self, job: Job, log: Path | None = None, gpus: str | None = None) -> None:
+    def __init__(
+        self, job: Job, log: Path | None = None, devices: str | None = None, processes: int = 1
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["trainer.run"])
-        self.messages, theirs = context.Pipe(duplex=False)
-        # Its end of file tells the child that the worker is gone.
-        leash, self._leash = context.Pipe(duplex=False)
         self._folder = TemporaryDirectory(prefix="modomodo-run-")
-        self.process: BaseProcess = context.Process(
-            target=_main,
-            args=(job, theirs, leash, self._folder.name, log, gpus),
-            name="modomodo-run",
-            daemon=True,
-        )
-        self.process.start()
-        theirs.close()
-        leash.close()
+        port = _free_port() if processes > 1 else 0
+        self._messages: list[Connection] = []
+        self._leashes: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+        for rank in range(processes):
+            messages, theirs = context.Pipe(duplex=False)
+            # Its end of file tells the process that the worker is gone.
+            leash, ours = context.Pipe(duplex=False)
+            environment = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
+            if processes > 1:
+                environment |= _rendezvous(rank, processes, port)
+            process = context.Process(
+                target=_main,
+                args=(job, theirs, leash, self._folder.name, log, environment),
+                name=f"modomodo-run-{rank}",
+                daemon=True,
+            )
+            process.start()
+            theirs.close()
+            leash.close()
+            self._messages.append(messages)
+            self._leashes.append(ours)
+            self._processes.append(process)
 
-    def exit_reason(self) -> str:
-        """Why the process ended without an outcome; call once it has."""
-        self.process.join()
-        code = self.process.exitcode or 0
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes; the first speaks for the run."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    def hear(self, timeout: float | None = None, *others: int) -> Message | None:
+        """The run's next message; None after so many seconds or when one of the other file
+        descriptors is ready. The last one is an `Outcome`, a `Crash` or `Halted`."""
+        ready = wait([*self._messages, *others], timeout=timeout)
+        for number, messages in enumerate(self._messages):
+            if messages in ready:
+                try:
+                    message: Message = messages.recv()
+                except EOFError:
+                    return Crash(self._exit_reason(number))
+                return message
+        return None
+
+    def _exit_reason(self, number: int) -> str:
+        process = self._processes[number]
+        process.join()
+        code = process.exitcode or 0
         if code < 0:
             return f"the training process was killed by {signal.Signals(-code).name}"
         return f"the training process ended with exit code {code} and no result"
 
     def halt(self) -> None:
         """Asks the run to end as soon as it can be gone on with; its last message is `Halted`."""
-        with suppress(BrokenPipeError):
-            self._leash.send(_HALT)
+        for leash in self._leashes:
+            with suppress(BrokenPipeError):
+                leash.send(_HALT)
 
     def stop(self) -> None:
-        """Ends the process at once and frees what it holds."""
-        self.process.kill()
-        self.process.join()
-        self.messages.close()
-        self._leash.close()
+        """Ends the processes at once and frees what they hold."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.join()
+        for connection in (*self._messages, *self._leashes):
+            connection.close()
         self._folder.cleanup()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _rendezvous(rank: int, processes: int, port: int) -> dict[str, str]:
+    """What torch and accelerate read: which process of how many it is, and where they meet."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
 
 def _main(
@@ -83,7 +136,7 @@ def _main(
     leash: Connection,
     folder: str,
     log: Path | None,
-    gpus: str | None,
+    environment: dict[str, str],
 ) -> None:
     # Ctrl-C and what a cluster sends to all processes are the worker's to handle. Handlers, not
     # SIG_IGN, which the processes that this one starts would inherit.
@@ -94,18 +147,20 @@ def _main(
     tempfile.tempdir = folder  # the worker clears it, however this process ends
     if log is not None:
         _print_to(log)
-    if gpus is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before anything asks for a device
+    os.environ.update(environment)  # before anything asks for a device
     try:
         from trainer.run import train_and_score
 
-        messages.send(train_and_score(job, messages.send, halted.is_set))
+        last: Message = train_and_score(job, messages.send, halted.is_set)
     except BrokenPipeError:
         os._exit(1)
     except Halted as ended:
-        messages.send(ended)
+        last = ended
     except Exception:
-        messages.send(Crash(traceback.format_exc()))
+        last = Crash(traceback.format_exc())
+    if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
+        threading.Event().wait()  # the first process speaks for all, and the worker ends them
+    messages.send(last)
 
 
 def _print_to(log: Path) -> None:

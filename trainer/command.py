@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.schemas import Measurement
-from trainer.job import Halted, IsStopping, Job, Outcome, Progress, Report, never
+from service.schemas import MAX_METRICS, Measurement, Metrics, Step
+from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
 
 LOOK_EVERY_S = 0.2
 LOG_TAIL = 2000
@@ -61,10 +61,10 @@ class _Line(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    step: Annotated[int, Field(ge=0)]
-    total_steps: Annotated[int, Field(ge=0)] | None = None
-    stage: str = "train"
-    metrics: dict[str, float] = Field(default_factory=dict)
+    step: Step
+    total_steps: Step | None = None
+    stage: str = TRAIN
+    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
 
 
 class _Result(BaseModel):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
@@ -139,7 +140,7 @@ class MixtureTrainer(GRPOTrainer):
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
         super()._maybe_log_save_evaluate(*arguments, **options)
-        if self._is_stopping():
+        if self._all_stop():
             self._halt(self.state.global_step)
         self.score_if_due()
 
@@ -165,6 +166,13 @@ class MixtureTrainer(GRPOTrainer):
         except Halted:
             self._halt(step)
         self.model.train(was_training)
+
+    def _all_stop(self) -> bool:
+        """Whether the first process is to stop: the others may have heard of it a step apart."""
+        order = [self._is_stopping()]
+        if self.accelerator.num_processes > 1 and self._is_stopping is not never:
+            broadcast_object_list(order)
+        return order[0]
 
     def _halt(self, step: int) -> NoReturn:
         if self._folder is not None and step not in self._folder.checkpoints():

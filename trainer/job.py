@@ -31,6 +31,10 @@ class Job:
         return self.seed if self.recipe.seed is None else self.recipe.seed
 
 
+TRAIN = "train"
+"""The stage whose metrics are a step's, and so a point of the learning curve."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run is: `stage` is `train`, then `evaluate <benchmark>`."""
@@ -41,6 +45,8 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     """Scores of a checkpoint on the way, once they are known; the outcome has them again."""
+    past: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Metrics of the steps before, by step, of a run that goes on from a checkpoint."""
 
 
 Report = Callable[[Progress], None]

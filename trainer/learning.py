@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from rewards.training import REWARDS, RewardFunction
-from trainer.job import Progress, Report
+from trainer.job import TRAIN, Progress, Report
 from trainer.run_folder import RunFolder
 from trainer.sampler import Order
 
@@ -114,4 +114,4 @@ class Reporter(TrainerCallback):
         metrics |= rewards | {f"samples/{domain}": float(n) for domain, n in seen.items()}
         if self._folder is not None:
             self._folder.add_metrics(state.global_step, metrics)
-        self._report(Progress("train", state.global_step, self._steps, metrics))
+        self._report(Progress(TRAIN, state.global_step, self._steps, metrics))

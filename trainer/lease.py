@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import structlog
 
 from service.schemas import (
+    MAX_METRICS,
+    MAX_POINTS,
+    CurvePoint,
     Failure,
     Heartbeat,
     Measurement,
@@ -29,6 +35,8 @@ REPORT_EVERY_S = 3.0
 
 MAX_ERROR = 4000
 """Characters of an error that are kept: its end, where the cause stands."""
+MAX_UNSENT = 20_000
+"""Points kept for a service that is away, the newest."""
 _IS_LOST = (404, 409)
 
 
@@ -53,8 +61,10 @@ class HeldLease:
     token: str
     duration_s: float
     next_beat: float = field(init=False)
+    _unsent: deque[CurvePoint] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._unsent = deque(maxlen=MAX_UNSENT)
         self._beat_later()
 
     @classmethod
@@ -68,6 +78,12 @@ class HeldLease:
             raise ValueError(f"the service gave no trial: {answer.reason}")
         return cls(client, answer.trial, answer.lease.token, answer.lease.duration_s)
 
+    def note(self, step: int, metrics: dict[str, float]) -> None:
+        """A point of the learning curve, for the next heartbeat."""
+        finite = _finite(metrics)
+        if finite:
+            self._unsent.append(CurvePoint(step=step, metrics=finite))
+
     def extend(
         self, progress: Progress | None = None, metrics: dict[str, float] | None = None
     ) -> None:
@@ -79,11 +95,13 @@ class HeldLease:
             ServiceError: refused for another reason.
         """
         self._beat_later()
+        points = list(islice(self._unsent, MAX_POINTS))
         body = Heartbeat(
             token=self.token,
             step=None if progress is None else progress.step,
             total_steps=None if progress is None else progress.total_steps,
-            metrics={name: v for name, v in (metrics or {}).items() if math.isfinite(v)},
+            metrics=_finite(metrics or {}),
+            points=points,
         )
         try:
             answer = self.client.heartbeat(self.trial.id, body)
@@ -93,6 +111,8 @@ class HeldLease:
             raise
         if answer.cancel:
             raise TrialCancelled
+        for _ in points:
+            self._unsent.popleft()
         self.duration_s = answer.duration_s
         self._beat_later()
 
@@ -140,6 +160,9 @@ class HeldLease:
 
         A refusal (the lease was lost meanwhile) is the service's to judge: it keeps the scores.
         """
+        with suppress(LeaseLost, TrialCancelled, ServiceError, ServiceUnreachable):
+            while self._unsent:
+                self.extend()
         try:
             say()
         except ServiceError as error:
@@ -159,3 +182,9 @@ class HeldLease:
     def _log(self) -> structlog.stdlib.BoundLogger:
         log: structlog.stdlib.BoundLogger = structlog.get_logger()
         return log.bind(study=self.trial.study, trial=self.trial.number)
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    """The last metrics that are numbers: a diverged loss is left out, not the whole report."""
+    finite = [(name, value) for name, value in metrics.items() if math.isfinite(value)]
+    return dict(finite[-MAX_METRICS:])

@@ -24,7 +24,7 @@ from trainer import models
 from trainer.data import ItemSet, benchmark_sets, training_rows
 from trainer.evaluate import Share, evaluate
 from trainer.grpo import MixtureTrainer
-from trainer.job import Halted, IsStopping, Job, Outcome, Progress, Report, never
+from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
 from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
@@ -46,7 +46,7 @@ def train_and_score(
     call it and get the same outcome.
 
     Args:
-        is_stopping: asked after each step and each batch of an evaluation; of one process only.
+        is_stopping: asked after each step and, of one process, each batch of an evaluation.
 
     Raises:
         Halted: it was told to stop; with a folder there is a checkpoint of where it stood.
@@ -75,7 +75,7 @@ def train_and_score(
         job.run_seed,
     ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
-    report(Progress("train", 0, steps))
+    report(Progress(TRAIN, 0, steps))
     scorer = Scorer(recipe, job.data, folder, report, steps, _share(state), is_stopping)
     model, processor = models.load(recipe)
     scorer.processor = processor
@@ -137,11 +137,12 @@ class Scorer:
         )
         self.measurements += found
         if step < self.steps:
-            self.report(Progress("train", step, self.steps, measurements=found))
+            self.report(Progress(TRAIN, step, self.steps, measurements=found))
 
     def _tell(self, step: int, benchmark: str, done: float) -> None:
         self.report(Progress(f"evaluate {benchmark}", step, self.steps, {"evaluated": done}))
-        if self.is_stopping():
+        # Processes that evaluate together end together: after the next step.
+        if self.share.count == 1 and self.is_stopping():
             raise Halted(step)
 
 
@@ -200,6 +201,8 @@ def _train(
         last = max(folder.checkpoints(), default=0) if folder is not None else 0
         if folder is not None and scorer.share.index == 0:
             folder.forget_after(last)
+            if last:
+                report(Progress(TRAIN, last, scorer.steps, past=folder.learning_curve()))
         trainer.accelerator.wait_for_everyone()
         for point in points[:-1]:
             if point < last:  # its responses are kept, so no model is asked

@@ -124,6 +124,13 @@ class RunFolder:
         with self.metrics.open("a") as out:
             out.write(json.dumps({"step": step, **metrics}) + "\n")
 
+    def learning_curve(self) -> dict[int, dict[str, float]]:
+        """Metrics by step."""
+        if not self.metrics.exists():
+            return {}
+        lines = map(json.loads, self.metrics.read_text().splitlines())
+        return {int(line.pop("step")): line for line in lines}
+
     def responses(self, step: int, benchmark: str) -> Path:
         """Where the responses to a benchmark at a step lie."""
         return self.path / "responses" / f"step-{step}" / f"{benchmark}.parquet"

@@ -117,12 +117,10 @@ def test_what_is_not_progress_is_passed_over(tmp_path):
 def test_a_script_dies_with_the_run_above_it(tmp_path):
     script = 'echo $$ > pid; echo \'{"step": 1}\' > "$MODOMODO_PROGRESS"; exec sleep 600'
     child = Child(job(tmp_path, script))
-    assert child.messages.poll(120)
-    assert isinstance(child.messages.recv(), Progress)
+    assert isinstance(child.hear(120), Progress)
     pid = int((tmp_path / "run/pid").read_text())
     assert is_running(pid)
-    assert child.process.pid is not None
-    os.kill(child.process.pid, signal.SIGKILL)
+    os.kill(child.pids[0], signal.SIGKILL)
     child.stop()
     handle = os.pidfd_open(pid) if is_running(pid) else None
     if handle is not None:

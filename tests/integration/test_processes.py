@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ import yaml
 from safetensors.torch import load_file
 
 from trainer import recipes
+from trainer.child import Child, Message
 from trainer.grpo import grpo_config
-from trainer.job import Job
+from trainer.job import Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Recipe, RecipeError
 from trainer.run import train_and_score
 
@@ -53,25 +55,71 @@ def curve(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_get_the_order_and_the_result_of_one(tmp_path):
-    folders = [tmp_path / name for name in ("one", "two")]
-    for folder in folders:
-        folder.mkdir()
-    both = train_on_two(folders[1])
-    job = Job({"coco": 0.4, "sat": 0.6}, Recipe.parse(RECIPE), seed=0, folder=folders[0] / "run")
-    one = train_and_score(job)
-    assert both["samples"] == one.counts
-    assert both["measurements"] == [m.model_dump(mode="json") for m in one.measurements]
-    assert {m.step for m in one.measurements} == {2, 3}
-    for alone, shared in zip(*map(curve, folders), strict=True):
-        for name in set(alone) - {"step_s"}:
-            assert shared[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
-    weights = [load_file(f / "run/checkpoints/checkpoint-3/model.safetensors") for f in folders]
+def a_job(folder: Path) -> Job:
+    return Job({"coco": 0.4, "sat": 0.6}, Recipe.parse(RECIPE), seed=0, folder=folder / "run")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> tuple[Path, Outcome]:
+    """The same run on one process."""
+    folder = tmp_path_factory.mktemp("one")
+    return folder, train_and_score(a_job(folder))
+
+
+def assert_shared(folder: Path, alone: Path) -> None:
+    for one, shared in zip(curve(alone), curve(folder), strict=True):
+        for name in set(one) - {"step_s"}:
+            assert shared[name] == pytest.approx(one[name], rel=1e-4, abs=1e-5), name
+    weights = [
+        load_file(f / "run/checkpoints/checkpoint-3/model.safetensors") for f in (alone, folder)
+    ]
     # AdamW's first steps are a learning rate long whatever the gradient: rounding can turn one.
     furthest = max(float((weights[0][n] - weights[1][n]).abs().max()) for n in weights[0])
     assert furthest < 1e-4
-    states = {path.name for path in (folders[1] / "run/checkpoints/checkpoint-3").glob("rng*")}
+    states = {path.name for path in (folder / "run/checkpoints/checkpoint-3").glob("rng*")}
     assert states == {"rng_state_0.pth", "rng_state_1.pth"}
+
+
+def test_two_processes_get_the_order_and_the_result_of_one(alone, tmp_path):
+    both, (folder, one) = train_on_two(tmp_path), alone
+    assert both["samples"] == one.counts
+    assert both["measurements"] == [m.model_dump(mode="json") for m in one.measurements]
+    assert {m.step for m in one.measurements} == {2, 3}
+    assert_shared(tmp_path, folder)
+
+
+def test_a_workers_run_on_two_processes_halts_and_goes_on_together(alone, tmp_path):
+    child = Child(a_job(tmp_path), tmp_path / "log", processes=2)
+    child.halt()
+    ended = last_message(child)
+    assert isinstance(ended, Halted), ended
+    assert ended.step == 1
+    outcome = last_message(Child(a_job(tmp_path), tmp_path / "log", processes=2))
+    assert isinstance(outcome, Outcome), outcome
+    assert outcome.measurements == alone[1].measurements
+    assert_shared(tmp_path, alone[0])
+
+
+def last_message(child: Child) -> Message | None:
+    try:
+        while isinstance(message := child.hear(120), Progress):
+            pass
+        return message
+    finally:
+        child.stop()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_run_is_over_when_any_of_its_processes_is_killed(tmp_path, number):
+    child = Child(a_job(tmp_path), tmp_path / "log", processes=2)
+    try:
+        assert isinstance(child.hear(120), Progress)
+        os.kill(child.pids[number], signal.SIGKILL)
+        while isinstance(message := child.hear(60), Progress):
+            pass
+        assert isinstance(message, Crash)
+    finally:
+        child.stop()
 
 
 def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):

@@ -49,7 +49,7 @@ def run(
     child, heard = Child(job), []
     try:
         while True:
-            message = child.messages.recv()
+            message = child.hear()
             assert not isinstance(message, Crash), message.error
             if isinstance(message, Outcome):
                 return message, heard
@@ -58,7 +58,7 @@ def run(
                 return None, heard
             heard.append(message)
             if len(heard) == die_at:
-                os.kill(child.process.pid, signal.SIGKILL)
+                os.kill(child.pids[0], signal.SIGKILL)
                 return None, heard
             if (message.stage, message.step) == halt_at:
                 child.halt()
@@ -124,6 +124,8 @@ def test_a_run_killed_once_anywhere_does_not_begin_again(undisturbed, tmp_path, 
     assert outcome is not None
     assert_same(tmp_path, outcome, undisturbed)
     trained = [m.step for m in after if m.stage == "train" and m.metrics]
+    [resumed] = [m for m in after if m.past]
+    assert list(resumed.past) == list(range(1, resumed.step + 1)), "the curve so far"
     reached = max(m.step for m in before)
     assert not trained or min(trained) >= reached - 1, "at most the steps since a checkpoint"
 

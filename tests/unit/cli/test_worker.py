@@ -12,6 +12,7 @@ from modomodo.errors import WrongUse
 from modomodo.worker import _shares, seconds
 from modomodo.worker_view import duration, table
 from trainer.attempt import cause_first
+from trainer.gpus import GpuUse
 from trainer.job import Progress
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -20,7 +21,6 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 @pytest.mark.parametrize(
     ("gpus", "per_trial", "shares"),
     [
-        (None, 1, [None]),
         ("0", 1, ["0"]),
         ("0,1,2,3", 2, ["0,1", "2,3"]),
         ("0, 2", 1, ["0", "2"]),
@@ -29,6 +29,12 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 )
 def test_gpus_are_shared_out_among_trials(gpus, per_trial, shares):
     assert _shares(gpus, per_trial) == shares
+
+
+@pytest.mark.parametrize("visible", [None, "0,1,2"])
+def test_without_a_choice_one_trial_has_all_gpus_there_are(monkeypatch, visible):
+    monkeypatch.setattr("modomodo.worker.visible_devices", lambda: visible)
+    assert _shares(None, 1) == [visible]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,7 @@ def test_the_view_shows_what_is_trained_how_fast_and_how_long_it_takes():
         progress=Progress("train", 50, 200),
         metrics={"reward/coco": 0.52, "loss": 1.0},
         started=100.0,
+        gpus=[],
     )
     workers = [
         SimpleNamespace(name="[red]node[/]-1", attempt=attempt),
@@ -93,6 +100,12 @@ def test_the_view_shows_what_is_trained_how_fast_and_how_long_it_takes():
     assert "5 min" in text
     assert "coco 0.52" in text
     assert "waiting" in text
+    assert "GPU" not in text
+    attempt.gpus = [GpuUse("0", 61 * 10**9, 80 * 10**9, 0.87), GpuUse("MIG-1", 10**9, 10**10, None)]
+    console.print(table(workers, now=200.0))
+    text = console.export_text()
+    assert "0: 87%, 61/80 GB" in text
+    assert "MIG-1: 1/10 GB" in text
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,13 @@ def test_check_says_what_the_run_does_and_ends_with_1_for_a_wrong_key(tmp_path):
     assert "did you mean 'steps'" in str(wrong.exception)
 
 
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_shipped_recipe_passes_its_check(name):
+    checked = run("check", name)
+    assert checked.exit_code == 0, checked.output
+    assert "GiB" in checked.stdout
+
+
 def test_the_published_sizes_come_out_of_the_known_shapes():
     assert shape_of("Qwen/Qwen2-VL-2B-Instruct").parameters == 2_208_985_600
     assert shape_of("Qwen/Qwen2-VL-7B-Instruct").parameters == 8_291_375_616

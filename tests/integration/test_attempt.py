@@ -1,0 +1,261 @@
+"""What can go wrong under a lease, with real training processes and a service of this process.
+
+The trainers are scripts, so that each trouble is there in a moment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import pytest
+
+from service.schemas import (
+    Failure,
+    Heartbeat,
+    HeartbeatAnswer,
+    Lease,
+    NextAnswer,
+    NextRequest,
+    Release,
+    Result,
+)
+from tests.unit.cli.test_summary import trial
+from trainer.attempt import Attempt, Setting
+from trainer.client import ServiceError, ServiceUnreachable
+from trainer.folders import TrialFolder, WorkFolder
+from trainer.signals import Stopped
+from trainer.worker import Worker
+
+FOREVER = datetime(2100, 1, 1, tzinfo=UTC)
+RESULT = '{"measurements": [{"benchmark": "b", "score": 0.5, "samples": 9}]}'
+STEP = """echo '{"step": 1, "metrics": {"reward": 0.5}}' >> "$MODOMODO_PROGRESS";"""
+DONE = f"""echo '{RESULT}' > "$MODOMODO_RESULT";"""
+
+
+class Service:
+    """Notes what it is told; what it answers to a heartbeat can be another thing each time."""
+
+    url = "http://service"
+
+    def __init__(self, on_beat: Callable[[list[Heartbeat]], object] = lambda beats: None) -> None:
+        self.beats: list[Heartbeat] = []
+        self.results: list[Result] = []
+        self.failures: list[Failure] = []
+        self.releases: list[Release] = []
+        self.answers: list[NextAnswer] = []
+        self._on_beat = on_beat
+
+    def heartbeat(self, trial_id: int, body: Heartbeat) -> HeartbeatAnswer:
+        self.beats.append(body)
+        answer = self._on_beat(self.beats)
+        if isinstance(answer, Exception):
+            raise answer
+        return HeartbeatAnswer(until=FOREVER, duration_s=0.6, cancel=bool(answer))
+
+    def next(self, request: NextRequest) -> NextAnswer:
+        return self.answers.pop(0)
+
+    def result(self, trial_id: int, body: Result) -> None:
+        self.results.append(body)
+
+    def failure(self, trial_id: int, body: Failure) -> None:
+        self.failures.append(body)
+
+    def release(self, trial_id: int, body: Release) -> None:
+        self.releases.append(body)
+
+
+@dataclass
+class Signals:
+    """SIGTERM, without one."""
+
+    pipe: tuple[int, int] = field(default_factory=os.pipe)
+    came: bool = False
+    slept: list[float] = field(default_factory=list)
+
+    @property
+    def descriptor(self) -> int:
+        return self.pipe[0]
+
+    def come_at_step_1(self, beats: list[Heartbeat]) -> None:
+        if beats[-1].step == 1:
+            self.came = True
+            os.write(self.pipe[1], b"!")
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        wait([self.descriptor], timeout=0)
+        if self.came:
+            raise Stopped
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    signals = Signals()
+    yield signals
+    for descriptor in signals.pipe:
+        os.close(descriptor)
+
+
+def an_answer(**recipe) -> NextAnswer:
+    return NextAnswer(
+        trial=trial(7, {"coco": 1.0}, 0.5),
+        lease=Lease(token="t" * 32, until=FOREVER, duration_s=0.6),
+        recipe={"backend": "command", "steps": 9, "command": {"script": "train", **recipe}},
+    )
+
+
+def attempt(
+    folder: Path, service: Service, signals: Signals, script: str, **setting
+) -> tuple[Attempt, TrialFolder]:
+    file = folder / "commands/train"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    place = TrialFolder(folder / "trial")
+    setting = Setting(commands=file.parent, **setting)
+    return Attempt(service, an_answer(), signals, place, setting), place
+
+
+def run(folder: Path, service: Service, signals: Signals, script: str, **setting) -> TrialFolder:
+    tried, place = attempt(folder, service, signals, script, **setting)
+    tried.run()
+    return place
+
+
+def is_settled(place: TrialFolder) -> bool:
+    return place.answer() is None and place.result() is None
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo boom; exit 3", "ended with exit code 3"),
+        ("kill -SEGV $$", "ended by SIGSEGV"),
+        ("echo 'torch.OutOfMemoryError: CUDA out of memory. Tried'; exit 1", "out of memory: a sm"),
+        ("head -c 1 /dev/zero > /dev/full", "no room left on the disk"),
+    ],
+    ids=["crash", "killed", "out-of-memory", "full-disk"],
+)
+def test_a_run_that_breaks_is_a_failure_that_says_why_and_may_be_tried_again(
+    tmp_path, signals, script, said
+):
+    service = Service()
+    place = run(tmp_path, service, signals, script + " || exit 1")
+    [failure] = service.failures
+    assert said in failure.error
+    assert failure.retryable
+    assert is_settled(place)
+
+
+def test_a_run_whose_process_is_killed_is_a_failure(tmp_path, signals):
+    service = Service()
+    run(tmp_path, service, signals, "kill -9 $PPID; sleep 60")
+    assert "killed by SIGKILL" in service.failures[0].error
+
+
+def test_a_run_that_hangs_is_stopped_and_the_lease_is_kept_until_then(tmp_path, signals):
+    service = Service()
+    run(tmp_path, service, signals, f"{STEP} exec sleep 600", stalled_s=1.0)
+    assert "made no progress for 1 s in 'train' at step 1" in service.failures[0].error
+    assert len(service.beats) >= 3
+    assert service.beats[-1].step == 1
+
+
+def test_a_cancelled_trial_ends_its_run_at_once(tmp_path, signals):
+    service = Service(lambda beats: beats[-1].step == 1)
+    place = run(tmp_path, service, signals, f"echo $$ > pid; {STEP} exec sleep 600")
+    assert is_settled(place)
+    assert not service.failures
+    assert not is_running(int((place.run / "pid").read_text()))
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_lost_lease_ends_the_run_and_keeps_what_another_try_can_use(tmp_path, signals, status):
+    lost = ServiceError(status, "lease-lost", "another worker holds it")
+    service = Service(lambda beats: lost if len(beats) >= 5 else None)
+    place = run(tmp_path, service, signals, "mkdir -p checkpoints/mine; exec sleep 600")
+    assert is_settled(place)
+    assert (place.run / "checkpoints/mine").exists()
+    assert not service.failures + service.releases
+
+
+def test_a_run_goes_on_while_the_service_is_away_and_its_steps_are_told_later(tmp_path, signals):
+    service = Service(lambda beats: ServiceUnreachable("away") if len(beats) < 4 else None)
+    run(tmp_path, service, signals, f"{STEP} sleep 1.5; {DONE}")
+    assert service.results[0].measurements[0].score == 0.5
+    assert [point.step for point in service.beats[3].points] == [1]
+
+
+def test_a_result_is_kept_on_disk_until_the_service_has_it(tmp_path, signals):
+    service = Service()
+    tried, place = attempt(tmp_path, service, signals, DONE)
+    away = [True, True, False]
+
+    def deliver(trial_id: int, body: Result) -> None:
+        assert place.result() == body
+        if away.pop(0):
+            raise ServiceUnreachable("away")
+        service.results.append(body)
+
+    service.result = deliver
+    tried.run()
+    assert len(service.results) == 1
+    assert len(signals.slept) == 2
+    assert is_settled(place)
+
+
+def test_a_worker_that_stops_waits_for_its_run_to_end_in_order(tmp_path, signals):
+    service = Service(signals.come_at_step_1)
+    script = f"trap 'echo kept > state; exit 0' TERM; {STEP} while :; do sleep 0.05; done"
+    tried, place = attempt(tmp_path, service, signals, script)
+    with pytest.raises(Stopped):
+        tried.run()
+    assert (place.run / "state").read_text() == "kept\n"
+    assert "asked to stop" in service.releases[0].reason
+    assert is_settled(place)
+
+
+def test_a_run_that_ends_within_the_grace_gives_its_result(tmp_path, signals):
+    service = Service(signals.come_at_step_1)
+    script = f"trap '' TERM; {STEP} sleep 1; {DONE}"
+    run(tmp_path, service, signals, script)
+    assert service.results
+    assert not service.releases
+
+
+def test_what_does_not_end_within_the_grace_is_handed_back_all_the_same(tmp_path, signals):
+    service = Service(signals.come_at_step_1)
+    tried, place = attempt(
+        tmp_path, service, signals, f"trap '' TERM; {STEP} sleep 600", grace_s=0.5
+    )
+    with pytest.raises(Stopped):
+        tried.run()
+    assert "longer than its grace" in service.releases[0].reason
+    assert is_settled(place)
+
+
+def test_no_trial_is_taken_while_the_disk_is_full(tmp_path, signals, monkeypatch):
+    service = Service()
+    service.answers = [NextAnswer(trial=None, reason="finished")]
+    place = WorkFolder(tmp_path)
+    free = iter([10, 10, 10**9])
+    monkeypatch.setattr(WorkFolder, "free_bytes", lambda self: next(free))
+    worker = Worker(service, "w", signals, place, until_done=True, min_free_bytes=10**6)
+    worker.run()
+    assert len(signals.slept) == 2
+    assert service.answers == [], "asked once there was room"
+    place.close()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
