@@ -125,11 +125,18 @@ def fill(client: httpx.Client, study: str, runs: int, seed: int = 0) -> None:
         finish(client, study, list(map(float, weights / weights.sum())), float(value), wall_s=17.5)
 
 
-def store_many(database: Database, n: int, name: str = "long") -> None:
+def store_many(
+    database: Database,
+    n: int,
+    name: str = "long",
+    domains: Sequence[str] = DOMAINS,
+    rules: Sequence[str] = ("paper",),
+    steps: Sequence[int] = (0,),
+) -> None:
     """A study of `n` trials, every fiftieth of them failed."""
     rng = np.random.default_rng(0)
-    mixtures = rng.dirichlet(np.ones(len(DOMAINS)), n)
-    spec = StudySpec.model_validate(body(name, budget=n)).model_dump(mode="json")
+    mixtures = rng.dirichlet(np.ones(len(domains)), n)
+    spec = StudySpec.model_validate(body(name, domains, budget=n)).model_dump(mode="json")
     with database.write() as session:
         study, _ = studies.create(session, spec, "test")
         study.state, study.revision, study.results, study.last_number = "paused", n, n, n
@@ -142,7 +149,7 @@ def store_many(database: Database, n: int, name: str = "long") -> None:
                     "state": "completed" if number % 50 else "failed",
                     "error": None if number % 50 else "RuntimeError: out of memory",
                     "origin": "queued",
-                    "mixture": dict(zip(DOMAINS, map(float, weights), strict=True)),
+                    "mixture": dict(zip(domains, map(float, weights), strict=True)),
                     "seed": number,
                     "artifacts": {},
                     "revision": number,
@@ -156,9 +163,11 @@ def store_many(database: Database, n: int, name: str = "long") -> None:
         session.execute(
             insert(models.Measurement),
             [
-                {"trial_id": trial, "rule": "paper", "step": 0, **measured}
+                {"trial_id": trial, "rule": rule, "step": step, **measured}
                 for trial, number in found
                 if number % 50
+                for rule in rules
+                for step in steps
                 for measured in scores(0.3 + 0.2 * float(mixtures[number - 1][0]))
             ],
         )

@@ -21,7 +21,7 @@ from service.schemas import Study, StudySpec, Trial
 PAGE = 100
 """Trials shown at first, and added by every 'show more'."""
 
-CHANGES = 200
+CHANGES = 100
 """Changed trials sent at once; the next poll gets the rest."""
 
 STRIP = 8

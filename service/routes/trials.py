@@ -24,6 +24,8 @@ router = APIRouter(tags=["trials"])
 
 PAGE = 500
 """Trials a page at most."""
+PAGE_BYTES = 900_000
+"""An answer is not much longer, whatever its trials have to say."""
 
 
 @router.post(
@@ -88,7 +90,12 @@ def page(
     after: Annotated[
         int, Query(description="`after` of the last page; 0 for all.", ge=0, lt=2**63)
     ] = 0,
-    limit: Annotated[int, Query(description="Trials a page.", ge=1, le=PAGE)] = PAGE,
+    limit: Annotated[
+        int,
+        Query(
+            description="Trials a page, at most; those with much to say are fewer.", ge=1, le=PAGE
+        ),
+    ] = PAGE,
     state: Annotated[TrialState | None, Query(description="Only trials in this state.")] = None,
 ) -> TrialPage:
     """In order of change, so that asking again with the answer's `after` gives just the news."""
@@ -96,10 +103,17 @@ def page(
         row = studies.get(session, study)
         spec = views.spec(row)
         rows, has_more = trials.page(session, row, after=after, limit=limit, state=state)
+        shown: list[Trial] = []
+        size = 0
+        for trial in rows:
+            shown.append(views.trial(trial, spec))
+            size += len(shown[-1].model_dump_json())
+            if size > PAGE_BYTES:
+                break
         return TrialPage(
-            trials=[views.trial(trial, spec) for trial in rows],
-            after=rows[-1].revision if rows else after,
-            more=has_more,
+            trials=shown,
+            after=shown[-1].revision if shown else after,
+            more=has_more or len(shown) < len(rows),
         )
 
 

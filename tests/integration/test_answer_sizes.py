@@ -1,0 +1,112 @@
+"""No answer is long unasked, however long a study is; and none takes long that a page waits for."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from tests.dashboard import store_many
+
+MOST = 2**20
+TRIALS = 10_000
+
+NAMED = {"study": "long", "trial": "5000", "number": "5000", "surrogate": "quadsurface"}
+"""What stands for the names in addresses."""
+
+ASKED = {
+    "/ui/studies/{study}/changes": "?after=0",
+    "/ui/studies/{study}/rows": "?before=5000",
+    "/ui/static/{version}/{name}": None,
+    "/ui/events": None,  # never ends
+    "/studies/{study}/export": None,  # asked for as a whole
+    "/ui/studies/{study}/export": None,
+    # Fitted to 10,000 runs because somebody asked for that; a page never does.
+    "/studies/{study}/best": None,
+    "/studies/{study}/surrogates/{name}": None,
+}
+"""Addresses that want a query, or are left out."""
+
+FIRST = ("/", "/ui/studies/{study}", "/ui/studies/{study}/progress", "/studies/{study}")
+"""What the first look at a study waits for."""
+
+LISTS = (
+    "/studies/{study}/trials",
+    "/trials/{trial}",
+    "/ui/studies/{study}",
+    "/ui/studies/{study}/changes",
+    "/ui/studies/{study}/rows",
+    "/ui/studies/{study}/mixtures/found",
+    "/ui/studies/{study}/trials/{number}",
+)
+"""What shows trials with all that is known of them."""
+
+SOON_S = 1.0
+
+
+def routes(parts: list[Any]) -> Iterator[APIRoute]:
+    """All routes, also those of routers within routers."""
+    for part in parts:
+        if isinstance(part, APIRoute):
+            yield part
+        elif hasattr(part, "original_router"):
+            yield from routes(part.original_router.routes)
+
+
+def addresses(app: FastAPI, named: Mapping[str, str] = NAMED) -> dict[str, str]:
+    """Every address that can be read, by its template."""
+    templates = {route.path for route in routes(app.routes) if "GET" in route.methods}
+    assert ASKED.keys() <= templates, "an address that is left out is not there any more"
+    return {
+        template: re.sub(r"\{(\w+)\}", lambda found: named[found[1]], template) + query
+        for template in templates
+        if (query := ASKED.get(template, "")) is not None
+    }
+
+
+@pytest.fixture
+def long_study(api, database):
+    store_many(database, TRIALS)
+    return api
+
+
+def test_no_answer_about_ten_thousand_trials_is_above_a_megabyte(long_study):
+    found = {}
+    for template, address in addresses(long_study.app).items():
+        answer = long_study.get(address)
+        assert answer.status_code == 200, f"{address}: {answer.text[:300]}"
+        found[template] = len(answer.content)
+    assert len(found) > 25
+    assert {template: size for template, size in found.items() if size > MOST} == {}
+
+
+def test_neither_is_one_about_trials_with_much_to_say(api, database):
+    domains = [f"a-domain-with-a-long-name-{place:02}" for place in range(20)]
+    rules = ("paper", "exact", "relaxed")
+    store_many(database, 600, domains=domains, rules=rules, steps=(500, 1500, 2000))
+    named = NAMED | {"trial": "500", "number": "500"}
+    every = addresses(api.app, named)
+    found = {template: len(api.get(every[template]).content) for template in LISTS}
+    assert {template: size for template, size in found.items() if size > MOST} == {}
+
+
+def test_the_first_look_at_ten_thousand_trials_waits_for_little(long_study):
+    for template in FIRST:
+        address = addresses(long_study.app)[template]
+        took = []
+        for _ in range(4):
+            began = time.perf_counter()
+            long_study.get(address)
+            took.append(time.perf_counter() - began)
+        assert min(took) < SOON_S, f"{address} took {min(took):.2f} s"
+
+
+def test_what_changed_in_a_long_study_is_all_that_is_sent(long_study):
+    after = long_study.get("/studies/long/trials?after=9990").json()
+    assert len(after["trials"]) == 10
+    assert len(long_study.get("/ui/studies/long/changes?after=9990").content) < 50_000
