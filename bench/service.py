@@ -139,9 +139,9 @@ def told(
     before, after = loads
     return "\n\n".join(
         [
-            f"Service, database and workers share {os.cpu_count()} cores. The machine's load was "
-            f"{before:.1f} before and {after:.1f} after; this bench alone makes about 2, and what "
-            f"is more was other work, which every figure suffers from. The service answered "
+            f"Service, database and workers share {os.cpu_count()} cores. The machine's load "
+            f"average was {before:.1f} before the bench began and {after:.1f} at its end; what was there "
+            "before was other work, which makes every figure worse. The service answered "
             f"{min(start_s):.1f} to {max(start_s):.1f} s after its start (aim: 3).",
             aims(rows, peers),
             f"Trials a second (claim, heartbeat, result) over "

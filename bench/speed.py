@@ -32,6 +32,7 @@ GOALS = {
     (17, 128, "gp", 4): 20.0,
     (5, 50, "auto", 1): None,
     (17, 128, "auto", 1): None,
+    (17, 500, "auto", 4): 60.0,
     (5, 50, "ax", 1): None,
 }
 """Seconds by domains, runs, strategy and number of proposals; None for no goal."""

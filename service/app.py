@@ -20,11 +20,10 @@ from service.dashboard.news import News
 from service.dashboard.presets import Presets
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
-from service.limits import BodyLimit, LocalNames
+from service.limits import BodyLimit, LocalNames, RateLimit
 from service.metrics import Metrics
 from service.openapi import install as install_openapi
 from service.proposals import Proposer
-from service.rates import RateLimit
 from service.requests import Requests
 from service.routes import leases, probes, studies, surrogates, trials
 from service.settings import Settings

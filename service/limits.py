@@ -1,6 +1,8 @@
-"""How much a caller may send, and under which name the service may be called."""
+"""How much and how often a caller may call, and under which name the service may be called."""
 
 from __future__ import annotations
+
+import re
 
 from anyio import to_thread
 from fastapi import FastAPI, HTTPException
@@ -9,7 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.auth import Gate
 from service.errors import problem
+from service.rates import Buckets, retry_after
 from service.settings import is_loopback
+
+NEVER_HELD_UP = re.compile(r"^/(healthz|readyz|metrics|trials/\d{1,10}/(heartbeat|result))$")
+"""Probes, and calls whose answer decides about a run on a GPU."""
 
 
 class BodyLimit:
@@ -39,6 +45,46 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+class RateLimit:
+    """Answers 429 to a key, or without one that is known to an address, that calls too often.
+
+    Args:
+        per_s: calls a second on average, twice as many at once; 0 for no limit.
+    """
+
+    def __init__(self, app: ASGIApp, per_s: float) -> None:
+        self._app = app
+        self._per_s = per_s
+        self._buckets = Buckets(per_s or 1.0, max(1.0, 2 * per_s))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._per_s and not NEVER_HELD_UP.match(scope["path"]):
+            wait = self._buckets.take(_caller(scope))
+            if wait:
+                detail = (
+                    f"more than {self._per_s:g} calls a second (MODOMODO_CALLS_PER_S); "
+                    f"try again in {wait:.2g} s"
+                )
+                answer = problem(429, "too-many-calls", detail, headers=retry_after(wait))
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _caller(scope: Scope) -> str:
+    """Whose bucket a call is taken from.
+
+    Only a key that was found valid has one of its own: else whoever makes up a new one for every
+    call would never be held up.
+    """
+    gate: Gate = scope["app"].state.context.gate
+    sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    prefix = gate.remembered(sent)
+    if prefix is not None:
+        return f"key {prefix}"
+    return f"address {(scope['client'] or ('?',))[0]}"
 
 
 class LocalNames:

@@ -297,7 +297,7 @@ class StudySpec(Body):
     """Handed to workers as it is; the trainer validates it (`trainer/recipe.py`)."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
     """Number of completed trials after which no more are proposed."""
-    baseline: list[Measurement] = Field(default_factory=list)
+    baseline: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     """Scores of the base model before any training, to compare with."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
@@ -466,7 +466,7 @@ class TrialCreate(Body):
     )
 
     mixture: Mixture
-    measurements: list[Measurement] = Field(default_factory=list)
+    measurements: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
     note: Text = ""
 

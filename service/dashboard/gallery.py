@@ -11,6 +11,7 @@ from service.dashboard import (
     benchmark_figures,
     benchmark_page,
     collection,
+    curve_figures,
     figures,
     fit_words,
     fitting,
@@ -41,6 +42,8 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         board = reading.board(session, row, histories)
         items = collection.read(session, row, board.history)
         known = evidence.read(session, row)
+        objective = known.spec.objective.name
+        paths = benchmark_page.over_steps(session, known, objective)
     if not board.history.runs:
         return StudyFigures(study=board.study, figures=[], left_out=[NO_RUN])
     found = [
@@ -54,6 +57,13 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         *_mixtures(board, items),
         *_benchmarks(known),
     ]
+    if paths is not None:
+        label = figures.objective_label(board.study)
+        about = (
+            f"The {curve_figures.RUNS} best runs that were scored on the way, the best strongest."
+        )
+        title = f"{label} over training steps"
+        found.append(StudyFigure(name="steps", title=title, about=about, figure=paths))
     n_runs = len(board.history.runs)
     if n_runs > fitting.FITTED_AT_ALL:
         too_many = fit_words.too_many(n_runs, fitting.FITTED_AT_ALL)

@@ -21,7 +21,7 @@ HISTORY = 50
 
 
 AWAY_S = 600.0
-"""Silence after which a worker without a trial counts as gone; a waiting one asks twice a minute."""
+"""Silence after which a worker without a trial counts as gone; a waiting one asks every 30 s."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from service.settings import Settings
 from tests.dashboard import create, fill, finish, lease
+from tests.visits import Service, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -59,6 +61,16 @@ def test_axe_finds_nothing_wrong_without_any(visit, service):
     ui = f"/ui/studies/{create(service.client)}"
     visit.complaints.clear()  # the browser notes that a page is not there
     assert look(visit, [ui + part for part in OF_A_STUDY]) == {}
+
+
+def test_axe_finds_nothing_wrong_where_one_signs_in(chromium, database_url):
+    service = Service(Settings(database_url=database_url, api_key="a-key-of-sixteen-or-more"))
+    service.start()
+    visit = Visit(chromium, service)
+    found = look(visit, ["/ui/sign-in"])
+    visit.page.close()
+    service.stop()
+    assert found == {}
 
 
 def test_what_a_chart_shows_is_a_table_too_whose_links_the_keyboard_reaches(visit, service):

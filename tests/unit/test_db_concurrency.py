@@ -15,7 +15,9 @@ from db.clock import after
 from db.errors import LeaseLost, StudyExists, WrongState
 from db.measurements import Reading
 from db.models import Attempt, Event, Study, Trial
+from db.sessions import Database
 from db.trials import NewTrial
+from tests.postgres import Server, programs
 from tests.unit.test_db_leases import spec
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -202,3 +204,17 @@ def test_what_a_reading_session_changes_is_not_kept(database):
         pass  # PostgreSQL says so, SQLite forgets
     with database.read() as session:
         assert studies.get(session, "vlm").note == ""
+
+
+@pytest.mark.skipif(programs() is None, reason="NOT RUN: there are no programs of PostgreSQL")
+def test_connections_that_a_server_ended_while_idle_are_replaced_unnoticed():
+    with Server() as server:
+        database = Database(server.create())
+        try:
+            with ThreadPoolExecutor(4) as crowd:
+                list(crowd.map(lambda _: database.time(), range(20)))
+            server.kill()
+            server.start()
+            assert [database.time() for _ in range(5)]
+        finally:
+            database.close()
