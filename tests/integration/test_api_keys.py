@@ -48,6 +48,7 @@ READING = [
     ("GET", "/studies/vlm/best", None),
     ("GET", "/studies/vlm/export", None),
     ("GET", "/studies/vlm/figures", None),
+    ("GET", "/studies/vlm/figures", None),
     ("GET", "/trials/1", None),
     ("GET", "/trials/1/curve", None),
     ("GET", "/studies/vlm/figures", None),
