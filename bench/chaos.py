@@ -25,7 +25,7 @@ from sqlalchemy import func, select
 
 from bench.chaos_proxy import CALM, Proxy, Weather
 from bench.chaos_worker import BENCHMARK, STUDY
-from bench.report import table, write_results, write_section
+from bench.report import read_results, table, write_results, write_section
 from db import upgrade
 from db.models import Attempt, Event, Measurement, Trial
 from db.sessions import Database
@@ -287,11 +287,14 @@ def main(show: Callable[[str], None] = print) -> None:
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    verdicts = {}
+    verdicts: dict[str, Verdict] = {}
     for database in given.databases.split(","):
         plan = Plan(given.trials, given.workers, database, given.seed)
         verdicts[database] = run(plan)
         show(f"{database}: {verdicts[database]}")
+    # A database that was not asked for keeps the figures of its last run.
+    kept = {name: Verdict(**found) for name, found in read_results("chaos").items()}
+    verdicts = kept | verdicts
     write_results("chaos", {name: asdict(verdict) for name, verdict in verdicts.items()})
     parts: dict[str, str] = {"faults": "", "told": "", "broken": "**"}
     rows = [

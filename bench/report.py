@@ -34,6 +34,13 @@ def write_results(name: str, results: Any) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
+def read_results(name: str) -> dict[str, Any]:
+    """What `write_results` kept; nothing before the first run."""
+    file = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
 def machine() -> str:
     """One line on where the figures come from."""
     import torch

@@ -44,7 +44,7 @@ def _standard_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def after(
-    seconds: ColumnElement[float] | InstrumentedAttribute[float] | float,
+    seconds: ColumnElement[Any] | InstrumentedAttribute[float] | float,
     start: datetime | None = None,
 ) -> ColumnElement[datetime]:
     """The moment so many seconds after `start`, or after the database's current time."""

@@ -30,6 +30,8 @@ def keep(session: Session, trial: Trial, points: Iterable[Point]) -> None:
     """
     attempt = trial.attempt_number
     new = {point.step: point for point in points if point.metrics}
+    if not new:
+        return
     own = (CurvePoint.trial_id == trial.id, CurvePoint.attempt_number == attempt)
     known = session.scalars(select(CurvePoint.step).where(*own, CurvePoint.step.in_(list(new))))
     for step in set(new) - set(known):
@@ -41,8 +43,6 @@ def keep(session: Session, trial: Trial, points: Iterable[Point]) -> None:
                 metrics=new[step].metrics,
             )
         )
-    if not new:
-        return
     session.flush()
     n = session.scalar(select(func.count()).select_from(CurvePoint).where(*own)) or 0
     if n > MAX_POINTS:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.clock import now
-from db.models import Event, Study, Trial
+from db.models import Base, Event, Trial
+
+STUDIES, EVENTS = (Base.metadata.tables[name] for name in ("studies", "events"))
+
+_STEP = (
+    update(STUDIES)
+    .where(STUDIES.c.id == bindparam("of_study"))
+    .values(
+        revision=STUDIES.c.revision + 1,
+        results=STUDIES.c.results + bindparam("more_results"),
+        updated_at=now(),
+    )
+    .returning(STUDIES.c.revision)
+)
 
 
 def changed(
@@ -24,37 +37,30 @@ def changed(
     """Notes a change and returns the study's new revision, which the trial gets too.
 
     Locks the study's row until the end of the transaction, so revisions are committed in order and
-    `?after=` never misses one. A caller that also locks a trial must have done so before.
+    `?after=` never misses one. The caller holds the trial's lock, or has just stored it. What else
+    changed of the trial is written together with its revision, at the next flush.
 
     Args:
         what: name of the event; None for progress that is not worth a row.
         is_result: the completed trials are no longer the same.
     """
-    if trial is not None:
-        session.flush()
-    revision = session.execute(
-        update(Study)
-        .where(Study.id == study_id)
-        .values(
-            revision=Study.revision + 1,
-            results=Study.results + int(is_result),
-            updated_at=now(),
-        )
-        .returning(Study.revision)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
+    with session.no_autoflush:
+        revision: int = session.execute(
+            _STEP, {"of_study": study_id, "more_results": int(is_result)}
+        ).scalar_one()
     if trial is not None:
         trial.revision = revision
     if what is not None:
-        session.add(
-            Event(
-                study_id=study_id,
-                trial_id=None if trial is None else trial.id,
-                attempt_number=(trial.attempt_number or None) if trial is not None else None,
-                actor=actor,
-                what=what,
-                detail=detail,
-            )
+        session.execute(
+            insert(EVENTS),
+            {
+                "study_id": study_id,
+                "trial_id": None if trial is None else trial.id,
+                "attempt_number": (trial.attempt_number or None) if trial is not None else None,
+                "actor": actor,
+                "what": what,
+                "detail": detail,
+            },
         )
     return revision
 

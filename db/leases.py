@@ -5,7 +5,7 @@ It is only taken away when a reaper passes by, and as long as nobody else has ta
 old holder may still carry on: a slow heartbeat does not throw away a GPU run. What each state
 means is said in `states.py`.
 
-Locks are taken trial first, then study (`events.changed`).
+Locks are taken trial first, then study (`events.changed`), then worker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from db import clock, curves, events, measurements, states, trials
@@ -25,7 +25,13 @@ from db.clock import after, now
 from db.curves import Point
 from db.errors import LeaseLost
 from db.measurements import Reading
-from db.models import Attempt, Study, Trial, Worker
+from db.models import Attempt, Base, Study, Trial
+
+ATTEMPTS, WORKERS = (Base.metadata.tables[name] for name in ("attempts", "workers"))
+
+
+SET_BACK_S = 1.0
+"""Smaller steps back of the database's clock are left alone: servers are set by these all day."""
 
 
 def token_hash(token: str) -> str:
@@ -46,12 +52,14 @@ class Refusal:
 
 def seen(session: Session, worker: str, capabilities: dict[str, Any]) -> None:
     """Notes that a worker asked for work, and what it can do."""
-    row = session.get(Worker, worker)
-    if row is None:
-        session.add(Worker(name=worker, capabilities=capabilities))
-    else:
-        row.capabilities, row.last_seen_at = capabilities, now()
-    session.flush()
+    known = session.execute(
+        update(WORKERS)
+        .where(WORKERS.c.name == worker)
+        .values(capabilities=capabilities, last_seen_at=now())
+        .returning(WORKERS.c.name)
+    ).one_or_none()
+    if known is None:
+        session.execute(insert(WORKERS), {"name": worker, "capabilities": capabilities})
 
 
 def resume(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
@@ -99,13 +107,13 @@ def claim(session: Session, worker: str, study: str | None, token: str) -> Attem
         select(Trial.id)
         .join(Study, Study.id == Trial.study_id)
         .where(Trial.state == "queued", Study.state == "active")
-        .order_by(Trial.priority.desc(), Trial.id)
+        .order_by(-Trial.priority, Trial.id)  # the words of the index
         .limit(1)
         .with_for_update(skip_locked=True, of=Trial)
     )
     if study is not None:
         candidate = candidate.where(Study.name == study)
-    claimed = session.scalars(
+    claimed = session.execute(
         update(Trial)
         .where(Trial.id == candidate.scalar_subquery(), Trial.state == "queued")
         .values(
@@ -114,26 +122,22 @@ def claim(session: Session, worker: str, study: str | None, token: str) -> Attem
             started_at=now(),
             finished_at=None,
         )
-        .returning(Trial)
+        .returning(Trial, select(Study.lease_s).where(Study.id == Trial.study_id).scalar_subquery())
         .execution_options(populate_existing=True, synchronize_session=False)
     ).one_or_none()
     if claimed is None:
         return None
-    lease_s = session.execute(
-        select(Study.lease_s).where(Study.id == claimed.study_id)
-    ).scalar_one()
+    trial, lease_s = claimed
     attempt = Attempt(
-        trial_id=claimed.id,
-        number=claimed.attempt_number,
+        trial_id=trial.id,
+        number=trial.attempt_number,
         worker=worker,
         token_hash=token_hash(token),
         lease_s=lease_s,
         until=after(lease_s),
     )
     session.add(attempt)
-    events.changed(
-        session, claimed.study_id, actor=f"worker {worker}", what="claimed", trial=claimed
-    )
+    events.changed(session, trial.study_id, actor=f"worker {worker}", what="claimed", trial=trial)
     session.flush()
     return attempt
 
@@ -173,19 +177,28 @@ def heartbeat(
         until = session.execute(select(after(attempt.lease_s))).scalar_one()
         return Pulse(until, attempt.lease_s, is_cancelled=True)
     attempt = _held(session, trial, attempt)
-    attempt.step = attempt.step if step is None else step
-    attempt.total_steps = attempt.total_steps if total_steps is None else total_steps
-    if metrics:
-        attempt.metrics = {**attempt.metrics, **metrics}
     latest = [] if step is None else [Point(step, metrics or {})]
     curves.keep(session, trial, [*latest, *points])
-    attempt.until, attempt.heard_at = after(attempt.lease_s), now()
-    session.execute(update(Worker).where(Worker.name == attempt.worker).values(last_seen_at=now()))
+    until = session.execute(
+        update(ATTEMPTS)
+        .where(ATTEMPTS.c.id == attempt.id)
+        .values(
+            step=attempt.step if step is None else step,
+            total_steps=attempt.total_steps if total_steps is None else total_steps,
+            metrics={**attempt.metrics, **(metrics or {})},
+            until=after(attempt.lease_s),
+            heard_at=now(),
+        )
+        .returning(ATTEMPTS.c.until)
+    ).scalar_one()
     events.changed(
         session, trial.study_id, actor=f"worker {attempt.worker}", what=None, trial=trial
     )
     session.flush()
-    return Pulse(attempt.until, attempt.lease_s, is_cancelled=False)
+    session.execute(
+        update(WORKERS).where(WORKERS.c.name == attempt.worker).values(last_seen_at=now())
+    )
+    return Pulse(until, attempt.lease_s, is_cancelled=False)
 
 
 def measure(session: Session, trial_id: int, token: str, readings: Sequence[Reading]) -> None:
@@ -249,8 +262,8 @@ def finish(
         why = f"trial {trial_id} was completed with another result" if own else str(lost)
         return Refusal(code, f"{why}; these scores were kept as a replicate")
     measurements.close(session, trial, readings)
-    states.end(session, attempt, "completed")
     attempt.result_hash, attempt.heard_at = digest, now()
+    states.end(session, attempt, "completed")
     trial.artifacts, trial.wall_s, trial.error = artifacts or {}, wall_s, None
     states.move(
         session,
@@ -323,6 +336,18 @@ def run_out(
         .order_by(Attempt.trial_id)
         .limit(limit)
     ).all()
+
+
+def bound(session: Session) -> None:
+    """Lets no lease last longer than its period from now, as one would after the clock was set
+    back."""
+    session.execute(
+        update(ATTEMPTS)
+        .where(
+            ATTEMPTS.c.state == "live", ATTEMPTS.c.until > after(ATTEMPTS.c.lease_s + SET_BACK_S)
+        )
+        .values(until=after(ATTEMPTS.c.lease_s))
+    )
 
 
 def reap(session: Session, watched_since: datetime) -> list[int]:

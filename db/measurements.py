@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Measurement, Trial
@@ -42,12 +42,17 @@ def digest(
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> None:
-    """Stores a trial's own scores; one of the same benchmark, rule and step is replaced."""
+def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> list[Measurement]:
+    """Stores a trial's own scores; one of the same benchmark, rule and step is replaced.
+
+    The caller holds the trial's lock, or has just stored it. Returns all it has now.
+    """
     known = {
         (row.benchmark, row.rule, row.step): row
         for row in session.scalars(
-            select(Measurement).where(Measurement.trial_id == trial.id, Measurement.replicate == "")
+            select(Measurement)
+            .where(Measurement.trial_id == trial.id, Measurement.replicate == "")
+            .execution_options(populate_existing=True)
         )
     }
     for reading in readings:
@@ -60,6 +65,7 @@ def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> None:
         row.attempt_number = trial.attempt_number or None
         row.is_superseded = False
     session.flush()
+    return list(known.values())
 
 
 def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> None:
@@ -68,23 +74,15 @@ def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> None:
     A first attempt may have scored step 1500 and died, and the one that finished have ended at
     step 1000: the trial's last score is then that of step 1000.
     """
-    keep(session, trial, readings)
+    own = keep(session, trial, readings)
     last: dict[tuple[str, str], int] = {}
     for reading in readings:
         place = reading.benchmark, reading.rule
         last[place] = max(reading.step, last.get(place, 0))
-    for (benchmark, rule), step in last.items():
-        session.execute(
-            update(Measurement)
-            .where(
-                Measurement.trial_id == trial.id,
-                Measurement.replicate == "",
-                Measurement.benchmark == benchmark,
-                Measurement.rule == rule,
-                Measurement.step > step,
-            )
-            .values(is_superseded=True)
-        )
+    for row in own:
+        if row.step > last.get((row.benchmark, row.rule), row.step):
+            row.is_superseded = True
+    session.flush()
 
 
 def keep_replicate(

@@ -70,7 +70,8 @@ class Study(Base):
     revision: Mapped[int] = mapped_column(BigInteger, default=0)
     """Grows with every change of the study or of one of its trials."""
     results: Mapped[int] = mapped_column(default=0)
-    """Grows with every trial that is completed or attached: what surrogates are fitted to."""
+    """Grows with every trial that is completed, stopped early or attached: what surrogates are
+    fitted to."""
     last_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest trial."""
 
@@ -96,7 +97,9 @@ class Trial(Base):
         _one_of("origin", ORIGINS),
         Index("ix_trials_study_id_revision", "study_id", "revision"),
         Index("ix_trials_study_id_state_finished_at", "study_id", "state", "finished_at"),
-        Index("ix_trials_state_priority_id", "state", "priority", "id"),
+        # In the order of the queue, so that its head is found without sorting. Not DESC, which
+        # SQLite does not tell again.
+        Index("ix_trials_queue", "state", text("(- priority)"), "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

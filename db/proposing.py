@@ -14,6 +14,11 @@ from db.models import Study, Trial
 FAILURES_IN_A_ROW = 5
 """So many trials failed for good and none completed: more of the same would burn GPU time."""
 
+LONGEST_REST_S = 300.0
+"""Of a strategy that keeps failing."""
+
+COUNTED = ("queued", "running", "failed")
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -61,9 +66,12 @@ class Standing:
 
 
 def standing(session: Session, study: Study) -> Standing:
-    """Counts of one study's trials, from the index and the few queued ones."""
+    """Counts of one study's trials. The completed ones, which grow to be many, count themselves as
+    the study's results."""
     counted = session.execute(
-        select(Trial.state, func.count()).where(Trial.study_id == study.id).group_by(Trial.state)
+        select(Trial.state, func.count())
+        .where(Trial.study_id == study.id, Trial.state.in_(COUNTED))
+        .group_by(Trial.state)
     )
     by_state: dict[str, int] = {row[0]: row[1] for row in counted}
     unstarted, stale = session.execute(
@@ -86,7 +94,7 @@ def standing(session: Session, study: Study) -> Standing:
         revision=study.revision,
         queued=by_state.get("queued", 0),
         running=by_state.get("running", 0),
-        completed=by_state.get("completed", 0) + by_state.get("early_stopped", 0),
+        completed=study.results,
         unstarted=unstarted,
         stale=stale,
         failing=_failing(session, study, by_state.get("failed", 0)),
@@ -125,7 +133,11 @@ def active_studies(session: Session) -> list[Study]:
 def resting(session: Session, name: str) -> str | None:
     """Why the study's strategy is left alone for now: its last error; None when it may try."""
     return session.scalar(
-        select(Study.proposer_error).where(Study.name == name, Study.propose_again_at > now())
+        select(Study.proposer_error).where(
+            Study.name == name,
+            # Further away only if the clock was set back.
+            Study.propose_again_at.between(now(), after(LONGEST_REST_S)),
+        )
     )
 
 
@@ -148,6 +160,7 @@ def take(session: Session, study_id: int, owner: str, lease_s: float) -> bool:
                 Study.proposer.is_(None),
                 Study.proposer == owner,
                 Study.proposer_until < now(),
+                Study.proposer_until > after(lease_s + 1.0),  # the clock was set back
             ),
         )
         .values(proposer=owner, proposer_until=after(lease_s))
@@ -192,7 +205,7 @@ def give_back(session: Session, study_id: int, owner: str, error: str | None = N
     is_new = study.proposer_error != error
     study.proposer_error = error
     study.proposer_errors += 1
-    study.propose_again_at = after(min(300.0, 2.0**study.proposer_errors))
+    study.propose_again_at = after(min(LONGEST_REST_S, 2.0**study.proposer_errors))
     session.flush()
     if is_new:
         events.changed(session, study_id, actor="proposer", what="proposing-failed", error=error)

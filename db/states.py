@@ -6,13 +6,14 @@ What each state means, and what may follow:
                    claim -> running; cancel -> cancelled
     running        one live attempt holds it, until its lease ends.
                    finish -> completed; fail, expire -> queued or failed; release -> queued;
-                   cancel -> cancelled
+                   cancel -> cancelled; stop early -> early_stopped
     completed      its result is stored. Nothing follows: a further result is a replicate.
     failed         as many attempts as allowed failed or expired, or one failed for good.
                    retry -> queued; a sign of life from its expired holder -> running
     cancelled      someone called it off; its worker hears so at the next heartbeat.
                    retry -> queued
-    early_stopped  its scores on the way were poor enough to end it. Nothing follows.
+    early_stopped  someone ended it with the scores on the way as its own; its worker hears so at
+                   the next heartbeat. Nothing follows: a result that comes still is a replicate.
 
 An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled; failed
 and expired ones count against the study's `max_attempts`. Only an expired one may become live

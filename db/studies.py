@@ -62,6 +62,20 @@ def get(session: Session, name: str, *, for_update: bool = False) -> Study:
     return study
 
 
+def of_trial(session: Session, trial_id: int) -> Study:
+    """The study that a trial belongs to.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    study = session.scalar(
+        select(Study).join(Trial, Trial.study_id == Study.id).where(Trial.id == trial_id)
+    )
+    if study is None:
+        raise trials.not_found(trial_id)
+    return study
+
+
 def everyone(session: Session) -> list[Study]:
     """All studies, newest first."""
     return list(session.scalars(select(Study).order_by(Study.id.desc())))

@@ -118,6 +118,11 @@ def _full(query: Select[Trial]) -> Select[Trial]:
     return query.options(*_FULL).execution_options(populate_existing=True)
 
 
+def not_found(trial_id: int) -> TrialNotFound:
+    """The error that says where to look."""
+    return TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+
+
 def get(session: Session, trial_id: int) -> Trial:
     """A trial with its study, newest attempt and measurements.
 
@@ -126,7 +131,7 @@ def get(session: Session, trial_id: int) -> Trial:
     """
     trial = session.scalar(_full(select(Trial).where(Trial.id == trial_id)))
     if trial is None:
-        raise TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+        raise not_found(trial_id)
     return trial
 
 
@@ -139,7 +144,7 @@ def lock(session: Session, trial_id: int) -> Trial:
     query = select(Trial).where(Trial.id == trial_id).with_for_update()
     trial = session.scalar(query.execution_options(populate_existing=True))
     if trial is None:
-        raise TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+        raise not_found(trial_id)
     return trial
 
 
@@ -202,6 +207,31 @@ def replace_proposal(
     )
 
 
+def stop_early(session: Session, trial_id: int, actor: str) -> None:
+    """Ends a running trial for good, with the scores it has. Its worker hears so at the next
+    heartbeat. Twice is once.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: it is not running.
+    """
+    trial = lock(session, trial_id)
+    if trial.state == "early_stopped":
+        return
+    if trial.state != "running":
+        raise WrongState(f"trial {trial_id} is {trial.state}; only running ones are stopped early")
+    _end_lease(session, trial)
+    states.move(session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True)
+
+
+def _end_lease(session: Session, trial: Trial) -> None:
+    attempt = session.scalar(
+        select(Attempt).where(Attempt.trial_id == trial.id, Attempt.state == "live")
+    )
+    if attempt is not None:
+        states.end(session, attempt, "cancelled")
+
+
 def cancel(session: Session, trial_id: int, actor: str) -> None:
     """Calls a trial off. Its worker hears so at the next heartbeat. Twice is once.
 
@@ -214,11 +244,7 @@ def cancel(session: Session, trial_id: int, actor: str) -> None:
         return
     if trial.state in states.ENDED:
         raise WrongState(f"trial {trial_id} is {trial.state}; only queued and running ones cancel")
-    attempt = session.scalar(
-        select(Attempt).where(Attempt.trial_id == trial.id, Attempt.state == "live")
-    )
-    if attempt is not None:
-        states.end(session, attempt, "cancelled")
+    _end_lease(session, trial)
     states.move(session, trial, "cancelled", actor=actor, what="cancelled")
 
 

@@ -1,4 +1,4 @@
-"""`modomodo trial …`: add, read, retry and cancel trials."""
+"""`modomodo trial …`: add, read, retry, cancel and stop trials."""
 
 from __future__ import annotations
 
@@ -118,6 +118,14 @@ def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fa
     """Call a queued or running trial off."""
     with connect(url) as client:
         changed = client.cancel(trial)
+    _print_one(changed, as_json)
+
+
+@app.command("stop-early")
+def stop_early(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """End a running trial with the scores it has so far as its result."""
+    with connect(url) as client:
+        changed = client.stop_early(trial)
     _print_one(changed, as_json)
 
 

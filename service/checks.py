@@ -65,13 +65,18 @@ def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
         seen.add(key)
 
 
+def missing(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
+    """Benchmarks that the objective weighs and that have no score."""
+    return sorted(spec.objective_weights().keys() - last_measurements(given).keys())
+
+
 def is_complete(spec: StudySpec, given: Iterable[Measurement]) -> None:
     """Raises:
     Refused: 422, a benchmark that the objective weighs has no score.
     """
-    missing = sorted(spec.objective_weights().keys() - last_measurements(given).keys())
-    if missing:
+    absent = missing(spec, given)
+    if absent:
         raise invalid(
-            f"the result has no score of {', '.join(missing)} under rule 'paper', which the "
+            f"the result has no score of {', '.join(absent)} under rule 'paper', which the "
             f"objective {spec.objective.name!r} weighs (study {spec.name!r})"
         )

@@ -29,7 +29,8 @@ class Context:
     metrics: Metrics
 
 
-def _context(request: Request) -> Context:
+# These only look things up, so they need no thread of their own.
+async def _context(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
 
@@ -39,7 +40,7 @@ StudyName = Annotated[str, Path(description="Name of the study.", max_length=64)
 TrialId = Annotated[int, Path(description="Id of the trial.", ge=1, lt=2**31)]
 
 
-def _actor(request: Request) -> str:
+async def _actor(request: Request) -> str:
     name: str = request.state.caller.name
     return name
 

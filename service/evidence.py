@@ -94,6 +94,20 @@ def read(session: Session, study: models.Study) -> Evidence:
     )
 
 
+def runs_of(known: Evidence, benchmark: str) -> Runs:
+    """The completed trials that a benchmark was measured in, scored by it alone."""
+    measured = [run for run in known.completed if benchmark in run.benchmarks]
+    items = [run.benchmarks[benchmark] for run in measured]
+    unknown = np.full(len(items), np.nan)
+    return Runs(
+        weights=weights(known.spec, [run.mixture for run in measured]),
+        score=np.array([item.score for item in items]),
+        noise_sd=np.array([item.sampling_error() for item in items]),
+        in_score=unknown,
+        out_score=unknown,
+    )
+
+
 def _measurements(session: Session, study: models.Study) -> dict[int, list[Measurement]]:
     rows = session.execute(
         select(

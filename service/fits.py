@@ -6,9 +6,10 @@ import hashlib
 import pickle
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import structlog
 from numpy.linalg import LinAlgError
@@ -19,14 +20,15 @@ from service.evidence import Evidence
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates import SURROGATES, Fitted, fit
+from service.search.surrogates import SIDE_BY_SIDE, SURROGATES, Fitted, fit, fit_each
+from service.search.surrogates.protocol import Posterior, log_density
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 KEPT = 64
 """Diagnoses kept in memory; the one unused for longest goes first."""
-KEPT_FITTED = 8
+KEPT_FITTED = 16
 
 Key = tuple[int, int, str]
 """Study, its results, surrogate: the same key is the same fit."""
@@ -102,23 +104,94 @@ class Fits:
         with _refusals(evidence, surrogate):
             return self._engine.ask(predict, surrogate, evidence.space, evidence.runs, mixtures)
 
+    def predict_each(
+        self, evidence: Evidence, surrogate: str, others: Mapping[str, Runs], mixtures: FloatArray
+    ) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """The same of other scores, such as single benchmarks, by name.
 
-_fitted: OrderedDict[bytes, Fitted] = OrderedDict()
-"""In the process that computes: the surrogates it fitted last, to predict again."""
+        Raises:
+            Refused: 409, too few completed trials to fit it.
+        """
+        ask, runs = self._engine.ask, evidence.runs
+        with _refusals(evidence, surrogate):
+            rest = list(others.values())
+            found = ask(predict_each, surrogate, evidence.space, runs, rest, mixtures)
+        return dict(zip(others, found, strict=True))
+
+    def verdict(self, evidence: Evidence, mixtures: FloatArray) -> Verdict:
+        """Which surrogate is trusted, and what it believes of (n, m) mixtures.
+
+        Raises:
+            Refused: 409, too few completed trials to fit any.
+        """
+        with _refusals(evidence, "auto"):
+            return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What `auto` goes by.
+
+    Attributes:
+        trusted: the surrogate under which left-out runs are likeliest.
+        densities: log density of all left-out runs, less one for each fitted number, by surrogate.
+        posterior: the trusted one's joint belief about the noise-free objective.
+    """
+
+    trusted: str
+    densities: dict[str, float]
+    posterior: Posterior
+
+
+_fitted: OrderedDict[bytes, list[Fitted]] = OrderedDict()
+"""In the process that computes: what it fitted last, to predict again."""
+
+
+def _known(known: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
+    key = hashlib.sha256(pickle.dumps(known)).digest()
+    if key not in _fitted:
+        _fitted[key] = make()
+    _fitted.move_to_end(key)
+    while len(_fitted) > KEPT_FITTED:
+        _fitted.popitem(last=False)
+    return _fitted[key]
+
+
+def _told(runs: Runs) -> tuple[FloatArray, ...]:
+    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
+
+
+def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
+    told = (surrogate, *space.domains, *_told(runs))
+    return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
 def predict(
     surrogate: str, space: MixtureSpace, runs: Runs, mixtures: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of a surrogate, fitted once for the same runs."""
-    known = (surrogate, *space.domains, runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
-    key = hashlib.sha256(pickle.dumps(known)).digest()
-    if key not in _fitted:
-        _fitted[key] = fit(surrogate, space, runs, SEED)
-    _fitted.move_to_end(key)
-    while len(_fitted) > KEPT_FITTED:
-        _fitted.popitem(last=False)
-    return _fitted[key].predict(mixtures)
+    return _one(surrogate, space, runs).predict(mixtures)
+
+
+def predict_each(
+    surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], mixtures: FloatArray
+) -> list[tuple[FloatArray, FloatArray]]:
+    """The same of other scores, each with a model of the kind that suits the objective."""
+    told = (surrogate, *space.domains, *_told(runs), *(part for o in others for part in _told(o)))
+    fitted = _known(told, lambda: fit_each(surrogate, space, runs, others, SEED))
+    return [one.predict(mixtures) for one in fitted]
+
+
+def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray) -> Verdict:
+    """`auto`'s choice among `SIDE_BY_SIDE`, with the fits that predictions are made with."""
+    able = {
+        name: _one(name, space, runs)
+        for name, make in SIDE_BY_SIDE.items()
+        if len(runs) <= make().max_runs
+    }
+    densities = {name: log_density(fitted) for name, fitted in able.items()}
+    trusted = max(densities, key=lambda name: densities[name])
+    return Verdict(trusted, densities, able[trusted].posterior(mixtures))
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from db.sessions import Database
 log = structlog.get_logger()
 
 AWAY = timedelta(seconds=15)
-"""A longer gap between two looks at the database means that one of the two was not there."""
+"""A longer gap between two looks at the database means that one of the two was not there, or that
+the database's clock was set."""
 
 
 class Watch:
@@ -32,8 +33,9 @@ class Watch:
     def since(self, time: datetime) -> datetime:
         """Notes that all is well at this time of the database; returns since when."""
         with self._lock:
-            if time - self._last > AWAY:
-                self._since = time
+            if abs(time - self._last) > AWAY:
+                # A break, or a clock that was set; what it said before counts no more.
+                self._since = self._last = time
             self._last = max(self._last, time)
             return self._since
 
@@ -61,6 +63,8 @@ class Upkeep:
     def look(self) -> list[int]:
         """Ends leases that ran out; returns their trials' ids."""
         since = self._watch.since(self._database.time())
+        with self._database.write() as session:
+            leases.bound(session)
         with self._database.write() as session:
             reaped = leases.reap(session, since)
         if reaped:

@@ -15,9 +15,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
+
+import psutil
 
 UNPRIVILEGED = "nobody"
 """Who runs the server when the tests run as root, which PostgreSQL refuses."""
@@ -118,14 +121,16 @@ class Server:
     def kill(self) -> None:
         """Ends the server and all its sessions at once, as a crash would."""
         assert self._process is not None
-        # The others notice that the first process is gone only at their next statement.
-        children = _children(self._process.pid)
-        for pid in (self._process.pid, *children):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        # Held still, so that it starts no further session while these are counted.
+        self._process.send_signal(signal.SIGSTOP)
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
         self._process.wait()
+        # They notice that it is gone only at their next statement, and a new server waits for none.
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=START_S)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -196,12 +201,6 @@ class Server:
 def _end_with_parent() -> None:
     """In the child: a quick end when its parent is gone."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
-
-
-def _children(pid: int) -> list[int]:
-    import psutil
-
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 def _free_port() -> int:

@@ -185,6 +185,9 @@ class Client:
     def cancel(self, trial_id: int) -> Trial:
         return self._call(Trial, "POST", f"/trials/{trial_id}/cancel")
 
+    def stop_early(self, trial_id: int) -> Trial:
+        return self._call(Trial, "POST", f"/trials/{trial_id}/early-stop")
+
     def retry(self, trial_id: int) -> Trial:
         return self._call(Trial, "POST", f"/trials/{trial_id}/retry")
 

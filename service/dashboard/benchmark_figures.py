@@ -63,16 +63,16 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
                 },
                 "tickfont": {"color": "@soft"}, "thickness": 10, "len": 0.6, "outlinewidth": 0,
                 "orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom",
-                "ypad": 34 if is_narrow else 90,
+                "ypad": 54 if is_narrow else 90,
             },
         }
     ]  # fmt: skip
     layout = {
-        "height": (130 if is_narrow else 200) + 22 * max(len(shown), 3),
+        "height": (150 if is_narrow else 200) + 22 * max(len(shown), 3),
         # Names and numbers are names here.
         "xaxis": {"type": "category", "side": "top", "showgrid": False, "ticks": ""},
         "yaxis": {"type": "category", "title": {"text": "trial"}, "showgrid": False, "ticks": ""},
-        "margin": {"l": 64, "r": 12, "t": 100 if is_narrow else 170, "b": 16},
+        "margin": {"l": 64, "r": 12, "t": 120 if is_narrow else 170, "b": 16},
     }
     return {"data": data, "layout": layout}
 

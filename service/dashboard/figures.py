@@ -84,14 +84,28 @@ def progress(study: Study, history: History) -> Figure:
             data += _reference(name, score, dash, last)
     leads = [run.number for run in history.leads] + [last]
     best = [in_points(run.score.value) for run in history.leads]
-    data.append(
-        {
-            "type": "scatter", "mode": "lines", "name": "best so far",
-            "x": leads, "y": [*best, best[-1]],
-            "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
-            "hovertemplate": "best so far: %{y:.1f}<extra></extra>",
-        }
-    )  # fmt: skip
+    spreads = [in_points(words.Z95 * run.score.se) for run in history.leads]
+    spreads.append(spreads[-1])
+    best.append(best[-1])
+    steps: dict[str, Any] = {
+        "type": "scatter", "mode": "lines", "x": leads, "legendgroup": "best",
+        "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+    low, high = (
+        [round(value + side * spread, 3) for value, spread in zip(best, spreads, strict=True)]
+        for side in (-1, 1)
+    )
+    data += [
+        steps | {"y": low},
+        steps | {"y": high, "fill": "tonexty", "fillcolor": "@lead"},
+        steps
+        | {
+            "name": "best so far", "y": best, "customdata": spreads,
+            "showlegend": True, "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
+            "hoverinfo": "all",
+            "hovertemplate": "best so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
+        },
+    ]  # fmt: skip
     layout: dict[str, Any] = {
         "xaxis": axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
         "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,15 +64,29 @@ def _variance(r2: float) -> str:
     return f"of the variation between runs, {100 * r2:.0f}% is predicted"
 
 
+def needed(study: StudySpec) -> int:
+    """Completed runs that a first judgement needs."""
+    return len(study.domains) + 1
+
+
+def odds(log_ratio: float) -> str:
+    """How many times as likely: `about as likely`, `3 times as likely`."""
+    if log_ratio < 0.2:
+        return "about as likely"
+    times = math.exp(min(log_ratio, 30.0))
+    if times > 1000:
+        return "more than 1,000 times as likely"
+    return f"{times:.0f} times as likely" if times >= 10 else f"{times:.2g} times as likely"
+
+
 def too_few(study: StudySpec, fit: SurrogateFit) -> str | None:
     """Why there is nothing to draw, where that is so."""
     if fit.points:
         return None
-    needed = len(study.domains) + 1
     runs = words.count(fit.n, "completed run") if fit.n else "No completed run"
     return (
         f"{runs} so far: too few to leave one out and predict it. "
-        f"A first judgement needs about {needed}."
+        f"A first judgement needs about {needed(study)}."
     )
 
 

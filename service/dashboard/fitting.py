@@ -9,6 +9,7 @@ from service.dashboard import fit_words
 from service.dashboard.history import Histories
 from service.errors import Refused
 from service.evidence import Evidence
+from service.search import surrogates
 from service.search.space import FloatArray
 
 FITTED_AT_ONCE = 200
@@ -17,7 +18,7 @@ FITTED_AT_ONCE = 200
 FITTED_AT_ALL = 2000
 """Completed runs up to which they are fitted: the memory of a fit grows with their square."""
 
-SIDE_BY_SIDE = ("bayes-quadratic", "gp")
+SIDE_BY_SIDE = tuple(surrogates.SIDE_BY_SIDE)
 """Whose predictions are shown beside each other: both know how sure they are where."""
 
 

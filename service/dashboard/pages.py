@@ -28,6 +28,7 @@ from service.dashboard import (
     sign_in,
     surface_page,
     trial_page,
+    trust,
     what_if,
     workers,
 )
@@ -43,6 +44,7 @@ for part in (
     sign_in,
     news,
     new_study,
+    trust,
     trial_page,
     what_if,
     mixture_page,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import models, studies
+from db import clock, curves, models, studies
 from service import proposals, views
+from service.dashboard import forecast, sparks, stories
+from service.dashboard.forecast import Forecast, Pace
 from service.dashboard.history import Histories, History
+from service.dashboard.sparks import Spark
+from service.dashboard.stories import Happening
 from service.schemas import Study, StudySpec, Trial
 
 PAGE = 100
@@ -24,6 +29,20 @@ STRIP = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A running trial.
+
+    Attributes:
+        left_s: in how many seconds its training ends; None while that is unknown.
+        spark: its reward so far; None while there is none to draw.
+    """
+
+    trial: Trial
+    left_s: float | None
+    spark: Spark | None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """The head of a study.
 
@@ -32,14 +51,20 @@ class Board:
         results: grows with every completed trial: figures drawn at the same number still hold.
         running: the newest of the running trials, at most `STRIP`.
         idle: why an active study neither runs nor queues a trial; None while it does.
+        n_workers: workers that hold a trial of it.
+        forecast: when its budget is used; None in a list of studies.
+        last: what happened last; None on the study's own page.
     """
 
     study: Study
     history: History
     revision: int
     results: int
-    running: Sequence[Trial]
+    n_workers: int
+    running: Sequence[Running] = ()
     idle: str | None = None
+    forecast: Forecast | None = None
+    last: Happening | None = None
 
     @property
     def domains(self) -> list[str]:
@@ -75,32 +100,45 @@ def everyone(session: Session, histories: Histories) -> list[Board]:
     """All studies, newest first, without their running trials."""
     rows = studies.everyone(session)
     counts = studies.trial_counts(session, [row.id for row in rows])
-    return [_board(session, row, counts[row.id], histories, running=()) for row in rows]
+    at_work = _at_work(session)
+    last = stories.last_of_studies(session)
+    return [
+        _board(
+            row, counts[row.id], histories, session, at_work.get(row.id, 0), last=last.get(row.id)
+        )
+        for row in rows
+    ]
 
 
 def board(session: Session, row: models.Study, histories: Histories) -> Board:
     """One study with the newest of its running trials."""
     counts = studies.trial_counts(session, [row.id])[row.id]
-    running: list[Trial] = []
-    if counts.get("running"):
-        query = _of(row).where(models.Trial.state == "running")
-        found = session.scalars(query.order_by(models.Trial.number.desc()).limit(STRIP))
-        running = _shown(found.all(), views.spec(row))
+    pace = forecast.read(session, row)
+    done = counts.get("completed", 0) + counts.get("early_stopped", 0)
     idle = None
     if row.state == "active" and not counts.get("running") and not counts.get("queued"):
         idle = proposals.waiting(session, row.name)[0]
     elif row.state == "active" and row.proposer_error is not None:
         idle = f"{row.proposer_error}; seeds and random mixtures go on until it works again"
-    return _board(session, row, counts, histories, running, idle)
+    return _board(
+        row,
+        counts,
+        histories,
+        session,
+        _at_work(session, row).get(row.id, 0),
+        running=_running(session, row, pace) if counts.get("running") else (),
+        idle=idle,
+        forecast=forecast.of(pace, row.budget - done, is_active=row.state == "active"),
+    )
 
 
 def _board(
-    session: Session,
     row: models.Study,
     counts: dict[str, int],
     histories: Histories,
-    running: Sequence[Trial],
-    idle: str | None = None,
+    session: Session,
+    n_workers: int,
+    **more: Any,
 ) -> Board:
     study = views.study(row, counts)
     return Board(
@@ -108,9 +146,40 @@ def _board(
         history=histories.of(session, row, study),
         revision=row.revision,
         results=row.results,
-        running=running,
-        idle=idle,
+        n_workers=n_workers,
+        **more,
     )
+
+
+def _at_work(session: Session, row: models.Study | None = None) -> dict[int, int]:
+    """Workers that hold a trial, by study."""
+    query = (
+        select(models.Trial.study_id, func.count(models.Attempt.worker.distinct()))
+        .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
+        .where(models.Attempt.state == "live")
+        .group_by(models.Trial.study_id)
+    )
+    if row is not None:
+        query = query.where(models.Trial.study_id == row.id)
+    return dict(session.execute(query).tuples().all())
+
+
+def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
+    query = _of(row).where(models.Trial.state == "running")
+    found = session.scalars(query.order_by(models.Trial.number.desc()).limit(STRIP)).all()
+    spec, now = views.spec(row), clock.read(session)
+    running = []
+    for trial in found:
+        points = [point for _, point in curves.read(session, trial)]
+        total_steps = None if trial.attempt is None else trial.attempt.total_steps
+        running.append(
+            Running(
+                trial=views.trial(trial, spec),
+                left_s=forecast.left_s(trial.attempt, now, pace),
+                spark=sparks.of(points, total_steps),
+            )
+        )
+    return running
 
 
 def rows(session: Session, row: models.Study, before: int | None = None) -> Rows:

@@ -33,6 +33,8 @@ def _environment() -> Environment:
         "share": words.share,
         "mixture": words.mixture,
         "duration": words.duration,
+        "rough": words.rough,
+        "chance": words.chance,
         "count": words.count,
         "last_line": words.last_line,
         "quantity": words.quantity,

@@ -44,6 +44,7 @@ class Happening:
 
     Attributes:
         replaced: the mixture that a newer proposal took the place of.
+        trial: number of the trial, where it is not said by the place.
     """
 
     at: datetime
@@ -53,6 +54,7 @@ class Happening:
     error: str | None
     replaced: dict[str, float] | None
     rest: dict[str, Any]
+    trial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,17 @@ def read(session: Session, study: models.Study, number: int) -> Story:
     )
 
 
+def last_of_studies(session: Session) -> dict[int, Happening]:
+    """What happened last in each study."""
+    newest = select(func.max(models.Event.id)).group_by(models.Event.study_id)
+    rows = session.execute(
+        select(models.Event, models.Trial.number)
+        .outerjoin(models.Trial, models.Trial.id == models.Event.trial_id)
+        .where(models.Event.id.in_(newest))
+    )
+    return {event.study_id: _happening(event, number) for event, number in rows.tuples()}
+
+
 def _attempt(row: models.Attempt) -> Attempt:
     return Attempt(
         number=row.number,
@@ -158,7 +171,7 @@ def _attempt(row: models.Attempt) -> Attempt:
     )
 
 
-def _happening(event: models.Event) -> Happening:
+def _happening(event: models.Event, trial: int | None = None) -> Happening:
     shown_apart = ("error", "replaced", "state")
     return Happening(
         at=event.at,
@@ -167,6 +180,7 @@ def _happening(event: models.Event) -> Happening:
         attempt=event.attempt_number,
         error=event.detail.get("error"),
         replaced=event.detail.get("replaced"),
+        trial=trial,
         rest={key: value for key, value in event.detail.items() if key not in shown_apart},
     )
 

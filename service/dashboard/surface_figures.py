@@ -11,7 +11,7 @@ from service.dashboard import colours, words
 from service.dashboard.colours import DASHES, Look
 from service.dashboard.figures import Figure, axis, drawn, in_points, is_inside, objective_label
 from service.dashboard.mixture_figures import SHADES, colour_bar, scale, triangle
-from service.dashboard.surfaces import Slice
+from service.dashboard.surfaces import STEPS, Slice
 from service.schemas import FitPoint, StudySpec
 from service.search.space import FloatArray
 
@@ -44,7 +44,7 @@ def slice_curves(
         shown = True if part.domain in heaviest else "legendonly"
         data += _curve(name, colours.look(part.domain), part, found, best, shown)
     layout = {
-        "xaxis": axis("weight of the domain, %", zeroline=False),
+        "xaxis": axis("weight of the domain, %", zeroline=False, range=[-2, 102], dtick=20),
         "yaxis": axis(f"predicted {objective_label(study)}, points", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 56, "b": 52},
@@ -101,12 +101,24 @@ def _pieces(steps: Sequence[int]) -> list[range]:
 
 
 def surface(
-    study: StudySpec, corners: Sequence[int], X: FloatArray, found: Predicted, *, doubt: bool
+    study: StudySpec,
+    corners: Sequence[int],
+    X: FloatArray,
+    found: Predicted,
+    best: FloatArray,
+    *,
+    doubt: bool,
 ) -> Figure:
-    """Predicted objective, or with `doubt` its standard deviation, between three domains."""
+    """Predicted objective, or with `doubt` its standard deviation, between three domains.
+
+    Args:
+        X: (k, m) points of a grid of `STEPS` to a side.
+        best: (m,) the mixture it is seen from; marked.
+    """
     names = [study.domains[corner].name for corner in corners]
     inside = X[:, list(corners)]
     shares = 100 * inside / inside.sum(axis=1, keepdims=True)
+    own = best[list(corners)] / best[list(corners)].sum()
     values = found.sd if doubt else found.mean
     title = f"{'standard deviation of ' if doubt else 'predicted '}{objective_label(study)}, points"
     steps = [[k / (len(SHADES) - 1), shade] for k, shade in enumerate(SHADES)]
@@ -122,16 +134,25 @@ def surface(
                 for row, mean, sd in zip(inside, found.mean, found.sd, strict=True)
             ],
             "hovertemplate": "%{text}<extra></extra>",
-            "cliponaxis": False,
+            # Cells of a honeycomb, which whoever draws makes as large as `tile` says.
             "marker": {
-                "symbol": "hexagon", "size": 13, "line": {"width": 0},
+                "symbol": "hexagon", "size": 14, "opacity": 1, "line": {"width": 0},
                 "color": [in_points(float(value)) for value in values],
                 "colorscale": steps if doubt else scale(study),
                 "colorbar": colour_bar(title),
             },
-        }
+        },
+        {
+            "type": "scatterternary", "mode": "markers", "name": "best run",
+            **{s: [round(100 * float(w), 2)] for s, w in zip("abc", own, strict=True)},
+            "hovertemplate": "best run<extra></extra>", "cliponaxis": False, "showlegend": False,
+            "marker": {
+                "symbol": "circle", "size": 12, "color": "@panel",
+                "line": {"color": "@ink", "width": 3},
+            },
+        },
     ]  # fmt: skip
-    return {"data": data, "layout": triangle(names)}
+    return {"data": data, "layout": triangle(names) | {"meta": {"tile": STEPS}}}
 
 
 def residuals(study: StudySpec, points: Sequence[FitPoint]) -> Figure:

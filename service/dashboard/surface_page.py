@@ -103,6 +103,6 @@ def _surfaces(
         return {}
     found = Predicted(*fits.predict(known, surrogate, X))
     return {
-        name: surface_figures.surface(known.spec, corners, X, found, doubt=doubt)
+        name: surface_figures.surface(known.spec, corners, X, found, best, doubt=doubt)
         for name, doubt in (("mean", False), ("sd", True))
     }

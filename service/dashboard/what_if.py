@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -11,21 +12,27 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from db import studies
-from service import evidence, views
-from service.context import Actor, Service, StudyName
+from service import answers, evidence, views
+from service.context import Actor, Context, Service, StudyName
 from service.dashboard import entry, fit_words, fitting, words
 from service.dashboard.entry import Known, Shown, acting, asking, guarded
 from service.dashboard.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
+from service.evidence import Evidence
 from service.routes import trials as calls
-from service.schemas import Body, Name, StudySpec, TrialCreate
+from service.schemas import BenchmarkSpec, Body, Measurement, Name, StudySpec, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
 
 router = APIRouter(prefix="/ui/studies/{study}/what-if", include_in_schema=False)
 
 TOLERANCE = 5e-4
 """How far weights may be moved before the page says so: half of the least step of a slider."""
+
+LEAST_RUNS = 2
+"""Runs of a benchmark that a surrogate is fitted to."""
+
+SideBySide = Literal["bayes-quadratic", "gp"]
 
 
 class Wish(Body):
@@ -50,7 +57,10 @@ class Scale:
     @classmethod
     def of(cls, history: History) -> Scale:
         """The same whatever is predicted, so that surrogates and mixtures can be compared."""
-        values = [run.score.value for run in history.runs]
+        return cls.around([run.score.value for run in history.runs])
+
+    @classmethod
+    def around(cls, values: Sequence[float]) -> Scale:
         low, high = min(values, default=0.0), max(values, default=1.0)
         room = max(0.5 * (high - low), 0.02)
         return cls(low - room, high + room)
@@ -127,6 +137,55 @@ def prediction(
             scale=Scale.of(history),
         )
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is expected of a mixture on one benchmark, and what the best run scored there."""
+
+    benchmark: BenchmarkSpec
+    mean: float
+    sd: float
+    best: Measurement | None
+
+
+@router.post("/benchmarks/{surrogate}", dependencies=asking)
+def each(
+    study: StudyName, surrogate: SideBySide, body: Chosen, service: Service, histories: Known
+) -> dict[str, str]:
+    """What one surrogate expects on every benchmark that was measured; empty with too few runs."""
+    try:
+        known = fitting.known(service, histories, study)
+        X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
+        found = _expected(service, known, surrogate, X)
+    except Refused as refused:
+        if refused.status == 404:
+            raise
+        return {"html": ""}
+    except ValueError as error:
+        raise Refused(422, "invalid-request", str(error)) from error
+    scores = [item.score for run in known.completed for item in run.benchmarks.values()]
+    scale = Scale.around(scores)
+    return {"html": piece("_expected.html", expected=found, scale=scale) if found else ""}
+
+
+def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:
+    runs = {b.name: evidence.runs_of(known, b.name) for b in known.spec.benchmarks}
+    runs = {name: own for name, own in runs.items() if len(own) >= LEAST_RUNS}
+    best = answers.best_run(known)
+    if best is None or not runs:
+        return []
+    found = service.fits.predict_each(known, surrogate, runs, X)
+    return [
+        Expected(
+            benchmark=benchmark,
+            mean=float(found[benchmark.name][0][0]),
+            sd=float(found[benchmark.name][1][0]),
+            best=best.benchmarks.get(benchmark.name),
+        )
+        for benchmark in known.spec.benchmarks
+        if benchmark.name in found
+    ]
 
 
 @router.post("/queue", dependencies=acting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,26 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def rough(seconds: float) -> str:
+    """An estimated time: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    if seconds < 90:
+        return f"{10 * math.ceil(seconds / 10)} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 36 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def chance(probability: float) -> str:
+    """A probability in percent: `97%`, `more than 99.9%`."""
+    if probability > 0.999:
+        return "more than 99.9%"
+    if probability < 0.001:
+        return "less than 0.1%"
+    return f"{100 * probability:.{1 if probability > 0.99 else 0}f}%"
 
 
 def count(n: int, one: str, many: str | None = None) -> str:

@@ -11,13 +11,17 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import models
+from db import clock, models
 
 SHOWN = 200
 """Workers shown: those heard of last."""
 
 HISTORY = 50
 """Attempts shown: those taken last."""
+
+
+AWAY_S = 600.0
+"""Silence after which a worker without a trial counts as gone; a waiting one asks twice a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,31 @@ class Worker:
         """Its last sign of life: asking for work, or a heartbeat."""
         return max([self.last_seen_at, *(job.heard_at for job in self.live if job.heard_at)])
 
+    def is_away(self, at: datetime) -> bool:
+        """Whether it holds no trial and has not asked for one for a while."""
+        return not self.live and (at - self.heard_at).total_seconds() > AWAY_S
+
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The workers heard of last, how many there are in all, and the newest attempts."""
+    """The workers heard of last, how many there are in all, and the newest attempts.
+
+    Attributes:
+        at: when it was read, by the database's clock.
+    """
 
     workers: Sequence[Worker]
     n: int
     history: Sequence[Job]
+    at: datetime
+
+    @property
+    def n_working(self) -> int:
+        return sum(bool(worker.live) for worker in self.workers)
+
+    @property
+    def n_waiting(self) -> int:
+        return sum(not (w.live or w.is_away(self.at)) for w in self.workers)
 
 
 def read(session: Session) -> Roster:
@@ -106,7 +127,7 @@ def read(session: Session) -> Roster:
     ]
     workers.sort(key=lambda worker: worker.heard_at, reverse=True)
     n = session.scalar(select(func.count()).select_from(models.Worker)) or 0
-    return Roster(workers, n, _jobs(session, limit=HISTORY))
+    return Roster(workers, n, _jobs(session, limit=HISTORY), clock.read(session))
 
 
 def _jobs(session: Session, *where: Any, limit: int | None = None) -> list[Job]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
 
 import structlog
 from fastapi import APIRouter
 
 from db import clock, leases, studies, trials
 from db.curves import Point
-from db.models import Attempt
 from service import checks, proposals, views
 from service.context import Service, TrialId
 from service.errors import Refused, describe
@@ -37,51 +35,54 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     """Never waits for a fit: with nothing queued it says why and when to ask again (and with no
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
-    token = secrets.token_urlsafe(32)
-    _reap(service)
-    with service.database.write() as session:
-        time = clock.read(session)
-        if body.study is not None:
-            studies.get(session, body.study)
-        leases.seen(session, body.worker, body.capabilities)
-        attempt = leases.resume(session, body.worker, body.study, token)
-        attempt = attempt or leases.claim(session, body.worker, body.study, token)
-        if attempt is None:
-            reason, retry_after_s = proposals.waiting(session, body.study)
-            answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
-        else:
-            session.refresh(attempt)
-            row = trials.get(session, attempt.trial_id)
-            spec = views.spec(row.study)
-            answer = NextAnswer(
-                trial=views.trial(row, spec),
-                lease=Lease(
-                    token=token,
-                    until=attempt.until,
-                    duration_s=_remaining(attempt, time),
-                ),
-                recipe=spec.recipe,
-            )
+    answer = _lease(body, service)
+    if answer.trial is None and _reap(service):
+        answer = _lease(body, service)
     service.proposer.wake()
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
 
 
-def _reap(service: Service) -> None:
-    """Ends leases that ran out, in a transaction of its own: that locks studies, after which no
-    further trial may be waited for. Mostly there are none, and then nobody waits for a write."""
+def _lease(body: NextRequest, service: Service) -> NextAnswer:
+    token = secrets.token_urlsafe(32)
+    with service.database.write() as session:
+        if body.study is not None:
+            studies.get(session, body.study)
+        kept = leases.resume(session, body.worker, body.study, token)
+        attempt = kept or leases.claim(session, body.worker, body.study, token)
+        if attempt is None:
+            reason, retry_after_s = proposals.waiting(session, body.study)
+            answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
+        else:
+            row = trials.get(session, attempt.trial_id)
+            spec = views.spec(row.study)
+            left = attempt.lease_s
+            if kept is not None:
+                left = min(left, (kept.until - clock.read(session)).total_seconds())
+            answer = NextAnswer(
+                trial=views.trial(row, spec),
+                lease=Lease(
+                    token=token,
+                    until=attempt.until,
+                    duration_s=max(0.0, left),
+                ),
+                recipe=spec.recipe,
+            )
+        leases.seen(session, body.worker, body.capabilities)
+    return answer
+
+
+def _reap(service: Service) -> bool:
+    """Ends leases that ran out since the last look, in a transaction of its own: that locks
+    studies, after which no further trial may be waited for. Says whether there were any."""
     with service.database.read() as session:
         since = service.watch.since(clock.read(session))
         is_needed = bool(leases.run_out(session, since, limit=1))
-    if is_needed:
-        with service.database.write() as session:
-            leases.reap(session, since)
-
-
-def _remaining(attempt: Attempt, time: datetime) -> float:
-    left = (attempt.until - time).total_seconds()
-    return max(0.0, min(attempt.lease_s, left))
+    if not is_needed:
+        return False
+    with service.database.write() as session:
+        return bool(leases.reap(session, since))
 
 
 @router.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
@@ -117,11 +118,11 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial."""
     with service.database.write() as session:
-        row = trials.get(session, trial)
-        spec = views.spec(row.study)
+        spec = views.spec(studies.of_trial(session, trial))
         checks.measurements(spec, body.measurements)
-        earlier = views.trial(row, spec).measurements
-        checks.is_complete(spec, [*earlier, *body.measurements])
+        if checks.missing(spec, body.measurements):
+            earlier = views.trial(trials.get(session, trial), spec).measurements
+            checks.is_complete(spec, [*earlier, *body.measurements])
         refusal = leases.finish(
             session,
             trial,

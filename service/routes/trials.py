@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from db import curves, studies, trials
 from service import checks, views
 from service.context import Actor, Service, StudyName, TrialId
-from service.errors import describe
+from service.errors import Refused, describe
 from service.schemas import (
     Curve,
     MetricName,
@@ -144,6 +144,31 @@ def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
         trials.cancel(session, trial, actor)
         row = trials.get(session, trial)
         answer = views.trial(row, views.spec(row.study))
+    service.proposer.wake()
+    return answer
+
+
+@router.post(
+    "/trials/{trial:int}/early-stop",
+    summary="End a trial as it stands",
+    responses=describe(404, 409),
+)
+def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
+    """The scores on the way become its result, so there must be one of every benchmark that the
+    objective weighs. Its worker stops at the next heartbeat. Twice is once."""
+    with service.database.write() as session:
+        trials.stop_early(session, trial, actor)
+        row = trials.get(session, trial)
+        spec = views.spec(row.study)
+        answer = views.trial(row, spec)
+        absent = checks.missing(spec, answer.measurements)
+        if absent:  # which also undoes the stop
+            raise Refused(
+                409,
+                "wrong-state",
+                f"trial {trial} has no score of {', '.join(absent)} yet, which the objective "
+                f"{spec.objective.name!r} weighs; wait for its next scores, or cancel it",
+            )
     service.proposer.wake()
     return answer
 

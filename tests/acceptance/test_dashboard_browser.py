@@ -133,7 +133,7 @@ def test_ten_thousand_trials_are_usable_soon(visit, service, app_settings):
     assert page.locator("#progress-chart .scatterlayer .trace").count() >= 3
     expect(page.locator(".fit").first).to_contain_text("too many to fit here")
     page.get_by_role("button", name="Show more").click()
-    expect(page.locator("#trial-9801")).to_be_attached()
+    expect(page.locator("#trial-9801")).to_be_attached(timeout=WITHIN_MS)
     assert page.locator("#rows tr").count() == 200
     numbers = page.locator("#rows tr").evaluate_all("rows => rows.map(r => +r.dataset.number)")
     assert numbers == list(range(10_000, 9_800, -1))

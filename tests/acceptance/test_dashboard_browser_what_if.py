@@ -27,7 +27,11 @@ def test_weights_move_together_locks_hold_and_predictions_follow(visit, service)
     for surrogate in ("bayes-quadratic", "gp"):
         shown = page.locator(f"[data-surrogate={surrogate}] .large")
         expect(shown).to_be_visible(timeout=WITHIN_MS)
+        rows = page.locator(f"[data-surrogate={surrogate}] .expected tbody tr")
+        expect(rows).to_have_count(4, timeout=WITHIN_MS)
     before = page.locator("[data-surrogate=gp] .large").inner_text()
+    chart = page.locator("[data-surrogate=gp] .expected tr", has_text="chart").locator(".num").first
+    was = chart.inner_text()
     page.get_by_label("lock lisa").check()
     slider = page.get_by_label("coco", exact=True)
     slider.fill("50")
@@ -36,6 +40,7 @@ def test_weights_move_together_locks_hold_and_predictions_follow(visit, service)
     assert moved["lisa"] == 20.0
     assert moved["sat"] == moved["geoqav"] == moved["scienceqa"] == 10.0
     expect(page.locator("[data-surrogate=gp] .large")).not_to_have_text(before, timeout=WITHIN_MS)
+    expect(chart).not_to_have_text(was, timeout=WITHIN_MS)
     # All else locked, there is nowhere to go.
     for domain in ("geoqav", "sat", "scienceqa"):
         page.get_by_label(f"lock {domain}").check()

@@ -11,11 +11,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.bodies import scores, study_body
@@ -205,6 +206,47 @@ def test_the_service_ends_cleanly_on_sigterm(tmp_path):
     with service(f"sqlite:///{tmp_path}/modomodo.db", free_port()) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_calls_under_way_are_answered_when_the_service_is_asked_to_end(database_url):
+    port = free_port()
+    with service(database_url, port) as process:
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=30) as client:
+            queue(client, 60)
+        helpers = {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
+        with ThreadPoolExecutor(4) as pool:
+            workers = [pool.submit(work_until_it_ends, url, f"w{i}") for i in range(4)]
+            while not any(worker.running() for worker in workers):
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            finished = {trial for worker in workers for trial in worker.result()}
+    assert not any(psutil.pid_exists(pid) for pid in helpers)
+    # What was answered is stored, and nothing was answered with an error.
+    port = free_port()
+    with service(database_url, port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        stored = client.get("/studies/vlm/trials", params={"state": "completed"}).json()["trials"]
+    assert finished <= {trial["id"] for trial in stored}
+
+
+def work_until_it_ends(url: str, worker: str) -> list[int]:
+    """Takes trials and finishes them until nobody answers; returns those whose result was taken."""
+    taken: list[int] = []
+    with httpx.Client(base_url=url, timeout=30) as client:
+        try:
+            while True:
+                answer = client.post("/trials/next", json={"worker": worker})
+                assert answer.is_success, answer.text
+                trial, lease = answer.json()["trial"], answer.json()["lease"]
+                if trial is None:
+                    return taken
+                body = {"token": lease["token"], "measurements": scores()}
+                done = client.post(f"/trials/{trial['id']}/result", json=body)
+                assert done.is_success, done.text
+                taken.append(trial["id"])
+        except httpx.TransportError:
+            return taken
 
 
 @pytest.mark.parametrize(

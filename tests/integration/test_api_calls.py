@@ -221,6 +221,26 @@ def test_cancelling_a_running_trial_reaches_its_worker(api, study):
     assert shown["replicates"], "the scores are not lost"
 
 
+def test_a_trial_that_is_stopped_early_ends_with_the_scores_it_has(api, study):
+    trial, token = lease(api)
+    path = f"/trials/{trial['id']}"
+    too_soon = api.post(f"{path}/early-stop")
+    assert (too_soon.status_code, too_soon.json()["code"]) == (409, "wrong-state")
+    assert "no score of chart, info yet" in too_soon.json()["detail"]
+    assert api.get(path).json()["state"] == "running"
+    body = {"token": token, "measurements": [s | {"step": 10} for s in scores(0.2)]}
+    api.post(f"{path}/measurements", json=body)
+    stopped = api.post(f"{path}/early-stop").json()
+    assert stopped["state"] == "early_stopped"
+    assert stopped["scores"]["objective"]["value"] == pytest.approx(0.2)
+    assert api.post(f"{path}/early-stop").json() == stopped, "twice is once"
+    assert api.post(f"{path}/heartbeat", json={"token": token}).json()["cancel"] is True
+    assert finish(api, trial, token).status_code == 409
+    for call in ("cancel", "retry"):
+        assert api.post(f"{path}/{call}").status_code == 409
+    assert api.get("/studies/vlm/best").json()["best"]["id"] == trial["id"], "it counts as a run"
+
+
 def test_a_mixture_queued_by_hand_goes_before_proposals(api, study):
     queue_is_filled(api, 1)
     body = {"mixture": {"coco": 0.25, "lisa": 0.75}, "note": "my idea"}

@@ -47,8 +47,10 @@ READING = [
     ("GET", "/studies/vlm/trials", None),
     ("GET", "/studies/vlm/best", None),
     ("GET", "/studies/vlm/export", None),
+    ("GET", "/studies/vlm/figures", None),
     ("GET", "/trials/1", None),
     ("GET", "/trials/1/curve", None),
+    ("GET", "/studies/vlm/figures", None),
     ("GET", "/studies/vlm/surrogates/quadsurface", None),
     ("POST", "/studies/vlm/surrogates/quadsurface/predict", {"mixtures": [{"coco": 1.0}]}),
     ("GET", "/ui/studies/vlm", None),
@@ -68,6 +70,7 @@ ADMINISTERING = [
     ("PATCH", "/trials/1", {"note": "looked at"}),
     ("POST", "/trials/1/cancel", None),
     ("POST", "/trials/1/retry", None),
+    ("POST", "/trials/1/early-stop", None),
 ]
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from service.dashboard import fitting
-from tests.dashboard import DOMAINS, body, create, fill, finish, own, page
+from tests.dashboard import BENCHMARKS, DOMAINS, body, create, fill, finish, own, page, scores
 
 EVEN = dict.fromkeys(DOMAINS, 0.2)
 
@@ -76,6 +76,45 @@ def test_what_cannot_be_predicted_is_refused_with_the_reason(api):
     wrong = predicted(api, study, "bayes-quadratic", EVEN | {"coco": 0.5})
     assert wrong.status_code == 422
     assert "sum to 1.3, not 1" in wrong.json()["detail"]
+
+
+def by_benchmark(api, study, surrogate, mixture):
+    address = f"/ui/studies/{study}/what-if/benchmarks/{surrogate}"
+    return api.post(address, json={"mixture": mixture}, headers=own(api))
+
+
+def test_each_benchmark_is_predicted_as_if_it_were_the_objective(api):
+    study = create(api)
+    fill(api, study, 8)
+    html = by_benchmark(api, study, "bayes-quadratic", EVEN).json()["html"]
+    rows = re.findall(r'<tr><th scope="row">(\w+) .*?<b>([\d.]+)</b>.*?± ([\d.]+)', html, re.S)
+    assert [name for name, _, _ in rows] == list(BENCHMARKS)
+    alone = create(api, name="alone", objective={"name": "mine", "weights": {"lisa_test": 1.0}})
+    fill(api, alone, 8)
+    asked = {"mixtures": [EVEN]}
+    answer = api.post(f"/studies/{alone}/surrogates/bayes-quadratic/predict", json=asked).json()
+    expected = answer["predictions"][0]
+    _, mean, margin = rows[0]
+    assert float(mean) == pytest.approx(100 * expected["mean"], abs=0.051)
+    assert float(margin) == pytest.approx(196 * expected["sd"], abs=0.06)
+
+
+def test_benchmarks_with_too_few_runs_are_left_out(api):
+    study = create(api)
+    assert by_benchmark(api, study, "gp", EVEN).json()["html"] == ""
+    fill(api, study, 4)
+    objective = ("chart", "info")
+    finish(api, study, [0.2] * 5, 0.3)
+    html = by_benchmark(api, study, "gp", EVEN).json()["html"]
+    assert html.count('<th scope="row">') == len(BENCHMARKS)
+    other = create(api, name="other")
+    for value in (0.3, 0.4, 0.5):
+        own_scores = [item for item in scores(value) if item["benchmark"] in objective]
+        finish(api, other, [0.2] * 5, value, measurements=own_scores)
+    html = by_benchmark(api, other, "bayes-quadratic", EVEN).json()["html"]
+    assert re.findall(r'<th scope="row">(\w+)', html) == list(objective)
+    assert by_benchmark(api, study, "quadsurface", EVEN).status_code == 422
+    assert by_benchmark(api, study, "gp", EVEN | {"coco": 0.5}).status_code == 422
 
 
 def test_too_many_runs_are_not_fitted(api, monkeypatch):

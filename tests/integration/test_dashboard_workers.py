@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import yaml
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
+from db import models
 from service.app import create_app
 from service.dashboard import workers
 from service.engine import Inline
@@ -37,6 +41,19 @@ def test_the_page_tells_who_works_on_what_and_what_came_of_it(api):
     assert "1 failed" in row["node-1"]
     assert "RuntimeError: out of memory" in history
     assert history.index("node-2") < history.index("node-1")
+
+
+def test_a_worker_that_is_not_heard_of_for_long_is_away(api, database):
+    study = create(api)
+    trial, token = lease(api, study, "node-1")
+    api.post(f"/trials/{trial}/release", json={"token": token, "reason": "preempted"})
+    assert "<b>0</b> at work, <b>1</b> waiting" in page(api, "/ui/workers")
+    long_ago = datetime.now(UTC) - timedelta(seconds=2 * workers.AWAY_S)
+    with database.write() as session:
+        session.execute(update(models.Worker).values(last_seen_at=long_ago))
+    html = page(api, "/ui/workers")
+    assert "<b>0</b> waiting" in html
+    assert '<span class="pill away">away</span>' in html
 
 
 def _nodes() -> tuple[str, str]:

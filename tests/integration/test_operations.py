@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from modomodo.cli import app
 from service import proposals
+from service.app import create_app
+from service.engine import Inline
+from service.settings import Settings
 from tests.bodies import study_body
+from tests.dashboard import sign_in
 from tests.integration.test_api_calls import finish, lease, queue_is_filled
 
 CHECKOUT = Path(__file__).parents[2]
@@ -119,6 +124,26 @@ def test_who_was_given_which_trial_is_logged(api, logged):
     assert (line["study"], line["trial"], line["worker"]) == ("vlm", trial["id"], "w7")
     assert line["request"]
     assert token not in json.dumps(logged, default=str)
+
+
+def test_no_secret_is_in_a_log_line_wherever_it_was_sent(database_url, logged):
+    key, secret = "a-key-of-sixteen-or-more", "what-nobody-shall-read"
+    settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+        bearer = {"Authorization": f"Bearer {key}"}
+        client.post("/studies", json=study_body(), headers=bearer)
+        client.get("/studies", headers={"Authorization": f"Bearer {secret}"})
+        client.get(f"/studies?key={secret}", headers=bearer)
+        client.get(f"/ui/sign-in?to=/%3F{secret}")
+        client.post("/ui/sign-in", data={"csrf": secret, "key": secret})
+        client.post("/trials/1/heartbeat", json={"token": secret}, headers=bearer)
+        client.post("/trials/1/result", content=f'{{"token": "{secret}"', headers=bearer)
+        client.get("/", cookies={"modomodo_session": secret})
+        sign_in(client, key)
+    assert len(logged) >= 8
+    said = json.dumps(logged, default=str)
+    assert secret not in said
+    assert key not in said
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, b'a"\nb', "ü".encode()])

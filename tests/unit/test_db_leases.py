@@ -6,13 +6,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, insert, select, update
 
-from db import events, leases, studies, trials
+from db import clock, events, leases, studies, trials
 from db.clock import after
 from db.errors import KeyReused, LeaseLost, StudyExists, TrialNotFound, WrongState
 from db.measurements import Reading
-from db.models import Attempt
+from db.models import Attempt, Trial
 from db.trials import NewTrial
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -416,6 +416,53 @@ def test_pages_give_each_change_once_and_in_order(desk):
     with desk.database.read() as session:
         news, _ = trials.page(session, desk.study, after=rest[-1].revision)
     assert [t.id for t in news] == ids[:1]
+
+
+def test_a_lease_ends_in_its_time_also_after_the_clock_was_set_back(desk):
+    (trial,) = desk.queue()
+    desk.claim()
+    with desk.database.write() as session:  # what a clock an hour behind makes of it
+        session.execute(update(Attempt).values(until=after(3600.0 + 60.0)))
+    desk.call(leases.bound)
+    with desk.database.read() as session:
+        left = session.scalar(select(Attempt.until)) - clock.read(session)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    desk.run_out()
+    desk.call(leases.bound)
+    assert desk.reap() == [trial], "one that ran out is not made longer"
+
+
+def test_a_lease_lasts_as_long_as_its_own_study_says(desk):
+    other, _ = desk.call(studies.create, spec("other", lease_s=5.0), "user")
+    desk.queue(2)
+    desk.call(trials.add, other, NewTrial({"a": 1.0}, "queued"), "user")
+    lengths = [desk.call(leases.claim, f"w{n}", None, f"token-{n}").lease_s for n in range(3)]
+    assert lengths == [60.0, 60.0, 5.0]
+
+
+def test_a_claim_finds_the_head_of_a_long_queue_without_sorting_it(desk):
+    rows = [
+        {"study_id": desk.study.id, "number": n, "origin": "queued", "mixture": {}, "seed": n}
+        for n in range(1, 2001)
+    ]
+    desk.call(lambda session: session.execute(insert(Trial), rows))
+    claims = []
+
+    @event.listens_for(desk.database.engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, *_):
+        if statement.startswith("UPDATE trials SET state"):
+            claims.append((statement, parameters))
+
+    desk.claim(study="vlm")
+    (statement, parameters), *_ = claims
+    how = "EXPLAIN QUERY PLAN" if desk.database.is_embedded else "EXPLAIN"
+    with desk.database.engine.begin() as connection:
+        if not desk.database.is_embedded:
+            connection.exec_driver_sql("ANALYZE")  # as autovacuum does; SQLite's is never called
+        plan = str(connection.exec_driver_sql(f"{how} {statement}", parameters).all())
+    assert "ix_trials_queue" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_a_trial_that_is_not_there_is_said_to_be_missing(desk):

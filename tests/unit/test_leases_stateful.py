@@ -32,6 +32,14 @@ N_TRIALS = 3
 MAX_ATTEMPTS = 2
 
 
+REFUSED = {
+    trials.cancel: {"completed", "failed", "early_stopped"},
+    trials.retry: {"completed", "early_stopped"},
+    trials.stop_early: {"queued", "completed", "failed", "cancelled"},
+}
+"""States in which a call is refused and changes nothing."""
+
+
 class LeaseProtocol(RuleBasedStateMachine):
     """Several workers, each with the tokens it has ever been given."""
 
@@ -43,6 +51,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         """All (trial, token) ever answered, lost or not."""
         self.finished: dict[int, tuple[object, ...]] = {}
         self.posted: set[tuple[int, float]] = set()
+        self.is_paused = False
 
     def teardown(self) -> None:
         self.database.close()
@@ -70,7 +79,9 @@ class LeaseProtocol(RuleBasedStateMachine):
         token = f"token-{self.n_tokens}"
         with self.database.write() as session:
             attempt = leases.resume(session, worker, None, token)
-            attempt = attempt or leases.claim(session, worker, None, token)
+            if attempt is None:
+                attempt = leases.claim(session, worker, None, token)
+                assert attempt is None or not self.is_paused, "a paused study starts nothing"
             if attempt is not None:
                 self.given.append((attempt.trial_id, token))
 
@@ -144,13 +155,35 @@ class LeaseProtocol(RuleBasedStateMachine):
             )
             assert set(leases.reap(session, since)) == due
 
-    @rule(trial=st.integers(1, N_TRIALS), call=st.sampled_from([trials.cancel, trials.retry]))
-    def someone_steps_in(self, trial: int, call) -> None:
-        try:
-            with self.database.write() as session:
-                call(session, trial, "user")
-        except WrongState:
-            assert self._row(trial).state in ("completed", "failed")
+    @rule(
+        trial=st.integers(1, N_TRIALS),
+        times=st.integers(1, 2),
+        call=st.sampled_from([trials.cancel, trials.retry, trials.stop_early]),
+    )
+    def someone_steps_in(self, trial: int, times: int, call) -> None:
+        before = self._row(trial).state
+        for _ in range(times):
+            try:
+                with self.database.write() as session:
+                    call(session, trial, "user")
+            except WrongState:
+                assert before in REFUSED[call]
+                assert self._row(trial).state == before
+            else:
+                assert before not in REFUSED[call]
+
+    @rule()
+    def someone_pauses_or_resumes_the_study(self) -> None:
+        running = self._running()
+        self.is_paused = not self.is_paused
+        with self.database.write() as session:
+            state = "paused" if self.is_paused else "active"
+            studies.patch(session, "vlm", "user", state=state)
+        assert self._running() == running, "what runs goes on"
+
+    def _running(self) -> set[int]:
+        with self.database.read() as session:
+            return set(session.scalars(select(Trial.id).where(Trial.state == "running")))
 
     # --- what must hold ---
 
@@ -169,11 +202,11 @@ class LeaseProtocol(RuleBasedStateMachine):
         assert all(count == 1 for count in live.values())
 
     @invariant()
-    def a_completed_trial_never_changes(self) -> None:
+    def a_trial_that_has_its_result_never_changes(self) -> None:
         for trial in range(1, N_TRIALS + 1):
             with self.database.read() as session:
                 row = session.get(Trial, trial)
-                if row is None or row.state != "completed":
+                if row is None or row.state not in ("completed", "early_stopped"):
                     assert trial not in self.finished
                     continue
                 own = tuple(

@@ -26,8 +26,15 @@ def test_a_break_starts_the_patience_anew():
     assert watch.since(back + timedelta(seconds=1)) == back
 
 
-def test_a_clock_that_jumps_back_changes_nothing():
+def test_a_clock_that_is_set_back_starts_the_patience_anew_at_the_time_it_says():
     watch = Watch(START)
     watch.since(seconds(10))
-    assert watch.since(seconds(-5000)) == START
+    assert watch.since(seconds(-5000)) == seconds(-5000)
+    assert watch.since(seconds(-4999)) == seconds(-5000)
+
+
+def test_looks_that_overtake_each_other_are_no_break():
+    watch = Watch(START)
+    watch.since(seconds(10))
+    assert watch.since(seconds(8)) == START
     assert watch.since(seconds(11)) == START

@@ -127,17 +127,41 @@ function fill(details) {
   details.append(around);
 }
 
+const NARROW_PX = 480; // a legend of what is not drawn would fill such a chart
+
+function show(place, figure, size = {}) {
+  const isNarrow = place.clientWidth < NARROW_PX;
+  const data = figure.data.filter((trace) => !(isNarrow && trace.visible === "legendonly"));
+  const style = getComputedStyle(document.documentElement);
+  const family = getComputedStyle(document.body).fontFamily;
+  const layout = { ...layoutOf(figure.layout, style, family), ...size };
+  return window.Plotly.react(place, coloured(data, style), layout, {
+    displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
+  });
+}
+
+/** Makes the marks of a surface over a triangle the cells of a honeycomb that fills it. */
+function tile(place) {
+  const { layout } = drawn.get(place) ?? {};
+  const side = place.querySelector(".ternarylayer .plotbg path")?.getBBox().width;
+  if (!layout?.meta?.tile || !side) return;
+  const size = (1.2 * side) / layout.meta.tile; // 2/\u221a3 of their distance, and a little over
+  if (Math.abs(place.data[0].marker.size - size) > 0.5) {
+    window.Plotly.restyle(place, { "marker.size": size }, [0]);
+  }
+}
+
 /** Draws a figure, or changes the one that is there. */
 export async function draw(place, figure) {
   const isNew = !drawn.has(place);
   drawn.set(place, figure);
-  const Plotly = await plotly();
-  const style = getComputedStyle(document.documentElement);
-  const family = getComputedStyle(document.body).fontFamily;
-  await Plotly.react(place, coloured(figure.data, style), layoutOf(figure.layout, style, family), {
-    displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
-  });
-  if (isNew) lead(place);
+  await plotly();
+  await show(place, figure);
+  if (isNew) {
+    lead(place);
+    place.on("plotly_afterplot", () => tile(place));
+    tile(place);
+  }
   tell(place, figure);
 }
 
@@ -151,4 +175,16 @@ export function forget(root) {
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const [place, figure] of drawn) draw(place, figure);
+});
+
+// On paper charts have its light colours and its width, which no style sheet can give them.
+addEventListener("beforeprint", () => {
+  document.documentElement.classList.add("printing");
+  for (const [place, figure] of drawn) {
+    if (place.clientWidth) show(place, figure, { width: place.clientWidth, height: place.clientHeight });
+  }
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.remove("printing");
+  for (const [place, figure] of drawn) show(place, figure).then(() => window.Plotly.Plots.resize(place));
 });

@@ -51,6 +51,7 @@ async function look() {
   if (news.rows.length) document.getElementById("no-trials").hidden = true;
   if (news.head !== null && !head.contains(document.activeElement)) {
     head.replaceChildren(nodes(news.head));
+    showBelief();
     document.getElementById("n-trials").textContent =
       head.querySelector("[data-trials]").dataset.trials;
   }
@@ -82,6 +83,20 @@ async function drawProgress() {
   chart.hidden = figure === null;
   document.getElementById("progress-none").hidden = figure !== null;
   if (figure) await draw(chart, figure);
+}
+
+let belief = "";
+
+/** What is believed of the best mixture; the head that it stands in is made anew with every change. */
+function showBelief() {
+  head.querySelector("#belief")?.replaceChildren(nodes(belief));
+}
+
+async function judge() {
+  const told = await ask(`${url}/trust`);
+  belief = told.belief;
+  showBelief();
+  document.getElementById("trust").replaceChildren(nodes(told.trust));
 }
 
 async function showFit(panel) {
@@ -131,6 +146,7 @@ async function refresh() {
       for (const panel of panels) {
         if (wanted.has(panel)) await showFit(panel);
       }
+      if (wanted.size) await judge().catch(() => (hasMissed = true));
     }
   } finally {
     isRefreshing = false;

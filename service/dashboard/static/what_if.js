@@ -102,16 +102,31 @@ const panels = [...root.querySelectorAll("[data-surrogate]")].map((section) => {
       body.setAttribute("aria-busy", "false");
     }
   }
+  const others = section.querySelector(".by-benchmark");
+  async function predictEach() {
+    others.setAttribute("aria-busy", "true");
+    try {
+      const { html } = await send(`${url}/benchmarks/${section.dataset.surrogate}`, { mixture });
+      others.replaceChildren(nodes(html));
+    } catch (problem) {
+      others.textContent = `No prediction by benchmark: ${problem.message}; move a weight to try again.`;
+    } finally {
+      others.setAttribute("aria-busy", "false");
+    }
+  }
   const ask = unhurried(predict);
+  const askEach = unhurried(predictEach);
   const panel = {
     isWanted: root.dataset.atOnce === "yes",
-    predict: () => panel.isWanted && ask(),
+    predict: () => panel.isWanted && (ask(), askEach()),
     first: () => panel.isWanted && predict(),
+    firstEach: () => panel.isWanted && predictEach(),
   };
   section.querySelector(".fit-now")?.addEventListener("click", (event) => {
     event.target.disabled = true;
     panel.isWanted = true;
     ask();
+    askEach();
   });
   return panel;
 });
@@ -149,3 +164,4 @@ document.getElementById("queue").addEventListener("click", async (event) => {
 show();
 // One after the other: the first fits take long, and share the machine.
 for (const panel of panels) await panel.first();
+for (const panel of panels) await panel.firstEach();

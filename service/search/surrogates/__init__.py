@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
@@ -14,28 +14,33 @@ from service.search.surrogates.log_linear import LogLinear
 from service.search.surrogates.protocol import Fitted, Surrogate
 from service.search.surrogates.quadsurface import QuadSurface
 
-__all__ = ["SURROGATES", "Fitted", "Surrogate", "fit"]
+__all__ = ["SIDE_BY_SIDE", "SURROGATES", "Fitted", "Surrogate", "fit", "fit_each"]
 
 
-def _gp() -> Surrogate:
+def _gp() -> PerBenchmark:
     from service.search.surrogates.gp import GaussianProcess  # torch: seconds, so only when asked
 
     # The kind that suits the objective serves its benchmarks: trying all for each takes seconds.
     return PerBenchmark(GaussianProcess(), lambda whole: GaussianProcess([whole.choice]))
 
 
-def _bayes_quadratic() -> Surrogate:
+def _bayes_quadratic() -> PerBenchmark:
     return PerBenchmark(BayesQuadratic())
 
 
 def _auto() -> Surrogate:
-    return Automatic([_bayes_quadratic, _gp])
+    return Automatic(list(SIDE_BY_SIDE.values()))
 
+
+SIDE_BY_SIDE: dict[str, Callable[[], PerBenchmark]] = {
+    "bayes-quadratic": _bayes_quadratic,
+    "gp": _gp,
+}
+"""Those that know how sure they are where; `auto` trusts one of them."""
 
 SURROGATES: dict[str, Callable[[], Surrogate]] = {
     "auto": _auto,
-    "bayes-quadratic": _bayes_quadratic,
-    "gp": _gp,
+    **SIDE_BY_SIDE,
     "quadsurface": QuadSurface,
     "log-linear": LogLinear,
     "lightgbm": LightGbm,
@@ -53,6 +58,11 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
     if name not in SURROGATES:
         raise KeyError(f"unknown surrogate {name!r}; known: {', '.join(SURROGATES)}")
     surrogate = SURROGATES[name]()
+    _check(name, surrogate, runs)
+    return surrogate.fit(space, runs, seed)
+
+
+def _check(name: str, surrogate: Surrogate, runs: Runs) -> None:
     if len(runs) < surrogate.min_runs:
         raise ValueError(
             f"{name} needs at least {surrogate.min_runs} completed runs; there are {len(runs)}"
@@ -62,4 +72,18 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
             f"{name} takes at most {surrogate.max_runs:,} completed runs; there are {len(runs):,} "
             "(bayes-quadratic takes any number)"
         )
-    return surrogate.fit(space, runs, seed)
+
+
+def fit_each(
+    name: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], seed: int
+) -> list[Fitted]:
+    """One of `SIDE_BY_SIDE` fitted to other scores, of the kind that suits the objective's `runs`.
+
+    Raises:
+        ValueError: too few runs, or too many.
+    """
+    fewest = min([runs, *others], key=len)
+    made = SIDE_BY_SIDE[name]()
+    _check(name, made, fewest)
+    _check(name, made, runs)
+    return made.each(space, runs, others, seed)

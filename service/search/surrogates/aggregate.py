@@ -42,10 +42,21 @@ class PerBenchmark:
         whole = self._surrogate.fit(space, runs, seed)
         if len(runs.shares) < 2 or len(runs) < 3:
             return whole
-        part = self._surrogate if self._alike is None else self._alike(whole)
-        each = [part.fit(space, runs.of_benchmark(b), seed) for b in range(len(runs.shares))]
-        parts = AggregateFit(each, runs)
+        each = [runs.of_benchmark(b) for b in range(len(runs.shares))]
+        parts = AggregateFit(self._parts(whole, space, each, seed), runs)
         return max((whole, parts), key=log_density)
+
+    def each(
+        self, space: MixtureSpace, runs: Runs, others: Sequence[Runs], seed: int
+    ) -> list[Fitted]:
+        """Models of other scores of the same kind of runs, such as single benchmarks."""
+        return self._parts(self._surrogate.fit(space, runs, seed), space, others, seed)
+
+    def _parts(
+        self, whole: Fitted, space: MixtureSpace, others: Sequence[Runs], seed: int
+    ) -> list[Fitted]:
+        part = self._surrogate if self._alike is None else self._alike(whole)
+        return [part.fit(space, other, seed) for other in others]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,93 @@
+"""The whole story of a study in a real Chromium: from the form to the file, with a real worker."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+WITHIN_MS = 150_000
+"""A worker imports its libraries first, and a machine may be busy."""
+
+
+@contextmanager
+def worker(url: str, study: str, folder: Path) -> Iterator[None]:
+    """A worker of this machine for one study, stopped at the end."""
+    options = ["--url", url, "--study", study, "--folder", str(folder), "--min-free-gb", "0.1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "modomodo", "worker", "--name", "laptop", *options],
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+
+
+@pytest.mark.timeout(600)
+def test_from_the_form_over_live_runs_fits_and_a_wish_to_the_file(visit, service, tmp_path):
+    # 1. The first page leads to the form, and an example fills it in.
+    page = visit.open("/")
+    page.get_by_role("link", name="The offline world").click()
+    page.get_by_label("Name", exact=True).fill("story")
+    for domain in (5, 3, 2):
+        page.get_by_role("button", name=f"Remove domain {domain}").click()
+    for field in ("Steps", "Prompts a step", "Completions a prompt"):
+        page.get_by_label(field, exact=True).fill("2")
+    page.get_by_label("Other keys, as YAML").fill("evaluation: {limit: 4, batch_size: 4}")
+    page.get_by_label("Budget, in completed runs").fill("3")
+    page.get_by_role("button", name="Create study").click()
+    page.wait_for_url("**/ui/studies/story")
+    page.evaluate("window.stayed = true")
+    expect(page.locator("#progress-none")).to_be_visible()
+
+    # 2. A worker comes, and its runs show on the open page.
+    with worker(service.url, "story", tmp_path):
+        expect(page.locator(".strip")).to_contain_text("laptop", timeout=WITHIN_MS)
+        completed = page.locator("#rows tr.completed")
+        expect(completed).to_have_count(3, timeout=WITHIN_MS)
+        expect(page.locator(".figures")).to_contain_text("the budget is used")
+        expect(page.locator("#progress-chart .points path")).to_have_count(3, timeout=WITHIN_MS)
+        # 3. The surrogates are fitted to them, and one is trusted.
+        fitted = page.locator(".fit [data-figure=loo] .main-svg")
+        expect(fitted.first).to_be_attached(timeout=WITHIN_MS)
+        expect(page.locator("#trust")).to_contain_text("auto trusts the", timeout=WITHIN_MS)
+        assert page.evaluate("window.stayed") is True
+        visit.keep("story")
+
+        # 4. A mixture is tried out and wished for; the worker runs it.
+        page.get_by_role("link", name="What if").click()
+        expect(page.locator("[data-surrogate=gp] .large")).to_be_visible(timeout=WITHIN_MS)
+        page.get_by_label("sat", exact=True).fill("35")
+        chosen = page.get_by_role("img", name="coco 65%, sat 35%")
+        expect(chosen).to_be_visible(timeout=WITHIN_MS)
+        page.get_by_role("button", name="Queue this mixture").click()
+        page.locator("#queued a").click()
+        expect(page.locator("h1 + .pill")).to_have_text("completed", timeout=WITHIN_MS)
+        expect(page.get_by_role("table").first).to_contain_text("chartqa")
+        number = page.get_by_role("heading", level=1).inner_text().removeprefix("Trial ")
+
+    # 5. All of it is saved as a file.
+    page.get_by_role("link", name="story", exact=True).click()
+    with page.expect_download() as started:
+        page.get_by_role("link", name="CSV", exact=True).click()
+    saved = list(csv.DictReader(Path(started.value.path()).read_text().splitlines()))
+    done = [row for row in saved if row["state"] == "completed"]
+    assert len(done) == 4
+    wished = next(row for row in done if row["trial"] == number)
+    assert float(wished["w_sat"]) == pytest.approx(0.35)
+    assert wished["strategy"] == "queued"

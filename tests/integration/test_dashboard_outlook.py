@@ -1,0 +1,130 @@
+"""What the pages foresee: when the budget is used, how long runs still take, what to believe."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import Double, type_coerce, update
+
+from db.clock import Moment
+from db.models import Attempt
+from tests.dashboard import create, fill, finish, lease, page, scores
+
+UNIFORM = [0.2] * 5
+
+
+def run(api, study: str, worker: str = "node-1") -> None:
+    """A run done by a worker."""
+    trial, token = lease(api, study, worker)
+    result = {"token": token, "measurements": scores(0.3)}
+    assert api.post(f"/trials/{trial}/result", json=result).is_success
+
+
+def lengthen(database, seconds: float, **which: object) -> None:
+    """Has attempts begin so much earlier than they did."""
+    earlier = type_coerce(type_coerce(Attempt.claimed_at, Double) - seconds, Moment)
+    with database.write() as session:
+        session.execute(update(Attempt).filter_by(**which).values(claimed_at=earlier))
+
+
+def time_left(html: str) -> str:
+    block = html.partition("<dt>Time left</dt>")[2].partition("</div>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", block).split())
+
+
+def test_time_left_is_unknown_until_workers_have_shown_their_pace(api):
+    study = create(api)
+    assert "no worker is at work" in time_left(page(api, f"/ui/studies/{study}"))
+    run(api, study)
+    finish(api, study, UNIFORM, 0.3)  # done elsewhere: how long it took here is not known
+    lease(api, study)
+    said = time_left(page(api, f"/ui/studies/{study}"))
+    assert said == "– unknown: it needs 3 runs done by workers, there are 1"
+    api.patch(f"/studies/{study}", json={"state": "paused"})
+    assert "the study is not active" in time_left(page(api, f"/ui/studies/{study}"))
+
+
+def test_time_left_follows_from_runs_that_were_done_and_workers_at_work(api, database):
+    study = create(api, budget=9)
+    for _ in range(5):
+        run(api, study)
+    lengthen(database, 3600.0)
+    for worker in ("node-1", "node-2"):
+        lease(api, study, worker)
+    said = time_left(page(api, f"/ui/studies/{study}"))
+    # Four more runs of an hour by two workers.
+    median = re.match(
+        r"(\d\.\d) h (\S+) (h|min) to (\d\.\d) h \(90%\), with 2 workers as now", said
+    )
+    assert median, said
+    assert 1.8 <= float(median[1]) <= 2.3
+
+
+def test_a_used_budget_needs_no_time(api):
+    study = create(api, budget=1)
+    finish(api, study, UNIFORM, 0.3)
+    assert "the budget is used" in time_left(page(api, f"/ui/studies/{study}"))
+
+
+def test_a_running_trial_says_how_long_its_training_still_takes(api, database):
+    study = create(api)
+    trial, token = lease(api, study)
+    lengthen(database, 600.0, trial_id=trial)
+    beat = {"token": token, "step": 10, "total_steps": 40}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    assert "about 30 min left" in page(api, f"/ui/studies/{study}")
+
+
+def test_the_list_says_who_is_at_work_and_what_happened_last(api):
+    study = create(api, name="busy")
+    api.patch(f"/studies/{study}", json={"state": "paused"})
+    api.patch(f"/studies/{study}", json={"state": "active"})
+    for worker in ("node-1", "node-2"):
+        trial, token = lease(api, study, worker)
+    html = page(api, "/")
+    at_work = html.partition("<dt>Workers at work</dt>")[2].partition("</div>")[0]
+    assert "<b>2</b>" in at_work
+    result = {"token": token, "measurements": scores(0.3)}
+    assert api.post(f"/trials/{trial}/result", json=result).is_success
+    api.patch(f"/studies/{study}", json={"state": "paused"})
+    last = page(api, "/").partition("<dt>Last event</dt>")[2].partition("</div>")[0]
+    assert "study changed" in last
+    assert "by user" in last
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_what_is_believed_of_the_best_mixture_is_the_trusted_surrogates_prediction(api, direction):
+    study = create(api, budget=40, objective={"name": "out_score", "direction": direction})
+    fill(api, study, 8)
+    told = api.get(f"/ui/studies/{study}/trust").json()
+    trusted = "gp" if "<b>Gaussian process</b>" in told["trust"] else "bayes-quadratic"
+    best = api.get(f"/studies/{study}/best").json()["best"]["mixture"]
+    asked = {"mixtures": [best, dict.fromkeys(best, 0.2)]}
+    answer = api.post(f"/studies/{study}/surrogates/{trusted}/predict", json=asked).json()
+    (score, equal) = (prediction["mean"] for prediction in answer["predictions"])
+    assert f"<b>{100 * score:.1f}</b>" in told["belief"]
+    gain = (score - equal) * (1 if direction == "maximize" else -1)
+    assert f"<b>{100 * gain:+.1f}</b>" in told["belief"]
+    assert re.search(r"with a probability of <b>(more than )?\d+(\.\d)?%</b>", told["belief"])
+    assert "times as likely under it" in told["trust"] or "about as likely" in told["trust"]
+
+
+def test_before_a_first_judgement_nothing_is_believed(api):
+    study = create(api)
+    assert api.get(f"/ui/studies/{study}/trust").json() == {"belief": "", "trust": ""}
+    fill(api, study, 5)
+    assert api.get(f"/ui/studies/{study}/trust").json() == {"belief": "", "trust": ""}
+
+
+def test_the_strip_of_running_trials_draws_the_reward_as_far_as_it_has_come(api):
+    study = create(api)
+    trial, token = lease(api, study)
+    points = [{"step": step, "metrics": {"reward": step / 10}} for step in (1, 5, 10)]
+    beat = {"token": token, "step": 10, "total_steps": 40, "points": points}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    strip = page(api, f"/ui/studies/{study}").partition('<div class="strip">')[2]
+    assert 'aria-label="Mean reward 0.1 at first, 1 at step 10"' in strip
+    raw = re.search(r'<polyline class="raw" points="([^"]+)"', strip)
+    assert raw
+    assert raw[1].split() == ["2.5,29.0", "12.5,16.6", "25.0,1.0"]
