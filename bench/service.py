@@ -140,8 +140,8 @@ def told(
     return "\n\n".join(
         [
             f"Service, database and workers share {os.cpu_count()} cores. The machine's load "
-            f"average was {before:.1f} before the bench began and {after:.1f} at its end; what was there "
-            "before was other work, which makes every figure worse. The service answered "
+            f"average was {before:.1f} before the bench began and {after:.1f} at its end; what was "
+            "there before was other work, which makes every figure worse. The service answered "
             f"{min(start_s):.1f} to {max(start_s):.1f} s after its start (aim: 3).",
             aims(rows, peers),
             f"Trials a second (claim, heartbeat, result) over "
