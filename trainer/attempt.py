@@ -9,6 +9,7 @@ disk, so that a worker that was killed settles it when it starts again.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,9 +143,7 @@ class Attempt:
             self._keeper = None  # what lies in its folder is known to its trainer only
         try:
             self._fetch(job)
-            devices = self._setting.devices
-            processes = 1 if devices is None or recipe.backend == "command" else n_devices(devices)
-            child = Child(job, self._folder.log, devices, processes)
+            child = self._start(job)
             try:
                 self._follow(child)
             finally:
@@ -155,6 +154,20 @@ class Attempt:
         except TrialCancelled:
             self._log.info("trial cancelled, run stopped")
             self._over()
+
+    def _start(self, job: Job) -> Child:
+        """Starts the run. The lease is kept meanwhile: the first one waits for its libraries."""
+        devices = self._setting.devices
+        processes = 1 if devices is None or job.recipe.backend == "command" else n_devices(devices)
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(Child, job, self._folder.log, devices, processes)
+            try:
+                while not wait([starting], self._lease.next_beat - time.monotonic()).done:
+                    self._lease.beat(None, {})
+            except (LeaseLost, TrialCancelled):
+                starting.result().stop()
+                raise
+        return starting.result()
 
     def _fetch(self, job: Job) -> None:
         """Takes over what another node has kept of the trial, where that is further."""

@@ -40,7 +40,7 @@ T = TypeVar("T")
 SHORT = Recipe(
     steps=2, prompts_per_step=2, generations=2, evaluation=Evaluation(limit=4, batch_size=4)
 )
-MEDIUM = SHORT.model_copy(update={"steps": 60})
+MEDIUM = SHORT.model_copy(update={"steps": 30})
 """Long enough to be killed in the middle, short enough to finish."""
 KILLS = 12
 HASTY = ("--patience", "0.5s")
@@ -113,7 +113,7 @@ def is_run(process: psutil.Process) -> bool:
     return False
 
 
-def until(read: Callable[[], T], is_reached: Callable[[T], bool], within_s: float = 120) -> T:
+def until(read: Callable[[], T], is_reached: Callable[[T], bool], within_s: float = 180) -> T:
     """Polls until the state is reached; the deadline is generous because machines are slow."""
     deadline = time.monotonic() + within_s
     while not is_reached(state := read()):
@@ -144,7 +144,7 @@ def test_a_trial_killed_in_the_middle_is_taken_up_by_another_worker_and_finishes
     with worker(client, "--name", "second"):
         done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
     assert (done.worker, done.attempts) == ("second", trial.attempts + 1)
-    assert done.step == done.total_steps == 60
+    assert done.step == done.total_steps == MEDIUM.steps
     assert done.scores.out_score
 
 
@@ -176,7 +176,7 @@ def test_sigterm_hands_the_trial_back_and_its_run_goes_on_as_if_nothing_had_been
     with worker(client, *place) as process:
         trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(90) == 0
     back = client.trial(trial.id)
     assert (back.state, back.worker) == ("queued", None)
     assert back.attempts == trial.attempts - 1, "nothing counts against it"
@@ -240,15 +240,17 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(cli
         until(lambda: list(left("*/trial-*/run/checkpoints")), lambda found: not found)
     measured = [(m.benchmark, m.rule, m.step) for m in done.measurements]
     assert len(set(measured)) == len(measured), "each point once"
-    assert {m.step for m in done.measurements} == {10, 60}
+    assert {m.step for m in done.measurements} == {10, MEDIUM.steps}
     lines = next((tmp_path / "node").glob("*/trial-*/run/metrics.jsonl")).read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == list(range(1, 61)), "no step twice"
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, MEDIUM.steps + 1)), (
+        "no step twice"
+    )
 
 
 def test_another_node_goes_on_from_the_store_and_ends_with_the_weights_of_an_undisturbed_run(
     client, tmp_path
 ):
-    recipe = MEDIUM.model_copy(update={"steps": 30, "checkpoints": Checkpoints(every=5, keep=2)})
+    recipe = MEDIUM.model_copy(update={"checkpoints": Checkpoints(every=5, keep=2)})
     study = study_with(client, recipe, lease_s=3)
     store = tmp_path / "store"
     shared = ("--store", store.as_uri(), "--max-trials", "1")

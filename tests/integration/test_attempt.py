@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -26,6 +27,7 @@ from service.schemas import (
 )
 from tests.unit.cli.test_summary import trial
 from trainer.attempt import Attempt, Setting
+from trainer.child import Child
 from trainer.client import ServiceError, ServiceUnreachable
 from trainer.folders import TrialFolder, WorkFolder
 from trainer.signals import Stopped
@@ -161,8 +163,8 @@ def test_a_run_whose_process_is_killed_is_a_failure(tmp_path, signals):
 
 def test_a_run_that_hangs_is_stopped_and_the_lease_is_kept_until_then(tmp_path, signals):
     service = Service()
-    run(tmp_path, service, signals, f"{STEP} exec sleep 600", stalled_s=1.0)
-    assert "made no progress for 1 s in 'train' at step 1" in service.failures[0].error
+    run(tmp_path, service, signals, f"{STEP} exec sleep 600", stalled_s=3.0)
+    assert "made no progress for 3 s in 'train' at step 1" in service.failures[0].error
     assert len(service.beats) >= 3
     assert service.beats[-1].step == 1
 
@@ -175,21 +177,54 @@ def test_a_cancelled_trial_ends_its_run_at_once(tmp_path, signals):
     assert not is_running(int((place.run / "pid").read_text()))
 
 
+def test_the_lease_is_kept_while_a_run_takes_long_to_start(tmp_path, signals, monkeypatch):
+    service, heard = Service(lambda beats: heard.set() if len(beats) >= 3 else None), Event()
+
+    def slow(*arguments: object) -> Child:
+        assert heard.wait(30), "no heartbeats while it started"
+        return Child(*arguments)
+
+    monkeypatch.setattr("trainer.attempt.Child", slow)
+    run(tmp_path, service, signals, DONE)
+    assert service.results
+
+
+def test_a_run_that_starts_after_its_lease_was_lost_is_stopped(tmp_path, signals, monkeypatch):
+    lost, children = ServiceError(409, "lease-lost", "another worker holds it"), []
+    service, heard = Service(lambda beats: heard.set() or lost), Event()
+
+    def slow(*arguments: object) -> Child:
+        assert heard.wait(30)
+        children.append(Child(*arguments))
+        return children[0]
+
+    monkeypatch.setattr("trainer.attempt.Child", slow)
+    place = run(tmp_path, service, signals, "exec sleep 600")
+    assert is_settled(place)
+    assert not any(map(is_running, children[0].pids))
+
+
 @pytest.mark.parametrize("status", [404, 409])
 def test_a_lost_lease_ends_the_run_and_keeps_what_another_try_can_use(tmp_path, signals, status):
     lost = ServiceError(status, "lease-lost", "another worker holds it")
-    service = Service(lambda beats: lost if len(beats) >= 5 else None)
-    place = run(tmp_path, service, signals, "mkdir -p checkpoints/mine; exec sleep 600")
+    service = Service(lambda beats: lost if beats[-1].step == 1 else None)
+    place = run(tmp_path, service, signals, f"mkdir -p checkpoints/mine; {STEP} exec sleep 600")
     assert is_settled(place)
     assert (place.run / "checkpoints/mine").exists()
     assert not service.failures + service.releases
 
 
 def test_a_run_goes_on_while_the_service_is_away_and_its_steps_are_told_later(tmp_path, signals):
-    service = Service(lambda beats: ServiceUnreachable("away") if len(beats) < 4 else None)
+    def away(beats: list[Heartbeat]) -> ServiceUnreachable | None:
+        since_step_1 = [beat for beat in beats if beat.step == 1]
+        return ServiceUnreachable("away") if len(since_step_1) < 3 else None
+
+    service = Service(away)
     run(tmp_path, service, signals, f"{STEP} sleep 1.5; {DONE}")
     assert service.results[0].measurements[0].score == 0.5
-    assert [point.step for point in service.beats[3].points] == [1]
+    told = [[point.step for point in beat.points] for beat in service.beats if beat.step == 1]
+    assert told[:3] == [[1], [1], [1]], "until it was heard"
+    assert told[3:] == [[]] * len(told[3:])
 
 
 def test_a_result_is_kept_on_disk_until_the_service_has_it(tmp_path, signals):
