@@ -8,7 +8,6 @@ loses it after a minute, so the rows it holds do not stay locked.
 from __future__ import annotations
 
 import select
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +21,6 @@ from db.errors import BadDatabase
 CONNECTIONS = 40
 """At most, for each process: as many as a service has threads that answer calls."""
 
-WRITERS = 4
-"""Transactions that one process writes in at a time. Those of a study wait for each other anyway,
-at its row; waiting here instead holds no connection and disturbs nobody."""
-
 MIGRATION = 0x6D6F646F
 """Number of the advisory lock of migrations."""
 
@@ -38,18 +33,6 @@ READING: dict[str, Any] = {
     "postgresql_readonly": True,
 }
 """Options of an engine that only reads."""
-
-
-class WriteTurn:
-    """Lets a few threads of this process write at a time."""
-
-    def __init__(self) -> None:
-        self._turns = threading.BoundedSemaphore(WRITERS)
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._turns:
-            yield
 
 
 def engine_for(url: URL) -> Engine:
