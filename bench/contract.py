@@ -65,6 +65,7 @@ def rounds(address: str, cases: int, seed: int) -> Outcome:
                 )
             )
         print(f"  {sum(outcome.cases for outcome in outcomes):,} cases", flush=True)
+        print(outcomes[-1].said, end="", flush=True)
     return Outcome(
         cases=sum(outcome.cases for outcome in outcomes),
         operations=outcomes[0].operations,

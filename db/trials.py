@@ -293,12 +293,17 @@ def committed(session: Session, study: Study) -> int:
     ).scalar_one()
 
 
-def withdraw_surplus(session: Session, study: Study, budget: int) -> None:
-    """Cancels unstarted proposals, newest first, until the rest fits the budget."""
+def withdraw_surplus(session: Session, study: Study, budget: int, but: int | None = None) -> None:
+    """Cancels unstarted proposals, newest first, until the rest fits the budget.
+
+    Args:
+        but: id of a trial that a person wants, so it stays.
+    """
     surplus = committed(session, study) - budget
     if surplus <= 0:
         return
-    for trial in unstarted_proposals(session, study, lock_them=True)[::-1][:surplus]:
+    unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]
+    for trial in [trial for trial in unstarted if trial.id != but][:surplus]:
         trial.state, trial.is_withdrawn, trial.finished_at = "cancelled", True, now()
         trial.error = f"withdrawn: over the budget of {budget} trials"
         events.changed(session, study.id, actor="service", what="withdrawn", trial=trial)

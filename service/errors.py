@@ -10,7 +10,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from db import errors as storage
@@ -120,10 +121,11 @@ def install(app: FastAPI) -> None:
 
     # Besides a database that is away: a deadlock, or two replicas that made the same row at once.
     # All were rolled back, and pass when the call comes again.
+    @app.exception_handler(PoolTimeout)
     @app.exception_handler(OperationalError)
     @app.exception_handler(IntegrityError)
-    async def storage_down(request: Request, error: DBAPIError) -> JSONResponse:
-        log.error("database unavailable", error=str(error.orig))
+    async def storage_down(request: Request, error: SQLAlchemyError) -> JSONResponse:
+        log.error("database unavailable", error=str(getattr(error, "orig", error)))
         return problem(
             503,
             "database-unavailable",

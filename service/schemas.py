@@ -69,9 +69,10 @@ SUM_TOLERANCE = 1e-6
 
 
 class Body(BaseModel):
-    """Strict base of every body: unknown keys, NaN and infinities are refused."""
+    """Strict base of every body: unknown keys, NaN and infinities are refused, and so are numbers
+    that are written as text."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 # --- scores -----------------------------------------------------------------------------------

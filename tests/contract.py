@@ -32,12 +32,14 @@ class Outcome:
         cases: calls that were made up and answered.
         operations: calls of the interface that were tried.
         failures: what was wrong, by kind, with the operations concerned.
+        said: how to make the failures again.
     """
 
     cases: int
     operations: int
     failures: dict[str, list[str]]
     seconds: float
+    said: str = ""
 
 
 def fill(url: str) -> None:
@@ -86,4 +88,5 @@ def run(url: str, folder: Path, *, examples: int, seed: int, phases: str) -> Out
         operations=said["operations"]["tested"],
         failures=failures,
         seconds=said["running_time"],
+        said=ran.stdout[-20_000:] if failures else "",
     )

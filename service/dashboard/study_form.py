@@ -118,7 +118,7 @@ def read(typed: Typed, presets: Presets) -> StudySpec:
     if typed["reach"]:
         body["reach"] = _reach(typed["reach"], body["recipe"], wrong)
     try:
-        study = StudySpec.model_validate(body)
+        study = StudySpec.model_validate(body, strict=False)  # all that is typed is text
     except ValidationError as error:
         raise Wrong(_messages(error) | wrong) from error
     if wrong:

@@ -196,8 +196,8 @@ def retry(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """With all its attempts. Twice is once."""
     with service.database.write() as session:
         trials.retry(session, trial, actor)
-        row = trials.get(session, trial)
-        trials.withdraw_surplus(session, row.study, row.study.budget)
-        answer = views.trial(row, views.spec(row.study))
+        study = trials.get(session, trial).study
+        trials.withdraw_surplus(session, study, study.budget, but=trial)
+        answer = views.trial(trials.get(session, trial), views.spec(study))
     service.proposer.wake()
     return answer

@@ -42,6 +42,8 @@ SHORT = Recipe(
 )
 MEDIUM = SHORT.model_copy(update={"steps": 30})
 """Long enough to be killed in the middle, short enough to finish."""
+LONGER = SHORT.model_copy(update={"steps": 120})
+"""Long enough to be asked to stop in the middle after it was seen to train, on any machine."""
 KILLS = 12
 HASTY = ("--patience", "0.5s")
 LONG = SHORT.model_copy(update={"steps": 400})
@@ -171,7 +173,7 @@ def curve(run: Path) -> list[dict[str, float]]:
 
 
 def test_sigterm_hands_the_trial_back_and_its_run_goes_on_as_if_nothing_had_been(client, tmp_path):
-    study = study_with(client, MEDIUM)
+    study = study_with(client, LONGER, lease_s=6)
     place = ("--folder", str(tmp_path / "node"))
     with worker(client, *place) as process:
         trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
@@ -181,18 +183,18 @@ def test_sigterm_hands_the_trial_back_and_its_run_goes_on_as_if_nothing_had_been
     assert (back.state, back.worker) == ("queued", None)
     assert back.attempts == trial.attempts - 1, "nothing counts against it"
     [run] = (tmp_path / "node").glob("*/trial-*/run")
-    assert MEDIUM.checkpoints.every is None
+    assert LONGER.checkpoints.every is None
     [kept] = (run / "checkpoints").glob("checkpoint-*")
     before = (run / "metrics.jsonl").read_text()
-    assert len(before.splitlines()) == int(kept.name.removeprefix("checkpoint-")) < MEDIUM.steps
+    assert len(before.splitlines()) == int(kept.name.removeprefix("checkpoint-")) < LONGER.steps
     with worker(client, *place):
         done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
     assert (run / "metrics.jsonl").read_text().startswith(before), "no step was done again"
-    undisturbed = Job(trial.mixture, MEDIUM, trial.seed, folder=tmp_path / "undisturbed")
+    undisturbed = Job(trial.mixture, LONGER, trial.seed, folder=tmp_path / "undisturbed")
     scores = train_and_score(undisturbed).measurements
     assert curve(run) == curve(tmp_path / "undisturbed"), "bit by bit"
     told = httpx.get(f"{client.url}/trials/{trial.id}/curve", trust_env=False).json()
-    assert told["steps"] == list(range(1, MEDIUM.steps + 1)), "every step is in the service"
+    assert told["steps"] == list(range(1, LONGER.steps + 1)), "every step is in the service"
     losses = [line["loss"] for line in curve(run)]
     assert told["metrics"]["loss"] == pytest.approx(losses, rel=1e-4, abs=1e-6), "rounded"
     assert {"rule/format", "learning_rate", "step_s"} <= set(told["names"])

@@ -60,7 +60,7 @@ def routes(parts: list[Any]) -> Iterator[APIRoute]:
 
 def addresses(app: FastAPI, named: Mapping[str, str] = NAMED) -> dict[str, str]:
     """Every address that can be read, by its template."""
-    templates = {route.path for route in routes(app.routes) if "GET" in route.methods}
+    templates = {route.path_format for route in routes(app.routes) if "GET" in route.methods}
     assert ASKED.keys() <= templates, "an address that is left out is not there any more"
     return {
         template: re.sub(r"\{(\w+)\}", lambda found: named[found[1]], template) + query

@@ -368,3 +368,26 @@ def test_next_never_fits_a_model(api, monkeypatch):
     assert answer["trial"] is None
     assert "being made" in answer["reason"]
     assert answer["retry_after_s"] <= 2
+
+
+def test_a_proposal_that_was_called_off_is_queued_again_in_the_place_of_another(api):
+    assert api.post("/studies", json=study_body(budget=2, lookahead=2)).status_code == 201
+    queue_is_filled(api, 2)
+    first, second = api.get("/studies/vlm/trials").json()["trials"]
+    assert api.post(f"/trials/{second['id']}/cancel").json()["state"] == "cancelled"
+    queue_is_filled(api, 2)
+    again = api.post(f"/trials/{second['id']}/retry")
+    assert (again.status_code, again.json()["state"]) == (200, "queued")
+    counts = api.get("/studies/vlm").json()["trials"]
+    assert counts["queued"] == 2
+    assert api.get(f"/trials/{first['id']}").json()["state"] == "queued"
+
+
+def test_a_trial_is_queued_again_also_where_the_budget_is_used_up(api):
+    assert api.post("/studies", json=study_body(budget=1, lookahead=1)).status_code == 201
+    queue_is_filled(api, 1)
+    (proposed,) = api.get("/studies/vlm/trials").json()["trials"]
+    assert api.post(f"/trials/{proposed['id']}/cancel").is_success
+    attach(api, {"coco": 1.0}, 0.5)
+    again = api.post(f"/trials/{proposed['id']}/retry")
+    assert (again.status_code, again.json()["state"]) == (200, "queued")

@@ -210,7 +210,7 @@ def test_only_one_replica_proposes_for_a_study_at_a_time(database):
     desk = Desk(database)
     study_id = desk.standing().study_id
     with database.write() as session:
-        assert proposing.take(session, study_id, "other-replica", 60)
+        assert proposing.take(session, study_id, "other-replica", proposals.LEASE_S)
     assert desk.proposer.turn() == 0
     with database.write() as session:
         proposing.give_back(session, study_id, "other-replica")
