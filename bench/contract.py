@@ -34,7 +34,7 @@ def main(
     os.environ["MODOMODO_CALLS_PER_S"] = "0"
     found: dict[str, Outcome] = {}
     for kind in databases.split(","):
-        with database_of(kind) as url, service(url) as (address, _):
+        with database_of(kind) as url, service(url) as (address, _, _):
             contract.fill(address)
             found[kind] = rounds(address, cases, seed)
         print(kind, found[kind], flush=True)

@@ -63,7 +63,7 @@ class Scale:
     def around(cls, values: Sequence[float]) -> Scale:
         low, high = min(values, default=0.0), max(values, default=1.0)
         room = max(0.5 * (high - low), 0.02)
-        return cls(low - room, high + room)
+        return cls(max(0.0, low - room), min(1.0, high + room))
 
     def place(self, value: float) -> float:
         """In percent of the strip's length, within it."""
