@@ -255,6 +255,8 @@ class Attempt:
         return True
 
     def _note(self, progress: Progress) -> None:
+        if progress.step and not (self.progress and self.progress.step):
+            self._lease.beat_soon()  # people wait to see that it trains
         self.progress, self.gpus = progress, self._setting.gpus.read()
         use = metrics(self.gpus)
         self.metrics |= progress.metrics | use

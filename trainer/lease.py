@@ -174,6 +174,10 @@ class HeldLease:
             self._log.info(f"{what} delivered")
         return True
 
+    def beat_soon(self) -> None:
+        """Makes a heartbeat due: there is something that should not wait for the next one."""
+        self.next_beat = time.monotonic()
+
     def _beat_later(self) -> None:
         pause = max(MIN_BEAT_S, min(self.duration_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S))
         self.next_beat = time.monotonic() + pause

@@ -40,10 +40,8 @@ T = TypeVar("T")
 SHORT = Recipe(
     steps=2, prompts_per_step=2, generations=2, evaluation=Evaluation(limit=4, batch_size=4)
 )
-MEDIUM = SHORT.model_copy(update={"steps": 30})
-"""Long enough to be killed in the middle, short enough to finish."""
-LONGER = SHORT.model_copy(update={"steps": 120})
-"""Long enough to be asked to stop in the middle after it was seen to train, on any machine."""
+MEDIUM = SHORT.model_copy(update={"steps": 100})
+"""Long enough to be stopped after it was seen to train, on a fast machine too; it also ends."""
 KILLS = 12
 HASTY = ("--patience", "0.5s")
 LONG = SHORT.model_copy(update={"steps": 400})
@@ -173,7 +171,7 @@ def curve(run: Path) -> list[dict[str, float]]:
 
 
 def test_sigterm_hands_the_trial_back_and_its_run_goes_on_as_if_nothing_had_been(client, tmp_path):
-    study = study_with(client, LONGER, lease_s=6)
+    study = study_with(client, MEDIUM, lease_s=6)
     place = ("--folder", str(tmp_path / "node"))
     with worker(client, *place) as process:
         trial = until(lambda: client.trials(study), lambda trials: any(map(is_training, trials)))[0]
@@ -183,18 +181,18 @@ def test_sigterm_hands_the_trial_back_and_its_run_goes_on_as_if_nothing_had_been
     assert (back.state, back.worker) == ("queued", None)
     assert back.attempts == trial.attempts - 1, "nothing counts against it"
     [run] = (tmp_path / "node").glob("*/trial-*/run")
-    assert LONGER.checkpoints.every is None
+    assert MEDIUM.checkpoints.every is None
     [kept] = (run / "checkpoints").glob("checkpoint-*")
     before = (run / "metrics.jsonl").read_text()
-    assert len(before.splitlines()) == int(kept.name.removeprefix("checkpoint-")) < LONGER.steps
+    assert len(before.splitlines()) == int(kept.name.removeprefix("checkpoint-")) < MEDIUM.steps
     with worker(client, *place):
         done = until(lambda: client.trial(trial.id), lambda now: now.state == "completed")
     assert (run / "metrics.jsonl").read_text().startswith(before), "no step was done again"
-    undisturbed = Job(trial.mixture, LONGER, trial.seed, folder=tmp_path / "undisturbed")
+    undisturbed = Job(trial.mixture, MEDIUM, trial.seed, folder=tmp_path / "undisturbed")
     scores = train_and_score(undisturbed).measurements
     assert curve(run) == curve(tmp_path / "undisturbed"), "bit by bit"
     told = httpx.get(f"{client.url}/trials/{trial.id}/curve", trust_env=False).json()
-    assert told["steps"] == list(range(1, LONGER.steps + 1)), "every step is in the service"
+    assert told["steps"] == list(range(1, MEDIUM.steps + 1)), "every step is in the service"
     losses = [line["loss"] for line in curve(run)]
     assert told["metrics"]["loss"] == pytest.approx(losses, rel=1e-4, abs=1e-6), "rounded"
     assert {"rule/format", "learning_rate", "step_s"} <= set(told["names"])
@@ -218,7 +216,7 @@ def test_a_worker_that_starts_again_goes_on_with_its_trial_and_its_lease(client,
 def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(client, tmp_path):
     recipe = MEDIUM.model_copy(
         update={
-            "checkpoints": Checkpoints(every=5),
+            "checkpoints": Checkpoints(every=10),
             "evaluation": Evaluation(limit=4, batch_size=4, at=(10,)),
         }
     )
@@ -226,14 +224,15 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(cli
     place = ("--folder", str(tmp_path / "node"))
     with worker(client, *place) as first:
         trial = until(
-            lambda: client.trials(study), lambda trials: any((t.step or 0) >= 12 for t in trials)
+            lambda: client.trials(study), lambda trials: any(t.measurements for t in trials)
         )[0]
+        checkpoints = "*/trial-*/run/checkpoints/checkpoint-*"
+        until(lambda: list((tmp_path / "node").glob(checkpoints)), bool)
         first.kill()
         first.wait()
     assert {m.step for m in client.trial(trial.id).measurements} == {10}, "scored on the way"
     kept = max(
-        int(path.name.removeprefix("checkpoint-"))
-        for path in (tmp_path / "node").glob("*/trial-*/run/checkpoints/checkpoint-*")
+        int(path.name.removeprefix("checkpoint-")) for path in (tmp_path / "node").glob(checkpoints)
     )
     assert kept >= 10
     with worker(client, *place):
@@ -252,7 +251,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_scores_of_every_point(cli
 def test_another_node_goes_on_from_the_store_and_ends_with_the_weights_of_an_undisturbed_run(
     client, tmp_path
 ):
-    recipe = MEDIUM.model_copy(update={"checkpoints": Checkpoints(every=5, keep=2)})
+    recipe = MEDIUM.model_copy(update={"checkpoints": Checkpoints(every=10, keep=2)})
     study = study_with(client, recipe, lease_s=3)
     store = tmp_path / "store"
     shared = ("--store", store.as_uri(), "--max-trials", "1")
@@ -271,7 +270,7 @@ def test_another_node_goes_on_from_the_store_and_ends_with_the_weights_of_an_und
     undisturbed = Job(trial.mixture, recipe, trial.seed, folder=tmp_path / "undisturbed")
     train_and_score(undisturbed)
     assert curve(final) == curve(tmp_path / "undisturbed")
-    there, here = (final / "model", tmp_path / "undisturbed/checkpoints/checkpoint-30")
+    there, here = (final / "model", tmp_path / "undisturbed/checkpoints/checkpoint-100")
     weights = [load_file(folder / "model.safetensors") for folder in (there, here)]
     assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[1])
     assert not list(store.glob("*/trial-*/checkpoints/*")), "no one needs them any more"

@@ -177,6 +177,14 @@ def test_a_cancelled_trial_ends_its_run_at_once(tmp_path, signals):
     assert not is_running(int((place.run / "pid").read_text()))
 
 
+def test_the_first_step_is_told_at_once(tmp_path, signals, monkeypatch):
+    monkeypatch.setattr("trainer.lease.MIN_BEAT_S", 600.0)
+    service = Service(lambda beats: beats[-1].step == 1)
+    run(tmp_path, service, signals, f"{STEP} exec sleep 600", stalled_s=30)
+    assert [beat.step for beat in service.beats] == [1]
+    assert not service.failures
+
+
 def test_the_lease_is_kept_while_a_run_takes_long_to_start(tmp_path, signals, monkeypatch):
     service, heard = Service(lambda beats: heard.set() if len(beats) >= 3 else None), Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from service.schemas import (
     SurrogateFit,
 )
 from tests.dashboard import DOMAINS, body, create, fill, finish
+
+SOME_DAY = datetime(2026, 11, 23, 7, tzinfo=UTC)
 
 
 def study_of(direction="maximize", domains=DOMAINS) -> StudySpec:
@@ -106,8 +109,8 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
         study_of().model_dump()
         | {
             "state": "active",
-            "created_at": "2026-11-23T07:00:00Z",
-            "updated_at": "2026-11-23T07:00:00Z",
+            "created_at": SOME_DAY,
+            "updated_at": SOME_DAY,
             "trials": {},
             "baseline_scores": Scores(),
         }
