@@ -62,17 +62,17 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
                     "font": {"color": "@soft"},
                 },
                 "tickfont": {"color": "@soft"}, "thickness": 10, "len": 0.6, "outlinewidth": 0,
-                "orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom",
-                "ypad": 54 if is_narrow else 90,
+                "orientation": "h", "x": 0.5, "y": 1, "yref": "container", "yanchor": "top",
+                "ypad": 10,
             },
         }
     ]  # fmt: skip
     layout = {
-        "height": (150 if is_narrow else 200) + 22 * max(len(shown), 3),
+        "height": (126 if is_narrow else 176) + 22 * max(len(shown), 3),
         # Names and numbers are names here.
         "xaxis": {"type": "category", "side": "top", "showgrid": False, "ticks": ""},
         "yaxis": {"type": "category", "title": {"text": "trial"}, "showgrid": False, "ticks": ""},
-        "margin": {"l": 64, "r": 12, "t": 120 if is_narrow else 170, "b": 16},
+        "margin": {"l": 64, "r": 12, "t": 104 if is_narrow else 154, "b": 16},
     }
     return {"data": data, "layout": layout}
 
