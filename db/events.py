@@ -22,6 +22,7 @@ _STEP = (
     )
     .returning(STUDIES.c.revision)
 )
+_NOTE = insert(EVENTS)
 
 
 def changed(
@@ -52,7 +53,7 @@ def changed(
         trial.revision = revision
     if what is not None:
         session.execute(
-            insert(EVENTS),
+            _NOTE,
             {
                 "study_id": study_id,
                 "trial_id": None if trial is None else trial.id,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Executable, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from db import clock, curves, events, measurements, states, trials
@@ -32,6 +32,70 @@ ATTEMPTS, WORKERS = (Base.metadata.tables[name] for name in ("attempts", "worker
 
 SET_BACK_S = 1.0
 """Smaller steps back of the database's clock are left alone: servers are set by these all day."""
+
+
+# Statements of the calls that come all the time. They are built once: building one takes longer
+# than running it.
+
+_SEEN = (
+    update(WORKERS)
+    .where(WORKERS.c.name == bindparam("who"))
+    .values(capabilities=bindparam("can"), last_seen_at=now())
+    .returning(WORKERS.c.name)
+)
+_HEARD = update(WORKERS).where(WORKERS.c.name == bindparam("who")).values(last_seen_at=now())
+_HELD_BY = (
+    select(Attempt.trial_id, Attempt.id, Study.name)
+    .join(Trial, Trial.id == Attempt.trial_id)
+    .join(Study, Study.id == Trial.study_id)
+    .where(Attempt.worker == bindparam("who"), Attempt.state == "live")
+    .order_by(Attempt.trial_id)
+)
+_ATTEMPTS_OF = (
+    select(Attempt)
+    .where(Attempt.trial_id == bindparam("of_trial"))
+    .execution_options(populate_existing=True)
+)
+_BEAT = (
+    update(ATTEMPTS)
+    .where(ATTEMPTS.c.id == bindparam("of_attempt"))
+    .values(
+        step=bindparam("at_step"),
+        total_steps=bindparam("of_steps"),
+        metrics=bindparam("with_metrics"),
+        until=after(ATTEMPTS.c.lease_s),
+        heard_at=now(),
+    )
+    .returning(ATTEMPTS.c.until)
+)
+
+
+def _claim(*, of_one_study: bool) -> Executable:
+    candidate = (
+        select(Trial.id)
+        .join(Study, Study.id == Trial.study_id)
+        .where(Trial.state == "queued", Study.state == "active")
+        .order_by(-Trial.priority, Trial.id)  # the words of the index
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Trial)
+    )
+    if of_one_study:
+        candidate = candidate.where(Study.name == bindparam("named"))
+    return (
+        update(Trial)
+        .where(Trial.id == candidate.scalar_subquery(), Trial.state == "queued")
+        .values(
+            state="running",
+            attempt_number=Trial.attempt_number + 1,
+            started_at=now(),
+            finished_at=None,
+        )
+        .returning(Trial, select(Study.lease_s).where(Study.id == Trial.study_id).scalar_subquery())
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+
+
+_CLAIM, _CLAIM_OF_STUDY = _claim(of_one_study=False), _claim(of_one_study=True)
 
 
 def token_hash(token: str) -> str:
@@ -52,12 +116,7 @@ class Refusal:
 
 def seen(session: Session, worker: str, capabilities: dict[str, Any]) -> None:
     """Notes that a worker asked for work, and what it can do."""
-    known = session.execute(
-        update(WORKERS)
-        .where(WORKERS.c.name == worker)
-        .values(capabilities=capabilities, last_seen_at=now())
-        .returning(WORKERS.c.name)
-    ).one_or_none()
+    known = session.execute(_SEEN, {"who": worker, "can": capabilities}).one_or_none()
     if known is None:
         session.execute(insert(WORKERS), {"name": worker, "capabilities": capabilities})
 
@@ -69,13 +128,7 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
     every time before its first heartbeat still uses up its attempts. A lease that was used has lost
     its worker (it would not ask otherwise): that attempt is over and counts.
     """
-    held = session.execute(
-        select(Attempt.trial_id, Attempt.id, Study.name)
-        .join(Trial, Trial.id == Attempt.trial_id)
-        .join(Study, Study.id == Trial.study_id)
-        .where(Attempt.worker == worker, Attempt.state == "live")
-        .order_by(Attempt.trial_id)
-    ).all()
+    held = session.execute(_HELD_BY, {"who": worker}).all()
     # All trials before any study, as everywhere.
     locked = {trial_id: trials.lock(session, trial_id) for trial_id, _, _ in held}
     kept: Attempt | None = None
@@ -103,28 +156,12 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
 
 def claim(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
     """Leases the next queued trial of an active study to a worker; None when there is none."""
-    candidate = (
-        select(Trial.id)
-        .join(Study, Study.id == Trial.study_id)
-        .where(Trial.state == "queued", Study.state == "active")
-        .order_by(-Trial.priority, Trial.id)  # the words of the index
-        .limit(1)
-        .with_for_update(skip_locked=True, of=Trial)
+    found = (
+        session.execute(_CLAIM)
+        if study is None
+        else session.execute(_CLAIM_OF_STUDY, {"named": study})
     )
-    if study is not None:
-        candidate = candidate.where(Study.name == study)
-    claimed = session.execute(
-        update(Trial)
-        .where(Trial.id == candidate.scalar_subquery(), Trial.state == "queued")
-        .values(
-            state="running",
-            attempt_number=Trial.attempt_number + 1,
-            started_at=now(),
-            finished_at=None,
-        )
-        .returning(Trial, select(Study.lease_s).where(Study.id == Trial.study_id).scalar_subquery())
-        .execution_options(populate_existing=True, synchronize_session=False)
-    ).one_or_none()
+    claimed = found.one_or_none()
     if claimed is None:
         return None
     trial, lease_s = claimed
@@ -180,24 +217,19 @@ def heartbeat(
     latest = [] if step is None else [Point(step, metrics or {})]
     curves.keep(session, trial, [*latest, *points])
     until = session.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.id == attempt.id)
-        .values(
-            step=attempt.step if step is None else step,
-            total_steps=attempt.total_steps if total_steps is None else total_steps,
-            metrics={**attempt.metrics, **(metrics or {})},
-            until=after(attempt.lease_s),
-            heard_at=now(),
-        )
-        .returning(ATTEMPTS.c.until)
+        _BEAT,
+        {
+            "of_attempt": attempt.id,
+            "at_step": attempt.step if step is None else step,
+            "of_steps": attempt.total_steps if total_steps is None else total_steps,
+            "with_metrics": {**attempt.metrics, **(metrics or {})},
+        },
     ).scalar_one()
     events.changed(
         session, trial.study_id, actor=f"worker {attempt.worker}", what=None, trial=trial
     )
     session.flush()
-    session.execute(
-        update(WORKERS).where(WORKERS.c.name == attempt.worker).values(last_seen_at=now())
-    )
+    session.execute(_HEARD, {"who": attempt.worker})
     return Pulse(until, attempt.lease_s, is_cancelled=False)
 
 
@@ -379,11 +411,7 @@ def _find(session: Session, trial_id: int, token: str) -> tuple[Trial, Attempt |
     """The locked trial, and the attempt of it that has this token."""
     trial = trials.lock(session, trial_id)
     wanted = token_hash(token)
-    for attempt in session.scalars(
-        select(Attempt)
-        .where(Attempt.trial_id == trial_id)
-        .execution_options(populate_existing=True)
-    ):
+    for attempt in session.scalars(_ATTEMPTS_OF, {"of_trial": trial_id}):
         if hmac.compare_digest(attempt.token_hash, wanted):
             return trial, attempt
     return trial, None

@@ -8,10 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from db.models import Measurement, Trial
+
+_OWN = (
+    select(Measurement)
+    .where(Measurement.trial_id == bindparam("of_trial"), Measurement.replicate == "")
+    .execution_options(populate_existing=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,7 @@ def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> list[Me
     """
     known = {
         (row.benchmark, row.rule, row.step): row
-        for row in session.scalars(
-            select(Measurement)
-            .where(Measurement.trial_id == trial.id, Measurement.replicate == "")
-            .execution_options(populate_existing=True)
-        )
+        for row in session.scalars(_OWN, {"of_trial": trial.id})
     }
     for reading in readings:
         row = known.get(reading.key)

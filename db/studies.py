@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from db import events, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound
 from db.models import Study, Trial
+
+_NAMED = (
+    select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)
+)
+_NAMED_LOCKED = _NAMED.with_for_update()
+_OF_TRIAL = (
+    select(Study).join(Trial, Trial.study_id == Study.id).where(Trial.id == bindparam("of_trial"))
+)
 
 
 def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, bool]:
@@ -53,10 +61,7 @@ def get(session: Session, name: str, *, for_update: bool = False) -> Study:
     Raises:
         StudyNotFound: there is none.
     """
-    query = select(Study).where(Study.name == name).execution_options(populate_existing=True)
-    if for_update:
-        query = query.with_for_update()
-    study = session.scalar(query)
+    study = session.scalar(_NAMED_LOCKED if for_update else _NAMED, {"named": name})
     if study is None:
         raise StudyNotFound(f"no study {name!r}; `GET /studies` lists them")
     return study
@@ -68,9 +73,7 @@ def of_trial(session: Session, trial_id: int) -> Study:
     Raises:
         TrialNotFound: there is none of this id.
     """
-    study = session.scalar(
-        select(Study).join(Trial, Trial.study_id == Study.id).where(Trial.id == trial_id)
-    )
+    study = session.scalar(_OF_TRIAL, {"of_trial": trial_id})
     if study is None:
         raise trials.not_found(trial_id)
     return study

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import events, measurements, states
@@ -118,6 +118,15 @@ def _full(query: Select[Trial]) -> Select[Trial]:
     return query.options(*_FULL).execution_options(populate_existing=True)
 
 
+_ONE = _full(select(Trial).where(Trial.id == bindparam("of_trial")))
+_LOCKED = (
+    select(Trial)
+    .where(Trial.id == bindparam("of_trial"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
 def not_found(trial_id: int) -> TrialNotFound:
     """The error that says where to look."""
     return TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
@@ -129,7 +138,7 @@ def get(session: Session, trial_id: int) -> Trial:
     Raises:
         TrialNotFound: there is none of this id.
     """
-    trial = session.scalar(_full(select(Trial).where(Trial.id == trial_id)))
+    trial = session.scalar(_ONE, {"of_trial": trial_id})
     if trial is None:
         raise not_found(trial_id)
     return trial
@@ -141,8 +150,7 @@ def lock(session: Session, trial_id: int) -> Trial:
     Raises:
         TrialNotFound: there is none of this id.
     """
-    query = select(Trial).where(Trial.id == trial_id).with_for_update()
-    trial = session.scalar(query.execution_options(populate_existing=True))
+    trial = session.scalar(_LOCKED, {"of_trial": trial_id})
     if trial is None:
         raise not_found(trial_id)
     return trial

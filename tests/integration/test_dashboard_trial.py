@@ -188,8 +188,9 @@ def test_a_page_from_elsewhere_changes_nothing(api, act, sent):
 
 def test_a_note_is_changed_over_the_api_too(api):
     study = create(api)
-    finish(api, study, UNIFORM, 0.3)
-    trial = api.get(f"/studies/{study}/trials").json()["trials"][0]
+    number = finish(api, study, UNIFORM, 0.3)
+    trials = api.get(f"/studies/{study}/trials").json()["trials"]
+    trial = next(trial for trial in trials if trial["number"] == number)
     changed = api.patch(f"/trials/{trial['id']}", json={"note": "odd"}).json()
     assert changed["note"] == "odd"
     assert changed["revision"] > trial["revision"]
