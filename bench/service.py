@@ -1,6 +1,6 @@
 """How many workers a service serves, how fast, and how that grows with what is stored.
 
-`python -m bench.service [--seconds 5] [--databases sqlite,postgresql]`
+`python -m bench.service [--seconds 10] [--databases sqlite,postgresql]`
 
 Workers are coroutines on this machine. With a pause of a second between its calls a worker does
 in a minute what a real one does in an hour; without one, calls follow at once, which shows the
@@ -51,7 +51,7 @@ TIMES_OPTUNA = 10.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--databases", default="sqlite,postgresql")
     given = parser.parse_args()
     loads, starts = [os.getloadavg()[0]], list[float]()
@@ -147,7 +147,7 @@ def told(
             f"Trials a second (claim, heartbeat, result) over "
             f"HTTP by {AT_ONCE} workers that never pause, beside Optuna's RDB storage:",
             table(["database", "stored trials", "service", "Optuna", "times"], rates),
-            f"Workers that pause {PAUSE_S:g} s between calls:",
+            f"Workers that pause {PAUSE_S:g} s between calls, each anywhere in its round of three:",
             table(
                 ["database", "stored", "workers", "calls/s", *heads, "service MiB", "failed"], paced
             ),

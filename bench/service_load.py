@@ -51,8 +51,8 @@ async def _worker(
     client: httpx.AsyncClient, load: Load, number: int, until: float, pause_s: float
 ) -> None:
     chance = random.Random(number)
-    # Not all at the same moment.
-    await asyncio.sleep(chance.uniform(0, pause_s))
+    # Anywhere in a round of three calls, as in a fleet that has been at work for long.
+    await asyncio.sleep(chance.uniform(0, 3 * pause_s))
     while time.perf_counter() < until:
         body = {"worker": f"w{number}", "study": STUDY}
         leased = await _call(client, load, "next", "/trials/next", body)

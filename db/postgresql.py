@@ -8,6 +8,7 @@ loses it after a minute, so the rows it holds do not stay locked.
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +16,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.errors import BadDatabase
 
 CONNECTIONS = 40
 """At most, for each process: as many as a service has threads that answer calls."""
+
+WRITERS = 4
+"""Threads of a process that write at once."""
+
+TURN_TIMEOUT_S = 30.0
+"""How long a thread waits until it may write."""
 
 MIGRATION = 0x6D6F646F
 """Number of the advisory lock of migrations."""
@@ -33,6 +41,32 @@ READING: dict[str, Any] = {
     "postgresql_readonly": True,
 }
 """Options of an engine that only reads."""
+
+
+class WriteTurn:
+    """Lets a few threads of this process write at once.
+
+    The writes of a study wait for each other anyway, at its row. A thread that waits there holds a
+    trial and a connection, and when it is woken it first waits for the interpreter, which the
+    others have: the row stays locked all the while. One that waits here holds nothing.
+
+    Raises:
+        PoolTimeout: SQLAlchemy's, as when no connection is free.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.BoundedSemaphore(WRITERS)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        if not self._free.acquire(timeout=TURN_TIMEOUT_S):
+            raise PoolTimeout(
+                f"{WRITERS} others write, and none has ended for {TURN_TIMEOUT_S:g} s"
+            )
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 def engine_for(url: URL) -> Engine:

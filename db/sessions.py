@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ class Database:
         if self.is_embedded:
             self.engine, self._turn = sqlite.engine_for(self.url), sqlite.WriteTurn()
         else:
-            self.engine, self._turn = postgresql.engine_for(self.url), nullcontext
+            self.engine, self._turn = postgresql.engine_for(self.url), postgresql.WriteTurn()
             reading = postgresql.READING
         # Rows are read after the commit to be shown, so they keep what they had.
         self._reading = sessionmaker(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import leases, proposing, studies, trials
+from db import leases, postgresql, proposing, studies, trials
 from db.clock import after
 from db.errors import LeaseLost, StudyExists, WrongState
 from db.measurements import Reading
@@ -218,3 +220,15 @@ def test_connections_that_a_server_ended_while_idle_are_replaced_unnoticed():
             assert [database.time() for _ in range(5)]
         finally:
             database.close()
+
+
+def test_who_gets_no_turn_to_write_is_refused_and_the_next_one_writes(monkeypatch):
+    monkeypatch.setattr(postgresql, "TURN_TIMEOUT_S", 0.01)
+    turn = postgresql.WriteTurn()
+    with ExitStack() as writers:
+        for _ in range(postgresql.WRITERS):
+            writers.enter_context(turn())
+        with pytest.raises(PoolTimeout), turn():
+            pass
+    with turn():
+        pass
