@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
@@ -20,7 +21,7 @@ _STEP = (
         results=STUDIES.c.results + bindparam("more_results"),
         updated_at=now(),
     )
-    .returning(STUDIES.c.revision)
+    .returning(STUDIES.c.revision, STUDIES.c.updated_at)
 )
 _NOTE = insert(EVENTS)
 
@@ -34,8 +35,8 @@ def changed(
     trial: Trial | None = None,
     is_result: bool = False,
     **detail: Any,
-) -> int:
-    """Notes a change and returns the study's new revision, which the trial gets too.
+) -> datetime:
+    """Notes a change, gives the trial the study's new revision, and says when, by the database.
 
     Locks the study's row until the end of the transaction, so revisions are committed in order and
     `?after=` never misses one. The caller holds the trial's lock, or has just stored it. What else
@@ -46,24 +47,26 @@ def changed(
         is_result: the completed trials are no longer the same.
     """
     with session.no_autoflush:
-        revision: int = session.execute(
+        revision, at = session.execute(
             _STEP, {"of_study": study_id, "more_results": int(is_result)}
-        ).scalar_one()
-    if trial is not None:
-        trial.revision = revision
-    if what is not None:
-        session.execute(
-            _NOTE,
-            {
-                "study_id": study_id,
-                "trial_id": None if trial is None else trial.id,
-                "attempt_number": (trial.attempt_number or None) if trial is not None else None,
-                "actor": actor,
-                "what": what,
-                "detail": detail,
-            },
-        )
-    return revision
+        ).one()
+        if trial is not None:
+            trial.revision = revision
+        if what is not None:
+            session.execute(
+                _NOTE,
+                {
+                    "at": at,
+                    "study_id": study_id,
+                    "trial_id": None if trial is None else trial.id,
+                    "attempt_number": None if trial is None else trial.attempt_number or None,
+                    "actor": actor,
+                    "what": what,
+                    "detail": detail,
+                },
+            )
+    when: datetime = at
+    return when
 
 
 def of_trial(session: Session, trial_id: int) -> list[Event]:

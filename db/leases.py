@@ -5,7 +5,8 @@ It is only taken away when a reaper passes by, and as long as nobody else has ta
 old holder may still carry on: a slow heartbeat does not throw away a GPU run. What each state
 means is said in `states.py`.
 
-Locks are taken trial first, then study (`events.changed`), then worker.
+Locks are taken trial first, then study (`events.changed`), then worker. What can be done before
+the study is locked is, since all that is written of a study lines up at its row.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Executable, bindparam, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm.attributes import set_committed_value
 
 from db import clock, curves, events, measurements, states, trials
 from db.clock import after, now
@@ -70,32 +72,21 @@ _BEAT = (
 )
 
 
-def _claim(*, of_one_study: bool) -> Executable:
-    candidate = (
-        select(Trial.id)
-        .join(Study, Study.id == Trial.study_id)
+def _head_of_queue(*, of_one_study: bool) -> Executable:
+    head = (
+        select(Trial)
+        .join(Trial.study)
+        .options(contains_eager(Trial.study))
         .where(Trial.state == "queued", Study.state == "active")
         .order_by(-Trial.priority, Trial.id)  # the words of the index
         .limit(1)
         .with_for_update(skip_locked=True, of=Trial)
+        .execution_options(populate_existing=True)
     )
-    if of_one_study:
-        candidate = candidate.where(Study.name == bindparam("named"))
-    return (
-        update(Trial)
-        .where(Trial.id == candidate.scalar_subquery(), Trial.state == "queued")
-        .values(
-            state="running",
-            attempt_number=Trial.attempt_number + 1,
-            started_at=now(),
-            finished_at=None,
-        )
-        .returning(Trial, select(Study.lease_s).where(Study.id == Trial.study_id).scalar_subquery())
-        .execution_options(populate_existing=True, synchronize_session=False)
-    )
+    return head.where(Study.name == bindparam("named")) if of_one_study else head
 
 
-_CLAIM, _CLAIM_OF_STUDY = _claim(of_one_study=False), _claim(of_one_study=True)
+_HEAD, _HEAD_OF_STUDY = _head_of_queue(of_one_study=False), _head_of_queue(of_one_study=True)
 
 
 def token_hash(token: str) -> str:
@@ -151,31 +142,39 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
             )
             kept = attempt
     session.flush()
+    if kept is not None:
+        set_committed_value(kept, "trial", trials.get(session, kept.trial_id))
     return kept
 
 
 def claim(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
-    """Leases the next queued trial of an active study to a worker; None when there is none."""
-    found = (
-        session.execute(_CLAIM)
-        if study is None
-        else session.execute(_CLAIM_OF_STUDY, {"named": study})
+    """Leases the next queued trial of an active study to a worker; None when there is none.
+
+    The attempt has its trial, loaded as by `trials.get`.
+    """
+    trial: Trial | None = (
+        session.scalar(_HEAD) if study is None else session.scalar(_HEAD_OF_STUDY, {"named": study})
     )
-    claimed = found.one_or_none()
-    if claimed is None:
+    if trial is None:
         return None
-    trial, lease_s = claimed
+    number = trial.attempt_number + 1
+    earlier = measurements.of_trial(session, trial.id) if number > 1 else []
+    trial.attempt_number = number
+    at = states.move(session, trial, "running", actor=f"worker {worker}", what="claimed")
+    trial.started_at = at
     attempt = Attempt(
         trial_id=trial.id,
-        number=trial.attempt_number,
+        number=number,
         worker=worker,
         token_hash=token_hash(token),
-        lease_s=lease_s,
-        until=after(lease_s),
+        lease_s=trial.study.lease_s,
+        until=at + timedelta(seconds=trial.study.lease_s),
+        claimed_at=at,
     )
     session.add(attempt)
-    events.changed(session, trial.study_id, actor=f"worker {worker}", what="claimed", trial=trial)
     session.flush()
+    trials.fill(trial, attempt, earlier)
+    set_committed_value(attempt, "trial", trial)
     return attempt
 
 
@@ -234,7 +233,7 @@ def heartbeat(
 
 
 def measure(session: Session, trial_id: int, token: str, readings: Sequence[Reading]) -> None:
-    """Stores scores of a checkpoint on the way.
+    """Stores scores of a checkpoint on the way. The trial is loaded as by `trials.get`.
 
     Raises:
         LeaseLost: the token is not that of the trial's lease.
@@ -242,7 +241,7 @@ def measure(session: Session, trial_id: int, token: str, readings: Sequence[Read
     """
     trial, attempt = _find(session, trial_id, token)
     attempt = _held(session, trial, attempt)
-    measurements.keep(session, trial, readings)
+    trials.fill(trial, attempt, measurements.keep(session, trial, readings))
     attempt.heard_at = now()
     events.changed(
         session,
@@ -266,7 +265,8 @@ def finish(
 ) -> Refusal | None:
     """Completes a trial. The same result again changes nothing; any other is kept as a replicate.
 
-    A refusal is returned, not raised, since the caller must commit the replicate.
+    A refusal is returned, not raised, since the caller must commit the replicate. Without one the
+    trial is loaded as by `trials.get`.
 
     Raises:
         TrialNotFound: there is none of this id.
@@ -274,6 +274,7 @@ def finish(
     trial, attempt = _find(session, trial_id, token)
     digest = measurements.digest(readings, artifacts, wall_s)
     if attempt is not None and attempt.state == "completed" and attempt.result_hash == digest:
+        trials.get(session, trial_id)
         return None
     try:
         attempt = _held(session, trial, attempt)
@@ -293,7 +294,7 @@ def finish(
         code = "result-conflict" if own else lost.code
         why = f"trial {trial_id} was completed with another result" if own else str(lost)
         return Refusal(code, f"{why}; these scores were kept as a replicate")
-    measurements.close(session, trial, readings)
+    trials.fill(trial, attempt, measurements.close(session, trial, readings))
     attempt.result_hash, attempt.heard_at = digest, now()
     states.end(session, attempt, "completed")
     trial.artifacts, trial.wall_s, trial.error = artifacts or {}, wall_s, None

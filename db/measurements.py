@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from db.models import Measurement, Trial
 
-_OWN = (
+_OF_TRIAL = (
     select(Measurement)
-    .where(Measurement.trial_id == bindparam("of_trial"), Measurement.replicate == "")
+    .where(Measurement.trial_id == bindparam("of_trial"))
     .execution_options(populate_existing=True)
 )
 
@@ -51,40 +51,47 @@ def digest(
 def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> list[Measurement]:
     """Stores a trial's own scores; one of the same benchmark, rule and step is replaced.
 
-    The caller holds the trial's lock, or has just stored it. Returns all it has now.
+    The caller holds the trial's lock, or has just stored it. Returns all it has now, replicates
+    too.
     """
-    known = {
-        (row.benchmark, row.rule, row.step): row
-        for row in session.scalars(_OWN, {"of_trial": trial.id})
-    }
+    rows = of_trial(session, trial.id)
+    known = {(row.benchmark, row.rule, row.step): row for row in rows if not row.replicate}
     for reading in readings:
         row = known.get(reading.key)
         if row is None:
             row = Measurement(trial_id=trial.id, **asdict(reading))
             known[reading.key] = row
+            rows.append(row)
             session.add(row)
         row.score, row.samples, row.se = reading.score, reading.samples, reading.se
         row.attempt_number = trial.attempt_number or None
         row.is_superseded = False
     session.flush()
-    return list(known.values())
+    return rows
 
 
-def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> None:
+def of_trial(session: Session, trial_id: int) -> list[Measurement]:
+    """All that is stored of a trial's scores, replicates too."""
+    return list(session.scalars(_OF_TRIAL, {"of_trial": trial_id}))
+
+
+def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> list[Measurement]:
     """Stores the final scores, and puts aside what earlier attempts measured beyond them.
 
     A first attempt may have scored step 1500 and died, and the one that finished have ended at
-    step 1000: the trial's last score is then that of step 1000.
+    step 1000: the trial's last score is then that of step 1000. Returns what `keep` does.
     """
-    own = keep(session, trial, readings)
+    rows = keep(session, trial, readings)
     last: dict[tuple[str, str], int] = {}
     for reading in readings:
         place = reading.benchmark, reading.rule
         last[place] = max(reading.step, last.get(place, 0))
-    for row in own:
-        if row.step > last.get((row.benchmark, row.rule), row.step):
+    for row in rows:
+        is_beyond = row.step > last.get((row.benchmark, row.rule), row.step)
+        if is_beyond and not row.replicate:
             row.is_superseded = True
     session.flush()
+    return rows
 
 
 def keep_replicate(

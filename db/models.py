@@ -190,6 +190,8 @@ class Attempt(Base):
     result_hash: Mapped[str | None] = mapped_column(String(64))
     """Of the result it finished with, to know the same one when it comes again."""
 
+    trial: Mapped[Trial] = relationship(viewonly=True, lazy="raise_on_sql")
+
 
 class Measurement(Base):
     """One benchmark's score of a trial at one training step."""

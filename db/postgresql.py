@@ -86,6 +86,7 @@ def engine_for(url: URL) -> Engine:
             url,
             pool_size=CONNECTIONS,
             max_overflow=0,
+            pool_use_lifo=True,
             connect_args=arguments,
         )
     except (ImportError, NoSuchModuleError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import events
@@ -17,7 +17,20 @@ FAILURES_IN_A_ROW = 5
 LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
 
-COUNTED = ("queued", "running", "failed")
+_IS_UNSTARTED = and_(Trial.state == "queued", Trial.origin == "proposed", Trial.attempt_number == 0)
+_COUNTS = select(
+    *(
+        func.count(case((condition, 1))).label(name)
+        for name, condition in {
+            "queued": Trial.state == "queued",
+            "running": Trial.state == "running",
+            "failed": Trial.state == "failed",
+            "unstarted": _IS_UNSTARTED,
+            "stale": and_(_IS_UNSTARTED, Trial.proposed_at_results < bindparam("results")),
+        }.items()
+    )
+).where(Trial.study_id == bindparam("of_study"), Trial.state.in_(("queued", "running", "failed")))
+_ACTIVE = select(Study.name).where(Study.state == "active").order_by(Study.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +81,7 @@ class Standing:
 def standing(session: Session, study: Study) -> Standing:
     """Counts of one study's trials. The completed ones, which grow to be many, count themselves as
     the study's results."""
-    counted = session.execute(
-        select(Trial.state, func.count())
-        .where(Trial.study_id == study.id, Trial.state.in_(COUNTED))
-        .group_by(Trial.state)
-    )
-    by_state: dict[str, int] = {row[0]: row[1] for row in counted}
-    unstarted, stale = session.execute(
-        select(
-            func.count(),
-            func.count(case((Trial.proposed_at_results < study.results, 1))),
-        ).where(
-            Trial.study_id == study.id,
-            Trial.state == "queued",
-            Trial.origin == "proposed",
-            Trial.attempt_number == 0,
-        )
-    ).one()
+    counts = session.execute(_COUNTS, {"of_study": study.id, "results": study.results}).one()
     return Standing(
         study=study.name,
         study_id=study.id,
@@ -92,12 +89,12 @@ def standing(session: Session, study: Study) -> Standing:
         budget=study.budget,
         results=study.results,
         revision=study.revision,
-        queued=by_state.get("queued", 0),
-        running=by_state.get("running", 0),
+        queued=counts.queued,
+        running=counts.running,
         completed=study.results,
-        unstarted=unstarted,
-        stale=stale,
-        failing=_failing(session, study, by_state.get("failed", 0)),
+        unstarted=counts.unstarted,
+        stale=counts.stale,
+        failing=_failing(session, study, counts.failed),
         error=study.proposer_error,
     )
 
@@ -118,16 +115,9 @@ def _failing(session: Session, study: Study, failed: int) -> int:
     ).scalar_one()
 
 
-def active_studies(session: Session) -> list[Study]:
-    """Studies that may want proposals, oldest first."""
-    return list(
-        session.scalars(
-            select(Study)
-            .where(Study.state == "active")
-            .order_by(Study.id)
-            .execution_options(populate_existing=True)
-        )
-    )
+def active_studies(session: Session) -> list[str]:
+    """Names of the studies that may want proposals, oldest first."""
+    return list(session.scalars(_ACTIVE))
 
 
 def resting(session: Session, name: str) -> str | None:

@@ -22,6 +22,7 @@ again, while nobody else has taken its trial.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -91,8 +92,8 @@ def move(
     what: str,
     is_result: bool = False,
     **detail: Any,
-) -> None:
-    """Changes a locked trial's state, with its event.
+) -> datetime:
+    """Changes a locked trial's state, with its event; says when, by the database's clock.
 
     Raises:
         WrongState: that state does not follow.
@@ -100,10 +101,9 @@ def move(
     if state not in FOLLOWS[trial.state]:
         raise WrongState(f"trial {trial.id} is {trial.state} and cannot become {state}")
     trial.state = state
-    trial.finished_at = now() if state in ENDED else None
     if trial.error is not None and what in ("failed", "expired"):
         detail["error"] = trial.error
-    events.changed(
+    at = events.changed(
         session,
         trial.study_id,
         actor=actor,
@@ -113,4 +113,5 @@ def move(
         state=state,
         **detail,
     )
-    session.flush()
+    trial.finished_at = at if state in ENDED else None
+    return at

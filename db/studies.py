@@ -16,9 +16,6 @@ _NAMED = (
     select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)
 )
 _NAMED_LOCKED = _NAMED.with_for_update()
-_OF_TRIAL = (
-    select(Study).join(Trial, Trial.study_id == Study.id).where(Trial.id == bindparam("of_trial"))
-)
 
 
 def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, bool]:
@@ -64,18 +61,6 @@ def get(session: Session, name: str, *, for_update: bool = False) -> Study:
     study = session.scalar(_NAMED_LOCKED if for_update else _NAMED, {"named": name})
     if study is None:
         raise StudyNotFound(f"no study {name!r}; `GET /studies` lists them")
-    return study
-
-
-def of_trial(session: Session, trial_id: int) -> Study:
-    """The study that a trial belongs to.
-
-    Raises:
-        TrialNotFound: there is none of this id.
-    """
-    study = session.scalar(_OF_TRIAL, {"of_trial": trial_id})
-    if study is None:
-        raise trials.not_found(trial_id)
     return study
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from db import events, measurements, states
 from db.clock import now
 from db.errors import KeyReused, TrialNotFound, WrongState
 from db.measurements import Reading
-from db.models import Attempt, Study, Trial
+from db.models import Attempt, Measurement, Study, Trial
 
 BY_HAND = 10
 """Priority of what a person queued: before proposals."""
@@ -119,6 +120,9 @@ def _full(query: Select[Trial]) -> Select[Trial]:
 
 
 _ONE = _full(select(Trial).where(Trial.id == bindparam("of_trial")))
+_WITH_STUDY = (
+    select(Trial).options(joinedload(Trial.study)).where(Trial.id == bindparam("of_trial"))
+)
 _LOCKED = (
     select(Trial)
     .where(Trial.id == bindparam("of_trial"))
@@ -142,6 +146,25 @@ def get(session: Session, trial_id: int) -> Trial:
     if trial is None:
         raise not_found(trial_id)
     return trial
+
+
+def with_study(session: Session, trial_id: int) -> Trial:
+    """A trial with its study and no more.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    trial = session.scalar(_WITH_STUDY, {"of_trial": trial_id})
+    if trial is None:
+        raise not_found(trial_id)
+    return trial
+
+
+def fill(trial: Trial, attempt: Attempt, measured: Iterable[Measurement]) -> None:
+    """Gives a trial what `get` would read, where the caller knows it: its newest attempt and all
+    its measurements."""
+    set_committed_value(trial, "attempt", attempt)
+    set_committed_value(trial, "measurements", sorted(measured, key=lambda row: row.id))
 
 
 def lock(session: Session, trial_id: int) -> Trial:

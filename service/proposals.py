@@ -38,7 +38,7 @@ log = structlog.get_logger()
 LEASE_S = 15.0
 """How long a replica may be silent before another takes over its proposing."""
 
-PAUSE_S = 0.05
+PAUSE_S = 0.1
 """Between two looks: a busy fleet calls far more often than proposals are needed."""
 
 STAND_IN = "seed"
@@ -261,16 +261,16 @@ class Proposer:
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
         with self._database.read() as session:
-            names = [study.name for study in proposing.active_studies(session)]
+            names = proposing.active_studies(session)
         return sum(self._serve(name) for name in names if not self._stopped.is_set())
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
         with self._database.read() as session:
             task = read_task(session, name)
+            if task is None or self._fruitless.get(name) == task.based_on:
+                return 0
             trouble = proposing.resting(session, name)
-        if task is None or self._fruitless.get(name) == task.based_on:
-            return 0
         with self._database.write() as session:
             if not proposing.take(session, task.known.study_id, self._owner, LEASE_S):
                 return 0

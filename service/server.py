@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from typing import Any
@@ -36,6 +37,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was loaded stays. Looking through all of it for garbage held up every call at that
+        # moment for 75 ms.
+        gc.collect()
+        gc.freeze()
         for server in self.servers:
             for bound in server.sockets:
                 host, port = bound.getsockname()[:2]

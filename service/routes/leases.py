@@ -7,7 +7,7 @@ import secrets
 import structlog
 from fastapi import APIRouter
 
-from db import clock, leases, studies, trials
+from db import clock, leases, trials
 from db.curves import Point
 from service import checks, proposals, views
 from service.context import Service, TrialId
@@ -47,21 +47,18 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
 def _lease(body: NextRequest, service: Service) -> NextAnswer:
     token = secrets.token_urlsafe(32)
     with service.database.write() as session:
-        if body.study is not None:
-            studies.get(session, body.study)
         kept = leases.resume(session, body.worker, body.study, token)
         attempt = kept or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
             reason, retry_after_s = proposals.waiting(session, body.study)
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
-            row = trials.get(session, attempt.trial_id)
-            spec = views.spec(row.study)
+            spec = views.spec(attempt.trial.study)
             left = attempt.lease_s
             if kept is not None:
                 left = min(left, (kept.until - clock.read(session)).total_seconds())
             answer = NextAnswer(
-                trial=views.trial(row, spec),
+                trial=views.trial(attempt.trial, spec),
                 lease=Lease(
                     token=token,
                     until=attempt.until,
@@ -107,10 +104,11 @@ def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAns
 def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Trial:
     """Scores of a checkpoint. The same again changes nothing."""
     with service.database.write() as session:
-        spec = views.spec(trials.get(session, trial).study)
+        row = trials.with_study(session, trial)
+        spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
         leases.measure(session, trial, body.token, views.readings(body.measurements))
-        return views.trial(trials.get(session, trial), spec)
+        return views.trial(row, spec)
 
 
 @router.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))
@@ -118,7 +116,8 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial."""
     with service.database.write() as session:
-        spec = views.spec(studies.of_trial(session, trial))
+        row = trials.with_study(session, trial)
+        spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
         if checks.missing(spec, body.measurements):
             earlier = views.trial(trials.get(session, trial), spec).measurements
@@ -131,7 +130,8 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
             artifacts=body.artifacts,
             wall_s=body.wall_s,
         )
-        answer = views.trial(trials.get(session, trial), spec)
+        if refusal is None:
+            answer = views.trial(row, spec)
     if refusal is not None:
         raise Refused(409, refusal.code, refusal.why)
     service.proposer.wake()

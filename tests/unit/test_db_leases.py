@@ -450,7 +450,7 @@ def test_a_claim_finds_the_head_of_a_long_queue_without_sorting_it(desk):
 
     @event.listens_for(desk.database.engine, "before_cursor_execute")
     def note(connection, cursor, statement, parameters, *_):
-        if statement.startswith("UPDATE trials SET state"):
+        if "ORDER BY -trials.priority" in statement:
             claims.append((statement, parameters))
 
     desk.claim(study="vlm")
