@@ -35,24 +35,37 @@ async def work(url: str, n: int, for_s: float, pause_s: float) -> Load:
         pause_s: between two calls of a worker, on average; 0 means at once after the answer.
     """
     load = Load()
-    limits = httpx.Limits(max_connections=n, max_keepalive_connections=n)
-    async with httpx.AsyncClient(
-        base_url=url, limits=limits, timeout=60, trust_env=False
-    ) as client:
-        began = time.perf_counter()
-        await asyncio.gather(
-            *(_worker(client, load, number, began + for_s, pause_s) for number in range(n))
-        )
-        load.took_s = time.perf_counter() - began
+    began = time.perf_counter()
+    await asyncio.gather(
+        *(_worker(url, load, number, began + for_s, pause_s) for number in range(n))
+    )
+    load.took_s = time.perf_counter() - began
     return load
 
 
-async def _worker(
-    client: httpx.AsyncClient, load: Load, number: int, until: float, pause_s: float
-) -> None:
+async def _worker(url: str, load: Load, number: int, until: float, pause_s: float) -> None:
     chance = random.Random(number)
     # Anywhere in a round of three calls, as in a fleet that has been at work for long.
     await asyncio.sleep(chance.uniform(0, 3 * pause_s))
+    # Each has a client of its own, as in earnest: one for all of them looks through all its
+    # connections at every call.
+    async with httpx.AsyncClient(
+        base_url=url,
+        timeout=60,
+        trust_env=False,
+        verify=False,  # noqa: S501 - plain HTTP
+    ) as client:
+        await _rounds(client, load, number, chance, until, pause_s)
+
+
+async def _rounds(
+    client: httpx.AsyncClient,
+    load: Load,
+    number: int,
+    chance: random.Random,
+    until: float,
+    pause_s: float,
+) -> None:
     while time.perf_counter() < until:
         body = {"worker": f"w{number}", "study": STUDY}
         leased = await _call(client, load, "next", "/trials/next", body)
