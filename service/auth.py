@@ -276,9 +276,9 @@ async def _let_in(request: Request, needed: Scope) -> None:
     gate: Gate = request.app.state.context.gate
     sent = request.headers.get("authorization")
     # Most calls are let in at once; a thread of its own costs as much as the rest of the framework.
-    caller = gate.caller_at_once(sent) or await to_thread.run_sync(
-        gate.caller, sent, address_of(request)
-    )
+    caller = gate.caller_at_once(sent)
+    if caller is None:
+        caller = await to_thread.run_sync(gate.caller, sent, address_of(request))
     check_scope(caller, needed)
     request.state.caller = caller
 
