@@ -177,6 +177,17 @@ def aims(rows: list[dict[str, Any]], peers: list[dict[str, Any]]) -> str:
             f"p99 of `next` at 100 workers on PostgreSQL: {min(at_100):.0f} to {slowest:.0f} ms "
             f"(aim {NEXT_P99_MS:g}: {'met' if is_met else 'NOT met'})."
         )
+    for kind in dict.fromkeys(row["database"] for row in rows):
+        fewest, *_, most = [
+            row
+            for row in rows
+            if (row["database"], row["workers"]) == (kind, 100) and row["pause_s"]
+        ]
+        times = most["next_p50"] / fewest["next_p50"]
+        said.append(
+            f"Median time of `next` at 100 workers with {most['stored']} stored trials on {kind}: "
+            f"{times:.2f} times that with {fewest['stored']} (aim: no growth)."
+        )
     for peer in peers:
         if peer["stored"] != MOST_FOR_OPTUNA:
             continue

@@ -275,7 +275,7 @@ def check_scope(caller: Caller, needed: Scope) -> None:
 async def _let_in(request: Request, needed: Scope) -> None:
     gate: Gate = request.app.state.context.gate
     sent = request.headers.get("authorization")
-    # Most calls are let in at once; a thread of its own costs as much as the rest of the framework.
+    # Most calls need no question, and so no thread that could wait for its answer.
     caller = gate.caller_at_once(sent)
     if caller is None:
         caller = await to_thread.run_sync(gate.caller, sent, address_of(request))

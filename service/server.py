@@ -37,8 +37,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What was loaded stays. Looking through all of it for garbage held up every call at that
-        # moment for 75 ms.
+        # What is loaded now stays. To look through all of it for garbage, again and again, would
+        # hold up every call at that moment, and show in the slowest of a hundred.
         gc.collect()
         gc.freeze()
         for server in self.servers:
