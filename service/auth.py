@@ -102,17 +102,21 @@ class Gate:
             self._open = (time.monotonic(), is_open)
         return is_open
 
-    def caller_at_once(self, authorization: str | None) -> Caller | None:
+    def caller_at_once(self, authorization: str | None, address: str) -> Caller | None:
         """Who sent this header, where the database need not be asked; None says nothing."""
         key = _bearer(authorization)
         if key is None:
             asked, is_open = self._open
             return ANYONE if is_open and _is_believed(asked) else None
-        hashed, prefix = keys.hash_of(key), keys.prefix_of(key)
-        for found in (self._own, None if prefix is None else self._believed(prefix)):
-            if found is not None and hmac.compare_digest(hashed, found.hashed):
-                return found.caller
-        return None
+        prefix = keys.prefix_of(key)
+        if prefix is not None:
+            found = self._believed(prefix)
+        else:
+            # Someone chose it, so it may be guessed: not where too many wrong ones come from.
+            found = None if self._wrong.take(address, 0) else self._own
+        if found is None or not hmac.compare_digest(keys.hash_of(key), found.hashed):
+            return None
+        return found.caller
 
     def caller(self, authorization: str | None, address: str) -> Caller:
         """Who sent this header, from where.
@@ -276,7 +280,7 @@ async def _let_in(request: Request, needed: Scope) -> None:
     gate: Gate = request.app.state.context.gate
     sent = request.headers.get("authorization")
     # Most calls need no question, and so no thread that could wait for its answer.
-    caller = gate.caller_at_once(sent)
+    caller = gate.caller_at_once(sent, address_of(request))
     if caller is None:
         caller = await to_thread.run_sync(gate.caller, sent, address_of(request))
     check_scope(caller, needed)
