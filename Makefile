@@ -10,12 +10,12 @@ export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-slow lint bench setup browser database clean
+.PHONY: demo test test-slow lint bench setup browser database compose clean
 
 demo: setup
 	$(BIN)/modomodo demo $(if $(DEMO_EXIT),--exit) $(DEMO_ARGS)
 
-test: setup browser database
+test: setup browser database compose
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-slow: setup browser database
@@ -54,6 +54,10 @@ browser: setup
 # The tests start a PostgreSQL server themselves; this says so when none can be had.
 database: setup
 	@$(BIN)/python -m tests.postgres
+
+# The compose file is read by Docker Compose itself, which needs no engine for that.
+compose: setup
+	@$(BIN)/python -m tests.compose
 
 clean:
 	rm -rf $(VENV) runs

@@ -6,9 +6,9 @@ them is checked against what it names.
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from db import keys
 from modomodo.cli import app
 from service.app import create_app
 from service.settings import Settings
+from tests import compose as docker_compose
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -202,18 +203,19 @@ def test_manifests_name_what_is_there(manifests):
 
 
 def test_docker_itself_reads_the_compose_file():
-    docker = shutil.which("docker")
-    plugin = [docker, "compose", "version"]
-    if docker is None or subprocess.run(plugin, capture_output=True, check=False).returncode:
-        pytest.skip("NOT RUN: docker compose is not installed")
-    profiles = ["--profile", "worker", "--profile", "watch"]
-    command = [docker, "compose", *profiles, "config", "--quiet"]
+    found = docker_compose.find()
+    if found is None:
+        pytest.skip("NOT RUN: Docker Compose is not installed")
+    command = [*found, "--profile", "worker", "--profile", "watch", "config", "--format", "json"]
     secrets = {"MODOMODO_API_KEY": "k" * 32, "POSTGRES_PASSWORD": "p" * 32}
     plain = {k: v for k, v in os.environ.items() if k not in secrets}
     good = subprocess.run(
         command, cwd=ROOT, env=plain | secrets, capture_output=True, text=True, check=False
     )
     assert good.returncode == 0, good.stderr
+    services = json.loads(good.stdout)["services"]
+    assert services["service"]["deploy"]["replicas"] == 2
+    assert services["service"]["environment"]["MODOMODO_API_KEY"] == "k" * 32
     for missing in secrets:
         some = {k: v for k, v in secrets.items() if k != missing}
         bad = subprocess.run(
