@@ -5,8 +5,8 @@ It is only taken away when a reaper passes by, and as long as nobody else has ta
 old holder may still carry on: a slow heartbeat does not throw away a GPU run. What each state
 means is said in `states.py`.
 
-Locks are taken trial first, then study (`events.changed`), then worker. What can be done before
-the study is locked is, since all that is written of a study lines up at its row.
+Locks are taken worker first (`seen`), then trial, then study (`events.changed`). What can be done
+before the study is locked is, since all that is written of a study lines up at its row.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Executable, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -45,12 +46,13 @@ _SEEN = (
     .values(capabilities=bindparam("can"), last_seen_at=now())
     .returning(WORKERS.c.name)
 )
-_HEARD = update(WORKERS).where(WORKERS.c.name == bindparam("who")).values(last_seen_at=now())
 _HELD_BY = (
     select(Attempt.trial_id, Attempt.id, Study.name)
     .join(Trial, Trial.id == Attempt.trial_id)
     .join(Study, Study.id == Trial.study_id)
-    .where(Attempt.worker == bindparam("who"), Attempt.state == "live")
+    .where(
+        Attempt.worker == bindparam("who"), Attempt.state == "live", Attempt.heard_at.is_(None)
+    )
     .order_by(Attempt.trial_id)
 )
 _ATTEMPTS_OF = (
@@ -106,18 +108,27 @@ class Refusal:
 
 
 def seen(session: Session, worker: str, capabilities: dict[str, Any]) -> None:
-    """Notes that a worker asked for work, and what it can do."""
-    known = session.execute(_SEEN, {"who": worker, "can": capabilities}).one_or_none()
-    if known is None:
-        session.execute(insert(WORKERS), {"name": worker, "capabilities": capabilities})
+    """Notes that a worker asks for work, and what it can do.
+
+    Of several calls of one worker, the others wait here for the end of the first: a call that is
+    sent again while it is still under way must not get a second trial.
+    """
+    row = {"who": worker, "can": capabilities}
+    if session.execute(_SEEN, row).one_or_none() is not None:
+        return
+    try:
+        with session.begin_nested():
+            session.execute(insert(WORKERS), {"name": worker, "capabilities": capabilities})
+    except IntegrityError:  # the other call was its first
+        session.execute(_SEEN, row)
 
 
 def resume(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
     """The worker's own lease again, under a new token, when the answer that gave it was lost.
 
     Lost means that its token was never used. The lease is not made longer, so a worker that dies
-    every time before its first heartbeat still uses up its attempts. A lease that was used has lost
-    its worker (it would not ask otherwise): that attempt is over and counts.
+    every time before its first heartbeat still uses up its attempts. A lease that was used is left
+    alone: who beats it has it, and not whoever calls under the same name.
     """
     held = session.execute(_HELD_BY, {"who": worker}).all()
     # All trials before any study, as everywhere.
@@ -126,11 +137,9 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
     for trial_id, attempt_id, name in held:
         trial = locked[trial_id]
         attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
-        if attempt.state != "live":
+        if attempt.state != "live" or attempt.heard_at is not None:
             continue
-        if attempt.heard_at is not None:
-            states.expire(session, trial, attempt, why="its worker started anew")
-        elif kept is not None or study not in (None, name):
+        if kept is not None or study not in (None, name):
             states.end(session, attempt, "released")
             states.move(session, trial, "queued", actor=f"worker {worker}", what="released")
         else:
@@ -228,7 +237,6 @@ def heartbeat(
         session, trial.study_id, actor=f"worker {attempt.worker}", what=None, trial=trial
     )
     session.flush()
-    session.execute(_HEARD, {"who": attempt.worker})
     return Pulse(until, attempt.lease_s, is_cancelled=False)
 
 

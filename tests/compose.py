@@ -43,7 +43,8 @@ def unpack() -> None:
         (own / "sources.list").write_text(f"{SOURCE}\n")
         apt = [
             "apt-get", "-qq",
-            "-o", f"Dir::Etc::sourcelist={own}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
+            "-o", f"Dir::Etc::sourcelist={own}/sources.list",
+            "-o", "Dir::Etc::sourceparts=/dev/null",
             "-o", f"Dir::State::lists={own}/lists", "-o", f"Dir::Cache={own}/cache",
             "-o", "APT::Sandbox::User=root",
         ]  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from db import clock, models
@@ -54,19 +54,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker; `counts` is of its attempts in each state."""
+    """A worker.
+
+    Attributes:
+        heard_at: its last sign of life: asking for work, or speaking of a trial.
+        counts: of its attempts in each state.
+    """
 
     name: str
     capabilities: dict[str, Any]
     first_seen_at: datetime
-    last_seen_at: datetime
+    heard_at: datetime
     live: Sequence[Job]
     counts: dict[str, int]
-
-    @property
-    def heard_at(self) -> datetime:
-        """Its last sign of life: asking for work, or a heartbeat."""
-        return max([self.last_seen_at, *(job.heard_at for job in self.live if job.heard_at)])
 
     def is_away(self, at: datetime) -> bool:
         """Whether it holds no trial and has not asked for one for a while."""
@@ -97,12 +97,24 @@ class Roster:
 
 def read(session: Session) -> Roster:
     """All that the page shows."""
-    rows = session.scalars(
-        select(models.Worker)
-        .order_by(models.Worker.last_seen_at.desc(), models.Worker.name)
-        .limit(SHOWN)
-    ).all()
-    names = [row.name for row in rows]
+    spoke = (
+        select(models.Attempt.worker, func.max(models.Attempt.heard_at).label("at"))
+        .group_by(models.Attempt.worker)
+        .subquery()
+    )
+    asked_at = models.Worker.last_seen_at
+    heard_at = case((spoke.c.at > asked_at, spoke.c.at), else_=asked_at)
+    rows = (
+        session.execute(
+            select(models.Worker, heard_at)
+            .outerjoin(spoke, spoke.c.worker == models.Worker.name)
+            .order_by(heard_at.desc(), models.Worker.name)
+            .limit(SHOWN)
+        )
+        .tuples()
+        .all()
+    )
+    names = [row.name for row, _ in rows]
     live: dict[str, list[Job]] = defaultdict(list)
     for job in _jobs(session, models.Attempt.worker.in_(names), models.Attempt.state == "live"):
         live[job.worker].append(job)
@@ -119,13 +131,12 @@ def read(session: Session) -> Roster:
             name=row.name,
             capabilities=row.capabilities,
             first_seen_at=row.first_seen_at,
-            last_seen_at=row.last_seen_at,
+            heard_at=at,
             live=live[row.name],
             counts=counts[row.name],
         )
-        for row in rows
+        for row, at in rows
     ]
-    workers.sort(key=lambda worker: worker.heard_at, reverse=True)
     n = session.scalar(select(func.count()).select_from(models.Worker)) or 0
     return Roster(workers, n, _jobs(session, limit=HISTORY), clock.read(session))
 

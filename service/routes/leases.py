@@ -47,6 +47,7 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
 def _lease(body: NextRequest, service: Service) -> NextAnswer:
     token = secrets.token_urlsafe(32)
     with service.database.write() as session:
+        leases.seen(session, body.worker, body.capabilities)
         kept = leases.resume(session, body.worker, body.study, token)
         attempt = kept or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
@@ -66,7 +67,6 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
                 ),
                 recipe=spec.recipe,
             )
-        leases.seen(session, body.worker, body.capabilities)
     return answer
 
 

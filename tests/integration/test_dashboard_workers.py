@@ -51,6 +51,9 @@ def test_a_worker_that_is_not_heard_of_for_long_is_away(api, database):
     long_ago = datetime.now(UTC) - timedelta(seconds=2 * workers.AWAY_S)
     with database.write() as session:
         session.execute(update(models.Worker).values(last_seen_at=long_ago))
+    assert "<b>1</b> waiting" in page(api, "/ui/workers"), "it handed a trial back a moment ago"
+    with database.write() as session:
+        session.execute(update(models.Attempt).values(heard_at=long_ago))
     html = page(api, "/ui/workers")
     assert "<b>0</b> waiting" in html
     assert '<span class="pill away">away</span>' in html

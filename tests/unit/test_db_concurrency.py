@@ -59,6 +59,24 @@ def test_no_trial_is_claimed_twice_and_none_is_left(database):
     assert sorted(taken) == ids
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["a new worker", "a known worker"])
+def test_a_worker_that_asks_again_while_its_call_is_under_way_gets_one_trial(database, is_known):
+    queue(database, CROWD)
+    if is_known:
+        with database.write() as session:
+            leases.seen(session, "w1", {})
+
+    def ask(number):
+        token = f"token-{number}"
+        with database.write() as session:
+            leases.seen(session, "w1", {})
+            attempt = leases.resume(session, "w1", None, token)
+            attempt = attempt or leases.claim(session, "w1", None, token)
+            return attempt.trial_id
+
+    assert len(set(all_at_once(CROWD, ask))) == 1
+
+
 def test_the_same_study_from_many_sides_is_created_once(database):
     def create(_):
         from sqlalchemy.exc import IntegrityError

@@ -268,13 +268,14 @@ def test_a_worker_whose_answer_was_lost_gets_its_lease_again_under_a_new_token(d
     assert desk.resume("w2", "token-3") is None
 
 
-def test_a_worker_that_used_its_lease_and_asks_again_has_lost_its_run(desk):
-    (trial,) = desk.queue()
+def test_a_lease_that_was_used_is_not_taken_by_who_asks_under_its_workers_name(desk):
+    (trial, other) = desk.queue(2)
     desk.claim("w1", "token-1")
     desk.call(leases.heartbeat, trial, "token-1", step=1)
     assert desk.resume("w1", "token-2") is None
-    assert desk.state(trial) == ("queued", 1)
-    assert "started anew" in desk.trial(trial).error
+    assert desk.claim("w1", "token-2") == other
+    desk.call(leases.heartbeat, trial, "token-1", step=2)
+    assert desk.state(trial) == ("running", 0)
 
 
 def test_a_worker_that_never_heard_and_now_wants_another_study_loses_nothing(desk):
