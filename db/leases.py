@@ -50,9 +50,7 @@ _HELD_BY = (
     select(Attempt.trial_id, Attempt.id, Study.name)
     .join(Trial, Trial.id == Attempt.trial_id)
     .join(Study, Study.id == Trial.study_id)
-    .where(
-        Attempt.worker == bindparam("who"), Attempt.state == "live", Attempt.heard_at.is_(None)
-    )
+    .where(Attempt.worker == bindparam("who"), Attempt.state == "live", Attempt.heard_at.is_(None))
     .order_by(Attempt.trial_id)
 )
 _ATTEMPTS_OF = (

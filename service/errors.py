@@ -177,7 +177,8 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "The body is too large.",
         422: "The request is well formed but not valid; `errors` says where.",
         429: "Too many calls, or too many wrong keys; `Retry-After` says when to come back.",
-        503: "The database does not answer; nothing was changed.",
+        503: "The database does not answer, or too many calls wait for fits; nothing was changed. "
+        "`Retry-After` says when to come back.",
     }
     shared = (400, 401, 403, 413, 422, 429, 503)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from numpy.linalg import LinAlgError
 
 from service.engine import Engine
 from service.errors import Refused
+from service.rates import retry_after
 from service.evidence import Evidence
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
@@ -29,6 +31,16 @@ T = TypeVar("T")
 KEPT = 64
 """Diagnoses kept in memory; the one unused for longest goes first."""
 KEPT_FITTED = 16
+
+WAITING = 16
+"""Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
+others are there for heartbeats and results."""
+
+BUSY_S = 3.0
+"""What callers are told to wait when there is no place."""
+
+FAILURE_KEPT_S = 60.0
+"""How long a fit that failed is not tried again: it was the same question."""
 
 Key = tuple[int, int, str]
 """Study, its results, surrogate: the same key is the same fit."""
@@ -44,11 +56,27 @@ class _Once(Generic[T]):
         self._make = make
         self._lock = threading.Lock()
         self._made: list[T] = []
+        self._failed: tuple[float, Refused] | None = None
+
+    @property
+    def made(self) -> list[T]:
+        """The value, once it is there."""
+        return self._made
 
     def value(self) -> T:
+        """Raises:
+        Refused: it cannot be computed, just now or less than a minute ago.
+        """
         with self._lock:
-            if not self._made:
+            if self._made:
+                return self._made[0]
+            if self._failed is not None and time.monotonic() < self._failed[0] + FAILURE_KEPT_S:
+                raise self._failed[1]
+            try:
                 self._made.append(self._make())
+            except Refused as refused:
+                self._failed = time.monotonic(), refused
+                raise
             return self._made[0]
 
 
@@ -59,22 +87,26 @@ class _Kept(Generic[T]):
         self._values: OrderedDict[Key, _Once[T]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> T:
+    def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
         key = (evidence.study_id, evidence.results, surrogate)
         with self._lock:
             once = self._values.setdefault(key, _Once(make))
             self._values.move_to_end(key)
             while len(self._values) > KEPT:
                 self._values.popitem(last=False)
-        return once.value()
+        return once
 
 
 class Fits:
-    """Diagnoses of the present evidence, each computed once, and predictions."""
+    """Diagnoses of the present evidence, each computed once, and predictions.
+
+    Each method raises `Refused` (503) while `WAITING` other calls wait for a fit.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._diagnoses: _Kept[Diagnosis] = _Kept()
+        self._places = threading.BoundedSemaphore(WAITING)
 
     def diagnosis(self, evidence: Evidence, surrogate: str) -> Diagnosis:
         """Leave-one-out figures, best mixture, effects and messages.
@@ -90,7 +122,11 @@ class Fits:
                 return self._engine.ask(diagnose, surrogate, space, runs, SEED, direction)
 
         check(surrogate)
-        return self._diagnoses.get(evidence, surrogate, make)
+        once = self._diagnoses.get(evidence, surrogate, make)
+        if once.made:
+            return once.made[0]
+        with self._place():
+            return once.value()
 
     def predict(
         self, evidence: Evidence, surrogate: str, mixtures: FloatArray
@@ -101,7 +137,7 @@ class Fits:
             Refused: 404, no such surrogate; 409, too few completed trials to fit it.
         """
         check(surrogate)
-        with _refusals(evidence, surrogate):
+        with self._place(), _refusals(evidence, surrogate):
             return self._engine.ask(predict, surrogate, evidence.space, evidence.runs, mixtures)
 
     def predict_each(
@@ -113,7 +149,7 @@ class Fits:
             Refused: 409, too few completed trials to fit it.
         """
         ask, runs = self._engine.ask, evidence.runs
-        with _refusals(evidence, surrogate):
+        with self._place(), _refusals(evidence, surrogate):
             rest = list(others.values())
             found = ask(predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
@@ -124,8 +160,22 @@ class Fits:
         Raises:
             Refused: 409, too few completed trials to fit any.
         """
-        with _refusals(evidence, "auto"):
+        with self._place(), _refusals(evidence, "auto"):
             return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise Refused(
+                503,
+                "busy",
+                f"{WAITING} calls wait for fits already; come back in a few seconds",
+                headers=retry_after(BUSY_S),
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,6 +73,8 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         try:
             found += _surrogate(fits, known, surrogate)
         except Refused as refused:
+            if refused.status != 409:
+                raise
             left_out.append(f"{fit_words.TITLES[surrogate]}: {refused.detail}")
     return StudyFigures(study=board.study, figures=found, left_out=left_out)
 

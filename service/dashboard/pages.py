@@ -161,7 +161,7 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         diagnosis = service.fits.diagnosis(evidence, surrogate)
         found = surrogate_views.fit(evidence, surrogate, diagnosis)
     except Refused as refused:
-        if refused.status == 404:
+        if refused.status != 409:
             raise
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
     drawn = figures.of_fit(known, found)

@@ -58,7 +58,7 @@ def drawn(
             said = fit_words.too_few(known.spec, fit) or "No completed run yet."
             raise Refused(409, "too-few-results", said)
     except Refused as refused:
-        if refused.status == 404:
+        if refused.status != 409:
             raise
         return {"trouble": refused.detail, "figures": {}}
     found = around(service.fits, known, fit, run, corner)

@@ -48,7 +48,7 @@ def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]
             return {"belief": "", "trust": ""}
         belief = _belief(service, known, run)
     except Refused as refused:
-        if refused.status == 404:
+        if refused.status != 409:
             raise
         return {"belief": "", "trust": ""}
     shown = {"belief": belief, "titles": fit_words.TITLES, "n": len(known.completed)}

@@ -120,7 +120,7 @@ def prediction(
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
         mean, sd = (float(part[0]) for part in fitting.predict(service, known, surrogate, X))
     except Refused as refused:
-        if refused.status == 404:
+        if refused.status != 409:
             raise
         return {"html": piece("_prediction.html", trouble=refused.detail)}
     except ValueError as error:
@@ -159,7 +159,7 @@ def each(
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
         found = _expected(service, known, surrogate, X)
     except Refused as refused:
-        if refused.status == 404:
+        if refused.status != 409:
             raise
         return {"html": ""}
     except ValueError as error:

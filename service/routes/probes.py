@@ -25,7 +25,8 @@ class Readiness(Health):
 
 
 @router.get("/healthz", summary="The process answers")
-def healthz() -> Health:
+async def healthz() -> Health:
+    # Without a thread, which it might have to wait for.
     return Health()
 
 

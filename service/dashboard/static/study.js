@@ -110,7 +110,7 @@ async function showFit(panel) {
       await draw(chart, figures[chart.dataset.figure]);
     }
   } catch (problem) {
-    hasMissed = problem.status === undefined;
+    hasMissed = problem.status === undefined || problem.status === 503;
     if (!body.querySelector(".chart")) {
       body.textContent = `This fit could not be had (${problem.message}); the next result tries again.`;
     }
@@ -131,7 +131,7 @@ for (const panel of panels) {
 
 let isRefreshing = false;
 let isStale = false;
-let hasMissed = false; // a chart could not be fetched: again as soon as the service answers
+let hasMissed = false; // a chart could not be fetched just now: again with the next look
 
 /** Draws everything anew: the curve first, then one fit after the other. */
 async function refresh() {
