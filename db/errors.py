@@ -66,6 +66,12 @@ class WrongState(StorageError):
     code = "wrong-state"
 
 
+class TooManyScores(StorageError):
+    """A trial would have more scores of checkpoints than are kept."""
+
+    code = "too-many-scores"
+
+
 class BadArchive(StorageError):
     """A study's file cannot be stored."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,9 @@ from db.models import Attempt, Base, Study, Trial
 
 ATTEMPTS, WORKERS = (Base.metadata.tables[name] for name in ("attempts", "workers"))
 
+
+MAX_METRICS = 500
+"""Names of metrics of one attempt; more are forgotten."""
 
 SET_BACK_S = 1.0
 """Smaller steps back of the database's clock are left alone: servers are set by these all day."""
@@ -96,7 +100,7 @@ def token_hash(token: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A result that could not be the trial's, and why; its scores were kept as a replicate."""
+    """A result that could not be the trial's, why, and whether its scores were kept beside."""
 
     code: str
     why: str
@@ -228,7 +232,7 @@ def heartbeat(
             "of_attempt": attempt.id,
             "at_step": attempt.step if step is None else step,
             "of_steps": attempt.total_steps if total_steps is None else total_steps,
-            "with_metrics": {**attempt.metrics, **(metrics or {})},
+            "with_metrics": _latest(attempt.metrics, metrics or {}),
         },
     ).scalar_one()
     events.changed(
@@ -243,11 +247,12 @@ def measure(session: Session, trial_id: int, token: str, readings: Sequence[Read
 
     Raises:
         LeaseLost: the token is not that of the trial's lease.
+        TooManyScores: there are so many that there must be an end.
         TrialNotFound: there is none of this id.
     """
     trial, attempt = _find(session, trial_id, token)
     attempt = _held(session, trial, attempt)
-    trials.fill(trial, attempt, measurements.keep(session, trial, readings))
+    trials.fill(trial, attempt, measurements.keep_on_the_way(session, trial, readings))
     attempt.heard_at = now()
     events.changed(
         session,
@@ -285,8 +290,8 @@ def finish(
     try:
         attempt = _held(session, trial, attempt)
     except LeaseLost as lost:
-        is_new = measurements.keep_replicate(session, trial, readings, digest)
-        if is_new:
+        kept = measurements.keep_replicate(session, trial, readings, digest)
+        if kept == "new":
             events.changed(
                 session,
                 trial.study_id,
@@ -299,6 +304,8 @@ def finish(
         own = attempt is not None and attempt.state == "completed"
         code = "result-conflict" if own else lost.code
         why = f"trial {trial_id} was completed with another result" if own else str(lost)
+        if kept == "full":
+            return Refusal(code, f"{why}; it has too many replicates to keep these scores too")
         return Refusal(code, f"{why}; these scores were kept as a replicate")
     trials.fill(trial, attempt, measurements.close(session, trial, readings))
     attempt.result_hash, attempt.heard_at = digest, now()
@@ -406,6 +413,9 @@ def reap(session: Session, watched_since: datetime) -> list[int]:
         )
         if trial is None or attempt is None:
             continue  # its holder was quicker
+        if trial.state != "running":  # nothing here makes such a thing; it must not stop the others
+            states.end(session, attempt, "expired")
+            continue
         states.expire(session, trial, attempt, why="no heartbeat came in time")
         reaped.append(trial_id)
     return reaped
@@ -441,3 +451,9 @@ def _held(session: Session, trial: Trial, attempt: Attempt | None) -> Attempt:
         f"the lease of trial {trial.id} under this token is {attempt.state} and the trial "
         f"{trial.state}; stop the run and ask for the next trial"
     )
+
+
+def _latest(known: dict[str, float], sent: dict[str, float]) -> dict[str, float]:
+    """What is known now of each metric; of too many, those sent last."""
+    both = {**sent, **{name: known[name] for name in known if name not in sent}}
+    return dict(itertools.islice(both.items(), MAX_METRICS))

@@ -6,12 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
+from db.errors import TooManyScores
 from db.models import Measurement, Trial
+
+MAX_SCORES = 5000
+"""Of checkpoints on the way, for one trial."""
+
+MAX_REPLICATES = 2000
+"""Scores beside a trial's own. Who holds no lease may send them, so there must be an end."""
 
 _OF_TRIAL = (
     select(Measurement)
@@ -70,6 +77,24 @@ def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> list[Me
     return rows
 
 
+def keep_on_the_way(
+    session: Session, trial: Trial, readings: Iterable[Reading]
+) -> list[Measurement]:
+    """`keep`, for checkpoints before the last.
+
+    Raises:
+        TooManyScores: the trial would have more than `MAX_SCORES`.
+    """
+    rows = keep(session, trial, readings)
+    own = sum(not row.replicate for row in rows)
+    if own > MAX_SCORES:
+        raise TooManyScores(
+            f"trial {trial.id} would have {own} scores, more than {MAX_SCORES}; score fewer "
+            "checkpoints on the way, the final result is taken all the same"
+        )
+    return rows
+
+
 def of_trial(session: Session, trial_id: int) -> list[Measurement]:
     """All that is stored of a trial's scores, replicates too."""
     return list(session.scalars(_OF_TRIAL, {"of_trial": trial_id}))
@@ -95,17 +120,20 @@ def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> list[M
 
 
 def keep_replicate(
-    session: Session, trial: Trial, readings: Iterable[Reading], source: str
-) -> bool:
-    """Stores scores beside the trial's own; False when this very result was kept before."""
+    session: Session, trial: Trial, readings: Sequence[Reading], source: str
+) -> Literal["new", "known", "full"]:
+    """Stores scores beside the trial's own; says whether this very result was kept before, or
+    cannot be kept since there would be more than `MAX_REPLICATES`."""
+    beside = (Measurement.trial_id == trial.id, Measurement.replicate != "")
     if session.scalar(
-        select(Measurement.id)
-        .where(Measurement.trial_id == trial.id, Measurement.replicate == source)
-        .limit(1)
+        select(Measurement.id).where(*beside, Measurement.replicate == source).limit(1)
     ):
-        return False
+        return "known"
+    n = session.scalar(select(func.count()).select_from(Measurement).where(*beside)) or 0
+    if n + len(readings) > MAX_REPLICATES:
+        return "full"
     session.add_all(
         Measurement(trial_id=trial.id, replicate=source, **asdict(reading)) for reading in readings
     )
     session.flush()
-    return True
+    return "new"

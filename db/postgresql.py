@@ -8,7 +8,6 @@ loses it after a minute, so the rows it holds do not stay locked.
 from __future__ import annotations
 
 import select
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.errors import BadDatabase
 
@@ -24,10 +22,9 @@ CONNECTIONS = 40
 """At most, for each process: as many as a service has threads that answer calls."""
 
 WRITERS = 4
-"""Threads of a process that write at once."""
-
-TURN_TIMEOUT_S = 30.0
-"""How long a thread waits until it may write."""
+"""Threads of a process that write at once. The writes of a study wait for each other anyway, at its
+row. A thread that waits there holds a trial and a connection, and when it is woken it first waits
+for the interpreter, which the others have: the row stays locked all the while."""
 
 MIGRATION = 0x6D6F646F
 """Number of the advisory lock of migrations."""
@@ -43,47 +40,23 @@ READING: dict[str, Any] = {
 """Options of an engine that only reads."""
 
 
-class WriteTurn:
-    """Lets a few threads of this process write at once.
-
-    The writes of a study wait for each other anyway, at its row. A thread that waits there holds a
-    trial and a connection, and when it is woken it first waits for the interpreter, which the
-    others have: the row stays locked all the while. One that waits here holds nothing.
-
-    Raises:
-        PoolTimeout: SQLAlchemy's, as when no connection is free.
-    """
-
-    def __init__(self) -> None:
-        self._free = threading.BoundedSemaphore(WRITERS)
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        if not self._free.acquire(timeout=TURN_TIMEOUT_S):
-            raise PoolTimeout(
-                f"{WRITERS} others write, and none has ended for {TURN_TIMEOUT_S:g} s"
-            )
-        try:
-            yield
-        finally:
-            self._free.release()
-
-
 def engine_for(url: URL) -> Engine:
     """An engine on a server's database.
 
     Raises:
         BadDatabase: the driver is not installed, or there is none of this name.
     """
-    arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
-    if "options" not in url.query:
-        arguments["options"] = (
-            f"-c lock_timeout={LOCK_TIMEOUT_S}s "
-            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
-        )
+    own = (
+        f"-c lock_timeout={LOCK_TIMEOUT_S}s "
+        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
+    )
+    # What the address itself says comes later, so it counts.
+    options = " ".join([own, *url.normalized_query.get("options", ())])
+    arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options}
     try:
         engine = create_engine(
-            url,
+            url.difference_update_query(["options"]),
+            hide_parameters=True,  # of errors: they may hold secrets, and errors are logged
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_use_lifo=True,

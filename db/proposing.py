@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import and_, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -18,19 +20,33 @@ LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
 
 _IS_UNSTARTED = and_(Trial.state == "queued", Trial.origin == "proposed", Trial.attempt_number == 0)
-_COUNTS = select(
-    *(
-        func.count(case((condition, 1))).label(name)
-        for name, condition in {
-            "queued": Trial.state == "queued",
-            "running": Trial.state == "running",
-            "failed": Trial.state == "failed",
-            "unstarted": _IS_UNSTARTED,
-            "stale": and_(_IS_UNSTARTED, Trial.proposed_at_results < bindparam("results")),
-        }.items()
+_COUNTS = (
+    select(
+        Trial.study_id,
+        *(
+            func.count(case((condition, 1))).label(name)
+            for name, condition in {
+                "queued": Trial.state == "queued",
+                "running": Trial.state == "running",
+                "failed": Trial.state == "failed",
+                "unstarted": _IS_UNSTARTED,
+                "stale": and_(_IS_UNSTARTED, Trial.proposed_at_results < Study.results),
+            }.items()
+        ),
     )
-).where(Trial.study_id == bindparam("of_study"), Trial.state.in_(("queued", "running", "failed")))
-_ACTIVE = select(Study.name).where(Study.state == "active").order_by(Study.id)
+    .join(Study, Study.id == Trial.study_id)
+    .where(
+        Trial.study_id.in_(bindparam("of_studies", expanding=True)),
+        Trial.state.in_(("queued", "running", "failed")),
+    )
+    .group_by(Trial.study_id)
+)
+_ACTIVE = (
+    select(Study)
+    .where(Study.state == "active")
+    .order_by(Study.proposer_errors, Study.id)
+    .execution_options(populate_existing=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,7 @@ class Standing:
     study_id: int
     state: str
     budget: int
+    lookahead: int
     results: int
     revision: int
     queued: int
@@ -71,30 +88,47 @@ class Standing:
     def is_stuck(self) -> bool:
         return self.failing >= FAILURES_IN_A_ROW
 
-    def missing(self, lookahead: int) -> int:
+    @property
+    def missing(self) -> int:
         """Proposals to make now so that `lookahead` trials are ready."""
         if self.state != "active" or self.is_stuck:
             return 0
-        return max(0, min(lookahead - self.queued, self.room))
+        return max(0, min(self.lookahead - self.queued, self.room))
+
+    @property
+    def outdated(self) -> int:
+        """Proposals to make anew now."""
+        return self.stale if self.state == "active" and not self.is_stuck else 0
+
+
+def standings(session: Session, studies: Sequence[Study]) -> list[Standing]:
+    """Counts of each study's trials, in one question however many there are. The completed ones,
+    which grow to be many, count themselves as the study's results."""
+    rows = session.execute(_COUNTS, {"of_studies": [study.id for study in studies]})
+    counts = {row.study_id: row for row in rows}
+    return [_standing(session, study, counts.get(study.id)) for study in studies]
 
 
 def standing(session: Session, study: Study) -> Standing:
-    """Counts of one study's trials. The completed ones, which grow to be many, count themselves as
-    the study's results."""
-    counts = session.execute(_COUNTS, {"of_study": study.id, "results": study.results}).one()
+    """Counts of one study's trials."""
+    return standings(session, [study])[0]
+
+
+def _standing(session: Session, study: Study, counts: Any) -> Standing:
     return Standing(
         study=study.name,
         study_id=study.id,
         state=study.state,
         budget=study.budget,
+        lookahead=study.spec["lookahead"],
         results=study.results,
         revision=study.revision,
-        queued=counts.queued,
-        running=counts.running,
+        queued=counts.queued if counts else 0,
+        running=counts.running if counts else 0,
         completed=study.results,
-        unstarted=counts.unstarted,
-        stale=counts.stale,
-        failing=_failing(session, study, counts.failed),
+        unstarted=counts.unstarted if counts else 0,
+        stale=counts.stale if counts else 0,
+        failing=_failing(session, study, counts.failed if counts else 0),
         error=study.proposer_error,
     )
 
@@ -115,9 +149,14 @@ def _failing(session: Session, study: Study, failed: int) -> int:
     ).scalar_one()
 
 
-def active_studies(session: Session) -> list[str]:
-    """Names of the studies that may want proposals, oldest first."""
-    return list(session.scalars(_ACTIVE))
+def active(session: Session) -> list[Standing]:
+    """All active studies, oldest first, but those whose strategy fails last: they may take long."""
+    return standings(session, session.scalars(_ACTIVE).all())
+
+
+def in_need(session: Session) -> list[str]:
+    """Names of the studies that want proposals, in that order."""
+    return [now.study for now in active(session) if now.missing or now.outdated]
 
 
 def resting(session: Session, name: str) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
@@ -14,10 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import clock, postgresql, sqlite
 from db.errors import BadDatabase
-
-
-class _Turn(Protocol):
-    def __call__(self) -> AbstractContextManager[None]: ...
+from db.turns import WriteTurns
 
 
 class Database:
@@ -32,12 +29,14 @@ class Database:
         self.is_embedded = self.url.get_backend_name() == "sqlite"
         """A file of the service's own, which it may upgrade without asking."""
         self.engine: Engine
-        self._turn: _Turn
         reading: dict[str, Any] = {}
         if self.is_embedded:
-            self.engine, self._turn = sqlite.engine_for(self.url), sqlite.WriteTurn()
+            self.engine, self._turn = sqlite.engine_for(self.url), WriteTurns(sqlite.WRITERS)
         else:
-            self.engine, self._turn = postgresql.engine_for(self.url), postgresql.WriteTurn()
+            self.engine, self._turn = (
+                postgresql.engine_for(self.url),
+                WriteTurns(postgresql.WRITERS),
+            )
             reading = postgresql.READING
         # Rows are read after the commit to be shown, so they keep what they had.
         self._reading = sessionmaker(

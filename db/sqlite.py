@@ -7,9 +7,6 @@ and then writes fails with "database is locked" however long it waits.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +21,16 @@ from db.clock import now
 BUSY_TIMEOUT_S = 30.0
 """How long a statement waits for another process's write."""
 
+WRITERS = 1
+"""Threads of a process that write at once. SQLite lets only one, but those that wait for it look
+again and again after growing pauses; where they wait for a turn instead, it is handed over at once.
+"""
+
 
 @compiles(now, "sqlite")
 def _sqlite_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
     # To about 0.04 ms. `unixepoch('subsec')` would read better but needs SQLite 3.42.
     return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-class WriteTurn:
-    """Lets the threads of this process write one after the other.
-
-    SQLite's own waiting is polling with growing pauses; a plain lock hands over at once.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            yield
 
 
 def engine_for(url: URL) -> Engine:
@@ -53,6 +40,7 @@ def engine_for(url: URL) -> Engine:
     engine = create_engine(
         url,
         poolclass=QueuePool,
+        hide_parameters=True,  # of errors: they may hold secrets, and errors are logged
         pool_size=64,
         max_overflow=64,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},

@@ -27,6 +27,7 @@ STATUS: Mapping[type[storage.StorageError], int] = {
     storage.KeyReused: 409,
     storage.LeaseLost: 409,
     storage.WrongState: 409,
+    storage.TooManyScores: 422,
     storage.BadDatabase: 503,
 }
 

@@ -17,8 +17,8 @@ from numpy.linalg import LinAlgError
 
 from service.engine import Engine
 from service.errors import Refused
-from service.rates import retry_after
 from service.evidence import Evidence
+from service.rates import retry_after
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace

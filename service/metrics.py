@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -23,6 +24,8 @@ from db.models import TRIAL_STATES
 from db.sessions import Database
 from service import answers
 from service.engine import Stopping
+
+log = structlog.get_logger()
 
 REQUEST_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 PROPOSAL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -127,7 +130,11 @@ class _Stored:
         with self._lock:
             results, found = self._best.get(study.name, (-1, None))
         if results != study.results:
-            run = answers.best_run(answers.read(session, study.name))
+            try:
+                run = answers.best_run(answers.read(session, study.name))
+            except ValueError as error:  # the other studies' figures must come all the same
+                log.error("study cannot be read", study=study.name, error=str(error))
+                return None
             found = None if run is None else run.objective.value
             with self._lock:
                 self._best[study.name] = (study.results, found)

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import models, proposing, studies, trials
+from db.proposing import Standing
 from db.sessions import Database
 from service import evidence, views
 from service.engine import Engine, Inline, Stopping
@@ -71,14 +72,13 @@ def read_task(session: Session, name: str) -> Task | None:
     """What a study needs proposed just now; None when nothing."""
     study = studies.get(session, name)
     standing = proposing.standing(session, study)
-    spec = views.spec(study)
-    missing = standing.missing(spec.lookahead)
-    stale = standing.stale if standing.state == "active" and not standing.is_stuck else 0
-    if missing == 0 and stale == 0:
+    missing, outdated = standing.missing, standing.outdated
+    if missing == 0 and outdated == 0:
         return None
+    spec = views.spec(study)
     replaced = (
         [t for t in trials.unstarted_proposals(session, study) if _may_change(t, study)]
-        if stale
+        if outdated
         else []
     )
     n = len(replaced) + missing
@@ -164,7 +164,7 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
         if trial.id in task.replace
     ]
     taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
-    room = proposing.standing(session, study).missing(task.known.spec.lookahead)
+    room = proposing.standing(session, study).missing
     # 2. One mixture each, what is left goes behind them.
     spec, stored = task.known.spec, 0
     others = evidence.weights(spec, taken)
@@ -261,16 +261,31 @@ class Proposer:
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
         with self._database.read() as session:
-            names = proposing.active_studies(session)
-        return sum(self._serve(name) for name in names if not self._stopped.is_set())
+            names = proposing.in_need(session)
+        stored = 0
+        for name in names:
+            if self._stopped.is_set():
+                break
+            try:
+                stored += self._serve(name)
+            except Exception as fault:
+                # The other studies must not suffer from it.
+                log.exception("proposing failed, tried again", study=name)
+                self._give_up(name, f"proposals cannot be made: {fault}"[:1000])
+        return stored
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
         with self._database.read() as session:
-            task = read_task(session, name)
+            trouble = proposing.resting(session, name)
+            try:
+                task = read_task(session, name)
+            except Exception:
+                if trouble is None:
+                    raise
+                return 0
             if task is None or self._fruitless.get(name) == task.based_on:
                 return 0
-            trouble = proposing.resting(session, name)
         with self._database.write() as session:
             if not proposing.take(session, task.known.study_id, self._owner, LEASE_S):
                 return 0
@@ -289,6 +304,13 @@ class Proposer:
         if stored:
             log.info("proposed", study=name, n=stored, replaced=len(task.replace), seed=task.seed)
         return stored
+
+    def _give_up(self, name: str, error: str) -> None:
+        """Lets the study rest, and everybody see why."""
+        with self._database.write() as session:
+            study_id = studies.get(session, name).id
+            if proposing.take(session, study_id, self._owner, LEASE_S):
+                proposing.give_back(session, study_id, self._owner, error)
 
     def _by_strategy(self, task: Task) -> tuple[int, str | None]:
         """How many proposals were stored, and what went wrong."""
@@ -347,17 +369,16 @@ def waiting(session: Session, name: str | None) -> tuple[str, float | None]:
     found = [studies.get(session, name)] if name is not None else studies.everyone(session)
     if not found:
         return "there is no study yet", 10.0
-    reasons = [_why(session, study) for study in found]
+    reasons = [_why(now) for now in proposing.standings(session, found)]
     return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
 
 
-def _why(session: Session, study: models.Study) -> tuple[str, float | None]:
-    where = f"study {study.name!r}"
-    if study.state == "finished":
+def _why(now: Standing) -> tuple[str, float | None]:
+    where = f"study {now.study!r}"
+    if now.state == "finished":
         return f"{where} is finished", None
-    if study.state == "paused":
+    if now.state == "paused":
         return f"{where} is paused", 30.0
-    now = proposing.standing(session, study)
     if now.queued:
         return f"{where}: others were quicker", 0.5
     if now.is_stuck:

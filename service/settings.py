@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     """A key that may do everything, besides those in the database."""
     upkeep_every_s: Annotated[float, Field(gt=0.0)] = 1.0
     """Pause between looks for leases that ran out and studies that need proposals."""
-    fit_limit_s: Annotated[float, Field(gt=0.0)] = 300.0
+    fit_limit_s: Annotated[float, Field(gt=0.0)] = 120.0
     """A fit that takes longer is ended."""
     calls_per_s: Annotated[float, Field(ge=0.0, le=1e6)] = 1000.0
     """Of one key, or without one of one address, on average; 0 for no limit."""

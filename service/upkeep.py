@@ -73,10 +73,10 @@ class Upkeep:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_s):
-            try:
-                self.look()
-                self._on_look()
-            except SQLAlchemyError as error:
-                log.error("upkeep failed, tried again", error=str(error))
-            except Exception:
-                log.exception("upkeep failed, tried again")
+            for task in (self.look, self._on_look):  # neither must keep the other from being done
+                try:
+                    task()
+                except SQLAlchemyError as error:
+                    log.error("upkeep failed, tried again", error=str(error))
+                except Exception:
+                    log.exception("upkeep failed, tried again")

@@ -12,12 +12,13 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
+from db import studies
 from modomodo.cli import app
 from service import proposals
 from service.app import create_app
 from service.engine import Inline
 from service.settings import Settings
-from tests.bodies import study_body
+from tests.bodies import scores, study_body
 from tests.dashboard import sign_in
 from tests.integration.test_api_calls import finish, lease, queue_is_filled
 
@@ -157,3 +158,18 @@ def test_the_committed_description_of_the_interface_is_true():
     assert printed.exit_code == 0
     committed = (CHECKOUT / "docs" / "openapi.json").read_text()
     assert printed.stdout == committed, "run `modomodo openapi > docs/openapi.json`"
+
+
+def test_figures_of_other_studies_come_when_one_cannot_be_read(api, database):
+    for name in ("broken", "vlm"):
+        api.post("/studies", json=study_body(name))
+    body = {"mixture": {"coco": 1.0}, "measurements": scores(0.75)}
+    assert api.post("/studies/vlm/trials", json=body).status_code == 201
+    assert api.post("/studies/broken/trials", json=body).status_code == 201
+    with database.write() as session:
+        study = studies.get(session, "broken")
+        study.spec = study.spec | {"domains": []}
+    found = figures(api)
+    assert of(found, "modomodo_best_score", study="vlm") == pytest.approx(0.75)
+    assert of(found, "modomodo_best_score", study="broken") is None
+    assert of(found, "modomodo_trials", study="broken", state="completed") == 1

@@ -324,6 +324,29 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
     assert broken.count("random") == 2
 
 
+def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(database):
+    broken, _ = Desk(database, name="broken"), Desk(database, name="whole", lookahead=2)
+    with database.write() as session:
+        study = studies.get(session, "broken")
+        study.spec = study.spec | {"domains": []}
+    assert broken.proposer.turn() == 2
+    assert broken.proposer.turn() == 0
+    with database.read() as session:
+        assert "domains" in studies.get(session, "broken").proposer_error
+        assert studies.get(session, "broken").proposer_errors == 1, "it rests"
+        assert "domains" in proposals.waiting(session, "broken")[0]
+        assert proposing.failing(session) == 1
+
+
+def test_studies_whose_strategy_fails_are_served_last(database):
+    for name in ("first", "second"):
+        Desk(database, name=name)
+    with database.write() as session:
+        studies.get(session, "first").proposer_errors = 3
+    with database.read() as session:
+        assert proposing.in_need(session) == ["second", "first"]
+
+
 def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(database, monkeypatch):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
     desk.work_off(8)

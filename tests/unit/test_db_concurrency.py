@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import leases, postgresql, proposing, studies, trials
+from db import leases, proposing, studies, trials, turns
 from db.clock import after
 from db.errors import LeaseLost, StudyExists, WrongState
 from db.measurements import Reading
@@ -241,12 +242,42 @@ def test_connections_that_a_server_ended_while_idle_are_replaced_unnoticed():
 
 
 def test_who_gets_no_turn_to_write_is_refused_and_the_next_one_writes(monkeypatch):
-    monkeypatch.setattr(postgresql, "TURN_TIMEOUT_S", 0.01)
-    turn = postgresql.WriteTurn()
+    monkeypatch.setattr(turns, "TIMEOUT_S", 0.01)
+    turn = turns.WriteTurns(2)
     with ExitStack() as writers:
-        for _ in range(postgresql.WRITERS):
+        for _ in range(2):
             writers.enter_context(turn())
         with pytest.raises(PoolTimeout), turn():
             pass
     with turn():
         pass
+
+
+@pytest.mark.skipif(programs() is None, reason="NOT RUN: there are no programs of PostgreSQL")
+def test_options_in_a_databases_address_come_to_our_own_and_count_more():
+    with Server() as server:
+        url = f"{server.create()}?options=-c%20statement_timeout%3D7s%20-c%20lock_timeout%3D3s"
+        database = Database(url)
+        try:
+            with database.read() as session:
+                shown = {
+                    name: session.scalar(text(f"SHOW {name}"))
+                    for name in (
+                        "statement_timeout",
+                        "lock_timeout",
+                        "idle_in_transaction_session_timeout",
+                    )
+                }
+        finally:
+            database.close()
+    assert shown == {
+        "statement_timeout": "7s",
+        "lock_timeout": "3s",
+        "idle_in_transaction_session_timeout": "1min",
+    }
+
+
+def test_an_error_of_the_database_does_not_tell_what_was_sent_to_it(database):
+    with pytest.raises(DBAPIError) as caught, database.read() as session:
+        session.execute(text("SELECT nothing FROM nowhere WHERE :word = 1"), {"word": "secret"})
+    assert "secret" not in str(caught.value)

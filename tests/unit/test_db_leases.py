@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert, select, update
 
-from db import clock, events, leases, studies, trials
+from db import clock, events, leases, measurements, studies, trials
 from db.clock import after
-from db.errors import KeyReused, LeaseLost, StudyExists, TrialNotFound, WrongState
+from db.errors import KeyReused, LeaseLost, StudyExists, TooManyScores, TrialNotFound, WrongState
 from db.measurements import Reading
 from db.models import Attempt, Trial
 from db.trials import NewTrial
@@ -469,3 +469,52 @@ def test_a_claim_finds_the_head_of_a_long_queue_without_sorting_it(desk):
 def test_a_trial_that_is_not_there_is_said_to_be_missing(desk):
     with pytest.raises(TrialNotFound, match="no trial 99"):
         desk.call(leases.heartbeat, 99, "token-1")
+
+
+def test_metrics_of_ever_new_names_have_an_end_and_the_latest_stay(desk):
+    (trial,) = desk.queue()
+    desk.claim()
+    for start in range(0, 1000, 100):
+        sent = {f"m{i}": float(i) for i in range(start, start + 100)}
+        desk.call(leases.heartbeat, trial, "token-1", metrics={"loss": float(start), **sent})
+    kept = desk.trial(trial).attempt.metrics
+    assert len(kept) == leases.MAX_METRICS
+    assert kept["loss"] == 900.0
+    assert kept["m999"] == 999.0
+
+
+def test_scores_on_the_way_have_an_end_and_the_result_is_taken_all_the_same(desk, monkeypatch):
+    monkeypatch.setattr(measurements, "MAX_SCORES", 10)
+    (trial,) = desk.queue()
+    desk.claim()
+    on_the_way = [Reading("bench", 0.5, 100, step) for step in range(11)]
+    desk.call(leases.measure, trial, "token-1", on_the_way[:10])
+    with pytest.raises(TooManyScores, match="11 scores, more than 10"):
+        desk.call(leases.measure, trial, "token-1", on_the_way)
+    assert len(desk.trial(trial).measurements) == 10
+    assert desk.call(leases.finish, trial, "token-1", on_the_way) is None
+    assert desk.state(trial) == ("completed", 0)
+
+
+def test_replicates_have_an_end_which_who_sends_more_is_told(desk, monkeypatch):
+    monkeypatch.setattr(measurements, "MAX_REPLICATES", 3)
+    (trial,) = desk.queue()
+    for n in range(3):
+        refusal = desk.call(leases.finish, trial, "nobody's", [Reading("bench", n / 10, 100)])
+        assert refusal.why.endswith("kept as a replicate")
+    refusal = desk.call(leases.finish, trial, "nobody's", [Reading("bench", 0.9, 100)])
+    assert refusal.why.endswith("too many replicates to keep these scores too")
+    again = desk.call(leases.finish, trial, "nobody's", [Reading("bench", 0.2, 100)])
+    assert again.why.endswith("kept as a replicate"), "it is there"
+    assert len(desk.trial(trial).measurements) == 3
+
+
+def test_a_lease_that_hangs_on_no_running_trial_does_not_keep_others_from_running_out(desk):
+    first, second = desk.queue(2)
+    desk.claim("w1", "token-1")
+    desk.claim("w2", "token-2")
+    with desk.database.write() as session:
+        session.execute(update(Trial).where(Trial.id == first).values(state="queued"))
+    desk.run_out()
+    assert desk.reap() == [second]
+    assert desk.reap() == []

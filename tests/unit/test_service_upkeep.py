@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
-from service.upkeep import AWAY, Watch
+from db import leases
+from service.upkeep import AWAY, Upkeep, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,3 +40,19 @@ def test_looks_that_overtake_each_other_are_no_break():
     watch.since(seconds(10))
     assert watch.since(seconds(8)) == START
     assert watch.since(seconds(11)) == START
+
+
+def test_what_is_done_at_each_look_is_done_also_when_no_lease_can_be_looked_at(
+    database, monkeypatch
+):
+    def fails(session):
+        raise ValueError("a row that makes no sense")
+
+    monkeypatch.setattr(leases, "bound", fails)
+    looked = threading.Event()
+    upkeep = Upkeep(database, Watch(database.time()), 0.001, looked.set)
+    upkeep.start()
+    try:
+        assert looked.wait(30)
+    finally:
+        upkeep.stop()
