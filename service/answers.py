@@ -13,7 +13,7 @@ from service import evidence, surrogate_views, views
 from service.errors import Refused
 from service.evidence import Evidence, Run
 from service.fits import Fits
-from service.schemas import BestAnswer, PredictedMixture, Trial
+from service.schemas import BestAnswer, PredictedMixture, Score, Trial
 
 BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""
@@ -35,11 +35,18 @@ def best_run(known: Evidence) -> Run | None:
 
 def uniform_run(completed: Sequence[Run]) -> Run | None:
     """The first run with equal weights."""
-    for run in completed:
-        share = 1 / len(run.mixture)
-        if all(abs(weight - share) <= EQUAL for weight in run.mixture.values()):
-            return run
-    return None
+    return next((run for run in completed if is_uniform(run.mixture)), None)
+
+
+def is_uniform(mixture: dict[str, float]) -> bool:
+    share = 1 / len(mixture)
+    return all(abs(weight - share) <= EQUAL for weight in mixture.values())
+
+
+def gain_over(theirs: Score, ours: Score, direction: str) -> Score:
+    """How much better ours is, in the objective's direction, with its standard error."""
+    sign = 1 if direction == "maximize" else -1
+    return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
 
 
 def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnswer:
@@ -76,9 +83,8 @@ def _gain(
         return None, None
     if found.id == uniform.id:
         return 0.0, 0.0
-    ours, theirs = found.objective, uniform.objective
-    sign = 1 if known.spec.objective.direction == "maximize" else -1
-    return sign * (ours.value - theirs.value), math.hypot(ours.se, theirs.se)
+    gain = gain_over(uniform.objective, found.objective, known.spec.objective.direction)
+    return gain.value, gain.se
 
 
 def _predicted(

@@ -6,7 +6,6 @@ for. What is kept here is derived from the database and thrown away when the stu
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
-from service.answers import EQUAL
+from service.answers import gain_over, is_uniform
 from service.evidence import SCORED
 from service.schemas import Measurement, Score, StudySpec
 
@@ -55,9 +54,9 @@ class History:
         return self.leads[-1] if self.leads else None
 
 
-def of(runs: Sequence[Run], *, is_maximized: bool) -> History:
+def of(runs: Sequence[Run], direction: str) -> History:
     """What stands out among runs that come by number."""
-    sign = 1 if is_maximized else -1
+    sign = 1 if direction == "maximize" else -1
     leads: list[Run] = []
     for run in runs:
         if not leads or sign * run.score.value > sign * leads[-1].score.value:
@@ -65,14 +64,8 @@ def of(runs: Sequence[Run], *, is_maximized: bool) -> History:
     uniform = next((run for run in runs if is_uniform(run.mixture)), None)
     gain = None
     if leads and uniform is not None and leads[-1] is not uniform:
-        ours, theirs = leads[-1].score, uniform.score
-        gain = Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
+        gain = gain_over(uniform.score, leads[-1].score, direction)
     return History(tuple(runs), tuple(leads), uniform, gain)
-
-
-def is_uniform(mixture: dict[str, float]) -> bool:
-    share = 1 / len(mixture)
-    return all(abs(weight - share) <= EQUAL for weight in mixture.values())
 
 
 def read(
@@ -139,13 +132,13 @@ class Histories:
     def of(self, session: Session, study: models.Study, spec: StudySpec) -> History:
         """The study's history at its present results."""
         with self._lock:
-            kept = self._kept.get(study.id, _Kept(0, 0, of((), is_maximized=True)))
+            kept = self._kept.get(study.id, _Kept(0, 0, of((), "maximize")))
         if kept.results == study.results:
             return kept.history
         fresh, changed = read(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
-        history = of(runs, is_maximized=spec.objective.direction == "maximize")
+        history = of(runs, spec.objective.direction)
         with self._lock:
             self._kept.pop(study.id, None)
             self._kept[study.id] = _Kept(study.revision, study.results, history)

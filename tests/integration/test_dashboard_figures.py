@@ -72,14 +72,14 @@ def trace(figure, name):
 
 @pytest.mark.parametrize(("direction", "leads"), [("maximize", [1, 2, 5]), ("minimize", [1, 3])])
 def test_the_best_so_far_follows_the_direction_of_the_objective(direction, leads):
-    found = history.of(runs_of(0.3, 0.4, 0.2, 0.4, 0.5), is_maximized=direction == "maximize")
+    found = history.of(runs_of(0.3, 0.4, 0.2, 0.4, 0.5), direction)
     assert [run.number for run in found.leads] == leads
 
 
 def test_a_gain_is_positive_when_the_best_is_better_whatever_the_direction():
     uniform = history.Run(1, 1, {"coco": 0.5, "lisa": 0.5}, Score(value=0.4, se=0.03))
     better = runs_of(0.3)[0]
-    found = history.of([uniform, better], is_maximized=False)
+    found = history.of([uniform, better], "minimize")
     assert found.gain is not None
     assert found.gain.value == pytest.approx(0.1)
     assert found.gain.se == pytest.approx(np.hypot(0.03, 0.01))
@@ -104,7 +104,7 @@ def test_what_is_read_bit_by_bit_is_what_is_read_at_once(api, database):
 
 def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
     rng = np.random.default_rng(0)
-    found = history.of(runs_of(*rng.uniform(0.2, 0.5, 10_000)), is_maximized=True)
+    found = history.of(runs_of(*rng.uniform(0.2, 0.5, 10_000)), "maximize")
     study = Study.model_validate(
         study_of().model_dump()
         | {
