@@ -62,6 +62,11 @@ def any_valid(session: Session) -> bool:
     return found is not None
 
 
+def any_ever(session: Session) -> bool:
+    """Whether a key was ever made, also one that is revoked."""
+    return session.scalar(select(ApiKey.id).limit(1)) is not None
+
+
 def prefix_of(key: str) -> str | None:
     """The public part of a key's text; None where it cannot be one."""
     start, _, rest = key.partition("_")

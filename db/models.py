@@ -274,6 +274,21 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class SignIn(Base):
+    """A session of a browser, until its time is over, its key ends, or someone signs out."""
+
+    __tablename__ = "sign_ins"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cookie_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of the cookie in hex."""
+    key_prefix: Mapped[str] = mapped_column(String(16))
+    bound: Mapped[str] = mapped_column(String(64))
+    """HMAC of the cookie's hash under that of the key."""
+    created_at: Mapped[datetime] = mapped_column(default=now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Worker(Base):
     """A worker that has asked for work."""
 

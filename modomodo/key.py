@@ -84,4 +84,10 @@ def revoke(name: NameArgument, database: DatabaseOption = HERE) -> None:
         upgrade.prepare(found)
         with found.write() as session:
             keys.revoke(session, name)
+        with found.read() as session:
+            is_last = not keys.any_valid(session)
     Console().print(f"key {name} is revoked")
+    if is_last:
+        Console(stderr=True).print(
+            "It was the last one: nobody is let in until there is another (`modomodo key create`)."
+        )

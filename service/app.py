@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from db import upgrade
 from db.sessions import Database
 from service import errors
-from service.auth import Gate, by_method, for_readers, for_workers
+from service.auth import Gate
 from service.context import Context
 from service.dashboard import entry, pages
 from service.dashboard.news import News
 from service.dashboard.presets import Presets
 from service.engine import Engine, EngineProcess
 from service.fits import Fits
+from service.headers import SafeHeaders
 from service.limits import BodyLimit, LocalNames, RateLimit
 from service.metrics import Metrics
 from service.openapi import install as install_openapi
@@ -67,15 +68,16 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
     app.add_middleware(RateLimit, per_s=chosen.calls_per_s)
+    app.add_middleware(SafeHeaders)
     app.add_middleware(Requests)
     errors.install(app)
     entry.install(app)
     install_openapi(app)
     app.include_router(probes.router)
-    app.include_router(studies.router, dependencies=[Depends(by_method)])
-    app.include_router(leases.router, dependencies=[Depends(for_workers)])
-    app.include_router(trials.router, dependencies=[Depends(by_method)])
-    app.include_router(surrogates.router, dependencies=[Depends(for_readers)])
+    app.include_router(studies.router)
+    app.include_router(leases.router)
+    app.include_router(trials.router)
+    app.include_router(surrogates.router)
     app.include_router(pages.router)
     return app
 

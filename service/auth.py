@@ -1,8 +1,11 @@
 """Who may call, and what for.
 
-While a service on loopback has no key at all, anyone on this machine may do everything. From the
-first key on, and on every other address, each call needs one: `MODOMODO_API_KEY`, which may do
+While no key was ever made for a service on loopback, anyone on this machine may do everything. From
+the first key on, and on every other address, each call needs one: `MODOMODO_API_KEY`, which may do
 everything, or one made with `modomodo key create`, which may do what its scope allows.
+
+All keys are too long to be guessed, so a right one is taken from everywhere, also from an address
+that many wrong ones came from; behind a proxy that may be everybody's.
 """
 
 from __future__ import annotations
@@ -14,17 +17,22 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from anyio import to_thread
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.orm import Session
 
-from db import keys
+from db import keys, sign_ins
 from db.sessions import Database
 from service.errors import Refused
 from service.rates import Buckets, retry_after
 from service.settings import Settings, is_loopback
+
+T = TypeVar("T")
 
 Scope = Literal["read", "worker", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -60,6 +68,9 @@ WRONG_KEYS, WRONG_KEYS_PER_S = 20.0, 0.3
 SESSION_S = 7 * 24 * 3600
 """How long someone stays signed in."""
 
+SIGNED_IN = "in."
+"""How cookies of those begin who are signed in."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Key:
@@ -68,6 +79,45 @@ class _Key:
     prefix: str
     hashed: str
     caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class _SignIn:
+    """A session of a browser: the public part of its key, and what ties it to that."""
+
+    prefix: str
+    bound: str
+
+
+class _Lately(Generic[T]):
+    """What the database said of each word, and when; the word unused for longest is forgotten."""
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def fresh(self, word: str) -> T | None:
+        """What was said a moment ago, and is still taken for true."""
+        with self._lock:
+            at, said = self._said.get(word, (float("-inf"), None))
+        return said if _is_believed(at) else None
+
+    def ever(self, word: str) -> T | None:
+        """What was said last."""
+        with self._lock:
+            return self._said.get(word, (0.0, None))[1]
+
+    def note(self, word: str, said: T | None) -> T | None:
+        """Remembers it; None: there is no such thing any more."""
+        with self._lock:
+            if said is None:
+                self._said.pop(word, None)
+                return None
+            self._said[word] = (time.monotonic(), said)
+            self._said.move_to_end(word)
+            while len(self._said) > REMEMBERED:
+                self._said.popitem(last=False)
+            return said
 
 
 class Gate:
@@ -82,41 +132,38 @@ class Gate:
         self._own = None if key is None else _Key(OWN, keys.hash_of(key.get_secret_value()), ANYONE)
         self._is_local = is_loopback(settings.host)
         self._database = database
-        self._known: OrderedDict[str, tuple[float, _Key]] = OrderedDict()
+        self._keys: _Lately[_Key] = _Lately()
+        self._sign_ins: _Lately[_SignIn] = _Lately()
         self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
         self._open = (float("-inf"), False)
-        self._lock = threading.Lock()
-        if not self._is_local and self._own is None and not self._any_valid():
+        if not self._is_local and self._own is None and not self._has_key(keys.any_valid):
             raise NoKey(
                 f"host {settings.host!r} can be reached from other machines, so a key is needed: "
                 "set MODOMODO_API_KEY, run `modomodo key create`, or bind to 127.0.0.1"
             )
 
     def is_open(self) -> bool:
-        """Whether a call needs no key."""
+        """Whether a call needs no key: only before the first one was made."""
         if not self._is_local or self._own is not None:
             return False
         asked, is_open = self._open
         if not _is_believed(asked):
-            is_open = not self._any_valid()
+            is_open = not self._has_key(keys.any_ever)
             self._open = (time.monotonic(), is_open)
         return is_open
 
-    def caller_at_once(self, authorization: str | None, address: str) -> Caller | None:
+    def is_open_at_once(self) -> bool:
+        """The same, where the database need not be asked; False says nothing."""
+        asked, is_open = self._open
+        return is_open and _is_believed(asked)
+
+    def caller_at_once(self, authorization: str | None) -> Caller | None:
         """Who sent this header, where the database need not be asked; None says nothing."""
         key = _bearer(authorization)
         if key is None:
-            asked, is_open = self._open
-            return ANYONE if is_open and _is_believed(asked) else None
-        prefix = keys.prefix_of(key)
-        if prefix is not None:
-            found = self._believed(prefix)
-        else:
-            # Someone chose it, so it may be guessed: not where too many wrong ones come from.
-            found = None if self._wrong.take(address, 0) else self._own
-        if found is None or not hmac.compare_digest(keys.hash_of(key), found.hashed):
-            return None
-        return found.caller
+            return ANYONE if self.is_open_at_once() else None
+        found = _same(key, self._own, self._keys.fresh(keys.prefix_of(key) or ""))
+        return None if found is None else found.caller
 
     def caller(self, authorization: str | None, address: str) -> Caller:
         """Who sent this header, from where.
@@ -146,18 +193,13 @@ class Gate:
         key = _bearer(authorization)
         if key is None:
             return None
-        hashed, prefix = keys.hash_of(key), keys.prefix_of(key)
-        with self._lock:
-            _, known = self._known.get(prefix or "", (0.0, None))
-        for found in (self._own, known):
-            if found is not None and hmac.compare_digest(hashed, found.hashed):
-                return found.prefix
-        return None
+        found = _same(key, self._own, self._keys.ever(keys.prefix_of(key) or ""))
+        return None if found is None else found.prefix
 
     # --- sessions of browsers -----------------------------------------------------------------
 
     def sign_in(self, key: str, address: str) -> str:
-        """A cookie that stands for the key: `PREFIX.EXPIRES.NONCE.SIGNATURE`.
+        """A cookie that stands for the key for a week, until one signs out, or the key ends.
 
         Raises:
             Refused: 401, the key is not valid; 429, after too many wrong ones.
@@ -165,41 +207,42 @@ class Gate:
         found = self._find(key, address)
         if found is None:
             raise Refused(401, "key-required", "this is no valid key of this service")
-        expires = int(time.time()) + SESSION_S
-        said = f"{found.prefix}.{expires}.{secrets.token_urlsafe(16)}"
-        return f"{said}.{_signature(found, said)}"
+        cookie = f"{SIGNED_IN}{secrets.token_urlsafe(32)}"
+        hashed = keys.hash_of(cookie)
+        with self._database.write() as session:
+            sign_ins.begin(session, hashed, found.prefix, _bound(found, hashed), SESSION_S)
+        return cookie
 
     def signed_in(self, cookie: str) -> Caller | None:
         """Whose cookie this is; None when nobody's, or no longer."""
-        said, _, signature = cookie.rpartition(".")
-        prefix, _, rest = said.partition(".")
-        expires = rest.partition(".")[0]
-        if not (expires.isascii() and expires.isdigit() and len(expires) < 15):
+        if not cookie.startswith(SIGNED_IN):
             return None
-        found = self._key(prefix) if prefix.isalnum() and prefix.isascii() else None
-        if found is None or int(expires) < time.time():
+        hashed = keys.hash_of(cookie)
+        known = self._sign_in(hashed)
+        found = None if known is None else self._key(known.prefix)
+        if known is None or found is None:
             return None
-        if not hmac.compare_digest(_signature(found, said).encode(), signature.encode()):
-            return None
-        return found.caller
+        is_bound = hmac.compare_digest(known.bound, _bound(found, hashed))
+        return found.caller if is_bound else None
+
+    def sign_out(self, cookie: str) -> None:
+        """Makes the cookie worthless, and every copy of it."""
+        hashed = keys.hash_of(cookie)
+        with self._database.write() as session:
+            sign_ins.end(session, hashed)
+        self._sign_ins.note(hashed, None)
 
     # --- inside -------------------------------------------------------------------------------
 
     def _find(self, key: str, address: str) -> _Key | None:
-        """The valid key of this text.
+        """The valid key of this text: a right one is taken from wherever it comes.
 
         Raises:
-            Refused: 429, too many wrong ones came from this address.
+            Refused: 429, it is wrong, like too many from this address before.
         """
-        hashed = keys.hash_of(key)
         prefix = keys.prefix_of(key)
-        # Who has shown a valid key is not held up by a neighbour with a wrong one.
-        wait = 0.0 if prefix in self._known else self._wrong.take(address, 0)
-        if wait == 0:
-            for found in (self._own, None if prefix is None else self._key(prefix)):
-                if found is not None and hmac.compare_digest(hashed, found.hashed):
-                    return found
-            wait = self._wrong.take(address)
+        found = _same(key, self._own, None if prefix is None else self._key(prefix))
+        wait = 0.0 if found is not None else self._wrong.take(address)
         if wait:
             raise Refused(
                 429,
@@ -207,37 +250,34 @@ class Gate:
                 f"too many wrong keys came from this address; try again in {math.ceil(wait)} s",
                 headers=retry_after(wait),
             )
-        return None
+        return found
 
     def _key(self, prefix: str) -> _Key | None:
         """The valid key with this public part, as the database said in the last 2 seconds."""
         if prefix == OWN:
             return self._own
-        if known := self._believed(prefix):
+        if known := self._keys.fresh(prefix):
             return known
         with self._database.read() as session:
             row = keys.by_prefix(session, prefix)
-        with self._lock:
-            if row is None:
-                self._known.pop(prefix, None)
-                return None
-            scope = next(scope for scope in SCOPES if scope == row.scope)
-            found = _Key(prefix, row.key_hash, Caller(f"user {row.name}", scope))
-            self._known[prefix] = (time.monotonic(), found)
-            self._known.move_to_end(prefix)
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-            return found
+        if row is None:
+            return self._keys.note(prefix, None)
+        scope = next(scope for scope in SCOPES if scope == row.scope)
+        key = _Key(prefix, row.key_hash, Caller(f"user {row.name}", scope))
+        return self._keys.note(prefix, key)
 
-    def _believed(self, prefix: str) -> _Key | None:
-        """The key with this public part that was valid a moment ago."""
-        with self._lock:
-            asked, known = self._known.get(prefix, (float("-inf"), None))
-        return known if _is_believed(asked) else None
-
-    def _any_valid(self) -> bool:
+    def _sign_in(self, hashed: str) -> _SignIn | None:
+        """The session of this cookie's hash, as the database said in the last 2 seconds."""
+        if known := self._sign_ins.fresh(hashed):
+            return known
         with self._database.read() as session:
-            return keys.any_valid(session)
+            row = sign_ins.find(session, hashed)
+        found = None if row is None else _SignIn(row.key_prefix, row.bound)
+        return self._sign_ins.note(hashed, found)
+
+    def _has_key(self, question: Callable[[Session], bool]) -> bool:
+        with self._database.read() as session:
+            return question(session)
 
 
 def _is_believed(asked: float) -> bool:
@@ -251,9 +291,18 @@ def _bearer(authorization: str | None) -> str | None:
     return key.strip() if scheme.lower() == "bearer" else None
 
 
-def _signature(key: _Key, said: str) -> str:
-    secret = hmac.new(key.hashed.encode(), b"modomodo session", hashlib.sha256).digest()
-    return hmac.new(secret, said.encode(), hashlib.sha256).hexdigest()
+def _same(key: str, *candidates: _Key | None) -> _Key | None:
+    """Which of them this text is."""
+    hashed = keys.hash_of(key)
+    for found in candidates:
+        if found is not None and hmac.compare_digest(hashed, found.hashed):
+            return found
+    return None
+
+
+def _bound(key: _Key, hashed: str) -> str:
+    """Ties a session to the key it was opened with: another `MODOMODO_API_KEY` ends it too."""
+    return hmac.new(key.hashed.encode(), hashed.encode(), hashlib.sha256).hexdigest()
 
 
 def address_of(request: Request) -> str:
@@ -280,23 +329,43 @@ async def _let_in(request: Request, needed: Scope) -> None:
     gate: Gate = request.app.state.context.gate
     sent = request.headers.get("authorization")
     # Most calls need no question, and so no thread that could wait for its answer.
-    caller = gate.caller_at_once(sent, address_of(request))
+    caller = gate.caller_at_once(sent)
     if caller is None:
         caller = await to_thread.run_sync(gate.caller, sent, address_of(request))
     check_scope(caller, needed)
     request.state.caller = caller
 
 
+def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
+    """A kind of route that first checks who calls.
+
+    A dependency would come too late: FastAPI reads and parses a body before it looks at them, and a
+    large one takes seconds, in which nobody else is answered.
+    """
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+
+            async def answer_if_let_in(request: Request) -> Response:
+                await check(request)
+                return await answer(request)
+
+            return answer_if_let_in
+
+    return Guarded
+
+
 async def for_workers(request: Request) -> None:
-    """Dependency of the calls of workers."""
+    """Lets those in who may do what workers do."""
     await _let_in(request, "worker")
 
 
 async def for_readers(request: Request) -> None:
-    """Dependency of the calls that change nothing."""
+    """Lets those in who may look."""
     await _let_in(request, "read")
 
 
 async def by_method(request: Request) -> None:
-    """Dependency of routes where some read and some change."""
+    """Lets those in who may look, or where something is changed, who may do everything."""
     await _let_in(request, "read" if request.method in ("GET", "HEAD") else "admin")

@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SHORTEST_KEY = 32
+
 
 class Settings(BaseSettings):
     """Settings of the service.
@@ -33,8 +35,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _not_guessable(self) -> Self:
-        if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
-            raise ValueError("the API key needs at least 16 characters (MODOMODO_API_KEY)")
+        if self.api_key is not None and len(self.api_key.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(
+                f"the API key needs at least {SHORTEST_KEY} characters, so that nobody guesses it "
+                "(MODOMODO_API_KEY; `openssl rand -hex 32` makes one)"
+            )
         return self
 
 

@@ -12,26 +12,6 @@ from service.auth import Gate, Scope, address_of, check_scope
 from service.dashboard import session
 from service.errors import Refused
 
-HEADERS = {
-    # No inline script and nothing from elsewhere: text that looks like HTML stays text even if it
-    # slipped through the escaping. Plotly styles its charts by style elements of its own making.
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data:",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'self'",
-            "frame-ancestors 'none'",
-        )
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
 
 class NotSignedIn(Refused):
     """Nobody that is known asks: a browser is led to the page where one signs in."""

@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.models import Study
 from db.sessions import Database
-from service.dashboard import access
 from service.dashboard.entry import guarded
 from service.errors import Refused
 from service.schemas import Name
@@ -137,5 +136,5 @@ async def events(
     news: News = request.app.state.news
     if news.is_full:
         raise Refused(503, "too-many-listeners", f"{MOST} pages listen already; ask for changes")
-    headers = access.HEADERS | {"X-Accel-Buffering": "no"}
+    headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(news.listen(study), media_type="text/event-stream", headers=headers)

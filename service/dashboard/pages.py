@@ -181,7 +181,6 @@ def static(
         raise Refused(404, "not-found", f"no static file {name!r}") from None
     headers = {
         "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
         # An address of another version gets what there is, but must not keep it.
         "Cache-Control": FOR_GOOD if version == assets.version() else "no-cache",
     }

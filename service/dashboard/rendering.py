@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service import trainer_files
-from service.dashboard import access, assets, colours, figures, fit_words, session, words
+from service.dashboard import assets, colours, figures, fit_words, session, words
 from service.schemas import StudySpec
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,7 +80,7 @@ def piece(template: str, **shown: Any) -> str:
 
 
 def render(request: Request, template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
-    """A whole page, with the headers that keep scripts out, and with the token its calls need."""
+    """A whole page, with the token its calls need."""
     sent = session.cookie_of(request)
     cookie = sent or session.visitor()
     html = piece(
@@ -89,7 +89,7 @@ def render(request: Request, template: str, *, status: int = 200, **shown: Any) 
         signed_in=getattr(request.state, "signed_in", None),
         **shown,
     )
-    answer = HTMLResponse(html, status, headers=access.HEADERS)
+    answer = HTMLResponse(html, status)
     if sent is None:
         session.keep(request, answer, cookie)
     return answer

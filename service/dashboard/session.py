@@ -1,8 +1,7 @@
-"""Who is signed in, in a browser: a cookie that the gate signs, and a token against forged calls.
+"""Who is signed in, in a browser: a cookie that the gate knows, and a token against forged calls.
 
-The cookie holds no key. It names one, says until when it is good, and is signed with a secret
-derived from the key's stored hash: every replica can check it, and it ends with its key. A visitor
-of a service without keys has one too, that says nothing.
+The cookie is random and holds no key; the database has its hash, so every replica knows it. Someone
+who is not signed in has one too, that nobody knows.
 
 The token is made of the cookie. Pages have it in their head and send it with whatever changes
 something, as the header `X-CSRF-Token` or as the field `csrf` of a form: a page from elsewhere can
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import Request, Response
 
 from service.auth import SESSION_S
+from service.dashboard.typed import MOST_FIELDS
 from service.errors import Refused
 
 COOKIE = "modomodo_session"
@@ -56,6 +56,21 @@ def keep(request: Request, answer: Response, cookie: str) -> None:
     )
 
 
+async def fields(request: Request) -> dict[str, str]:
+    """The fields of a form.
+
+    Raises:
+        Refused: 413, there are more than any page here sends.
+    """
+    text = (await request.body()).decode("utf-8", "replace")
+    try:
+        return dict(parse_qsl(text, max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise Refused(
+            413, "body-too-large", f"the form has more than {MOST_FIELDS} fields"
+        ) from None
+
+
 async def require_token(request: Request) -> None:
     """Lets calls in that a page of this service makes.
 
@@ -64,8 +79,7 @@ async def require_token(request: Request) -> None:
     """
     sent = request.headers.get(HEADER)
     if sent is None and request.headers.get("content-type", "").partition(";")[0] == FORM:
-        fields = parse_qsl((await request.body()).decode("utf-8", "replace"))
-        sent = next((value for name, value in fields if name == FIELD), None)
+        sent = (await fields(request)).get(FIELD)
     cookie = cookie_of(request)
     if (
         sent is None
@@ -82,7 +96,10 @@ async def require_token(request: Request) -> None:
 
 def own_path(target: str) -> str:
     """Where to go after signing in: a path of this service, whatever was asked for."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # such as of brackets
+        return "/"
     is_own = not parts.scheme and not parts.netloc and target.startswith("/")
     has_trick = target.startswith("//") or "\\" in target or any(ord(c) < 32 for c in target)
     return target if is_own and not has_trick else "/"

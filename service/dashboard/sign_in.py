@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -29,12 +28,8 @@ def ask(request: Request, to: Annotated[str, Query(max_length=2000)] = "/") -> R
     return render(request, "sign_in.html", to=session.own_path(to), wrong="")
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    return dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-
-
 @router.post("/sign-in", dependencies=[Depends(session.require_token)])
-def take(request: Request, fields: Annotated[dict[str, str], Depends(_fields)]) -> Response:
+def take(request: Request, fields: Annotated[dict[str, str], Depends(session.fields)]) -> Response:
     """Signs in and leads to where one wanted to go; else the form again, with what is wrong."""
     to = session.own_path(fields.get("to", "/"))
     try:
@@ -48,7 +43,10 @@ def take(request: Request, fields: Annotated[dict[str, str], Depends(_fields)]) 
 
 @router.post("/sign-out", dependencies=[Depends(session.require_token)])
 def end(request: Request) -> Response:
-    """Forgets the session in this browser."""
+    """Ends the session, in this browser and wherever its cookie was copied to."""
+    cookie = session.cookie_of(request)
+    if cookie is not None:
+        _gate(request).sign_out(cookie)
     answer = RedirectResponse("/ui/sign-in", 303)
     answer.delete_cookie(session.COOKIE, httponly=True, samesite="lax")
     return answer

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from db import clock, leases, trials
 from db.curves import Point
 from service import checks, proposals, views
+from service.auth import for_workers, route_behind
 from service.context import Service, TrialId
 from service.errors import Refused, describe
 from service.schemas import (
@@ -27,7 +28,7 @@ from service.schemas import (
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/trials", tags=["workers"])
+router = APIRouter(prefix="/trials", tags=["workers"], route_class=route_behind(for_workers))
 
 
 @router.post("/next", summary="Lease the next trial", responses=describe(404))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from db import studies
 from service import answers, checks, exports, views
+from service.auth import by_method, route_behind
 from service.context import Actor, Service, StudyName
 from service.dashboard import gallery
 from service.dashboard.history import Histories
@@ -22,7 +23,7 @@ from service.schemas import (
     TrainerName,
 )
 
-router = APIRouter(prefix="/studies", tags=["studies"])
+router = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind(by_method))
 
 
 @router.post(

@@ -7,11 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from service import answers, checks, evidence, fits, surrogate_views
+from service.auth import for_readers, route_behind
 from service.context import Service, StudyName
 from service.errors import describe
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
 
-router = APIRouter(prefix="/studies/{study}/surrogates", tags=["surrogates"])
+router = APIRouter(
+    prefix="/studies/{study}/surrogates", tags=["surrogates"], route_class=route_behind(for_readers)
+)
 
 SurrogateName = Annotated[str, Path(description="Name of the surrogate.", max_length=64)]
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from db import curves, studies, trials
 from service import checks, views
+from service.auth import by_method, route_behind
 from service.context import Actor, Service, StudyName, TrialId
 from service.errors import Refused, describe
 from service.schemas import (
@@ -20,7 +21,7 @@ from service.schemas import (
     TrialState,
 )
 
-router = APIRouter(tags=["trials"])
+router = APIRouter(tags=["trials"], route_class=route_behind(by_method))
 
 PAGE = 500
 """Trials a page at most."""

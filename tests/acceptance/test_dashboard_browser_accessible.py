@@ -64,7 +64,9 @@ def test_axe_finds_nothing_wrong_without_any(visit, service):
 
 
 def test_axe_finds_nothing_wrong_where_one_signs_in(chromium, database_url):
-    service = Service(Settings(database_url=database_url, api_key="a-key-of-sixteen-or-more"))
+    service = Service(
+        Settings(database_url=database_url, api_key="a-key-of-thirty-two-or-more-chars")
+    )
     service.start()
     visit = Visit(chromium, service)
     found = look(visit, ["/ui/sign-in"])

@@ -9,7 +9,7 @@ from service.settings import Settings
 from tests.dashboard import create
 from tests.visits import Service, Visit
 
-KEY = "a-key-of-sixteen-or-more"
+KEY = "a-key-of-thirty-two-or-more-chars"
 
 pytestmark = pytest.mark.browser
 

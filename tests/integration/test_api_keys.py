@@ -117,7 +117,18 @@ def test_from_the_first_key_on_every_call_needs_one(api, database):
     assert api.get("/studies", headers=elsewhere).status_code == 200, "under any name"
     with database.write() as session:
         keys.revoke(session, "mine")
-    assert call(api, key, "GET", "/studies").status_code == 200, "no key is left, so it is open"
+    assert call(api, key, "GET", "/studies").status_code == 401
+    assert api.get("/studies").status_code == 401, "it never opens again"
+
+
+@pytest.mark.parametrize("path", ["/studies", "/trials/next", "/trials/1/result", "/nothing"])
+def test_nothing_of_a_body_is_read_before_the_key(api, made, path):
+    def broken(key):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        return api.post(path, content="{", headers=headers).status_code
+
+    expected = [404] * 3 if path == "/nothing" else [401, 403, 400]
+    assert [broken(key) for key in ("wrong", made["read"], made["admin"])] == expected
 
 
 def test_a_revoked_key_opens_nothing(api, made, database):
@@ -150,7 +161,7 @@ def test_a_key_that_is_nearly_right_opens_nothing(api, made):
 
 
 def test_the_operators_own_key_goes_on_to_do_everything(app_settings, made):
-    own = "the-operators-own-long-key"
+    own = "the-operators-own-and-very-long-key"
     settings = type(app_settings)(**app_settings.model_dump() | {"api_key": own})
     with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
         assert call(client, own, "POST", "/studies", study_body()).status_code == 201
@@ -203,7 +214,9 @@ def test_keys_from_the_command_line(database_url, database):
     assert (row["name"], row["scope"], row["revoked_at"]) == ("fleet", "worker", None)
     assert key.startswith(row["starts_with"])
     assert key not in listed.stdout
-    assert run("revoke", "fleet").exit_code == 0
+    revoked = run("revoke", "fleet")
+    assert revoked.exit_code == 0
+    assert "the last one" in revoked.stderr
     assert json.loads(run("list", "--json").stdout)[0]["revoked_at"]
     assert "fleet" in run("list").stdout
     with database.read() as session:

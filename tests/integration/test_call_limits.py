@@ -9,7 +9,7 @@ from service.app import create_app
 from service.engine import Inline
 from service.settings import Settings
 
-KEY = "a-key-of-sixteen-or-more"
+KEY = "a-key-of-thirty-two-or-more-chars"
 OURS = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -54,3 +54,18 @@ def test_probes_heartbeats_and_results_are_never_held_up(slow):
     for call, body in (("heartbeat", token), ("result", token | {"measurements": []})):
         answers = [slow.post(f"/trials/1/{call}", json=body, headers=OURS) for _ in range(5)]
         assert 429 not in {answer.status_code for answer in answers}
+
+
+def test_heartbeats_of_strangers_are_held_up_like_anything(slow):
+    beat = {"token": "x" * 20}
+    statuses = [slow.post("/trials/1/heartbeat", json=beat).status_code for _ in range(3)]
+    assert statuses == [401, 429, 429]
+
+
+def test_heartbeats_are_not_held_up_while_nobody_needs_a_key(database_url):
+    settings = Settings(database_url=database_url, upkeep_every_s=3600.0, calls_per_s=0.01)
+    beat = {"token": "x" * 20}
+    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+        assert client.get("/studies").status_code == 200
+        assert client.get("/studies").status_code == 429
+        assert client.post("/trials/1/heartbeat", json=beat).status_code == 404

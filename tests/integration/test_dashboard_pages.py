@@ -232,7 +232,7 @@ def test_an_own_objective_gets_a_column_of_its_own(api):
 
 
 class TestWithAKey:
-    KEY = "a-key-of-sixteen-or-more"
+    KEY = "a-key-of-thirty-two-or-more-chars"
 
     @pytest.fixture
     def guarded(self, database_url):

@@ -102,7 +102,7 @@ def test_a_study_is_exported_as_csv_json_and_its_best_mixture_as_yaml(api):
 
 
 def test_with_a_key_exports_and_workers_are_for_its_holders(database_url):
-    key = "a-key-of-sixteen-or-more"
+    key = "a-key-of-thirty-two-or-more-chars"
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
     with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
         bearer = {"Authorization": f"Bearer {key}"}

@@ -128,7 +128,7 @@ def test_who_was_given_which_trial_is_logged(api, logged):
 
 
 def test_no_secret_is_in_a_log_line_wherever_it_was_sent(database_url, logged):
-    key, secret = "a-key-of-sixteen-or-more", "what-nobody-shall-read"
+    key, secret = "a-key-of-thirty-two-or-more-chars", "what-nobody-shall-read"
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
     with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
         bearer = {"Authorization": f"Bearer {key}"}

@@ -12,7 +12,7 @@ from service.auth import Gate, NoKey
 from service.engine import Inline
 from service.settings import Settings, is_loopback
 
-KEY = "a-key-of-more-than-16-characters"
+KEY = "a-key-of-more-than-32-characters"
 
 
 @pytest.fixture
@@ -54,8 +54,30 @@ def test_other_hosts_need_a_key(database):
 
 
 def test_a_short_key_is_refused():
-    with pytest.raises(ValidationError, match="16 characters"):
+    with pytest.raises(ValidationError, match=r"32 characters.*openssl rand"):
         Settings(api_key="short")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"), ("GET", "/studies"), ("GET", "/healthz"), ("GET", "/nothing"),
+        ("GET", "/openapi.json"), ("GET", "/ui/static/x/style.css"), ("POST", "/trials/next"),
+        ("GET", "/ui/sign-in"), ("DELETE", "/studies"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("has_key", [False, True])
+def test_every_answer_forbids_to_run_what_it_holds(locked, method, path, has_key):
+    headers = {"Authorization": f"Bearer {KEY}"} if has_key else {}
+    answer = locked.request(method, path, headers=headers)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    is_page = answer.headers["Content-Type"].startswith("text/html")
+    assert ("script-src 'self'" in policy) == is_page
+    assert answer.headers["Cache-Control"].startswith(("no-store", "no-cache"))
 
 
 def test_the_key_does_not_show():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select, update
 
 from db import keys
+from db.clock import after
+from db.models import SignIn
 from service import auth
 from service.app import create_app
 from service.dashboard import session
@@ -15,7 +16,7 @@ from service.engine import Inline
 from service.settings import Settings
 from tests.dashboard import body, own, sign_in
 
-KEY = "a-key-of-sixteen-or-more"
+KEY = "a-key-of-thirty-two-or-more-chars"
 PAGE = {"Accept": "text/html"}
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -58,7 +59,7 @@ def test_the_cookie_is_for_this_service_alone_and_holds_no_key(service):
 
 
 @pytest.mark.parametrize(
-    "where", ["https://evil.example/", "//evil.example", "/\\evil.example", ""]
+    "where", ["https://evil.example/", "//evil.example", "/\\evil.example", "", "//[", "/x[\n"]
 )
 def test_nobody_is_led_elsewhere(service, where):
     browser = service()
@@ -78,35 +79,68 @@ def test_a_wrong_key_says_so_and_too_many_are_held_up(service):
     assert "no valid key" in answers[0].text
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers.get("Retry-After", "1")) >= 1
-    # Also over the API, and then for the right key too.
-    refused = browser.get("/studies", headers={"Authorization": f"Bearer {KEY}"})
+    # Also over the API.
+    refused = browser.get("/studies", headers={"Authorization": "Bearer wrong"})
     assert (refused.status_code, refused.json()["code"]) == (429, "too-many-wrong-keys")
     assert int(refused.headers["Retry-After"]) >= 1
 
 
-def test_who_is_known_is_not_held_up_by_a_neighbour_with_a_wrong_key(service, database):
+def test_a_right_key_is_taken_whatever_came_from_its_address_before(service, database):
     with database.write() as at:
         key = keys.create(at, "fleet", "worker")
-    worker = {"Authorization": f"Bearer {key}"}
     client = service()
-    assert client.get("/studies", headers=worker).status_code == 200
     statuses = {
         client.get("/studies", headers={"Authorization": f"Bearer wrong-{i}"}).status_code
         for i in range(int(auth.WRONG_KEYS) + 5)
     }
     assert statuses == {401, 429}
-    assert client.get("/studies", headers=worker).status_code == 200
+    for right in (key, KEY):
+        answer = client.get("/studies", headers={"Authorization": f"Bearer {right}"})
+        assert answer.status_code == 200
+    assert sign_in(service(), KEY).get("/ui/workers").status_code == 200
+
+
+@pytest.mark.parametrize("where", ["//[", "http://[", "/\\["])
+def test_an_address_that_is_none_is_not_gone_to(service, where):
+    assert service().get("/ui/sign-in", params={"to": where}).status_code == 200
+
+
+def test_a_form_of_endless_fields_is_refused(service):
+    browser = service()
+    own(browser)
+    answer = browser.post(
+        "/ui/sign-in",
+        content="a=b&" * 10_000,
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
 def test_signing_in_needs_the_forms_own_token(service):
     assert service().post("/ui/sign-in", data={"key": KEY}).status_code == 403
 
 
-def test_signing_out_forgets_the_session(service):
-    browser = sign_in(service(), KEY)
-    assert browser.get("/ui/workers").status_code == 200
+def test_signing_out_ends_the_session_and_every_copy_of_its_cookie(service):
+    browser, other = sign_in(service(), KEY), sign_in(service(), KEY)
+    copy = service()
+    copy.cookies.update(browser.cookies)
+    assert copy.get("/ui/workers").status_code == 200
     assert browser.post("/ui/sign-out", headers=own(browser)).status_code == 200
     assert browser.get("/ui/workers").status_code == 401
+    assert copy.get("/ui/workers").status_code == 401
+    assert other.get("/ui/workers").status_code == 200
+
+
+def test_what_the_database_holds_makes_no_cookie(service, database):
+    browser = sign_in(service(), KEY)
+    with database.read() as at:
+        (row,) = at.scalars(select(SignIn)).all()
+    cookie = browser.cookies[session.COOKIE]
+    assert row.cookie_hash == keys.hash_of(cookie)
+    for word in (row.cookie_hash, row.bound, f"{auth.SIGNED_IN}{row.cookie_hash}"):
+        assert cookie != word
+        sent = {"Cookie": f"{session.COOKIE}={word}"}
+        assert service().get("/ui/workers", headers=sent).status_code == 401
 
 
 def test_every_replica_takes_the_cookie(service, database_url):
@@ -129,20 +163,34 @@ def test_a_session_ends_with_its_key(service, database, monkeypatch):
     assert browser.get("/ui/workers").status_code == 401
 
 
-def test_a_session_ends_in_time(service, monkeypatch):
+def test_a_session_ends_when_the_operators_own_key_is_another(service, database_url):
     browser = sign_in(service(), KEY)
-    later = time.time() + auth.SESSION_S + 1
-    monkeypatch.setattr(auth.time, "time", lambda: later)
+    settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY[::-1])
+    with TestClient(
+        create_app(settings, Inline()), base_url="http://127.0.0.1", cookies=browser.cookies
+    ) as changed:
+        assert changed.get("/ui/workers").status_code == 401
+
+
+def test_a_session_ends_in_time_and_is_then_forgotten(service, database, monkeypatch):
+    monkeypatch.setattr(auth, "BELIEVED_S", -1.0)
+    browser = sign_in(service(), KEY)
+    assert browser.get("/ui/workers").status_code == 200
+    with database.write() as at:
+        at.execute(update(SignIn).values(expires_at=after(-1.0)))
     assert browser.get("/ui/workers").status_code == 401
+    sign_in(service(), KEY)
+    with database.read() as at:
+        assert at.scalar(select(func.count()).select_from(SignIn)) == 1
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda cookie: cookie[:-1] + ("0" if cookie[-1] != "0" else "1"),
-        lambda cookie: cookie.replace("own.", "own.9", 1),
-        lambda cookie: cookie.rpartition(".")[0],
-        lambda cookie: "own.99999999999.x." + "0" * 64,
+        lambda cookie: cookie + "0",
+        lambda cookie: cookie.removeprefix(auth.SIGNED_IN),
+        lambda cookie: auth.SIGNED_IN,
         lambda cookie: "....",
         lambda cookie: "ü",
     ],
