@@ -88,7 +88,23 @@ def test_every_setting_is_one_that_the_program_knows(compose):
     for name in ("prepare", "service", "worker"):
         given = set(compose["services"][name]["environment"])
         assert given <= known_settings(), name
-    assert is_understood(compose["services"]["worker"]["command"])
+    assert is_understood(_worker_command(compose))
+
+
+def _worker_command(compose):
+    shell, _, script = compose["services"]["worker"]["command"]
+    assert shell == "sh"
+    return script.partition(" exec ")[2].split()
+
+
+def test_workers_use_a_key_of_their_own_that_may_do_no_more_than_they_need(compose):
+    worker = compose["services"]["worker"]
+    assert "MODOMODO_API_KEY" not in worker["environment"]
+    (file,) = re.findall(r"MODOMODO_API_KEY=\$\$\(cat (\S+)\)", worker["command"][-1])
+    folder, _, name = file.rpartition("/")
+    assert f"keys:{folder}:ro" in worker["volumes"]
+    who = name.removesuffix("-key")
+    assert f"make_key {who} worker" in (ROOT / "deploy/compose/prepare.sh").read_text()
 
 
 def test_secrets_have_no_default(compose):
@@ -129,11 +145,17 @@ def test_prometheus_asks_every_replica_with_the_key_made_for_it(compose):
     assert found["port"] == PORT
     folder, _, name = job["authorization"]["credentials_file"].rpartition("/")
     assert f"keys:{folder}:ro" in compose["services"]["prometheus"]["volumes"]
-    assert name in (ROOT / "deploy/compose/prepare.sh").read_text()
+    who = name.removesuffix("-key")
+    assert f"make_key {who} read" in (ROOT / "deploy/compose/prepare.sh").read_text()
 
 
 @pytest.mark.backends("sqlite", "postgresql")
-def test_preparing_makes_a_key_once_and_anew_when_it_was_lost(database_url, database, tmp_path):
+@pytest.mark.parametrize(("who", "scope"), [("prometheus", "read"), ("fleet", "worker")])
+def test_preparing_makes_a_key_once_and_anew_when_it_was_lost(
+    database_url, database, tmp_path, who, scope
+):
+    file = tmp_path / f"{who}-key"
+
     def prepare() -> str:
         subprocess.run(
             ["sh", str(ROOT / "deploy/compose/prepare.sh")],
@@ -147,20 +169,20 @@ def test_preparing_makes_a_key_once_and_anew_when_it_was_lost(database_url, data
             capture_output=True,
             timeout=120,
         )
-        return (tmp_path / "prometheus-key").read_text().strip()
+        return file.read_text().strip()
 
     first = prepare()
     assert prepare() == first
-    (tmp_path / "prometheus-key").unlink()
+    file.unlink()
     again = prepare()
     with database.read() as session:
         assert keys.by_prefix(session, keys.prefix_of(first)) is None
-        assert keys.by_prefix(session, keys.prefix_of(again)).scope == "read"
+        assert keys.by_prefix(session, keys.prefix_of(again)).scope == scope
 
 
 def test_workers_have_longer_to_stop_than_their_grace(compose, manifests):
     worker = compose["services"]["worker"]
-    assert seconds(worker["stop_grace_period"]) > seconds(worker["command"][-1])
+    assert seconds(worker["stop_grace_period"]) > seconds(_worker_command(compose)[-1])
     (pod,) = [m["spec"]["template"]["spec"] for _, m in manifests if m["kind"] == "StatefulSet"]
     (container,) = pod["containers"]
     assert pod["terminationGracePeriodSeconds"] > seconds(container["command"][-1])
@@ -191,6 +213,8 @@ def test_manifests_name_what_is_there(manifests):
         assert container["image"] in images
         assert is_understood(container["command"])
         assert not container["securityContext"]["allowPrivilegeEscalation"]
+        # A Service's name would become settings: MODOMODO_PORT=tcp://…
+        assert pod["spec"]["template"]["spec"]["enableServiceLinks"] is False
         for variable in container["env"]:
             assert variable["name"] in known_settings()
             if "valueFrom" in variable:
