@@ -335,7 +335,6 @@ def withdraw_surplus(session: Session, study: Study, budget: int, but: int | Non
         return
     unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]
     for trial in [trial for trial in unstarted if trial.id != but][:surplus]:
-        trial.state, trial.is_withdrawn, trial.finished_at = "cancelled", True, now()
+        trial.is_withdrawn = True
         trial.error = f"withdrawn: over the budget of {budget} trials"
-        events.changed(session, study.id, actor="service", what="withdrawn", trial=trial)
-    session.flush()
+        states.move(session, trial, "cancelled", actor="service", what="withdrawn")

@@ -1,8 +1,9 @@
-"""A small client of the service: one method a call, retried where that is safe.
+"""A small client of the service: one method a call, each safe to send again.
 
-Every call may be sent twice without harm: the service answers a repeated `next`, `result` or
-`create_study` as it answered the first. So lost connections, time-outs and 5xx answers are retried
-with growing, jittered pauses until `patience_s` is over.
+The service answers a repeated `next`, `result` or `create_study` as it answered the first, and a
+repeated `add_trial` by its key. So lost connections, time-outs, 429 and 5xx answers are retried
+with growing, jittered pauses until `patience_s` is over. `docs/reference/client.md` shows it at
+work.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 import httpx
@@ -25,6 +27,7 @@ from tenacity import (
 
 from service.schemas import (
     BestAnswer,
+    Curve,
     Failure,
     Heartbeat,
     HeartbeatAnswer,
@@ -45,12 +48,19 @@ from service.schemas import (
     Trial,
     TrialCreate,
     TrialPage,
+    TrialPatch,
 )
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEARTBEAT_PATIENCE_S = 2.0
+HEARTBEAT_TIMEOUT_S = 5.0
+FIT_TIMEOUT_S = 150.0
+"""More than a service lets a fit take, unless its operator says otherwise."""
+
 FIGURES_TIMEOUT_S = 900.0
+LONGEST_PAUSE_S = 60.0
+"""Between two tries, whatever the service or a proxy before it asks for."""
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -85,7 +95,8 @@ class Client:
     Args:
         url: address of the service; default `MODOMODO_URL` or this machine's.
         api_key: sent as a bearer token; default `MODOMODO_API_KEY`.
-        patience_s: how long a call is retried before `ServiceUnreachable`.
+        patience_s: how long a call is retried, in seconds, before `ServiceUnreachable`.
+        timeout_s: how long one try may wait for an answer; fits have longer, heartbeats less.
         sleep: pauses between tries; may raise to give up early.
 
     Every method raises `ServiceError` when the service refuses the call, and `ServiceUnreachable`
@@ -110,7 +121,7 @@ class Client:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             trust_env=host not in LOOPBACK,  # a proxy knows nothing of this machine's own ports
         )
-        self._patience_s, self._sleep = patience_s, sleep
+        self._patience_s, self._timeout_s, self._sleep = patience_s, timeout_s, sleep
 
     def __enter__(self) -> Self:
         return self
@@ -119,33 +130,45 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Closes its connections."""
         self._http.close()
 
     # --- studies ---
 
     def create_study(self, spec: StudySpec) -> Study:
+        """A new study; the same specification again gives the one there is, another of its name is
+        409 `study-exists`."""
         return self._call(Study, "POST", "/studies", spec)
 
     def studies(self) -> list[Study]:
+        """All studies, newest first."""
         return self._call(StudyPage, "GET", "/studies").studies
 
     def study(self, name: str) -> Study:
+        """A study and how many of its trials are in each state; 404 `study-not-found`."""
         return self._call(Study, "GET", f"/studies/{name}")
 
     def patch_study(self, name: str, patch: StudyPatch) -> Study:
+        """Changes state (`active`, `paused`, `finished`), budget or note; what is None stays."""
         return self._call(Study, "PATCH", f"/studies/{name}", patch)
 
     def best(self, study: str) -> BestAnswer:
-        return self._call(BestAnswer, "GET", f"/studies/{study}/best")
+        """The best completed trial, its gain over uniform weights, and what a surrogate holds for
+        the best mixture of all."""
+        path = f"/studies/{study}/best"
+        return self._call(BestAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def surrogate(self, study: str, name: str) -> SurrogateFit:
-        return self._call(SurrogateFit, "GET", f"/studies/{study}/surrogates/{name}")
+        """A surrogate's fit of the completed trials; 409 `too-few-results`, `fit-failed`."""
+        path = f"/studies/{study}/surrogates/{name}"
+        return self._call(SurrogateFit, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def predict(self, study: str, name: str, mixtures: list[dict[str, float]]) -> PredictAnswer:
+        """Mean and standard deviation of the objective at mixtures, weights by domain; 409 as
+        `surrogate`."""
         body = PredictRequest(mixtures=mixtures)
-        return self._call(
-            PredictAnswer, "POST", f"/studies/{study}/surrogates/{name}/predict", body
-        )
+        path = f"/studies/{study}/surrogates/{name}/predict"
+        return self._call(PredictAnswer, "POST", path, body, timeout=FIT_TIMEOUT_S)
 
     def figures(self, study: str) -> StudyFigures:
         """The dashboard's charts; all surrogates are fitted for them, which may take minutes."""
@@ -176,44 +199,85 @@ class Client:
                 return trials
 
     def trial(self, trial_id: int) -> Trial:
+        """One trial with its scores; 404 `trial-not-found`."""
         return self._call(Trial, "GET", f"/trials/{trial_id}")
 
-    def add_trial(self, study: str, trial: TrialCreate) -> Trial:
-        key = {"Idempotency-Key": secrets.token_hex(16)}  # however often it is sent: one trial
-        return self._call(Trial, "POST", f"/studies/{study}/trials", trial, headers=key)
+    def curve(self, trial_id: int, max_points: int = 500) -> Curve:
+        """What the run's heartbeats said, as a column of each metric over `steps`."""
+        asked = {"max_points": max_points}
+        return self._call(Curve, "GET", f"/trials/{trial_id}/curve", params=asked)
+
+    def annotate(self, trial_id: int, note: str) -> Trial:
+        """Gives a trial another note, in any state."""
+        return self._call(Trial, "PATCH", f"/trials/{trial_id}", TrialPatch(note=note))
+
+    def add_trial(self, study: str, trial: TrialCreate, key: str | None = None) -> Trial:
+        """A finished run (with measurements), or a mixture for the queue (without).
+
+        Args:
+            key: names this trial; the same again, also by another client, adds no second one, and
+                with another body is 409 `idempotency-key-reused`. Without one each call makes its
+                own, which its retries keep.
+        """
+        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
+        return self._call(Trial, "POST", f"/studies/{study}/trials", trial, headers=headers)
 
     def cancel(self, trial_id: int) -> Trial:
+        """Calls a queued or running trial off; 409 `wrong-state` when it has ended otherwise."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/cancel")
 
     def stop_early(self, trial_id: int) -> Trial:
+        """Ends a running trial for good, with its scores on the way as its result; 409
+        `wrong-state`."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/early-stop")
 
     def retry(self, trial_id: int) -> Trial:
+        """Queues a failed or cancelled trial again; 409 `wrong-state` when it is completed."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/retry")
 
-    # --- a worker's calls ---
+    # --- a worker's calls; 409 `lease-lost`: another has the trial, stop the run ---
 
     def next(self, request: NextRequest) -> NextAnswer:
+        """A trial under a lease, or None, why, and in how many seconds to ask again.
+
+        The worker's name must be its own: whoever asks again under it before anything was sent
+        under the lease gets the same trial, and the token before is void.
+        """
         return self._call(NextAnswer, "POST", "/trials/next", request)
 
     def heartbeat(self, trial_id: int, body: Heartbeat) -> HeartbeatAnswer:
-        """Not retried for long: the next heartbeat is the better retry."""
+        """Keeps the lease for another `duration_s`; with `cancel` in the answer, stop the run.
+
+        It is not retried for long: the next heartbeat is the better retry.
+        """
         path = f"/trials/{trial_id}/heartbeat"
-        return self._call(HeartbeatAnswer, "POST", path, body, patience_s=HEARTBEAT_PATIENCE_S)
+        return self._call(
+            HeartbeatAnswer,
+            "POST",
+            path,
+            body,
+            patience_s=HEARTBEAT_PATIENCE_S,
+            timeout=min(HEARTBEAT_TIMEOUT_S, self._timeout_s),
+        )
 
     def measurements(
         self, trial_id: int, body: MeasurementsRequest, patience_s: float | None = None
     ) -> Trial:
+        """Scores of a checkpoint on the way; also a sign of life."""
         path = f"/trials/{trial_id}/measurements"
         return self._call(Trial, "POST", path, body, patience_s=patience_s)
 
     def result(self, trial_id: int, body: Result) -> Trial:
+        """Finishes the trial: every benchmark that the objective weighs. Answered 200, it is on the
+        disk. 409 `lease-lost`, `result-conflict`: the scores were kept as a replicate."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/result", body)
 
     def failure(self, trial_id: int, body: Failure) -> Trial:
+        """The run did not work; when `retryable` it is queued again while attempts are left."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/failure", body)
 
     def release(self, trial_id: int, body: Release) -> Trial:
+        """Hands the trial back, with nothing counted against it: shutdown, preemption."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/release", body)
 
     # --- transport ---
@@ -238,10 +302,11 @@ class Client:
     def _send(
         self, method: str, path: str, *, patience_s: float | None = None, **request: Any
     ) -> httpx.Response:
+        patience = self._patience_s if patience_s is None else patience_s
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
-            stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
-            wait=_pause,
+            stop=stop_after_delay(patience),
+            wait=partial(_pause, patience),
             sleep=self._sleep,
             retry_error_callback=_out_of_patience,
         )
@@ -269,11 +334,13 @@ class Client:
 _GROWING = wait_exponential_jitter(initial=0.2, max=5.0)
 
 
-def _pause(state: RetryCallState) -> float:
-    """Seconds until the next try: growing and jittered, and as long as the service asked for."""
+def _pause(patience_s: float, state: RetryCallState) -> float:
+    """Seconds until the next try: growing and jittered, and as long as the service asked for, but
+    not beyond the end of patience, where there is one more."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_s if isinstance(error, ServiceError) else None
-    return max(asked or 0.0, _GROWING(state))
+    left = max(0.0, patience_s - (state.seconds_since_start or 0.0))
+    return min(max(asked or 0.0, _GROWING(state)), LONGEST_PAUSE_S, left)
 
 
 def _out_of_patience(state: RetryCallState) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import pytest
 
-from service.schemas import Heartbeat, TrialCreate
-from trainer.client import Client, ServiceError, ServiceUnreachable
+from service.schemas import Heartbeat, Release, TrialCreate
+from trainer.client import LONGEST_PAUSE_S, Client, ServiceError, ServiceUnreachable
 from trainer.signals import Stopped
 
 TOKEN = "t" * 20
@@ -119,6 +120,41 @@ def test_each_added_trial_has_its_own_key_and_keeps_it_over_retries():
     keys = [headers["Idempotency-Key"] for headers in heard]
     assert len(keys) > 2
     assert len(set(keys)) == 2
+
+
+def test_a_trial_may_be_given_a_key_that_other_clients_know_too():
+    with answering((503, PROBLEM)) as (url, heard):
+        for _ in range(2):
+            client = Client(url, patience_s=0, sleep=no_pause)
+            with pytest.raises(ServiceUnreachable):
+                client.add_trial("s", TrialCreate(mixture={"a": 1.0}), key="run-17")
+    assert [headers["Idempotency-Key"] for headers in heard] == ["run-17"] * 2
+
+
+@pytest.mark.parametrize(("patience_s", "longest"), [(10.0, 10.0), (1000.0, LONGEST_PAUSE_S)])
+def test_no_pause_is_longer_than_a_minute_or_than_patience(patience_s, longest):
+    pauses: list[float] = []
+    with answering((503, PROBLEM), (200, {"studies": []}), retry_after="86400") as (url, _):
+        client = Client(url, patience_s=patience_s, sleep=pauses.append)
+        assert client.studies() == []
+    (pause,) = pauses
+    assert longest - 1 < pause <= longest
+
+
+def test_a_heartbeat_does_not_wait_for_its_answer_as_long_as_a_result(monkeypatch):
+    waited: dict[str, float] = {}
+
+    def request(self, method, url, **options):
+        waited[url.rpartition("/")[2]] = options.get("timeout", self.timeout.read)
+        raise httpx.ReadTimeout("no answer")
+
+    monkeypatch.setattr(httpx.Client, "request", request)
+    client = Client("http://127.0.0.1:9", patience_s=0, sleep=no_pause)
+    with pytest.raises(ServiceUnreachable):
+        client.heartbeat(1, Heartbeat(token=TOKEN))
+    with pytest.raises(ServiceUnreachable):
+        client.release(1, Release(token=TOKEN))
+    assert waited == {"heartbeat": 5.0, "release": 10.0}
 
 
 @pytest.mark.parametrize("asked", ["7", "soon", ""])
