@@ -12,6 +12,7 @@ from service.auth import Gate
 from service.fits import Fits
 from service.metrics import Metrics
 from service.proposals import Proposer
+from service.schemas import Name
 from service.settings import Settings
 from service.upkeep import Watch
 
@@ -36,7 +37,7 @@ async def _context(request: Request) -> Context:
 
 
 Service = Annotated[Context, Depends(_context)]
-StudyName = Annotated[str, Path(description="Name of the study.", max_length=64)]
+StudyName = Annotated[Name, Path(description="Name of the study.")]
 TrialId = Annotated[int, Path(description="Id of the trial.", ge=1, lt=2**31)]
 
 

@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -132,6 +132,16 @@ def install(app: FastAPI) -> None:
             "database-unavailable",
             "the database could not do it just now; nothing was changed, try again",
             headers={"Retry-After": "2"},
+        )
+
+    # What the schemas let through and the database cannot hold.
+    @app.exception_handler(DataError)
+    async def unstorable(request: Request, error: DataError) -> JSONResponse:
+        log.error("database refused a value", path=request.url.path, error=str(error.orig))
+        return problem(
+            422,
+            "invalid-request",
+            "a text or number of this call is none that the database can hold; nothing was changed",
         )
 
     @app.exception_handler(Exception)
