@@ -42,9 +42,13 @@ class Outcome:
     said: str = ""
 
 
-def fill(url: str) -> None:
+def bearer(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def fill(url: str, key: str | None = None) -> None:
     """A study with runs, so that made-up calls meet something."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=30, headers=bearer(key)) as client:
         client.post("/studies", json=study_body("a")).raise_for_status()
         for share in (0.2, 0.3, 0.5):
             mixture = {"coco": share, "lisa": 1 - share, "sat": 0.0}
@@ -52,11 +56,14 @@ def fill(url: str) -> None:
             client.post("/studies/a/trials", json=body).raise_for_status()
 
 
-def run(url: str, folder: Path, *, examples: int, seed: int, phases: str) -> Outcome:
+def run(
+    url: str, folder: Path, *, examples: int, seed: int, phases: str, key: str | None = None
+) -> Outcome:
     """Makes calls up and checks every answer.
 
     Args:
         examples: at most so many random ones of each operation and phase.
+        key: whose calls they are.
 
     Raises:
         RuntimeError: schemathesis itself failed; the message is its output.
@@ -70,6 +77,7 @@ def run(url: str, folder: Path, *, examples: int, seed: int, phases: str) -> Out
             *("run", f"{url}/openapi.json", "--checks", "all", "--mode", "all"),
             *("--phases", phases, "--max-examples", str(examples), "--seed", str(seed)),
             *("--continue-on-failure", "--no-shrink"),
+            *(part for name, value in bearer(key).items() for part in ("-H", f"{name}: {value}")),
             *("--suppress-health-check", "all", "--warnings", "off"),
             *("--report", "json", "--report-json-path", str(report)),
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from db import keys
 from service.app import create_app
 from service.settings import Settings
 from tests import contract
@@ -25,3 +26,22 @@ def test_no_made_up_call_is_answered_against_the_description(database_url, tmp_p
     offered = create_app().openapi()["paths"].values()
     assert found.operations == sum(map(len, offered))
     assert found.cases > 500
+
+
+@pytest.mark.parametrize("scope", [None, "worker"])
+def test_neither_are_those_of_who_may_not_do_everything_and_calls_too_often(
+    database_url, database, tmp_path, scope
+):
+    own = "k" * 32
+    with database.write() as session:
+        key = scope and keys.create(session, "caller", scope)
+    # The first hundred calls pass, most others do not.
+    service = Service(Settings(database_url=database_url, api_key=own, calls_per_s=50.0))
+    service.start()
+    try:
+        contract.fill(service.url, own)
+        found = contract.run(service.url, tmp_path, examples=1, seed=1, phases="coverage", key=key)
+    finally:
+        service.stop()
+    assert found.failures == {}, found.said
+    assert found.cases > 300
