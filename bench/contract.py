@@ -3,8 +3,8 @@
 `python -m bench.contract [--cases 20000] [--databases sqlite,postgresql] [--seed 1]`
 
 schemathesis makes calls up from the description, valid and invalid, single ones and chains, and
-checks statuses, bodies, headers and media types of the answers. Most are calls of someone who may do
-everything; the last ones are of callers with a key of each scope and with none, who call too often.
+checks statuses, bodies, headers and media types of the answers. Most are calls of someone who may
+do everything; the last ones of callers with a key of each scope and with none, who call too often.
 """
 
 from __future__ import annotations

@@ -8,18 +8,33 @@ Only who proposes just now is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
-from sqlalchemy import JSON, Column, Double, MetaData, Table, func, insert, select, text
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Double,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db import models, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
+from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 2
+FORMAT, VERSION = "modomodo study", 3
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
@@ -47,23 +62,39 @@ PARTS = {"attempts": ATTEMPTS, "measurements": MEASUREMENTS, "curve": CURVE_POIN
 """What a trial's entry holds of other tables."""
 
 
+LAST_MOMENT = 253_402_300_799.0
+"""The end of the year 9999."""
+
+
+def _kind(column: ColumnElement[Any]) -> Any:
+    """What may stand in a column, as pydantic checks it."""
+    if isinstance(column.type, Moment):
+        return Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
+    if isinstance(column.type, JSON):
+        return Annotated[dict[str, Any], AfterValidator(storable_throughout)]
+    if isinstance(column.type, String):
+        length = column.type.length
+        return Annotated[str, Field(max_length=length), AfterValidator(storable)]
+    if isinstance(column.type, BigInteger):
+        return Annotated[int, Field(ge=0, lt=2**62)]
+    if isinstance(column.type, Integer):
+        return Annotated[int, Field(ge=0, lt=2**31)]
+    return column.type.python_type
+
+
 def _row(
     model: type[models.Base], *, without: Iterable[str], more: dict[str, Any] | None = None
 ) -> type[BaseModel]:
-    """What is checked of a row when it comes in: its columns, all of them, and their types."""
+    """What is checked of a row when it comes in: its columns, all of them, and what they hold."""
     fields: dict[str, Any] = {}
     for column in model.__table__.columns:
         if column.name in without:
             continue
-        kind: Any = column.type.python_type
-        if isinstance(column.type, Moment):
-            kind = float
-        elif isinstance(column.type, JSON):
-            kind = dict[str, Any]
+        kind = _kind(column)
         fields[column.name] = (kind | None if column.nullable else kind, ...)
     return create_model(
         f"{model.__name__}Row",
-        __config__=ConfigDict(extra="forbid", strict=True),
+        __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False),
         **fields,
         **(more or {}),
     )
@@ -75,8 +106,11 @@ _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
-    without={"study_id"},
+    without={"study_id", "id", "client_hash"},
     more={
+        "id": (Annotated[int, Field(ge=1, lt=2**30)], ...),  # others are still to be counted on
+        # Archives of version 2 have none.
+        "client_hash": (Annotated[str, Field(max_length=64)] | None, None),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.
@@ -164,13 +198,13 @@ def _without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
 # --- in ---------------------------------------------------------------------------------------
 
 
-def load(session: Session, archive: Archive, name: str | None = None) -> int:
+def load(session: Session, archive: Archive, spec: dict[str, Any]) -> int:
     """Stores an archived study; returns how many of its trials got another id.
 
     Trials keep their ids where these are free, so that workers that hold one carry on.
 
     Args:
-        name: what to call it here; its own name unless given.
+        spec: its specification, checked and complete; the study is called as it says.
 
     Raises:
         BadArchive: its rows contradict each other.
@@ -178,15 +212,11 @@ def load(session: Session, archive: Archive, name: str | None = None) -> int:
     """
     document = archive.model_dump()
     study = document["study"]
-    study["name"] = name or study["name"]
-    study["spec"] = study["spec"] | {"name": study["name"]}
+    study["name"], study["spec"] = spec["name"], spec
     if session.scalar(select(STUDIES.c.id).where(STUDIES.c.name == study["name"])) is not None:
         raise StudyExists(
             f"study {study['name']!r} is in this database already; import it under another name"
         )
-    trials = document["trials"]
-    if len({trial["id"] for trial in trials}) < len(trials):
-        raise BadArchive("two of its trials have the same id")
     try:
         with session.begin_nested():
             return _store(session, document)

@@ -129,6 +129,8 @@ class Trial(Base):
     note: Mapped[str] = mapped_column(Text, default="")
     client_key: Mapped[str | None] = mapped_column(String(200))
     """The sender's idempotency key; the same key is the same trial."""
+    client_hash: Mapped[str | None] = mapped_column(String(64))
+    """Of what was sent under it; None where that was before it was kept."""
     created_at: Mapped[datetime] = mapped_column(default=now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

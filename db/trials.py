@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,8 +53,12 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         found = session.scalar(
             select(Trial).where(Trial.study_id == study.id, Trial.client_key == new.client_key)
         )
+        if found is not None and found.client_hash not in (None, _digest(new)):
+            raise KeyReused(
+                f"idempotency key {new.client_key!r} belongs to trial {found.id}, whose body "
+                "differs; send a new key with a new trial"
+            )
         if found is not None:
-            _refuse_another_body(session, found, new)
             return found, False
     number = session.execute(
         update(Study)
@@ -76,6 +81,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         wall_s=new.wall_s,
         note=new.note,
         client_key=new.client_key,
+        client_hash=None if new.client_key is None else _digest(new),
     )
     if is_finished:
         trial.finished_at = now()
@@ -88,24 +94,11 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
     return trial, True
 
 
-def _refuse_another_body(session: Session, found: Trial, new: NewTrial) -> None:
-    kept = session.scalar(select(Trial).where(Trial.id == found.id).options(*_FULL))
-    own = {
-        Reading(m.benchmark, m.score, m.samples, m.step, m.rule, m.se)
-        for m in (kept.measurements if kept else ())
-        if not m.replicate
-    }
-    is_same = (
-        found.mixture == new.mixture
-        and found.note == new.note
-        and found.origin == new.origin
-        and (not new.readings or own == set(new.readings))
-    )
-    if not is_same:
-        raise KeyReused(
-            f"idempotency key {new.client_key!r} belongs to trial {found.id}, whose body differs; "
-            "send a new key with a new trial"
-        )
+def _digest(new: NewTrial) -> str:
+    """Hash by which the same body is known again, whatever became of its trial."""
+    scores = measurements.digest(new.readings, None, new.wall_s)
+    body = [new.mixture, new.note, new.origin, scores]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 _FULL = (

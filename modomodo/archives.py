@@ -44,19 +44,21 @@ def store(database: str, file: Path, name: str | None) -> Stored:
     """
     with opened(database) as found:
         from db import archive, upgrade
-        from service.schemas import StudySpec
+        from db.errors import BadArchive
+        from service import imports
 
         try:
             content = archive.Archive.model_validate_json(file.read_bytes())
-            described: Any = content.study
-            spec = StudySpec.model_validate(described.spec | ({"name": name} if name else {}))
+            spec = imports.check(content, name)
         except OSError as error:
             raise CommandFailed(f"cannot read {file}: {error.strerror}") from error
         except ValidationError as error:
             raise CommandFailed(f"{file} is no archive of a study: {problems(error)}") from error
+        except BadArchive as error:
+            raise CommandFailed(f"{file} is no archive of a study: {error}") from error
         upgrade.prepare(found)
         with found.write() as session:
-            renumbered = archive.load(session, content, name)
+            renumbered = archive.load(session, content, spec.model_dump(mode="json"))
     return Stored(spec.name, len(content.trials), renumbered)
 
 

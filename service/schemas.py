@@ -21,38 +21,16 @@ from pydantic import (
     model_validator,
 )
 
+from db.texts import storable, storable_throughout
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Name of a study, domain or benchmark: it goes into addresses, files and column heads."""
 
 
-def _storable(text: str) -> str:
-    """Databases and JSON writers trip over these two."""
-    if "\x00" in text:
-        raise ValueError("text must not hold the character U+0000")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("text must not hold half of a surrogate pair")
-    return text
-
-
-def _storable_throughout(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    rest: list[JsonValue] = [value]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, float) and not math.isfinite(part):
-            raise ValueError("numbers must be finite; JSON has no NaN or Infinity")
-        if isinstance(part, str):
-            _storable(part)
-        elif isinstance(part, list):
-            rest += part
-        elif isinstance(part, dict):
-            rest += [*part.keys(), *part.values()]
-    return value
-
-
-Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_storable)]
+Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(storable)]
 """Free text from outside (notes, errors, worker names): hostile until shown as text."""
 
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable_throughout)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable_throughout)]
 """Data that the service only keeps: a recipe, artifacts, capabilities."""
 
 Token = Annotated[str, StringConstraints(min_length=16, max_length=200)]
@@ -436,7 +414,7 @@ class StudyPage(Body):
 # --- trials -----------------------------------------------------------------------------------
 
 MetricName = Annotated[
-    str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(storable)
 ]
 Metrics = dict[MetricName, float]
 MAX_METRICS = 200
@@ -543,7 +521,7 @@ class TrialPage(Body):
 Worker = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
-    AfterValidator(_storable),
+    AfterValidator(storable),
 ]
 Step = Annotated[int, Field(ge=0, le=10**9)]
 

@@ -262,6 +262,21 @@ def test_an_idempotency_key_adds_one_trial(api, study):
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
 
 
+def test_an_idempotency_key_knows_its_body_again_whatever_became_of_the_trial(api, study):
+    headers = {"Idempotency-Key": "mine"}
+    body = {"mixture": {"coco": 0.25, "sat": 0.75}, "note": "by hand"}
+    sent = api.post("/studies/vlm/trials", json=body, headers=headers).json()
+    trial, token = lease(api)
+    assert trial["id"] == sent["id"], "what a person queues goes first"
+    api.patch(f"/trials/{trial['id']}", json={"note": "changed"})
+    finish(api, trial, token)
+    again = api.post("/studies/vlm/trials", json=body, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (200, sent["id"])
+    for change in ({"note": "changed"}, {"wall_s": 1.0}, {"measurements": scores()}):
+        other = api.post("/studies/vlm/trials", json=body | change, headers=headers)
+        assert other.json()["code"] == "idempotency-key-reused", change
+
+
 def test_pages_of_trials_give_only_what_changed(api, study):
     api.patch("/studies/vlm", json={"state": "paused"})
     for value in (0.1, 0.2, 0.3):

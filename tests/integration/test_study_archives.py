@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import secrets
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from db import leases, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
 from db.trials import NewTrial
+from modomodo import archives
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
+from service.proposals import Proposer
 from service.schemas import StudySpec
 from tests.bodies import study_body
 
@@ -34,7 +39,8 @@ def fill(url, name="vlm", worker="w1"):
             mixture = {"coco": share, "lisa": 1 - share, "sat": 0.0}
             trials.add(session, study, NewTrial(mixture, "queued", note="x\ny"), "user")
         proposal = {"strategy": "seed", "seed": 1, "reason": "a", "mean": 1 / 3, "sd": None}
-        trials.add(session, study, NewTrial({"coco": 1.0}, "proposed", proposal, 0), "proposer")
+        whole = {"coco": 1.0, "lisa": 0.0, "sat": 0.0}
+        trials.add(session, study, NewTrial(whole, "proposed", proposal, 0), "proposer")
     with database.write() as session:
         leases.seen(session, worker, {"gpu": "H100"})
     held = {}
@@ -152,17 +158,63 @@ def spoil(document, what):
         document["trials"][0]["mixture"] = [1.0]
         return "trials.0.mixture"
     if what == "an unknown state":
-        document["trials"][1]["state"] = "sleeping"
-        return "contradict"
+        document["trials"][4]["state"] = "sleeping"
+        return "trials.4.state"
     if what == "the same number twice":
         document["trials"][1]["number"] = 1
-        return "contradict"
+        return "trials: two have number 1"
     if what == "an event of no trial":
         document["events"][3]["trial"] = 99
-        return "99"
+        return "events.3.trial: there is no trial 99"
     if what == "a later version":
-        document["version"] = 3
+        document["version"] = 4
         return "version"
+    if what == "a mixture of another study":
+        document["trials"][3]["mixture"] = {"coco": 0.5, "mars": 0.5}
+        return "trials.3.mixture: unknown domain 'mars'"
+    if what == "a score above all":
+        document["trials"][0]["measurements"][0]["score"] = 1.5
+        return "trials.0.measurements.0.score"
+    if what == "a benchmark of another study":
+        document["trials"][0]["measurements"][0]["benchmark"] = "mars"
+        return "trials.0.measurements: unknown benchmark 'mars'"
+    if what == "two holders":
+        first = document["trials"][3]["attempts"][0]
+        document["trials"][4] |= {"attempts": [first], "attempt_number": 1}
+        return "trials.4.attempts: live [1], of a queued trial"
+    if what == "no holder":
+        document["trials"][3]["attempts"][0]["state"] = "expired"
+        return "trials.3.attempts: live none, of a running trial"
+    if what == "an attempt too few":
+        document["trials"][3]["attempt_number"] = 2
+        return "trials.3.attempts: numbers [1], but attempt_number is 2"
+    if what == "a number to come":
+        document["study"]["last_number"] = 3
+        return "study.last_number: 3, but there is trial 6"
+    if what == "a revision to come":
+        document["study"]["revision"] = 1
+        return "study.revision: 1"
+    if what == "a moment of no calendar":
+        document["trials"][0]["created_at"] = 1e300
+        return "trials.0.created_at"
+    if what == "text that a database refuses":
+        document["trials"][0]["note"] = "a\x00b"
+        return "U+0000"
+    if what == "an id beyond all":
+        document["trials"][0]["id"] = 2**31 - 1
+        return "trials.0.id"
+    if what == "a strategy that is none":
+        document["study"]["spec"]["strategy"] = "magic"
+        return "study.spec: unknown strategy 'magic'"
+    if what == "a prediction that is none":
+        document["trials"][5]["proposal"] = {"strategy": "seed", "mean": "high"}
+        return "trials.5.proposal"
+    if what == "a name that is none":
+        document["study"]["name"] = "../vlm"
+        return "name"
+    if what == "an endless budget":
+        document["study"]["budget"] = 2**30
+        return "budget"
     document["study"]["spec"]["domains"] = []
     return "domains"
 
@@ -177,6 +229,21 @@ def spoil(document, what):
         "the same number twice",
         "an event of no trial",
         "a later version",
+        "a mixture of another study",
+        "a score above all",
+        "a benchmark of another study",
+        "two holders",
+        "no holder",
+        "an attempt too few",
+        "a number to come",
+        "a revision to come",
+        "a moment of no calendar",
+        "text that a database refuses",
+        "an id beyond all",
+        "a strategy that is none",
+        "a prediction that is none",
+        "a name that is none",
+        "an endless budget",
         "no domains",
     ],
 )
@@ -198,6 +265,73 @@ def test_a_file_that_is_no_archive_is_refused_with_the_place_and_nothing_is_stor
     database.close()
 
 
+def places(value, *before):
+    """Where there is something in a document."""
+    if isinstance(value, dict):
+        return [place for key, part in value.items() for place in places(part, *before, key)]
+    if isinstance(value, list):
+        return [place for i, part in enumerate(value) for place in places(part, *before, i)]
+    return [before]
+
+
+SOMETHING = st.one_of(
+    st.sampled_from(
+        [None, True, -1, 0, 2**31, 2**63, 1e308, -0.5, "", "live", "running", "completed", "\x00"]
+    ),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from([[], {}, [1], {"a": None}]),
+)
+
+
+@settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_file_with_anything_in_one_place_is_refused_or_breaks_nothing(
+    api, database_url, new_database, tmp_path, data
+):
+    file, of_another = tmp_path / "study.json", tmp_path / "whole.json"
+    if not of_another.exists():
+        url = new_database()
+        fill(url)
+        export(url, of_another)
+    document = json.loads(of_another.read_text())
+    *way, last = data.draw(st.sampled_from(places(document)))
+    part = document
+    for step in way:
+        part = part[step]
+    part[last] = data.draw(SOMETHING)
+    file.write_text(json.dumps(document))
+    name = f"s{secrets.token_hex(6)}"
+    try:
+        archives.store(database_url, file, name)
+    except CommandFailed as error:
+        refused = str(error)
+    else:
+        refused = ""
+    if refused:
+        assert refused.startswith((f"{file} is no archive of a study: ", "its rows contradict"))
+        return
+    for path in (
+        "/", "/studies", f"/studies/{name}", f"/studies/{name}/trials", f"/studies/{name}/best",
+        f"/studies/{name}/export", f"/ui/studies/{name}", "/ui/workers", "/metrics", "/readyz",
+        f"/studies/{name}/figures", *(f"/ui/studies/{name}/trials/{n}" for n in (1, 4)),
+    ):  # fmt: skip
+        assert api.get(path).status_code in (200, 404, 409), path
+    trial = api.post("/trials/next", json={"worker": "w", "study": name})
+    assert trial.status_code == 200
+    database = Database(database_url)
+    assert Proposer(database, "another-replica").turn() >= 0
+    with database.read() as session:
+        assert studies.get(session, name).proposer_error is None
+    database.close()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "trial,state\n"])
 def test_other_files_are_refused(tmp_path, database_url, content):
     file = tmp_path / "study.json"
@@ -213,7 +347,7 @@ def test_an_archive_of_the_first_version_has_no_curves_and_still_comes_in(
     fill(database_url)
     old = json.loads(export(database_url, tmp_path / "new.json")) | {"version": 1}
     for trial in old["trials"]:
-        del trial["curve"]
+        del trial["curve"], trial["client_hash"]
     (tmp_path / "old.json").write_text(json.dumps(old))
     back = new_database()
     assert run("import", str(tmp_path / "old.json"), "--database", back).exit_code == 0
