@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from db import leases, models, proposing, studies, trials
@@ -11,6 +15,8 @@ from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
 from service import proposals, views
+from service.app import create_app
+from service.engine import Inline
 from service.proposals import Proposer
 from service.schemas import Measurement, StudySpec
 from tests.bodies import scores, study_body
@@ -281,6 +287,52 @@ def test_the_budget_holds_when_someone_queues_trials_during_the_fit(database, du
     during_the_fit(queue_by_hand)
     assert desk.proposer.turn() == 1
     assert len(desk.all()) == 2
+
+
+def test_a_replica_that_lost_the_study_to_another_stores_nothing(database, during_the_fit):
+    desk = Desk(database)
+
+    def another_takes_over():
+        with database.write() as session:
+            session.execute(update(models.Study).values(proposer="another-replica"))
+
+    during_the_fit(another_takes_over)
+    assert desk.proposer.turn() == 0
+    assert desk.all() == []
+    with database.read() as session:
+        assert studies.get(session, "vlm").proposer == "another-replica", "nor does it take it away"
+
+
+class SlowEngine(Inline):
+    """Begins, and answers when it is let go."""
+
+    def __init__(self):
+        self.began, self.let_go = threading.Event(), threading.Event()
+
+    def ask(self, function, *args, **kwargs):
+        self.began.set()
+        assert self.let_go.wait(60)
+        return super().ask(function, *args, **kwargs)
+
+
+def test_a_long_fit_keeps_its_study_from_other_replicas(database, app_settings):
+    engine = SlowEngine()
+    settings = app_settings.model_copy(update={"upkeep_every_s": 0.02})
+
+    def until():
+        with database.read() as session:
+            return studies.get(session, "vlm").proposer_until
+
+    with TestClient(create_app(settings, engine), base_url="http://127.0.0.1") as api:
+        api.post("/studies", json=study_body())
+        try:
+            assert engine.began.wait(30)
+            first, deadline = until(), time.monotonic() + 30
+            while until() <= first:
+                assert time.monotonic() < deadline, "its lease is made longer all the while"
+                time.sleep(0.01)
+        finally:
+            engine.let_go.set()
 
 
 @pytest.fixture

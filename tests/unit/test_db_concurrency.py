@@ -281,3 +281,13 @@ def test_an_error_of_the_database_does_not_tell_what_was_sent_to_it(database):
     with pytest.raises(DBAPIError) as caught, database.read() as session:
         session.execute(text("SELECT nothing FROM nowhere WHERE :word = 1"), {"word": "secret"})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.backends("sqlite")
+def test_what_sqlite_has_committed_survives_a_power_cut_and_readers_do_not_wait(database):
+    with database.read() as session:
+        found = {
+            name: session.scalar(text(f"PRAGMA {name}"))
+            for name in ("synchronous", "journal_mode", "foreign_keys")
+        }
+    assert found == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}

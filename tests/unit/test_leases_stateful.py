@@ -19,16 +19,18 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select, update
 
-from db import leases, studies, trials
+from db import leases, states, studies, trials
 from db.clock import after
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
-from db.models import Attempt, Measurement, Trial
+from db.models import Attempt, Event, Measurement, Trial
 from db.sessions import Database
 from db.trials import NewTrial
 
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
-N_TRIALS = 3
+N_QUEUED, N_TRIALS = 3, 5
+"""Trials that a person queued, and all: the others were proposed, so they may be withdrawn."""
+
 MAX_ATTEMPTS = 2
 
 
@@ -68,8 +70,9 @@ class LeaseProtocol(RuleBasedStateMachine):
         }
         with self.database.write() as session:
             study, _ = studies.create(session, spec, "user")
-            for _ in range(N_TRIALS):
-                trials.add(session, study, NewTrial({"a": 1.0}, "queued"), "user")
+            for number in range(N_TRIALS):
+                origin = "queued" if number < N_QUEUED else "proposed"
+                trials.add(session, study, NewTrial({"a": 1.0}, origin), "user")
 
     # --- what workers do ---
 
@@ -78,6 +81,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         self.n_tokens += 1
         token = f"token-{self.n_tokens}"
         with self.database.write() as session:
+            leases.seen(session, worker, {})
             attempt = leases.resume(session, worker, None, token)
             if attempt is None:
                 attempt = leases.claim(session, worker, None, token)
@@ -109,6 +113,18 @@ class LeaseProtocol(RuleBasedStateMachine):
         self.posted.add((trial, score))
 
     @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2), step=st.integers(1, 3))
+    def scores_on_the_way(self, data: st.DataObject, times: int, step: int) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        score = 0.5 + step / 100
+        reading = Reading("chart", score, 100, step)
+        answer = self._twice(times, lambda s: leases.measure(s, trial, token, [reading]))
+        if answer is not LeaseLost:
+            self.posted.add((trial, score))
+        elif (trial, score) not in self.posted:
+            assert score not in self._scores(trial), "who holds no lease writes nothing"
+
+    @precondition(lambda self: self.given)
     @rule(data=st.data(), times=st.integers(1, 2), is_retryable=st.booleans())
     def failure(self, data: st.DataObject, times: int, is_retryable: bool) -> None:
         trial, token = data.draw(st.sampled_from(self.given))
@@ -124,8 +140,8 @@ class LeaseProtocol(RuleBasedStateMachine):
         self._twice(times, lambda s: leases.release(s, trial, token))
         assert self._row(trial).failures <= failures, "a release never counts"
 
-    def _twice(self, times: int, call) -> None:
-        """One call, or the same one twice, which must answer and leave the same."""
+    def _twice(self, times: int, call) -> object:
+        """The answer of one call, or of the same one twice, which must answer the same."""
         answers = []
         for _ in range(times):
             try:
@@ -134,6 +150,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             except LeaseLost as lost:
                 answers.append(type(lost))
         assert all(answer == answers[0] for answer in answers)
+        return answers[0]
 
     # --- what happens to them ---
 
@@ -180,6 +197,17 @@ class LeaseProtocol(RuleBasedStateMachine):
             state = "paused" if self.is_paused else "active"
             studies.patch(session, "vlm", "user", state=state)
         assert self._running() == running, "what runs goes on"
+
+    @rule(budget=st.integers(1, N_TRIALS))
+    def someone_changes_the_budget(self, budget: int) -> None:
+        before = {trial: self._row(trial) for trial in range(1, N_TRIALS + 1)}
+        with self.database.write() as session:
+            studies.patch(session, "vlm", "user", budget=budget)
+        for trial, was in before.items():
+            now = self._row(trial)
+            if now.state != was.state:
+                assert (now.state, now.is_withdrawn) == ("cancelled", True)
+                assert (was.state, was.origin, was.attempt_number) == ("queued", "proposed", 0)
 
     def _running(self) -> set[int]:
         with self.database.read() as session:
@@ -238,6 +266,27 @@ class LeaseProtocol(RuleBasedStateMachine):
             if row is not None:
                 assert 0 <= row.failures <= MAX_ATTEMPTS
                 assert row.failures < MAX_ATTEMPTS or row.state in ("failed", "cancelled")
+
+    @invariant()
+    def events_tell_every_change_of_state(self) -> None:
+        for trial in range(1, N_TRIALS + 1):
+            with self.database.read() as session:
+                row = session.get(Trial, trial)
+                told = session.scalars(
+                    select(Event.detail).where(Event.trial_id == trial).order_by(Event.id)
+                ).all()
+            state = "queued"
+            for detail in told:
+                if "state" in detail:
+                    assert detail["state"] in states.FOLLOWS[state]
+                    state = detail["state"]
+            assert row is None or row.state == state
+
+    def _scores(self, trial: int) -> list[float]:
+        with self.database.read() as session:
+            return list(
+                session.scalars(select(Measurement.score).where(Measurement.trial_id == trial))
+            )
 
     def _row(self, trial: int) -> Trial:
         with self.database.read() as session:
