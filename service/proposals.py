@@ -268,6 +268,8 @@ class Proposer:
                 break
             try:
                 stored += self._serve(name)
+            except SQLAlchemyError:
+                log.exception("proposals could not be stored, tried again", study=name)
             except Exception as fault:
                 # The other studies must not suffer from it.
                 log.exception("proposing failed, tried again", study=name)

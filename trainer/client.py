@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -146,34 +147,34 @@ class Client:
 
     def study(self, name: str) -> Study:
         """A study and how many of its trials are in each state; 404 `study-not-found`."""
-        return self._call(Study, "GET", f"/studies/{name}")
+        return self._call(Study, "GET", f"/studies/{_part(name)}")
 
     def patch_study(self, name: str, patch: StudyPatch) -> Study:
         """Changes state (`active`, `paused`, `finished`), budget or note; what is None stays."""
-        return self._call(Study, "PATCH", f"/studies/{name}", patch)
+        return self._call(Study, "PATCH", f"/studies/{_part(name)}", patch)
 
     def best(self, study: str) -> BestAnswer:
         """The best completed trial, its gain over uniform weights, and what a surrogate holds for
         the best mixture of all."""
-        path = f"/studies/{study}/best"
+        path = f"/studies/{_part(study)}/best"
         return self._call(BestAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def surrogate(self, study: str, name: str) -> SurrogateFit:
         """A surrogate's fit of the completed trials; 409 `too-few-results`, `fit-failed`."""
-        path = f"/studies/{study}/surrogates/{name}"
+        path = f"/studies/{_part(study)}/surrogates/{_part(name)}"
         return self._call(SurrogateFit, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def predict(self, study: str, name: str, mixtures: list[dict[str, float]]) -> PredictAnswer:
         """Mean and standard deviation of the objective at mixtures, weights by domain; 409 as
         `surrogate`."""
         body = PredictRequest(mixtures=mixtures)
-        path = f"/studies/{study}/surrogates/{name}/predict"
+        path = f"/studies/{_part(study)}/surrogates/{_part(name)}/predict"
         return self._call(PredictAnswer, "POST", path, body, timeout=FIT_TIMEOUT_S)
 
     def figures(self, study: str) -> StudyFigures:
         """The dashboard's charts; all surrogates are fitted for them, which may take minutes."""
         return self._call(
-            StudyFigures, "GET", f"/studies/{study}/figures", timeout=FIGURES_TIMEOUT_S
+            StudyFigures, "GET", f"/studies/{_part(study)}/figures", timeout=FIGURES_TIMEOUT_S
         )
 
     def export(
@@ -184,7 +185,7 @@ class Client:
     ) -> str:
         """The file's text; with `trainer`, the YAML is in that trainer's own options."""
         asked = {"format": format} | ({"trainer": trainer} if trainer else {})
-        return self._send("GET", f"/studies/{study}/export", params=asked).text
+        return self._send("GET", f"/studies/{_part(study)}/export", params=asked).text
 
     # --- trials ---
 
@@ -192,7 +193,9 @@ class Client:
         """All trials that changed after revision `after`, page by page."""
         trials: list[Trial] = []
         while True:
-            page = self._call(TrialPage, "GET", f"/studies/{study}/trials", params={"after": after})
+            page = self._call(
+                TrialPage, "GET", f"/studies/{_part(study)}/trials", params={"after": after}
+            )
             trials += page.trials
             after = page.after
             if not page.more:
@@ -220,7 +223,7 @@ class Client:
                 own, which its retries keep.
         """
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return self._call(Trial, "POST", f"/studies/{study}/trials", trial, headers=headers)
+        return self._call(Trial, "POST", f"/studies/{_part(study)}/trials", trial, headers=headers)
 
     def cancel(self, trial_id: int) -> Trial:
         """Calls a queued or running trial off; 409 `wrong-state` when it has ended otherwise."""
@@ -348,6 +351,11 @@ def _out_of_patience(state: RetryCallState) -> None:
     raise ServiceUnreachable(
         f"no answer from the service in {state.seconds_since_start or 0:.0f} s: {error}"
     ) from error
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path, whatever it is."""
+    return quote(name, safe="")
 
 
 def _host(url: str) -> str:

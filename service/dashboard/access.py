@@ -6,6 +6,7 @@ take the cookie that this gives (`session.py`); programs may show a page's addre
 
 from __future__ import annotations
 
+from anyio import to_thread
 from fastapi import Request
 
 from service.auth import Gate, Scope, address_of, check_scope
@@ -24,6 +25,11 @@ def require_key(request: Request) -> None:
         NotSignedIn: 401.
     """
     _let_in(request, "read")
+
+
+async def require_key_first(request: Request) -> None:
+    """`require_key`, for routes that take a body: it is read after that (`auth.route_behind`)."""
+    await to_thread.run_sync(require_key, request)
 
 
 def require_admin(request: Request) -> None:

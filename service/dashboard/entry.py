@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from db import studies
 from db.errors import StudyNotFound, TrialNotFound
+from service.auth import route_behind
 from service.context import Service, StudyName
 from service.dashboard import access, reading, session, stories
 from service.dashboard.history import Histories
@@ -20,6 +21,9 @@ from service.errors import problem
 
 guarded = [Depends(access.require_key)]
 """For what only shows."""
+
+Behind = route_behind(access.require_key_first)
+"""Routes of pages whose calls have a body, which is only read of those who have a key."""
 
 asking = [Depends(access.require_key), Depends(session.require_token)]
 """For what computes something on the way to showing it."""

@@ -27,6 +27,7 @@ VISITOR = "visitor"
 HEADER = "X-CSRF-Token"
 FIELD = "csrf"
 FORM = "application/x-www-form-urlencoded"
+MOST_BYTES = 256 * 1024
 
 
 def cookie_of(request: Request) -> str | None:
@@ -62,12 +63,16 @@ async def fields(request: Request) -> dict[str, str]:
     Raises:
         Refused: 413, there are more than any page here sends.
     """
-    text = (await request.body()).decode("utf-8", "replace")
+    sent = await request.body()
     try:
-        return dict(parse_qsl(text, max_num_fields=MOST_FIELDS))
+        if len(sent) > MOST_BYTES:
+            raise ValueError
+        return dict(parse_qsl(sent.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS))
     except ValueError:
         raise Refused(
-            413, "body-too-large", f"the form has more than {MOST_FIELDS} fields"
+            413,
+            "body-too-large",
+            f"the form has more than {MOST_FIELDS} fields or {MOST_BYTES} bytes",
         ) from None
 
 

@@ -11,21 +11,23 @@ from db import curves, studies, trials
 from service import views
 from service.context import Actor, Service, StudyName
 from service.dashboard import curve_figures, figures, stories
-from service.dashboard.entry import Revision, Told, TrialNumber, acting, guarded
+from service.dashboard.entry import Behind, Revision, Told, TrialNumber, acting
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import TrialPatch
 
-router = APIRouter(prefix="/ui/studies/{study}/trials/{number}", include_in_schema=False)
+router = APIRouter(
+    prefix="/ui/studies/{study}/trials/{number}", include_in_schema=False, route_class=Behind
+)
 
 
-@router.get("", dependencies=guarded)
+@router.get("")
 def one_trial(request: Request, story: Told) -> HTMLResponse:
     """The whole page."""
     return render(request, "trial.html", story=story, study=story.study, trial=story.trial)
 
 
-@router.get("/story", dependencies=guarded)
+@router.get("/story")
 def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
     """What changed after a revision of the trial, for a page that is open.
 
@@ -42,7 +44,7 @@ def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
     }
 
 
-@router.get("/curves", dependencies=guarded)
+@router.get("/curves")
 def training_curves(study: StudyName, number: TrialNumber, service: Service) -> dict[str, Any]:
     """Charts of what the run said of itself at its steps; empty while it said nothing."""
     with service.database.read() as session:

@@ -15,7 +15,7 @@ from db import studies
 from service import answers, evidence, views
 from service.context import Actor, Context, Service, StudyName
 from service.dashboard import entry, fit_words, fitting, words
-from service.dashboard.entry import Known, Shown, acting, asking, guarded
+from service.dashboard.entry import Behind, Known, Shown, acting, asking
 from service.dashboard.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
@@ -24,7 +24,9 @@ from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Measurement, Name, StudySpec, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
 
-router = APIRouter(prefix="/ui/studies/{study}/what-if", include_in_schema=False)
+router = APIRouter(
+    prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=Behind
+)
 
 TOLERANCE = 5e-4
 """How far weights may be moved before the page says so: half of the least step of a slider."""
@@ -70,7 +72,7 @@ class Scale:
         return 100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
 
-@router.get("", dependencies=guarded)
+@router.get("")
 def page(
     request: Request,
     board: Shown,

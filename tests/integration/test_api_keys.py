@@ -131,6 +131,21 @@ def test_nothing_of_a_body_is_read_before_the_key(api, made, path):
     assert [broken(key) for key in ("wrong", made["read"], made["admin"])] == expected
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ui/studies/vlm/what-if/fitting",
+        "/ui/studies/vlm/what-if/predictions/auto",
+        "/ui/studies/vlm/trials/1/note",
+    ],
+)
+def test_neither_is_one_that_a_page_sends(api, made, path):
+    headers = {"Authorization": "Bearer wrong", "Content-Type": "application/json"}
+    assert api.post(path, content="{", headers=headers).status_code == 401
+    headers["Authorization"] = f"Bearer {made['admin']}"
+    assert api.post(path, content="{", headers=headers).status_code == 400
+
+
 def test_a_revoked_key_opens_nothing(api, made, database):
     with database.write() as session:
         keys.revoke(session, "our-worker")

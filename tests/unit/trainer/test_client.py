@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
@@ -120,6 +120,15 @@ def test_each_added_trial_has_its_own_key_and_keeps_it_over_retries():
     keys = [headers["Idempotency-Key"] for headers in heard]
     assert len(keys) > 2
     assert len(set(keys)) == 2
+
+
+def test_a_name_stays_one_part_of_the_address(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Client, "_once", lambda self, method, path, **_: asked.append(path))
+    client = Client("http://127.0.0.1:9", sleep=no_pause)
+    with suppress(AttributeError):  # there is no answer
+        client.study("../trials/1?x#y")
+    assert asked == ["/studies/..%2Ftrials%2F1%3Fx%23y"]
 
 
 def test_a_trial_may_be_given_a_key_that_other_clients_know_too():
