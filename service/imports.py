@@ -32,6 +32,7 @@ from service.schemas import (
     TrialState,
     Worker,
 )
+from service.search.space import MixtureSpace
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -140,7 +141,7 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
     StudySpec.model_validate(given["spec"] | changed | {"name": spec.name})
     with _at("study.spec"):
         checks.strategy(spec.strategy)
-        checks.space(spec)
+        space = checks.space(spec)
         checks.measurements(spec, spec.baseline)
     document = _Document.model_validate(content)
     _check_numbers(document)
@@ -148,7 +149,7 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
         where = f"trials.{place}"
         _check_attempts(where, trial)
         _check_state(where, trial)
-        _check_scores(where, spec, trial)
+        _check_scores(where, spec, space, trial)
     return spec
 
 
@@ -216,10 +217,10 @@ def _check_state(where: str, trial: _Trial) -> None:
         raise BadArchive(f"{where}.started_at: None, of a running trial")
 
 
-def _check_scores(where: str, spec: StudySpec, trial: _Trial) -> None:
+def _check_scores(where: str, spec: StudySpec, space: MixtureSpace, trial: _Trial) -> None:
     """Whether a trial's mixture and scores are of this study."""
     with _at(f"{where}.mixture"):
-        checks.mixture(spec, trial.mixture)
+        checks.mixture(spec, trial.mixture, space)
     absent = {domain.name for domain in spec.domains} - trial.mixture.keys()
     if absent:
         raise BadArchive(f"{where}.mixture: no weight of {sorted(absent)[0]!r}, not even 0")
