@@ -234,7 +234,8 @@ def give_back(session: Session, study_id: int, owner: str, error: str | None = N
     is_new = study.proposer_error != error
     study.proposer_error = error
     study.proposer_errors += 1
-    study.propose_again_at = after(min(LONGEST_REST_S, 2.0**study.proposer_errors))
+    rest_s = 2.0 ** min(study.proposer_errors, 60)  # no float holds what comes after days of errors
+    study.propose_again_at = after(min(LONGEST_REST_S, rest_s))
     session.flush()
     if is_new:
         events.changed(session, study_id, actor="proposer", what="proposing-failed", error=error)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from service import evidence
 from service.errors import invalid
 from service.schemas import Measurement, StudySpec, last_measurements
+from service.search.space import MixtureSpace
 from service.search.strategies import STRATEGIES
 
 
@@ -18,18 +19,25 @@ def strategy(name: str) -> None:
         raise invalid(f"unknown strategy {name!r}; there are {', '.join(STRATEGIES)}")
 
 
-def space(spec: StudySpec) -> None:
-    """Raises:
-    Refused: 422, no mixture satisfies all that the study asks of one.
+def space(spec: StudySpec) -> MixtureSpace:
+    """The mixtures that the study may propose.
+
+    Raises:
+        Refused: 422, no mixture satisfies all that the study asks of one.
     """
     try:
-        evidence.space(spec)
+        return evidence.space(spec)
     except ValueError as error:
         raise invalid(str(error)) from error
 
 
-def mixture(spec: StudySpec, weights: Mapping[str, float]) -> dict[str, float]:
+def mixture(
+    spec: StudySpec, weights: Mapping[str, float], within: MixtureSpace | None = None
+) -> dict[str, float]:
     """The mixture in the study's domain order.
+
+    Args:
+        within: the study's space, for who checks many: making it takes longer than to look.
 
     Raises:
         Refused: 422, it is not one of this study's.
@@ -38,7 +46,8 @@ def mixture(spec: StudySpec, weights: Mapping[str, float]) -> dict[str, float]:
         found = spec.mixture(weights)
     except ValueError as error:
         raise invalid(str(error)) from error
-    broken = evidence.space(spec).broken_by(evidence.weights(spec, [found])[0])
+    within = within or evidence.space(spec)
+    broken = within.broken_by(evidence.weights(spec, [found])[0])
     if broken:
         raise invalid(f"{broken[0]} (study {spec.name!r})")
     return found

@@ -185,25 +185,3 @@ def upgrade() -> None:
             name=op.f("uq_measurements_trial_id_replicate_benchmark_rule_step"),
         ),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("measurements")
-    op.drop_index("ix_events_trial_id_id", table_name="events")
-    op.drop_index("ix_events_study_id_id", table_name="events")
-    op.drop_table("events")
-    op.drop_index(
-        "uq_attempts_live_trial_id",
-        table_name="attempts",
-        sqlite_where=sa.text("state = 'live'"),
-        postgresql_where=sa.text("state = 'live'"),
-    )
-    op.drop_index("ix_attempts_worker_state", table_name="attempts")
-    op.drop_index("ix_attempts_state_until", table_name="attempts")
-    op.drop_table("attempts")
-    op.drop_index("ix_trials_study_id_state_finished_at", table_name="trials")
-    op.drop_index("ix_trials_study_id_revision", table_name="trials")
-    op.drop_index("ix_trials_state_priority_id", table_name="trials")
-    op.drop_table("trials")
-    op.drop_table("workers")
-    op.drop_table("studies")

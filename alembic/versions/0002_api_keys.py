@@ -40,13 +40,3 @@ def upgrade() -> None:
         sqlite_where=sa.text("revoked_at IS NULL"),
         postgresql_where=sa.text("revoked_at IS NULL"),
     )
-
-
-def downgrade() -> None:
-    op.drop_index(
-        "uq_api_keys_valid_name",
-        table_name="api_keys",
-        sqlite_where=sa.text("revoked_at IS NULL"),
-        postgresql_where=sa.text("revoked_at IS NULL"),
-    )
-    op.drop_table("api_keys")

@@ -35,7 +35,3 @@ def upgrade() -> None:
             name=op.f("uq_curve_points_trial_id_attempt_number_step"),
         ),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("curve_points")

@@ -19,8 +19,3 @@ depends_on = None
 def upgrade() -> None:
     op.create_index("ix_trials_queue", "trials", ["state", sa.text("(- priority)"), "id"])
     op.drop_index("ix_trials_state_priority_id", table_name="trials")
-
-
-def downgrade() -> None:
-    op.create_index("ix_trials_state_priority_id", "trials", ["state", "priority", "id"])
-    op.drop_index("ix_trials_queue", table_name="trials")

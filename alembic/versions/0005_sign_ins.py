@@ -29,8 +29,3 @@ def upgrade() -> None:
         sa.UniqueConstraint("cookie_hash", name=op.f("uq_sign_ins_cookie_hash")),
     )
     op.create_index(op.f("ix_sign_ins_expires_at"), "sign_ins", ["expires_at"])
-
-
-def downgrade() -> None:
-    op.drop_index(op.f("ix_sign_ins_expires_at"), table_name="sign_ins")
-    op.drop_table("sign_ins")

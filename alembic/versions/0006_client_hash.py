@@ -18,7 +18,3 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("trials", sa.Column("client_hash", sa.String(length=64), nullable=True))
-
-
-def downgrade() -> None:
-    op.drop_column("trials", "client_hash")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from db import leases, models, proposing, studies, trials
+from db import clock, leases, models, proposing, studies, trials
 from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
@@ -374,6 +375,18 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
     desk.claim("late")
     desk.proposer.turn()
     assert broken.count("random") == 2
+
+
+def test_a_strategy_that_has_failed_for_days_rests_no_longer_and_is_tried_again(database, broken):
+    desk = Desk(database, lookahead=2)
+    with database.write() as session:
+        studies.get(session, "vlm").proposer_errors = 2000
+    assert desk.proposer.turn() == 2, "seeds stand in"
+    with database.read() as session:
+        study = studies.get(session, "vlm")
+        assert study.proposer_errors == 2001
+        rest = study.propose_again_at - clock.read(session)
+    assert timedelta(0) < rest <= timedelta(seconds=proposing.LONGEST_REST_S)
 
 
 def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(database):

@@ -147,114 +147,135 @@ def test_an_import_twice_is_refused_and_changes_nothing(database_url, tmp_path):
     assert export(database_url, tmp_path / "again.json") == before
 
 
-def spoil(document, what):
-    if what == "a column too few":
-        del document["trials"][2]["seed"]
-        return "trials.2.seed: Field required"
-    if what == "a wrong type":
-        document["trials"][0]["attempts"][0]["until"] = "tomorrow"
-        return "trials.0.attempts.0.until"
-    if what == "a mixture that is none":
-        document["trials"][0]["mixture"] = [1.0]
-        return "trials.0.mixture"
-    if what == "an unknown state":
-        document["trials"][4]["state"] = "sleeping"
-        return "trials.4.state"
-    if what == "the same number twice":
-        document["trials"][1]["number"] = 1
-        return "trials: two have number 1"
-    if what == "an event of no trial":
-        document["events"][3]["trial"] = 99
-        return "events.3.trial: there is no trial 99"
-    if what == "a later version":
-        document["version"] = 4
-        return "version"
-    if what == "a mixture of another study":
-        document["trials"][3]["mixture"] = {"coco": 0.5, "mars": 0.5}
-        return "trials.3.mixture: unknown domain 'mars'"
-    if what == "a score above all":
-        document["trials"][0]["measurements"][0]["score"] = 1.5
-        return "trials.0.measurements.0.score"
-    if what == "a benchmark of another study":
-        document["trials"][0]["measurements"][0]["benchmark"] = "mars"
-        return "trials.0.measurements: unknown benchmark 'mars'"
-    if what == "two holders":
-        first = document["trials"][3]["attempts"][0]
-        document["trials"][4] |= {"attempts": [first], "attempt_number": 1}
-        return "trials.4.attempts: live [1], of a queued trial"
-    if what == "no holder":
-        document["trials"][3]["attempts"][0]["state"] = "expired"
-        return "trials.3.attempts: live none, of a running trial"
-    if what == "an attempt too few":
-        document["trials"][3]["attempt_number"] = 2
-        return "trials.3.attempts: numbers [1], but attempt_number is 2"
-    if what == "a number to come":
-        document["study"]["last_number"] = 3
-        return "study.last_number: 3, but there is trial 6"
-    if what == "a revision to come":
-        document["study"]["revision"] = 1
-        return "study.revision: 1"
-    if what == "a moment of no calendar":
-        document["trials"][0]["created_at"] = 1e300
-        return "trials.0.created_at"
-    if what == "text that a database refuses":
-        document["trials"][0]["note"] = "a\x00b"
-        return "U+0000"
-    if what == "an id beyond all":
-        document["trials"][0]["id"] = 2**31 - 1
-        return "trials.0.id"
-    if what == "a strategy that is none":
-        document["study"]["spec"]["strategy"] = "magic"
-        return "study.spec: unknown strategy 'magic'"
-    if what == "a prediction that is none":
-        document["trials"][5]["proposal"] = {"strategy": "seed", "mean": "high"}
-        return "trials.5.proposal"
-    if what == "a name that is none":
-        document["study"]["name"] = "../vlm"
-        return "name"
-    if what == "an endless budget":
-        document["study"]["budget"] = 2**30
-        return "budget"
-    document["study"]["spec"]["domains"] = []
-    return "domains"
+GONE = object()
+MANY = 2**31 - 1
+
+SPOILED = {
+    "a column too few": ("trials.2.seed", GONE, "trials.2.seed: Field required"),
+    "a wrong type": ("trials.0.attempts.0.until", "tomorrow", "trials.0.attempts.0.until"),
+    "a moment of no calendar": ("trials.0.created_at", 1e300, "trials.0.created_at"),
+    "text that a database refuses": ("trials.0.note", "a\x00b", "U+0000"),
+    "text that no answer may hold": ("trials.0.note", "x" * 5000, "trials.0.note"),
+    "an error that is none": ("events.3.detail.error", [1], "events.3.detail.error"),
+    "an event of no trial": ("events.3.trial", 99, "events.3.trial: there is no trial 99"),
+    "a worker without a name": ("workers.0.name", " ", "workers.0.name"),
+    "a later version": ("version", 4, "version"),
+    "a name that is none": ("study.name", "../vlm", "name"),
+    "no domains": ("study.spec.domains", [], "domains"),
+    "a strategy that is none": (
+        "study.spec.strategy",
+        "magic",
+        "study.spec: unknown strategy 'magic'",
+    ),
+    "an endless budget": ("study.budget", 2**30, "budget"),
+    "errors without end": ("study.proposer_errors", MANY, "study.proposer_errors"),
+    "a result too many": ("study.results", 2, "study.results: 2, but 1 trials are completed"),
+    "a trial too many": (
+        "study.last_number",
+        MANY,
+        f"study.last_number: {MANY}, but there are 6 trials",
+    ),
+    "a revision to come": ("study.revision", 1, "study.revision: 1"),
+    "a trial that never changed": ("trials.0.revision", 0, "trials.0.revision"),
+    "an id beyond all": ("trials.0.id", MANY, "trials.0.id"),
+    "the same number twice": ("trials.1.number", 1, "trials: two have number 1"),
+    "a number left out": ("trials.1.number", 7, "one of the 6 has number 7"),
+    "an unknown state": ("trials.4.state", "sleeping", "trials.4.state"),
+    "an end that did not come": ("trials.4.finished_at", 1.7e9, "trials.4.finished_at"),
+    "no end": ("trials.0.finished_at", None, "trials.0.finished_at: None, of a completed"),
+    "no start": ("trials.3.started_at", None, "trials.3.started_at"),
+    "a mixture that is none": ("trials.0.mixture", [1.0], "trials.0.mixture"),
+    "a mixture of another study": (
+        "trials.3.mixture",
+        {"coco": 0.5, "mars": 0.5},
+        "trials.3.mixture: unknown domain 'mars'",
+    ),
+    "a mixture with a hole": ("trials.5.mixture", {"coco": 1.0}, "no weight of 'lisa'"),
+    "a prediction that is none": (
+        "trials.5.proposal",
+        {"strategy": "seed", "mean": "high"},
+        "trials.5.proposal",
+    ),
+    "a time before it began": ("trials.0.wall_s", -1.0, "trials.0.wall_s"),
+    "a score above all": (
+        "trials.0.measurements.0.score",
+        1.5,
+        "trials.0.measurements.0.score",
+    ),
+    "a benchmark of another study": (
+        "trials.0.measurements.0.benchmark",
+        "mars",
+        "trials.0.measurements: unknown benchmark 'mars'",
+    ),
+    "a score of no attempt": (
+        "trials.0.measurements.0.attempt_number",
+        2,
+        "trials.0: scores or a curve of attempt 2",
+    ),
+    "a curve of no attempt": (
+        "trials.3.curve.0.attempt_number",
+        2,
+        "trials.3: scores or a curve of attempt 2",
+    ),
+    "two holders": (
+        "trials.4",
+        lambda whole: (
+            whole["trials"][4] | {"attempts": whole["trials"][3]["attempts"], "attempt_number": 1}
+        ),
+        "trials.4.attempts: live [1], of a queued trial",
+    ),
+    "no holder": (
+        "trials.3.attempts.0.state",
+        "expired",
+        "trials.3.attempts: live none, of a running trial",
+    ),
+    "an end of no attempt": (
+        "trials.1.attempts.0.ended_at",
+        None,
+        "trials.1.attempts: number 1 is failed and ended at None",
+    ),
+    "attempts that are not there": (
+        "trials.3.attempt_number",
+        MANY,
+        f"trials.3.attempts: numbers [1], but attempt_number is {MANY}",
+    ),
+    "failures that did not happen": (
+        "trials.4.failures",
+        1,
+        "trials.4.failures: 1, but 0 attempts failed",
+    ),
+    "a token's hash that is none": (
+        "trials.3.attempts.0.token_hash",
+        "é" * 64,
+        "trials.3.attempts.0.token_hash",
+    ),
+}
+"""Where a file is changed, to what, and words of the refusal."""
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        "a column too few",
-        "a wrong type",
-        "a mixture that is none",
-        "an unknown state",
-        "the same number twice",
-        "an event of no trial",
-        "a later version",
-        "a mixture of another study",
-        "a score above all",
-        "a benchmark of another study",
-        "two holders",
-        "no holder",
-        "an attempt too few",
-        "a number to come",
-        "a revision to come",
-        "a moment of no calendar",
-        "text that a database refuses",
-        "an id beyond all",
-        "a strategy that is none",
-        "a prediction that is none",
-        "a name that is none",
-        "an endless budget",
-        "no domains",
-    ],
-)
+def changed(document, place, value):
+    """The document with something else in one place."""
+    *way, last = (int(step) if step.isdecimal() else step for step in place.split("."))
+    part = document
+    for step in way:
+        part = part[step]
+    if value is GONE:
+        del part[last]
+    else:
+        part[last] = value(document) if callable(value) else value
+    return document
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("what", SPOILED)
 def test_a_file_that_is_no_archive_is_refused_with_the_place_and_nothing_is_stored(
     database_url, new_database, tmp_path, what
 ):
+    place, value, words = SPOILED[what]
     fill(database_url)
     file = tmp_path / "study.json"
     document = json.loads(export(database_url, file))
-    words = spoil(document, what)
-    file.write_text(json.dumps(document))
+    file.write_text(json.dumps(changed(document, place, value)))
     there = new_database()
     result = run("import", str(file), "--database", there)
     assert isinstance(result.exception, CommandFailed), result.exception
@@ -265,19 +286,17 @@ def test_a_file_that_is_no_archive_is_refused_with_the_place_and_nothing_is_stor
     database.close()
 
 
-def places(value, *before):
+def places(value, before=""):
     """Where there is something in a document."""
-    if isinstance(value, dict):
-        return [place for key, part in value.items() for place in places(part, *before, key)]
-    if isinstance(value, list):
-        return [place for i, part in enumerate(value) for place in places(part, *before, i)]
-    return [before]
+    parts = {dict: dict.items, list: enumerate}.get(type(value))
+    if parts is None:
+        return [before[1:]]
+    return [place for key, part in parts(value) for place in places(part, f"{before}.{key}")]
 
 
 SOMETHING = st.one_of(
-    st.sampled_from(
-        [None, True, -1, 0, 2**31, 2**63, 1e308, -0.5, "", "live", "running", "completed", "\x00"]
-    ),
+    st.sampled_from([None, True, -1, 0, 2**31 - 1, 2**31, 2**63, 1e308, -0.5, 253_402_300_799.0]),
+    st.sampled_from(["", "live", "running", "completed", "\x00", "é" * 64, "x" * 5000]),
     st.integers(),
     st.floats(),
     st.text(max_size=20),
@@ -301,12 +320,8 @@ def test_a_file_with_anything_in_one_place_is_refused_or_breaks_nothing(
         fill(url)
         export(url, of_another)
     document = json.loads(of_another.read_text())
-    *way, last = data.draw(st.sampled_from(places(document)))
-    part = document
-    for step in way:
-        part = part[step]
-    part[last] = data.draw(SOMETHING)
-    file.write_text(json.dumps(document))
+    place = data.draw(st.sampled_from(places(document)))
+    file.write_text(json.dumps(changed(document, place, data.draw(SOMETHING))))
     name = f"s{secrets.token_hex(6)}"
     try:
         archives.store(database_url, file, name)
@@ -323,6 +338,11 @@ def test_a_file_with_anything_in_one_place_is_refused_or_breaks_nothing(
         f"/studies/{name}/figures", *(f"/ui/studies/{name}/trials/{n}" for n in (1, 4)),
     ):  # fmt: skip
         assert api.get(path).status_code in (200, 404, 409), path
+    for trial in api.get(f"/studies/{name}/trials").json()["trials"]:
+        for path in (f"/trials/{trial['id']}", f"/trials/{trial['id']}/curve"):
+            assert api.get(path).status_code == 200, path
+        beat = api.post(f"/trials/{trial['id']}/heartbeat", json={"token": "nobody's-own-token"})
+        assert beat.status_code == 409
     trial = api.post("/trials/next", json={"worker": "w", "study": name})
     assert trial.status_code == 200
     database = Database(database_url)

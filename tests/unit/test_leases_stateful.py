@@ -54,6 +54,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         self.finished: dict[int, tuple[object, ...]] = {}
         self.posted: set[tuple[int, float]] = set()
         self.is_paused = False
+        self.budget = N_TRIALS
 
     def teardown(self) -> None:
         self.database.close()
@@ -86,6 +87,9 @@ class LeaseProtocol(RuleBasedStateMachine):
             if attempt is None:
                 attempt = leases.claim(session, worker, None, token)
                 assert attempt is None or not self.is_paused, "a paused study starts nothing"
+                if attempt is None and not self.is_paused:
+                    queued = session.scalars(select(Trial.id).where(Trial.state == "queued"))
+                    assert not queued.all(), "an active study gives what it has"
             if attempt is not None:
                 self.given.append((attempt.trial_id, token))
 
@@ -200,14 +204,22 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @rule(budget=st.integers(1, N_TRIALS))
     def someone_changes_the_budget(self, budget: int) -> None:
-        before = {trial: self._row(trial) for trial in range(1, N_TRIALS + 1)}
+        before = [self._row(trial) for trial in range(1, N_TRIALS + 1)]
+        using = [row for row in before if row.state not in ("failed", "cancelled")]
+        unstarted = [
+            row.id
+            for row in reversed(before)
+            if (row.state, row.origin, row.attempt_number) == ("queued", "proposed", 0)
+        ]
+        surplus = max(0, len(using) - budget) if budget < self.budget else 0
         with self.database.write() as session:
             studies.patch(session, "vlm", "user", budget=budget)
-        for trial, was in before.items():
-            now = self._row(trial)
-            if now.state != was.state:
-                assert (now.state, now.is_withdrawn) == ("cancelled", True)
-                assert (was.state, was.origin, was.attempt_number) == ("queued", "proposed", 0)
+        self.budget = budget
+        withdrawn = set(unstarted[:surplus])
+        for was in before:
+            now = self._row(was.id)
+            wanted = ("cancelled", True) if was.id in withdrawn else (was.state, was.is_withdrawn)
+            assert (now.state, now.is_withdrawn) == wanted, "the newest that nobody has started"
 
     def _running(self) -> set[int]:
         with self.database.read() as session:
