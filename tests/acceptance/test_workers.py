@@ -153,9 +153,9 @@ def test_a_result_that_is_due_while_the_service_is_down_is_delivered_when_it_is_
     with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
         study = study_with(client, SHORT)
         with log.open("wb") as stderr, worker(client, *HASTY, stderr=stderr):
-            trial = until(
-                lambda: client.trials(study), lambda trials: any(t.worker for t in trials)
-            )[0]
+            # Not before: the answer that gives the trial away may still be under way.
+            until(log.read_text, lambda text: "run started" in text)
+            [trial] = [trial for trial in client.trials(study) if trial.worker]
             first.kill()
             until(log.read_text, lambda text: "result not delivered" in text)
             with service(tmp_path, port):
@@ -282,9 +282,9 @@ def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(
     with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
         study = study_with(client, SHORT, lease_s=3)
         with log.open("wb") as stderr, worker(client, *place, *HASTY, stderr=stderr) as process:
-            trial = until(
-                lambda: client.trials(study), lambda trials: any(t.worker for t in trials)
-            )[0]
+            # Not before: the answer that gives the trial away may still be under way.
+            until(log.read_text, lambda text: "run started" in text)
+            [trial] = [trial for trial in client.trials(study) if trial.worker]
             first.kill()
             until(log.read_text, lambda text: "result not delivered" in text)
             process.kill()
