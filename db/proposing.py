@@ -159,15 +159,22 @@ def in_need(session: Session) -> list[str]:
     return [now.study for now in active(session) if now.missing or now.outdated]
 
 
-def resting(session: Session, name: str) -> str | None:
-    """Why the study's strategy is left alone for now: its last error; None when it may try."""
-    return session.scalar(
-        select(Study.proposer_error).where(
-            Study.name == name,
-            # Further away only if the clock was set back.
-            Study.propose_again_at.between(now(), after(LONGEST_REST_S)),
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """How the study's strategy failed when it was last asked, and whether it is left alone now."""
+
+    error: str
+    rests: bool
+
+
+def trouble(session: Session, name: str) -> Trouble | None:
+    """None when the strategy did well, or was not asked yet."""
+    # An end of the rest that is further away comes of a clock that was set back.
+    rests = Study.propose_again_at.between(now(), after(LONGEST_REST_S))
+    error, is_resting = session.execute(
+        select(Study.proposer_error, rests).where(Study.name == name)
+    ).one()
+    return None if error is None else Trouble(error, bool(is_resting))
 
 
 def failing(session: Session) -> int:

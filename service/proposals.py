@@ -4,7 +4,8 @@ A thread looks at every active study: is a trial missing in the queue, or is a q
 than the newest result? Then it reads what the study knows, lets the strategy propose in the
 engine's process, and stores the answer for as many trials as are still nobody's. One replica at a
 time does so for a study, by a lease in the database. When the strategy fails, or hangs until it is
-ended, seeds and then random mixtures keep the workers busy until it works again.
+ended, seeds and then random mixtures keep the workers busy until it works again; those that no
+worker has by then give way to its proposals.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ PAUSE_S = 0.1
 STAND_IN = "seed"
 """What proposes when a study's strategy fails: seeds not yet tried, then random mixtures."""
 
+AT_ONCE = -1
+"""How many results a proposal that stands in knew: fewer than any, so that it gives way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -68,11 +72,11 @@ class Task:
     based_on: tuple[int, ...]
 
 
-def read_task(session: Session, name: str) -> Task | None:
-    """What a study needs proposed just now; None when nothing."""
+def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task | None:
+    """What a study needs proposed now, if anything; with `only_gaps` what is queued stays."""
     study = studies.get(session, name)
     standing = proposing.standing(session, study)
-    missing, outdated = standing.missing, standing.outdated
+    missing, outdated = standing.missing, 0 if only_gaps else standing.outdated
     if missing == 0 and outdated == 0:
         return None
     spec = views.spec(study)
@@ -109,9 +113,9 @@ def proposal_seed(study_seed: int, results: int, number: int) -> int:
 
 def _may_change(trial: models.Trial, study: models.Study) -> bool:
     """Seeds are the same whatever the results; anything else should know the newest ones."""
-    return (trial.proposal or {}).get("strategy") != "seed" and (
-        trial.proposed_at_results or 0
-    ) < study.results
+    known = trial.proposed_at_results or 0
+    is_seed = (trial.proposal or {}).get("strategy") == "seed"
+    return known < study.results and (known == AT_ONCE or not is_seed)
 
 
 def _mixtures_in(
@@ -147,7 +151,14 @@ def compute(task: Task, strategy: str) -> list[Proposed]:
     )
 
 
-def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str) -> int:
+def store(
+    session: Session,
+    task: Task,
+    proposed: Sequence[Proposed],
+    owner: str,
+    *,
+    stands_in: bool = False,
+) -> int:
     """Puts proposals into the queue; returns how many.
 
     The study may have moved on during the fit. What came in later is left to the next turn, which
@@ -178,7 +189,7 @@ def store(session: Session, task: Task, proposed: Sequence[Proposed], owner: str
             mean=finite(item.mean),
             sd=finite(item.sd),
         ).model_dump(mode="json")
-        results = task.known.results
+        results = AT_ONCE if stands_in else task.known.results
         if place < len(replaceable):
             trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
         else:
@@ -203,15 +214,6 @@ def _mixture(spec: StudySpec, item: Proposed) -> dict[str, float]:
         zip((domain.name for domain in spec.domains), map(float, item.weights), strict=True)
     )
     return spec.mixture(named)
-
-
-def stand_in(task: Task) -> Task | None:
-    """The question when the strategy has failed: what is queued stays, only gaps are filled."""
-    n = task.n - len(task.replace)
-    if n == 0:
-        return None
-    pending = np.vstack([task.pending, task.replaced])
-    return replace(task, n=n, replace=(), replaced=task.replaced[:0], pending=pending)
 
 
 class Proposer:
@@ -279,32 +281,38 @@ class Proposer:
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
         with self._database.read() as session:
-            trouble = proposing.resting(session, name)
+            trouble = proposing.trouble(session, name)
+            rests = trouble is not None and trouble.rests
             try:
-                task = read_task(session, name)
+                task = read_task(session, name, only_gaps=rests)
             except Exception:
-                if trouble is None:
+                if not rests:
                     raise
                 return 0
             if task is None or self._fruitless.get(name) == task.based_on:
                 return 0
-        with self._database.write() as session:
-            if not proposing.take(session, task.known.study_id, self._owner, LEASE_S):
-                return 0
-        # 2. The strategy, unless it failed a moment ago; then what needs no surrogate.
-        stored, error = 0, None
-        if trouble is None:
-            stored, error = self._by_strategy(task)
-        if trouble or error:
-            stored = self._fill_gaps(task, trouble or error or "")
-        with self._database.write() as session:
             study_id = task.known.study_id
-            if trouble:
-                proposing.end_turn(session, study_id, self._owner)
-            else:
+        with self._database.write() as session:
+            if not proposing.take(session, study_id, self._owner, LEASE_S):
+                return 0
+        # 2. After a failure gaps come first: the next try may take as long and fail again.
+        stored = self._fill_gaps(name, trouble.error) if trouble else 0
+        # 3. The strategy, unless it rests.
+        was_asked, error = False, None
+        if not rests:
+            if stored:
+                with self._database.read() as session:
+                    task = read_task(session, name)
+            if task is not None:
+                more, error = self._by_strategy(task)
+                was_asked, stored = not self._stopped.is_set(), stored + more
+        if error and not trouble:
+            stored += self._fill_gaps(name, error)
+        with self._database.write() as session:
+            if was_asked:
                 proposing.give_back(session, study_id, self._owner, error)
-        if stored:
-            log.info("proposed", study=name, n=stored, replaced=len(task.replace), seed=task.seed)
+            else:
+                proposing.end_turn(session, study_id, self._owner)
         return stored
 
     def _give_up(self, name: str, error: str) -> None:
@@ -334,24 +342,30 @@ class Proposer:
             self._fruitless[task.study] = task.based_on
         return stored, None
 
-    def _fill_gaps(self, task: Task, trouble: str) -> int:
+    def _fill_gaps(self, name: str, trouble: str) -> int:
         """Stores proposals that need no surrogate where trials are missing; returns how many."""
-        gaps = stand_in(task)
+        with self._database.read() as session:
+            gaps = read_task(session, name, only_gaps=True)
         if gaps is None:
             return 0
         try:
             drawn = self._engine.ask(compute, gaps, STAND_IN)
             said = [replace(item, reason=f"{item.reason} ({trouble})") for item in drawn]
-            return self._store(gaps, said)
+            return self._store(gaps, said, stands_in=True)
         except SQLAlchemyError:
             raise
         except Exception:
-            log.exception("seeds failed too", study=task.study)
+            log.exception("seeds failed too", study=name)
             return 0
 
-    def _store(self, task: Task, proposed: Sequence[Proposed]) -> int:
+    def _store(self, task: Task, proposed: Sequence[Proposed], *, stands_in: bool = False) -> int:
         with self._database.write() as session:
-            return store(session, task, proposed, self._owner)
+            stored = store(session, task, proposed, self._owner, stands_in=stands_in)
+        if stored:
+            log.info(
+                "proposed", study=task.study, n=stored, replaced=len(task.replace), seed=task.seed
+            )
+        return stored
 
     def _run(self) -> None:
         while not self._stopped.is_set():

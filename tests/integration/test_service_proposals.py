@@ -377,6 +377,42 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
     assert broken.count("random") == 2
 
 
+def test_gaps_are_filled_before_a_strategy_that_failed_is_tried_again(database, monkeypatch):
+    ready = []
+
+    def compute(task, strategy, really=proposals.compute):
+        if strategy != proposals.STAND_IN:
+            ready.append(len(desk.queued()))
+            raise RuntimeError("singular matrix")
+        return really(task, strategy)
+
+    monkeypatch.setattr(proposals, "compute", compute)
+    desk = Desk(database, lookahead=2)
+    desk.proposer.turn()
+    assert ready == [0]
+    desk.claim()
+    desk.claim()
+    rested(desk)
+    desk.proposer.turn()
+    assert ready == [0, 2], "a try that hangs keeps no worker waiting"
+
+
+def test_what_stood_in_gives_way_to_a_strategy_that_works_again(database, broken, monkeypatch):
+    desk = Desk(database, lookahead=3)
+    assert desk.proposer.turn() == 3
+    stood_in = {trial.id for trial in desk.queued()}
+    taken = desk.claim()
+    monkeypatch.undo()
+    rested(desk)
+    assert desk.proposer.turn() == 1 + 3, "the gap is filled first, and that gives way at once too"
+    now = {trial.id: trial.proposal["strategy"] for trial in desk.queued()}
+    assert stood_in - {taken} < set(now), "the trials stay, their mixtures change"
+    assert set(now.values()) == {"random"}
+    assert desk.proposer.turn() == 0
+    with database.read() as session:
+        assert studies.get(session, "vlm").proposer_error is None
+
+
 def test_a_strategy_that_has_failed_for_days_rests_no_longer_and_is_tried_again(database, broken):
     desk = Desk(database, lookahead=2)
     with database.write() as session:
