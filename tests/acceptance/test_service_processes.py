@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import random
 import signal
@@ -199,6 +201,26 @@ def test_the_service_is_ready_soon_and_without_the_learning_libraries(database_u
         mapped = Path(f"/proc/{process.pid}/maps").read_text()
     assert "libtorch" not in mapped
     assert took < 15, "3 s on an idle machine; others may be busy here"
+
+
+@pytest.mark.backends("sqlite")
+def test_what_is_no_http_and_addresses_without_end_are_refused_as_problems_too(url):
+    said = (
+        b"GET /readyz?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS begins so
+    )
+    at = httpx.URL(url)
+    for bytes_ in said:
+        with socket.create_connection((at.host, at.port), timeout=30) as line:
+            line.sendall(bytes_)
+            answer = http.client.HTTPResponse(line)
+            answer.begin()
+            assert answer.status == 400
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            problem = json.loads(answer.read())
+            assert problem["code"] == "malformed-request"
+            assert "65,535 bytes" in problem["detail"]
+    assert httpx.get(f"{url}/readyz").is_success
 
 
 @pytest.mark.parametrize(
