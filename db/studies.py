@@ -64,9 +64,25 @@ def get(session: Session, name: str, *, for_update: bool = False) -> Study:
     return study
 
 
-def everyone(session: Session) -> list[Study]:
-    """All studies, newest first."""
-    return list(session.scalars(select(Study).order_by(Study.id.desc())))
+def everyone(session: Session, *states: str) -> list[Study]:
+    """All studies, or those in one of the states, newest first."""
+    query = select(Study).order_by(Study.id.desc())
+    if states:
+        query = query.where(Study.state.in_(states))
+    return list(session.scalars(query))
+
+
+def page(session: Session, *, before: str | None, limit: int) -> tuple[list[Study], bool]:
+    """Studies older than `before`, newest first, and whether there are more.
+
+    Raises:
+        StudyNotFound: there is no `before`.
+    """
+    query = select(Study).order_by(Study.id.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(Study.id < get(session, before).id)
+    found = list(session.scalars(query))
+    return found[:limit], len(found) > limit
 
 
 def patch(

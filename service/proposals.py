@@ -382,7 +382,11 @@ class Proposer:
 
 def waiting(session: Session, name: str | None) -> tuple[str, float | None]:
     """Why there is no trial to give, and after how many seconds to ask again (None: no more)."""
-    found = [studies.get(session, name)] if name is not None else studies.everyone(session)
+    if name is not None:
+        found = [studies.get(session, name)]
+    else:
+        # The finished ones, which grow to be many, only matter where there is no other.
+        found = studies.everyone(session, "active", "paused") or studies.everyone(session)
     if not found:
         return "there is no study yet", 10.0
     reasons = [_why(now) for now in proposing.standings(session, found)]

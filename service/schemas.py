@@ -409,6 +409,8 @@ class Study(StudySpec):
 
 class StudyPage(Body):
     studies: list[Study]
+    more: bool = False
+    """Pass the last one's name as `?before=` to get those that are older."""
 
 
 # --- trials -----------------------------------------------------------------------------------

@@ -142,8 +142,14 @@ class Client:
         return self._call(Study, "POST", "/studies", spec)
 
     def studies(self) -> list[Study]:
-        """All studies, newest first."""
-        return self._call(StudyPage, "GET", "/studies").studies
+        """All studies, newest first, page by page."""
+        studies: list[Study] = []
+        while True:
+            asked = {"before": studies[-1].name} if studies else {}
+            page = self._call(StudyPage, "GET", "/studies", params=asked)
+            studies += page.studies
+            if not page.more:
+                return studies
 
     def study(self, name: str) -> Study:
         """A study and how many of its trials are in each state; 404 `study-not-found`."""

@@ -13,8 +13,10 @@ from service.context import Actor, Service, StudyName
 from service.dashboard import gallery
 from service.dashboard.history import Histories
 from service.errors import describe, invalid
+from service.paging import that_fit
 from service.schemas import (
     BestAnswer,
+    Name,
     Study,
     StudyFigures,
     StudyPage,
@@ -22,6 +24,9 @@ from service.schemas import (
     StudySpec,
     TrainerName,
 )
+
+PAGE = 100
+"""Studies a page at most."""
 
 router = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind(by_method))
 
@@ -51,12 +56,17 @@ def create(body: StudySpec, service: Service, actor: Actor, response: Response) 
     return answer
 
 
-@router.get("", summary="List studies, newest first", responses=describe())
-def every(service: Service) -> StudyPage:
+@router.get("", summary="List studies, newest first", responses=describe(404))
+def page(
+    service: Service,
+    before: Annotated[Name | None, Query(description="Only studies older than this one.")] = None,
+) -> StudyPage:
+    """As many as fit an answer; `before` the last of them, there may be more."""
     with service.database.read() as session:
-        rows = studies.everyone(session)
+        rows, has_more = studies.page(session, before=before, limit=PAGE)
         counts = studies.trial_counts(session, [row.id for row in rows])
-        return StudyPage(studies=[views.study(row, counts[row.id]) for row in rows])
+        shown = that_fit(views.study(row, counts[row.id]) for row in rows)
+        return StudyPage(studies=shown, more=has_more or len(shown) < len(rows))
 
 
 @router.get("/{study}", summary="Read a study", responses=describe(404))

@@ -11,6 +11,7 @@ from service import checks, views
 from service.auth import by_method, route_behind
 from service.context import Actor, Service, StudyName, TrialId
 from service.errors import Refused, describe
+from service.paging import that_fit
 from service.schemas import (
     Curve,
     MetricName,
@@ -25,8 +26,6 @@ router = APIRouter(tags=["trials"], route_class=route_behind(by_method))
 
 PAGE = 500
 """Trials a page at most."""
-PAGE_BYTES = 900_000
-"""An answer is not much longer, whatever its trials have to say."""
 
 
 @router.post(
@@ -104,13 +103,7 @@ def page(
         row = studies.get(session, study)
         spec = views.spec(row)
         rows, has_more = trials.page(session, row, after=after, limit=limit, state=state)
-        shown: list[Trial] = []
-        size = 0
-        for trial in rows:
-            shown.append(views.trial(trial, spec))
-            size += len(shown[-1].model_dump_json())
-            if size > PAGE_BYTES:
-                break
+        shown = that_fit(views.trial(trial, spec) for trial in rows)
         return TrialPage(
             trials=shown,
             after=shown[-1].revision if shown else after,
