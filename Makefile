@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# Much of the time is spent waiting for services and workers: more processes than cores are faster.
+WORKERS ?= 3
 
 # One thread a process: the processes are what runs in parallel.
 export OMP_NUM_THREADS := 1

@@ -144,11 +144,6 @@ def install(app: FastAPI) -> None:
             "a text or number of this call is none that the database can hold; nothing was changed",
         )
 
-    @app.exception_handler(Exception)
-    async def fault(request: Request, error: Exception) -> JSONResponse:
-        log.error("fault", path=request.url.path, exc_info=error)
-        return problem(500, "internal-error", "a fault of the service; its log has the cause")
-
 
 def _unreadable(error: RequestValidationError) -> JSONResponse:
     found = error.errors()

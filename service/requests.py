@@ -1,4 +1,4 @@
-"""Every call is timed, logged, and known by an id."""
+"""Every call is timed, logged, known by an id, and answered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import problem
 from service.metrics import Metrics
 
 log = structlog.get_logger()
@@ -27,7 +28,8 @@ UNENDING = frozenset({"/ui/events"})
 
 
 class Requests:
-    """Binds request, study and trial to every log line of a call, and says how it ended."""
+    """Binds request, study and trial to every log line of a call, says how it ended, and answers
+    where the app failed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +39,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        status = 500
+        status: int | None = None
         began = perf_counter()
 
         async def noting(message: Message) -> None:
@@ -53,18 +55,24 @@ class Requests:
         with structlog.contextvars.bound_contextvars(request=request_id, **_named(scope["path"])):
             try:
                 await self._app(scope, receive, noting)
+            except Exception:
+                log.exception("fault", path=scope["path"])
+                if status is not None:
+                    raise
+                why = f"a fault of the service; its log has the cause, by request {request_id}"
+                await problem(500, "internal-error", why)(scope, receive, noting)
             finally:
                 took = perf_counter() - began
-                route = _route(scope)
+                route, ended = _route(scope), status or 500
                 metrics: Metrics = scope["app"].state.context.metrics
                 if route not in UNENDING:
-                    metrics.requests.labels(scope["method"], route, str(status)).observe(took)
+                    metrics.requests.labels(scope["method"], route, str(ended)).observe(took)
                 if route not in QUIET | UNENDING:
                     log.info(
                         "request",
                         method=scope["method"],
                         route=route,
-                        status=status,
+                        status=ended,
                         ms=round(1000 * took, 1),
                     )
 

@@ -147,6 +147,26 @@ def test_no_secret_is_in_a_log_line_wherever_it_was_sent(database_url, logged):
     assert key not in said
 
 
+def test_a_fault_is_answered_with_the_id_that_finds_its_cause_in_the_log(api, logged, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("only the log shall have this")
+
+    with monkeypatch.context() as during:
+        during.setattr("service.views.study", broken)
+        answer = api.post("/studies", json=study_body(), headers={"X-Request-Id": "abc-2"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"] == "abc-2"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.json()["code"] == "internal-error"
+    assert "abc-2" in answer.json()["detail"]
+    assert "only the log" not in answer.text
+    fault, request = (line for line in logged if line.get("request") == "abc-2")
+    assert (fault["event"], fault["path"]) == ("fault", "/studies")
+    assert (request["event"], request["status"]) == ("request", 500)
+    assert api.get("/studies").json()["studies"] == [], "nothing was changed"
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, b'a"\nb', "ü".encode()])
 def test_a_request_id_that_is_none_is_replaced(api, given):
     answer = api.get("/healthz", headers={"X-Request-Id": given})
