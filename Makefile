@@ -3,8 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Much of the time is spent waiting for services and workers: more processes than cores are faster.
-WORKERS ?= 3
+WORKERS ?= 2
 
 # One thread a process: the processes are what runs in parallel.
 export OMP_NUM_THREADS := 1

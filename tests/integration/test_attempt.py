@@ -25,6 +25,7 @@ from service.schemas import (
     Release,
     Result,
 )
+from tests.processes import ends
 from tests.unit.cli.test_summary import trial
 from trainer.attempt import Attempt, Setting
 from trainer.child import Child
@@ -174,7 +175,7 @@ def test_a_cancelled_trial_ends_its_run_at_once(tmp_path, signals):
     place = run(tmp_path, service, signals, f"echo $$ > pid; {STEP} exec sleep 600")
     assert is_settled(place)
     assert not service.failures
-    assert not is_running(int((place.run / "pid").read_text()))
+    assert ends(int((place.run / "pid").read_text()))
 
 
 def test_the_first_step_is_told_at_once(tmp_path, signals, monkeypatch):
@@ -209,7 +210,7 @@ def test_a_run_that_starts_after_its_lease_was_lost_is_stopped(tmp_path, signals
     monkeypatch.setattr("trainer.attempt.Child", slow)
     place = run(tmp_path, service, signals, "exec sleep 600")
     assert is_settled(place)
-    assert not any(map(is_running, children[0].pids))
+    assert all(map(ends, children[0].pids))
 
 
 @pytest.mark.parametrize("status", [404, 409])
@@ -294,11 +295,3 @@ def test_no_trial_is_taken_while_the_disk_is_full(tmp_path, signals, monkeypatch
     assert len(signals.slept) == 2
     assert service.answers == [], "asked once there was room"
     place.close()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
+from tests.processes import ends, is_running
 from trainer import command
 from trainer.child import Child
 from trainer.job import Halted, Job, Progress
@@ -157,23 +157,3 @@ def test_only_scripts_of_the_workers_folder_are_run(tmp_path):
     without = Job(MIXTURE, given.recipe, seed=7)
     with pytest.raises(command.MissingScriptError, match="no folder of commands"):
         train_and_score(without)
-
-
-def ends(pid: int, within_s: float = 30) -> bool:
-    """Whether a process has ended, or does soon: after a signal it takes a moment."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], within_s)[0])
-    finally:
-        os.close(handle)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
