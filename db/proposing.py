@@ -30,7 +30,9 @@ _COUNTS = (
                 "running": Trial.state == "running",
                 "failed": Trial.state == "failed",
                 "unstarted": _IS_UNSTARTED,
-                "stale": and_(_IS_UNSTARTED, Trial.proposed_at_results < Study.results),
+                "stale": and_(
+                    _IS_UNSTARTED, func.coalesce(Trial.proposed_at_results, -1) < Study.results
+                ),
             }.items()
         ),
     )

@@ -213,7 +213,7 @@ def replace_proposal(
     trial: Trial,
     mixture: dict[str, float],
     proposal: dict[str, Any],
-    results: int,
+    results: int | None,
 ) -> None:
     """Gives an unstarted proposal another mixture. The caller holds its lock."""
     if trial.mixture == mixture and trial.proposal == proposal:

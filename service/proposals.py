@@ -46,9 +46,6 @@ PAUSE_S = 0.1
 STAND_IN = "seed"
 """What proposes when a study's strategy fails: seeds not yet tried, then random mixtures."""
 
-AT_ONCE = -1
-"""How many results a proposal that stands in knew: fewer than any, so that it gives way."""
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -113,9 +110,10 @@ def proposal_seed(study_seed: int, results: int, number: int) -> int:
 
 def _may_change(trial: models.Trial, study: models.Study) -> bool:
     """Seeds are the same whatever the results; anything else should know the newest ones."""
-    known = trial.proposed_at_results or 0
-    is_seed = (trial.proposal or {}).get("strategy") == "seed"
-    return known < study.results and (known == AT_ONCE or not is_seed)
+    known = trial.proposed_at_results
+    if known is None:
+        return True  # it stands in
+    return known < study.results and (trial.proposal or {}).get("strategy") != "seed"
 
 
 def _mixtures_in(
@@ -189,7 +187,7 @@ def store(
             mean=finite(item.mean),
             sd=finite(item.sd),
         ).model_dump(mode="json")
-        results = AT_ONCE if stands_in else task.known.results
+        results = None if stands_in else task.known.results
         if place < len(replaceable):
             trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
         else:

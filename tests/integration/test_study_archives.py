@@ -17,6 +17,7 @@ from db.trials import NewTrial
 from modomodo import archives
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
+from service import proposals
 from service.proposals import Proposer
 from service.schemas import StudySpec
 from tests.bodies import study_body
@@ -95,6 +96,25 @@ def test_a_study_moved_to_the_other_kind_of_database_and_back_is_identical(
     assert [len(t["curve"]) for t in json.loads(first)["trials"] if t["state"] == "running"] == [1]
     assert any(m["replicate"] for t in json.loads(first)["trials"] for m in t["measurements"])
     assert len(json.loads(first)["events"]) > 10
+
+
+def test_proposals_that_stand_in_for_a_failing_strategy_are_moved_too(
+    database_url, database, elsewhere, tmp_path, monkeypatch
+):
+    def compute(task, strategy, really=proposals.compute):
+        if strategy != proposals.STAND_IN:
+            raise RuntimeError("singular matrix")
+        return really(task, strategy)
+
+    monkeypatch.setattr(proposals, "compute", compute)
+    body = StudySpec.model_validate(study_body()).model_dump(mode="json")
+    with database.write() as session:
+        studies.create(session, body, "user")
+    assert Proposer(database, "replica").turn() > 0
+    first = export(database_url, tmp_path / "first.json")
+    moved = run("import", str(tmp_path / "first.json"), "--database", elsewhere)
+    assert moved.exit_code == 0, moved.exception
+    assert export(elsewhere, tmp_path / "second.json") == first
 
 
 def test_workers_carry_on_with_a_moved_study_and_new_trials_follow_its_own(
