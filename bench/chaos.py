@@ -43,7 +43,8 @@ class Plan:
     """What to do to whom.
 
     Attributes:
-        pauses: seconds between two kills of one kind, on average.
+        pauses: seconds between two kills of one kind, on average; the first of each kind comes
+            in the first quarter of it, however short the run is.
         faults_s: after so long only calm follows, so that it comes to an end.
     """
 
@@ -202,7 +203,7 @@ def study(plan: Plan) -> StudySpec:
 def _rage(plan: Plan, fleet: Fleet) -> None:
     chance = random.Random(plan.seed + 1)
     started = time.monotonic()
-    due = {what: started + chance.expovariate(1 / s) for what, s in plan.pauses.items()}
+    due = {what: started + chance.uniform(0, s / 4) for what, s in plan.pauses.items()}
     while time.monotonic() - started < plan.faults_s and not fleet.is_done:
         what = min(due, key=lambda key: due[key])
         time.sleep(max(0.0, min(0.5, due[what] - time.monotonic())))

@@ -86,13 +86,13 @@ def test_any_other_text_is_kept_as_it_is_and_never_shown_as_html(api, study, wor
     assert api.get("/studies/other").json()["note"] == word
     assert api.get("/studies/deep").json()["recipe"] == {"a": [{word: [word]}]}
     assert word in api.get(f"{path}/curve").json()["names"]
-    second = api.post("/trials/next", json={"worker": f"v{word}"}).json()
-    ended = {"token": second["lease"]["token"], "error": word, "retryable": False}
-    there = f"/trials/{second['trial']['id']}"
+    second, its_token = lease(api, worker=f"v{word}")
+    ended = {"token": its_token, "error": word, "retryable": False}
+    there = f"/trials/{second['id']}"
     assert send(api, "POST", f"{there}/failure", ended).json()["error"] == word
     assert finish(api, trial, token, artifacts={word: word}).json()["artifacts"] == {word: word}
     assert api.get(path).json()["note"] == word
-    number = second["trial"]["number"]
+    number = second["number"]
     for page in ("/ui/workers", "/ui/studies/vlm", f"/ui/studies/vlm/trials/{number}", "/"):
         markup = Markup(api.get(page).text)
         assert (markup.handlers, markup.inline) == ([], "")
