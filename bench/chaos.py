@@ -9,7 +9,6 @@ import argparse
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from bench.report import read_results, table, write_results, write_section
 from db import upgrade
 from db.models import Attempt, Event, Measurement, Trial
 from db.sessions import Database
+from modomodo.local import free_port
 from service.schemas import StudySpec
 from tests.postgres import Server
 from trainer.client import Client
@@ -273,12 +273,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(show: Callable[[str], None] = print) -> None:

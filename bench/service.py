@@ -33,12 +33,12 @@ import optuna
 import psutil
 from sqlalchemy import create_engine, insert, text, update
 
-from bench.chaos import free_port
 from bench.report import table, write_results, write_section
 from bench.service_load import BENCHMARK, STUDY, Load, work
 from bench.speed import study as large_runs
 from db import models, studies, upgrade
 from db.sessions import Database
+from modomodo.local import free_port
 from service.schemas import Measurement, StudyPatch, StudySpec, TrialCreate
 from tests.postgres import Server
 from trainer.client import Client

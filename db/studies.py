@@ -15,7 +15,7 @@ from db.models import Study, Trial
 _NAMED = (
     select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)
 )
-_NAMED_LOCKED = _NAMED.with_for_update()
+_NAMED_LOCKED = _NAMED.with_for_update(key_share=True)
 
 
 def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, bool]:
@@ -101,10 +101,6 @@ def patch(
     Raises:
         StudyNotFound: there is none of this name.
     """
-    study = get(session, name)
-    if budget is not None and budget < study.budget:
-        # Trials are locked before the study, here as everywhere.
-        trials.withdraw_surplus(session, study, budget)
     study = get(session, name, for_update=True)
     change: dict[str, Any] = {}
     if state is not None and state != study.state:
@@ -116,6 +112,8 @@ def patch(
     if budget is not None:
         change["budget"] = budget
         study.budget = budget
+        session.flush()
+        trials.withdraw_surplus(session, study)
     if note is not None:
         change["note"] = note
         study.note = note

@@ -317,17 +317,20 @@ def committed(session: Session, study: Study) -> int:
     ).scalar_one()
 
 
-def withdraw_surplus(session: Session, study: Study, budget: int, but: int | None = None) -> None:
+def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> None:
     """Cancels unstarted proposals, newest first, until the rest fits the budget.
+
+    Holds the study's row, so that nobody changes the budget or stores proposals meanwhile.
 
     Args:
         but: id of a trial that a person wants, so it stays.
     """
-    surplus = committed(session, study) - budget
+    session.refresh(study, ["budget"], with_for_update={"key_share": True})
+    surplus = committed(session, study) - study.budget
     if surplus <= 0:
         return
     unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]
     for trial in [trial for trial in unstarted if trial.id != but][:surplus]:
         trial.is_withdrawn = True
-        trial.error = f"withdrawn: over the budget of {budget} trials"
+        trial.error = f"withdrawn: over the budget of {study.budget} trials"
         states.move(session, trial, "cancelled", actor="service", what="withdrawn")

@@ -41,7 +41,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of proposals and runs.")] = 0,
     folder: Annotated[Path, typer.Option(help="Database and logs.")] = Path("runs/demo"),
     study: Annotated[str, typer.Option(help="Name; a known one is resumed.")] = "demo",
-    port: Annotated[int, typer.Option(help="Of the service, if it is free.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the service, if it is free; 0: any.")
+    ] = 8765,
     exit_: Annotated[
         bool, typer.Option("--exit", envvar="DEMO_EXIT", help="End at once when done.")
     ] = False,

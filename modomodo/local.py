@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,18 +24,26 @@ START_S = 60.0
 GRACE_S = 15.0
 RUN_GRACE_S = 5.0
 MAX_RESTARTS = 5
+KEPT_PORTS = range(10_000, 32_768)
+PORTS_TRIED = 100
 
 
-def free_port(wanted: int) -> int:
-    """`wanted` if nothing listens there, else one the system picks."""
-    for port in (wanted, 0):
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nothing listens there, else (and for 0) another one that is free.
+
+    That is one below those that systems give to outgoing connections: one of these could take the
+    port of a service that was killed before it is started again.
+
+    Raises:
+        CommandFailed: all that were tried are taken.
+    """
+    others = random.Random().choices(KEPT_PORTS, k=PORTS_TRIED)
+    for port in [wanted, *others] if wanted else others:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+                return port
     raise CommandFailed("no free port on 127.0.0.1")
 
 

@@ -163,10 +163,11 @@ def store(
     comes at once and makes these proposals anew; waiting for a standstill would mean that a busy
     fleet gets none. Only what was taken meanwhile is not proposed again, and the budget holds.
     """
-    study = studies.get(session, task.study)
+    # 1. The study held: a trial that came to its end between two questions would be in neither.
+    study = studies.get(session, task.study, for_update=True)
     if study.proposer != owner or study.state != "active":
         return 0
-    # 1. Proposals that are still nobody's.
+    # 2. Proposals that are still nobody's; those that others hold are left, so nobody waits here.
     replaceable = [
         trial
         for trial in trials.unstarted_proposals(session, study, lock_them=True)
@@ -174,7 +175,7 @@ def store(
     ]
     taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
     room = proposing.standing(session, study).missing
-    # 2. One mixture each, what is left goes behind them.
+    # 3. One mixture each, what is left goes behind them.
     spec, stored = task.known.spec, 0
     others = evidence.weights(spec, taken)
     fresh = [item for item in proposed if item.is_repeat or not _is_among(item, others)]

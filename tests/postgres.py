@@ -11,7 +11,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+
+from modomodo.local import free_port
 
 UNPRIVILEGED = "nobody"
 """Who runs the server when the tests run as root, which PostgreSQL refuses."""
@@ -63,7 +64,7 @@ class Server:
         if os.geteuid() == 0:
             shutil.chown(self._folder, UNPRIVILEGED)
             self._user = {"user": UNPRIVILEGED, "extra_groups": []}
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
@@ -101,7 +102,7 @@ class Server:
             "shared_buffers": "64MB",
         }
         if not self._durable:
-            settings |= {"fsync": "off", "full_page_writes": "off"}
+            settings["fsync"] = "off"  # but whole pages: a kill can end a write in the middle
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -122,8 +123,11 @@ class Server:
         """Ends the server and all its sessions at once, as a crash would."""
         assert self._process is not None
         # Held still, so that it starts no further session while these are counted.
-        self._process.send_signal(signal.SIGSTOP)
-        children = psutil.Process(self._process.pid).children(recursive=True)
+        server = psutil.Process(self._process.pid)
+        server.suspend()
+        while server.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+        children = server.children(recursive=True)
         self._process.kill()
         self._process.wait()
         # They notice that it is gone only at their next statement, and a new server waits for none.
@@ -201,12 +205,6 @@ class Server:
 def _end_with_parent() -> None:
     """In the child: a quick end when its parent is gone."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> None:

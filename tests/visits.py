@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 from playwright.sync_api import Browser, Page
 
 from modomodo import presets
+from modomodo.local import free_port
 from service.app import create_app
 from service.engine import Inline
 from service.server import Server
@@ -27,9 +27,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port: int = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.client = httpx.Client(base_url=self.url, timeout=60)
 

@@ -71,7 +71,7 @@ def add(
             priority=trials.BY_HAND,
         )
         added, is_new = trials.add(session, row, new, actor)
-        trials.withdraw_surplus(session, row, row.budget)
+        trials.withdraw_surplus(session, row)
         answer = views.trial(trials.get(session, added.id), spec)
     if not is_new:
         response.status_code = 200
@@ -191,7 +191,7 @@ def retry(trial: TrialId, service: Service, actor: Actor) -> Trial:
     with service.database.write() as session:
         trials.retry(session, trial, actor)
         study = trials.get(session, trial).study
-        trials.withdraw_surplus(session, study, study.budget, but=trial)
+        trials.withdraw_surplus(session, study, but=trial)
         answer = views.trial(trials.get(session, trial), views.spec(study))
     service.proposer.wake()
     return answer

@@ -23,7 +23,7 @@ from service.search.space import SAME, total_variation
 
 SEEDS_NEEDED = 0.75
 """Share of the seeds that must be scored before a heuristic speaks."""
-MAX_RANDOM = 1000
+RANDOM_ROUNDS, RANDOM_AT_ONCE = 20, 50
 CENTROID_SIZE = 4
 """Most domains in a blend of the centroid design; all blends of 17 would be 131,071."""
 
@@ -120,9 +120,10 @@ def seeds_first(situation: Situation) -> Iterator[Proposed]:
 
 def at_random(situation: Situation) -> Iterator[Proposed]:
     rng = situation.rng()
-    for _ in range(MAX_RANDOM):
-        weights = situation.space.sample(1, rng)[0]
-        yield Proposed(weights, None, None, "uniform sample of the space", "random")
+    for _ in range(RANDOM_ROUNDS):
+        # Many cost about what one does, and where most mixtures were tried many are needed.
+        for weights in situation.space.sample(RANDOM_AT_ONCE, rng):
+            yield Proposed(weights, None, None, "uniform sample of the space", "random")
 
 
 def heuristic(name: str) -> Strategy:

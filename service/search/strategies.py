@@ -103,7 +103,7 @@ def _then(*parts: Strategy) -> Strategy:
 
 _STRATEGIES: dict[str, Strategy] = {
     "seed": openings.seed,
-    "random": openings.at_random,
+    "random": _then(),  # what follows every strategy
     **{name: _then(openings.seed, openings.heuristic(name)) for name in HEURISTICS},
     "quadsurface": _then(openings.seeds_first, by_surrogate.quadsurface),
     "bayes-quadratic": _then(openings.opening, by_surrogate.knowledge_gradient("bayes-quadratic")),

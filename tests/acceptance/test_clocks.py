@@ -13,7 +13,8 @@ import httpx
 import libfaketime
 import pytest
 
-from tests.acceptance.test_service_processes import free_port, service
+from modomodo.local import free_port
+from tests.acceptance.test_service_processes import service
 from tests.bodies import scores, study_body
 
 LEASE_S = 3.0

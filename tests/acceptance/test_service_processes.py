@@ -18,15 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from modomodo.local import free_port
 from tests.bodies import scores, study_body
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -195,12 +191,12 @@ def test_a_fit_that_hangs_is_ended_and_seeds_keep_the_workers_busy(database_url,
 
 
 def test_the_service_is_ready_soon_and_without_the_learning_libraries(database_url):
-    began = time.monotonic()
     with service(database_url, free_port()) as process:
-        took = time.monotonic() - began
+        times = psutil.Process(process.pid).cpu_times()
         mapped = Path(f"/proc/{process.pid}/maps").read_text()
     assert "libtorch" not in mapped
-    assert took < 15, "3 s on an idle machine; others may be busy here"
+    # Its own time, which others at work on this machine do not make long; 3 s by the clock is wanted.
+    assert times.user + times.system < 6
 
 
 @pytest.mark.backends("sqlite")

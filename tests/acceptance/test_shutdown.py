@@ -17,7 +17,8 @@ from sqlalchemy import select
 
 from db.models import Study, Trial
 from db.sessions import Database
-from tests.acceptance.test_service_processes import fitted_to, free_port, queue, service
+from modomodo.local import free_port
+from tests.acceptance.test_service_processes import fitted_to, queue, service
 from tests.bodies import scores, study_body
 
 BUSY = 8

@@ -149,7 +149,7 @@ def test_a_trial_killed_in_the_middle_is_taken_up_by_another_worker_and_finishes
 
 
 def test_a_result_that_is_due_while_the_service_is_down_is_delivered_when_it_is_back(tmp_path):
-    port, log = free_port(0), tmp_path / "worker.log"
+    port, log = free_port(), tmp_path / "worker.log"
     with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
         study = study_with(client, SHORT)
         with log.open("wb") as stderr, worker(client, *HASTY, stderr=stderr):
@@ -277,7 +277,7 @@ def test_another_node_goes_on_from_the_store_and_ends_with_the_weights_of_an_und
 
 
 def test_a_result_that_a_worker_could_not_deliver_is_delivered_by_its_successor(tmp_path):
-    port, log = free_port(0), tmp_path / "worker.log"
+    port, log = free_port(), tmp_path / "worker.log"
     place = ("--folder", str(tmp_path / "node"))
     with service(tmp_path, port) as first, Client(f"http://127.0.0.1:{port}") as client:
         study = study_with(client, SHORT, lease_s=3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from modomodo.local import free_port
 from service.app import create_app
 from service.dashboard import news
 from service.engine import Inline
@@ -144,9 +144,7 @@ def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
 
 
 def test_an_open_stream_does_not_hold_up_the_end_of_the_service(app_settings):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = Server(
         create_app(app_settings, Inline()),
         port=port,

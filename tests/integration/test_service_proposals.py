@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from db import clock, leases, models, proposing, studies, trials
 from db.clock import after
@@ -288,6 +290,36 @@ def test_the_budget_holds_when_someone_queues_trials_during_the_fit(database, du
     during_the_fit(queue_by_hand)
     assert desk.proposer.turn() == 1
     assert len(desk.all()) == 2
+
+
+@pytest.mark.backends("postgresql")
+def test_the_budget_holds_when_a_trial_ends_while_proposals_are_stored(
+    database, database_url, during_the_fit, monkeypatch
+):
+    desk = Desk(database, budget=2, lookahead=2)
+    desk.proposer.turn()
+    running, other = desk.claim("w1"), desk.queued()[0].id
+    with database.write() as session:
+        trials.cancel(session, other, "user")
+    impatient = Database(f"{database_url}?options=-c%20lock_timeout%3D100ms")
+    count = proposing.standing
+
+    def meanwhile_it_ends(session, study):
+        # It ends now, or when the proposals are stored: not counted before, nor after.
+        with suppress(OperationalError), impatient.write() as beside:
+            leases.finish(beside, running, "token-of-w1", SCORES)
+        return count(session, study)
+
+    def queue_by_hand_and_watch():
+        with database.write() as session:
+            study = studies.get(session, "vlm")
+            trials.add(session, study, NewTrial({"coco": 1.0}, "queued"), "user")
+        monkeypatch.setattr(proposing, "standing", meanwhile_it_ends)
+
+    during_the_fit(queue_by_hand_and_watch)
+    assert desk.proposer.turn() == 0
+    impatient.close()
+    assert desk.standing().committed == 2
 
 
 def test_a_replica_that_lost_the_study_to_another_stores_nothing(database, during_the_fit):

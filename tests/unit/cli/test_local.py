@@ -17,6 +17,13 @@ def test_a_taken_port_is_not_taken_twice():
         assert free_port(taken) != taken
 
 
+def test_a_port_that_is_chosen_is_none_of_those_of_outgoing_connections():
+    # Linux gives these 32768 and up: /proc/sys/net/ipv4/ip_local_port_range
+    chosen = {free_port() for _ in range(20)}
+    assert len(chosen) > 1
+    assert max(chosen) < 32768
+
+
 def test_a_folder_that_is_a_file_is_refused_in_words(tmp_path):
     file = tmp_path / "file"
     file.touch()
