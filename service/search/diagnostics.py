@@ -8,7 +8,6 @@ from itertools import combinations
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import spearmanr
 
 from service.search import gaussian
 from service.search.acquisition import Knowledge
@@ -238,6 +237,8 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
     total = ((runs.score - runs.score.mean()) ** 2).sum()
     varies = bool(total > 0 and np.ptp(mean) > 0)
     has_sd = bool(np.all(sd > 0))
+    from scipy.stats import spearmanr  # takes a tenth of the service's start, which needs it not
+
     return LeaveOneOut(
         mean=mean,
         sd=sd,

@@ -195,8 +195,9 @@ def test_the_service_is_ready_soon_and_without_the_learning_libraries(database_u
         times = psutil.Process(process.pid).cpu_times()
         mapped = Path(f"/proc/{process.pid}/maps").read_text()
     assert "libtorch" not in mapped
-    # Its own time, which others at work on this machine do not make long; 3 s by the clock is wanted.
-    assert times.user + times.system < 6
+    assert "/scipy/stats/" not in mapped
+    # Its own time, which what else runs here does not lengthen as much as the clock's.
+    assert times.user + times.system < 12
 
 
 @pytest.mark.backends("sqlite")
