@@ -6,7 +6,8 @@ old holder may still carry on: a slow heartbeat does not throw away a GPU run. W
 means is said in `states.py`.
 
 Locks are taken worker first (`seen`), then trial, then study (`events.changed`). What can be done
-before the study is locked is, since all that is written of a study lines up at its row.
+before the study is locked is, since all that is written of a study lines up at its row. Whoever
+holds it first, to count trials, passes over trials that others have locked.
 """
 
 from __future__ import annotations
