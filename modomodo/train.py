@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,14 +47,13 @@ def train(
     """Train one mixture and score it, without a service; also under `accelerate launch`."""
     recipe = open_recipe(what)
     weights = mixtures.parse(mixture)
-    need("trainer", *(["lora"] if recipe.lora else []))
-    from accelerate import PartialState
-
+    if recipe.backend == "trl":
+        need("trainer", *(["lora"] if recipe.lora else []))
+    from trainer.backends import run_job
     from trainer.command import CommandError
     from trainer.domains.errors import DataError
     from trainer.job import Job
     from trainer.recipe import RecipeError
-    from trainer.run import train_and_score
     from trainer.run_folder import FolderTaken
 
     job = Job(weights, recipe, seed, data, folder, commands)
@@ -72,10 +72,10 @@ def train(
                     total=progress.total_steps,
                 )
 
-            outcome = train_and_score(job, show)
+            outcome = run_job(job, show)
     except (DataError, RecipeError, FolderTaken, CommandError) as error:
         raise CommandFailed(str(error)) from error
-    if PartialState().is_main_process:
+    if os.environ.get("RANK", "0") == "0":  # of several processes one tells
         _print(outcome, as_json)
 
 

@@ -1,6 +1,6 @@
 """A training run in processes of its own, so that it can crash or be stopped without its worker.
 
-The processes come from a fork server that has imported the training libraries once: a run starts
+The processes come from a fork server that has imported the back end's libraries once: a run starts
 in a fraction of a second instead of ten. A run on several GPUs has a process for each, as
 `accelerate launch` would start them.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from trainer.backends import MODULES, run_job
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Child:
         self, job: Job, log: Path | None = None, devices: str | None = None, processes: int = 1
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["trainer.run"])
+        # The first run decides: a worker whose trials run a command never imports torch.
+        context.set_forkserver_preload([MODULES[job.recipe.backend]])
         self._folder = TemporaryDirectory(prefix="modomodo-run-")
         port = _free_port() if processes > 1 else 0
         self._messages: list[Connection] = []
@@ -149,9 +151,7 @@ def _main(
         _print_to(log)
     os.environ.update(environment)  # before anything asks for a device
     try:
-        from trainer.run import train_and_score
-
-        last: Message = train_and_score(job, messages.send, halted.is_set)
+        last: Message = run_job(job, messages.send, halted.is_set)
     except BrokenPipeError:
         os._exit(1)
     except Halted as ended:

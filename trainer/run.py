@@ -1,4 +1,4 @@
-"""One trial's training run: recipe and mixture in, progress and measurements out.
+"""Back end `trl`: recipe and mixture in, progress and measurements out.
 
 `train_and_score` is the run itself. `trainer/child.py` gives it a process of its own,
 `modomodo train` (alone or under `accelerate launch`) a command line.
@@ -55,10 +55,6 @@ def train_and_score(
         FolderTaken: the folder belongs to another run.
     """
     started = time.monotonic()
-    if job.recipe.backend == "command":
-        from trainer.command import run_command
-
-        return run_command(job, report, is_stopping)
     recipe = job.recipe
     torch.set_num_threads(recipe.threads)
     state = PartialState(cpu=not torch.cuda.is_available())

@@ -12,10 +12,10 @@ import pytest
 
 from tests.processes import ends, is_running
 from trainer import command
+from trainer.backends import run_job
 from trainer.child import Child
 from trainer.job import Halted, Job, Progress
 from trainer.recipe import Recipe
-from trainer.run import train_and_score
 
 EXAMPLE = Path(__file__).parents[2] / "docs/how-to/own_trainer.py"
 MIXTURE = {"coco": 0.75, "sat": 0.25}
@@ -39,14 +39,14 @@ def job(folder: Path, script: str | None = None, **options) -> Job:
 
 def test_the_example_of_the_docs_trains_reports_and_scores(tmp_path):
     heard: list[Progress] = []
-    outcome = train_and_score(job(tmp_path), heard.append)
+    outcome = run_job(job(tmp_path), heard.append)
     scores = {m.benchmark: m.score for m in outcome.measurements}
     assert scores["coco"] > scores["sat"] > 0.2, "what is drawn more is learned more"
     assert {m.step for m in outcome.measurements} == {20} == {outcome.steps}
     assert [p.step for p in heard] == list(range(1, 21))
     assert all(p.total_steps == 20 and 0 < p.metrics["reward"] < 1 for p in heard)
     assert "trained on" in (tmp_path / "run/command.log").read_text()
-    assert train_and_score(job(tmp_path)).measurements == outcome.measurements
+    assert run_job(job(tmp_path)).measurements == outcome.measurements
 
 
 def test_a_script_is_told_its_job_by_environment_too(tmp_path):
@@ -55,7 +55,7 @@ def test_a_script_is_told_its_job_by_environment_too(tmp_path):
         'test "$MODOMODO_SEED" = 7 && test "$1" = --fast && test "$PWD" = "$MODOMODO_FOLDER" '
         f'&& echo "$MODOMODO_MIXTURE" > mixture && echo "{write}" > "$MODOMODO_RESULT"'
     )
-    outcome = train_and_score(job(tmp_path, script, arguments=["--fast"]))
+    outcome = run_job(job(tmp_path, script, arguments=["--fast"]))
     assert (tmp_path / "run/mixture").read_text().strip() == '{"coco": 0.75, "sat": 0.25}'
     [measured] = outcome.measurements
     assert (measured.benchmark, measured.score, measured.samples) == ("b", 0.5, 9)
@@ -88,20 +88,20 @@ def test_a_script_is_told_its_job_by_environment_too(tmp_path):
 )
 def test_how_a_script_went_wrong_is_told_apart(tmp_path, script, error, said):
     with pytest.raises(error, match=said):
-        train_and_score(job(tmp_path, script))
+        run_job(job(tmp_path, script))
 
 
 def test_a_script_over_its_time_is_stopped_with_all_it_started(tmp_path):
     script = "sleep 600 & echo $! > sleeper; wait"
     with pytest.raises(command.TimeLimitError, match=r"after its time limit of 0\.5 s"):
-        train_and_score(job(tmp_path, script, time_limit_s=0.5))
+        run_job(job(tmp_path, script, time_limit_s=0.5))
     assert ends(int((tmp_path / "run/sleeper").read_text()))
 
 
 def test_a_result_of_an_attempt_before_is_not_taken_for_this_ones(tmp_path):
-    train_and_score(job(tmp_path))
+    run_job(job(tmp_path))
     with pytest.raises(command.MissingResultError):
-        train_and_score(job(tmp_path, "true"))
+        run_job(job(tmp_path, "true"))
 
 
 def test_what_is_not_progress_is_passed_over(tmp_path):
@@ -110,7 +110,7 @@ def test_what_is_not_progress_is_passed_over(tmp_path):
         'echo nonsense > "$MODOMODO_PROGRESS"; echo \'{"step": 4}\' >> "$MODOMODO_PROGRESS"; exit 1'
     )
     with pytest.raises(command.FailedScriptError):
-        train_and_score(job(tmp_path, script), heard.append)
+        run_job(job(tmp_path, script), heard.append)
     assert [(p.step, p.total_steps) for p in heard] == [(4, 20)]
 
 
@@ -134,7 +134,7 @@ def test_a_script_is_asked_to_stop_by_sigterm_and_may_end_in_order(tmp_path, ans
         "while :; do sleep 0.1; done"
     )
     with pytest.raises(Halted):
-        train_and_score(job(tmp_path, script), heard.append, is_stopping=lambda: bool(heard))
+        run_job(job(tmp_path, script), heard.append, is_stopping=lambda: bool(heard))
     assert (tmp_path / "run/state").read_text() == "kept\n"
 
 
@@ -145,7 +145,7 @@ def test_a_script_that_finishes_while_it_is_asked_to_stop_has_given_its_result(t
         "while :; do sleep 0.1; done"
     )
     asked = iter([False] * 5)
-    outcome = train_and_score(job(tmp_path, script), is_stopping=lambda: next(asked, True))
+    outcome = run_job(job(tmp_path, script), is_stopping=lambda: next(asked, True))
     assert outcome.measurements[0].score == 0.5
 
 
@@ -153,7 +153,7 @@ def test_only_scripts_of_the_workers_folder_are_run(tmp_path):
     given = job(tmp_path)
     (tmp_path / "commands/train").chmod(0o644)
     with pytest.raises(command.MissingScriptError, match=r"not executable \(chmod"):
-        train_and_score(given)
+        run_job(given)
     without = Job(MIXTURE, given.recipe, seed=7)
     with pytest.raises(command.MissingScriptError, match="no folder of commands"):
-        train_and_score(without)
+        run_job(without)

@@ -1,0 +1,30 @@
+"""What trains a job: TRL in this process, or a program of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trainer.job import IsStopping, Job, Outcome, Report, never
+
+Train = Callable[[Job, Report, IsStopping], Outcome]
+
+MODULES = {"trl": "trainer.run", "command": "trainer.command"}
+"""What each back end needs imported: ten seconds of libraries, or next to nothing."""
+
+
+def run_job(
+    job: Job, report: Report = lambda progress: None, is_stopping: IsStopping = never
+) -> Outcome:
+    """Trains the job's mixture with the recipe's back end, and scores it.
+
+    Raises:
+        Halted: it was told to stop.
+        CommandError: back end `command`; the program did not train the mixture.
+        RecipeError, DataError, FolderTaken: see `trainer.run.train_and_score`.
+    """
+    train: Train
+    if job.recipe.backend == "command":
+        from trainer.command import run_command as train
+    else:
+        from trainer.run import train_and_score as train
+    return train(job, report, is_stopping)
