@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -16,10 +14,12 @@ import pytest
 from sqlalchemy import select
 
 from db.models import Study, Trial
-from db.sessions import Database
 from modomodo.local import free_port
-from tests.acceptance.test_service_processes import fitted_to, queue, service
+from tests.acceptance.test_service_processes import fitted_to, proposer_of, queue
 from tests.bodies import scores, study_body
+from tests.support.polling import until
+from tests.support.serving import service
+from tests.support.warm import Command
 
 BUSY = 8
 """Workers that call without a pause."""
@@ -45,7 +45,7 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def ends(process: subprocess.Popen[bytes], within_s: float) -> None:
+def ends(process: Command, within_s: float) -> None:
     """The service ends without an error, and so do the processes it computes in."""
     computing = psutil.Process(process.pid).children(recursive=True)
     assert computing, "proposals have a process of their own"
@@ -64,10 +64,8 @@ def test_under_load_sigterm_loses_no_answer_and_leaves_no_process(database_url, 
         with httpx.Client(base_url=url, timeout=30) as client:
             queue(client, 100)
         workers = [pool.submit(work_until_it_ends, url, f"w{i}", taken) for i in range(BUSY)]
-        deadline = time.monotonic() + 60
-        while len(taken) < 10:
-            assert time.monotonic() < deadline
-        ends(process, within_s=20)
+        until(lambda: len(taken) >= 10)
+        ends(process, within_s=30)
         for worker in workers:
             worker.result()
     with database.read() as session:
@@ -87,12 +85,10 @@ def test_a_call_that_had_begun_is_answered_after_sigterm(database_url, database)
             line.sendall(head)
             assert line.recv(100).startswith(b"HTTP/1.1 100"), "it waits for the body"
             process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + 10
-            while is_listening(port):
-                assert time.monotonic() < deadline
+            until(lambda: not is_listening(port))
             line.sendall(body)
             assert line.recv(100).startswith(b"HTTP/1.1 201")
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
     with database.read() as session:
         assert session.scalars(select(Study.name)).all() == ["late"]
 
@@ -101,17 +97,12 @@ def test_sigterm_does_not_wait_for_a_fit(database_url, database):
     port = free_port()
     with service(database_url, port) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            fitted_to(client, 60)
-            client.patch("/studies/vlm", json={"state": "active"})
-        deadline = time.monotonic() + 30
-        while not proposer_of(database):
-            assert time.monotonic() < deadline, "no fit began"
-        ends(process, within_s=15)
+            fitted_to(client, 5)
+            [fitting] = psutil.Process(process.pid).children()
+            fitting.suspend()  # a fit without end
+            client.patch("/studies/vlm", json={"state": "active"}).raise_for_status()
+        until(lambda: proposer_of(database))
+        ends(process, within_s=30)
     with database.read() as session:
         unfinished = session.scalars(select(Trial.id).where(Trial.state != "completed"))
         assert unfinished.all() == [], "the fit was cut short"
-
-
-def proposer_of(database: Database) -> str | None:
-    with database.read() as session:
-        return session.scalar(select(Study.proposer))

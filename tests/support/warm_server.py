@@ -1,0 +1,87 @@
+"""Forks commands of this project from a process that has imported them once.
+
+`python -m tests.support.warm_server DESCRIPTOR`, of a socket that listens; `tests.support.warm` is
+the other end. A forked command is a process like any other: it has its own environment, folder and
+output, can be killed, and ends when the tests end. Only the second or three that Python needs to
+import everything are saved.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+PR_SET_PDEATHSIG = 1
+MAX_REQUEST = 1 << 20
+IMPORTED = ("modomodo.cli", "service.server", "service.proposals", "trainer.worker", "db.upgrade")
+"""No torch: a training run imports it in a process of its own."""
+
+
+def main(listening: socket.socket) -> NoReturn:
+    """Answers connections, a command each, until it is killed."""
+    end_with_parent()
+    for module in IMPORTED:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # so that forked processes share this memory
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        line, _ = listening.accept()
+        if os.fork() == 0:
+            listening.close()
+            attend(line)
+        line.close()
+
+
+def attend(line: socket.socket) -> NoReturn:
+    """Starts the command that a connection asks for; answers its pid, and later its exit code."""
+    end_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    asked, descriptors, _, _ = socket.recv_fds(line, MAX_REQUEST, 2)
+    pid = os.fork()
+    if pid == 0:
+        line.close()
+        become(json.loads(asked), descriptors)
+    line.send(str(pid).encode())
+    _, status = os.waitpid(pid, 0)
+    line.send(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def become(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    """Runs a command in this process to its end."""
+    end_with_parent()
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    descriptors.insert(0, os.open(os.devnull, os.O_RDONLY))
+    for standard, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    sys.argv = [asked["module"], *asked["arguments"]]
+    sys.modules["__main__"].__package__ = None  # usage names the command, not this module
+    if asked["module"] == "modomodo":
+        from modomodo.cli import main as command
+
+        command()
+    else:
+        runpy.run_module(asked["module"], run_name="__main__")
+    sys.exit()
+
+
+def end_with_parent() -> None:
+    """Has this process killed when the one that made it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))
