@@ -1,4 +1,6 @@
-"""Kills services, workers and the database at random, loses answers, and counts what got lost.
+"""Kills services, workers and the database, loses answers, and counts what got lost.
+
+Faults come by the work that is done, not by the clock: a slow machine sees as many as a fast one.
 
 `python -m bench.chaos [--trials 2000] [--workers 20] [--databases sqlite,postgresql]`
 """
@@ -14,11 +16,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import func, select
 
@@ -34,8 +36,21 @@ from tests.postgres import Server
 from trainer.client import Client
 
 ROOT = Path(__file__).parents[1]
-LEASE_S = 3.0
 START_S = 60.0
+LOOK_EVERY_S = 0.05
+
+
+class Process(Protocol):
+    """What a run needs of a process that it started."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+
+
+Start = Callable[[Sequence[str], Path], Process]
+"""Starts a module with arguments; what it prints goes on at the end of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +58,30 @@ class Plan:
     """What to do to whom.
 
     Attributes:
-        pauses: seconds between two kills of one kind, on average; the first of each kind comes
-            in the first quarter of it, however short the run is.
-        faults_s: after so long only calm follows, so that it comes to an end.
+        kills: how many of each kind, spread evenly over the trials.
+        limit_s: the run is given up after so long.
     """
 
     trials: int = 2000
     workers: int = 20
     database: str = "postgresql"
     seed: int = 0
-    faults_s: float = 600.0
-    end_s: float = 300.0
-    pauses: dict[str, float] = field(
-        default_factory=lambda: {"service": 15.0, "worker": 3.0, "database": 20.0}
+    lease_s: float = 3.0
+    limit_s: float = 1800.0
+    kills: dict[str, int] = field(
+        default_factory=lambda: {"service": 30, "worker": 150, "database": 10}
     )
     weather: Weather = field(default_factory=Weather)
+
+    def due(self) -> list[tuple[float, str]]:
+        """After how many finished trials which kind is killed, in order."""
+        chance = random.Random(self.seed + 1)
+        times = [
+            ((number + chance.random()) / n * self.trials, what)
+            for what, n in self.kills.items()
+            for number in range(n)
+        ]
+        return sorted(times)
 
 
 @dataclass(slots=True)
@@ -77,8 +101,8 @@ class Verdict:
 class Fleet:
     """Services, workers, proxy and database of one run."""
 
-    def __init__(self, plan: Plan, folder: Path, stack: ExitStack) -> None:
-        self._plan, self._folder = plan, folder
+    def __init__(self, plan: Plan, folder: Path, stack: ExitStack, start: Start) -> None:
+        self._plan, self._folder, self._start = plan, folder, start
         self._chance = random.Random(plan.seed)
         self.faults: Counter[str] = Counter()
         self.server: Server | None = None
@@ -95,7 +119,7 @@ class Fleet:
         self._services = {port: self._serve(port) for port in self._ports}
         self.proxy = Proxy(self._ports, plan.weather, plan.seed)
         stack.callback(self.proxy.close)
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._workers: dict[str, Process] = {}
         stack.callback(self._end)
         self.ledger = folder / "ledger"
         self.ledger.touch()
@@ -119,7 +143,7 @@ class Fleet:
                         str(self.ledger),
                         str(self._chance.randrange(2**31)),
                     ],
-                    "workers.log",
+                    self._folder / "workers.log",
                 )
 
     def keep_serving(self) -> None:
@@ -150,33 +174,41 @@ class Fleet:
     def is_done(self) -> bool:
         return all(process.poll() == 0 for process in self._workers.values())
 
-    def _serve(self, port: int) -> subprocess.Popen[bytes]:
-        command = ["modomodo", "serve", "--port", str(port), "--database", self.url]
-        return self._start(command, "services.log")
+    @property
+    def finished(self) -> int:
+        """Results that workers saw answered."""
+        return self.ledger.read_bytes().count(b"\n")
 
-    def _start(self, module: list[str], log: str) -> subprocess.Popen[bytes]:
-        with (self._folder / log).open("ab") as out:
-            return subprocess.Popen(
-                [sys.executable, "-m", *module], cwd=ROOT, stdout=out, stderr=out,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+    def _serve(self, port: int) -> Process:
+        command = ["modomodo", "serve", "--port", str(port), "--database", self.url]
+        return self._start(command, self._folder / "services.log")
 
     def _end(self) -> None:
         for process in (*self._workers.values(), *self._services.values()):
             kill(process)
 
 
-def run(plan: Plan) -> Verdict:
+def start_process(module: Sequence[str], log: Path) -> Process:
+    """Starts a module in a Python of its own."""
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", *module], cwd=ROOT, stdout=out, stderr=out,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def run(plan: Plan, start: Start = start_process) -> Verdict:
     """Carries out a plan, and looks at what is stored afterwards."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         began = time.monotonic()
-        fleet = Fleet(plan, folder, stack)
+        fleet = Fleet(plan, folder, stack, start)
         with Client(fleet.direct(), patience_s=START_S) as client:
             client.create_study(study(plan))
         fleet.hire()
-        _rage(plan, fleet)
-        _calm_down(plan, fleet)
+        deadline = began + plan.limit_s
+        _rage(plan, fleet, deadline)
+        _calm_down(fleet, deadline)
         faults = dict(fleet.faults + fleet.proxy.faults)
         broken, told = examine(Database(fleet.url), plan, fleet.ledger.read_text())
         broken["workers that did not come to an end"] = int(not fleet.is_done)
@@ -193,32 +225,29 @@ def study(plan: Plan) -> StudySpec:
             "strategy": "random",
             "budget": plan.trials,
             "lookahead": 2 * plan.workers,
-            "lease_s": LEASE_S,
+            "lease_s": plan.lease_s,
             "max_attempts": 100,
             "recipe": {},
         }
     )
 
 
-def _rage(plan: Plan, fleet: Fleet) -> None:
-    chance = random.Random(plan.seed + 1)
-    started = time.monotonic()
-    due = {what: started + chance.uniform(0, s / 4) for what, s in plan.pauses.items()}
-    while time.monotonic() - started < plan.faults_s and not fleet.is_done:
-        what = min(due, key=lambda key: due[key])
-        time.sleep(max(0.0, min(0.5, due[what] - time.monotonic())))
-        if time.monotonic() >= due[what]:
-            fleet.strike(what)
-            due[what] = time.monotonic() + chance.expovariate(1 / plan.pauses[what])
+def _rage(plan: Plan, fleet: Fleet, deadline: float) -> None:
+    for finished, what in plan.due():
+        while fleet.finished < finished and not fleet.is_done:
+            if time.monotonic() > deadline:
+                return
+            fleet.keep_serving()
+            time.sleep(LOOK_EVERY_S)
+        fleet.strike(what)
 
 
-def _calm_down(plan: Plan, fleet: Fleet) -> None:
+def _calm_down(fleet: Fleet, deadline: float) -> None:
     fleet.proxy.weather = CALM
-    deadline = time.monotonic() + plan.end_s
     while not fleet.is_done and time.monotonic() < deadline:
         fleet.keep_serving()
         fleet.hire()
-        time.sleep(0.2)
+        time.sleep(LOOK_EVERY_S)
 
 
 def examine(database: Database, plan: Plan, ledger: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -269,7 +298,7 @@ def examine(database: Database, plan: Plan, ledger: str) -> tuple[dict[str, int]
     return broken, told
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Process) -> None:
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     process.wait()

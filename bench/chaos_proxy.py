@@ -14,7 +14,7 @@ CHUNK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """Chances of a fault, each for one piece of traffic."""
+    """How often faults happen: shares of the pieces of traffic, each in its turn."""
 
     refuse: float = 0.01
     lose_answer: float = 0.03
@@ -31,6 +31,7 @@ class Proxy:
     def __init__(self, ports: Sequence[int], weather: Weather, seed: int) -> None:
         self.weather = weather
         self.faults: Counter[str] = Counter()
+        self._left: dict[str, int] = {}
         self.port = 0
         self._ports, self._chance = ports, random.Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -87,8 +88,12 @@ class Proxy:
         except OSError:
             return b""
 
-    def _happens(self, what: str, chance: float) -> bool:
-        if self._chance.random() >= chance:
+    def _happens(self, what: str, share: float) -> bool:
+        """Whether this piece's turn has come: a random number of pieces after the last one, at most
+        twice the mean, so that no run is without."""
+        if not share:
             return False
-        self.faults[what] += 1
-        return True
+        left = self._left.get(what) or self._chance.randint(1, max(1, round(2 / share) - 1))
+        self._left[what] = left - 1
+        self.faults[what] += left == 1
+        return left == 1
