@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -36,6 +36,9 @@ def demo(
     domains: Annotated[
         str | None, typer.Option(help="Comma-separated; default: all five of the world.")
     ] = None,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Items scored of each benchmark; default: all.")
+    ] = None,
     strategy: Annotated[str, typer.Option(help="What proposes the mixtures.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Runs in parallel.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of proposals and runs.")] = 0,
@@ -57,18 +60,18 @@ def demo(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # all stop it in order
     is_done = False
+    wanted = _wanted(
+        study,
+        domains=domains.split(",") if domains else None,
+        recipe=_recipe(steps, items),
+        strategy=strategy,
+        budget=trials,
+        seed=seed,
+    )
     try:
         with LocalFleet(folder, port=port) as fleet, Client(fleet.url) as client:
             console.print(f"service and dashboard at [bold]{fleet.url}[/], logs in {folder}/")
-            stored = _open_study(
-                client,
-                name=study,
-                domains=domains.split(",") if domains else None,
-                steps=steps,
-                strategy=strategy,
-                budget=trials,
-                seed=seed,
-            )
+            stored = _open_study(client, wanted)
             fleet.start_workers(workers, study)
             done = _follow(fleet, client, stored)
             _conclude(client, client.study(study), done)
@@ -82,48 +85,50 @@ def demo(
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _open_study(
-    client: Client,
-    *,
+def _wanted(
     name: str,
+    *,
     domains: list[str] | None,
-    steps: int | None,
+    recipe: Recipe,
     strategy: str,
     budget: int,
     seed: int,
-) -> Study:
-    """Creates the study, or takes up the stored one if it is the same but for its budget."""
+) -> StudySpec:
+    """The study that the options ask for.
+
+    Raises:
+        CommandFailed: they name what there is not.
+    """
     from service.search.strategies import STRATEGIES
-    from trainer.recipe import Recipe
     from trainer.tiny.study import study_spec
     from trainer.tiny.world import DOMAIN_SIZES
 
     if strategy not in STRATEGIES:
         known = ", ".join(STRATEGIES)
         raise CommandFailed(f"unknown strategy {strategy!r}; there are {known}")
-    recipe = Recipe() if steps is None else Recipe(steps=steps)
+    try:
+        return study_spec(
+            name,
+            domains=domains or list(DOMAIN_SIZES),
+            recipe=recipe,
+            budget=budget,
+            strategy=strategy,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
 
-    def spec(baseline: list[Measurement]) -> StudySpec:
-        try:
-            return study_spec(
-                name,
-                domains=domains or list(DOMAIN_SIZES),
-                recipe=recipe,
-                budget=budget,
-                baseline=baseline,
-                strategy=strategy,
-                seed=seed,
-            )
-        except ValueError as error:
-            raise CommandFailed(str(error)) from error
 
-    wanted = spec([])  # refuse bad options before the base model is scored
+def _open_study(client: Client, wanted: StudySpec) -> Study:
+    """Creates the study, or takes up the stored one if it is the same but for its budget."""
+    name = wanted.name
     try:
         stored = client.study(name)
     except ServiceError as error:
         if error.status != 404:
             raise
-        return client.create_study(spec(_score_base(recipe)))
+        baseline = _score_base(wanted)
+        return client.create_study(wanted.model_copy(update={"baseline": baseline}))
     differing = [
         field
         for field in ("domains", "benchmarks", "recipe", "strategy", "seed")
@@ -135,14 +140,26 @@ def _open_study(
             "give --study another name, or --folder another place"
         )
     console.print(f"going on with study {name!r}: {stored.trials.get('completed', 0)} runs done")
-    if stored.budget != budget or stored.state != "active":
-        stored = client.patch_study(name, StudyPatch(budget=budget, state="active"))
+    if stored.budget != wanted.budget or stored.state != "active":
+        stored = client.patch_study(name, StudyPatch(budget=wanted.budget, state="active"))
     return stored
 
 
-def _score_base(recipe: Recipe) -> list[Measurement]:
+def _recipe(steps: int | None, items: int | None) -> Recipe:
+    """The offline world's, with fewer steps or fewer items scored where that is asked for."""
+    from trainer.recipe import Recipe
+
+    given: dict[str, Any] = {} if steps is None else {"steps": steps}
+    if items is not None:
+        given["evaluation"] = {"limit": items}
+    return Recipe.model_validate(given)
+
+
+def _score_base(study: StudySpec) -> list[Measurement]:
+    from trainer.recipe import Recipe
     from trainer.run import score_base
 
+    recipe = Recipe.parse(study.recipe)
     with bars.timed(console) as bar:
         task = bar.add_task("scoring the base model", total=None)
         return score_base(

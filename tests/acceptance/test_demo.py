@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-SMALL = ("--trials", "3", "--steps", "1", "--domains", "coco,sat", "--port", "0", "--exit")
+from tests.support.warm import run
+
+SMALL = ("--steps", "1", "--domains", "coco,sat", "--port", "0", "--exit")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -23,28 +25,38 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.timeout(600)
-def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(tmp_path):
-    first = start(tmp_path, *SMALL)
+@pytest.mark.parametrize(
+    ("trials", "arguments"),
+    [
+        (2, ("--items", "4", "--workers", "1")),
+        pytest.param(3, (), marks=pytest.mark.slow),
+    ],
+    ids=["short", "whole"],
+)
+def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(
+    tmp_path, trials, arguments
+):
+    options = (*SMALL, "--trials", str(trials), *arguments)
+    first = start(tmp_path, *options)
     before = []
     for line in first.stdout:
         before.append(line)
         if re.match(r" +1 +\d", line):  # the line of the first finished run
             break
     first.send_signal(signal.SIGINT)
-    rest, _ = first.communicate(timeout=60)
+    rest, _ = first.communicate(timeout=45)
     assert first.returncode == 130, rest
     assert "the same command goes on from here" in rest
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in _command(p)]
 
-    second = start(tmp_path, *SMALL)
-    output, _ = second.communicate(timeout=400)
+    second = start(tmp_path, *options)
+    output, _ = second.communicate(timeout=500)
     assert second.returncode == 0, output
     assert "going on with study 'demo'" in output
     assert "scoring the base model" not in output, "the base's scores were kept"
     table = output[output.index("points of 100") :]
     assert all(row in table for row in ("base", "uniform", "best of opening"))
-    assert len(re.findall(r"^ +\d+ +\d+\.\d ± ", output, flags=re.MULTILINE)) == 3
+    assert len(re.findall(r"^ +\d+ +\d+\.\d ± ", output, flags=re.MULTILINE)) == trials
 
 
 def _command(process: psutil.Process) -> str:
@@ -58,12 +70,11 @@ def _command(process: psutil.Process) -> str:
         (("--strategy", "magic"), "unknown strategy 'magic'"),
     ],
 )
-def test_a_bad_option_is_refused_in_one_line_before_anything_is_trained(
+def test_a_bad_option_is_refused_in_one_line_before_anything_is_started(
     tmp_path, arguments, message
 ):
-    demo = start(tmp_path, *SMALL, *arguments)
-    output, _ = demo.communicate(timeout=120)
-    assert demo.returncode == 1
-    assert message in " ".join(output.split())
-    assert "Traceback" not in output
-    assert "scoring" not in output
+    refused = run("demo", "--folder", tmp_path / "demo", *SMALL, *arguments)
+    assert refused.returncode == 1
+    assert message in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "demo").exists()
