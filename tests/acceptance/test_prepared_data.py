@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service.schemas import BenchmarkSpec, DomainSpec, StudySpec
 from tests.datasets import png, write_jsonl
+from tests.support.polling import until
+from tests.support.warm import Command, run
 from trainer.client import Client
 
 EASY_VQA = Path(__file__).parents[1] / "data" / "easy_vqa"
 
 
 def modomodo(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "modomodo", *map(str, arguments)]
-    subprocess.run(command, check=True, timeout=240, capture_output=True)
+    run(*arguments).check_returncode()
 
 
 @pytest.fixture
@@ -35,28 +32,20 @@ def data(tmp_path) -> Path:
     return tmp_path / "data"
 
 
-def until(seen: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not seen():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
-
-
 def test_a_prepare_that_was_killed_ends_with_the_same_bytes(tmp_path):
     rows = [
-        {"id": str(i), "question": f"Is {i} even?", "answer": "no", "images": ["1.png"] * 3}
+        {"id": str(i), "question": f"Is {i} even?", "answer": "no", "images": ["1.png"]}
         for i in range(6000)
     ]
     write_jsonl(tmp_path / "many/rows.jsonl", rows)
-    (tmp_path / "many/1.png").write_bytes(png(200, 200))
+    (tmp_path / "many/1.png").write_bytes(png(8, 8))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     modomodo("data", "prepare", tmp_path / "many", "--out", whole)
     for chunk in (2, 9):
-        command = [sys.executable, "-m", "modomodo", "data", "prepare", str(tmp_path / "many")]
-        process = subprocess.Popen([*command, "--out", str(cut)], stderr=subprocess.DEVNULL)
-        until((cut / f".progress/report-{chunk:05d}.json").exists)
-        process.kill()
-        process.wait()
+        with Command("data", "prepare", tmp_path / "many", "--out", cut) as process:
+            until((cut / f".progress/report-{chunk:05d}.json").exists, every_s=0.001)
+            process.kill()
+            process.wait()
         assert not (cut / "manifest.json").exists()
     modomodo("data", "prepare", tmp_path / "many", "--out", cut)
     names = sorted(path.name for path in whole.iterdir())
@@ -76,6 +65,7 @@ def test_a_worker_trains_and_scores_a_study_on_prepared_data(data, service_url):
             "prompts_per_step": 2,
             "generations": 2,
             "data": {"domains": {"vqa": "train"}, "benchmarks": {"vqa-test": "test"}},
+            "max_completion_tokens": 8,
             "evaluation": {"limit": 20},
         },
     )
