@@ -10,16 +10,35 @@ export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-slow lint bench setup browser database compose clean
+# uv where it is, else pip. uv does not read what pip's environment says of package sources.
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+MAKE_VENV := uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+INSTALL := uv pip install --quiet --python $(BIN)/python -c constraints.txt
+else
+MAKE_VENV := $(PYTHON) -m venv $(VENV)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+endif
+
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: demo test test-quick test-slow lint bench setup browser database compose clean
 
 demo: setup
 	$(BIN)/modomodo demo $(if $(DEMO_EXIT),--exit) $(DEMO_ARGS)
 
+# All that a change can break; what CI runs.
 test: setup browser database compose
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
+# While you work: no servers, browsers or training.
+test-quick: setup
+	$(PYTEST) tests/unit -m "not slow" --hypothesis-profile quick $(PYTEST_ARGS)
+
+# Before a release: long chaos, properties on many examples, Ax everywhere.
 test-slow: setup browser database
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -27,7 +46,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup
+bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.paper
 	$(BIN)/python -m bench.surrogates
 	$(BIN)/python -m bench.search
@@ -39,12 +58,18 @@ bench: setup
 	$(BIN)/python -m bench.service
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
+	$(BIN)/python -m bench.tests
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(MAKE_VENV)
+	$(INSTALL) -e '.[dev]'
+	touch $@
+
+# What only benches need: the peers they compare with.
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(INSTALL) -e '.[dev,bench]'
 	touch $@
 
 # The browser tests drive a Chromium that is there, Debian's (as root), or Playwright's own.

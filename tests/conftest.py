@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
+# Before a library reads them. One thread a process: on tiny problems, and beside other tests, more
+# only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 import shutil
 import threading
 import time
@@ -12,6 +20,7 @@ import pytest
 import structlog
 import uvicorn
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, settings
 
 from db import upgrade
 from db.sessions import Database
@@ -19,6 +28,24 @@ from service.app import create_app
 from service.engine import Inline
 from service.settings import Settings
 from tests.postgres import NoServer, Server
+
+SLOW_S = 600
+
+# How many examples a property is tried on. The same ones every time, but before a release: a change
+# should not fail for what was there before it.
+_ALWAYS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=8, derandomize=True, **_ALWAYS)
+settings.register_profile("ci", max_examples=20, derandomize=True, **_ALWAYS)
+settings.register_profile("slow", max_examples=500, print_blob=True, **_ALWAYS)
+settings.load_profile("ci")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests, and properties tried on many examples, may take longer than others."""
+    is_wide = settings.get_current_profile_name() == "slow"
+    for item in items:
+        if item.get_closest_marker("slow") or is_wide:
+            item.add_marker(pytest.mark.timeout(SLOW_S))
 
 
 @pytest.fixture(scope="session", autouse=True)

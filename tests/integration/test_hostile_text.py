@@ -144,10 +144,7 @@ def test_addresses_of_junk_name_nothing(api, study, junk):
 
 
 @settings(
-    max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-    derandomize=True,
 )
 @given(word=st.text(min_size=1, max_size=70))
 def test_what_may_be_anything_never_makes_a_fault(api, word):

@@ -325,9 +325,6 @@ SOMETHING = st.one_of(
 
 
 @settings(
-    max_examples=60,
-    derandomize=True,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

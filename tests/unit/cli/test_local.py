@@ -7,6 +7,7 @@ import pytest
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet, free_port
+from trainer import disk
 
 
 def test_a_taken_port_is_not_taken_twice():
@@ -36,14 +37,13 @@ def test_a_folder_that_is_a_file_is_refused_in_words(tmp_path):
 
 
 def test_two_fleets_do_not_share_a_folder(tmp_path):
+    of_another = disk.hold(tmp_path)
     with (
-        LocalFleet(tmp_path, port=0),
         pytest.raises(CommandFailed, match="another process is at work"),
         LocalFleet(tmp_path, port=0),
     ):
         pass
-    with LocalFleet(tmp_path, port=0):
-        pass
+    of_another.close()
 
 
 def test_a_missing_extra_is_named_with_the_command_that_brings_it(monkeypatch):

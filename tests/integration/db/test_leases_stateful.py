@@ -305,14 +305,13 @@ class LeaseProtocol(RuleBasedStateMachine):
             return session.get_one(Trial, trial)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.backends("sqlite", "postgresql")
 def test_the_lease_protocol_holds_under_any_order_of_calls(new_database):
     run_state_machine_as_test(
         lambda: LeaseProtocol(new_database()),
         settings=settings(
-            max_examples=20,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

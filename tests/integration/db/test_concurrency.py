@@ -20,8 +20,8 @@ from db.measurements import Reading
 from db.models import Attempt, Event, Study, Trial
 from db.sessions import Database
 from db.trials import NewTrial
+from tests.integration.db.test_leases import spec
 from tests.postgres import Server, programs
-from tests.unit.test_db_leases import spec
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

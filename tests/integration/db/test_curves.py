@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from db import curves, leases, studies, trials
 from db.curves import Point, thinned
 from db.trials import NewTrial
-from tests.unit.test_db_leases import spec
+from tests.integration.db.test_leases import spec
 
 EVERYWHERE = pytest.mark.backends("sqlite", "postgresql")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -13,6 +11,7 @@ from sqlalchemy import JSON, MetaData, Table, insert, select, text
 from db import upgrade
 from db.errors import BadDatabase
 from db.sessions import Database
+from tests.support.warm import Command
 
 EVERYWHERE = pytest.mark.backends("sqlite", "postgresql")
 
@@ -121,9 +120,8 @@ def test_an_embedded_database_makes_its_own_tables_and_folder(tmp_path):
 @EVERYWHERE
 def test_many_may_upgrade_an_empty_database_at_once(empty):
     url = empty.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "modomodo", "db", "upgrade", "--database", url]
-    processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    processes = [Command("db", "upgrade", "--database", url) for _ in range(3)]
+    assert [process.wait(50) for process in processes] == [0, 0, 0]
     assert upgrade.current(empty) == upgrade.head()
     assert upgrade.differences(empty) == []
 
