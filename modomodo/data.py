@@ -91,6 +91,7 @@ def prepare(
         print_json(made)
         return
     _print_manifest(made)
+    _print_wrong_rows(made)
 
 
 @app.command()
@@ -190,6 +191,17 @@ def _print_manifest(made: Manifest) -> None:
     table.add_row("rules", ", ".join([made.rule, *made.official]))
     table.add_row("sha256", made.sha256)
     Console().print(table, highlight=False)
+
+
+def _print_wrong_rows(made: Manifest) -> None:
+    """The first of each reason by file and line; the manifest has them all."""
+    console = Console()
+    for reason, lines in made.dropped.shown().items():
+        n = made.dropped.bad[reason]
+        more = f", the first {len(lines)}" if n > len(lines) else ""
+        console.print(f"\n[red]{escape(reason)}[/] ({n:,}{more})", highlight=False)
+        for line in lines:
+            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
-from trainer.disk import write_whole
+from trainer import disk
 
 ROWS_PER_GROUP = 16
 """Rows that are read together when one is wanted."""
@@ -42,11 +42,11 @@ def write_table(path: Path, table: pa.Table) -> str:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd")
     data = sink.getvalue().to_pybytes()
-    write_whole(path, data)
+    disk.write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
 def fingerprint(paths: Sequence[Path], root: Path) -> str:
-    """SHA-256 over names and sizes: tells whether files came or went, the same for any copy."""
-    lines = (f"{path.relative_to(root)}\0{path.stat().st_size}\n" for path in sorted(paths))
+    """SHA-256 over names and contents: tells whether any was changed, the same for any copy."""
+    lines = (f"{path.relative_to(root)}\0{disk.sha256(path)}\n" for path in sorted(paths))
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

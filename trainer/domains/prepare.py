@@ -21,9 +21,9 @@ from trainer import disk
 from trainer.domains import files, manifest
 from trainer.domains.canonical import StoredRow, stored
 from trainer.domains.errors import DataError, Dropped
-from trainer.domains.manifest import MAX_BAD_ROWS, BadRow, Losses, Manifest, Part, Subset
+from trainer.domains.manifest import BadRow, Losses, Manifest, Part, Subset
 from trainer.domains.progress import Plan, ProgressFolder, Report
-from trainer.domains.reading import Item, Reader
+from trainer.domains.reading import Item, Place, Reader
 from trainer.domains.source import Source
 from trainer.domains.subsets import stratified
 from trainer.rows import Coordinates
@@ -107,7 +107,7 @@ def _work(
     items = _guarded(reader.items(done[-1].bookmark if done else {}), plan.origin.name, read)
     number, last = len(done), False
     while not last:
-        chunk = list(islice(items, CHUNK))
+        chunk = [(item, reader.place()) for item in islice(items, CHUNK)]
         tally = _Tally(source, plan, read, seen)
         tally.take(chunk)
         full = source.take is not None and len(seen) >= source.take
@@ -143,8 +143,8 @@ class _Tally:
         self.bad: Counter[str] = Counter()
         self.bad_rows: list[BadRow] = []
 
-    def take(self, chunk: Iterable[Item]) -> None:
-        for item in chunk:
+    def take(self, chunk: Iterable[tuple[Item, Place]]) -> None:
+        for item, place in chunk:
             if self._source.take is not None and len(self._seen) >= self._source.take:
                 return
             name = f"{self._source.name}-{self._first + self.read}"
@@ -152,7 +152,7 @@ class _Tally:
             try:
                 self._keep(item, name)
             except Dropped as dropped:
-                self._leave_out(_label(item, name), dropped)
+                self._leave_out(_label(item, name), place, dropped)
 
     def _keep(self, item: Item, name: str) -> None:
         if isinstance(item, Dropped):
@@ -163,13 +163,25 @@ class _Tally:
         self._seen.add(row.id)
         self.rows.append(row)
 
-    def _leave_out(self, name: str, dropped: Dropped) -> None:
+    def _leave_out(self, name: str, place: Place, dropped: Dropped) -> None:
         if dropped.filtered:
             self.filters[dropped.reason] += 1
             return
         self.bad[dropped.reason] += 1
-        detail = dropped.detail.encode(errors="replace").decode()
-        self.bad_rows.append(BadRow(id=name, reason=dropped.reason, detail=detail))
+        self.bad_rows.append(
+            BadRow(
+                id=_readable(name),
+                reason=dropped.reason,
+                detail=_readable(dropped.detail),
+                file=_readable(place.file),
+                line=place.line,
+                row=place.row,
+            )
+        )
+
+
+def _readable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _label(item: Item, name: str) -> str:
@@ -212,7 +224,9 @@ def _finish(
     strata = _all(report.strata for report in reports)
     if not ids:
         found = ", ".join(f"{n} {reason}" for reason, n in (losses.filters | losses.bad).items())
-        raise DataError(f"no row of {plan.origin.name} is good ({found or 'it has none'})")
+        lines = chain.from_iterable(losses.shown().values())
+        told = "".join(f"\n  {line}" for line in lines)
+        raise DataError(f"no row of {plan.origin.name} is good ({found or 'it has none'}){told}")
     chosen = range(len(ids)) if plan.limit is None else stratified(ids, strata, plan.limit)
 
     def counted(values: Sequence[str | int]) -> dict[str, int]:
@@ -275,7 +289,7 @@ def _losses(reports: Sequence[Report]) -> Losses:
     for report in reports:
         filters.update(report.filters)
         bad.update(report.bad)
-    rows = _all(report.bad_rows for report in reports)[:MAX_BAD_ROWS]
+    rows = _all(report.bad_rows for report in reports)
     return Losses(filters=dict(sorted(filters.items())), bad=dict(sorted(bad.items())), rows=rows)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.datasets import embedded, jpeg, png, write_jsonl, write_parquet
 from trainer.catalog import open_dataset
-from trainer.domains import own
+from trainer.domains import own_pictures
 from trainer.domains.errors import DataError, Dropped
 from trainer.domains.prepare import prepare
 from trainer.domains.prepared import PreparedRows
@@ -139,7 +139,7 @@ def test_bad_rows_are_counted_and_stop_nothing(tmp_path):
 def test_no_name_leads_out_of_the_folder(name):
     folder = EASY_VQA / "train"
     with contextlib.suppress(Dropped, DataError):
-        assert own.inside(folder, name).is_relative_to(folder.resolve())
+        assert own_pictures.inside(folder, name).is_relative_to(folder.resolve())
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "a/b.WEBM", "speech.wav"])
