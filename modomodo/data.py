@@ -69,7 +69,8 @@ def prepare(
 
     console = Console(stderr=True)
     try:
-        dataset, reader = open_dataset(what, source)
+        with console.status(f"reads the revision of {escape(what)}"):
+            dataset, reader = open_dataset(what, source)
         with bars.counting(console) as bar:
             task = bar.add_task(escape(dataset.name), total=reader.total)
             made = prepare_rows(

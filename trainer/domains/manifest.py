@@ -54,7 +54,8 @@ class BadRow(_Part):
         line = None if self.line is None else f"line {self.line}"
         row = None if self.row is None or line else f"row {self.row}"
         place = ", ".join(part for part in (self.file, line, row) if part) or "row"
-        return f"{place} ({self.id}): {self.detail or self.reason}"
+        told = f"{place} ({self.id}): {self.detail or self.reason}"
+        return "".join(letter if letter.isprintable() else "�" for letter in told)
 
 
 class Losses(_Part):

@@ -140,8 +140,8 @@ def _values(text: str) -> Iterator[tuple[int, Any]]:
     decoder = json.JSONDecoder()
     at, line = _after(text, 0), 1
     if not text.startswith("[", at):
-        value, end = decoder.raw_decode(text, at)
-        raise ValueError(f"it holds one {type(value).__name__}, then {text[end : end + 20]!r}")
+        decoder.raw_decode(text, at)
+        raise ValueError("it does not begin with '['; one row a line is a .jsonl file")
     counted, at = 0, _after(text, at + 1)
     is_open = not text.startswith("]", at)
     while is_open:

@@ -85,6 +85,13 @@ def prepare(
 def _finished(out: Path, plan: Plan) -> Manifest:
     made = manifest.load(out)
     if made.plan != plan.sha256():
+        if (made.name, made.origin.name) == (plan.source, plan.origin.name) and (
+            made.origin.revision != plan.origin.revision
+        ):
+            raise DataError(
+                f"{out} holds {made.name} as its rows or pictures were before they were changed "
+                "(another revision); choose another folder, or remove it to prepare it again"
+            )
         raise DataError(
             f"{out} holds {made.name} prepared from another source or in another way; "
             "choose another folder"
