@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
 from trainer import disk
+from trainer.domains.errors import DataError
 
 ROWS_PER_GROUP = 16
 """Rows that are read together when one is wanted."""
@@ -46,7 +47,26 @@ def write_table(path: Path, table: pa.Table) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of what a file holds.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        found = disk.sha256(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if found is None:
+        raise DataError(f"cannot read {path}: there is no such file")
+    return found
+
+
 def fingerprint(paths: Sequence[Path], root: Path) -> str:
-    """SHA-256 over names and contents: tells whether any was changed, the same for any copy."""
-    lines = (f"{path.relative_to(root)}\0{disk.sha256(path)}\n" for path in sorted(paths))
+    """SHA-256 over names and contents: tells whether any was changed, the same for any copy.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    lines = (f"{path.relative_to(root)}\0{digest(path)}\n" for path in sorted(paths))
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainer import disk
 from trainer.domains import files, own_pictures
 from trainer.domains.errors import DataError, Dropped
 from trainer.domains.manifest import Origin
@@ -53,10 +52,10 @@ def _opened(spec: OwnData, index: Path) -> tuple[Reader, Iterator[Item]]:
     if index.is_dir() or index.suffix == ".parquet":
         root = index if index.is_dir() else index.parent
         paths = sorted(index.rglob("*.parquet")) if index.is_dir() else [index]
-        digest = files.fingerprint(paths, root) if index.is_dir() else _digest(index)
+        digest = files.fingerprint(paths, root) if index.is_dir() else files.digest(index)
         parquet = parquet_reader(paths, _origin(spec, index, digest), root)
         return parquet, _named_in_parquet(paths, spec.columns)
-    origin = _origin(spec, index, _digest(index))
+    origin = _origin(spec, index, files.digest(index))
     reader = LinesReader(index, origin) if index.suffix == ".jsonl" else _json_list(index, origin)
     return reader, reader.items({})
 
@@ -82,28 +81,28 @@ def _origin(spec: OwnData, index: Path, revision: str) -> Origin:
     return Origin(kind="folder", name=index.resolve().name, split=spec.split, revision=revision)
 
 
-def _digest(path: Path) -> str:
-    digest = disk.sha256(path)
-    if digest is None:
-        raise DataError(f"cannot read {path}")
-    return digest
-
-
 def _named_in_parquet(paths: list[Path], columns: Columns) -> Iterator[Item]:
-    """Records of the columns that images are found by, where they may hold names of files."""
+    """Records of the columns that images are found by, where they may hold names of files.
+
+    Raises:
+        DataError: a file is broken.
+    """
     wanted = columns.images if isinstance(columns.images, list) else [columns.images]
     names = {name for column in wanted if column is not None for name in used(column)}
     if not columns.is_mapped("images"):
         names.add("image")
     for path in paths:
-        file = pq.ParquetFile(path)
-        kept = [
-            field.name
-            for field in file.schema_arrow
-            if field.name in names and not _is_embedded(field.type)
-        ]
-        for batch in file.iter_batches(columns=kept) if kept else ():
-            yield from batch.to_pylist()
+        try:
+            file = pq.ParquetFile(path)
+            kept = [
+                field.name
+                for field in file.schema_arrow
+                if field.name in names and not _is_embedded(field.type)
+            ]
+            for batch in file.iter_batches(columns=kept) if kept else ():
+                yield from batch.to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"cannot read {path}: {error}") from error
 
 
 def _is_embedded(kind: pa.DataType) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.datasets import embedded, jpeg, png, write_jsonl, write_parquet
 from trainer.catalog import open_dataset
-from trainer.domains import own_pictures
+from trainer.domains import canonical, own, own_columns, own_pictures
 from trainer.domains.errors import DataError, Dropped
 from trainer.domains.prepare import prepare
 from trainer.domains.prepared import PreparedRows
@@ -147,6 +147,28 @@ def test_no_name_leads_out_of_the_folder(name):
         assert own_pictures.inside(folder, name).is_relative_to(folder.resolve())
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["A", "B", "text", "label", "bytes"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*own_columns.Columns.model_fields, "image", "options", "img"]), VALUES
+    ),
+    st.sampled_from(["letter or text", "index"]),
+)
+def test_whatever_a_row_holds_it_is_read_or_dropped(record, form):
+    spec = own.OwnData(name="any", path="any", answer_form=form)
+    with contextlib.suppress(Dropped):
+        canonical.stored(own.convert(record, spec), spec.source(), "any-0", "thousandths")
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "a/b.WEBM", "speech.wav"])
 def test_film_and_sound_are_refused_by_name(tmp_path, name):
     folder = tmp_path / "mine"
@@ -266,11 +288,8 @@ def parquet(path: Path, columns: dict) -> Path:
     return path
 
 
-NOTHING = [None, float("nan"), "", []]
-
-
 def test_a_value_that_is_missing_is_none(tmp_path):
-    rows = [row(id=str(i), answer=value) for i, value in enumerate(NOTHING[:3])]
+    rows = [row(id=str(i), answer=value) for i, value in enumerate([None, float("nan"), ""])]
     rows += [row(id="q", question=float("nan")), row(id="inf", answer=float("inf"))]
     rows += [row(id=x, answer=x, answer_type="number") for x in ("nan", "inf", "1_000", "1e999")]
     rows += [row(id="good", stratum=float("nan"), images=float("nan"), choices=float("nan"))]
@@ -505,3 +524,13 @@ def test_a_dataset_without_a_good_row_tells_where_it_is_wrong(tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [row(answer=True)])
     with pytest.raises(DataError, match=r"line 1 \(rows-0\): answer is bool, not text"):
         prepared(tmp_path / "rows.jsonl", tmp_path / "out")
+
+
+def test_a_parquet_file_whose_pages_are_broken_is_named(tmp_path):
+    names = [f"{i}.png" for i in range(200)]
+    file = parquet(tmp_path / "rows.parquet", {"question": names, "answer": names, "image": names})
+    data = bytearray(file.read_bytes())
+    data[4:-2000] = bytes(len(data) - 2004)
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=r"rows\.parquet"):
+        prepared(file, tmp_path / "out")
