@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,7 @@ def _lower_bytes(data: bytes) -> Any:
 
 def _orientation(image: Image.Image) -> Any:
     try:
-        return image.getexif().get(_ORIENTATION)
+        with warnings.catch_warnings(action="ignore"):  # a torn EXIF block harms nobody
+            return image.getexif().get(_ORIENTATION)
     except Exception:  # Pillow's reader gives any error for an EXIF block that is broken
         return None

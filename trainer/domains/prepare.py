@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from trainer import disk
 from trainer.domains import files, manifest
-from trainer.domains.canonical import StoredRow, stored
-from trainer.domains.errors import DataError, Dropped
-from trainer.domains.manifest import BadRow, Losses, Manifest, Part, Subset
+from trainer.domains.canonical import StoredRow
+from trainer.domains.errors import DataError
+from trainer.domains.manifest import Losses, Manifest, Part, Subset
 from trainer.domains.progress import Plan, ProgressFolder, Report
-from trainer.domains.reading import Item, Place, Reader
+from trainer.domains.reading import Item, Reader
 from trainer.domains.source import Source
 from trainer.domains.subsets import stratified
+from trainer.domains.tally import Tally
 from trainer.rows import Coordinates
 
 T = TypeVar("T")
@@ -115,7 +116,7 @@ def _work(
     number, last = len(done), False
     while not last:
         chunk = [(item, reader.place()) for item in islice(items, CHUNK)]
-        tally = _Tally(source, plan, read, seen)
+        tally = Tally(source, plan, read, seen)
         tally.take(chunk)
         full = source.take is not None and len(seen) >= source.take
         last = len(chunk) < CHUNK or full
@@ -137,64 +138,6 @@ def _work(
         read += tally.read
         number += 1
         yield report
-
-
-class _Tally:
-    """Good rows of a chunk, and why the others are none."""
-
-    def __init__(self, source: Source, plan: Plan, first: int, seen: set[str]) -> None:
-        self._source, self._plan, self._first, self._seen = source, plan, first, seen
-        self.read = 0
-        self.rows: list[StoredRow] = []
-        self.filters: Counter[str] = Counter()
-        self.bad: Counter[str] = Counter()
-        self.bad_rows: list[BadRow] = []
-
-    def take(self, chunk: Iterable[tuple[Item, Place]]) -> None:
-        for item, place in chunk:
-            if self._source.take is not None and len(self._seen) >= self._source.take:
-                return
-            name = f"{self._source.name}-{self._first + self.read}"
-            self.read += 1
-            try:
-                self._keep(item, name)
-            except Dropped as dropped:
-                self._leave_out(_label(item, name), place, dropped)
-
-    def _keep(self, item: Item, name: str) -> None:
-        if isinstance(item, Dropped):
-            raise item
-        row = stored(self._source.convert(item), self._source, name, self._plan.coordinates)
-        if row.id in self._seen:
-            raise Dropped("duplicate id", row.id)
-        self._seen.add(row.id)
-        self.rows.append(row)
-
-    def _leave_out(self, name: str, place: Place, dropped: Dropped) -> None:
-        if dropped.filtered:
-            self.filters[dropped.reason] += 1
-            return
-        self.bad[dropped.reason] += 1
-        self.bad_rows.append(
-            BadRow(
-                id=_readable(name),
-                reason=dropped.reason,
-                detail=_readable(dropped.detail),
-                file=_readable(place.file),
-                line=place.line,
-                row=place.row,
-            )
-        )
-
-
-def _readable(text: str) -> str:
-    return text.encode(errors="replace").decode()
-
-
-def _label(item: Item, name: str) -> str:
-    """What people know a wrong row by: its own id where it has one, else its number."""
-    known = None if isinstance(item, Dropped) else item.get("id")
-    return str(known)[:200] if isinstance(known, str | int) and known != "" else name
 
 
 def _guarded(items: Iterator[Item], name: str, read: int) -> Iterator[Item]:
