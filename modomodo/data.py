@@ -69,7 +69,8 @@ def prepare(
 
     console = Console(stderr=True)
     try:
-        dataset, reader = open_dataset(what, source)
+        with console.status(f"reads the revision of {escape(what)}"):
+            dataset, reader = open_dataset(what, source)
         with bars.counting(console) as bar:
             task = bar.add_task(escape(dataset.name), total=reader.total)
             made = prepare_rows(
@@ -91,6 +92,7 @@ def prepare(
         print_json(made)
         return
     _print_manifest(made)
+    _print_wrong_rows(made)
 
 
 @app.command()
@@ -190,6 +192,17 @@ def _print_manifest(made: Manifest) -> None:
     table.add_row("rules", ", ".join([made.rule, *made.official]))
     table.add_row("sha256", made.sha256)
     Console().print(table, highlight=False)
+
+
+def _print_wrong_rows(made: Manifest) -> None:
+    """The first of each reason by file and line; the manifest has them all."""
+    console = Console()
+    for reason, lines in made.dropped.shown().items():
+        n = made.dropped.bad[reason]
+        more = f", the first {len(lines)}" if n > len(lines) else ""
+        console.print(f"\n[red]{escape(reason)}[/] ({n:,}{more})", highlight=False)
+        for line in lines:
+            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -8,6 +8,7 @@ Columns: `pid`, `question`, `decoded_image`, `choices`, `unit`, `precision`, `an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from trainer.domains import fields
 from trainer.domains.errors import Dropped
@@ -23,13 +24,13 @@ def convert(record: Record) -> Draft:
     if not images:
         raise Dropped("no image", filtered=True)
     multiple = fields.text(record, "question_type") == "multi_choice"
-    precision = record.get("precision")
+    precision: Any = record.get("precision")
     extra = {
         "answer": answer,
         "choices": list(choices),
         "question_type": fields.text(record, "question_type"),
         "answer_type": kind,
-        "precision": int(precision) if isinstance(precision, int | float) else None,
+        "precision": None if fields.is_missing(precision) else int(precision),
     }
     if multiple and answer not in choices:
         raise Dropped("missing option", f"{answer!r:.60} is not among the choices")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,9 @@ def stored(draft: Draft, source: Source, name: str, coordinates: Coordinates) ->
     Raises:
         Dropped: the row is wrong.
     """
-    for what, text in (("question", draft.question), ("answer", draft.answer)):
+    texts = [("question", draft.question), ("answer", draft.answer), ("id", draft.id)]
+    texts += [("stratum", draft.stratum), *(("option", choice) for choice in draft.choices)]
+    for what, text in texts:
         _check_text(what, text)
     if not draft.question.strip():
         raise Dropped("empty question")
@@ -117,9 +120,11 @@ def _answer(draft: Draft, choices: tuple[str, ...]) -> str:
         raise Dropped("empty answer")
     if draft.answer_type == "number":
         try:
-            float(answer.replace(",", ""))
-        except ValueError as error:
-            raise Dropped("answer is not a number", f"{answer!r:.60}") from error
+            is_number = math.isfinite(float(answer.replace(",", ""))) and "_" not in answer
+        except ValueError:
+            is_number = False
+        if not is_number:
+            raise Dropped("answer is not a number", f"{answer!r:.60}")
     if draft.answer_type == "choice":
         if len(choices) > len(LETTERS):
             raise Dropped("malformed row", f"{len(choices)} options; at most {len(LETTERS)}")

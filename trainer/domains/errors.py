@@ -17,6 +17,8 @@ Fault = Literal[
     "broken image",
     "image too large",
     "animated image",
+    "image too thin",
+    "image not read",
     "image outside the folder",
     "empty question",
     "empty answer",

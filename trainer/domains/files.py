@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
-from trainer.disk import write_whole
+from trainer import disk
+from trainer.domains.errors import DataError
 
 ROWS_PER_GROUP = 16
 """Rows that are read together when one is wanted."""
@@ -42,11 +43,30 @@ def write_table(path: Path, table: pa.Table) -> str:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd")
     data = sink.getvalue().to_pybytes()
-    write_whole(path, data)
+    disk.write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of what a file holds.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        found = disk.sha256(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if found is None:
+        raise DataError(f"cannot read {path}: there is no such file")
+    return found
+
+
 def fingerprint(paths: Sequence[Path], root: Path) -> str:
-    """SHA-256 over names and sizes: tells whether files came or went, the same for any copy."""
-    lines = (f"{path.relative_to(root)}\0{path.stat().st_size}\n" for path in sorted(paths))
+    """SHA-256 over names and contents: tells whether any was changed, the same for any copy.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    lines = (f"{path.relative_to(root)}\0{digest(path)}\n" for path in sorted(paths))
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

@@ -86,13 +86,14 @@ def _samples(file: Path) -> list[Record]:
             "is_sentence": annotation.get("is_sentence"),
             "shapes": annotation.get("shapes"),
             "image": _image(file),
+            "file": file.name,
         }
         return [
             shared | {"id": f"{file.stem}-{number}", "text": description}
             for number, description in enumerate(descriptions)
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [{"id": file.stem, "error": f"{file.name}: {error!r}"}]
+        return [{"id": file.stem, "error": f"{file.name}: {error!r}", "file": file.name}]
 
 
 def _annotation(file: Path) -> Mapping[str, Any]:

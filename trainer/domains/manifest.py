@@ -14,7 +14,8 @@ from trainer.rows import Coordinates
 FILE = "manifest.json"
 PROGRESS = ".progress"
 """Folder of what an unfinished prepare has done so far."""
-MAX_BAD_ROWS = 1000
+SHOWN = 10
+"""Wrong rows of a reason that people are told at once; the manifest has all."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PartName = Annotated[str, StringConstraints(pattern=r"^part-\d{5,}\.parquet$")]
@@ -33,7 +34,7 @@ class Origin(_Part):
     config: str | None = None
     split: str
     revision: str
-    """Commit of the hub dataset; SHA-256 of a local file, or over a folder's names and sizes."""
+    """Commit of the hub dataset; SHA-256 over what local files hold, pictures among them."""
 
 
 class BadRow(_Part):
@@ -42,6 +43,19 @@ class BadRow(_Part):
     id: str
     reason: str
     detail: str = ""
+    file: str = ""
+    """Name below the source's folder; empty where the source has no files of its own."""
+    line: int | None = None
+    """Of a text file, counted from 1."""
+    row: int | None = None
+    """Of the file, or of the source; counted from 1."""
+
+    def __str__(self) -> str:
+        line = None if self.line is None else f"line {self.line}"
+        row = None if self.row is None or line else f"row {self.row}"
+        place = ", ".join(part for part in (self.file, line, row) if part) or "row"
+        told = f"{place} ({self.id}): {self.detail or self.reason}"
+        return "".join(letter if letter.isprintable() else "�" for letter in told)
 
 
 class Losses(_Part):
@@ -52,7 +66,14 @@ class Losses(_Part):
     bad: dict[str, int] = Field(default_factory=dict)
     """Wrong rows."""
     rows: list[BadRow] = Field(default_factory=list)
-    """The first `MAX_BAD_ROWS` wrong rows by name."""
+    """All wrong rows."""
+
+    def shown(self) -> dict[str, list[str]]:
+        """The first `SHOWN` wrong rows of each reason, in words."""
+        return {
+            reason: [str(row) for row in self.rows if row.reason == reason][:SHOWN]
+            for reason in self.bad
+        }
 
 
 class Part(_Part):

@@ -7,10 +7,9 @@ columns' texts into words, and no text is ever evaluated.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml  # type: ignore[import-untyped]
@@ -19,16 +18,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from rewards.rules import RULES, rule_named
 from rewards.scoring import AnswerType
 from service.schemas import Name
-from trainer.domains import fields
+from trainer.domains import fields, options, own_columns, own_pictures
 from trainer.domains.errors import DataError, Dropped
-from trainer.domains.source import BoxUnit, Draft, Picture, Record, Source
+from trainer.domains.options import Options
+from trainer.domains.own_columns import Columns
+from trainer.domains.source import BoxUnit, Draft, Record, Source
 
-Column = str | int
-"""A column by name, a position in a list, or words with columns in braces: `images/{2}.png`."""
-
-_BRACES = re.compile(r"\{([^{}]+)\}")
-_FILMS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v"}
-_SOUNDS = {".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus"}
 _MEDIA_COLUMNS = ("video", "videos", "audio", "audios")
 
 
@@ -46,18 +41,6 @@ def _reward(name: str) -> str:
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Columns(_Part):
-    """Which of the data's columns is what."""
-
-    id: Column | None = "id"
-    images: Column | list[Column] | None = "images"
-    question: Column = "question"
-    answer: Column = "answer"
-    choices: Column | list[Column] | None = "choices"
-    stratum: Column | None = "stratum"
-    answer_type: Column | None = "answer_type"
 
 
 class OwnData(_Part):
@@ -140,120 +123,59 @@ def convert(record: Record, spec: OwnData) -> Draft:
         DataError: the row has film or sound, so the dataset is not one of images and text.
     """
     for column in _MEDIA_COLUMNS:
-        if record.get(column):
+        if record.get(column) and not own_columns.is_empty(record[column]):
             raise DataError(
                 f"column {column!r} of {spec.name} holds film or sound; "
                 "only text and images are supported"
             )
     columns = spec.columns
-    choices = _choices(record, columns)
-    answer = _value(record, columns.answer)
+    choices = _options(record, columns)
+    answer = own_columns.value(record, columns.answer)
     kind = _answer_type(record, spec, choices)
     boxes = kind == "boxes"
     return Draft(
-        id=_text(record, columns.id),
-        question=_text(record, columns.question),
+        id=own_columns.text(record, columns.id),
+        question=own_columns.text(record, columns.question),
         answer="" if boxes else _answer(answer, kind, choices, spec),
         answer_type=kind,
-        images=_pictures(record, columns.images),
-        choices=choices if kind == "choice" else (),
+        images=own_pictures.pictures(record, columns),
+        choices=choices.texts if kind == "choice" else (),
         boxes=_boxes(answer, spec) if boxes else (),
         box_unit=spec.box_unit,
-        stratum=_text(record, columns.stratum),
+        stratum=own_columns.text(record, columns.stratum),
     )
 
 
-def inside(folder: Path, name: str) -> Path:
-    """A file below a folder by a name that the data gives.
-
-    Raises:
-        Dropped: the name leads out of the folder, by `..`, from the root, or over a link.
-        DataError: the name is that of a film or a sound.
-    """
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix in _FILMS | _SOUNDS:
-        what = "film" if suffix in _FILMS else "sound"
-        raise DataError(f"{name!r} is {what}; only text and images are supported")
-    try:
-        path = (folder / name).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise Dropped("broken image", f"{name!r:.80} is no file name") from error
-    if not path.is_relative_to(folder.resolve()):
-        raise Dropped("image outside the folder", f"{name!r:.80}")
-    return path
-
-
-def with_files(record: Record, folder: Path, columns: Columns) -> Record:
-    """The record with names of images replaced by files below the folder."""
-    wanted = columns.images if isinstance(columns.images, list) else [columns.images]
-    found: list[Any] = []
-    for column in wanted:
-        if column is None:
-            continue
-        value = _value(record, column)
-        found += value if isinstance(value, list | tuple) else [value]
-    pictures = [inside(folder, name) if isinstance(name, str) else name for name in found if name]
-    return {**record, _FILES: pictures}
-
-
-_FILES = "\0files"
-"""Column of the images that a reader has found; no data can have it."""
-
-
-def _value(record: Record, column: Column | None) -> Any:
-    if column is None:
-        return None
-    if isinstance(column, int):
-        return record.get(str(column))
-    if _BRACES.search(column):
-        return _BRACES.sub(lambda found: fields.text(record, found.group(1)), column)
-    return record.get(column)
-
-
-def _text(record: Record, column: Column | None) -> str:
-    return fields.text({"value": _value(record, column)}, "value")
-
-
-def _pictures(record: Record, columns: Column | list[Column] | None) -> tuple[Picture, ...]:
-    if _FILES in record:
-        return fields.pictures(record, _FILES)
-    wanted = columns if isinstance(columns, list) else [columns]
-    return tuple(
-        picture
-        for column in wanted
-        for picture in fields.pictures({"image": _value(record, column)}, "image")
-    )
-
-
-def _choices(record: Record, columns: Columns) -> tuple[str, ...]:
+def _options(record: Record, columns: Columns) -> Options:
     if isinstance(columns.choices, list):
-        return tuple(_text(record, column) for column in columns.choices)
-    return fields.texts({"choices": _value(record, columns.choices)}, "choices")
+        texts = [own_columns.text(record, column) for column in columns.choices]
+        names = [column for column in columns.choices if isinstance(column, str)]
+        return options.of_columns(texts, names if len(names) == len(texts) else ())
+    return options.read(columns.read(record, "choices"))
 
 
-def _answer_type(record: Record, spec: OwnData, choices: tuple[str, ...]) -> AnswerType:
-    said = _text(record, spec.columns.answer_type)
+def _answer_type(record: Record, spec: OwnData, choices: Options) -> AnswerType:
+    said = own_columns.text(record, spec.columns.answer_type)
     match said:
         case "boxes" | "choice" | "text" | "number":
             return said
         case "":
-            return spec.answer_type or ("choice" if choices else "text")
+            return spec.answer_type or ("choice" if choices.texts else "text")
     raise Dropped("malformed row", f"unknown answer_type {said!r:.40}")
 
 
-def _answer(answer: Any, kind: AnswerType, choices: tuple[str, ...], spec: OwnData) -> str:
-    if kind != "choice":
-        return fields.text({"answer": answer}, "answer")
-    if spec.answer_form == "index":
-        index = int(answer) if isinstance(answer, str) and answer.strip().isdecimal() else answer
-        return fields.lettered(index, len(choices))
+def _answer(answer: Any, kind: AnswerType, choices: Options, spec: OwnData) -> str:
+    if kind == "choice" and spec.answer_form == "index":
+        is_text = isinstance(answer, str) and answer.strip().removesuffix(".0").isdecimal()
+        index = int(answer.strip().removesuffix(".0")) if is_text else answer
+        return fields.lettered(index, len(choices.texts))
     text = fields.text({"answer": answer}, "answer")
-    if text in choices:
-        return fields.lettered(choices.index(text), len(choices))
-    return fields.letter(text) or text
+    return choices.letter_of(text) if kind == "choice" else text
 
 
 def _boxes(answer: Any, spec: OwnData) -> tuple[tuple[float, float, float, float], ...]:
+    if own_columns.is_empty(answer):
+        raise Dropped("empty answer")
     if isinstance(answer, str):
         try:
             answer = json.loads(answer)

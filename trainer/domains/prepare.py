@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from trainer import disk
 from trainer.domains import files, manifest
-from trainer.domains.canonical import StoredRow, stored
-from trainer.domains.errors import DataError, Dropped
-from trainer.domains.manifest import MAX_BAD_ROWS, BadRow, Losses, Manifest, Part, Subset
+from trainer.domains.canonical import StoredRow
+from trainer.domains.errors import DataError
+from trainer.domains.manifest import Losses, Manifest, Part, Subset
 from trainer.domains.progress import Plan, ProgressFolder, Report
 from trainer.domains.reading import Item, Reader
 from trainer.domains.source import Source
 from trainer.domains.subsets import stratified
+from trainer.domains.tally import Tally
 from trainer.rows import Coordinates
 
 T = TypeVar("T")
@@ -85,6 +86,13 @@ def prepare(
 def _finished(out: Path, plan: Plan) -> Manifest:
     made = manifest.load(out)
     if made.plan != plan.sha256():
+        if (made.name, made.origin.name) == (plan.source, plan.origin.name) and (
+            made.origin.revision != plan.origin.revision
+        ):
+            raise DataError(
+                f"{out} holds {made.name} as its rows or pictures were before they were changed "
+                "(another revision); choose another folder, or remove it to prepare it again"
+            )
         raise DataError(
             f"{out} holds {made.name} prepared from another source or in another way; "
             "choose another folder"
@@ -107,8 +115,8 @@ def _work(
     items = _guarded(reader.items(done[-1].bookmark if done else {}), plan.origin.name, read)
     number, last = len(done), False
     while not last:
-        chunk = list(islice(items, CHUNK))
-        tally = _Tally(source, plan, read, seen)
+        chunk = [(item, reader.place()) for item in islice(items, CHUNK)]
+        tally = Tally(source, plan, read, seen)
         tally.take(chunk)
         full = source.take is not None and len(seen) >= source.take
         last = len(chunk) < CHUNK or full
@@ -130,52 +138,6 @@ def _work(
         read += tally.read
         number += 1
         yield report
-
-
-class _Tally:
-    """Good rows of a chunk, and why the others are none."""
-
-    def __init__(self, source: Source, plan: Plan, first: int, seen: set[str]) -> None:
-        self._source, self._plan, self._first, self._seen = source, plan, first, seen
-        self.read = 0
-        self.rows: list[StoredRow] = []
-        self.filters: Counter[str] = Counter()
-        self.bad: Counter[str] = Counter()
-        self.bad_rows: list[BadRow] = []
-
-    def take(self, chunk: Iterable[Item]) -> None:
-        for item in chunk:
-            if self._source.take is not None and len(self._seen) >= self._source.take:
-                return
-            name = f"{self._source.name}-{self._first + self.read}"
-            self.read += 1
-            try:
-                self._keep(item, name)
-            except Dropped as dropped:
-                self._leave_out(_label(item, name), dropped)
-
-    def _keep(self, item: Item, name: str) -> None:
-        if isinstance(item, Dropped):
-            raise item
-        row = stored(self._source.convert(item), self._source, name, self._plan.coordinates)
-        if row.id in self._seen:
-            raise Dropped("duplicate id", row.id)
-        self._seen.add(row.id)
-        self.rows.append(row)
-
-    def _leave_out(self, name: str, dropped: Dropped) -> None:
-        if dropped.filtered:
-            self.filters[dropped.reason] += 1
-            return
-        self.bad[dropped.reason] += 1
-        detail = dropped.detail.encode(errors="replace").decode()
-        self.bad_rows.append(BadRow(id=name, reason=dropped.reason, detail=detail))
-
-
-def _label(item: Item, name: str) -> str:
-    """What people know a wrong row by: its own id where it has one, else its number."""
-    known = None if isinstance(item, Dropped) else item.get("id")
-    return str(known)[:200] if isinstance(known, str | int) and known != "" else name
 
 
 def _guarded(items: Iterator[Item], name: str, read: int) -> Iterator[Item]:
@@ -212,7 +174,9 @@ def _finish(
     strata = _all(report.strata for report in reports)
     if not ids:
         found = ", ".join(f"{n} {reason}" for reason, n in (losses.filters | losses.bad).items())
-        raise DataError(f"no row of {plan.origin.name} is good ({found or 'it has none'})")
+        lines = chain.from_iterable(losses.shown().values())
+        told = "".join(f"\n  {line}" for line in lines)
+        raise DataError(f"no row of {plan.origin.name} is good ({found or 'it has none'}){told}")
     chosen = range(len(ids)) if plan.limit is None else stratified(ids, strata, plan.limit)
 
     def counted(values: Sequence[str | int]) -> dict[str, int]:
@@ -275,7 +239,7 @@ def _losses(reports: Sequence[Report]) -> Losses:
     for report in reports:
         filters.update(report.filters)
         bad.update(report.bad)
-    rows = _all(report.bad_rows for report in reports)[:MAX_BAD_ROWS]
+    rows = _all(report.bad_rows for report in reports)
     return Losses(filters=dict(sorted(filters.items())), bad=dict(sorted(bad.items())), rows=rows)
 
 

@@ -39,6 +39,17 @@ def test_prepare_in_words_names_the_papers_count(coco, tmp_path):
     assert "4 of 6 read (the paper: 5,997), a stratified subset of 6" in result.stdout
 
 
+def test_prepare_tells_the_first_wrong_rows_of_each_reason(tmp_path):
+    rows = [{"question": "q", "answer": ""}] * 12 + [{"question": "q", "answer": "a"}, 5]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(lines)
+    told = run("prepare", tmp_path / "rows.jsonl", "--out", tmp_path / "out").stdout
+    assert "empty answer (12, the first 10)" in told
+    assert "rows.jsonl, line 10 (rows-9): empty answer" in told
+    assert "line 11" not in told
+    assert "rows.jsonl, line 14 (rows-13): a row is int, not an object or a list" in told
+
+
 def test_show_prints_samples_and_writes_their_images(coco, tmp_path):
     run("prepare", "coco", "--source", coco, "--out", tmp_path / "out")
     result = run("show", tmp_path / "out", "-n", 2, "--images", tmp_path / "images")

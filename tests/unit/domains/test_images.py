@@ -2,16 +2,46 @@
 
 import contextlib
 import io
+import os
+import struct
 import zlib
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.datasets import jpeg, png
 from trainer.domains import images
 from trainer.domains.errors import Dropped
+
+
+def raw_png(
+    width: int, depth: int, kind: int, line: bytes, key: Sequence[int] = (), **chunks: bytes
+) -> bytes:
+    """A PNG of one line of pixels; `key` is its transparent colour."""
+    if key:
+        chunks["tRNS"] = struct.pack(f">{len(key)}H", *key)
+    parts = {
+        "IHDR": struct.pack(">IIBBBBB", width, 1, depth, kind, 0, 0, 0),
+        **chunks,
+        "IDAT": zlib.compress(b"\0" + line),
+        "IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body))
+        + name.encode()
+        + body
+        + struct.pack(">I", zlib.crc32(name.encode() + body))
+        for name, body in parts.items()
+    )
+
+
+def reds(data: bytes) -> list[int]:
+    """The first line's red channel, as training reads it."""
+    return np.asarray(images.decode(images.prepare(data, longer_side=None).data))[0, :, 0].tolist()
 
 
 def opened(data: bytes) -> Image.Image:
@@ -42,12 +72,84 @@ def test_scaling_keeps_the_shape_to_a_pixel(width, height, side):
 
 
 def test_an_image_stored_on_its_side_is_turned():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    out = io.BytesIO()
-    Image.new("RGB", (40, 20)).save(out, "JPEG", exif=exif)
-    prepared = images.prepare(out.getvalue(), longer_side=None)
+    prepared = images.prepare(turned_jpeg(6), longer_side=None)
     assert prepared.size == prepared.source_size == opened(prepared.data).size == (20, 40)
+
+
+def turned_jpeg(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    half = Image.new("RGB", (40, 20))
+    half.paste((255, 0, 0), (0, 0, 20, 10))
+    half.save(out, "JPEG", exif=exif, quality=95)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_any_viewer_does(orientation):
+    data = turned_jpeg(orientation)
+    shown = images.decode(images.prepare(data, longer_side=None).data)
+    right = ImageOps.exif_transpose(opened(data))
+    assert shown.size == right.size
+    assert np.abs(np.asarray(shown).astype(int) - np.asarray(right)).max() < 16
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9])
+def test_an_orientation_that_means_nothing_changes_no_byte(orientation):
+    data = turned_jpeg(orientation)
+    assert images.prepare(data, longer_side=None).data == data
+
+
+def test_a_broken_exif_block_does_no_harm():
+    data = raw_png(1, 8, 0, b"\x07", eXIf=b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01")
+    assert reds(data) == [7]
+    assert reds(raw_png(1, 8, 0, b"\x07", eXIf=b"no exif")) == [7]
+
+
+@pytest.mark.parametrize(
+    ("data", "right"),
+    [
+        (raw_png(4, 16, 0, struct.pack(">4H", 0, 255, 256, 65535)), [0, 0, 1, 255]),
+        (raw_png(4, 16, 0, struct.pack(">4H", 0, 255, 256, 65535), [0]), [255, 0, 1, 255]),
+        (raw_png(4, 8, 0, b"\x00\x10\x20\x30", [0x10]), [0, 255, 0x20, 0x30]),
+        (raw_png(4, 4, 0, b"\x01\x23", [1]), [0, 255, 34, 51]),
+        (raw_png(4, 2, 0, b"\x1b", [2]), [0, 85, 255, 255]),
+        (raw_png(4, 1, 0, b"\x50", [0]), [255, 255, 255, 255]),
+        (raw_png(4, 1, 0, b"\x50"), [0, 255, 0, 255]),
+        (raw_png(2, 8, 2, bytes(range(1, 7)), [4, 5, 6]), [1, 255]),
+        (raw_png(2, 16, 2, struct.pack(">6H", 0, 0, 0, 100, 0, 0), [0, 0, 0]), [255, 0]),
+        (raw_png(2, 16, 2, struct.pack(">6H", 0, 0, 0, 100, 0, 0), [100, 0, 0]), [0, 255]),
+        (raw_png(2, 8, 3, b"\x00\x01", PLTE=bytes(range(6)), tRNS=b"\x80\x00"), [127, 255]),
+        (raw_png(2, 8, 3, b"\x00\x01", PLTE=bytes(range(6)), tRNS=b"\xff\x00"), [0, 255]),
+        (raw_png(2, 8, 4, b"\x01\xff\x02\x00"), [1, 255]),
+    ],
+)
+def test_every_depth_and_every_kind_of_transparency_is_read(data, right):
+    assert reds(data) == right
+
+
+def test_a_photograph_with_a_preview_in_it_is_a_still_image():
+    out = io.BytesIO()
+    first, preview = Image.new("RGB", (64, 48), (10, 200, 30)), Image.new("RGB", (16, 12))
+    first.save(out, "MPO", save_all=True, append_images=[preview])
+    assert images.prepare(out.getvalue(), longer_side=None).data == out.getvalue()
+    small = images.prepare(out.getvalue(), longer_side=32)
+    assert (small.size, opened(small.data).format) == ((32, 24), "JPEG")
+
+
+@pytest.mark.parametrize("size", [(201, 1), (900, 4), (4, 900), (1201, 6)])
+@pytest.mark.parametrize("longer_side", [None, 64])
+def test_an_image_too_thin_for_a_model_is_dropped(size, longer_side):
+    with pytest.raises(Dropped, match=f"image too thin: {size[0]} x {size[1]} pixels"):
+        images.prepare(png(*size), longer_side)
+
+
+@pytest.mark.parametrize("size", [(200, 1), (1990, 10), (5, 1000), (2001, 11)])
+@pytest.mark.parametrize("longer_side", [None, 640, 333, 28])
+def test_scaling_makes_no_image_too_thin(size, longer_side):
+    sides = images.prepare(png(*size), longer_side).size
+    assert max(sides) <= images.MAX_RATIO * min(sides)
 
 
 def test_what_is_transparent_becomes_white():
@@ -78,6 +180,16 @@ def test_a_decompression_bomb_is_refused_by_its_head():
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
     with pytest.raises(Dropped, match="image too large"):
         images.prepare(bytes(bomb), longer_side=640)
+
+
+def test_a_picture_that_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("pipe.png", "missing.png", "."):
+        with pytest.raises(Dropped, match="no such file"):
+            images.prepare(tmp_path / name, longer_side=None)
+    (tmp_path / "torn.png").write_bytes(png(200, 200)[:60])
+    with pytest.raises(Dropped, match=r"torn\.png: "):
+        images.prepare(tmp_path / "torn.png", longer_side=None)
 
 
 def test_a_large_image_is_refused_before_it_is_decoded(monkeypatch):
