@@ -15,6 +15,9 @@ _SIMPLE = re.compile(
     r"-?(?:(?<!\d)\d++\.\d++|\.\d++|(?<!\d)\d++\b)(?![eE][+-]?\d)(?![,\d])",
 )
 
+LOOKED_AT = 10_000
+"""Characters at the end of a text in which its last number is looked for."""
+
 _MONEY = r"(?:[$€£¥₹]\s?)?"
 _ONE = re.compile(
     r"(?<![\w^])(?<!\d[.,:/])"
@@ -47,7 +50,7 @@ def last_in(text: str) -> str | None:
     may be any of Unicode's, a currency may stand before it; `3/4` is one number.
     """
     last = None
-    for found in _ONE.finditer(_LISTED.sub(_apart, plain(text))):
+    for found in _ONE.finditer(_LISTED.sub(_apart, plain(text[-LOOKED_AT:]))):
         if not found["more"]:
             last = found
     if last is None:
