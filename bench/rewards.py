@@ -23,7 +23,6 @@ from modomodo import bars
 from rewards.anls import anls
 from rewards.boxes import Box, iou
 from rewards.cases import Case
-from rewards.maths import marked
 from rewards.rules import MAX_RESPONSE, RULES, Rule, rule_named
 
 VECTORS = ROOT / "tests" / "data" / "vectors"
@@ -199,20 +198,20 @@ def _math_pair() -> list[Work]:
     from math_verify import parse, verify
 
     pairs = [
-        ("1/2", "0.5"),
-        (r"\frac{3}{4}", "0.75"),
-        ("12", "13"),
+        ("2^{10}", "1024"),
+        (r"\frac{\pi}{4}", r"0.25\pi"),
+        ("12x", "13x"),
         (r"2\sqrt{3}", r"\sqrt{12}"),
         ("x^2+2x+1", "(x+1)^2"),
-        ("1000", "1,000"),
-        ("(1,2)", "(1, 2)"),
-        ("5", "five"),
+        ("x+1", "x+2"),
+        (r"\sin(2x)", r"2\sin(x)\cos(x)"),
+        (r"\frac{x}{2}", "0.5x"),
     ]
     cases = [Case(given, right) for right, given in pairs]
     rule = rule_named("math")
 
     def peer(right: str, given: str) -> bool:
-        return bool(verify(parse(marked(right)), parse(marked(given))))
+        return bool(verify(parse(f"${right}$"), parse(f"${given}$")))
 
     assert all(peer(r, g) == bool(rule.score(c)) for (r, g), c in zip(pairs, cases, strict=True))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rapidfuzz.distance import Levenshtein
 
 from rewards.cases import Case
+from rewards.plain import plain
 
 THRESHOLD = 0.5
 """A similarity below this is no similarity; at it, it counts."""
@@ -34,9 +35,10 @@ def anls(case: Case) -> float:
 
 
 def anls_strict(case: Case) -> float:
-    """The same, divided by the length of the longer text as it is compared."""
-    given = folded(case.response)
-    right = [folded(answer) for answer in case.accepted]
+    """The same, divided by the length of the longer text as it is compared, in one spelling of
+    what Unicode writes in several ways."""
+    given = folded(plain(case.response))
+    right = [folded(plain(answer)) for answer in case.accepted]
     return max(
         (similarity(given, answer, max(len(given), len(answer))) for answer in right), default=0.0
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from rewards.cases import Case
+import unicodedata
 
-_EDGES = " \t\r\n.,;:!?'\"()[]{}*`"
-"""What may stand around a word without changing it."""
+from rewards.cases import Case
+from rewards.plain import folded
 
 
 def exact(case: Case) -> float:
-    """1 for the row's answer to the letter, white space around it aside."""
+    """1 for the row's answer to the letter, white space around it aside.
+
+    The same letter is the same however Unicode composes it (NFC).
+    """
     answers = (case.answer,) if isinstance(case.answer, str) else case.answer
-    given = case.response.strip()
-    return float(any(given == answer.strip() for answer in answers))
+    given = _letters(case.response)
+    return float(any(given == _letters(answer) for answer in answers))
 
 
 def letter(case: Case) -> float:
@@ -25,10 +28,11 @@ def letter(case: Case) -> float:
 
 
 def words(case: Case) -> float:
-    """1 for the same words: case, white space, and punctuation at the ends aside."""
-    given = _folded(case.response)
-    return float(any(given == _folded(answer) for answer in case.accepted))
+    """1 for the same words: case, white space, and punctuation at the ends aside, whichever of
+    Unicode's signs they are written with."""
+    given = folded(case.response)
+    return float(any(given == folded(answer) for answer in case.accepted))
 
 
-def _folded(text: str) -> str:
-    return " ".join((text.strip(_EDGES) or text).casefold().split())
+def _letters(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())

@@ -1,195 +1,80 @@
-"""Equality of mathematical expressions, judged by math-verify in a process of its own.
+"""Equality of mathematical answers: numbers by exact arithmetic, formulas by math-verify.
 
-Simplifying an expression may never end, and math-verify's own limits are signals, which only a
-program's main thread may set. So a child process judges, one case after the other: it gives up by
-itself, or is killed and replaced. Any thread may ask.
+Both texts must be whole expressions, or they are compared as words: `Table 2` is not `Figure 2`.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
-import re
-import subprocess
-import sys
-import threading
-import time
-from importlib.util import find_spec
-from multiprocessing.connection import wait
-from pathlib import Path
+import logging
 
 from rewards.cases import Case
+from rewards.math_judge import JUDGE, Judge
+from rewards.plain import plain
+from rewards.readings import Text, read, say_the_same
 
-SOFT_LIMIT_S = 1.0
-"""Processor time after which the child gives up by itself, where it still listens. Not time on the
-clock: a verdict should not depend on what else the machine does."""
-HARD_LIMIT_S = 1.8
-"""Time on the clock for a case with all its accepted answers; a child that takes longer is
-killed."""
-START_LIMIT_S = 60.0
-"""Importing sympy takes half a second, on a busy machine much longer."""
+log = logging.getLogger(__name__)
+
 MAX_LENGTH = 2000
 """Characters of an expression; two longer ones are equal if they are the same."""
-
-_MARKED = re.compile(r"\$|\\boxed|\\\(|\\\[")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_OPERATOR = re.compile(r"[\\^=√(){}/*+]")
-_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
+SHOWN = 80
 
 
-class MathVerifyMissing(RuntimeError):  # noqa: N818 - it is what is wrong
-    """math-verify is needed; install it with: pip install 'modomodo[math]'"""
+def score(case: Case, judge: Judge = JUDGE) -> float:
+    """1 if the response is mathematically equal to an accepted answer, or the same words.
 
-    def __str__(self) -> str:
-        return str(self.__doc__)
-
-
-def score(case: Case) -> float:
-    """1 if the response is mathematically equal to an accepted answer, or the same text.
+    0 also where math-verify gives no verdict on the response (it takes too long); a warning in the
+    log says so. A judge that cannot work at all is an error, and never a score.
 
     Raises:
         MathVerifyMissing: it is not installed.
+        JudgeBroken: its process does not start, or not again.
     """
-    given = case.response.strip()
-    if any(given == answer.strip() for answer in case.accepted):
+    given = plain(case.response)
+    accepted = [plain(answer) for answer in case.accepted]
+    if given in accepted:
         return 1.0
-    end = time.monotonic() + HARD_LIMIT_S
-    for answer in case.accepted:
-        left = end - time.monotonic()
-        if left < SOFT_LIMIT_S:
-            break
-        if is_equal(answer, given, left):
-            return 1.0
-    return 0.0
+    accepted = [a for a in accepted if 0 < len(a) <= MAX_LENGTH]
+    if not accepted or not 0 < len(given) <= MAX_LENGTH:
+        return 0.0
+    said = read(given)
+    rights = [read(answer) for answer in accepted]
+    is_asked = False
+
+    def unsure(right: str, other: str) -> bool:
+        nonlocal is_asked
+        known = _known(right, other)
+        is_asked = is_asked or known is None
+        return bool(known)
+
+    # First without math-verify: what is plain must not wait for it.
+    if any(say_the_same(right, said, unsure) for right in rights):
+        return 1.0
+    return float(is_asked and _judged(rights, said, judge, case))
 
 
-def is_equal(right: str, given: str, within_s: float = HARD_LIMIT_S) -> bool:
-    """Whether `given` says the same as `right`; False where that takes too long to tell.
+def _judged(rights: list[Text], given: Text, judge: Judge, case: Case) -> bool:
+    with judge.sitting() as sitting:
 
-    The order matters: math-verify takes the right answer first.
+        def ask(right: str, other: str) -> bool:
+            known = _known(right, other)
+            return sitting.is_equal(right, other) if known is None else known
 
-    Raises:
-        MathVerifyMissing: it is not installed.
-    """
-    right, given = right.strip(), given.strip()
-    if right == given:
-        return True
-    if not right or not given or max(len(right), len(given)) > MAX_LENGTH:
-        return False
-    return _JUDGE.is_equal(marked(right), marked(given), within_s)
-
-
-def is_available() -> bool:
-    """Whether math-verify is installed."""
-    return find_spec("math_verify") is not None
-
-
-def marked(text: str) -> str:
-    r"""A formula between dollar signs, so that it is read as one; other text as it is.
-
-    Words are not: as a formula "pairs" is the product of its letters, and equal to "Paris".
-    """
-    if _MARKED.search(text) or _WORD.search(text) or not _OPERATOR.search(text):
-        return text
-    return "$" + _ROOT.sub(r"\\sqrt{\1}", text) + "$"
-
-
-class Judge:
-    """The child process: started when first asked, and again after it was killed."""
-
-    def __init__(self, soft_limit_s: float = SOFT_LIMIT_S) -> None:
-        self._soft_limit_s = soft_limit_s
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_ready = False
-        self._owner = os.getpid()
-
-    def is_equal(self, right: str, given: str, within_s: float) -> bool:
-        """Asks the child, once it is there; False where it gives up or must be killed.
-
-        Raises:
-            MathVerifyMissing: it is not installed.
-        """
-        with self._lock:
-            process = self._ready()
-            try:
-                _write(process, json.dumps([right, given]))
-                verdict = _line(process, within_s)
-            except OSError:
-                verdict = None
-            if verdict is None:
-                self._kill()
-                self._start()  # it gets ready meanwhile
-            return verdict == b"1"
-
-    def close(self) -> None:
-        """Ends the child."""
-        with self._lock:
-            self._kill()
-
-    def _ready(self) -> subprocess.Popen[bytes]:
-        if self._owner != os.getpid():  # after a fork, the child is our parent's
-            self._process, self._owner = None, os.getpid()
-        process = self._process
-        if process is None or process.poll() is not None:
-            process = self._start()
-        if not self._is_ready:
-            if _line(process, START_LIMIT_S) is None:
-                self._kill()
-                raise RuntimeError(f"math-verify did not start within {START_LIMIT_S:g} s")
-            self._is_ready = True
-        return process
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        if not is_available():
-            raise MathVerifyMissing
-        package = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", "rewards.math_worker", str(self._soft_limit_s)]
-        self._process = subprocess.Popen(  # noqa: S603 - this very Python, no text of a model
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        found = any(say_the_same(right, given, ask) for right in rights)
+    if not found and sitting.unjudged:
+        log.warning(
+            "math: no verdict on %d of %d comparisons of response %r with %r: %s; it scores 0",
+            sitting.unjudged,
+            sitting.asked,
+            case.response[:SHOWN],
+            case.accepted,
+            sitting.reason,
         )
-        self._is_ready = False
-        return self._process
-
-    def _kill(self) -> None:
-        process, self._process, self._is_ready = self._process, None, False
-        if process is not None and self._owner == os.getpid():
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+    return found
 
 
-def _write(process: subprocess.Popen[bytes], text: str) -> None:
-    """Short enough for the pipe to take it at once."""
-    if process.stdin is not None:
-        process.stdin.write(text.encode("ascii") + b"\n")
-        process.stdin.flush()
-
-
-def _line(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
-    """The child's next line; None where it takes too long or the child has died."""
-    if process.stdout is None:
-        return None
-    end = time.monotonic() + limit_s
-    read = b""
-    while not read.endswith(b"\n"):
-        left = end - time.monotonic()
-        if left <= 0 or not wait([process.stdout.fileno()], left):
-            return None
-        some = os.read(process.stdout.fileno(), 64)
-        if not some:
-            return None
-        read += some
-    return read.strip()
-
-
-_JUDGE = Judge()
-atexit.register(_JUDGE.close)
+def _known(right: str, other: str) -> bool | None:
+    """What can be said of two formulas without reading them: the same text, or two letters."""
+    a, b = right.replace(" ", ""), other.replace(" ", "")
+    if a == b:
+        return True
+    return a.casefold() == b.casefold() if len(a) == len(b) == 1 and (a + b).isalpha() else None

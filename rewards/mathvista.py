@@ -17,6 +17,7 @@ from rapidfuzz.distance import Levenshtein
 from rewards.anls import MAX_COMPARED
 from rewards.cases import Case
 from rewards.numbers import last_in
+from rewards.plain import plain
 
 _QUOTE, _UNQUOTE = 'The answer is "', '".'
 _BRACKETED = re.compile(r"\(([a-zA-Z])\)")
@@ -71,11 +72,11 @@ def _quoted(response: str) -> str | None:
 def _said(response: str, case: Case) -> str:
     """A letter, a number or a list out of a sentence; the sentence where there is none."""
     if _choices(case):
-        letter = _LETTER.search(response)
+        letter = _LETTER.search(plain(response))
         return (letter[1] or letter[2]) if letter else response
     match case.extra.get("answer_type"):
         case "integer" | "float":
-            return (last_in(response) or response).replace(",", "")
+            return last_in(response) or response
         case "list":
             lists = _LIST.findall(response)
             return lists[-1] if lists else response

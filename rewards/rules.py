@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from rewards import anls, answers, chartqa, corpus, lisa, maths, mathvista, mmmu
+from rewards import anls, answers, chartqa, corpus, lisa, math_judge, maths, mathvista, mmmu
 from rewards.box_text import parse_detections, read_boxes
 from rewards.boxes import greedy_iou, matched_iou
 from rewards.cases import Case
@@ -43,8 +43,8 @@ class Rule:
         """Raises:
         MathVerifyMissing: the rule needs math-verify, which is not installed.
         """
-        if self.needs == "math" and not maths.is_available():
-            raise maths.MathVerifyMissing
+        if self.needs == "math" and not math_judge.is_available():
+            raise math_judge.MathVerifyMissing
 
     def weight(self, case: Case) -> float:
         """What the case counts in the score of many."""
@@ -193,8 +193,9 @@ RULES: dict[str, Rule] = {
         ),
         Rule(
             "math",
-            "Mathematically equal, or the same text; 0 where a second is too short to tell.",
-            "math-verify (Apache-2.0), in a process of its own",
+            "Mathematically equal as whole expressions, or the same words; 0 with a warning "
+            "where a second is too short to tell.",
+            "formulas by math-verify (Apache-2.0), in a process of its own; the rest is ours",
             maths.score,
             is_reward=True,
             needs="math",

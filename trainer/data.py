@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewards.maths import MathVerifyMissing
+from rewards.math_judge import MathVerifyMissing
 from rewards.rules import UnknownRule, rule_named
 from trainer.benchmarks import table
 from trainer.domains import manifest

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from rewards.maths import MathVerifyMissing, is_available
+from rewards.math_judge import MathVerifyMissing, is_available
 from rewards.training import PAPER_WEIGHTS, REWARDS
 from service.schemas import Name
 from trainer.prompts import StyleName
