@@ -15,7 +15,7 @@ from trainer.prompts import LETTERS
 from trainer.rows import Row, Rows
 from trainer.tiny import drawing
 from trainer.tiny.questions import KINDS, Question, Reading
-from trainer.tiny.sizes import DOMAIN_SIZES
+from trainer.tiny.sizes import DOMAIN_SIZES as DOMAIN_SIZES
 
 BENCHMARKS: dict[str, tuple[Literal["in", "out"], int]] = {
     name: (benchmark.group, benchmark.samples) for name, benchmark in table.BENCHMARKS.items()
