@@ -123,6 +123,23 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
     assert desk.proposer.turn() == 1
 
 
+def test_a_strategy_that_has_nothing_more_to_propose_is_told_as_the_end(database):
+    desk = Desk(database, strategy="seed", lookahead=20, budget=50)
+    desk.proposer.turn()
+    seeds = len(desk.all())
+    for number in range(seeds):
+        desk.finish(desk.claim(f"w{number}"), f"w{number}")
+    desk.proposer.turn()
+    with database.read() as session:
+        reason, retry_after_s = proposals.waiting(session, "vlm")
+    assert f"nothing more to propose; {seeds} of the budget's 50" in reason
+    assert retry_after_s is None
+    with database.write() as session:
+        studies.patch(session, "vlm", "user", budget=60)
+    with database.read() as session:
+        assert proposals.waiting(session, "vlm")[1] is not None, "something has changed"
+
+
 def test_a_fleet_asking_together_gets_different_mixtures(database):
     desk = Desk(database, strategy="quadsurface", lookahead=2, budget=12)
     for i in range(12):
