@@ -13,7 +13,6 @@ import signal
 import socket
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -230,7 +229,7 @@ def _main(
         last = ended
     except Exception as error:
         needed = getattr(error, "needed_bytes", 0)
-        last = Crash(traceback.format_exc(), troubles.of_error(error), needed)
+        last = Crash(troubles.in_words(error), troubles.of_error(error), needed)
     if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
         threading.Event().wait()  # the first process speaks for all, and the worker ends them
     messages.send(last)

@@ -87,7 +87,7 @@ class Delivery:
         place = self._put_aside(result)
         where = f"the result is kept by the worker in {place}" if place else "see the worker's log"
         self._log.error("THE SERVICE REFUSES A RESULT", reason=said, kept=place)
-        error = f"the run was finished, and its result refused: {said} ({where})"
+        error = f"the run was finished, and the service refused its result: {said} ({where})"
         while not self._lease.fail(error, retryable=False):
             self._signals.sleep(RESULT_AGAIN_S)
 

@@ -7,6 +7,7 @@ everywhere, so nobody tries again.
 
 from __future__ import annotations
 
+import traceback
 from typing import Literal
 
 Trouble = Literal["run", "environment", "start", "memory", "recipe"]
@@ -48,12 +49,27 @@ _AT_START = (
 )
 
 
+_IN_WORDS = {"CommandError", "DataError", "RecipeError", "FolderTaken", "NoRoom"}
+"""Errors whose message says all that helps."""
+
+
+def in_words(error: BaseException) -> str:
+    """What people are told of an error: its message where that says all, else where it came up."""
+    if _names(error) & _IN_WORDS:
+        return str(error)
+    return "".join(traceback.format_exception(error))
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
 def of_error(error: BaseException) -> Trouble:
     """What an exception of the run says. One that names its `trouble` is believed."""
     named: Trouble | None = getattr(error, "trouble", None)
     if named is not None:
         return named
-    names = {kind.__name__ for kind in type(error).__mro__}
+    names = _names(error)
     if names & {"MemoryError", "OutOfMemoryError"}:
         return "memory"
     # A recipe that reads well and cannot be run, or data that is not there, is so on this machine.

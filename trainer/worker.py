@@ -203,9 +203,11 @@ class Worker:
 
 
 def _ends(error: str) -> str:
-    """First and last line of an error: what it is, and what was said last."""
+    """What an error begins and ends with: what it is, and what was said last."""
     lines = error.strip().splitlines() or [""]
-    return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
+    if len(lines) == 1 or lines[0].startswith("Traceback"):
+        return lines[-1]
+    return f"{lines[0]} … {lines[-1]}"
 
 
 def _without_numbers(reason: str | None) -> str:

@@ -28,9 +28,7 @@ from service.schemas import (
 
 log = structlog.get_logger()
 
-KEPT_IN_PART = (
-    "the scores that came were kept; send the others, or a failure that says why there are none"
-)
+KEPT_IN_PART = "the scores that came were kept with the trial"
 
 router = APIRouter(prefix="/trials", tags=["workers"], route_class=route_behind(for_workers))
 
