@@ -25,6 +25,7 @@ from trainer.attempt import Attempt, Setting
 from trainer.child import Child
 from trainer.client import ServiceError
 from trainer.folders import TrialFolder, WorkFolder
+from trainer.job import Crash, Job, Outcome
 from trainer.signals import Stopped
 from trainer.worker import GaveUp, Worker
 
@@ -323,6 +324,34 @@ def test_a_run_that_cannot_be_started_is_left_to_another_worker(tmp_path, signal
     service = Service()
     run(tmp_path, service, signals, DONE)
     assert "temporarily unavailable" in service.releases[0].reason
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
+    tmp_path, signals, monkeypatch, is_made
+):
+    crash = Crash("no room", "environment", needed_bytes=100)
+    done = Outcome(RESULT.measurements, 1, None, {}, 1.0)
+    jobs = []
+
+    class Short:
+        def __init__(self, job: Job, *rest: object) -> None:
+            jobs.append(job)
+
+        def hear(self, *rest: object) -> Crash | Outcome:
+            return crash if jobs[-1].needs_room else done
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr("trainer.attempt.Child", Short)
+    service = Service()
+    setting = Setting(make_room=lambda wanted: 100 if is_made else 99)
+    tried = Attempt(service, an_answer(), signals, TrialFolder(tmp_path), setting)
+    tried.run()
+    assert len(service.results) == is_made
+    assert tried.needed_bytes == (0 if is_made else 100)
+    assert [release.cause for release in service.releases] == ["environment"] * (not is_made)
 
 
 # What a worker makes of it.
