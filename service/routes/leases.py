@@ -12,7 +12,7 @@ from db.curves import Point
 from service import checks, proposals, views
 from service.auth import for_workers, route_behind
 from service.context import Service, TrialId
-from service.errors import Refused, describe
+from service.errors import Refused, describe, invalid
 from service.schemas import (
     Failure,
     Heartbeat,
@@ -121,7 +121,7 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
 def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial. One that lacks a benchmark of the
-    objective is 422 `incomplete-result`: what it has is kept, and the rest is still wanted."""
+    objective is 422: what it has is kept, and the rest is still wanted."""
     absent: list[str] = []
     with service.database.write() as session:
         row = trials.with_study(session, trial)
@@ -147,7 +147,7 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
     if refusal is not None:
         raise Refused(409, refusal.code, refusal.why)
     if absent:
-        raise Refused(422, "incomplete-result", f"{checks.lacks(spec, absent)}; {KEPT_IN_PART}")
+        raise invalid(f"{checks.lacks(spec, absent)}; {KEPT_IN_PART}")
     service.proposer.wake()
     return answer
 

@@ -84,7 +84,6 @@ def test_a_refusal_that_may_pass_is_waited_for_with_growing_pauses(tmp_path, sig
     [
         (413, "body-too-large"),
         (422, "invalid-request"),
-        (422, "incomplete-result"),
         (409, "too-many-replicates"),
         (400, "malformed-json"),
     ],

@@ -84,7 +84,7 @@ def test_an_incomplete_result_is_kept_and_says_what_is_missing(api):
     token = given["lease"]["token"]
     part = [{"benchmark": "chart", "score": 0.5, "samples": 9, "step": 3}]
     answer = api.post(f"{path}/result", json={"token": token, "measurements": part})
-    assert (answer.status_code, answer.json()["code"]) == (422, "incomplete-result")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
     assert "no score of info" in answer.json()["detail"]
     error = {"token": token, "error": answer.json()["detail"], "retryable": False}
     failed = api.post(f"{path}/failure", json=error).json()
