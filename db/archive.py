@@ -34,11 +34,14 @@ from db.clock import Moment
 from db.errors import BadArchive, StudyExists
 from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 3
+FORMAT, VERSION = "modomodo study", 4
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
 """Columns that say what a running service does just now."""
+
+RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
+"""Columns that say when a trial is given away again, and to whom."""
 
 
 def _plain(model: type[models.Base]) -> Table:
@@ -100,17 +103,36 @@ def _row(
     )
 
 
-_StudyRow = _row(models.Study, without={"id", *PRESENT})
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+_Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
+
+_StudyRow = _row(
+    models.Study,
+    without={"id", *PRESENT, "failing", "proposed_out"},
+    more={
+        # Archives of version 3 have none.
+        "failing": (_Count, 0),
+        "proposed_out": (
+            Annotated[str, Field(max_length=64), AfterValidator(storable)] | None,
+            None,
+        ),
+    },
+)
 _AttemptRow = _row(models.Attempt, without={"id", "trial_id"})
 _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
-    without={"study_id", "id", "client_hash"},
+    without={"study_id", "id", "client_hash", *RESTING},
     more={
         "id": (Annotated[int, Field(ge=1, lt=2**30)], ...),  # others are still to be counted on
         # Archives of version 2 have none.
         "client_hash": (Annotated[str, Field(max_length=64)] | None, None),
+        # Archives of version 3 have none.
+        "releases": (_Count, 0),
+        "rests_until": (_Moment | None, None),
+        "kept_from": (Annotated[str, Field(max_length=200), AfterValidator(storable)] | None, None),
+        "kept_from_until": (_Moment | None, None),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.

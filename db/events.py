@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.clock import now
@@ -19,6 +19,9 @@ _STEP = (
     .values(
         revision=STUDIES.c.revision + 1,
         results=STUDIES.c.results + bindparam("more_results"),
+        failing=case(
+            (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
+        ),
         updated_at=now(),
     )
     .returning(STUDIES.c.revision, STUDIES.c.updated_at)
@@ -34,6 +37,7 @@ def changed(
     what: str | None,
     trial: Trial | None = None,
     is_result: bool = False,
+    is_failure: bool = False,
     **detail: Any,
 ) -> datetime:
     """Notes a change, gives the trial the study's new revision, and says when, by the database.
@@ -44,11 +48,17 @@ def changed(
 
     Args:
         what: name of the event; None for progress that is not worth a row.
-        is_result: the completed trials are no longer the same.
+        is_result: the completed trials are no longer the same; a row of failures ends.
+        is_failure: the trial failed for good.
     """
     with session.no_autoflush:
         revision, at = session.execute(
-            _STEP, {"of_study": study_id, "more_results": int(is_result)}
+            _STEP,
+            {
+                "of_study": study_id,
+                "more_results": int(is_result),
+                "more_failed": int(is_failure),
+            },
         ).one()
         if trial is not None:
             trial.revision = revision

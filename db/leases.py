@@ -13,19 +13,18 @@ holds it first, to count trials, passes over trials that others have locked.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from db import clock, curves, events, measurements, states, trials
+from db import clock, curves, events, measurements, queue, states, trials
 from db.clock import after, now
 from db.curves import Point
 from db.errors import LeaseLost
@@ -58,9 +57,9 @@ _HELD_BY = (
     .where(Attempt.worker == bindparam("who"), Attempt.state == "live", Attempt.heard_at.is_(None))
     .order_by(Attempt.trial_id)
 )
-_ATTEMPTS_OF = (
+_ATTEMPT_UNDER = (
     select(Attempt)
-    .where(Attempt.trial_id == bindparam("of_trial"))
+    .where(Attempt.trial_id == bindparam("of_trial"), Attempt.token_hash == bindparam("hashed"))
     .execution_options(populate_existing=True)
 )
 _BEAT = (
@@ -75,23 +74,6 @@ _BEAT = (
     )
     .returning(ATTEMPTS.c.until)
 )
-
-
-def _head_of_queue(*, of_one_study: bool) -> Executable:
-    head = (
-        select(Trial)
-        .join(Trial.study)
-        .options(contains_eager(Trial.study))
-        .where(Trial.state == "queued", Study.state == "active")
-        .order_by(-Trial.priority, Trial.id)  # the words of the index
-        .limit(1)
-        .with_for_update(skip_locked=True, of=Trial)
-        .execution_options(populate_existing=True)
-    )
-    return head.where(Study.name == bindparam("named")) if of_one_study else head
-
-
-_HEAD, _HEAD_OF_STUDY = _head_of_queue(of_one_study=False), _head_of_queue(of_one_study=True)
 
 
 def token_hash(token: str) -> str:
@@ -160,15 +142,15 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
 
 
 def claim(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
-    """Leases the next queued trial of an active study to a worker; None when there is none.
+    """Leases the next queued trial of an active study to a worker; None when there is none that it
+    may have now (`queue.py`).
 
     The attempt has its trial, loaded as by `trials.get`.
     """
-    trial: Trial | None = (
-        session.scalar(_HEAD) if study is None else session.scalar(_HEAD_OF_STUDY, {"named": study})
-    )
+    trial = queue.head(session, worker, study)
     if trial is None:
         return None
+    queue.wake(trial)
     number = trial.attempt_number + 1
     earlier = measurements.of_trial(session, trial.id) if number > 1 else []
     trial.attempt_number = number
@@ -253,6 +235,12 @@ def measure(session: Session, trial_id: int, token: str, readings: Sequence[Read
     """
     trial, attempt = _find(session, trial_id, token)
     attempt = _held(session, trial, attempt)
+    _measured(session, trial, attempt, readings)
+
+
+def _measured(
+    session: Session, trial: Trial, attempt: Attempt, readings: Sequence[Reading]
+) -> None:
     trials.fill(trial, attempt, measurements.keep_on_the_way(session, trial, readings))
     attempt.heard_at = now()
     events.changed(
@@ -291,23 +279,7 @@ def finish(
     try:
         attempt = _held(session, trial, attempt)
     except LeaseLost as lost:
-        kept = measurements.keep_replicate(session, trial, readings, digest)
-        if kept == "new":
-            events.changed(
-                session,
-                trial.study_id,
-                actor="worker" if attempt is None else f"worker {attempt.worker}",
-                what="replicate",
-                trial=trial,
-                why=str(lost),
-            )
-        session.flush()
-        own = attempt is not None and attempt.state == "completed"
-        code = "result-conflict" if own else lost.code
-        why = f"trial {trial_id} was completed with another result" if own else str(lost)
-        if kept == "full":
-            return Refusal(code, f"{why}; it has too many replicates to keep these scores too")
-        return Refusal(code, f"{why}; these scores were kept as a replicate")
+        return _keep_beside(session, trial, attempt, readings, digest, lost)
     trials.fill(trial, attempt, measurements.close(session, trial, readings))
     attempt.result_hash, attempt.heard_at = digest, now()
     states.end(session, attempt, "completed")
@@ -323,6 +295,60 @@ def finish(
     return None
 
 
+def finish_in_part(
+    session: Session, trial_id: int, token: str, readings: Sequence[Reading]
+) -> Refusal | None:
+    """Keeps what there is of a result that lacks some benchmarks; the trial runs on. The lease is
+    still to be ended, by the rest or by a failure.
+
+    Returns:
+        None where the scores are the trial's own now, else where they were kept.
+
+    Raises:
+        TooManyScores: there are so many that there must be an end.
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    try:
+        attempt = _held(session, trial, attempt)
+    except LeaseLost as lost:
+        digest = measurements.digest(readings, None, None)
+        return _keep_beside(session, trial, attempt, readings, digest, lost)
+    _measured(session, trial, attempt, readings)
+    return None
+
+
+def _keep_beside(
+    session: Session,
+    trial: Trial,
+    attempt: Attempt | None,
+    readings: Sequence[Reading],
+    digest: str,
+    lost: LeaseLost,
+) -> Refusal:
+    """Keeps scores that the trial's state does not take as a replicate, once."""
+    kept = measurements.keep_replicate(session, trial, readings, digest)
+    if kept == "new":
+        events.changed(
+            session,
+            trial.study_id,
+            actor="worker" if attempt is None else f"worker {attempt.worker}",
+            what="replicate",
+            trial=trial,
+            why=str(lost),
+        )
+    session.flush()
+    own = attempt is not None and attempt.state == "completed"
+    why = f"trial {trial.id} was completed with another result" if own else str(lost)
+    if kept == "full":
+        return Refusal(
+            "too-many-replicates",
+            f"{why}; it has too many replicates to keep these scores too",
+        )
+    code = "result-conflict" if own else lost.code
+    return Refusal(code, f"{why}; these scores were kept as a replicate")
+
+
 def fail(session: Session, trial_id: int, token: str, error: str, *, is_retryable: bool) -> None:
     """Ends an attempt that did not work; the trial is queued again while attempts are left.
 
@@ -336,14 +362,22 @@ def fail(session: Session, trial_id: int, token: str, error: str, *, is_retryabl
     attempt = _held(session, trial, attempt)
     attempt.error, attempt.heard_at = error, now()
     states.end(session, attempt, "failed")
-    trial.error = error
+    trial.error, trial.releases = error, 0
+    queue.keep_from_who_failed(session, trial, attempt)
     states.count_against(
         session, trial, actor=f"worker {attempt.worker}", what="failed", is_final=not is_retryable
     )
 
 
-def release(session: Session, trial_id: int, token: str, reason: str = "") -> None:
-    """Hands a trial back with nothing counted against it: shutdown, preemption.
+def release(
+    session: Session, trial_id: int, token: str, reason: str = "", *, is_unfit: bool = False
+) -> None:
+    """Hands a trial back with nothing counted against it: shutdown, preemption. One that comes back
+    again and again rests before it is given away once more.
+
+    Args:
+        is_unfit: the worker cannot run it where it is (no data, no GPU, no room); another is asked
+            first, and the trial says why.
 
     Raises:
         LeaseLost: the token is not that of the trial's lease.
@@ -354,6 +388,9 @@ def release(session: Session, trial_id: int, token: str, reason: str = "") -> No
         return
     attempt = _held(session, trial, attempt)
     attempt.heard_at = now()
+    if is_unfit:
+        attempt.error = trial.error = reason
+    queue.hand_back(session, trial, attempt, is_unfit=is_unfit)
     states.end(session, attempt, "released")
     states.move(
         session, trial, "queued", actor=f"worker {attempt.worker}", what="released", reason=reason
@@ -428,11 +465,9 @@ def reap(session: Session, watched_since: datetime) -> list[int]:
 def _find(session: Session, trial_id: int, token: str) -> tuple[Trial, Attempt | None]:
     """The locked trial, and the attempt of it that has this token."""
     trial = trials.lock(session, trial_id)
-    wanted = token_hash(token)
-    for attempt in session.scalars(_ATTEMPTS_OF, {"of_trial": trial_id}):
-        if hmac.compare_digest(attempt.token_hash, wanted):
-            return trial, attempt
-    return trial, None
+    hashed = token_hash(token)  # hashes may be compared by the database: none tells of its token
+    attempt = session.scalar(_ATTEMPT_UNDER, {"of_trial": trial_id, "hashed": hashed})
+    return trial, attempt
 
 
 def _held(session: Session, trial: Trial, attempt: Attempt | None) -> Attempt:

@@ -75,6 +75,10 @@ class Study(Base):
     last_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest trial."""
 
+    failing: Mapped[int] = mapped_column(default=0)
+    """Trials that failed for good, one after the other: since the last result, or since the study
+    was made active."""
+
     proposer: Mapped[str | None] = mapped_column(String(100))
     """The replica that makes its proposals now, until `proposer_until`."""
     proposer_until: Mapped[datetime | None]
@@ -84,6 +88,8 @@ class Study(Base):
     """Failed tries in a row."""
     propose_again_at: Mapped[datetime | None]
     """No further try before this, after an error."""
+    proposed_out: Mapped[str | None] = mapped_column(String(64))
+    """`Standing.mark` of where its strategy had nothing more to propose."""
 
 
 class Trial(Base):
@@ -124,6 +130,13 @@ class Trial(Base):
     """Attempts that count against the study's `max_attempts`: failed or expired ones."""
     attempt_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest attempt; 0 before the first."""
+    releases: Mapped[int] = mapped_column(default=0)
+    """Times in a row that it was handed back before its first step."""
+    rests_until: Mapped[datetime | None]
+    """Queued, it is given to nobody before this: `queue.py`."""
+    kept_from: Mapped[str | None] = mapped_column(String(200))
+    """The worker that could not run it, who is not given it until `kept_from_until`."""
+    kept_from_until: Mapped[datetime | None]
     wall_s: Mapped[float | None]
     artifacts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)
@@ -168,6 +181,7 @@ class Attempt(Base):
             sqlite_where=text("state = 'live'"),
             postgresql_where=text("state = 'live'"),
         ),
+        Index("ix_attempts_trial_id_token_hash", "trial_id", "token_hash"),
         Index("ix_attempts_state_until", "state", "until"),
         Index("ix_attempts_worker_state", "worker", "state"),
     )

@@ -12,9 +12,7 @@ from sqlalchemy.orm import Session
 from db import events
 from db.clock import after, now
 from db.models import Study, Trial
-
-FAILURES_IN_A_ROW = 5
-"""So many trials failed for good and none completed: more of the same would burn GPU time."""
+from db.queue import FAILURES_IN_A_ROW
 
 LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
@@ -58,8 +56,9 @@ class Standing:
     Attributes:
         unstarted: proposals that no worker has ever held.
         stale: those of them made before the newest result.
-        failing: trials failed for good since the last completed one or since the study was resumed;
-            exact from `FAILURES_IN_A_ROW` on.
+        failed: trials that have failed for good, ever.
+        failing: those of them since the last result, or since the study was resumed.
+        proposed_out: `mark` of where the strategy had nothing more to propose.
     """
 
     study: str
@@ -68,14 +67,17 @@ class Standing:
     budget: int
     lookahead: int
     results: int
+    last_number: int
     revision: int
     queued: int
     running: int
     completed: int
     unstarted: int
     stale: int
+    failed: int
     failing: int
     error: str | None
+    proposed_out: str | None
 
     @property
     def committed(self) -> int:
@@ -85,6 +87,16 @@ class Standing:
     def room(self) -> int:
         """Trials that the budget still allows to propose."""
         return max(0, self.budget - self.committed)
+
+    @property
+    def mark(self) -> str:
+        """The same as long as a strategy would be told the same."""
+        return f"{self.results}/{self.last_number}/{self.failed}/{self.budget}"
+
+    @property
+    def is_out(self) -> bool:
+        """The strategy has nothing more to propose, and nothing is under way that may change it."""
+        return self.proposed_out == self.mark and not self.queued + self.running
 
     @property
     def is_stuck(self) -> bool:
@@ -108,7 +120,7 @@ def standings(session: Session, studies: Sequence[Study]) -> list[Standing]:
     which grow to be many, count themselves as the study's results."""
     rows = session.execute(_COUNTS, {"of_studies": [study.id for study in studies]})
     counts = {row.study_id: row for row in rows}
-    return [_standing(session, study, counts.get(study.id)) for study in studies]
+    return [_standing(study, counts.get(study.id)) for study in studies]
 
 
 def standing(session: Session, study: Study) -> Standing:
@@ -116,7 +128,7 @@ def standing(session: Session, study: Study) -> Standing:
     return standings(session, [study])[0]
 
 
-def _standing(session: Session, study: Study, counts: Any) -> Standing:
+def _standing(study: Study, counts: Any) -> Standing:
     return Standing(
         study=study.name,
         study_id=study.id,
@@ -124,31 +136,18 @@ def _standing(session: Session, study: Study, counts: Any) -> Standing:
         budget=study.budget,
         lookahead=study.spec["lookahead"],
         results=study.results,
+        last_number=study.last_number,
         revision=study.revision,
         queued=counts.queued if counts else 0,
         running=counts.running if counts else 0,
         completed=study.results,
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,
-        failing=_failing(session, study, counts.failed if counts else 0),
+        failed=counts.failed if counts else 0,
+        failing=study.failing,
         error=study.proposer_error,
+        proposed_out=study.proposed_out,
     )
-
-
-def _failing(session: Session, study: Study, failed: int) -> int:
-    if failed < FAILURES_IN_A_ROW:
-        return failed
-    last_completed = session.scalar(
-        select(func.max(Trial.finished_at)).where(
-            Trial.study_id == study.id, Trial.state == "completed"
-        )
-    )
-    since = max(study.resumed_at, last_completed or study.resumed_at)
-    return session.execute(
-        select(func.count())
-        .select_from(Trial)
-        .where(Trial.study_id == study.id, Trial.state == "failed", Trial.finished_at > since)
-    ).scalar_one()
 
 
 def active(session: Session) -> list[Standing]:
@@ -231,14 +230,26 @@ def end_turn(session: Session, study_id: int, owner: str) -> Study | None:
     return study
 
 
-def give_back(session: Session, study_id: int, owner: str, error: str | None = None) -> None:
+def give_back(
+    session: Session,
+    study_id: int,
+    owner: str,
+    error: str | None = None,
+    *,
+    is_out: bool = False,
+) -> None:
     """Ends `owner`'s turn with what came of it; after an error the strategy rests, longer each time
-    up to 5 minutes."""
+    up to 5 minutes.
+
+    Args:
+        is_out: the strategy had nothing more to propose.
+    """
     study = end_turn(session, study_id, owner)
     if study is None:
         return
     if error is None:
         study.proposer_error, study.proposer_errors, study.propose_again_at = None, 0, None
+        study.proposed_out = standing(session, study).mark if is_out else None
         return
     is_new = study.proposer_error != error
     study.proposer_error = error

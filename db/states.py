@@ -5,7 +5,8 @@ What each state means, and what may follow:
     queued         waits for a worker.
                    claim -> running; cancel -> cancelled
     running        one live attempt holds it, until its lease ends.
-                   finish -> completed; fail, expire -> queued or failed; release -> queued;
+                   finish -> completed; fail, expire -> queued or failed; release -> queued (who
+                   gets it next, and when, is said in `queue.py`);
                    cancel -> cancelled; stop early -> early_stopped
     completed      its result is stored. Nothing follows: a further result is a replicate.
     failed         as many attempts as allowed failed or expired, or one failed for good.
@@ -25,13 +26,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from db import events
 from db.clock import after, now
 from db.errors import WrongState
 from db.models import Attempt, Study, Trial
+from db.queue import FAILURES_IN_A_ROW
 
 FOLLOWS: dict[str, frozenset[str]] = {
     "queued": frozenset({"running", "cancelled"}),
@@ -100,6 +102,8 @@ def move(
     """
     if state not in FOLLOWS[trial.state]:
         raise WrongState(f"trial {trial.id} is {trial.state} and cannot become {state}")
+    if trial.state == "failed":
+        _forgive(session, trial.study_id)
     trial.state = state
     if trial.error is not None and what in ("failed", "expired"):
         detail["error"] = trial.error
@@ -110,8 +114,21 @@ def move(
         what=what,
         trial=trial,
         is_result=is_result,
+        is_failure=state == "failed",
         state=state,
         **detail,
     )
     trial.finished_at = at if state in ENDED else None
     return at
+
+
+def _forgive(session: Session, study_id: int) -> None:
+    """A trial that had failed for good is tried once more: one failure more stops the study again,
+    and none less."""
+    counted = case((Study.failing > FAILURES_IN_A_ROW, FAILURES_IN_A_ROW), else_=Study.failing)
+    session.execute(
+        update(Study)
+        .where(Study.id == study_id, Study.failing > 0)
+        .values(failing=counted - 1)
+        .execution_options(synchronize_session=False)
+    )

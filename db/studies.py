@@ -108,7 +108,7 @@ def patch(
         study.state = state
         if state == "active":
             study.resumed_at, study.proposer_errors, study.propose_again_at = now(), 0, None
-            study.proposer_error = None
+            study.proposer_error, study.failing = None, 0
     if budget is not None:
         change["budget"] = budget
         study.budget = budget

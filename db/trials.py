@@ -12,7 +12,7 @@ from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from db import events, measurements, states
+from db import events, measurements, queue, states
 from db.clock import now
 from db.errors import KeyReused, TrialNotFound, WrongState
 from db.measurements import Reading
@@ -287,7 +287,8 @@ def retry(session: Session, trial_id: int, actor: str) -> None:
             f"trial {trial_id} is {trial.state}; only failed and cancelled ones are retried "
             "(queue its mixture as a new trial to run it again)"
         )
-    trial.failures, trial.error, trial.is_withdrawn = 0, None, False
+    trial.failures, trial.error, trial.is_withdrawn, trial.releases = 0, None, False, 0
+    queue.wake(trial)
     states.move(session, trial, "queued", actor=actor, what="retried")
 
 

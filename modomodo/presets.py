@@ -11,8 +11,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from service.dashboard.presets import Example, Presets, ShippedRecipe
+from service.schemas import StudySpec
 from trainer import recipes
-from trainer.recipe import Recipe
+from trainer.agreement import disagreements
+from trainer.recipe import ELSEWHERE, Recipe, RecipeError
 
 STUDIES = Path(__file__).parent / "studies"
 
@@ -23,7 +25,7 @@ def load() -> Presets:
         name: ShippedRecipe(recipes.about(name), recipes.read(name)) for name in recipes.names()
     }
     examples = {name: _example(name) for name in study_names()}
-    return Presets(shipped, examples, check=_checked)
+    return Presets(shipped, examples, check=_checked, fault=_fault)
 
 
 def study_names() -> tuple[str, ...]:
@@ -44,4 +46,19 @@ def _example(name: str) -> Example:
 
 
 def _checked(recipe: dict[str, Any]) -> dict[str, Any]:
-    return Recipe.model_validate(recipe).model_dump(mode="json", exclude_unset=True)
+    return Recipe.model_validate(recipe, context=ELSEWHERE).model_dump(
+        mode="json", exclude_unset=True
+    )
+
+
+def _fault(spec: StudySpec) -> str | None:
+    """What keeps every worker from running the study's recipe; an empty one is whoever trains's."""
+    if not spec.recipe:
+        return None
+    try:
+        recipe = Recipe.parse(spec.recipe, is_here=False)
+    except RecipeError as error:
+        return str(error)
+    names = [domain.name for domain in spec.domains]
+    wrong = disagreements(recipe, names, spec.objective_weights())
+    return f"recipe: {'; '.join(wrong)}" if wrong else None

@@ -86,13 +86,22 @@ def worker(
         str, typer.Option(help="A call that the service does not answer is retried for so long.")
     ] = "30s",
     min_free_gb: Annotated[
-        float, typer.Option(min=0, help="Take no new trial with less room on the disk.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Take no new trial with less room on the disk. Default: what the recipe's "
+            "checkpoints take.",
+        ),
+    ] = None,
+    max_failures: Annotated[
+        int, typer.Option(min=0, help="Stop after so many broken runs in a row; 0 never stops.")
+    ] = 5,
 ) -> None:
     """Takes trials from the service, trains them and posts the scores.
 
-    SIGTERM lets the run write a checkpoint, hands the trial back and ends; a second one ends at
-    once. Started again in the same folder it goes on with what it was doing.
+    Ends with exit code 1 when --max-failures runs in a row broke on this machine. SIGTERM lets the
+    run write a checkpoint, hands the trial back and ends; a second one ends at once. Started again
+    in the same folder it goes on with what it was doing.
     """
     need("trainer")
     from modomodo import logs
@@ -103,7 +112,7 @@ def worker(
     from trainer.gpus import Gpus
     from trainer.signals import Signals
     from trainer.store import Store, StoreError
-    from trainer.worker import Worker, default_name
+    from trainer.worker import GaveUp, Worker, default_name
 
     shares = _shares(gpus, per_trial)
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
@@ -138,12 +147,16 @@ def worker(
                     max_trials=max_trials,
                     until_done=until_done,
                     drain_after_s=drain_after_s,
-                    min_free_bytes=round(min_free_gb * GIGABYTE),
+                    min_free_bytes=None if min_free_gb is None else round(min_free_gb * GIGABYTE),
+                    max_failures=max_failures,
                 )
             )
         with WorkerView(workers) if wanted() else nullcontext():
             logs.configure()  # after the view: it then writes above it
-            _run(workers)
+            try:
+                _run(workers)
+            except GaveUp as error:
+                raise CommandFailed(str(error)) from error
 
 
 def seconds(option: str, text: str) -> float:

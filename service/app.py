@@ -46,7 +46,8 @@ def create_app(
 
     Args:
         engine: what computes proposals and fits; a process for each of both unless given.
-        presets: what the form for a new study offers; without them all is to be typed.
+        presets: what the form for a new study offers, and what recipes it may have; without them
+            all is to be typed, and any recipe is taken.
 
     Raises:
         BadDatabase: at start, the database cannot be used.
@@ -104,7 +105,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
     fits = Fits(showing)
-    app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics)
+    presets: Presets = app.state.presets
+    app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics, presets)
     news = app.state.news = News(database)
     proposer.start()
     upkeep.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from service import evidence
 from service.errors import invalid
@@ -79,13 +79,18 @@ def missing(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
     return sorted(spec.objective_weights().keys() - last_measurements(given).keys())
 
 
+def lacks(spec: StudySpec, absent: Sequence[str]) -> str:
+    """Says which scores a result has not."""
+    return (
+        f"the result has no score of {', '.join(absent)} under rule 'paper', which the objective "
+        f"{spec.objective.name!r} weighs (study {spec.name!r})"
+    )
+
+
 def is_complete(spec: StudySpec, given: Iterable[Measurement]) -> None:
     """Raises:
     Refused: 422, a benchmark that the objective weighs has no score.
     """
     absent = missing(spec, given)
     if absent:
-        raise invalid(
-            f"the result has no score of {', '.join(absent)} under rule 'paper', which the "
-            f"objective {spec.objective.name!r} weighs (study {spec.name!r})"
-        )
+        raise invalid(lacks(spec, absent))

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 
 from db.sessions import Database
 from service.auth import Gate
+from service.dashboard.presets import Presets
 from service.fits import Fits
 from service.metrics import Metrics
 from service.proposals import Proposer
@@ -28,6 +29,7 @@ class Context:
     fits: Fits
     watch: Watch
     metrics: Metrics
+    presets: Presets
 
 
 # These only look things up, so they need no thread of their own.

@@ -23,7 +23,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db import models, proposing, studies, trials
+from db import models, proposing, queue, studies, trials
 from db.proposing import Standing
 from db.sessions import Database
 from service import evidence, views
@@ -39,6 +39,9 @@ log = structlog.get_logger()
 
 LEASE_S = 15.0
 """How long a replica may be silent before another takes over its proposing."""
+
+LONGEST_WAIT_S = 30.0
+"""Until a worker asks again, whatever it waits for."""
 
 PAUSE_S = 0.1
 """Between two looks: a busy fleet calls far more often than proposals are needed."""
@@ -309,7 +312,8 @@ class Proposer:
             stored += self._fill_gaps(name, error)
         with self._database.write() as session:
             if was_asked:
-                proposing.give_back(session, study_id, self._owner, error)
+                is_out = name in self._fruitless
+                proposing.give_back(session, study_id, self._owner, error, is_out=is_out)
             else:
                 proposing.end_turn(session, study_id, self._owner)
         return stored
@@ -379,8 +383,9 @@ class Proposer:
             self._stopped.wait(PAUSE_S)
 
 
-def waiting(session: Session, name: str | None) -> tuple[str, float | None]:
-    """Why there is no trial to give, and after how many seconds to ask again (None: no more)."""
+def waiting(session: Session, name: str | None, worker: str = "") -> tuple[str, float | None]:
+    """Why there is no trial to give to a worker, and after how many seconds to ask again (None:
+    nothing more comes by itself)."""
     if name is not None:
         found = [studies.get(session, name)]
     else:
@@ -388,23 +393,34 @@ def waiting(session: Session, name: str | None) -> tuple[str, float | None]:
         found = studies.everyone(session, "active", "paused") or studies.everyone(session)
     if not found:
         return "there is no study yet", 10.0
-    reasons = [_why(now) for now in proposing.standings(session, found)]
+    reasons = []
+    for now in proposing.standings(session, found):
+        is_asked = now.state == "active" and now.queued
+        due_in_s = queue.due_in_s(session, now.study_id, worker) if is_asked else None
+        reasons.append(_why(now, due_in_s))
     return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
 
 
-def _why(now: Standing) -> tuple[str, float | None]:
+def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
+    """Of one study; `due_in_s` as by `queue.due_in_s`."""
     where = f"study {now.study!r}"
     if now.state == "finished":
         return f"{where} is finished", None
     if now.state == "paused":
         return f"{where} is paused", 30.0
-    if now.queued:
+    if due_in_s == 0:
         return f"{where}: others were quicker", 0.5
+    if due_in_s is not None:
+        return (
+            f"{where}: what is queued failed or was handed back just now, and is given away again "
+            f"in {due_in_s:.0f} s; the trials say why",
+            min(max(due_in_s, 0.5), LONGEST_WAIT_S),
+        )
     if now.is_stuck:
         return (
-            f"{where}: the last {now.failing} trials failed, so no more are proposed; see their "
-            "errors, then retry one or pause and resume the study",
-            30.0,
+            f"{where}: the last {now.failing} trials failed, so no more are proposed or given "
+            "away; see their errors, then retry one or pause and resume the study",
+            LONGEST_WAIT_S if now.running else None,
         )
     if now.room == 0:
         if now.running:
@@ -412,5 +428,11 @@ def _why(now: Standing) -> tuple[str, float | None]:
         return f"{where}: all {now.budget} trials of its budget are done", None
     if now.error is not None:
         return f"{where}: {now.error}; tried again soon", 5.0
+    if now.is_out:
+        return (
+            f"{where}: its strategy has nothing more to propose; {now.completed} of the budget's "
+            f"{now.budget} trials are done",
+            None,
+        )
     also = f", or wait for the scores of {now.running} running trials" if now.running else ""
     return f"{where}: proposals are being made{also}", 1.0

@@ -254,7 +254,7 @@ class StudySpec(Body):
                         {"name": "chartqa", "group": "out", "samples": 2500},
                     ],
                     "budget": 24,
-                    "recipe": {"base": "tiny"},
+                    "recipe": {"steps": 24},
                 }
             ]
         }
@@ -273,7 +273,8 @@ class StudySpec(Body):
     """What the surrogate strategies begin with: an optimal design, or the paper's seeds."""
     heuristics: HeuristicsSpec = HeuristicsSpec()
     recipe: JsonObject = Field(default_factory=dict)
-    """Handed to workers as it is; the trainer validates it (`trainer/recipe.py`)."""
+    """Handed to workers as it is. One that is not empty is refused when no worker could run it on
+    these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
     """Number of completed trials after which no more are proposed."""
     baseline: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
@@ -554,6 +555,12 @@ class NextAnswer(Body):
     trial: Trial | None = None
     lease: Lease | None = None
     recipe: dict[str, JsonValue] | None = None
+    benchmarks: list[Name] | None = None
+    """All that the study scores; a score of another is refused."""
+    weighed: list[Name] | None = None
+    """Those of them that the objective weighs: what a result must have."""
+    results: int = 0
+    """Trials of the study that have a result: others could run its recipe."""
     reason: str | None = None
     """Why there is no trial."""
     retry_after_s: float | None = None
@@ -663,6 +670,9 @@ class Release(Body):
 
     token: Token
     reason: Text = ""
+    cause: Literal["stopped", "environment"] = "stopped"
+    """`environment`: it cannot be run where this worker is (no data, no GPU, no room on the disk);
+    another worker is asked first, and the trial says why. `stopped`: shutdown, preemption."""
 
 
 # --- the answer -------------------------------------------------------------------------------

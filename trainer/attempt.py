@@ -1,25 +1,37 @@
 """One try at one trial: the run under a lease, and how it ends.
 
 The attempt waits on its child's messages, on signals and on the next heartbeat at once, so the
-lease is kept alive whatever the child is busy with. Only a finished run's result is waited for
-without end: a score is worth more than the worker's time. What is owed to the service stands on
-disk, so that a worker that was killed settles it when it starts again.
+lease is kept alive whatever the child is busy with. What ends an attempt is waited for without end:
+a score is worth more than the worker's time. What is owed to the service stands on disk, so that a
+worker that was killed settles it when it starts again.
+
+How it ends, and what is then told:
+
+    a result              delivered first, then tidied up (`delivery.py`)
+    the run broke         a failure that counts; the trial is tried again, by another worker first
+    this machine lacks    a release: the trial goes to another worker, with nothing counted
+    something             (`troubles.py` tells the two apart)
+    the recipe is wrong   a failure for good: it would be wrong everywhere
+    asked to stop         a release
+    lease lost, cancelled nothing: the service knows
 """
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
 
-from service.schemas import NextAnswer, Result
-from trainer.child import Child, Message
+from service.schemas import Measurement, NextAnswer, Result
+from trainer import agreement, troubles
+from trainer.child import STOP_S, Child, Message, Starting
 from trainer.client import Client, ServiceError, ServiceUnreachable
+from trainer.delivery import RESULT_AGAIN_S, Delivery
 from trainer.folders import TrialFolder
 from trainer.gpus import Gpus, GpuUse, metrics
 from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Progress
@@ -29,8 +41,9 @@ from trainer.recipe import Recipe, RecipeError
 from trainer.signals import Signals, Stopped
 from trainer.store import Store
 
-RESULT_AGAIN_S = 5.0
 FORGET_S = 10.0
+LOOK_EVERY_S = 0.2
+"""Between two looks for a signal, while a run is being started."""
 OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
 DISK_IS_FULL = "No space left on device"
 
@@ -47,6 +60,8 @@ class Setting:
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
         grace_s: time that a run has for its checkpoint when the worker is asked to stop.
         store: where runs are kept for other nodes; None keeps them here only.
+        make_room: removes what is not needed until so many bytes are free on the disk, and tells
+            how many are; None does not look whether there is room for a run's checkpoints.
     """
 
     data: Path = Path()
@@ -56,6 +71,11 @@ class Setting:
     stalled_s: float = 3600.0
     grace_s: float = 60.0
     store: Store | None = None
+    make_room: Callable[[int], int] | None = None
+
+
+class _StartAgain(Exception):  # noqa: N818 - it is what to do
+    """There is room now for the run."""
 
 
 class Attempt:
@@ -64,6 +84,11 @@ class Attempt:
     Args:
         answer: an answer of `POST /trials/next` that holds a trial.
         folder: where the trial is kept on this machine.
+
+    Attributes:
+        broke: why it came to nothing, where that may be this machine's fault.
+        is_delivered: whether the service has its result.
+        needed_bytes: what was to be free on the disk and was not.
     """
 
     def __init__(
@@ -81,6 +106,10 @@ class Attempt:
         self.progress: Progress | None = None
         self.metrics: dict[str, float] = {}
         self.gpus: list[GpuUse] = []
+        self.broke: str | None = None
+        self.is_delivered = False
+        self.needed_bytes = 0
+        self._delivery = Delivery(self._lease, folder, signals)
         self._keeper: Keeper | None = None
         if setting.store is not None:
             stored = setting.store.of(self.trial.study, self.trial.id)
@@ -98,7 +127,7 @@ class Attempt:
         result = self._folder.result()
         if result is not None:
             self._log.info("a result is still to be delivered")
-            self._deliver(result)
+            self._hand_in(result)
             return
         while True:
             try:
@@ -124,11 +153,20 @@ class Attempt:
         Raises:
             Stopped: a signal came; the trial was handed back.
         """
-        self._folder.begin(self._answer)
+        try:
+            self._folder.begin(self._answer)
+        except OSError as error:
+            self._cannot(f"the trial's folder cannot be written: {error}")
+            return
         try:
             recipe = Recipe.parse(self._answer.recipe or {})
         except RecipeError as error:
             self._fail(str(error), retryable=False)
+            return
+        used = [name for name, weight in self.trial.mixture.items() if weight > 0]
+        wrong = agreement.disagreements(recipe, used, self._answer.weighed or ())
+        if wrong:
+            self._fail(f"recipe: {'; '.join(wrong)}; nothing was trained", retryable=False)
             return
         self._log.info("run started", mixture=self.trial.mixture, seed=self.trial.seed)
         job = Job(
@@ -138,16 +176,16 @@ class Attempt:
             self._setting.data,
             self._folder.run,
             self._setting.commands,
+            needs_room=self._setting.make_room is not None,
         )
         if recipe.backend == "command":
             self._keeper = None  # what lies in its folder is known to its trainer only
         try:
             self._fetch(job)
-            child = self._start(job)
             try:
-                self._follow(child)
-            finally:
-                child.stop()
+                self._train(job)
+            except _StartAgain:
+                self._train(replace(job, needs_room=False))
         except LeaseLost as lost:
             self._log.warning("lease lost, run stopped", error=str(lost))
             self._folder.settle(is_over=False)
@@ -155,19 +193,42 @@ class Attempt:
             self._log.info("trial cancelled, run stopped")
             self._over()
 
-    def _start(self, job: Job) -> Child:
-        """Starts the run. The lease is kept meanwhile: the first one waits for its libraries."""
+    def _train(self, job: Job) -> None:
+        child = self._start(job)
+        if child is None:
+            return
+        try:
+            self._follow(child)
+        finally:
+            child.stop()
+
+    def _start(self, job: Job) -> Child | None:
+        """Starts the run; None when that cannot be done here. The lease is kept meanwhile: the
+        first one waits for its libraries, though not longer than a run may be silent."""
         devices = self._setting.devices
         processes = 1 if devices is None or job.recipe.backend == "command" else n_devices(devices)
-        with ThreadPoolExecutor(1) as pool:
-            starting = pool.submit(Child, job, self._folder.log, devices, processes)
-            try:
-                while not wait([starting], self._lease.next_beat - time.monotonic()).done:
+        starting = Starting(lambda: Child(job, self._folder.log, devices, processes))
+        stalled = time.monotonic() + self._setting.stalled_s
+        try:
+            while not starting.wait(min(self._lease.next_beat - time.monotonic(), LOOK_EVERY_S)):
+                if self._signals.came:
+                    starting.abandon()
+                    self._release("the worker was asked to stop before the run had started")
+                if time.monotonic() >= stalled:
+                    starting.abandon()
+                    self._cannot(f"the run did not start within {self._setting.stalled_s:g} s")
+                    return None
+                if time.monotonic() >= self._lease.next_beat:
                     self._lease.beat(None, {})
-            except (LeaseLost, TrialCancelled):
-                starting.result().stop()
-                raise
-        return starting.result()
+        except (LeaseLost, TrialCancelled):
+            starting.wait(STOP_S)
+            starting.abandon()
+            raise
+        try:
+            return starting.child
+        except (OSError, EOFError, RuntimeError) as error:
+            self._cannot(f"the run cannot be started: {type(error).__name__}: {error}")
+            return None
 
     def _fetch(self, job: Job) -> None:
         """Takes over what another node has kept of the trial, where that is further."""
@@ -179,9 +240,10 @@ class Attempt:
         if self._signals.came:
             self._release("the worker was asked to stop")
 
-    def _wait_for_keeper(self, until: float | None = None) -> bool:
-        """Keeps the lease while the store is at work, until then or for as long as a run may be
-        silent; a signal leaves it the grace time. Whether it has ended."""
+    def _wait_for_keeper(self, until: float | None = None, *, is_over: bool = False) -> bool:
+        """Waits while the store is at work, until then or for as long as a run may be silent; a
+        signal leaves it the grace time. The lease is kept meanwhile, unless it is over. Whether the
+        store has ended."""
         assert self._keeper is not None  # noqa: S101
         until = time.monotonic() + self._setting.stalled_s if until is None else until
         is_stopping = self._signals.came
@@ -192,9 +254,10 @@ class Attempt:
             if now >= until:
                 self._log.warning("the store takes too long and is not waited for")
                 return False
-            if now >= self._lease.next_beat:
+            if not is_over and now >= self._lease.next_beat:
                 self._lease.beat(self.progress, self.metrics)
-            self._keeper.join(min(self._lease.next_beat, until) - now)
+            beat = until if is_over else self._lease.next_beat
+            self._keeper.join(min(beat - now, until - now, LOOK_EVERY_S))
         return True
 
     def _follow(self, child: Child) -> None:
@@ -239,13 +302,14 @@ class Attempt:
                 self._note(message)
                 if self._keeper is not None:
                     self._keeper.look()
-                if message.measurements:
-                    self._lease.measurements(message.measurements)
+                known, _ = self._sorted(message.measurements)
+                if known:
+                    self._lease.measurements(known)
                 return False
             case Outcome():
                 self._post_result(message, patience)
             case Crash():
-                self._fail(cause_first(message.error), retryable=True)
+                self._crashed(message)
             case Halted():
                 at = "" if message.step is None else f" at step {message.step}"
                 if self._keeper is not None and self._wait_for_keeper(patience):
@@ -265,49 +329,110 @@ class Attempt:
         if progress.stage == TRAIN and progress.metrics:
             self._lease.note(progress.step, progress.metrics | use)
 
+    def _crashed(self, crash: Crash) -> None:
+        """Ends the attempt as befits whose fault the crash is."""
+        error = cause_first(crash.error)
+        if crash.needed_bytes and self._setting.make_room is not None:
+            if self._setting.make_room(crash.needed_bytes) >= crash.needed_bytes:
+                raise _StartAgain
+            self.needed_bytes = crash.needed_bytes
+        is_here = troubles.is_of_this_machine(
+            crash.trouble,
+            has_stepped=bool(self.progress and self.progress.step),
+            others_could=self._answer.results > 0,
+        )
+        if is_here:
+            self._cannot(error)
+        else:
+            self._fail(error, retryable=crash.trouble != "recipe")
+
+    def _sorted(self, found: list[Measurement]) -> tuple[list[Measurement], list[Measurement]]:
+        """Scores that the study asks for, and others."""
+        asked = self._answer.benchmarks
+        if asked is None:
+            return found, []
+        own = [item for item in found if item.benchmark in asked]
+        return own, [item for item in found if item.benchmark not in asked]
+
     def _post_result(self, outcome: Outcome, patience: float | None) -> None:
         artifacts: dict[str, Any] = {
             "steps": outcome.steps,
             "exhausted": outcome.exhausted,
             "samples": dict(outcome.counts),
         }
+        own, beside = self._sorted(outcome.measurements)
+        if beside:
+            artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]
+        if self._keeper is not None:
+            artifacts["store"] = self._keeper.final
+        if not own:
+            self._scored_nothing(outcome)
+            return
         result = Result(
             token=self._lease.token,
-            measurements=outcome.measurements,
+            measurements=own,
             artifacts=artifacts,
             wall_s=outcome.wall_s,
         )
-        self._folder.keep(result)
+        self._delivery.keep(result)
         # Whoever has the trial now, what the run has found is told.
         with suppress(LeaseLost, TrialCancelled):
             # The last progress, which the result does not carry.
             self._lease.beat(self.progress, self.metrics)
-            if self._keeper is not None and self._wait_for_keeper(patience):
-                self._keeper.publish(outcome.steps)
-                self._wait_for_keeper(patience)
-                result = result.model_copy(update={"artifacts": artifacts | self._keeper.urls})
-                self._folder.keep(result)
-        self._deliver(result)
+        self._hand_in(result, patience)
 
-    def _deliver(self, result: Result) -> None:
-        """Tries for as long as it takes; a result that a signal cuts off is kept on disk."""
-        try:
-            while not self._lease.finish(result):
-                self._signals.sleep(RESULT_AGAIN_S)
-        except Stopped:
-            self._log.warning(
-                "stopped with the result undelivered; the next worker in this folder delivers it",
-                folder=str(self._folder.path),
-            )
-            raise
+    def _scored_nothing(self, outcome: Outcome) -> None:
+        found = ", ".join(sorted({item.benchmark for item in outcome.measurements}))
+        asked = ", ".join(self._answer.benchmarks or ())
+        self._fail(
+            f"the run scored none of the study's benchmarks ({asked}), but {found}; its folder is "
+            f"{self._folder.path} on the worker",
+            retryable=False,
+            is_over=False,
+        )
+
+    def _hand_in(self, result: Result, patience: float | None = None) -> None:
+        """Delivers a result, and only then keeps the run in the store and tidies up."""
+        if not self._delivery.bring(result):
+            self._folder.settle(is_over=False)  # its checkpoints stay for who looks into it
+            return
+        self.is_delivered = True
+        if self._keeper is not None and self._wait_for_keeper(patience, is_over=True):
+            self._keeper.publish(int(result.artifacts.get("steps") or 0))  # type: ignore[arg-type]
+            self._wait_for_keeper(patience, is_over=True)
+            if not self._keeper.is_public:
+                self._log.error("the finished run is not in the store", url=self._keeper.final)
         self._over()
 
-    def _fail(self, error: str, *, retryable: bool) -> None:
-        self._lease.fail(error, retryable=retryable)
+    def _fail(self, error: str, *, retryable: bool, is_over: bool = True) -> None:
         if retryable:
+            self.broke = error
+        self._tell(lambda: self._lease.fail(error, retryable=retryable))
+        if retryable or not is_over:
             self._folder.settle(is_over=False)
         else:
             self._over()
+
+    def _cannot(self, why: str) -> None:
+        """Leaves the trial to another worker: it is this machine that cannot run it."""
+        self.broke = why
+        self._log.error("THIS MACHINE CANNOT RUN THE TRIAL: another worker is to", reason=why)
+        self._tell(lambda: self._lease.release(why, "environment"))
+        self._folder.settle(is_over=False)
+
+    def _tell(self, say: Callable[[], bool]) -> None:
+        """Says how the attempt ended until the service has heard it: else its lease would run out,
+        and nobody learn why.
+
+        Raises:
+            Stopped: a signal came first.
+        """
+        try:
+            while not say():
+                self._signals.sleep(RESULT_AGAIN_S)
+        except Stopped:
+            self._folder.settle(is_over=False)
+            raise
 
     def _over(self) -> None:
         """Nobody will go on with the trial."""

@@ -13,13 +13,16 @@ import signal
 import socket
 import tempfile
 import threading
-import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import structlog
+
+from trainer import groups, troubles
 from trainer.backends import MODULES, run_job
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 
@@ -29,6 +32,60 @@ if TYPE_CHECKING:
 Message = Progress | Outcome | Crash | Halted
 
 _HALT = "halt"
+_GROUPS = "groups"
+STOP_S = 10.0
+"""Time that a killed process has to be gone; one that a driver holds may take for ever."""
+
+
+class Starting:
+    """A run that is being started, in a thread: the first one waits for its libraries, and a disk
+    or a driver that hangs may hold it for ever.
+
+    Args:
+        start: starts it.
+    """
+
+    def __init__(self, start: Callable[[], Child]) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._error: Exception | None = None
+        self._is_wanted = True
+        self._thread = threading.Thread(target=self._run, name="modomodo-start", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            child = self._start()
+        except Exception as error:  # told by `child`
+            self._error = error
+            return
+        with self._lock:
+            self._child = child
+            if self._is_wanted:
+                return
+        child.stop()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits, at most so long; whether it is started or cannot be."""
+        self._thread.join(max(0.0, seconds))
+        return not self._thread.is_alive()
+
+    @property
+    def child(self) -> Child:
+        """The run, once `wait` says so; raises what kept it from starting."""
+        if self._error is not None:
+            raise self._error
+        assert self._child is not None  # noqa: S101 - it has ended without an error
+        return self._child
+
+    def abandon(self) -> None:
+        """Stops the run, now or as soon as it has started."""
+        with self._lock:
+            self._is_wanted = False
+            child = self._child
+        if child is not None:
+            child.stop()
 
 
 class Child:
@@ -46,7 +103,8 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         # The first run decides: a worker whose trials run a command never imports torch.
         context.set_forkserver_preload([MODULES[job.recipe.backend]])
-        self._folder = TemporaryDirectory(prefix="modomodo-run-")
+        self._folder = TemporaryDirectory(prefix="modomodo-run-", ignore_cleanup_errors=True)
+        (Path(self._folder.name) / _GROUPS).mkdir()
         port = _free_port() if processes > 1 else 0
         self._messages: list[Connection] = []
         self._leashes: list[Connection] = []
@@ -104,11 +162,16 @@ class Child:
                 leash.send(_HALT)
 
     def stop(self) -> None:
-        """Ends the processes at once and frees what they hold."""
+        """Ends the processes at once with all that they started, and frees what they hold."""
         for process in self._processes:
-            process.kill()
+            if process.pid is not None:
+                groups.end(process.pid)  # it leads one, which may outlive it
+            process.kill()  # where it has not come to that yet
+        groups.end_all(Path(self._folder.name) / _GROUPS)
         for process in self._processes:
-            process.join()
+            process.join(STOP_S)
+            if process.is_alive():
+                structlog.get_logger().error("a killed run does not end", pid=process.pid)
         for connection in (*self._messages, *self._leashes):
             connection.close()
         self._folder.cleanup()
@@ -140,6 +203,9 @@ def _main(
     log: Path | None,
     environment: dict[str, str],
 ) -> None:
+    # A group of its own, which ends as a whole, with data loaders and servers that it started.
+    os.setpgid(0, 0)
+    os.environ[groups.FOLDER] = str(Path(folder) / _GROUPS)
     # Ctrl-C and what a cluster sends to all processes are the worker's to handle. Handlers, not
     # SIG_IGN, which the processes that this one starts would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -151,13 +217,18 @@ def _main(
         _print_to(log)
     os.environ.update(environment)  # before anything asks for a device
     try:
+        if job.needs_room and job.recipe.backend == "trl":
+            from trainer import room
+
+            room.check(job)
         last: Message = run_job(job, messages.send, halted.is_set)
     except BrokenPipeError:
         os._exit(1)
     except Halted as ended:
         last = ended
-    except Exception:
-        last = Crash(traceback.format_exc())
+    except Exception as error:
+        needed = getattr(error, "needed_bytes", 0)
+        last = Crash(troubles.in_words(error), troubles.of_error(error), needed)
     if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
         threading.Event().wait()  # the first process speaks for all, and the worker ends them
     messages.send(last)
@@ -172,9 +243,10 @@ def _print_to(log: Path) -> None:
 
 
 def _obey(leash: Connection, halted: threading.Event) -> None:
-    """Takes the worker's order to halt; ends this process when the worker is gone."""
+    """Takes the worker's order to halt; ends this run when the worker is gone."""
     try:
         while leash.recv() == _HALT:
             halted.set()
     except EOFError:
-        os._exit(1)
+        groups.end_all(Path(os.environ[groups.FOLDER]))
+        os.killpg(os.getpid(), signal.SIGKILL)

@@ -37,6 +37,7 @@ from service.schemas import (
     NextRequest,
     PredictAnswer,
     PredictRequest,
+    Problem,
     Release,
     Result,
     Study,
@@ -101,7 +102,7 @@ class Client:
         sleep: pauses between tries; may raise to give up early.
 
     Every method raises `ServiceError` when the service refuses the call, and `ServiceUnreachable`
-    when there is no service at the address or it cannot answer now.
+    when there is no service at the address, it cannot answer now, or a proxy answers for it.
     """
 
     def __init__(
@@ -329,15 +330,28 @@ class Client:
         response = self._http.request(method, path, headers=headers, **request)
         if response.is_success:
             return response
-        try:
-            problem = response.json()
-            code, detail = str(problem["code"]), str(problem["detail"])
-        except (ValueError, KeyError, TypeError):
-            code, detail = "unknown", response.text[:500] or response.reason_phrase
         after = response.headers.get("Retry-After", "")
-        raise ServiceError(
-            response.status_code, code, detail, float(after) if after.isdigit() else None
+        after_s = float(after) if after.isdigit() else None
+        problem = _problem(response)
+        if problem is not None:
+            raise ServiceError(response.status_code, problem.code, problem.detail, after_s)
+        said = response.text[:500].strip() or response.reason_phrase
+        foreign = f"{response.status_code} that is not the service's own: {said}"
+        if response.status_code == 429 or response.status_code >= 500:
+            raise ServiceError(response.status_code, "unknown", foreign, after_s)
+        raise ServiceUnreachable(
+            f"between here and the service something answers at {self.url} with a {foreign}"
         )
+
+
+def _problem(response: httpx.Response) -> Problem | None:
+    """The problem that the service answers with; None where it is somebody else's answer, as a
+    proxy's page: what that says of a trial is not to be believed."""
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        return None
+    return problem if problem.code else None
 
 
 _GROWING = wait_exponential_jitter(initial=0.2, max=5.0)

@@ -21,9 +21,13 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.schemas import MAX_METRICS, Measurement, Metrics, Step
+from trainer import groups, troubles
 from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
+from trainer.troubles import Trouble
 
 LOOK_EVERY_S = 0.2
+STOP_S = 10.0
+"""Time that a killed script has to be gone; one that a driver holds may take for ever."""
 LOG_TAIL = 2000
 """Characters of the script's output that go into an error."""
 
@@ -35,9 +39,13 @@ log = structlog.get_logger()
 class CommandError(RuntimeError):
     """A script did not train the mixture."""
 
+    trouble: Trouble = "run"
+
 
 class MissingScriptError(CommandError):
-    """The worker has no such script."""
+    """The worker has no such script; another may have it."""
+
+    trouble: Trouble = "environment"
 
 
 class TimeLimitError(CommandError):
@@ -45,7 +53,11 @@ class TimeLimitError(CommandError):
 
 
 class FailedScriptError(CommandError):
-    """The script ended with an exit code or by a signal."""
+    """The script ended with an exit code or by a signal; its output tells whose fault it was."""
+
+    @property
+    def trouble(self) -> Trouble:  # type: ignore[override]
+        return troubles.of_text(str(self))
 
 
 class MissingResultError(CommandError):
@@ -53,7 +65,9 @@ class MissingResultError(CommandError):
 
 
 class MalformedResultError(CommandError):
-    """The script's result is not what it should be."""
+    """The script's result is not what it should be, and would be so again."""
+
+    trouble: Trouble = "recipe"
 
 
 class _Line(BaseModel):
@@ -156,6 +170,7 @@ def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsSt
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
+        groups.note(process.pid)
         try:
             _follow(
                 process,
@@ -246,7 +261,10 @@ def _read_result(script: Path, file: Path, folder: Path) -> _Result:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
-    return f"{where}: {problem['msg']}" if where else problem["msg"]
+    said = f"{where}: {problem['msg']}" if where else problem["msg"]
+    if problem["loc"][-1:] in (("score",), ("se",)) and problem["type"] == "less_than_equal":
+        said += f"; it is {problem['input']:g}: give fractions, 0.412 for 41.2%"
+    return said
 
 
 def _tail(folder: Path) -> str:
@@ -256,8 +274,13 @@ def _tail(folder: Path) -> str:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ends the script and all that it started."""
-    _signal_all(process, signal.SIGKILL)
-    process.wait()
+    groups.end(process.pid)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        log.error("a killed script does not end", pid=process.pid)
+    else:
+        groups.forget(process.pid)
 
 
 def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,7 @@ KEPT_RUNS = 20
 """Folders of finished runs that a worker keeps, the newest."""
 
 _ANSWER, _RESULT, _LOG = "lease.json", "result.json", "run.log"
+_REFUSED = "refused-"
 
 
 class FolderError(Exception):
@@ -69,18 +71,67 @@ class WorkFolder:
             if (folder.path / _ANSWER).exists():
                 yield folder
 
+    def refused(self) -> Iterator[TrialFolder]:
+        """Results that the service would not take, each as a folder of its own, oldest first."""
+        for folder in self._trials():
+            yield from folder.refused()
+
     def prune(self, keep: int = KEPT_RUNS) -> None:
-        """Removes all but the newest finished runs."""
-        finished = [f for f in self._trials() if not (f.path / _ANSWER).exists()]
+        """Removes all but the newest finished runs; a result that was refused stays."""
+        finished = _finished(self._trials())
         for folder in finished[: max(0, len(finished) - keep)]:
-            shutil.rmtree(folder.path, ignore_errors=True)
+            folder.clear()
+
+    def make_room(self, wanted: int) -> int:
+        """Removes finished runs, oldest first, until so many bytes are free: this worker's, then
+        those of workers that are gone. Returns how many are free."""
+        free = self.free_bytes()
+        for folder in _finished(self._trials()):
+            if free >= wanted:
+                return free
+            folder.clear()
+            free = self.free_bytes()
+        for other in sorted(self.path.parent.iterdir()):
+            if free >= wanted:
+                break
+            if other.name.isdecimal() and other != self.path:
+                free = self._make_room_at(other, wanted, free)
+        return free
+
+    def _make_room_at(self, other: Path, wanted: int, free: int) -> int:
+        try:
+            lock = disk.hold(other)
+        except OSError:
+            return free
+        if lock is None:
+            return free  # its worker is at work
+        with lock:
+            for folder in _finished(_trials_in(other)):
+                if free < wanted:
+                    folder.clear()
+                    free = self.free_bytes()
+        return free
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.path).free
 
     def _trials(self) -> list[TrialFolder]:
-        paths = [path for path in self.path.glob("trial-*") if path.is_dir()]
-        return [TrialFolder(p) for p in sorted(paths, key=lambda path: path.stat().st_mtime)]
+        return _trials_in(self.path)
+
+
+def _trials_in(path: Path) -> list[TrialFolder]:
+    paths = [found for found in path.glob("trial-*") if found.is_dir()]
+    return [TrialFolder(p) for p in sorted(paths, key=lambda path: path.stat().st_mtime)]
+
+
+def _finished(folders: list[TrialFolder]) -> list[TrialFolder]:
+    """Those of trials that nothing is owed of and that hold more than refused results."""
+    return [
+        folder
+        for folder in folders
+        if not (folder.path / _ANSWER).exists()
+        and any(not entry.name.startswith(_REFUSED) for entry in folder.path.iterdir())
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +177,38 @@ class TrialFolder:
         """The result that is still to be delivered."""
         return _read(self.path / _RESULT, Result)
 
+    def refuse(self, result: Result) -> Path:
+        """Puts a result that the service would not take aside, with its lease; returns where.
+
+        Raises:
+            OSError: there is no room even for that.
+        """
+        name = hashlib.sha256(result.token.encode()).hexdigest()[:8]
+        aside = TrialFolder(self.path / f"{_REFUSED}{name}")
+        aside.path.mkdir(exist_ok=True)
+        answer = self.answer()
+        if answer is not None:
+            _write(aside.path / _ANSWER, answer)
+        aside.keep(result)
+        return aside.path
+
+    def refused(self) -> Iterator[TrialFolder]:
+        """Its results that the service would not take."""
+        for path in sorted(self.path.glob(f"{_REFUSED}*")):
+            yield TrialFolder(path)
+
+    def clear(self) -> None:
+        """Removes all but results that the service would not take."""
+        kept = [folder.path for folder in self.refused()]
+        if not kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
+        for entry in self.path.iterdir():
+            if entry.is_dir() and entry not in kept:
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry not in kept:
+                entry.unlink(missing_ok=True)
+
     def settle(self, *, is_over: bool) -> None:
         """Nothing is owed to the service any more.
 
@@ -133,7 +216,8 @@ class TrialFolder:
             is_over: the trial will not be run again; otherwise its checkpoints stay.
         """
         for name in (_ANSWER, _RESULT):
-            (self.path / name).unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is told once more, which changes nothing
+                (self.path / name).unlink(missing_ok=True)
         if is_over:
             shutil.rmtree(self.run / "checkpoints", ignore_errors=True)
 

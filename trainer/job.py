@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.schemas import Measurement
 from trainer.recipe import Recipe
+from trainer.troubles import Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Job:
     what is there; None keeps nothing."""
     commands: Path | None = None
     """Folder of the executables that recipes of back end `command` may name, on this machine."""
+    needs_room: bool = False
+    """Whether to see first that the folder's disk has room for its checkpoints."""
 
     @property
     def run_seed(self) -> int:
@@ -92,6 +95,13 @@ class Halted(Exception):  # noqa: N818 - it is a state, not a mistake
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A run ended by an exception."""
+    """A run ended by an exception.
+
+    Attributes:
+        trouble: whose fault it is (`trainer/troubles.py`).
+        needed_bytes: what must be free on the disk, where that was too little.
+    """
 
     error: str
+    trouble: Trouble = "run"
+    needed_bytes: int = 0

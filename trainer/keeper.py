@@ -27,6 +27,9 @@ class Keeper:
     Args:
         stored: the trial's place in the store.
         folder: the trial's folder here.
+
+    Attributes:
+        is_public: whether the finished run is in the store, whole.
     """
 
     def __init__(self, stored: StoredRun, folder: TrialFolder) -> None:
@@ -34,7 +37,7 @@ class Keeper:
         self._run = RunFolder(folder.run)
         self._sent, self._keep = 0, 1
         self._fetched: int | None = None
-        self._is_public = False
+        self.is_public = False
         self._errand: Thread | None = None
         self._log = structlog.get_logger().bind(store=stored.place)
 
@@ -97,7 +100,7 @@ class Keeper:
         self._stored.prune(self._keep)
 
     def publish(self, steps: int) -> None:
-        """Begins to upload the finished run; `urls` then says where it is."""
+        """Begins to upload the finished run to `final`."""
         self._begin("publish", lambda: self._publish(steps))
 
     def _publish(self, steps: int) -> None:
@@ -108,12 +111,12 @@ class Keeper:
             self._stored.put_final(outgoing, steps)
         finally:
             shutil.rmtree(outgoing, ignore_errors=True)
-        self._is_public = True
+        self.is_public = True
 
     @property
-    def urls(self) -> dict[str, str]:
-        """Where the finished run is, once it is there whole."""
-        return {"store": self._stored.final} if self._is_public else {}
+    def final(self) -> str:
+        """URL that the finished run is put at; whole once it has a manifest."""
+        return self._stored.final
 
     def forget(self) -> None:
         """Begins to remove the trial's checkpoints from the store."""

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
+from typing import Literal
 
 import structlog
 
@@ -28,6 +30,8 @@ from service.schemas import (
 from trainer.client import HEARTBEAT_PATIENCE_S, Client, ServiceError, ServiceUnreachable
 from trainer.job import Progress
 
+Cause = Literal["stopped", "environment"]
+
 HEARTBEATS_PER_LEASE = 3
 MIN_BEAT_S = 0.2
 REPORT_EVERY_S = 3.0
@@ -37,7 +41,18 @@ MAX_ERROR = 4000
 """Characters of an error that are kept: its end, where the cause stands."""
 MAX_UNSENT = 20_000
 """Points kept for a service that is away, the newest."""
-_IS_LOST = (404, 409)
+_IS_LOST = ("lease-lost", "trial-not-found")
+_IS_KEPT = ("lease-lost", "result-conflict")
+"""Refusals of a result that say that its scores were kept as a replicate."""
+
+
+class Verdict(Enum):
+    """What became of a result that was sent."""
+
+    TAKEN = "the service has it, as the trial's own or as a replicate"
+    UNHEARD = "the service did not hear it"
+    BARRED = "the service takes it from nobody, or not from here, as things are"
+    REFUSED = "the service will never take it as it is"
 
 
 class LeaseLost(Exception):  # noqa: N818 - it is a state, not a mistake
@@ -106,7 +121,7 @@ class HeldLease:
         try:
             answer = self.client.heartbeat(self.trial.id, body)
         except ServiceError as error:
-            if error.status in _IS_LOST:
+            if error.code in _IS_LOST:
                 raise LeaseLost(error.detail) from error
             raise
         if answer.cancel:
@@ -137,32 +152,38 @@ class HeldLease:
         except (ServiceError, ServiceUnreachable) as error:
             self._log.warning("scores on the way not taken", error=str(error))
 
-    def finish(self, result: Result) -> bool:
-        """Delivers a result; False when the service did not hear it."""
-        return self._last_word("result", lambda: self.client.result(self.trial.id, result))
+    def finish(self, result: Result) -> tuple[Verdict, str]:
+        """Delivers a result; what became of it, and what the service said."""
+        self._tell_the_rest()
+        try:
+            self.client.result(self.trial.id, result)
+        except ServiceUnreachable as error:
+            self._log.error("result not delivered", error=str(error))
+            return Verdict.UNHEARD, str(error)
+        except ServiceError as error:
+            return _verdict(error), f"{error.status} {error.code}: {error.detail}"
+        self._log.info("result delivered")
+        return Verdict.TAKEN, ""
 
-    def fail(self, error: str, *, retryable: bool) -> None:
-        """Ends the attempt with what went wrong."""
-        # What a crash prints may be anything; the service stores only proper text.
-        error = error.encode(errors="replace").decode().replace("\0", "?")
-        error = error if len(error) <= MAX_ERROR else f"{error[:200]} … {error[-MAX_ERROR + 210 :]}"
+    def fail(self, error: str, *, retryable: bool) -> bool:
+        """Ends the attempt with what went wrong; False when the service did not hear it."""
+        error = _proper(error)
         body = Failure(token=self.token, error=error, retryable=retryable)
         self._log.error("run failed", error=error)
-        self._last_word("failure", lambda: self.client.failure(self.trial.id, body))
+        return self._last_word("failure", lambda: self.client.failure(self.trial.id, body))
 
-    def release(self, reason: str) -> None:
-        """Hands the trial back; nothing counts against it."""
-        body = Release(token=self.token, reason=reason)
-        self._last_word("release", lambda: self.client.release(self.trial.id, body))
+    def release(self, reason: str, cause: Cause = "stopped") -> bool:
+        """Hands the trial back, with nothing counted against it; False when the service did not
+        hear it."""
+        body = Release(token=self.token, reason=_proper(reason), cause=cause)
+        return self._last_word("release", lambda: self.client.release(self.trial.id, body))
 
     def _last_word(self, what: str, say: Callable[[], object]) -> bool:
         """Ends the attempt at the service; False when the service did not hear it.
 
-        A refusal (the lease was lost meanwhile) is the service's to judge: it keeps the scores.
+        A refusal (the lease was lost meanwhile) is the service's to judge.
         """
-        with suppress(LeaseLost, TrialCancelled, ServiceError, ServiceUnreachable):
-            while self._unsent:
-                self.extend()
+        self._tell_the_rest()
         try:
             say()
         except ServiceError as error:
@@ -173,6 +194,12 @@ class HeldLease:
         else:
             self._log.info(f"{what} delivered")
         return True
+
+    def _tell_the_rest(self) -> None:
+        """The steps that are still untold; what comes after does not depend on them."""
+        with suppress(LeaseLost, TrialCancelled, ServiceError, ServiceUnreachable):
+            while self._unsent:
+                self.extend()
 
     def beat_soon(self) -> None:
         """Makes a heartbeat due: there is something that should not wait for the next one."""
@@ -186,6 +213,21 @@ class HeldLease:
     def _log(self) -> structlog.stdlib.BoundLogger:
         log: structlog.stdlib.BoundLogger = structlog.get_logger()
         return log.bind(study=self.trial.study, trial=self.trial.number)
+
+
+def _verdict(error: ServiceError) -> Verdict:
+    """What a refusal of a result means for it."""
+    if error.status == 409 and error.code in _IS_KEPT and "too many replicates" not in error.detail:
+        return Verdict.TAKEN
+    if error.status in (400, 409, 413, 422):
+        return Verdict.REFUSED
+    return Verdict.BARRED
+
+
+def _proper(text: str) -> str:
+    """A text as the service stores it: what a crash prints may be anything."""
+    text = text.encode(errors="replace").decode().replace("\0", "?")
+    return text if len(text) <= MAX_ERROR else f"{text[:200]} … {text[-MAX_ERROR + 210 :]}"
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -38,11 +39,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-def _known_rewards(weights: dict[str, float]) -> dict[str, float]:
+ELSEWHERE = {"elsewhere": True}
+"""Context of a validation where the recipe is not to be run: what must be installed need not be."""
+
+
+def _known_rewards(weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
     unknown = sorted(set(weights) - set(REWARDS))
     if unknown or not weights:
         raise ValueError(f"unknown reward {unknown}; known: {', '.join(REWARDS)}")
-    if "math" in weights and not is_available():
+    if "math" in weights and info.context != ELSEWHERE and not is_available():
         raise ValueError(str(MathVerifyMissing()))
     return weights
 
@@ -235,14 +240,17 @@ class Recipe(_Part):
         return (*(at for at in self.evaluation.at if at < steps), steps)
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> Recipe:
+    def parse(cls, raw: Mapping[str, Any], *, is_here: bool = True) -> Recipe:
         """A recipe from a study's JSON.
+
+        Args:
+            is_here: it is to be run here, so what it needs must be installed.
 
         Raises:
             RecipeError: says which key is wrong, and the nearest known key for an unknown one.
         """
         try:
-            return cls.model_validate(dict(raw))
+            return cls.model_validate(dict(raw), context=None if is_here else ELSEWHERE)
         except ValidationError as error:
             raise RecipeError("; ".join(map(_in_words, error.errors()))) from error
 

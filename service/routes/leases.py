@@ -12,7 +12,7 @@ from db.curves import Point
 from service import checks, proposals, views
 from service.auth import for_workers, route_behind
 from service.context import Service, TrialId
-from service.errors import Refused, describe
+from service.errors import Refused, describe, invalid
 from service.schemas import (
     Failure,
     Heartbeat,
@@ -27,6 +27,8 @@ from service.schemas import (
 )
 
 log = structlog.get_logger()
+
+KEPT_IN_PART = "the scores that came were kept with the trial"
 
 router = APIRouter(prefix="/trials", tags=["workers"], route_class=route_behind(for_workers))
 
@@ -52,7 +54,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
         kept = leases.resume(session, body.worker, body.study, token)
         attempt = kept or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
-            reason, retry_after_s = proposals.waiting(session, body.study)
+            reason, retry_after_s = proposals.waiting(session, body.study, body.worker)
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
             spec = views.spec(attempt.trial.study)
@@ -67,6 +69,9 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
                     duration_s=max(0.0, left),
                 ),
                 recipe=spec.recipe,
+                benchmarks=[benchmark.name for benchmark in spec.benchmarks],
+                weighed=sorted(spec.objective_weights()),
+                results=attempt.trial.study.results,
             )
     return answer
 
@@ -115,26 +120,34 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
 @router.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))
 def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
-    409, and the scores are kept as replicates of the trial."""
+    409, and the scores are kept as replicates of the trial. One that lacks a benchmark of the
+    objective is 422: what it has is kept, and the rest is still wanted."""
+    absent: list[str] = []
     with service.database.write() as session:
         row = trials.with_study(session, trial)
         spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
+        readings = views.readings(body.measurements)
         if checks.missing(spec, body.measurements):
             earlier = views.trial(trials.get(session, trial), spec).measurements
-            checks.is_complete(spec, [*earlier, *body.measurements])
-        refusal = leases.finish(
-            session,
-            trial,
-            body.token,
-            views.readings(body.measurements),
-            artifacts=body.artifacts,
-            wall_s=body.wall_s,
-        )
+            absent = checks.missing(spec, [*earlier, *body.measurements])
+        if absent:
+            refusal = leases.finish_in_part(session, trial, body.token, readings)
+        else:
+            refusal = leases.finish(
+                session,
+                trial,
+                body.token,
+                readings,
+                artifacts=body.artifacts,
+                wall_s=body.wall_s,
+            )
         if refusal is None:
             answer = views.trial(row, spec)
     if refusal is not None:
         raise Refused(409, refusal.code, refusal.why)
+    if absent:
+        raise invalid(f"{checks.lacks(spec, absent)}; {KEPT_IN_PART}")
     service.proposer.wake()
     return answer
 
@@ -152,8 +165,11 @@ def failure(trial: TrialId, body: Failure, service: Service) -> Trial:
 
 @router.post("/{trial:int}/release", summary="Hand a trial back", responses=describe(404, 409))
 def release(trial: TrialId, body: Release, service: Service) -> Trial:
-    """On shutdown or preemption: nothing is counted against the trial. Twice is once."""
+    """On shutdown or preemption: nothing is counted against the trial. Twice is once. With cause
+    `environment` (no data, no GPU, no room where the worker is) another worker is asked first; what
+    comes back again and again rests before it is given away once more."""
+    is_unfit = body.cause == "environment"
     with service.database.write() as session:
-        leases.release(session, trial, body.token, body.reason)
+        leases.release(session, trial, body.token, body.reason, is_unfit=is_unfit)
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))

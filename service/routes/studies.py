@@ -42,12 +42,15 @@ router = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind
     },
 )
 def create(body: StudySpec, service: Service, actor: Actor, response: Response) -> Study:
-    """The same body again answers 200 and changes nothing; another body of this name is 409."""
+    """The same body again answers 200 and changes nothing; another body of this name is 409. A
+    recipe that cannot be run, or lacks a domain or a benchmark of the study's, is 422."""
     checks.strategy(body.strategy)
     checks.space(body)
     checks.measurements(body, body.baseline)
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
+        if is_new and (fault := service.presets.fault(body)) is not None:
+            raise invalid(f"{fault} (study {body.name!r})")
         counts = studies.trial_counts(session, [row.id])
         answer = views.study(row, counts[row.id])
     if not is_new:

@@ -97,7 +97,7 @@ def test_a_study_is_created_once_listed_and_read(api):
     assert (created.status_code, again.status_code) == (201, 200)
     read = api.get("/studies/vlm").json()
     assert read["state"] == "active"
-    assert read["recipe"] == {"steps": 3}
+    assert read["recipe"] == study_body()["recipe"]
     assert [s["name"] for s in api.get("/studies").json()["studies"]] == ["vlm"]
 
 
@@ -180,7 +180,7 @@ def test_a_result_of_official_rules_alone_is_not_complete(api, study):
 def test_the_recipe_comes_with_the_lease(api, study):
     queue_is_filled(api, 1)
     answer = api.post("/trials/next", json={"worker": "w1"}).json()
-    assert answer["recipe"] == {"steps": 3}
+    assert answer["recipe"] == study_body()["recipe"]
     assert 0 < answer["lease"]["duration_s"] <= 120
 
 

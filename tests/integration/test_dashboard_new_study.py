@@ -25,7 +25,7 @@ FILLED = {
     "domains.0.lower": "0.1",
     "domains.1.name": "sat",
     "domains.1.upper": "0.8",
-    "benchmarks.0.name": "chart",
+    "benchmarks.0.name": "chartqa",
     "benchmarks.0.group": "out",
     "benchmarks.0.samples": "400",
     "benchmarks.0.base": "0.25",
@@ -117,7 +117,7 @@ def test_messages_are_those_of_the_api_at_their_fields(offering):
     body = {
         "name": "vlm",
         "domains": [{"name": "coco", "lower": 0.9, "upper": 0.2}, {"name": "sat"}],
-        "benchmarks": [{"name": "chart", "group": "out", "samples": 400}],
+        "benchmarks": [{"name": "chartqa", "group": "out", "samples": 400}],
     }
     message = offering.post("/studies", json=body).json()["errors"][0]["what"]
     said = message.removeprefix("Value error, ").replace("'", "&#39;")
@@ -139,7 +139,7 @@ def test_an_own_objective_takes_the_weights_of_the_benchmarks(offering):
     more = {"objective__name": "mine", "benchmarks__0__weight": "2"}
     assert send(offering, **more).status_code == 303
     objective = offering.get("/studies/vlm").json()["objective"]
-    assert objective == {"name": "mine", "weights": {"chart": 2.0}, "direction": "maximize"}
+    assert objective == {"name": "mine", "weights": {"chartqa": 2.0}, "direction": "maximize"}
 
 
 def test_samples_that_must_last_take_their_run_from_the_recipe(offering):

@@ -115,12 +115,35 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
     with database.read() as session:
         reason, retry_after_s = proposals.waiting(session, "vlm")
     assert "the last 5 trials failed" in reason
-    assert retry_after_s is not None
+    assert retry_after_s is None, "nothing comes by itself"
     with database.write() as session:
         studies.patch(session, "vlm", "user", state="paused")
     with database.write() as session:
         studies.patch(session, "vlm", "user", state="active")
     assert desk.proposer.turn() == 1
+
+
+def test_a_strategy_that_has_nothing_more_to_propose_is_told_as_the_end(database, monkeypatch):
+    desk = Desk(database, lookahead=2, budget=50)
+    desk.proposer.turn()
+    monkeypatch.setattr(proposals, "compute", lambda task, strategy: [])
+    running = {worker: desk.claim(worker) for worker in ("w1", "w2")}
+
+    def said():
+        desk.proposer.turn()
+        with database.read() as session:
+            return proposals.waiting(session, "vlm")
+
+    assert said()[1] is not None, "their scores may change its mind"
+    for worker, trial in running.items():
+        desk.finish(trial, worker)
+    reason, retry_after_s = said()
+    assert "nothing more to propose; 2 of the budget's 50 trials are done" in reason
+    assert retry_after_s is None
+    with database.write() as session:
+        studies.patch(session, "vlm", "user", budget=60)
+    with database.read() as session:
+        assert proposals.waiting(session, "vlm")[1] is not None, "it is asked once more"
 
 
 def test_a_fleet_asking_together_gets_different_mixtures(database):

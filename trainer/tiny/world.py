@@ -15,15 +15,7 @@ from trainer.prompts import LETTERS
 from trainer.rows import Row, Rows
 from trainer.tiny import drawing
 from trainer.tiny.questions import KINDS, Question, Reading
-
-DOMAIN_SIZES: dict[str, int] = {
-    "coco": 300,
-    "lisa": 66,
-    "geoqav": 98,
-    "sat": 750,
-    "scienceqa": 311,
-}
-"""Samples a domain has: a twentieth of the paper's, so that small ones run out here as there."""
+from trainer.tiny.sizes import DOMAIN_SIZES as DOMAIN_SIZES
 
 BENCHMARKS: dict[str, tuple[Literal["in", "out"], int]] = {
     name: (benchmark.group, benchmark.samples) for name, benchmark in table.BENCHMARKS.items()

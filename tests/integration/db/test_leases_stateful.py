@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select, update
 
-from db import leases, states, studies, trials
+from db import leases, queue, states, studies, trials
 from db.clock import after
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
@@ -88,8 +88,8 @@ class LeaseProtocol(RuleBasedStateMachine):
                 attempt = leases.claim(session, worker, None, token)
                 assert attempt is None or not self.is_paused, "a paused study starts nothing"
                 if attempt is None and not self.is_paused:
-                    queued = session.scalars(select(Trial.id).where(Trial.state == "queued"))
-                    assert not queued.all(), "an active study gives what it has"
+                    waits = queue.due_in_s(session, 1, worker)
+                    assert waits != 0, "an active study gives what does not rest"
             if attempt is not None:
                 self.given.append((attempt.trial_id, token))
 
@@ -107,6 +107,14 @@ class LeaseProtocol(RuleBasedStateMachine):
     def heartbeat(self, data: st.DataObject, times: int) -> None:
         trial, token = data.draw(st.sampled_from(self.given))
         self._twice(times, lambda s: leases.heartbeat(s, trial, token, step=1).is_cancelled)
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2), score=st.sampled_from([0.3, 0.4]))
+    def result_in_part(self, data: st.DataObject, times: int, score: float) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        readings = [Reading("info", score, 100)]
+        self._twice(times, lambda s: leases.finish_in_part(s, trial, token, readings))
+        assert score in self._scores(trial), "what came of a result is kept, whoever sent it"
 
     @precondition(lambda self: self.given)
     @rule(data=st.data(), times=st.integers(1, 2), score=st.sampled_from([0.1, 0.2]))
@@ -137,11 +145,11 @@ class LeaseProtocol(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.given)
-    @rule(data=st.data(), times=st.integers(1, 2))
-    def release(self, data: st.DataObject, times: int) -> None:
+    @rule(data=st.data(), times=st.integers(1, 2), is_unfit=st.booleans())
+    def release(self, data: st.DataObject, times: int, is_unfit: bool) -> None:
         trial, token = data.draw(st.sampled_from(self.given))
         failures = self._row(trial).failures
-        self._twice(times, lambda s: leases.release(s, trial, token))
+        self._twice(times, lambda s: leases.release(s, trial, token, is_unfit=is_unfit))
         assert self._row(trial).failures <= failures, "a release never counts"
 
     def _twice(self, times: int, call) -> object:
@@ -162,6 +170,13 @@ class LeaseProtocol(RuleBasedStateMachine):
     def time_passes_and_leases_end(self) -> None:
         with self.database.write() as session:
             session.execute(update(Attempt).values(until=after(-1.0)))
+
+    @rule()
+    def trials_have_rested(self) -> None:
+        with self.database.write() as session:
+            over = {"rests_until": after(-1.0), "kept_from_until": after(-1.0)}
+            session.execute(update(Trial).values(over))
+            assert all(queue.due_in_s(session, 1, w) in (0, None) for w in ("w1", "w2", "w3"))
 
     @rule()
     def the_reaper_passes(self) -> None:
@@ -211,7 +226,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             for row in reversed(before)
             if (row.state, row.origin, row.attempt_number) == ("queued", "proposed", 0)
         ]
-        surplus = max(0, len(using) - budget) if budget < self.budget else 0
+        surplus = max(0, len(using) - budget)
         with self.database.write() as session:
             studies.patch(session, "vlm", "user", budget=budget)
         self.budget = budget

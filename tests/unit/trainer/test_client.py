@@ -81,6 +81,25 @@ def test_a_refusal_is_told_at_once_with_its_code():
     assert len(heard) == 1
 
 
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 409, 413, 422])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html>404 Not Found</html>",
+        {"message": "no route", "code": 404},
+        {"detail": "Not Found"},
+        ["lease-lost"],
+    ],
+    ids=["page", "gateway", "another", "list"],
+)
+def test_what_is_not_the_services_own_answer_is_not_believed(status, page):
+    with (
+        answering((status, page)) as (url, _),
+        pytest.raises(ServiceUnreachable, match=f"something answers .* with a {status}"),
+    ):
+        Client(url).heartbeat(1, Heartbeat(token=TOKEN))
+
+
 def test_a_foreign_service_is_told_in_words():
     with (
         answering((200, {"hello": "world"})) as (url, _),

@@ -120,3 +120,46 @@ def test_old_finished_runs_are_removed_and_open_ones_never(place):
     place.prune(keep=2)
     left = sorted(path.name.split("-")[1] for path in place.path.glob("trial-*"))
     assert left == ["4", "5", "999"]
+
+
+def finished_run(place, number, size):
+    folder = place.of(URL, TRIAL.model_copy(update={"id": number}))
+    (folder.run / "checkpoints").mkdir(parents=True)
+    (folder.run / "checkpoints/weights").write_bytes(b"x" * size)
+    os.utime(folder.path, (number, number))
+    return folder
+
+
+def test_room_is_made_by_removing_finished_runs_also_of_workers_that_are_gone(
+    tmp_path, monkeypatch
+):
+    gone, place, busy = (WorkFolder(tmp_path) for _ in range(3))
+    runs = [finished_run(place, number, 100) for number in (1, 2, 3)]
+    left, kept = finished_run(gone, 4, 100), finished_run(busy, 5, 100)
+    gone.close()
+
+    def free(self):
+        return 1000 - sum(f.stat().st_size for f in tmp_path.rglob("weights"))
+
+    monkeypatch.setattr(WorkFolder, "free_bytes", free)
+    assert place.make_room(600) == 600
+    assert [folder.path.exists() for folder in runs] == [False, True, True], "the oldest first"
+    assert place.make_room(900) == 900
+    assert [f.path.exists() for f in (*runs, left, kept)] == [False, False, False, False, True]
+    assert place.make_room(10**6) == 900
+    place.close()
+    busy.close()
+
+
+def test_a_refused_result_outlives_all_pruning(place):
+    folder = place.of(URL, TRIAL)
+    folder.begin(ANSWER)
+    (folder.run / "checkpoints").mkdir()
+    folder.refuse(RESULT)
+    folder.settle(is_over=False)
+    assert (folder.run / "checkpoints").exists()
+    place.prune(keep=0)
+    assert not folder.run.exists()
+    [kept] = place.refused()
+    assert (kept.result(), kept.answer()) == (RESULT, ANSWER)
+    assert list(place.owed()) == []

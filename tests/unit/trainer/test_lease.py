@@ -114,3 +114,12 @@ def test_a_lost_lease_and_a_cancelled_trial_end_the_run(lease, service):
         lease.beat(None, {})
     service.error = ServiceError(422, "invalid", "no such metric")
     lease.beat(None, {})
+
+
+@pytest.mark.parametrize("code", ["key-required", "not-found", "study-not-found", "wrong-state"])
+def test_only_a_lost_lease_or_trial_ends_a_run(lease, service, code):
+    service.error = ServiceError(404, code, "not this")
+    lease.beat(None, {})
+    service.error = ServiceError(404, "trial-not-found", "no trial 7")
+    with pytest.raises(LeaseLost, match="no trial 7"):
+        lease.beat(None, {})

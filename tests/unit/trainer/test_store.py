@@ -236,7 +236,7 @@ def test_a_checkpoint_that_the_run_prunes_while_it_is_uploaded_arrives_whole(sto
     assert (into / "checkpoints/checkpoint-3/inner/weights").read_text() == "weights of 3"
 
 
-def test_a_finished_run_is_named_once_it_is_there_whole(stored, tmp_path):
+def test_a_finished_run_is_public_once_it_is_there_whole(stored, tmp_path):
     folder = a_run(tmp_path / "a", 9)
     checkpoint = RunFolder(folder.run).checkpoint(9)
     (checkpoint / "model.safetensors").write_text("weights")
@@ -245,12 +245,12 @@ def test_a_finished_run_is_named_once_it_is_there_whole(stored, tmp_path):
     Flaky.files_left = 1
     keeper.publish(9)
     after(keeper)
-    assert keeper.urls == {}
+    assert not keeper.is_public
     Flaky.files_left = None
     keeper.publish(9)
     after(keeper)
-    assert keeper.urls == {"store": stored.final}
-    final = Path(stored.final.removeprefix("file://").removeprefix("flaky://"))
+    assert keeper.is_public
+    final = Path(keeper.final.removeprefix("file://").removeprefix("flaky://"))
     assert (final / "model/model.safetensors").exists()
     assert (final / "responses/step-9/chart.parquet").exists()
     assert not (final / "model/optimizer.pt").exists(), "nobody trains on from it"
