@@ -37,8 +37,8 @@ def test_the_data_mixing_law_is_found_where_it_holds():
 @pytest.mark.parametrize("name", ["log-linear", "lightgbm"])
 def test_a_point_models_interval_is_as_wide_as_its_left_out_errors(name):
     rng = np.random.default_rng(2)
-    X = SPACE.sample(50, rng)
-    runs = plain(X, X @ np.array([0.2, 0.8, 0.5]) + 0.05 * rng.normal(size=50))
+    X = SPACE.sample(30, rng)
+    runs = plain(X, X @ np.array([0.2, 0.8, 0.5]) + 0.05 * rng.normal(size=30))
     fitted = fit(name, SPACE, runs, 0)
     left_out, sd = fitted.leave_one_out()
     assert sd == pytest.approx(np.sqrt(((runs.score - left_out) ** 2).mean()))

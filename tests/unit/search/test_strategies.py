@@ -121,7 +121,7 @@ def test_a_mixture_to_avoid_is_not_proposed():
 
 
 def test_the_process_goes_where_the_score_is_high():
-    proposed = propose("gp", SPACE, runs_in(SPACE, 20), NONE, 1, seed=0)[0]
+    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 1, seed=0)[0]
     truth = np.array([0.1, 0.3, 0.2, 0.4]) ** 2
     best = truth / truth.sum()
     value = np.sqrt(proposed.weights) @ np.array([0.1, 0.3, 0.2, 0.4])
