@@ -1,5 +1,7 @@
 """`auto`, the strategy a user should run: from the opening to the confirmations."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -23,17 +25,14 @@ def runs_of(X, y):
     return Runs(X, y, np.full(len(y), NOISE), nothing, nothing)
 
 
-@pytest.fixture(scope="module", params=["auto", "bayes-quadratic"])
-def searched(request):
-    """A whole search, one run after the other: mixtures, scores and what was said."""
-    from service.search.surrogates import gp
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(gp, "MAX_ITERATIONS", 5)  # how well a process fits is not the point
-        return _searched(request.param)
+@pytest.fixture(params=["auto", "bayes-quadratic"])
+def searched(request, short_fits):
+    return whole_search(request.param)
 
 
-def _searched(strategy):
+@cache
+def whole_search(strategy):
+    """One run after the other: mixtures, scores and what was said."""
     rng = np.random.default_rng(0)
     X, y, said = NOTHING, np.empty(0), []
     while len(y) < BUDGET:
