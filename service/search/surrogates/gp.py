@@ -196,7 +196,8 @@ class GaussianProcessFit(Searched):
 class _Powers(Kernel):  # type: ignore[misc]
     """A sum of kernels of powers of the weights, so that the model itself takes weights.
 
-    Added up as plain matrices: for tens of runs, building GPyTorch's lazy sums takes a third of a fit's time.
+    Added up as plain matrices: for tens of runs, building GPyTorch's lazy sums would take a third
+    of a fit's time.
     """
 
     def __init__(self, terms: Sequence[Kernel], power: float) -> None:
