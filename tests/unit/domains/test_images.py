@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -220,7 +220,6 @@ def _encoded(kind: str) -> bytes:
 ENCODED = {kind: _encoded(kind) for kind in images.FORMATS}
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from(images.FORMATS),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),

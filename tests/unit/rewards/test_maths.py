@@ -81,7 +81,9 @@ def test_what_never_ends_is_given_up_in_time_and_the_next_case_is_judged(given):
     assert is_equal("x+1", "1+x")  # the child is there
     started = time.monotonic()
     found = RULES["math"].score(Case(given, ("3", "4", "1/7")))
-    assert time.monotonic() - started < 5 * MOST_S, "limits are processor time, this is the clock's"
+    assert time.monotonic() - started < 15 * MOST_S, (
+        "limits are processor time, this is the clock's"
+    )
     assert found == 0
     assert is_equal("x+1", "1+x")
 

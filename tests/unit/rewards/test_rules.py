@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +76,37 @@ def extras_for(name: str) -> tuple[dict, ...]:
     return {"mmmu": EXTRAS[1:3], "mathvista": EXTRAS[3:8], "lisa-giou": EXTRAS[8:]}.get(name, ({},))
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+
+READS_TAGS = ("exact", "box-iou", "think-answer-format")
+"""Rules whose longest texts are read between tags too; the others read tags by the same code."""
+
+
+def endless(unit: str, shapes: tuple[str, ...]) -> Iterator[str]:
+    """The longest texts that are judged at all: a unit over and over, in different places."""
+    longest = (unit * (MAX_RESPONSE // len(unit)))[: MAX_RESPONSE - 40]
+    yield from (shape.format(longest) for shape in shapes)
+
+
+BARE, TAGGED = "x{}x", "<think>x</think><answer>{}</answer>"
+
+
+@every_rule
+def test_the_longest_text_of_anything_is_survived(rule):
+    # A rule that goes through a text once for each of its characters meets the test's time-out.
+    shapes = (BARE, TAGGED) if rule.name in READS_TAGS else (BARE,)
+    for unit in UNITS:
+        for response in endless(unit, shapes):
+            for extra in extras_for(rule.name):
+                assert 0 <= rule.score(Case(response, "A", extra)) <= 1, ascii(unit)
+
+
+@pytest.mark.slow
+@every_rule
 def test_megabytes_of_anything_are_survived_in_time(rule):
     for unit in UNITS:
         whole = unit * (2_000_000 // len(unit))
-        longest = whole[: MAX_RESPONSE - 40]
-        for response in (whole, f"x{longest}x", f"<think>x</think><answer>{longest}</answer>"):
+        for response in (whole, *endless(unit, (BARE, TAGGED))):
             for extra in extras_for(rule.name):
                 case = Case(response, "A", extra)
                 # Other work on the machine slows it too: twice the time, in one of five tries.

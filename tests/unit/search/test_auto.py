@@ -1,5 +1,7 @@
 """`auto`, the strategy a user should run: from the opening to the confirmations."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -23,18 +25,23 @@ def runs_of(X, y):
     return Runs(X, y, np.full(len(y), NOISE), nothing, nothing)
 
 
-@pytest.fixture(scope="module", params=["auto", "bayes-quadratic"])
-def searched(request):
-    """A whole search, one run after the other: mixtures, scores and what was said."""
+@pytest.fixture(params=["auto", "bayes-quadratic"])
+def searched(request, short_fits):
+    return whole_search(request.param)
+
+
+@cache
+def whole_search(strategy):
+    """One run after the other: mixtures, scores and what was said."""
     rng = np.random.default_rng(0)
     X, y, said = NOTHING, np.empty(0), []
     while len(y) < BUDGET:
         runs = runs_of(X, y) if len(y) else Runs.none(3)
-        item = propose(request.param, SPACE, runs, NOTHING, 1, seed=len(y), budget=BUDGET)[0]
+        item = propose(strategy, SPACE, runs, NOTHING, 1, seed=len(y), budget=BUDGET)[0]
         said.append(item)
         X = np.vstack([X, item.weights])
         y = np.append(y, truth(item.weights[None]) + NOISE * rng.normal())
-    return request.param, runs_of(X, y), said
+    return strategy, runs_of(X, y), said
 
 
 def test_it_opens_with_the_uniform_mixture_and_a_design(searched):
@@ -96,7 +103,11 @@ def test_it_says_when_to_stop():
     assert "0% chance that one beats the best" in item.reason
 
 
-def test_without_a_budget_nothing_is_kept_for_confirming(searched):
-    _, runs, _ = searched
+@pytest.mark.usefixtures("short_fits")
+def test_without_a_budget_nothing_is_kept_for_confirming():
+    X = SPACE.sample(BUDGET - 1, np.random.default_rng(2))
+    runs = runs_of(X, truth(X))
+    last = propose("auto", SPACE, runs, NOTHING, 1, seed=0, budget=BUDGET)
+    assert [item.strategy for item in last] == ["confirm"]
     proposed = propose("auto", SPACE, runs, NOTHING, 3, seed=0)
     assert all(item.strategy != "confirm" for item in proposed)

@@ -37,8 +37,8 @@ def test_the_data_mixing_law_is_found_where_it_holds():
 @pytest.mark.parametrize("name", ["log-linear", "lightgbm"])
 def test_a_point_models_interval_is_as_wide_as_its_left_out_errors(name):
     rng = np.random.default_rng(2)
-    X = SPACE.sample(50, rng)
-    runs = plain(X, X @ np.array([0.2, 0.8, 0.5]) + 0.05 * rng.normal(size=50))
+    X = SPACE.sample(30, rng)
+    runs = plain(X, X @ np.array([0.2, 0.8, 0.5]) + 0.05 * rng.normal(size=30))
     fitted = fit(name, SPACE, runs, 0)
     left_out, sd = fitted.leave_one_out()
     assert sd == pytest.approx(np.sqrt(((runs.score - left_out) ** 2).mean()))
@@ -51,6 +51,29 @@ def test_a_point_models_interval_is_as_wide_as_its_left_out_errors(name):
 # --- Ax -----------------------------------------------------------------------------------------
 
 
+# Of four domains one is pinned and one takes what is left: two weights are free.
+FOUR = ("a", "b", "c", "d")
+LIMITED = MixtureSpace(
+    FOUR,
+    np.array([0, 0.1, 0, 0.2]),
+    np.array([0.7, 0.6, 1, 0.2]),
+    (LinearLimit.parse("a + b <= 0.5", FOUR),),
+)
+
+
+def test_ax_keeps_to_bounds_pins_and_linear_limits_and_goes_where_scores_are_high():
+    pytest.importorskip("ax")
+    X = LIMITED.sample(8, np.random.default_rng(4))
+    goal = np.array([0.1, 0.3, 0.4, 0.2])
+    runs = plain(X, -((X - goal) ** 2).sum(axis=1), sd=0.001)
+    (item,) = propose("ax", LIMITED, runs, np.empty((0, 4)), 1, seed=1)
+    assert item.strategy == "ax"
+    assert LIMITED.contains(item.weights, 1e-12)
+    assert item.weights[3] == 0.2
+    assert np.abs(item.weights - goal).max() < 0.2
+
+
+@pytest.mark.slow
 def test_ax_goes_where_the_scores_are_high():
     pytest.importorskip("ax")
     X = SPACE.sample(12, np.random.default_rng(3))
@@ -60,18 +83,12 @@ def test_ax_goes_where_the_scores_are_high():
     assert np.abs(proposed[0].weights - [0.6, 0.3, 0.1]).max() < 0.2
 
 
+@pytest.mark.slow
 def test_ax_keeps_to_bounds_pins_and_linear_limits():
     pytest.importorskip("ax")
-    domains = ("a", "b", "c", "d")
-    space = MixtureSpace(
-        domains,
-        np.array([0, 0.1, 0, 0.2]),
-        np.array([0.7, 0.6, 1, 0.2]),
-        (LinearLimit.parse("a + b <= 0.5", domains),),
-    )
-    X = space.sample(8, np.random.default_rng(4))
-    for item in propose("ax", space, plain(X, X[:, 2], 0.01), np.empty((0, 4)), 3, seed=1):
-        assert space.contains(item.weights, 1e-12)
+    X = LIMITED.sample(8, np.random.default_rng(4))
+    for item in propose("ax", LIMITED, plain(X, X[:, 2], 0.01), np.empty((0, 4)), 3, seed=1):
+        assert LIMITED.contains(item.weights, 1e-12)
         assert item.weights[3] == 0.2
         assert item.strategy == "ax"
 

@@ -24,7 +24,11 @@ def runs_of(X):
     return Runs(X, y, noise, y, y)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.usefixtures("short_fits")
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(s, marks=[pytest.mark.slow] if s == "ax" else []) for s in STRATEGIES],
+)
 @pytest.mark.parametrize("n_runs", [0, 12])
 def test_every_strategy_proposes_from_the_list(strategy, n_runs):
     runs = runs_of(ROWS[:n_runs]) if n_runs else Runs.none(3)
@@ -32,6 +36,7 @@ def test_every_strategy_proposes_from_the_list(strategy, n_runs):
         assert SPACE.contains(item.weights, 0.0)
 
 
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("strategy", ["bayes-quadratic", "gp", "auto"])
 def test_the_best_of_the_list_is_recommended(strategy):
     runs = runs_of(ROWS[:20])

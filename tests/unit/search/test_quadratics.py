@@ -18,8 +18,9 @@ def quadratic(m, seed, power=1.0):
     return Quadratic(float(rng.normal()), rng.normal(size=m), B + B.T, power)
 
 
-def space_of(kind, m=4):
-    names = tuple("abcdefgh"[:m])
+@cache
+def space_of(kind):
+    m, names = 4, tuple("abcd")
     everything = {
         "simplex": {},
         "upper": {"upper": np.full(m, 0.45)},

@@ -25,18 +25,26 @@ def runs_in(space, n, seed=0):
     return Runs(X, y, np.full(n, 0.005), y + 0.1, y)
 
 
-SLOW = ("ax", "gp", "auto")
+COSTLY = ("ax", "gp", "auto")
 """Strategies that take seconds: not every combination is worth them."""
 
 
+def marks_of(strategy):
+    """Ax is tried in `test_comparison`; as one strategy among all of them it takes too long."""
+    return [pytest.mark.slow] if strategy == "ax" else []
+
+
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize(
     ("strategy", "space", "n_runs"),
     [
-        pytest.param(strategy, space, n_runs, id=f"{strategy}-{name}-{n_runs}")
+        pytest.param(
+            strategy, space, n_runs, id=f"{strategy}-{name}-{n_runs}", marks=marks_of(strategy)
+        )
         for strategy in STRATEGIES
         for name, space in (("simplex", SPACE), ("bounded", BOUNDED))
         for n_runs in (0, 1, 3, 14)
-        if strategy not in SLOW or (name, n_runs) in (("simplex", 3), ("bounded", 14))
+        if strategy not in COSTLY or (name, n_runs) in (("simplex", 3), ("bounded", 14))
     ],
 )
 def test_proposals_are_feasible_new_and_explained(strategy, space, n_runs):
@@ -53,7 +61,8 @@ def test_proposals_are_feasible_new_and_explained(strategy, space, n_runs):
         known = np.vstack([known, item.weights])
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.usefixtures("short_fits")
+@pytest.mark.parametrize("strategy", [pytest.param(s, marks=marks_of(s)) for s in STRATEGIES])
 def test_the_same_state_and_seed_give_the_same_proposal(strategy):
     runs = runs_in(SPACE, 12)
     first, again = (propose(strategy, SPACE, runs, NONE, 2, seed=5) for _ in range(2))
@@ -62,6 +71,7 @@ def test_the_same_state_and_seed_give_the_same_proposal(strategy):
         assert (a.mean, a.sd, a.reason) == (b.mean, b.sd, b.reason)
 
 
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("strategy", ["quadsurface", "gp", "modomodo", "coli"])
 def test_minimising_is_maximising_the_negated_scores(strategy):
     runs = runs_in(SPACE, 14)
@@ -111,15 +121,17 @@ def test_a_mixture_to_avoid_is_not_proposed():
 
 
 def test_the_process_goes_where_the_score_is_high():
-    proposed = propose("gp", SPACE, runs_in(SPACE, 20), NONE, 1, seed=0)[0]
+    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 1, seed=0)[0]
     truth = np.array([0.1, 0.3, 0.2, 0.4]) ** 2
     best = truth / truth.sum()
     value = np.sqrt(proposed.weights) @ np.array([0.1, 0.3, 0.2, 0.4])
     assert value > 0.95 * (np.sqrt(best) @ np.array([0.1, 0.3, 0.2, 0.4]))
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_a_fleet_that_asks_together_gets_different_mixtures():
-    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 4, seed=0)
+    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 3, seed=0)
+    assert all("highest noisy expected improvement" in item.reason for item in proposed)
     X = np.array([item.weights for item in proposed])
     distances = [total_variation(x, np.delete(X, i, axis=0)).min() for i, x in enumerate(X)]
     assert min(distances) > SAME
@@ -134,6 +146,7 @@ def test_heuristics_wait_for_most_seeds():
     assert not {"alpha-in", "alpha-out", "alpha-balanced", "coli", "norm"} & set(spoke)
 
 
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("strategy", ["quadsurface", "gp"])
 def test_enough_known_runs_make_seeds_unnecessary(strategy):
     X = SPACE.sample(12, np.random.default_rng(3))
@@ -142,11 +155,16 @@ def test_enough_known_runs_make_seeds_unnecessary(strategy):
     assert propose(strategy, SPACE, runs, NONE, 1, seed=0)[0].strategy == strategy
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_a_large_fleet_is_served_by_posterior_draws():
-    proposed = propose("gp", SPACE, runs_in(SPACE, 12), NONE, 14, seed=0)
-    X = np.array([item.weights for item in proposed])
+    from service.search.expected_improvement import MAX_PENDING
+
+    at_work = SPACE.sample(MAX_PENDING, np.random.default_rng(9))
+    proposed = propose("gp", SPACE, runs_in(SPACE, 12), at_work, 6, seed=0)
+    X = np.vstack([at_work, [item.weights for item in proposed]])
     assert all(total_variation(x, np.delete(X, i, axis=0)).min() > SAME for i, x in enumerate(X))
-    assert "draw from the posterior" in proposed[-1].reason
+    assert "highest noisy expected improvement" in proposed[0].reason
+    assert all("draw from the posterior" in item.reason for item in proposed[1:])
 
 
 def test_predictions_are_said_in_the_users_own_sign():
@@ -185,6 +203,7 @@ def test_one_domain_has_one_mixture_and_is_tried_again():
     assert proposed[1].strategy == "repeat"
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_runs_that_were_repeated_are_no_trouble():
     once = runs_in(SPACE, 12)
     twice = Runs(*(np.concatenate([v, v]) for v in vars(once).values()))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from service.search.diagnostics import diagnose, effects, leave_one_out
 from service.search.runs import Runs
@@ -61,8 +60,15 @@ def test_effects_are_the_scheffe_terms_of_a_quadratic():
     assert {pair: e.mean for pair, e in found.synergy.items()} == pytest.approx(SYNERGY, abs=1e-7)
 
 
+@pytest.fixture(scope="module")
+def process(noisy):
+    return fit("gp", SPACE, noisy, seed=0)
+
+
 def gp_algebra(fitted, noisy):
     """K, y and the kernel of a fitted process, for writing its posterior down by hand."""
+    import torch
+
     model = fitted.model
     kernel = lambda A, B: model.covar_module(A, B).to_dense()  # noqa: E731
     X = torch.as_tensor(noisy.weights)
@@ -70,8 +76,10 @@ def gp_algebra(fitted, noisy):
     return model, kernel, X, K
 
 
-def test_the_process_predicts_by_the_textbook_formula(noisy):
-    fitted = fit("gp", SPACE, noisy, seed=0)
+def test_the_process_predicts_by_the_textbook_formula(noisy, process):
+    import torch
+
+    fitted = process
     new = SPACE.sample(6, np.random.default_rng(5))
     with torch.no_grad():
         model, kernel, X, K = gp_algebra(fitted, noisy)
@@ -92,8 +100,10 @@ def test_the_process_predicts_by_the_textbook_formula(noisy):
     assert sd_alone == pytest.approx(belief.sd, abs=1e-5)
 
 
-def test_leave_one_out_of_the_process_is_what_a_process_without_the_run_predicts(noisy):
-    fitted = fit("gp", SPACE, noisy, seed=0)
+def test_leave_one_out_of_the_process_is_what_a_process_without_the_run_predicts(noisy, process):
+    import torch
+
+    fitted = process
     mean, sd = fitted.leave_one_out()
     with torch.no_grad():
         model, kernel, X, K = gp_algebra(fitted, noisy)
@@ -136,11 +146,13 @@ def test_figures_of_leave_one_out_by_hand():
     assert loo.spearman == pytest.approx(ranks)
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_process_never_holds_runs_to_be_more_exact_than_their_sampling_error(noisy):
     loud = runs_of(noisy.weights, noisy.score, sd=0.05)
     assert fit("gp", SPACE, loud, seed=0).noise_sd >= 0.05
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_process_trusts_a_run_of_many_samples_more(noisy):
     X = np.vstack([noisy.weights, [[0.2, 0.3, 0.5]], [[0.2, 0.3, 0.5]]])
     y = np.concatenate([noisy.score, [0.5, 0.3]])
@@ -151,6 +163,7 @@ def test_the_process_trusts_a_run_of_many_samples_more(noisy):
     assert fitted.predict(at)[0][0] > turned.predict(at)[0][0]
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_unknown_sampling_errors_leave_a_process_that_can_be_used(noisy):
     unknown = runs_of(noisy.weights, noisy.score, sd=np.nan)
     mean, sd = fit("gp", SPACE, unknown, seed=0).predict(noisy.weights)
@@ -178,9 +191,29 @@ def test_an_unknown_surrogate_is_refused_with_the_known_ones():
         fit("oracle", SPACE, Runs.none(3), seed=0)
 
 
-@pytest.mark.parametrize("name", SURROGATES)
-@pytest.mark.parametrize("n", [2, 3, 4, 8])
+@pytest.mark.usefixtures("short_fits")
+@pytest.mark.parametrize(
+    ("n", "name"),
+    [
+        (n, name)
+        for n in (2, 3, 4, 8)
+        for name in SURROGATES
+        # Processes of any number of runs are in the slow test below.
+        if (name, n) not in (("gp", 3), ("gp", 8), ("auto", 2), ("auto", 4))
+    ],
+)
 def test_few_or_equal_runs_are_diagnosed_without_figures_that_mean_nothing(name, n):
+    assert_diagnosed(name, n)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gp", "auto"])
+@pytest.mark.parametrize("n", [2, 3, 4, 8])
+def test_so_they_are_where_processes_are_fitted_in_as_many_steps_as_they_need(name, n):
+    assert_diagnosed(name, n)
+
+
+def assert_diagnosed(name, n):
     n = max(n, SURROGATES[name]().min_runs)
     X = SPACE.sample(n, np.random.default_rng(n))
     for scores in (quadratic(X), np.full(n, 0.5)):

@@ -2,81 +2,86 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
+import tenacity
 
 from service.schemas import Heartbeat, Release, TrialCreate
 from trainer.client import LONGEST_PAUSE_S, Client, ServiceError, ServiceUnreachable
 from trainer.signals import Stopped
 
 TOKEN = "t" * 20
+URL = "http://127.0.0.1:9"
 
 
-@contextmanager
-def answering(
-    *answers: tuple[int, object], retry_after: str = ""
-) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A real server that gives these answers in turn, the last one for ever."""
-    heard: list[dict[str, str]] = []
+class Clock:
+    """A clock that only goes on while somebody sleeps."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    def __init__(self) -> None:
+        self.now, self.pauses = 0.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """The clock by which the client's patience ends."""
+    clock = Clock()
+    monkeypatch.setattr(tenacity, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def answering(monkeypatch) -> Callable[..., list[httpx.Headers]]:
+    """Makes the network give these answers in turn, the last one for ever; returns the headers of
+    what was asked."""
+
+    def answer(*answers: tuple[int, Any], retry_after: str = "") -> list[httpx.Headers]:
+        heard: list[httpx.Headers] = []
+
+        def handle_request(_: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
             status, body = answers[min(len(heard), len(answers) - 1)]
-            heard.append(dict(self.headers))
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            if retry_after:
-                self.send_header("Retry-After", retry_after)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
+            heard.append(request.headers)
+            headers = {"Retry-After": retry_after} if retry_after else {}
+            return httpx.Response(status, json=body, headers=headers)
 
-        do_POST = do_GET  # noqa: N815
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
+        return heard
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", heard
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def no_pause(seconds: float) -> None:
-    pass
+    return answer
 
 
 PROBLEM = {"title": "x", "status": 500, "detail": "database is gone", "code": "internal"}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_service_in_trouble_is_asked_again(status):
-    with answering((status, PROBLEM), (200, {"studies": []})) as (url, heard):
-        assert Client(url, sleep=no_pause).studies() == []
+def test_a_service_in_trouble_is_asked_again(status, answering, clock):
+    heard = answering((status, PROBLEM), (200, {"studies": []}))
+    assert Client(URL, sleep=clock.sleep).studies() == []
     assert len(heard) == 2
 
 
-def test_a_service_that_stays_in_trouble_is_unreachable_and_no_refusal():
-    with (
-        answering((500, PROBLEM)) as (url, _),
-        pytest.raises(ServiceUnreachable, match="database is gone"),
-    ):
-        Client(url, patience_s=0.05, sleep=no_pause).studies()
+def test_a_service_that_stays_in_trouble_is_unreachable_and_no_refusal(answering, clock):
+    answering((500, PROBLEM))
+    with pytest.raises(ServiceUnreachable, match="in 20 s: database is gone"):
+        Client(URL, patience_s=20, sleep=clock.sleep).studies()
+    assert clock.now == pytest.approx(20)
 
 
-def test_a_refusal_is_told_at_once_with_its_code():
+def test_a_refusal_is_told_at_once_with_its_code(answering):
     problem = {"title": "x", "status": 409, "detail": "another holds it", "code": "lease-lost"}
-    with answering((409, problem)) as (url, heard), pytest.raises(ServiceError) as refused:
-        Client(url).heartbeat(1, Heartbeat(token=TOKEN))
+    heard = answering((409, problem))
+    with pytest.raises(ServiceError) as refused:
+        Client(URL).heartbeat(1, Heartbeat(token=TOKEN))
     assert (refused.value.status, refused.value.code) == (409, "lease-lost")
     assert len(heard) == 1
 
@@ -92,20 +97,16 @@ def test_a_refusal_is_told_at_once_with_its_code():
     ],
     ids=["page", "gateway", "another", "list"],
 )
-def test_what_is_not_the_services_own_answer_is_not_believed(status, page):
-    with (
-        answering((status, page)) as (url, _),
-        pytest.raises(ServiceUnreachable, match=f"something answers .* with a {status}"),
-    ):
-        Client(url).heartbeat(1, Heartbeat(token=TOKEN))
+def test_what_is_not_the_services_own_answer_is_not_believed(status, page, answering, clock):
+    answering((status, page))
+    with pytest.raises(ServiceUnreachable, match=f"something answers .* with a {status}"):
+        Client(URL, sleep=clock.sleep).heartbeat(1, Heartbeat(token=TOKEN))
 
 
-def test_a_foreign_service_is_told_in_words():
-    with (
-        answering((200, {"hello": "world"})) as (url, _),
-        pytest.raises(ServiceUnreachable, match="is not a MoDoMoDo service"),
-    ):
-        Client(url).studies()
+def test_a_foreign_service_is_told_in_words(answering):
+    answering((200, {"hello": "world"}))
+    with pytest.raises(ServiceUnreachable, match="is not a MoDoMoDo service"):
+        Client(URL).studies()
 
 
 @pytest.mark.parametrize("url", ["localhost:8765", "ftp://host", "http://[::1", "http://", "x y"])
@@ -114,62 +115,54 @@ def test_what_is_no_address_is_refused_before_any_call(url):
         Client(url)
 
 
-def test_a_proxy_is_not_asked_for_this_machine(monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with answering((200, {"studies": []})) as (url, _):
-        assert Client(url, patience_s=0).studies() == []
-
-
-def test_a_signal_ends_the_waiting_for_a_service_that_is_away():
+def test_a_signal_ends_the_waiting_for_a_service_that_is_away(answering):
     def stop(seconds: float) -> None:
         raise Stopped
 
-    with answering((503, PROBLEM)) as (url, heard), pytest.raises(Stopped):
-        Client(url, sleep=stop).studies()
+    heard = answering((503, PROBLEM))
+    with pytest.raises(Stopped):
+        Client(URL, sleep=stop).studies()
     assert len(heard) == 1
 
 
-def test_each_added_trial_has_its_own_key_and_keeps_it_over_retries():
-    with answering((503, PROBLEM)) as (url, heard):
-        client = Client(url, patience_s=0.05, sleep=no_pause)
-        for _ in range(2):
-            with pytest.raises(ServiceUnreachable):
-                client.add_trial("s", TrialCreate(mixture={"a": 1.0}))
+def test_each_added_trial_has_its_own_key_and_keeps_it_over_retries(answering, clock):
+    heard = answering((503, PROBLEM))
+    client = Client(URL, patience_s=10, sleep=clock.sleep)
+    for _ in range(2):
+        with pytest.raises(ServiceUnreachable):
+            client.add_trial("s", TrialCreate(mixture={"a": 1.0}))
     keys = [headers["Idempotency-Key"] for headers in heard]
     assert len(keys) > 2
     assert len(set(keys)) == 2
 
 
-def test_a_name_stays_one_part_of_the_address(monkeypatch):
+def test_a_name_stays_one_part_of_the_address(monkeypatch, clock):
     asked = []
     monkeypatch.setattr(Client, "_once", lambda self, method, path, **_: asked.append(path))
-    client = Client("http://127.0.0.1:9", sleep=no_pause)
+    client = Client(URL, sleep=clock.sleep)
     with suppress(AttributeError):  # there is no answer
         client.study("../trials/1?x#y")
     assert asked == ["/studies/..%2Ftrials%2F1%3Fx%23y"]
 
 
-def test_a_trial_may_be_given_a_key_that_other_clients_know_too():
-    with answering((503, PROBLEM)) as (url, heard):
-        for _ in range(2):
-            client = Client(url, patience_s=0, sleep=no_pause)
-            with pytest.raises(ServiceUnreachable):
-                client.add_trial("s", TrialCreate(mixture={"a": 1.0}), key="run-17")
+def test_a_trial_may_be_given_a_key_that_other_clients_know_too(answering, clock):
+    heard = answering((503, PROBLEM))
+    for _ in range(2):
+        client = Client(URL, patience_s=0, sleep=clock.sleep)
+        with pytest.raises(ServiceUnreachable):
+            client.add_trial("s", TrialCreate(mixture={"a": 1.0}), key="run-17")
     assert [headers["Idempotency-Key"] for headers in heard] == ["run-17"] * 2
 
 
 @pytest.mark.parametrize(("patience_s", "longest"), [(10.0, 10.0), (1000.0, LONGEST_PAUSE_S)])
-def test_no_pause_is_longer_than_a_minute_or_than_patience(patience_s, longest):
-    pauses: list[float] = []
-    with answering((503, PROBLEM), (200, {"studies": []}), retry_after="86400") as (url, _):
-        client = Client(url, patience_s=patience_s, sleep=pauses.append)
-        assert client.studies() == []
-    (pause,) = pauses
-    assert longest - 1 < pause <= longest
+def test_no_pause_is_longer_than_a_minute_or_than_patience(patience_s, longest, answering, clock):
+    answering((503, PROBLEM), (200, {"studies": []}), retry_after="86400")
+    client = Client(URL, patience_s=patience_s, sleep=clock.sleep)
+    assert client.studies() == []
+    assert clock.pauses == [longest]
 
 
-def test_a_heartbeat_does_not_wait_for_its_answer_as_long_as_a_result(monkeypatch):
+def test_a_heartbeat_does_not_wait_for_its_answer_as_long_as_a_result(monkeypatch, clock):
     waited: dict[str, float] = {}
 
     def request(self, method, url, **options):
@@ -177,7 +170,7 @@ def test_a_heartbeat_does_not_wait_for_its_answer_as_long_as_a_result(monkeypatc
         raise httpx.ReadTimeout("no answer")
 
     monkeypatch.setattr(httpx.Client, "request", request)
-    client = Client("http://127.0.0.1:9", patience_s=0, sleep=no_pause)
+    client = Client(URL, patience_s=0, sleep=clock.sleep)
     with pytest.raises(ServiceUnreachable):
         client.heartbeat(1, Heartbeat(token=TOKEN))
     with pytest.raises(ServiceUnreachable):
@@ -186,12 +179,11 @@ def test_a_heartbeat_does_not_wait_for_its_answer_as_long_as_a_result(monkeypatc
 
 
 @pytest.mark.parametrize("asked", ["7", "soon", ""])
-def test_it_comes_back_when_the_service_says(asked):
-    pauses: list[float] = []
+def test_it_comes_back_when_the_service_says(asked, answering, clock):
     held_up = {"code": "too-many-calls", "detail": "slower"}
-    with answering((429, held_up), (200, {"studies": []}), retry_after=asked) as (url, heard):
-        client = Client(url, api_key="k" * 20, sleep=pauses.append)
-        assert client.studies() == []
+    heard = answering((429, held_up), (200, {"studies": []}), retry_after=asked)
+    client = Client(URL, api_key="k" * 20, sleep=clock.sleep)
+    assert client.studies() == []
     assert len(heard) == 2
-    (pause,) = pauses
-    assert (pause >= 7) if asked == "7" else (pause < 2)
+    (pause,) = clock.pauses
+    assert (pause == 7) if asked == "7" else (pause < 2)
