@@ -9,7 +9,7 @@ from sqlalchemy import event, update
 from db import leases, queue, studies, trials
 from db.clock import after
 from db.models import Trial
-from tests.unit.test_db_leases import SCORES, Desk
+from tests.integration.db.test_leases import SCORES, Desk
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 
