@@ -46,6 +46,7 @@ def create(body: StudySpec, service: Service, actor: Actor, response: Response) 
     checks.strategy(body.strategy)
     checks.space(body)
     checks.measurements(body, body.baseline)
+    exports.check(body)
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
         counts = studies.trial_counts(session, [row.id])
