@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo import space_options
-from modomodo.errors import WrongUse
+from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_options import (
     BenchmarksOption,
     DataOption,
@@ -89,18 +89,21 @@ def suggest(
     wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
     layout = layout_of(weights, normalise, data, pending, among)
     case = case_of(data, asked(objective, benchmark, noise_column), wishes, layout, length)
-    proposed = propose(
-        strategy,
-        case.space,
-        case.runs,
-        case.mixtures(pending),
-        n,
-        seed,
-        "minimize" if minimize else "maximize",
-        budget=budget,
-        opening=opening,
-        heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
-    )
+    try:
+        proposed = propose(
+            strategy,
+            case.space,
+            case.runs,
+            case.mixtures(pending),
+            n,
+            seed,
+            "minimize" if minimize else "maximize",
+            budget=budget,
+            opening=opening,
+            heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
     mixtures: list[dict[str, Any]] = [
         {
             "weights": named(case.domains, item.weights),
