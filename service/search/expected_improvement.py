@@ -17,7 +17,7 @@ RESTARTS = 4
 MC_SAMPLES = 64
 STEP = 0.1
 """Length of the steps from promising runs where the search for the next one starts."""
-BASELINE = 256
+BASELINE = 64
 """Runs that are looked at as the best so far; which of so many it is costs their number cubed."""
 MAX_PENDING = 8
 """More mixtures on their way than this, and integrating over them takes too long."""
