@@ -32,6 +32,7 @@ from sqlalchemy.orm import Session
 from db import models, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
+from db.specs import Specification
 from db.texts import storable, storable_throughout
 
 FORMAT, VERSION = "modomodo study", 4
@@ -73,7 +74,7 @@ def _kind(column: ColumnElement[Any]) -> Any:
     """What may stand in a column, as pydantic checks it."""
     if isinstance(column.type, Moment):
         return Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
-    if isinstance(column.type, JSON):
+    if isinstance(column.type, JSON | Specification):
         return Annotated[dict[str, Any], AfterValidator(storable_throughout)]
     if isinstance(column.type, String):
         length = column.type.length

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
 
 from db.clock import Moment, now
+from db.specs import Specification
 
 STUDY_STATES = ("active", "paused", "finished")
 TRIAL_STATES = ("queued", "running", "completed", "failed", "cancelled", "early_stopped")
@@ -55,8 +56,8 @@ class Study(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
-    spec: Mapped[dict[str, Any]]
-    """The body it was created with."""
+    spec: Mapped[dict[str, Any]] = mapped_column(Specification)
+    """The body it was created with; fields that came later are filled in when it is read."""
     state: Mapped[str] = mapped_column(String(16), default="active")
     budget: Mapped[int]
     note: Mapped[str] = mapped_column(Text, default="")

@@ -11,6 +11,7 @@ from db import events, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound
 from db.models import Study, Trial
+from db.specs import complete
 
 _NAMED = (
     select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)
@@ -29,7 +30,8 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
     """
     found = session.scalar(select(Study).where(Study.name == spec["name"]))
     if found is not None:
-        different = sorted(key for key in spec if spec[key] != found.spec.get(key))
+        asked = complete(spec)
+        different = sorted(key for key in spec if asked[key] != found.spec.get(key))
         if different:
             raise StudyExists(
                 f"study {spec['name']!r} exists with another {', '.join(different)}; send the body "

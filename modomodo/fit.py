@@ -21,12 +21,15 @@ from modomodo.runs_options import (
     JsonOption,
     MinimizeOption,
     NoiseOption,
+    NormaliseOption,
     ObjectiveOption,
     PlotOption,
     SeedOption,
+    WeightsOption,
     asked,
     case_of,
     known,
+    layout_of,
     named,
 )
 from modomodo.space_options import Wishes
@@ -47,6 +50,8 @@ def fit(
     seed: SeedOption = 0,
     noise_column: NoiseOption = None,
     benchmark: BenchmarksOption = None,
+    weights: WeightsOption = None,
+    normalise: NormaliseOption = False,
     bounds: space_options.BoundsOption = None,
     pin: space_options.PinOption = None,
     limit: space_options.LimitOption = None,
@@ -62,7 +67,13 @@ def fit(
 
     known("surrogate", surrogate, SURROGATES)
     wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
-    case = case_of(data, asked(objective, benchmark, noise_column), wishes)
+    layout = layout_of(weights, normalise, data, at, among)
+    case = case_of(data, asked(objective, benchmark, noise_column), wishes, layout)
+    if len(case.runs) == 0:
+        what = f"columns {', '.join(benchmark)}" if benchmark else repr(objective)
+        raise CommandFailed(
+            f"{case.file}: {what}: no row has a value; `modomodo suggest` proposes the first runs"
+        )
     points = case.mixtures(at)
     direction: Direction = "minimize" if minimize else "maximize"
     try:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
+from service import yaml_text
 from service.dashboard.presets import Example, Presets, ShippedRecipe
 from service.schemas import StudySpec
 from trainer import recipes
@@ -42,7 +41,7 @@ def study(name: str) -> dict[str, Any]:
 def _example(name: str) -> Example:
     text = (STUDIES / f"{name}.yaml").read_text(encoding="utf-8")
     title, _, about = text.splitlines()[0].removeprefix("# ").partition(": ")
-    return Example(title, about[:1].upper() + about[1:], yaml.safe_load(text))
+    return Example(title, about[:1].upper() + about[1:], yaml_text.load(text))
 
 
 def _checked(recipe: dict[str, Any]) -> dict[str, Any]:

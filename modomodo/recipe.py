@@ -80,7 +80,7 @@ def check(
     mixture: MixtureOption = None,
     data: DataOption = Path(),
     gpus: Annotated[int, typer.Option(min=1, help="GPUs that share a step.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the order, where the recipe has none.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order, where the recipe has none.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a recipe will do, how far a mixture can reach, and the memory it expects."""

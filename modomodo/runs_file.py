@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,56 +9,80 @@ from pathlib import Path
 
 import numpy as np
 
+from modomodo import figures, tables
 from modomodo.errors import CommandFailed
+from modomodo.tables import Table
 from service.search.runs import Runs
 from service.search.space import FloatArray
 
 PREFIX = "w_"
 SUM_TOLERANCE = 1e-3
-"""Weights written with few digits may be off by this; they are normalised."""
+"""Weights written with few digits may be off by this share; they are normalised."""
+LEAST = -1e-9
+"""A weight that arithmetic left below zero by no more is zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the user says of a file's weights.
+
+    Attributes:
+        weights: names of the weight columns, for files in which they do not begin with `w_`.
+        normalise: rows need not sum to 1.
+    """
+
+    weights: tuple[str, ...] = ()
+    normalise: bool = False
+
+
+AS_IT_IS = Layout()
 
 
 @dataclass(frozen=True, eq=False)
 class RunsFile:
-    """A read file: everything by column name.
+    """A read file.
 
     Attributes:
-        domains: in the order of their columns.
+        domains: in the order of their columns, or as they were named.
         weights: (n, m), each row normalised.
-        lines: (n,) line of each row in the file, the header being line 1.
-        cells: text of the other columns, one dictionary a row.
+        columns: those that are not weights.
     """
 
-    path: Path
+    table: Table
     domains: tuple[str, ...]
     weights: FloatArray
-    lines: tuple[int, ...]
-    cells: tuple[Mapping[str, str], ...]
+    columns: tuple[str, ...]
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns that are not weights."""
-        return tuple(self.cells[0]) if self.cells else ()
+    def name(self) -> str:
+        """For messages."""
+        return self.table.name
 
     def numbers(self, column: str) -> FloatArray:
-        """(n,) values of a column; NaN where a cell is empty.
+        """(n,) values of a column; NaN where a cell is empty or says that it has none.
 
         Raises:
-            CommandFailed: no such column, or text in a cell.
+            CommandFailed: no such column, text in a cell, or percent signs in only some.
         """
-        if self.cells and column not in self.columns:
+        if column not in self.columns:
+            if not self.table.rows:
+                return np.empty(0)
             near = get_close_matches(column, self.columns, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(self.columns) or "weights alone"
+            raise CommandFailed(f"{self.name}: no column {column!r}{hint} (columns: {known})")
+        found = [
+            _figure(self.table, line, column, row[column])
+            for line, row in zip(self.table.lines, self.table.rows, strict=True)
+        ]
+        signs = {bool(x.is_percent): i for i, x in enumerate(found) if x.value}
+        if len(signs) > 1:
+            with_sign, without = self.table.lines[signs[True]], self.table.lines[signs[False]]
             raise CommandFailed(
-                f"{self.path}: no column {column!r}{hint} (columns: {', '.join(self.columns)})"
+                f"{self.name}, column {column!r}: a percent sign in line {with_sign} and none in "
+                f"line {without}; write all numbers of a column alike"
             )
-        return np.array(
-            [
-                _number(self.path, line, column, row[column])
-                for line, row in zip(self.lines, self.cells, strict=True)
-            ],
-            dtype=float,
-        )
+        return np.array([np.nan if x.value is None else x.value for x in found], dtype=float)
 
     def in_order(self, domains: Sequence[str]) -> FloatArray:
         """(n, m) weights with the domains in another order.
@@ -73,48 +95,88 @@ class RunsFile:
             extra = sorted(set(self.domains) - set(domains))
             said = [f"lacks {PREFIX}{name}" for name in missing]
             said += [f"has {PREFIX}{name}, which the runs do not" for name in extra]
-            raise CommandFailed(f"{self.path}, line 1: {'; '.join(said)}")
+            raise CommandFailed(f"{self.name}, line 1: {'; '.join(said)}")
         return self.weights[:, [self.domains.index(name) for name in domains]]
 
 
-def read(path: Path) -> RunsFile:
-    """Reads a file of mixtures.
+def read(path: Path, layout: Layout = AS_IT_IS) -> RunsFile:
+    """Reads a file of mixtures, or standard input for `-`.
 
     Raises:
-        CommandFailed: not readable, no weight columns, a weight that is no number between 0 and 1,
-            or a row that does not sum to 1; says line and column.
+        CommandFailed: not readable, no weight columns, a weight that is no number of 0 or more, or
+            a row that sums neither to 1 nor, like all others, to 100; says line and column.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"cannot read {path}: {error}") from error
-    reader = csv.reader(text.splitlines())
-    head = next(reader, None)
-    if not head:
-        raise CommandFailed(f"{path} is empty; its first line must name the columns")
-    head = [name.strip() for name in head]
-    doubles = sorted({name for name in head if name and head.count(name) > 1})
-    if doubles:
-        raise CommandFailed(f"{path}, line 1: column {doubles[0]!r} comes twice")
-    places = [i for i, name in enumerate(head) if name.startswith(PREFIX) and len(name) > 2]
-    if not places:
+    table = tables.read(path)
+    if not table.heads and not layout.weights:
         raise CommandFailed(
-            f"{path}, line 1: no weight column; each domain needs one called {PREFIX}<domain> "
-            f"(columns: {', '.join(head)})"
+            f"{table.name} is empty; its first line must name the columns, as "
+            f"{PREFIX}coco,{PREFIX}lisa,out_score, or name the domains with --weights coco,lisa"
         )
-    weights, lines, cells = [], [], []
-    for row in reader:
-        line = reader.line_num
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(head):
-            raise CommandFailed(f"{path}, line {line}: {len(row)} cells for {len(head)} columns")
-        weights.append(_weights(path, line, [(head[i], row[i]) for i in places]))
-        lines.append(line)
-        cells.append({name: row[i].strip() for i, name in enumerate(head) if i not in places})
-    domains = tuple(head[i].removeprefix(PREFIX) for i in places)
-    array = np.array(weights, dtype=float).reshape(len(weights), len(domains))
-    return RunsFile(path, domains, array, tuple(lines), tuple(cells))
+    columns = _weight_columns(table, layout)
+    raw = [
+        [_weight(table, line, column, row[column]) for column in columns.values()]
+        for line, row in zip(table.lines, table.rows, strict=True)
+    ]
+    array = np.array(raw, dtype=float).reshape(len(raw), len(columns))
+    others = tuple(head for head in table.heads if head not in columns.values())
+    return RunsFile(table, tuple(columns), _normalised(table, array, columns, layout), others)
+
+
+def _weight_columns(table: Table, layout: Layout) -> dict[str, str]:
+    """The column of each domain."""
+    if not layout.weights:
+        found = {
+            head.removeprefix(PREFIX).strip(): head
+            for head in table.heads
+            if head.startswith(PREFIX) and len(head) > len(PREFIX)
+        }
+        if not found:
+            raise CommandFailed(
+                f"{table.name}, line 1: no weight column; each domain needs one called "
+                f"{PREFIX}<domain>, or name those there are with --weights coco,lisa "
+                f"(columns: {', '.join(table.heads)})"
+            )
+        return found
+    columns = {}
+    for name in layout.weights:
+        domain = name.removeprefix(PREFIX)
+        column = next((x for x in (name, domain, PREFIX + domain) if x in table.heads), None)
+        if column is None and table.heads:
+            near = get_close_matches(name, table.heads, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise CommandFailed(
+                f"{table.name}, line 1: --weights names {name!r}, which is no column{hint} "
+                f"(columns: {', '.join(table.heads)})"
+            )
+        columns[domain] = column or name
+    return columns
+
+
+def _normalised(
+    table: Table, weights: FloatArray, columns: Mapping[str, str], layout: Layout
+) -> FloatArray:
+    """Rows divided by their sums, which are all about 1, or all about 100, unless told not to be.
+
+    Raises:
+        CommandFailed: a row is none of these.
+    """
+    totals = weights.sum(axis=1)
+    near = {unit: np.abs(totals - unit) <= SUM_TOLERANCE * unit for unit in (1, 100)}
+    right = totals > 0 if layout.normalise else near[1] | near[100]
+    for i in np.flatnonzero(~right)[:1]:
+        hint = "" if layout.normalise else "; --normalise scales every row to sum 1"
+        raise CommandFailed(
+            f"{table.name}, line {table.lines[i]}: weights sum to {totals[i]:.6g}, not 1"
+            f"{' or 100' if near[100].any() else ''} ({', '.join(columns.values())}){hint}"
+        )
+    if not layout.normalise and near[1].any() and near[100].any():
+        one, hundred = (table.lines[int(np.argmax(near[unit]))] for unit in (1, 100))
+        raise CommandFailed(
+            f"{table.name}: weights sum to 1 in line {one} and to 100 in line {hundred}; write "
+            "all as fractions, or all as percents"
+        )
+    scaled: FloatArray = weights / totals[:, None]
+    return scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +201,21 @@ def runs_of(file: RunsFile, asked: Asked) -> tuple[Runs, FloatArray]:
     objective stands for it.
 
     Raises:
-        CommandFailed: an unknown column, text in a number, or an objective without any value.
+        CommandFailed: an unknown column, or text in a number.
     """
     shares = np.array(list(asked.benchmarks.values()))
     shares = shares / shares.sum() if len(shares) else shares
+    n = len(file.weights)
     measured = np.array([file.numbers(name) for name in asked.benchmarks]).T
-    measured = measured.reshape(len(file.lines), len(shares))
+    measured = measured.reshape(n, len(shares))
     score = measured @ shares if len(shares) else file.numbers(asked.objective)
     known = np.isfinite(score)
-    if not known.any():
-        what = f"columns {', '.join(asked.benchmarks)}" if len(shares) else repr(asked.objective)
-        raise CommandFailed(f"{file.path}: {what}: no row has a value; nothing to learn from")
-    n = len(score)
     noise = np.full(n, np.nan) if asked.noise_column is None else file.numbers(asked.noise_column)
     wrong = np.flatnonzero(noise < 0)
     if len(wrong):
         raise CommandFailed(
-            f"{file.path}, line {file.lines[wrong[0]]}, column {asked.noise_column!r}: a standard "
-            f"error cannot be {noise[wrong[0]]:g}"
+            f"{file.name}, line {file.table.lines[wrong[0]]}, column {asked.noise_column!r}: a "
+            f"standard error cannot be {noise[wrong[0]]:g}"
         )
     in_score = file.numbers("in_score") if "in_score" in file.columns else np.full(n, np.nan)
     out_score = file.numbers("out_score") if "out_score" in file.columns else score
@@ -173,39 +232,21 @@ def runs_of(file: RunsFile, asked: Asked) -> tuple[Runs, FloatArray]:
     return runs.subset(known), file.weights[~known]
 
 
-def _weights(path: Path, line: int, cells: list[tuple[str, str]]) -> list[float]:
-    values = []
-    for column, text in cells:
-        value = _number(path, line, column, text)
-        value = 0.0 if math.isnan(value) else value
-        if not 0 <= value <= 1 + SUM_TOLERANCE:
-            raise CommandFailed(
-                f"{path}, line {line}, column {column!r}: weight {text.strip()} is not between "
-                "0 and 1"
-            )
-        values.append(value)
-    total = sum(values)
-    if abs(total - 1) > SUM_TOLERANCE:
+def _weight(table: Table, line: int, column: str, text: str) -> float:
+    """0 for an empty cell."""
+    value = _figure(table, line, column, text).value or 0.0
+    if value < LEAST:
         raise CommandFailed(
-            f"{path}, line {line}: weights sum to {total:.6g}, not 1 "
-            f"({', '.join(column for column, _ in cells)})"
+            f"{table.name}, line {line}, column {column!r}: weight {text} is not between 0 and 1"
         )
-    return [value / total for value in values]
+    return max(value, 0.0)
 
 
-def _number(path: Path, line: int, column: str, text: str) -> float:
-    """NaN for an empty cell."""
-    stripped = text.strip()
-    if not stripped:
-        return math.nan
+def _figure(table: Table, line: int, column: str, text: str) -> figures.Figure:
     try:
-        value = float(stripped)
-    except ValueError:
-        value = math.inf
-    if not math.isfinite(value):
-        shown = stripped if len(stripped) <= 40 else stripped[:37] + "..."
+        return figures.read(text, table.mark)
+    except ValueError as error:
+        shown = text if len(text) <= 40 else text[:37] + "..."
         raise CommandFailed(
-            f"{path}, line {line}, column {column!r}: {shown!r} is not a number; leave the cell "
-            "empty where there is no value"
-        )
-    return value
+            f"{table.name}, line {line}, column {column!r}: {shown!r} {error}"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,32 @@ import typer
 from modomodo import runs_file
 from modomodo.errors import WrongUse
 from modomodo.extras import need
-from modomodo.runs_file import Asked
+from modomodo.runs_file import Asked, Layout
 from modomodo.space_options import RunLength, Wishes, space_of
+from modomodo.tables import STDIN
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 
 DataOption = Annotated[
-    Path, typer.Option("--data", help="CSV of runs: w_<domain> columns, and scores.")
+    Path,
+    typer.Option(
+        "--data", help="CSV of runs: w_<domain> columns, and scores; - reads standard input."
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="The weight columns, as coco,lisa,sat, where they do not begin with w_.",
+    ),
+]
+NormaliseOption = Annotated[
+    bool,
+    typer.Option(
+        "--normalise",
+        "--normalize",
+        help="Scale each row's weights to sum 1, whatever they sum to.",
+    ),
 ]
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="Column to improve.")]
 MinimizeOption = Annotated[bool, typer.Option("--minimize", help="Lower is better.")]
@@ -50,13 +70,17 @@ class Case:
     """A file of runs as the engine takes it.
 
     Attributes:
+        file: what messages call it.
         unscored: (k, m) mixtures of rows without a score.
+        layout: of the file, and of others that belong to it.
     """
 
+    file: str
     domains: tuple[str, ...]
     space: MixtureSpace
     runs: Runs
     unscored: FloatArray
+    layout: Layout
 
     def mixtures(self, path: Path | None) -> FloatArray:
         """(k, m) mixtures of another file, none for no file.
@@ -66,19 +90,45 @@ class Case:
         """
         if path is None:
             return np.empty((0, self.space.m))
-        return runs_file.read(path).in_order(self.domains)
+        return runs_file.read(path, self.layout).in_order(self.domains)
 
 
-def case_of(path: Path, asked: Asked, wishes: Wishes, length: RunLength | None = None) -> Case:
-    """Reads a file of runs.
+def case_of(
+    path: Path, asked: Asked, wishes: Wishes, layout: Layout, length: RunLength | None = None
+) -> Case:
+    """Reads a file of runs, which may have none.
 
     Raises:
         WrongUse: options that cannot be read or contradict each other.
         CommandFailed: a file that cannot be used.
     """
-    file = runs_file.read(path)
+    file = runs_file.read(path, layout)
     runs, unscored = runs_file.runs_of(file, asked)
-    return Case(file.domains, space_of(file.domains, wishes, length or RunLength()), runs, unscored)
+    space = space_of(file.domains, wishes, length or RunLength(), layout)
+    return Case(file.name, file.domains, space, runs, unscored, layout)
+
+
+def layout_of(weights: str | None, normalise: bool, *paths: Path | None) -> Layout:
+    """The options that say how files are written.
+
+    Args:
+        paths: all files that will be read.
+
+    Raises:
+        WrongUse: a name comes twice or is empty, or two files are standard input.
+    """
+    if sum(path == STDIN for path in paths) > 1:
+        raise WrongUse("standard input can be read once: only one file can be -")
+    if weights is None:
+        return Layout((), normalise)
+    names = [name.strip() for name in next(csv.reader([weights], skipinitialspace=True), [])]
+    domains = [name.removeprefix(runs_file.PREFIX) for name in names]
+    if not domains or not all(domains):
+        raise WrongUse(f"--weights {weights!r} is not of the form coco,lisa,sat")
+    doubles = [name for name in domains if domains.count(name) > 1]
+    if doubles:
+        raise WrongUse(f"--weights {weights!r} names {doubles[0]!r} twice")
+    return Layout(tuple(names), normalise)
 
 
 def known(what: str, name: str, names: Iterable[str]) -> None:

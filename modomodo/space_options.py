@@ -12,7 +12,8 @@ import typer
 
 from modomodo import runs_file
 from modomodo.errors import WrongUse
-from service.search.limits import LinearLimit
+from modomodo.runs_file import Layout
+from service.search.limits import LinearLimit, unquoted
 from service.search.listed import ListedSpace
 from service.search.space import FloatArray, MixtureSpace, expected_steps
 
@@ -82,8 +83,13 @@ class RunLength:
     must_finish: bool = False
 
 
-def space_of(domains: tuple[str, ...], wishes: Wishes, length: RunLength) -> MixtureSpace:
-    """The space that the options describe.
+def space_of(
+    domains: tuple[str, ...],
+    wishes: Wishes,
+    length: RunLength,
+    layout: Layout = runs_file.AS_IT_IS,
+) -> MixtureSpace:
+    """The space that the options describe; `layout` is that of the file of `among`.
 
     Raises:
         WrongUse: an option that cannot be read, an unknown domain, or a contradiction.
@@ -113,7 +119,7 @@ def space_of(domains: tuple[str, ...], wishes: Wishes, length: RunLength) -> Mix
             prompts = length.steps * length.prompts_per_step
             space = space.within_reach(samples_of(domains, length), prompts, length.epochs)
         if wishes.among is not None:
-            rows = runs_file.read(wishes.among).in_order(domains)
+            rows = runs_file.read(wishes.among, layout).in_order(domains)
             bounds = (space.lower, space.upper, space.limits)
             used = (space.max_active, space.zero_or_at_least)
             space = ListedSpace(domains, *bounds, *used, rows=rows)
@@ -147,6 +153,8 @@ def steps_of(domains: tuple[str, ...], length: RunLength, weights: FloatArray) -
 def _assignment(option: str, text: str, domains: tuple[str, ...]) -> tuple[int, str]:
     name, equals, value = text.partition("=")
     name = name.strip()
+    if name not in domains:
+        name = unquoted(name)
     if not equals or name not in domains:
         what = f"unknown domain {name!r}" if equals else "no '='"
         raise WrongUse(f"{option} {text!r}: {what} (domains: {', '.join(domains)})")

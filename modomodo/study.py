@@ -20,6 +20,7 @@ from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import score_text, summary_table
+from service import yaml_text
 from service.schemas import Score, Study, StudyPatch, StudySpec, TrainerName
 
 app = typer.Typer(no_args_is_help=True)
@@ -221,7 +222,7 @@ def _spec(file: str) -> StudySpec:
         if file in presets.study_names():
             return StudySpec.model_validate(presets.study(file))
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return StudySpec.model_validate(yaml.safe_load(text))
+        return StudySpec.model_validate(yaml_text.load(text))
     except OSError as error:
         raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -13,19 +13,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo import space_options
-from modomodo.errors import WrongUse
+from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_options import (
     BenchmarksOption,
     DataOption,
     JsonOption,
     MinimizeOption,
     NoiseOption,
+    NormaliseOption,
     ObjectiveOption,
     PlotOption,
     SeedOption,
+    WeightsOption,
     asked,
     case_of,
     known,
+    layout_of,
     named,
 )
 from modomodo.space_options import RunLength, Wishes, steps_of
@@ -46,6 +49,8 @@ def suggest(
     ] = None,
     noise_column: NoiseOption = None,
     benchmark: BenchmarksOption = None,
+    weights: WeightsOption = None,
+    normalise: NormaliseOption = False,
     budget: Annotated[
         int | None,
         typer.Option(min=1, help="Runs in all: sizes the opening, leaves room to confirm."),
@@ -73,25 +78,32 @@ def suggest(
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose mixtures to run next, from a CSV of runs. Rows without a score are left out."""
+    """Propose mixtures to run next, from a CSV of runs.
+
+    Rows without a score are left out; without any run the first mixtures are proposed.
+    """
     from service.search.strategies import STRATEGIES, propose
 
     known("strategy", strategy, STRATEGIES)
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
     wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
-    case = case_of(data, asked(objective, benchmark, noise_column), wishes, length)
-    proposed = propose(
-        strategy,
-        case.space,
-        case.runs,
-        case.mixtures(pending),
-        n,
-        seed,
-        "minimize" if minimize else "maximize",
-        budget=budget,
-        opening=opening,
-        heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
-    )
+    layout = layout_of(weights, normalise, data, pending, among)
+    case = case_of(data, asked(objective, benchmark, noise_column), wishes, layout, length)
+    try:
+        proposed = propose(
+            strategy,
+            case.space,
+            case.runs,
+            case.mixtures(pending),
+            n,
+            seed,
+            "minimize" if minimize else "maximize",
+            budget=budget,
+            opening=opening,
+            heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
     mixtures: list[dict[str, Any]] = [
         {
             "weights": named(case.domains, item.weights),
@@ -104,7 +116,11 @@ def suggest(
     ]
     console = Console(stderr=True)
     if len(case.unscored):
-        console.print(f"{len(case.unscored)} rows without a score were left out", style="dim")
+        console.print(
+            f"left out for want of a score: {len(case.unscored)} of the file's rows (--pending "
+            "FILE tells mixtures that are being run)",
+            style="dim",
+        )
     if not proposed:
         console.print(f"{strategy} waits for the scores of pending mixtures", style="yellow")
     if plot is not None:

@@ -13,7 +13,7 @@ from db import models, studies, trials
 from db.sessions import Database
 from service import answers, evidence, trainer_files, views
 from service.errors import Refused, invalid
-from service.schemas import Score, StudySpec, TrainerName, Trial, last_measurements
+from service.schemas import AGGREGATES, Score, StudySpec, TrainerName, Trial, last_measurements
 
 
 def export(
@@ -48,28 +48,28 @@ def export(
     return json.dumps(whole, indent=2, allow_nan=False), "application/json"
 
 
+FIRST, LAST = ("trial", "state", "strategy"), ("wall_s",)
+"""Columns that every export has, before and behind weights and scores."""
+WEIGHT = "w_"
+
+
 def as_csv(spec: StudySpec, shown: Sequence[Trial]) -> str:
-    """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores."""
+    """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores.
+
+    Scores that are means of benchmarks stand only where the study counts the trial as a run.
+    """
     names = [domain.name for domain in spec.domains]
-    own = [] if spec.objective.name in ("in_score", "out_score") else [spec.objective.name]
-    scores = ["in_score", "out_score", *own]
-    heads = [
-        "trial",
-        "state",
-        "strategy",
-        *(f"w_{name}" for name in names),
-        *(head for score in scores for head in (score, f"{score}_se")),
-        *(benchmark.name for benchmark in spec.benchmarks),
-        "wall_s",
-    ]
+    own = [] if spec.objective.name in AGGREGATES else [spec.objective.name]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heads)
+    writer.writerow(heads(spec))
     for trial in shown:
         last = last_measurements(trial.measurements)
         values = [trial.scores.in_score, trial.scores.out_score]
         if own:
             values.append(trial.scores.objective)
+        if trial.state not in evidence.SCORED:
+            values = [None] * len(values)
         writer.writerow(
             [
                 trial.number,
@@ -82,6 +82,56 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial]) -> str:
             ]
         )
     return file.getvalue()
+
+
+def heads(spec: StudySpec) -> list[str]:
+    """Names of the columns of `as_csv`, no two alike.
+
+    An objective or benchmark whose name is taken already, or would be read as a weight, gets its
+    kind before it, as in `benchmark_state`.
+    """
+    found = _before_objective(spec)
+    if spec.objective.name not in AGGREGATES:
+        found += _with_error(_objective(spec))
+    for benchmark in spec.benchmarks:
+        name = benchmark.name
+        while not _is_free(name, found):
+            name = f"benchmark_{name}"
+        found.append(name)
+    return [*found, *LAST]
+
+
+def check(spec: StudySpec) -> None:
+    """Raises:
+    Refused: 422, the objective would stand in an export under another name.
+    """
+    if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
+        raise invalid(
+            f"objective {spec.objective.name!r} has the name of another column of an export "
+            "(trial, state, strategy, wall_s, in_score_se, out_score_se, or a weight, w_...); "
+            "give it another name"
+        )
+
+
+def _before_objective(spec: StudySpec) -> list[str]:
+    aggregates = [head for score in AGGREGATES for head in _with_error(score)]
+    return [*FIRST, *(WEIGHT + domain.name for domain in spec.domains), *aggregates]
+
+
+def _objective(spec: StudySpec) -> str:
+    """The head of an objective of the study's own."""
+    name, taken = spec.objective.name, _before_objective(spec)
+    while not _is_free(name, taken) or f"{name}_se" in taken:
+        name = f"objective_{name}"
+    return name
+
+
+def _is_free(name: str, taken: Sequence[str]) -> bool:
+    return not name.startswith(WEIGHT) and name not in taken and name not in LAST
+
+
+def _with_error(score: str) -> list[str]:
+    return [score, f"{score}_se"]
 
 
 def _cells(score: Score | None) -> tuple[str, str]:

@@ -39,6 +39,8 @@ Direction = Literal["maximize", "minimize"]
 StudyState = Literal["active", "paused", "finished"]
 TrialState = Literal["queued", "running", "completed", "failed", "cancelled", "early_stopped"]
 Origin = Literal["proposed", "queued", "attached"]
+AGGREGATES = ("in_score", "out_score")
+"""Objectives that go without weights of their own; every study has both."""
 TrainerName = Literal["trl", "verl", "easyr1", "ms-swift"]
 """Whose options an exported mixture can have."""
 
@@ -212,7 +214,7 @@ class Objective(Body):
 
     @model_validator(mode="after")
     def _weights_if_own(self) -> Self:
-        known = self.name in ("in_score", "out_score")
+        known = self.name in AGGREGATES
         if known and self.weights is not None:
             raise ValueError(
                 f"{self.name} has its own weights (sample counts); leave `weights` out, "

@@ -203,7 +203,7 @@ class Recipe(_Part):
     """Adapters on the language model; None trains all of it."""
     vllm: Vllm = Vllm()
     checkpoints: Checkpoints = Checkpoints()
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Of order and completions, the same for every trial; None takes each trial's own."""
     reward_weights: Annotated[dict[str, RewardWeight], AfterValidator(_known_rewards)] = Field(
         default_factory=lambda: dict(PAPER_WEIGHTS)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
+from service import yaml_text
 from service.dashboard.presets import Example, Presets
 from service.dashboard.typed import Typed, flat
 from service.schemas import StudySpec
@@ -155,7 +156,7 @@ def _recipe(typed: Typed, presets: Presets, wrong: dict[str, str]) -> dict[str, 
     recipe = dict(presets.recipes[base].keys) if base else {}
     recipe |= {key: text for key, text in given.items() if key in RECIPE_KEYS}
     try:
-        others = yaml.safe_load(more) or {}
+        others = yaml_text.load(more) or {}
         if not isinstance(others, dict):
             raise ValueError("keys and values are wanted, as `seed: 42`")
         return presets.check(recipe | others)

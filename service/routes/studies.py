@@ -47,6 +47,7 @@ def create(body: StudySpec, service: Service, actor: Actor, response: Response) 
     checks.strategy(body.strategy)
     checks.space(body)
     checks.measurements(body, body.baseline)
+    exports.check(body)
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
         if is_new and (fault := service.presets.fault(body)) is not None:

@@ -13,9 +13,11 @@ from service.search.acquisition import Knowledge
 from service.search.designs import gaussian_candidates
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, FloatArray, total_variation
-from service.search.surrogates import Fitted, fit
+from service.search.surrogates import Fitted, check, fit
 
 MAX_DRAWS = 1000
+MAX_TRIED = 256
+"""Mixtures that were run, the best by mean, among those that a draw's best is looked for."""
 CONFIRM_SHARE = 6
 MAX_CONFIRM = 6
 """A sixth of the budget, at most 6 runs, is kept to confirm what was found."""
@@ -50,7 +52,9 @@ def gp(situation: Situation) -> Iterator[Proposed]:
     from service.search.surrogates.gp import GaussianProcess
 
     # One model of the objective: the expected improvement of a sum of models is another matter.
-    fitted = GaussianProcess().fit(space, runs, situation.seed)
+    surrogate = GaussianProcess()
+    check("gp", surrogate, runs)
+    fitted = surrogate.fit(space, runs, situation.seed)
 
     def said(weights: FloatArray, why: str) -> Proposed:
         mean, sd = fitted.predict(weights[None])
@@ -63,7 +67,8 @@ def gp(situation: Situation) -> Iterator[Proposed]:
             return
         yield said(fresh, "highest noisy expected improvement")
     rng = situation.rng()
-    tried = runs.weights
+    best = np.argsort(-fitted.predict(runs.weights)[0], kind="stable")[:MAX_TRIED]
+    tried = runs.weights[np.sort(best)]
     for _ in range(MAX_DRAWS):
         for point in fitted.maxima(space, 16, tried, rng):
             yield said(point, "best of one draw from the posterior")
@@ -149,4 +154,8 @@ def _tops(situation: Situation, fitted: Fitted) -> FloatArray:
 def _said(situation: Situation, fitted: Fitted, why: str) -> str:
     on_their_way = len(situation.unscored())
     more = f" and {on_their_way} more on their way" if on_their_way else ""
-    return f"{fitted.name}: {why}, from {len(situation.runs)} runs{more}; {fitted.kind}"
+    of_one = (
+        ", all of one mixture: nothing is known of others" if fitted.runs.is_one_mixture else ""
+    )
+    said = f"{fitted.name}: {why}, from {len(situation.runs)} runs{of_one}{more}"
+    return f"{said}; {fitted.kind}"

@@ -283,7 +283,12 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     messages = []
     n_terms = space.m * (space.m + 1) // 2
     unknown = _unidentified(runs.weights)
-    if unknown:
+    if runs.is_one_mixture:
+        messages.append(
+            f"All {len(runs)} runs are one mixture, within {SAME:g} of each other: they tell its "
+            "score and the noise, and nothing of other mixtures, which are taken to score like it."
+        )
+    elif unknown:
         pairs = [f"{space.domains[i]}*{space.domains[j]}" for i, j in unknown]
         messages.append(
             f"{len(runs)} runs cannot identify the {n_terms} terms of a quadratic in {space.m} "
@@ -307,7 +312,8 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
         messages.append(
             f"{', '.join(beyond)} alone would be out of bounds: what is said of that is a guess."
         )
-    if len(np.unique(np.round(runs.weights, 6), axis=0)) == len(runs):
+    n_mixtures = len(np.unique(np.round(runs.weights, 6), axis=0))
+    if n_mixtures == len(runs) and not runs.is_one_mixture:
         messages.append("No mixture was run twice, so noise and fit cannot be told apart.")
     return messages
 

@@ -17,6 +17,8 @@ RESTARTS = 4
 MC_SAMPLES = 64
 STEP = 0.1
 """Length of the steps from promising runs where the search for the next one starts."""
+BASELINE = 64
+"""Runs that are looked at as the best so far; which of so many it is costs their number cubed."""
 MAX_PENDING = 8
 """More mixtures on their way than this, and integrating over them takes too long."""
 
@@ -36,7 +38,7 @@ def best_next(
         torch.manual_seed(seed)
         acquisition = qLogNoisyExpectedImprovement(
             model=fitted.model,
-            X_baseline=fitted.model.train_inputs[0],
+            X_baseline=_tensor(_in_question(fitted)),
             X_pending=_tensor(pending) if len(pending) else None,
             sampler=SobolQMCNormalSampler(torch.Size([MC_SAMPLES]), seed=seed),
             prune_baseline=True,
@@ -60,6 +62,15 @@ def best_next(
     order = torch.argsort(values, descending=True, stable=True)
     ranked: FloatArray = points[order.numpy()]
     return ranked
+
+
+def _in_question(fitted: GaussianProcessFit) -> FloatArray:
+    """(b, m) the runs that may be the best so far: all, or where they are many the likeliest."""
+    X = fitted.runs.weights
+    if len(X) <= BASELINE:
+        return X
+    mean, sd = fitted.predict(X)
+    return X[np.sort(np.argsort(-(mean + sd), kind="stable")[:BASELINE])]
 
 
 def _climb(

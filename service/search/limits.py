@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+QUOTES = "\"'`"
+
 
 @dataclass(frozen=True)
 class LinearLimit:
@@ -23,7 +25,7 @@ class LinearLimit:
 
     @classmethod
     def parse(cls, text: str, domains: Sequence[str]) -> LinearLimit:
-        """From text such as `coco + 2*lisa <= 0.6` or `sat - coco >= 0`.
+        """From text such as `coco + 2*lisa <= 0.6` or `"my data" - coco >= 0`.
 
         Raises:
             ValueError: not of that form, or an unknown domain.
@@ -37,23 +39,37 @@ class LinearLimit:
         if found is None or not np.isfinite(level):
             raise ValueError(
                 f"limit {text!r} is not of the form 'coco + 2*lisa <= 0.6' "
-                f"(domains: {', '.join(domains)})"
+                f"(domains: {', '.join(map(_quoted, domains))})"
             )
         sign = 1.0 if sides[1] == "<=" else -1.0
         return cls({d: sign * c for d, c in found.items()}, sign * level, text.strip())
 
 
+def unquoted(name: str) -> str:
+    """A name without the quotes around it, if there are any."""
+    is_quoted = len(name) > 1 and name[0] == name[-1] and name[0] in QUOTES
+    return name[1:-1] if is_quoted else name
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[\w.-]+", name) else f'"{name}"'
+
+
 def _coefficients(text: str, domains: Sequence[str]) -> dict[str, float] | None:
-    """`coco+2*lisa` as numbers by domain; names may hold `-`, so known names go first."""
-    rest = text.replace(" ", "")
+    """`coco + 2*"my data"` as numbers by domain; names may hold `-`, so known names go first."""
     found: dict[str, float] = {}
-    names = "|".join(re.escape(d) for d in sorted(domains, key=len, reverse=True))
-    term = re.compile(rf"([+-]?)(?:(\d+\.?\d*|\.\d+)\*?)?({names})(?=[+-]|$)")
-    while rest:
-        match = term.match(rest)
+    bare = "|".join(re.escape(d) for d in sorted(domains, key=len, reverse=True))
+    names = "|".join([bare, *(f"{q}(?:{bare}){q}" for q in QUOTES)])
+    number = r"(?:\d+\.?\d*|\.\d+)"
+    times = rf"(?:({number}(?:[eE][+-]?\d+)?)\s*\*|({number})\s*)?"
+    term = re.compile(rf"\s*([+-]?)\s*{times}\s*({names})\s*(?=[+-]|$)")
+    place = 0
+    while place < len(text):
+        match = term.match(text, place)
         if match is None or (found and not match[1]):
             return None
-        value = float(match[2] or 1.0) * (-1.0 if match[1] == "-" else 1.0)
-        found[match[3]] = found.get(match[3], 0.0) + value
-        rest = rest[match.end() :]
+        value = float(match[2] or match[3] or 1.0) * (-1.0 if match[1] == "-" else 1.0)
+        name = match[4] if match[4] in domains else unquoted(match[4])
+        found[name] = found.get(name, 0.0) + value
+        place = match.end()
     return found or None

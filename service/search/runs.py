@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.search.space import FloatArray
+from service.search.space import SAME, FloatArray, total_variation
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +75,13 @@ class Runs:
     def m(self) -> int:
         """Number of domains."""
         return int(self.weights.shape[1])
+
+    @property
+    def is_one_mixture(self) -> bool:
+        """Whether all runs are as good as of their mean mixture."""
+        if len(self) == 0:
+            return False
+        return bool(np.all(total_variation(self.weights.mean(axis=0), self.weights) <= SAME))
 
     def subset(self, mask: NDArray[np.bool_]) -> Runs:
         """The runs where `mask` (n,) is true."""

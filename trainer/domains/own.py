@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from rewards.rules import RULES, rule_named
 from rewards.scoring import AnswerType
+from service import yaml_text
 from service.schemas import Name
 from trainer.domains import fields, options, own_columns, own_pictures
 from trainer.domains.errors import DataError, Dropped
@@ -103,7 +104,7 @@ def load(path: Path) -> OwnData:
         DataError: it cannot be read, or says something unknown.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml_text.load(path.read_text(encoding="utf-8"))
         return OwnData.model_validate(raw)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"cannot read {path}: {error}") from error

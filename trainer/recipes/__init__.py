@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from service import yaml_text
 from trainer.recipe import Recipe, RecipeError
 
 FOLDER = Path(__file__).parent
@@ -44,7 +45,7 @@ def read(what: str) -> Mapping[str, Any]:
     """
     path = FOLDER / f"{what}.yaml" if what in names() else Path(what)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml_text.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(
             f"no recipe {what!r} and no such file; known: {', '.join(names())}"

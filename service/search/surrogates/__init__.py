@@ -14,7 +14,7 @@ from service.search.surrogates.log_linear import LogLinear
 from service.search.surrogates.protocol import Fitted, Surrogate
 from service.search.surrogates.quadsurface import QuadSurface
 
-__all__ = ["SIDE_BY_SIDE", "SURROGATES", "Fitted", "Surrogate", "fit", "fit_each"]
+__all__ = ["SIDE_BY_SIDE", "SURROGATES", "Fitted", "Surrogate", "check", "fit", "fit_each"]
 
 
 def _gp() -> PerBenchmark:
@@ -58,11 +58,16 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
     if name not in SURROGATES:
         raise KeyError(f"unknown surrogate {name!r}; known: {', '.join(SURROGATES)}")
     surrogate = SURROGATES[name]()
-    _check(name, surrogate, runs)
+    check(name, surrogate, runs)
     return surrogate.fit(space, runs, seed)
 
 
-def _check(name: str, surrogate: Surrogate, runs: Runs) -> None:
+def check(name: str, surrogate: Surrogate, runs: Runs) -> None:
+    """Whether a surrogate takes so many runs.
+
+    Raises:
+        ValueError: too few or too many; says how many it takes.
+    """
     if len(runs) < surrogate.min_runs:
         raise ValueError(
             f"{name} needs at least {surrogate.min_runs} completed runs; there are {len(runs)}"
@@ -70,7 +75,7 @@ def _check(name: str, surrogate: Surrogate, runs: Runs) -> None:
     if len(runs) > surrogate.max_runs:
         raise ValueError(
             f"{name} takes at most {surrogate.max_runs:,} completed runs; there are {len(runs):,} "
-            "(bayes-quadratic takes any number)"
+            "(auto and bayes-quadratic take any number)"
         )
 
 
@@ -84,6 +89,6 @@ def fit_each(
     """
     fewest = min([runs, *others], key=len)
     made = SIDE_BY_SIDE[name]()
-    _check(name, made, fewest)
-    _check(name, made, runs)
+    check(name, made, fewest)
+    check(name, made, runs)
     return made.each(space, runs, others, seed)

@@ -17,6 +17,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from service.search import gaussian
@@ -25,6 +26,7 @@ from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import regression
 from service.search.surrogates.protocol import ENDLESS, Posterior
+from service.search.surrogates.standard import centre_and_scale, least_spread_of
 
 POWERS = (1.0, 0.5, 0.25)
 """Of the weights. The fourth root is nearly a logarithm that is finite at 0."""
@@ -64,7 +66,8 @@ class BayesQuadratic:
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> BayesQuadraticFit:
         """Deterministic; the seed is not used."""
-        parts = [_Part.fitted(runs, power) for power in self._powers]
+        close = least_spread_of(space, runs)
+        parts = [_Part.fitted(runs, power, close) for power in self._powers]
         log_density = np.array([part.log_density for part in parts])
         share = np.exp(log_density - logsumexp(log_density))
         share = np.where(share < MIN_SHARE, 0.0, share)
@@ -185,19 +188,19 @@ class _Part:
     left_out_density: FloatArray
 
     @classmethod
-    def fitted(cls, runs: Runs, power: float) -> _Part:
+    def fitted(cls, runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> _Part:
         m = runs.m
-        centre = float(runs.score.mean())
-        scale = float(runs.score.std(ddof=1)) or 1.0
+        centre, scale = centre_and_scale(runs)
         y = (runs.score - centre) / scale
         # 1. Features such that linear and pair terms each vary by 1 in all over the runs.
         F = _features(runs.weights, power)
         kinds = np.repeat([0, 1, 2], [1, m, F.shape[1] - 1 - m])
         feature_centre = np.where(kinds == 0, 0.0, F.mean(axis=0))
-        spread = np.array(
-            [((F - feature_centre)[:, kinds == k] ** 2).sum(axis=1) for k in range(3)]
-        )
-        feature_scale = np.sqrt(np.maximum(spread.mean(axis=1), 1e-12))[kinds]
+        spread = _spread(F, feature_centre, kinds)
+        if close is not None:
+            others = _features(close[0], power)
+            spread = np.maximum(spread, close[1] * _spread(others, others.mean(axis=0), kinds))
+        feature_scale = np.maximum(spread, 1e-6)[kinds]
         F = (F - feature_centre) / feature_scale
         # 2. What each setting makes of the runs.
         settings = np.array(list(product(LINEAR, PAIRS, NOISE)))
@@ -308,6 +311,13 @@ def _features(X: FloatArray, power: float) -> FloatArray:
     Z = X if power == 1.0 else X**power
     i, j = np.triu_indices(X.shape[1], 1)
     return np.hstack([np.ones((len(X), 1)), Z, Z[:, i] * Z[:, j]])
+
+
+def _spread(F: FloatArray, centre: FloatArray, kinds: NDArray[np.intp]) -> FloatArray:
+    """(3,) root mean square distance of features (n, p) from their centre (p,), kind by kind."""
+    squares = [((F - centre)[:, kinds == k] ** 2).sum(axis=1).mean() for k in range(3)]
+    spread: FloatArray = np.sqrt(np.array(squares))
+    return spread
 
 
 def _sampling_variance(runs: Runs) -> FloatArray:

@@ -28,10 +28,12 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator import to_dense
 from linear_operator.utils.warnings import NumericalWarning
+from numpy.typing import NDArray
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.protocol import Posterior, Searched, log_density
+from service.search.surrogates.standard import centre_and_scale
 
 # Jitter on the covariance of near-equal mixtures is expected and harmless here.
 warnings.filterwarnings("ignore", category=NumericalWarning)
@@ -40,6 +42,9 @@ MIN_NOISE_SHARE = 1e-4
 TRAINING_NOISE_SHARE = 0.05
 """Least and typical variance of training noise, as a share of the variance of the scores."""
 MAX_ITERATIONS = 75
+LEARNED_FROM = 200
+"""Length scales, trend and noise are learned from so many runs, drawn at random where there are
+more; predictions are by all runs. Learning takes a hundred times as long as predicting."""
 ARD_RUNS = 10
 """More runs a domain than this, and one length scale a domain is tried."""
 LEAST_WEIGHT = 1e-6
@@ -75,14 +80,14 @@ class GaussianProcess:
     """Fits by maximum a posteriori; `kinds` are tried."""
 
     min_runs = 2
-    max_runs = 1000
+    max_runs = 2000
 
     def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
         self._kinds = kinds
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> GaussianProcessFit:
         best = self._best(runs, self._kinds, seed)
-        if len(runs) > ARD_RUNS * runs.m:
+        if min(len(runs), LEARNED_FROM) > ARD_RUNS * runs.m:
             best = max(best, _fitted(runs, replace(best.choice, ard=True), seed), key=log_density)
         return best
 
@@ -91,10 +96,12 @@ class GaussianProcess:
 
 
 def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
-    centre = float(runs.score.mean())
-    scale = float(runs.score.std(ddof=1)) or 1.0
+    centre, scale = centre_and_scale(runs)
     y = (runs.score - centre) / scale
-    model = _model(runs.weights, y, _sampling_noise(runs, scale), kind)
+    noise = _sampling_noise(runs, scale)
+    some = _learned_from(len(runs), seed)
+    told = (runs.weights[some], y[some], noise[some], kind)
+    model = _model(*told)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -104,9 +111,21 @@ def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
             )
         except ModelFittingError:
             # The prior's own values stand: a flat likelihood says nothing against them.
-            model = _model(runs.weights, y, _sampling_noise(runs, scale), kind)
+            model = _model(*told)
+    if len(some) < len(runs):
+        everything = _tensor(runs.weights), _tensor(y)
+        model.set_train_data(*everything, strict=False)  # type: ignore[operator]
+        model.likelihood.noise_covar.noise = _tensor(noise)
     model.eval()
     return GaussianProcessFit(model, kind, centre, scale, runs)
+
+
+def _learned_from(n: int, seed: int) -> NDArray[np.intp]:
+    """Which of n runs hyperparameters are learned from."""
+    if n <= LEARNED_FROM:
+        return np.arange(n)
+    drawn = np.random.default_rng(seed).choice(n, LEARNED_FROM, replace=False)
+    return np.sort(drawn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +142,9 @@ class GaussianProcessFit(Searched):
 
     @property
     def kind(self) -> str:
-        return str(self.choice)
+        n = len(self.runs)
+        part = f", its scales learned from {LEARNED_FROM} of {n:,} runs" if n > LEARNED_FROM else ""
+        return f"{self.choice}{part}"
 
     @property
     def n_fitted(self) -> int:

@@ -37,7 +37,7 @@ class QuadSurface:
     max_runs = ENDLESS
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> QuadSurfaceFit:
-        coefficients, error = _best_split(runs.weights, runs.score, seed)
+        coefficients, error = _best_split(_told(runs), runs.score, seed)
         return QuadSurfaceFit(coefficients, error, runs, seed)
 
 
@@ -69,14 +69,20 @@ class QuadSurfaceFit(Searched):
         """By fitting again without each run."""
         n = len(self.runs)
         mean, sd = np.empty(n), np.empty(n)
+        X = _told(self.runs)
         for i in range(n):
             others = np.arange(n) != i
-            coefficients, error = _best_split(
-                self.runs.weights[others], self.runs.score[others], self.seed
-            )
-            mean[i] = (features(self.runs.weights[i : i + 1]) @ coefficients)[0]
+            coefficients, error = _best_split(X[others], self.runs.score[others], self.seed)
+            mean[i] = (features(X[i : i + 1]) @ coefficients)[0]
             sd[i] = error
         return mean, sd
+
+
+def _told(runs: Runs) -> FloatArray:
+    """(n, m) the mixtures, the very same for runs of one: their noise must not pass for slopes."""
+    if not runs.is_one_mixture:
+        return runs.weights
+    return np.repeat(runs.weights.mean(axis=0)[None], len(runs), axis=0)
 
 
 def _best_split(X: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, float]:

@@ -218,9 +218,8 @@ def test_a_plot_of_another_format_is_refused(runs, tmp_path):
         (["w_a", "w_b", "out_score"], ["-1", "2", "1"], r"line 2, column 'w_a': weight -1 is not"),
         (["w_a", "w_b", "out_score"], ["x", "1", "1"], r"line 2, column 'w_a': 'x' is not a num"),
         (["w_a", "w_b", "out_score"], ["0", "1", "good"], r"line 2, column 'out_score': 'good'"),
-        (["w_a", "w_b", "out_score"], ["0", "1", "nan"], r"line 2, column 'out_score': 'nan'"),
+        (["w_a", "w_b", "out_score"], ["0", "1", "inf"], r"line 2, column 'out_score': 'inf'"),
         (["w_a", "w_b", "out_score"], ["0", "1"], r"line 2: 2 cells for 3 columns"),
-        (["w_a", "w_b", "out_score"], ["0", "1", ""], r"'out_score': no row has a value"),
         (["w_a", "w_b", "out_scor"], ["0", "1", "1"], r"no column 'out_score'; did you mean"),
     ],
 )
@@ -230,6 +229,13 @@ def test_a_bad_file_is_refused_with_line_and_column(tmp_path, head, row, what):
         error = refused(command, "--data", path)
         assert str(error).startswith(str(path))
         assert re.search(what, str(error)), error
+
+
+def test_without_a_score_there_is_nothing_to_fit_but_runs_to_begin_with(tmp_path):
+    path = written(tmp_path / "new.csv", ["w_a", "w_b", "out_score"], [["0", "1", ""]])
+    assert "'out_score': no row has a value" in str(refused("fit", "--data", path))
+    found = said("suggest", "--data", path, "--strategy", "bayes-quadratic", "-n", 2)
+    assert [item["mean"] for item in found["mixtures"]] == [None, None]
 
 
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):

@@ -106,3 +106,13 @@ def test_the_last_step_is_scored_also_where_a_run_ends_before_an_evaluation_poin
     assert recipe.evaluation_points(2000) == (500, 1500, 2000)
     assert recipe.evaluation_points(663) == (500, 663)
     assert recipe.evaluation_points(0) == (0,)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**64, 0.5])
+def test_a_seed_that_no_run_can_have_is_refused(seed):
+    with pytest.raises(RecipeError, match="seed"):
+        Recipe.parse({"seed": seed})
+
+
+def test_the_largest_seed_is_taken():
+    assert Recipe.parse({"seed": 2**31 - 1}).seed == 2**31 - 1

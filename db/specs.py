@@ -1,0 +1,66 @@
+"""Stored specifications of studies, as whoever reads one gets it: with every field there is today.
+
+A study is stored as the body it was created with, defaults filled in. A field that came later is
+not in older rows; here is what its absence means. A new field of `service.schemas.StudySpec`, or of
+one of its parts, gets a line here; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from sqlalchemy import JSON, Dialect
+from sqlalchemy.types import TypeDecorator
+
+ABSENT: dict[str, Any] = {
+    "objective": {},
+    "limits": [],
+    "max_active": None,
+    "reach": None,
+    "strategy": "auto",
+    "opening": "optimal",
+    "heuristics": {},
+    "recipe": {},
+    "budget": 32,
+    "baseline": [],
+    "seed": 0,
+    "max_attempts": 3,
+    "lease_s": 120.0,
+    "lookahead": 2,
+    "note": "",
+}
+"""What a specification without a field means by that."""
+
+ABSENT_IN: dict[str, dict[str, Any]] = {
+    "domains": {"samples": None, "lower": 0.0, "upper": 1.0, "zero_or_at_least": 0.0},
+    "objective": {"name": "out_score", "weights": None, "direction": "maximize"},
+    "limits": {"at_most": None, "at_least": None},
+    "reach": {"epochs": 1.0, "enforce": False},
+    "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
+    "baseline": {"step": 0, "rule": "paper", "se": None},
+}
+"""The same of its parts, each of them where there is a list of them."""
+
+
+def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification with what it lacks; what it has stays as it is."""
+    whole = deepcopy(ABSENT) | dict(spec)
+    for name, absent in ABSENT_IN.items():
+        part = whole.get(name)
+        if isinstance(part, list):
+            whole[name] = [deepcopy(absent) | item for item in part]
+        elif part is not None:
+            whole[name] = deepcopy(absent) | part
+    return whole
+
+
+class Specification(TypeDecorator[dict[str, Any]]):
+    """JSON that is complete when it is read."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
+        return None if value is None else complete(value)
