@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import itertools
 import shutil
 import threading
 import time
@@ -106,30 +107,46 @@ def _migrate(url: str) -> None:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def spare_databases() -> list[str]:
+    """Databases of tests that are over, empty again: cheaper than new ones."""
+    return []
+
+
 @pytest.fixture
-def new_database(
-    request: pytest.FixtureRequest, backend: str, tmp_path: Path
+def new_on_postgresql(
+    postgres: Server, migrated_database: str, spare_databases: list[str]
 ) -> Iterator[Callable[[], str]]:
-    """Makes databases of the test's own, migrated and empty; returns the URL of each."""
+    """Makes databases on the server, whatever the kind of the test's own."""
     made: list[str] = []
 
-    def on_sqlite() -> str:
-        file = tmp_path / f"modomodo{len(made) or ''}.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), file)
-        made.append(f"sqlite:///{file}")
+    def new() -> str:
+        made.append(
+            spare_databases.pop() if spare_databases else postgres.create(migrated_database)
+        )
         return made[-1]
 
-    def on_postgresql() -> str:
-        made.append(postgres.create(request.getfixturevalue("migrated_database")))
-        return made[-1]
-
-    if backend == "sqlite":
-        yield on_sqlite
-        return
-    postgres: Server = request.getfixturevalue("postgres")
-    yield on_postgresql
+    yield new
     for url in made:
-        postgres.drop(url)
+        postgres.empty(url)
+    spare_databases += made
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Callable[[], str]:
+    """Makes databases of the test's own, migrated and empty; returns the URL of each. Their tables
+    stay as they are: another test may have them next."""
+    if backend == "postgresql":
+        on_server: Callable[[], str] = request.getfixturevalue("new_on_postgresql")
+        return on_server
+    numbers = itertools.count()
+
+    def on_sqlite() -> str:
+        file = tmp_path / f"modomodo{next(numbers) or ''}.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        return f"sqlite:///{file}"
+
+    return on_sqlite
 
 
 @pytest.fixture

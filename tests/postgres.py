@@ -101,6 +101,8 @@ class Server:
             "max_connections": 200,
             "shared_buffers": "64MB",
         }
+        # Nothing here lives long enough to need tending.
+        settings |= {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "4GB"}
         if not self._durable:
             settings["fsync"] = "off"  # but whole pages: a kill can end a write in the middle
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
@@ -149,24 +151,38 @@ class Server:
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return self.url(name)
 
-    def drop(self, url: str) -> None:
-        """Removes a database, whoever is still connected."""
-        self.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
-
-    def execute(self, statement: str) -> None:
+    def empty(self, url: str) -> None:
+        """Removes all rows of a migrated database, whoever is still connected."""
         import psycopg
 
-        with psycopg.connect(self._dsn(), autocommit=True) as connection:
+        with psycopg.connect(self._dsn(url), autocommit=True) as connection:
+            # What is still at work there might hold a lock, or write again.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            tables = connection.execute(
+                "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables "
+                "WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+            ).fetchone()
+            assert tables is not None
+            connection.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY".encode())
+
+    def execute(self, statement: str) -> None:
+        """Runs a statement in the server's own database."""
+        import psycopg
+
+        with psycopg.connect(self._dsn(self.url()), autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def _dsn(self) -> str:
-        return self.url().replace("+psycopg", "")
+    def _dsn(self, url: str) -> str:
+        return url.replace("+psycopg", "")
 
     def _answers(self) -> bool:
         import psycopg
 
         try:
-            psycopg.connect(self._dsn(), connect_timeout=5).close()
+            psycopg.connect(self._dsn(self.url()), connect_timeout=5).close()
         except psycopg.OperationalError:
             return False
         return True

@@ -70,12 +70,8 @@ def export(url, file, name="vlm"):
 def elsewhere(backend, request, tmp_path):
     """An empty database of the other kind."""
     if backend == "postgresql":
-        yield f"sqlite:///{tmp_path}/elsewhere.db"
-        return
-    server = request.getfixturevalue("postgres")
-    url = server.create(request.getfixturevalue("migrated_database"))
-    yield url
-    server.drop(url)
+        return f"sqlite:///{tmp_path}/elsewhere.db"
+    return request.getfixturevalue("new_on_postgresql")()
 
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")

@@ -17,6 +17,7 @@ import runpy
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
@@ -32,19 +33,20 @@ def main(listening: socket.socket) -> NoReturn:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         line, _ = listening.accept()
         if os.fork() == 0:
             listening.close()
             attend(line)
         line.close()
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass  # those that have ended
 
 
 def attend(line: socket.socket) -> NoReturn:
     """Starts the command that a connection asks for; answers its pid, and later its exit code."""
     end_with_parent()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     asked, descriptors, _, _ = socket.recv_fds(line, MAX_REQUEST, 2)
     pid = os.fork()
     if pid == 0:
