@@ -11,21 +11,21 @@ from typer.testing import CliRunner
 from modomodo import pictures
 from modomodo.cli import app
 from tests import browser
-from tests.dashboard import create, fill, finish
+from tests.dashboard import create, few_iterations, fill, finish
 from tests.visits import Service
+
+PNGS = "PNGs need Chromium or Chrome"
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_iterations(monkeypatch)
 
 
 @pytest.fixture
 def service(app_settings):
-    service = Service(app_settings)
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str | None:
-    return browser.find()
+    with Service(app_settings) as service:
+        yield service
 
 
 @pytest.fixture
@@ -55,10 +55,12 @@ def figure_in(page) -> dict:
     return json.loads(found[1])
 
 
-def test_the_files_hold_the_very_figures_of_the_pages(service, plot):
+def test_the_files_hold_the_very_figures_of_the_pages_also_without_a_service(
+    service, plot, app_settings
+):
     study = searched(service)
     result, folder = plot(study, "--url", service.url)
-    assert "PNGs need Chromium or Chrome" in str(result.exception)
+    assert PNGS in str(result.exception)
     ui = f"/ui/studies/{study}"
     progress = service.client.get(f"{ui}/progress").json()["figure"]
     assert figure_in(folder / "progress.html") == progress
@@ -71,11 +73,7 @@ def test_the_files_hold_the_very_figures_of_the_pages(service, plot):
     assert every.count("application/json") == len(list(folder.glob("*.html"))) - 1
     assert not re.search(r"(src|href)=.?(https?:)?//", every)
 
-
-def test_a_database_needs_no_service(service, plot, app_settings):
-    study = searched(service)
-    _, with_service = plot(study, "--url", service.url)
-    theirs = {page.name: figure_in(page) for page in with_service.glob("*-loo.html")}
+    theirs = {page.name: figure_in(page) for page in folder.glob("*-loo.html")}
     _, folder = plot(study, "--database", app_settings.database_url)
     assert {page.name: figure_in(page) for page in folder.glob("*-loo.html")} == theirs
     assert 'data-trials=""' in (folder / "progress.html").read_text()
@@ -101,9 +99,10 @@ def test_a_study_or_program_that_is_not_there_is_named(service, plot):
 
 
 @pytest.mark.browser
-def test_pictures_show_the_chart(chromium, service, plot):
+def test_pictures_show_the_chart(service, plot):
     from PIL import Image
 
+    chromium = browser.find()
     if chromium is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
     study = create(service.client)

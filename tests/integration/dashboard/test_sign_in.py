@@ -19,7 +19,8 @@ from tests.dashboard import body, own, sign_in
 KEY = "a-key-of-thirty-two-or-more-chars"
 PAGE = {"Accept": "text/html"}
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+in_sql = pytest.mark.backends("sqlite", "postgresql")
+"""What is kept of sessions and keys, and asked for; the rest is the same whatever keeps it."""
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ def test_a_wrong_key_says_so_and_too_many_are_held_up(service):
     assert int(refused.headers["Retry-After"]) >= 1
 
 
+@in_sql
 def test_a_right_key_is_taken_whatever_came_from_its_address_before(service, database):
     with database.write() as at:
         key = keys.create(at, "fleet", "worker")
@@ -120,6 +122,7 @@ def test_signing_in_needs_the_forms_own_token(service):
     assert service().post("/ui/sign-in", data={"key": KEY}).status_code == 403
 
 
+@in_sql
 def test_signing_out_ends_the_session_and_every_copy_of_its_cookie(service):
     browser, other = sign_in(service(), KEY), sign_in(service(), KEY)
     copy = service()
@@ -131,6 +134,7 @@ def test_signing_out_ends_the_session_and_every_copy_of_its_cookie(service):
     assert other.get("/ui/workers").status_code == 200
 
 
+@in_sql
 def test_what_the_database_holds_makes_no_cookie(service, database):
     browser = sign_in(service(), KEY)
     with database.read() as at:
@@ -143,6 +147,7 @@ def test_what_the_database_holds_makes_no_cookie(service, database):
         assert service().get("/ui/workers", headers=sent).status_code == 401
 
 
+@in_sql
 def test_every_replica_takes_the_cookie(service, database_url):
     browser = sign_in(service(), KEY)
     other = create_app(
@@ -152,6 +157,7 @@ def test_every_replica_takes_the_cookie(service, database_url):
         assert replica.get("/ui/workers").status_code == 200
 
 
+@in_sql
 def test_a_session_ends_with_its_key(service, database, monkeypatch):
     monkeypatch.setattr(auth, "BELIEVED_S", 0.0)
     with database.write() as at:
@@ -163,6 +169,7 @@ def test_a_session_ends_with_its_key(service, database, monkeypatch):
     assert browser.get("/ui/workers").status_code == 401
 
 
+@in_sql
 def test_a_session_ends_when_the_operators_own_key_is_another(service, database_url):
     browser = sign_in(service(), KEY)
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY[::-1])
@@ -172,6 +179,7 @@ def test_a_session_ends_when_the_operators_own_key_is_another(service, database_
         assert changed.get("/ui/workers").status_code == 401
 
 
+@in_sql
 def test_a_session_ends_in_time_and_is_then_forgotten(service, database, monkeypatch):
     monkeypatch.setattr(auth, "BELIEVED_S", -1.0)
     browser = sign_in(service(), KEY)
@@ -209,6 +217,7 @@ def test_a_session_is_no_key_for_the_api(service):
     assert browser.post("/studies", json=body()).status_code == 401
 
 
+@in_sql
 def test_scopes_hold_for_sessions(service, database):
     with database.write() as at:
         key = keys.create(at, "looker", "read")
