@@ -166,5 +166,6 @@ class Visit:
         return self.page
 
     def keep(self, name: str) -> None:
+        """A picture of the window, to look at."""
         ARTIFACTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"dashboard-{name}.png", full_page=True)
+        self.page.screenshot(path=ARTIFACTS / f"dashboard-{name}.png")

@@ -28,6 +28,11 @@ def service(app_settings):
         yield service
 
 
+@pytest.fixture(scope="module")
+def chromium() -> str | None:
+    return browser.find()
+
+
 @pytest.fixture
 def plot(tmp_path, monkeypatch):
     """Runs the command; PNGs are left out unless the test asks for a browser."""
@@ -99,10 +104,9 @@ def test_a_study_or_program_that_is_not_there_is_named(service, plot):
 
 
 @pytest.mark.browser
-def test_pictures_show_the_chart(service, plot):
+def test_pictures_show_the_chart(chromium, service, plot):
     from PIL import Image
 
-    chromium = browser.find()
     if chromium is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
     study = create(service.client)

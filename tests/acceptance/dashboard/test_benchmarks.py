@@ -23,7 +23,6 @@ def test_a_new_result_joins_the_charts_and_a_cell_leads_to_its_trial(visit, serv
     expect(page.locator("#trade-chart .xtitle")).to_contain_text("chart")
     # While a chart is drawn anew a click on it is lost.
     expect(drawn).to_have_attribute("data-drawn", "3")
-    visit.keep("benchmarks")
     cells = page.locator("#heat-chart .heatmaplayer image").first
     cells.scroll_into_view_if_needed()
     cells.hover(position={"x": 20, "y": 8}, force=True)

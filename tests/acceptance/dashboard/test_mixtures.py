@@ -34,7 +34,6 @@ def test_mixtures_are_sorted_drawn_kept_up_to_date_and_lead_to_trials(
     page.get_by_label("left").select_option(label="coco")
     drawn(5)
     expect(page.locator("#ternary-said")).to_have_text("Choose three different domains.")
-    visit.keep("mixtures")
     page.locator("#found > li .nr").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Trial {best}")
 

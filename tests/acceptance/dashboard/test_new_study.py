@@ -37,7 +37,6 @@ def test_rows_come_and_go_and_mistakes_are_led_to(visit, name):
     page.get_by_label("Recipe").select_option("tiny")
     expect(page.get_by_label("Steps")).to_have_attribute("placeholder", "24")
     assert page.evaluate("window.stayed") is True
-    visit.keep("new-study")
     create(page)
     expect(page.locator("#wrong")).to_be_focused()
     page.get_by_role("link", name="domain 3, samples").click()

@@ -28,7 +28,6 @@ def test_one_signs_in_acts_and_signs_out(chromium, guarded):
     stranger = Visit(chromium, guarded, viewport={"width": 1400, "height": 900})
     page = stranger.open(f"/ui/studies/{study}/trials/{number}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    stranger.keep("sign-in")
     page.get_by_label("API key").fill("not the key")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("no valid key")

@@ -16,7 +16,6 @@ def test_both_surrogates_are_drawn_around_the_best_run(visit, searched):
     for chart in ("slices", "mean", "sd", "residuals"):
         drawn = page.locator(f"[data-figure={chart}] .main-svg")
         assert drawn.count() >= 2, f"{chart} is not drawn for both"
-    visit.keep("surfaces")
     for side, domain in (("top", "sat"), ("left", "geoqav"), ("right", "sat")):
         page.get_by_label(f"triangle, {side}").select_option(domain)
     expect(page.locator("#corners-said")).to_have_text("Choose three different domains.")
@@ -43,4 +42,3 @@ def test_workers_come_and_go_without_a_reload(own_visit, own_service):
     result = {"token": token, "measurements": scores(0.3)}
     own_service.client.post(f"/trials/{trial}/result", json=result)
     expect(page.locator("#workers")).to_contain_text("1 completed")
-    own_visit.keep("workers")

@@ -27,7 +27,6 @@ def test_a_running_trial_is_watched_cancelled_and_queued_again(visit, service, n
     page.get_by_role("button", name="Queue it again").click()
     expect(page.get_by_role("button", name="Cancel this trial")).to_be_visible()
     assert service.client.get(f"/trials/{trial}").json()["state"] in ("queued", "running")
-    visit.keep("trial-queued")
 
 
 def test_a_result_shows_its_curves_and_a_note_is_kept(visit, service, name):
@@ -45,7 +44,6 @@ def test_a_result_shows_its_curves_and_a_note_is_kept(visit, service, name):
     page.get_by_role("button", name="Save note").click()
     expect(page.locator("#note-said")).to_have_text("Saved.")
     assert service.client.get(f"/trials/{trial}").json()["note"] == "seen <b>twice</b>"
-    visit.keep("trial-completed")
 
 
 def test_a_click_on_a_point_of_a_chart_leads_to_its_trial(visit, service, name):

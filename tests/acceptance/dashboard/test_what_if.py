@@ -42,7 +42,6 @@ def test_weights_move_together_locks_hold_and_predictions_follow(visit, searched
         page.get_by_label(f"lock {domain}").check()
     slider.fill("90")
     assert weights(page)["coco"] == 50.0
-    visit.keep("what-if")
 
 
 def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(visit, service, name):
