@@ -139,8 +139,8 @@ def test_every_file_a_page_names_is_there_and_may_be_kept(api):
 
 
 @pytest.mark.parametrize("name", ["../pages.py", "pages.py", "..%2fpages.py", "nothing.js"])
-def test_no_other_file_can_be_had(api, name):
-    assert api.get(f"/ui/static/x/{name}").status_code == 404
+def test_no_other_file_can_be_had(untouched, name):
+    assert untouched.get(f"/ui/static/x/{name}").status_code == 404
 
 
 def test_an_unknown_study_is_a_page_that_leads_back(api):
