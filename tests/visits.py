@@ -69,7 +69,7 @@ class Chromium:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -79,7 +79,7 @@ class Chromium:
         after it could run none. Thus it is marked only here.
         """
         before = asyncio._get_running_loop()
-        asyncio._set_running_loop(self._loop)
+        asyncio._set_running_loop(self.loop)
         try:
             yield
         finally:
@@ -106,7 +106,7 @@ def launched() -> Iterator[Chromium]:
         try:
             yield chromium
         finally:
-            asyncio._set_running_loop(chromium._loop)
+            asyncio._set_running_loop(chromium.loop)
             browser.close()
 
 

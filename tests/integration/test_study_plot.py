@@ -110,7 +110,7 @@ def test_pictures_show_the_chart(chromium, service, plot):
     if chromium is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
     study = create(service.client)
-    fill(service.client, study, 2)
+    fill(service.client, study, 1)
     result, folder = plot(study, "--url", service.url, "--browser", chromium)
     assert result.exit_code == 0, result.output
     for page in folder.glob("*.html"):

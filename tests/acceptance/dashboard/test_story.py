@@ -18,8 +18,8 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-STARTS_WITHIN_MS = 55_000
-"""A worker imports its libraries first, and a machine may be busy."""
+STARTS_WITHIN_MS = 100_000
+"""A worker imports its libraries first, its first run does so again, and a machine may be busy."""
 
 BENCHMARKS = ("lisa", "chartqa")
 """Of the script; the miniature has seven, and as many models are fitted."""
@@ -73,6 +73,7 @@ def worker(url: str, study: str, folder: Path, commands: Path) -> Iterator[None]
             process.kill()
 
 
+@pytest.mark.timeout(240)  # the worker imports its libraries, and again for its first run
 @pytest.mark.parametrize(
     ("more", "unscored"),
     [
@@ -106,7 +107,7 @@ def test_from_the_form_over_live_runs_fits_and_a_wish_to_the_file(
         expect(page.locator(".strip")).to_contain_text("laptop", timeout=STARTS_WITHIN_MS)
         (commands / "go").touch()
         completed = page.locator("#rows tr.completed")
-        expect(completed).to_have_count(3)
+        expect(completed).to_have_count(3, timeout=STARTS_WITHIN_MS)
         expect(page.locator(".figures")).to_contain_text("the budget is used")
         expect(page.locator("#progress-chart .points path")).to_have_count(3)
         # 3. The surrogates are fitted to them, and one is trusted.
