@@ -1,19 +1,22 @@
-"""Studies for the dashboard's tests: small ones over HTTP, a long one straight into storage."""
+"""Studies for the dashboard's tests: over HTTP, or straight into storage."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import insert, select
 
 from db import models, studies
+from db.measurements import Reading
 from db.sessions import Database
+from db.trials import NewTrial, add
 from service.schemas import StudySpec
 
 DOMAINS = ("coco", "lisa", "geoqav", "sat", "scienceqa")
@@ -116,13 +119,36 @@ def lease(client: httpx.Client, study: str, worker: str = "worker-1") -> tuple[i
     return taken["trial"]["id"], taken["lease"]["token"]
 
 
-def fill(client: httpx.Client, study: str, runs: int, seed: int = 0) -> None:
-    """Finished runs of which the first is uniform, with a best mixture inside the simplex."""
+def runs_of_a_search(n: int, seed: int = 0) -> Iterator[tuple[list[float], float]]:
+    """Weights and score of runs: the first is uniform, and the best mixture is an inner one."""
     rng = np.random.default_rng(seed)
-    mixtures = [np.full(5, 0.2), *rng.dirichlet(np.ones(5), runs - 1)]
-    for weights in mixtures:
+    for weights in (np.full(5, 0.2), *rng.dirichlet(np.ones(5), max(n - 1, 0)))[:n]:
         value = 0.25 + 0.6 * weights[0] * weights[4] + 0.3 * weights[1] + rng.normal(0, 0.01)
-        finish(client, study, list(map(float, weights / weights.sum())), float(value), wall_s=17.5)
+        yield list(map(float, weights / weights.sum())), float(value)
+
+
+def fill(client: httpx.Client, study: str, runs: int, seed: int = 0) -> None:
+    """Adds finished runs, call by call."""
+    for weights, value in runs_of_a_search(runs, seed):
+        finish(client, study, weights, value, wall_s=17.5)
+
+
+def store(database: Database, runs: int, seed: int = 0, **changes: Any) -> str:
+    """A study with the runs of `fill` straight in storage: quicker, and nothing is proposed."""
+    spec = StudySpec.model_validate(body(**changes)).model_dump(mode="json")
+    with database.write() as session:
+        study, _ = studies.create(session, spec, "test")
+        for weights, value in runs_of_a_search(runs, seed):
+            mixture = dict(zip(DOMAINS, weights, strict=True))
+            readings = [Reading(**measured) for measured in scores(value)]
+            run = NewTrial(mixture, "attached", readings=readings, wall_s=17.5)
+            add(session, study, run, "test")
+        return study.name
+
+
+def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits of this process are quick and rough: pages show them, whatever they are worth."""
+    monkeypatch.setattr("service.search.surrogates.gp.MAX_ITERATIONS", 8)
 
 
 def store_many(

@@ -97,7 +97,7 @@ def _settle(page: Page) -> None:
     if page.locator("[data-plotly]").count():
         page.wait_for_selector("[data-drawn]", timeout=120_000)
     page.wait_for_function(
-        "document.querySelectorAll('[aria-busy=true]').length === 0", timeout=120_000
+        "() => document.querySelectorAll('[aria-busy=true]').length === 0", timeout=120_000
     )
 
 

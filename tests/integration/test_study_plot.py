@@ -11,16 +11,21 @@ from typer.testing import CliRunner
 from modomodo import pictures
 from modomodo.cli import app
 from tests import browser
-from tests.dashboard import create, fill, finish
+from tests.dashboard import create, few_iterations, fill, finish
 from tests.visits import Service
+
+PNGS = "PNGs need Chromium or Chrome"
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_iterations(monkeypatch)
 
 
 @pytest.fixture
 def service(app_settings):
-    service = Service(app_settings)
-    service.start()
-    yield service
-    service.stop()
+    with Service(app_settings) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +60,12 @@ def figure_in(page) -> dict:
     return json.loads(found[1])
 
 
-def test_the_files_hold_the_very_figures_of_the_pages(service, plot):
+def test_the_files_hold_the_very_figures_of_the_pages_also_without_a_service(
+    service, plot, app_settings
+):
     study = searched(service)
     result, folder = plot(study, "--url", service.url)
-    assert "PNGs need Chromium or Chrome" in str(result.exception)
+    assert PNGS in str(result.exception)
     ui = f"/ui/studies/{study}"
     progress = service.client.get(f"{ui}/progress").json()["figure"]
     assert figure_in(folder / "progress.html") == progress
@@ -71,11 +78,7 @@ def test_the_files_hold_the_very_figures_of_the_pages(service, plot):
     assert every.count("application/json") == len(list(folder.glob("*.html"))) - 1
     assert not re.search(r"(src|href)=.?(https?:)?//", every)
 
-
-def test_a_database_needs_no_service(service, plot, app_settings):
-    study = searched(service)
-    _, with_service = plot(study, "--url", service.url)
-    theirs = {page.name: figure_in(page) for page in with_service.glob("*-loo.html")}
+    theirs = {page.name: figure_in(page) for page in folder.glob("*-loo.html")}
     _, folder = plot(study, "--database", app_settings.database_url)
     assert {page.name: figure_in(page) for page in folder.glob("*-loo.html")} == theirs
     assert 'data-trials=""' in (folder / "progress.html").read_text()
@@ -107,7 +110,7 @@ def test_pictures_show_the_chart(chromium, service, plot):
     if chromium is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
     study = create(service.client)
-    fill(service.client, study, 2)
+    fill(service.client, study, 1)
     result, folder = plot(study, "--url", service.url, "--browser", chromium)
     assert result.exit_code == 0, result.output
     for page in folder.glob("*.html"):

@@ -7,9 +7,13 @@ const axes = document.getElementById("axes");
 const steps = document.getElementById("steps");
 const trouble = document.getElementById("trouble");
 
+let latest = 0;
+
 async function refresh() {
+  const mine = (latest += 1);
   const asked = new URLSearchParams([...new FormData(axes), ...new FormData(steps)]);
   const { heat, trade, paths, front } = await ask(`${root.dataset.url}/benchmarks/figures?${asked}`);
+  if (mine !== latest) return; // what was asked for since then is shown instead
   document.getElementById("no-runs").hidden = heat !== null;
   document.getElementById("charts").hidden = heat === null;
   document.getElementById("front").replaceChildren(nodes(front));

@@ -11,5 +11,4 @@ keepUp(async () => {
     tellTimes(list);
     shown = html;
   }
-  return false;
 });

@@ -17,10 +17,15 @@ function query(...forms) {
   return new URLSearchParams(fields.filter(([, value]) => value !== ""));
 }
 
+let latestList = 0;
+let latestCharts = 0; // what was asked for since then is shown instead
+
 async function showList(offset = 0) {
+  const mine = (latestList += 1);
   const asked = query(wanted);
   asked.set("offset", offset);
   const found = await ask(`${url}/found?${asked}`);
+  if (mine !== latestList) return;
   if (offset) list.append(nodes(found.html));
   else list.replaceChildren(nodes(found.html));
   more.hidden = !found.more;
@@ -28,12 +33,14 @@ async function showList(offset = 0) {
 }
 
 async function drawAll() {
+  const mine = (latestCharts += 1);
   const trouble = document.getElementById("ternary-said");
   const asked = query(wanted, corners);
   const isTriangle = new Set(["a", "b", "c"].map((side) => asked.get(side))).size === 3;
   if (corners && !isTriangle) ["a", "b", "c"].forEach((side) => asked.delete(side));
   if (trouble) trouble.textContent = isTriangle ? "" : "Choose three different domains.";
   const { said, map_said: mapSaid, ...figures } = await ask(`${url}/figures?${asked}`);
+  if (mine !== latestCharts) return;
   for (const [id, text] of Object.entries({ "drawn-said": said, "map-said": mapSaid })) {
     const place = document.getElementById(id);
     if (place) place.textContent = text;

@@ -64,7 +64,8 @@ const SILENT_MS = 25000; // a stream beats every ten seconds
 /**
  * Calls `look` when the service says that something changed, while the page can be seen. Until its
  * stream of events speaks, or where none comes through, it looks every two seconds. A service that
- * does not answer is asked again, less and less often up to every ten seconds.
+ * does not answer is asked again, less and less often up to every ten seconds. `look` returns after
+ * how many milliseconds there is more to do, whatever is heard; nothing where it has done all.
  */
 export function keepUp(look) {
   let pause = EVERY_MS;
@@ -91,10 +92,9 @@ export function keepUp(look) {
     isWanted = false;
     looked = performance.now();
     try {
-      const again = await look();
-      if (again) pause = 0;
-      else if (isWanted) pause = LEAST_MS;
-      else pause = isStreaming() ? CALM_MS : EVERY_MS;
+      const more = (await look()) ?? Infinity;
+      const next = isWanted ? LEAST_MS : isStreaming() ? CALM_MS : EVERY_MS;
+      pause = Math.min(more, next);
       showLive(true, "live");
       listen();
     } catch (problem) {
@@ -167,10 +167,11 @@ export function follow(root, refresh, { resultsOnly = false } = {}) {
     if (news.after < after) location.reload(); // another database than the page came from
     const isNew = resultsOnly ? news.results !== results : news.after !== after;
     const start = performance.now();
-    if (!isNew || start < rest) return false;
+    if (!isNew) return undefined;
+    if (start < rest) return rest - start; // what is new is told only once
     await refresh();
     ({ after, results } = news);
     rest = performance.now() + 5 * (performance.now() - start);
-    return false;
+    return undefined;
   });
 }

@@ -44,7 +44,7 @@ async function look() {
   const news = await ask(`${url}/changes?after=${after}&lowest=${lowest()}`);
   if (news.after < after || news.results < results) {
     location.reload(); // another database than the page came from
-    return false;
+    return undefined;
   }
   after = news.after;
   for (const row of news.rows) place(row);
@@ -60,7 +60,7 @@ async function look() {
     results = news.results;
     refresh();
   }
-  return news.more;
+  return news.more ? 0 : undefined;
 }
 
 more.addEventListener("click", async () => {

@@ -15,7 +15,6 @@ async function look() {
     await showCurves();
   }
   revision = told.revision;
-  return false;
 }
 
 const rest = document.getElementById("rest");

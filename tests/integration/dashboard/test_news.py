@@ -78,6 +78,7 @@ def test_a_listener_hears_of_its_own_study_and_one_without_of_any(client):
     every.close()
 
 
+@pytest.mark.slow
 def test_a_change_is_told_within_a_second_or_so(client):
     study = quiet(client, "vlm")
     listener = Listener(client, f"?study={study}")
@@ -93,15 +94,23 @@ def test_a_change_is_told_within_a_second_or_so(client):
     listener.close()
 
 
-def test_a_stream_is_never_silent_for_long_and_ends_after_a_while(client, monkeypatch):
-    monkeypatch.setattr(news, "BEAT_S", 0.05)
-    monkeypatch.setattr(news, "LONGEST_S", 1.0)
+def test_a_stream_is_never_silent_for_long(client, monkeypatch):
+    monkeypatch.setattr(news, "BEAT_S", 0.02)
     listener = Listener(client, f"?study={quiet(client, 'vlm')}")
     assert listener.answer.headers["Content-Type"].startswith("text/event-stream")
     assert listener.event() == "retry"
     heard = [listener.event() for _ in range(4)]
     assert heard.count("beat") >= 2
-    assert all(not line or line.startswith(("event: beat", "data")) for line in listener.rest())
+    listener.close()
+
+
+def test_a_stream_ends_after_a_while(client, monkeypatch):
+    monkeypatch.setattr(news, "BEAT_S", 0.02)
+    monkeypatch.setattr(news, "LONGEST_S", 0.1)
+    listener = Listener(client, f"?study={quiet(client, 'vlm')}")
+    said = ("retry", "event: beat", "data")
+    assert all(not line or line.startswith(said) for line in listener.rest())
+    listener.close()
 
 
 def test_a_crowd_of_listeners_leaves_threads_and_connections_to_others(service_url, client):
@@ -124,13 +133,14 @@ def test_a_crowd_of_listeners_leaves_threads_and_connections_to_others(service_u
                         if line.startswith("data: {"):
                             return
 
+            before = threading.active_count()
             listeners = [asyncio.create_task(one()) for _ in range(crowd)]
             await is_open.wait()
-            assert threading.active_count() < crowd
+            assert threading.active_count() - before < crowd / 2
             await asyncio.to_thread(finish, client, study, UNIFORM, 0.3)
             await asyncio.gather(*listeners)
 
-    asyncio.run(asyncio.wait_for(listen(), 60))
+    asyncio.run(asyncio.wait_for(listen(), 50))
 
 
 def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
@@ -149,20 +159,20 @@ def test_an_open_stream_does_not_hold_up_the_end_of_the_service(app_settings):
         create_app(app_settings, Inline()),
         port=port,
         log_level="error",
-        timeout_graceful_shutdown=WITHIN_S,  # it would wait for so long
+        timeout_graceful_shutdown=3600,  # it would wait for so long
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+    deadline = time.monotonic() + WITHIN_S
     while not server.started:
         assert thread.is_alive()
+        assert time.monotonic() < deadline, "the service did not start"
         time.sleep(0.01)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WITHIN_S) as client:
         listener = Listener(client)
         listener.revision()
-        began = time.monotonic()
         server.should_exit = True
         assert listener.rest()[-1:] in ([], [""])
         thread.join(WITHIN_S)
         assert not thread.is_alive()
-        assert time.monotonic() - began < WITHIN_S / 2
         listener.close()

@@ -9,7 +9,7 @@ from service.dashboard import surface_figures, surfaces
 from service.schemas import FitPoint, StudySpec
 from service.search.limits import LinearLimit
 from service.search.space import MixtureSpace
-from tests.dashboard import DOMAINS, body, create, fill, finish, page
+from tests.dashboard import DOMAINS, body, create, finish, page, store
 
 BEST = np.array([0.4, 0.3, 0.2, 0.1, 0.0])
 
@@ -77,9 +77,8 @@ def test_residuals_tell_runs_outside_their_interval_apart():
 
 
 @pytest.mark.parametrize("surrogate", ["bayes-quadratic", "gp"])
-def test_what_is_drawn_is_what_the_api_predicts(api, surrogate):
-    study = create(api, budget=40)
-    fill(api, study, 14)
+def test_what_is_drawn_is_what_the_api_predicts(api, database, surrogate):
+    study = store(database, 14)
     asked = {"corner": ["coco", "lisa", "scienceqa"]}
     answer = api.get(f"/ui/studies/{study}/surfaces/{surrogate}", params=asked).json()
     assert set(answer["figures"]) == {"slices", "residuals", "mean", "sd"}

@@ -11,10 +11,10 @@ from tests.dashboard import create, fill
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_the_command_takes_every_page_in_small_files(service, tmp_path):
+def test_the_command_takes_every_page_in_small_files(service, name, tmp_path):
     if browser.find() is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
-    study = create(service.client)
+    study = create(service.client, name=name)
     fill(service.client, study, 6)
     taken = list(dashboard_pictures.take(service.url, study, tmp_path))
     assert [file.stem for file in taken] == [
@@ -26,9 +26,9 @@ def test_the_command_takes_every_page_in_small_files(service, tmp_path):
             assert shown.width == picture.scale * picture.width
 
 
-def test_a_study_without_runs_is_refused(service, tmp_path):
+def test_a_study_without_runs_is_refused(service, name, tmp_path):
     if browser.find() is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
-    study = create(service.client)
+    study = create(service.client, name=name)
     with pytest.raises(SystemExit, match="no run is completed"):
         list(dashboard_pictures.take(service.url, study, tmp_path))

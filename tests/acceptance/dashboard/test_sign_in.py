@@ -16,35 +16,25 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def guarded(database_url):
-    service = Service(Settings(database_url=database_url, api_key=KEY))
-    service.start()
-    service.client.headers["Authorization"] = f"Bearer {KEY}"
-    yield service
-    service.stop()
+    with Service(Settings(database_url=database_url, api_key=KEY)) as service:
+        service.client.headers["Authorization"] = f"Bearer {KEY}"
+        yield service
 
 
-@pytest.fixture
-def stranger(chromium, guarded):
-    visit = Visit(chromium, guarded, viewport={"width": 1400, "height": 900})
-    yield visit
-    visit.page.close()
-    assert visit.stays_at_home()
-
-
-def test_one_signs_in_acts_and_signs_out(stranger, guarded):
+def test_one_signs_in_acts_and_signs_out(chromium, guarded):
     study = create(guarded.client)
     mixture = {"mixture": {"coco": 0.5, "lisa": 0.5}}
     number = guarded.client.post(f"/studies/{study}/trials", json=mixture).json()["number"]
-    page = stranger.page
-    page.goto(f"{guarded.url}/ui/studies/{study}/trials/{number}")
+    stranger = Visit(chromium, guarded, viewport={"width": 1400, "height": 900})
+    page = stranger.open(f"/ui/studies/{study}/trials/{number}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    stranger.keep("sign-in")
     page.get_by_label("API key").fill("not the key")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("no valid key")
     page.get_by_label("API key").fill(KEY)
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/ui/studies/{study}/trials/{number}")
+    page.wait_for_selector("#trial[data-drawn]")
     page.get_by_role("button", name="Cancel this trial").click()
     expect(page.locator("#announce")).to_have_text("The trial is cancelled now.")
     expect(page.locator("#live-text")).to_have_text("live")
@@ -52,3 +42,7 @@ def test_one_signs_in_acts_and_signs_out(stranger, guarded):
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.goto(f"{guarded.url}/ui/workers")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.close()
+    # The browser itself notes the answer to the wrong key.
+    stranger.complaints[:] = [said for said in stranger.complaints if "401" not in said]
+    stranger.check()

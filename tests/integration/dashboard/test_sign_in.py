@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
@@ -19,11 +21,12 @@ from tests.dashboard import body, own, sign_in
 KEY = "a-key-of-thirty-two-or-more-chars"
 PAGE = {"Accept": "text/html"}
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+in_sql = pytest.mark.backends("sqlite", "postgresql")
+"""What is kept of sessions and keys, and asked for; the rest is the same whatever keeps it."""
 
 
-@pytest.fixture
-def service(database_url):
+@contextmanager
+def browsers(database_url):
     """A service with `KEY`; call it for a browser of its own."""
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY)
     app = create_app(settings, Inline())
@@ -31,8 +34,23 @@ def service(database_url):
         yield lambda: TestClient(app, base_url="http://127.0.0.1")
 
 
-def test_a_browser_is_led_to_the_form_and_back_to_where_it_wanted_to_go(service):
-    browser = service()
+@pytest.fixture
+def service(database_url):
+    with browsers(database_url) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def shared(migrated_file, tmp_path_factory):
+    """For tests that send no wrong key, of which only so many are let in, and look at no row."""
+    file = tmp_path_factory.mktemp("shared") / "modomodo.db"
+    file.write_bytes(migrated_file.read_bytes())
+    with browsers(f"sqlite:///{file}") as service:
+        yield service
+
+
+def test_a_browser_is_led_to_the_form_and_back_to_where_it_wanted_to_go(shared):
+    browser = shared()
     led = browser.get("/ui/workers?x=1", headers=PAGE, follow_redirects=False)
     assert led.headers["Location"] == "/ui/sign-in?to=/ui/workers%3Fx%3D1"
     token = own(browser)["X-CSRF-Token"]
@@ -43,8 +61,8 @@ def test_a_browser_is_led_to_the_form_and_back_to_where_it_wanted_to_go(service)
     assert "Sign out" in browser.get("/ui/workers").text
 
 
-def test_the_cookie_is_for_this_service_alone_and_holds_no_key(service):
-    browser = service()
+def test_the_cookie_is_for_this_service_alone_and_holds_no_key(shared):
+    browser = shared()
     token = own(browser)["X-CSRF-Token"]
     form = {"csrf": token, "key": KEY}
     set_cookie = browser.post("/ui/sign-in", data=form, follow_redirects=False).headers[
@@ -61,8 +79,8 @@ def test_the_cookie_is_for_this_service_alone_and_holds_no_key(service):
 @pytest.mark.parametrize(
     "where", ["https://evil.example/", "//evil.example", "/\\evil.example", "", "//[", "/x[\n"]
 )
-def test_nobody_is_led_elsewhere(service, where):
-    browser = service()
+def test_nobody_is_led_elsewhere(shared, where):
+    browser = shared()
     form = {"csrf": own(browser)["X-CSRF-Token"], "key": KEY, "to": where}
     answer = browser.post("/ui/sign-in", data=form, follow_redirects=False)
     assert answer.headers["Location"] == "/"
@@ -85,6 +103,7 @@ def test_a_wrong_key_says_so_and_too_many_are_held_up(service):
     assert int(refused.headers["Retry-After"]) >= 1
 
 
+@in_sql
 def test_a_right_key_is_taken_whatever_came_from_its_address_before(service, database):
     with database.write() as at:
         key = keys.create(at, "fleet", "worker")
@@ -101,12 +120,12 @@ def test_a_right_key_is_taken_whatever_came_from_its_address_before(service, dat
 
 
 @pytest.mark.parametrize("where", ["//[", "http://[", "/\\["])
-def test_an_address_that_is_none_is_not_gone_to(service, where):
-    assert service().get("/ui/sign-in", params={"to": where}).status_code == 200
+def test_an_address_that_is_none_is_not_gone_to(shared, where):
+    assert shared().get("/ui/sign-in", params={"to": where}).status_code == 200
 
 
-def test_a_form_of_endless_fields_is_refused(service):
-    browser = service()
+def test_a_form_of_endless_fields_is_refused(shared):
+    browser = shared()
     own(browser)
     answer = browser.post(
         "/ui/sign-in",
@@ -116,10 +135,11 @@ def test_a_form_of_endless_fields_is_refused(service):
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
-def test_signing_in_needs_the_forms_own_token(service):
-    assert service().post("/ui/sign-in", data={"key": KEY}).status_code == 403
+def test_signing_in_needs_the_forms_own_token(shared):
+    assert shared().post("/ui/sign-in", data={"key": KEY}).status_code == 403
 
 
+@in_sql
 def test_signing_out_ends_the_session_and_every_copy_of_its_cookie(service):
     browser, other = sign_in(service(), KEY), sign_in(service(), KEY)
     copy = service()
@@ -131,6 +151,7 @@ def test_signing_out_ends_the_session_and_every_copy_of_its_cookie(service):
     assert other.get("/ui/workers").status_code == 200
 
 
+@in_sql
 def test_what_the_database_holds_makes_no_cookie(service, database):
     browser = sign_in(service(), KEY)
     with database.read() as at:
@@ -143,6 +164,7 @@ def test_what_the_database_holds_makes_no_cookie(service, database):
         assert service().get("/ui/workers", headers=sent).status_code == 401
 
 
+@in_sql
 def test_every_replica_takes_the_cookie(service, database_url):
     browser = sign_in(service(), KEY)
     other = create_app(
@@ -152,6 +174,7 @@ def test_every_replica_takes_the_cookie(service, database_url):
         assert replica.get("/ui/workers").status_code == 200
 
 
+@in_sql
 def test_a_session_ends_with_its_key(service, database, monkeypatch):
     monkeypatch.setattr(auth, "BELIEVED_S", 0.0)
     with database.write() as at:
@@ -163,6 +186,7 @@ def test_a_session_ends_with_its_key(service, database, monkeypatch):
     assert browser.get("/ui/workers").status_code == 401
 
 
+@in_sql
 def test_a_session_ends_when_the_operators_own_key_is_another(service, database_url):
     browser = sign_in(service(), KEY)
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY[::-1])
@@ -172,6 +196,7 @@ def test_a_session_ends_when_the_operators_own_key_is_another(service, database_
         assert changed.get("/ui/workers").status_code == 401
 
 
+@in_sql
 def test_a_session_ends_in_time_and_is_then_forgotten(service, database, monkeypatch):
     monkeypatch.setattr(auth, "BELIEVED_S", -1.0)
     browser = sign_in(service(), KEY)
@@ -195,20 +220,21 @@ def test_a_session_ends_in_time_and_is_then_forgotten(service, database, monkeyp
         lambda cookie: "ü",
     ],
 )
-def test_a_cookie_that_was_changed_opens_nothing(service, change):
-    browser = sign_in(service(), KEY)
+def test_a_cookie_that_was_changed_opens_nothing(shared, change):
+    browser = sign_in(shared(), KEY)
     cookie = change(browser.cookies[session.COOKIE])
-    stranger = service()
+    stranger = shared()
     sent = {"Cookie": f"{session.COOKIE}={cookie}".encode("latin-1")}
     assert stranger.get("/ui/workers", headers=sent).status_code == 401
 
 
-def test_a_session_is_no_key_for_the_api(service):
-    browser = sign_in(service(), KEY)
+def test_a_session_is_no_key_for_the_api(shared):
+    browser = sign_in(shared(), KEY)
     assert browser.get("/studies").status_code == 401
     assert browser.post("/studies", json=body()).status_code == 401
 
 
+@in_sql
 def test_scopes_hold_for_sessions(service, database):
     with database.write() as at:
         key = keys.create(at, "looker", "read")

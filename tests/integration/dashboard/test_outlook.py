@@ -9,7 +9,7 @@ from sqlalchemy import Double, type_coerce, update
 
 from db.clock import Moment
 from db.models import Attempt
-from tests.dashboard import create, fill, finish, lease, page, scores
+from tests.dashboard import create, fill, finish, lease, page, scores, store
 
 UNIFORM = [0.2] * 5
 
@@ -94,9 +94,10 @@ def test_the_list_says_who_is_at_work_and_what_happened_last(api):
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_what_is_believed_of_the_best_mixture_is_the_trusted_surrogates_prediction(api, direction):
-    study = create(api, budget=40, objective={"name": "out_score", "direction": direction})
-    fill(api, study, 8)
+def test_what_is_believed_of_the_best_mixture_is_the_trusted_surrogates_prediction(
+    api, database, direction
+):
+    study = store(database, 8, objective={"name": "out_score", "direction": direction})
     told = api.get(f"/ui/studies/{study}/trust").json()
     trusted = "gp" if "<b>Gaussian process</b>" in told["trust"] else "bayes-quadratic"
     best = api.get(f"/studies/{study}/best").json()["best"]["mixture"]

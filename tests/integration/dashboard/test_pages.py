@@ -11,7 +11,18 @@ from service.app import create_app
 from service.dashboard import fitting
 from service.engine import Inline
 from service.settings import Settings
-from tests.dashboard import HOSTILE, Markup, create, fill, finish, lease, page, scores, store_many
+from tests.dashboard import (
+    HOSTILE,
+    Markup,
+    create,
+    fill,
+    finish,
+    lease,
+    page,
+    scores,
+    store,
+    store_many,
+)
 
 UNIFORM = [0.2] * 5
 
@@ -128,8 +139,8 @@ def test_every_file_a_page_names_is_there_and_may_be_kept(api):
 
 
 @pytest.mark.parametrize("name", ["../pages.py", "pages.py", "..%2fpages.py", "nothing.js"])
-def test_no_other_file_can_be_had(api, name):
-    assert api.get(f"/ui/static/x/{name}").status_code == 404
+def test_no_other_file_can_be_had(untouched, name):
+    assert untouched.get(f"/ui/static/x/{name}").status_code == 404
 
 
 def test_an_unknown_study_is_a_page_that_leads_back(api):
@@ -205,9 +216,8 @@ def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, monkeypa
     assert refused["figures"] == {}
 
 
-def test_a_fit_says_what_it_is_what_is_left_to_find_and_what_was_confirmed(api):
-    study = create(api)
-    fill(api, study, 9)
+def test_a_fit_says_what_it_is_what_is_left_to_find_and_what_was_confirmed(api, database):
+    study = store(database, 9, budget=11)
     top = [0.5, 0.1, 0.0, 0.0, 0.4]
     for value in (0.40, 0.41):
         finish(api, study, top, value)
@@ -246,9 +256,8 @@ class TestWithAKey:
         assert guarded.get("/ui/events").status_code == 401
 
 
-def test_the_best_and_its_gain_are_those_of_the_api(api):
-    study = create(api)
-    fill(api, study, 6)
+def test_the_best_and_its_gain_are_those_of_the_api(api, database):
+    study = store(database, 6)
     best = api.get(f"/studies/{study}/best").json()
     html = page(api, f"/ui/studies/{study}")
     assert f'href="/ui/studies/{study}/trials/{best["best"]["number"]}"' in html

@@ -22,7 +22,7 @@ from service.schemas import (
     StudySpec,
     SurrogateFit,
 )
-from tests.dashboard import DOMAINS, body, create, fill, finish
+from tests.dashboard import DOMAINS, body, create, fill, finish, store
 
 SOME_DAY = datetime(2026, 11, 23, 7, tzinfo=UTC)
 
@@ -195,9 +195,8 @@ def test_undefined_figures_are_left_out():
 
 
 @pytest.mark.parametrize("surrogate", ["quadsurface", "gp"])
-def test_a_fit_of_the_engine_comes_with_all_its_charts(api, surrogate):
-    study = create(api, budget=40)
-    fill(api, study, 24)
+def test_a_fit_of_the_engine_comes_with_all_its_charts(api, database, surrogate):
+    study = store(database, 24)
     answer = api.get(f"/ui/studies/{study}/fits/{surrogate}").json()
     assert set(answer["figures"]) == {"loo", "alone", "synergy"}
     for said in ("Predicted against actual", "R²", "RMSE", "Coverage", "Synergy of pairs"):

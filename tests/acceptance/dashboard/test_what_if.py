@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard import create, fill, finish
-from tests.visits import WITHIN_MS
+from tests.dashboard import create
 
 pytestmark = pytest.mark.browser
 
@@ -19,16 +18,13 @@ def weights(page: Page) -> dict[str, float]:
     return {domain: float(text.rstrip("%")) for domain, text in said}
 
 
-def test_weights_move_together_locks_hold_and_predictions_follow(visit, service):
-    study = create(service.client)
-    fill(service.client, study, 8)
-    finish(service.client, study, [0.2] * 5, 0.9)
-    page = visit.open(f"/ui/studies/{study}/what-if")
+def test_weights_move_together_locks_hold_and_predictions_follow(visit, searched):
+    page = visit.open(f"/ui/studies/{searched}/what-if?trial=1")  # the uniform mixture
     for surrogate in ("bayes-quadratic", "gp"):
         shown = page.locator(f"[data-surrogate={surrogate}] .large")
-        expect(shown).to_be_visible(timeout=WITHIN_MS)
+        expect(shown).to_be_visible()
         rows = page.locator(f"[data-surrogate={surrogate}] .expected tbody tr")
-        expect(rows).to_have_count(4, timeout=WITHIN_MS)
+        expect(rows).to_have_count(4)
     before = page.locator("[data-surrogate=gp] .large").inner_text()
     chart = page.locator("[data-surrogate=gp] .expected tr", has_text="chart").locator(".num").first
     was = chart.inner_text()
@@ -39,25 +35,24 @@ def test_weights_move_together_locks_hold_and_predictions_follow(visit, service)
     assert moved["coco"] == 50.0
     assert moved["lisa"] == 20.0
     assert moved["sat"] == moved["geoqav"] == moved["scienceqa"] == 10.0
-    expect(page.locator("[data-surrogate=gp] .large")).not_to_have_text(before, timeout=WITHIN_MS)
-    expect(chart).not_to_have_text(was, timeout=WITHIN_MS)
+    expect(page.locator("[data-surrogate=gp] .large")).not_to_have_text(before)
+    expect(chart).not_to_have_text(was)
     # All else locked, there is nowhere to go.
     for domain in ("geoqav", "sat", "scienceqa"):
         page.get_by_label(f"lock {domain}").check()
     slider.fill("90")
     assert weights(page)["coco"] == 50.0
-    visit.keep("what-if")
 
 
-def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(visit, service):
+def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(visit, service, name):
     limit = {"weights": {"coco": 1.0}, "at_most": 0.3}
-    study = create(service.client, limits=[limit])
+    study = create(service.client, name=name, limits=[limit])
     page = visit.open(f"/ui/studies/{study}/what-if")
     slider = page.get_by_label("coco", exact=True)
     slider.focus()
     for _ in range(3):
         page.keyboard.press("PageUp")
-    expect(page.locator("#chosen .callout")).to_contain_text("coco <= 0.3", timeout=WITHIN_MS)
+    expect(page.locator("#chosen .callout")).to_contain_text("coco <= 0.3")
     expect(page.locator("[data-domain=coco] output")).to_have_text("30.0%")
     page.get_by_role("button", name="Queue this mixture").click()
     link = page.locator("#queued a")

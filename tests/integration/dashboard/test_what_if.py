@@ -7,7 +7,18 @@ import re
 import pytest
 
 from service.dashboard import fitting
-from tests.dashboard import BENCHMARKS, DOMAINS, body, create, fill, finish, own, page, scores
+from tests.dashboard import (
+    BENCHMARKS,
+    DOMAINS,
+    body,
+    create,
+    fill,
+    finish,
+    own,
+    page,
+    scores,
+    store,
+)
 
 EVEN = dict.fromkeys(DOMAINS, 0.2)
 
@@ -49,9 +60,8 @@ def test_bounds_and_limits_move_a_mixture_and_say_why(api):
     assert "Moved" not in again["html"]
 
 
-def test_both_surrogates_say_what_the_api_says(api):
-    study = create(api)
-    fill(api, study, 12)
+def test_both_surrogates_say_what_the_api_says(api, database):
+    study = store(database, 12)
     mixture = EVEN | {"coco": 0.4, "lisa": 0.0}
     for surrogate in fitting.SIDE_BY_SIDE:
         html = predicted(api, study, surrogate, mixture).json()["html"]
@@ -69,9 +79,8 @@ def test_with_too_few_runs_the_reason_stands_in_place_of_a_number(api):
     assert "at least" in html
 
 
-def test_what_cannot_be_predicted_is_refused_with_the_reason(api):
-    study = create(api)
-    fill(api, study, 6)
+def test_what_cannot_be_predicted_is_refused_with_the_reason(api, database):
+    study = store(database, 6)
     assert predicted(api, study, "oracle", EVEN).status_code == 404
     wrong = predicted(api, study, "bayes-quadratic", EVEN | {"coco": 0.5})
     assert wrong.status_code == 422
@@ -83,14 +92,13 @@ def by_benchmark(api, study, surrogate, mixture):
     return api.post(address, json={"mixture": mixture}, headers=own(api))
 
 
-def test_each_benchmark_is_predicted_as_if_it_were_the_objective(api):
-    study = create(api)
-    fill(api, study, 8)
+def test_each_benchmark_is_predicted_as_if_it_were_the_objective(api, database):
+    study = store(database, 8)
     html = by_benchmark(api, study, "bayes-quadratic", EVEN).json()["html"]
     rows = re.findall(r'<tr><th scope="row">(\w+) .*?<b>([\d.]+)</b>.*?± ([\d.]+)', html, re.S)
     assert [name for name, _, _ in rows] == list(BENCHMARKS)
-    alone = create(api, name="alone", objective={"name": "mine", "weights": {"lisa_test": 1.0}})
-    fill(api, alone, 8)
+    mine = {"name": "mine", "weights": {"lisa_test": 1.0}}
+    alone = store(database, 8, name="alone", objective=mine)
     asked = {"mixtures": [EVEN]}
     answer = api.post(f"/studies/{alone}/surrogates/bayes-quadratic/predict", json=asked).json()
     expected = answer["predictions"][0]

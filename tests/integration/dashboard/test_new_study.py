@@ -101,14 +101,14 @@ def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refus
         ("max_active", "x", "valid integer"),
     ],
 )
-def test_a_mistake_is_said_and_everything_typed_is_kept(offering, path, typed, said):
-    answer = offering.post("/ui/new", data=FILLED | {path: typed}, headers=own(offering))
+def test_a_mistake_is_said_and_everything_typed_is_kept(untouched, path, typed, said):
+    answer = untouched.post("/ui/new", data=FILLED | {path: typed}, headers=own(untouched))
     assert answer.status_code == 200
     assert "Not created yet" in answer.text
     assert said in answer.text
     assert 'value="300"' in answer.text
     assert "evaluation: {limit: 50}" in answer.text or path == "recipe.more"
-    assert offering.get("/studies").json()["studies"] == []
+    assert untouched.get("/studies").json()["studies"] == []
 
 
 def test_messages_are_those_of_the_api_at_their_fields(offering):
