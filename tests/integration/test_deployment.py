@@ -149,7 +149,7 @@ def test_prometheus_asks_every_replica_with_the_key_made_for_it(compose):
     assert f"make_key {who} read" in (ROOT / "deploy/compose/prepare.sh").read_text()
 
 
-@pytest.mark.backends("sqlite", "postgresql")
+@pytest.mark.backends("postgresql", pytest.param("sqlite", marks=pytest.mark.slow))
 def test_preparing_makes_each_key_once_and_anew_when_it_was_lost(database_url, database, tmp_path):
     lost, kept = (tmp_path / f"{who}-key" for who in ("fleet", "prometheus"))
 

@@ -80,6 +80,7 @@ def assert_shared(folder: Path, alone: Path) -> None:
     assert states == {"rng_state_0.pth", "rng_state_1.pth"}
 
 
+@pytest.mark.slow
 def test_two_processes_get_the_order_and_the_result_of_one(alone, tmp_path):
     both, (folder, one) = train_on_two(tmp_path), alone
     assert both["samples"] == one.counts
