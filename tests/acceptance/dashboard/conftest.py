@@ -27,6 +27,12 @@ def _quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     few_iterations(monkeypatch)
 
 
+@pytest.fixture
+def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No surrogate is fitted unasked: for tests of something else."""
+    monkeypatch.setattr("service.dashboard.fitting.FITTED_AT_ONCE", 0)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Chromium]:
     """Started once a process; tests use `chromium`."""

@@ -119,6 +119,7 @@ def test_the_page_where_one_signs_in_is_for_everyone(chromium, database_url):
         look(visit, "/ui/sign-in")
 
 
+@pytest.mark.usefixtures("unfitted")
 def test_what_a_chart_shows_is_a_table_too_whose_links_the_keyboard_reaches(visit, service, name):
     study = create(service.client, name=name)
     first = finish(service.client, study, [0.2] * 5, 0.3)

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.dashboard import create, finish
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unfitted")]
 
 UNIFORM = [0.2] * 5
 

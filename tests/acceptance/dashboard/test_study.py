@@ -30,6 +30,7 @@ def test_a_study_without_results_explains_itself(visit, service, name):
     assert page.locator(".fit .callout").count() >= 2
 
 
+@pytest.mark.usefixtures("unfitted")
 def test_one_result_is_enough_for_a_curve(visit, service, name):
     study = create(service.client, name=name)
     finish(service.client, study, UNIFORM, 0.3)
@@ -71,7 +72,7 @@ def test_what_happens_to_trials_shows_without_a_reload(visit, service, name):
     assert page.evaluate("window.stayed") is True
 
 
-@pytest.mark.parametrize("n", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [2_500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_trials_come_a_hundred_at_a_time(visit, service, shared_database, name, n):
     store_many(shared_database, n, name)
     page = visit.page
@@ -91,6 +92,7 @@ def test_thousands_of_trials_come_a_hundred_at_a_time(visit, service, shared_dat
     assert numbers == list(range(n, n - 200, -1))
 
 
+@pytest.mark.usefixtures("unfitted")
 def test_the_keyboard_reaches_content_and_errors(visit, service, name):
     study = create(service.client, name=name, max_attempts=1)
     trial, token = lease(service.client, study)

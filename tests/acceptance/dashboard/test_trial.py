@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.dashboard import create, finish, lease, scores
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unfitted")]
 
 
 def test_a_running_trial_is_watched_cancelled_and_queued_again(visit, service, name):
