@@ -255,12 +255,10 @@ def test_a_cancelled_trial_stops_its_run_and_the_worker_takes_the_next(client, w
     assert client.trial(trial.id).state == "cancelled"
 
 
-def test_a_recipe_that_cannot_run_fails_its_trial_once_and_says_why(client, worker):
-    create(client, recipe={"learning_rat": 1})
-    with worker(client, "--max-trials", "1") as process:
-        assert process.wait(45) == 0
-    [failed] = [t for t in trials(client) if t.state == "failed"]
-    assert "unknown key 'learning_rat'" in (failed.error or "")
+def test_a_study_whose_recipe_cannot_be_read_is_refused_before_a_worker_hears_of_it(client):
+    with pytest.raises(ServiceError, match="unknown key 'learning_rat'; did you mean"):
+        create(client, recipe={"learning_rat": 1})
+    assert client.studies() == []
 
 
 def test_a_result_posted_twice_changes_nothing(client):
@@ -290,4 +288,5 @@ def test_a_worker_of_a_study_of_commands_imports_no_torch(client, worker, go):
         everyone = [process.pid, *(p.pid for p in psutil.Process(process.pid).children(True))]
         assert len(everyone) >= 4, "the worker, its fork server, a run, its program"
         for pid in everyone:
-            assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
+            with suppress(FileNotFoundError):  # the program's pauses come and go
+                assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
