@@ -30,7 +30,7 @@ MINUTES, CPU_MINUTES = 6, 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=2, help="processes that run tests")
+    parser.add_argument("--workers", type=int, default=3, help="processes that run tests")
     given = parser.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +40,8 @@ def main() -> None:
         ended = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-n", str(given.workers)),
-                *("--dist", "worksteal", "-m", "not slow", f"--junitxml={report}"),
+                *("--dist", "loadfile", "--no-loadscope-reorder"),
+                *("-m", "not slow", f"--junitxml={report}"),
             ],
             cwd=ROOT,
             check=False,

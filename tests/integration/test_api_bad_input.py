@@ -12,7 +12,8 @@ from tests.integration.test_api_calls import finish, lease
 
 HEADERS = {"Content-Type": "application/json"}
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+# What is refused is refused before a database hears of it.
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 
 @pytest.fixture

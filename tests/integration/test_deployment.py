@@ -23,6 +23,7 @@ from modomodo.cli import app
 from service.app import create_app
 from service.settings import Settings
 from tests import compose as docker_compose
+from tests.support import warm
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -152,6 +153,8 @@ def test_prometheus_asks_every_replica_with_the_key_made_for_it(compose):
 @pytest.mark.backends("postgresql", pytest.param("sqlite", marks=pytest.mark.slow))
 def test_preparing_makes_each_key_once_and_anew_when_it_was_lost(database_url, database, tmp_path):
     lost, kept = (tmp_path / f"{who}-key" for who in ("fleet", "prometheus"))
+    (programs := tmp_path / "bin").mkdir()
+    warm.install(programs)
 
     def prepare() -> list[str]:
         subprocess.run(
@@ -160,11 +163,11 @@ def test_preparing_makes_each_key_once_and_anew_when_it_was_lost(database_url, d
             | {
                 "HOME": str(tmp_path),
                 "MODOMODO_DATABASE_URL": database_url,
-                "PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}",
+                "PATH": f"{programs}:{os.environ['PATH']}",
             },
             check=True,
             capture_output=True,
-            timeout=120,
+            timeout=50,
         )
         return [file.read_text().strip() for file in (lost, kept)]
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from tests.support import forks
 from trainer import recipes
 from trainer.child import Child, Message
 from trainer.grpo import grpo_config
@@ -23,11 +24,12 @@ from trainer.run import train_and_score
 RECIPE = {
     "steps": 3,
     "prompts_per_step": 3,
-    "generations": 4,
-    "evaluation": {"at": [2], "limit": 6, "batch_size": 4},
+    "generations": 2,
+    "max_completion_tokens": 12,
+    "evaluation": {"at": [2], "limit": 4, "batch_size": 4},
     "checkpoints": {"every": 2, "keep": 1},
 }
-"""Twelve completions: with two processes, one prompt's group lies on both of them."""
+"""Six completions: with two processes, one prompt's group lies on both of them."""
 CONFIGS = recipes.FOLDER / "accelerate"
 
 
@@ -57,6 +59,11 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 def a_job(folder: Path) -> Job:
     return Job({"coco": 0.4, "sat": 0.6}, Recipe.parse(RECIPE), seed=0, folder=folder / "run")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _with_torch():
+    forks.begin_anew()
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +132,9 @@ def test_a_run_is_over_when_any_of_its_processes_is_killed(tmp_path, number):
 
 def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):
     recipe = Recipe.parse(RECIPE)
-    with pytest.raises(RecipeError, match=r"12 completions .* 5 processes .* a multiple of 5"):
+    with pytest.raises(RecipeError, match=r"6 completions .* 5 processes .* a multiple of 5"):
         grpo_config(recipe, 0, tmp_path, processes=5)
-    assert grpo_config(recipe, 0, tmp_path, processes=1).per_device_train_batch_size == 12
+    assert grpo_config(recipe, 0, tmp_path, processes=1).per_device_train_batch_size == 6
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from tests.support import forks
 from trainer.child import Child
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Checkpoints, Recipe
@@ -27,6 +28,11 @@ RECIPE = Recipe.parse(
 )
 MIXTURE = {"coco": 0.4, "sat": 0.6}
 LAST = Path("checkpoints/checkpoint-5")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _with_torch():
+    forks.begin_anew()
 
 
 def job(folder: Path, **other) -> Job:

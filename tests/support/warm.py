@@ -120,6 +120,24 @@ class Command:
         self._line.close()
 
 
+SHIM = """#!{python} -IS
+import os, json, socket, sys
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+line.connect({address!r})
+asked = {{"module": "modomodo", "arguments": sys.argv[1:], "environment": dict(os.environ)}}
+socket.send_fds(line, [json.dumps(asked | {{"folder": os.getcwd()}}).encode()], [1, 2])
+line.recv(32)
+sys.exit(int(line.recv(32)))
+"""
+
+
+def install(folder: Path) -> None:
+    """Puts a program `modomodo` into a folder, for scripts that call it."""
+    program = folder / "modomodo"
+    program.write_text(SHIM.format(python=sys.executable, address=_server()))
+    program.chmod(0o755)
+
+
 def run(
     *arguments: str | Path,
     timeout: float = 50,
