@@ -11,7 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support import TRAINING_S
 from tests.support.warm import run
+
+pytestmark = pytest.mark.timeout(TRAINING_S)
 
 SMALL = ("--steps", "1", "--domains", "coco,sat", "--port", "0", "--exit")
 
@@ -44,13 +47,13 @@ def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(
         if re.match(r" +1 +\d", line):  # the line of the first finished run
             break
     first.send_signal(signal.SIGINT)
-    rest, _ = first.communicate(timeout=45)
+    rest, _ = first.communicate(timeout=120)
     assert first.returncode == 130, rest
     assert "the same command goes on from here" in rest
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in _command(p)]
 
     second = start(tmp_path, *options)
-    output, _ = second.communicate(timeout=500)
+    output, _ = second.communicate(timeout=280)
     assert second.returncode == 0, output
     assert "going on with study 'demo'" in output
     assert "scoring the base model" not in output, "the base's scores were kept"

@@ -8,15 +8,18 @@ import pytest
 
 from service.schemas import BenchmarkSpec, DomainSpec, StudySpec
 from tests.datasets import png, write_jsonl
+from tests.support import TRAINING_S
 from tests.support.polling import until
 from tests.support.warm import Command, run
 from trainer.client import Client
+
+pytestmark = pytest.mark.timeout(TRAINING_S)
 
 EASY_VQA = Path(__file__).parents[1] / "data" / "easy_vqa"
 
 
 def modomodo(*arguments: str | Path) -> None:
-    run(*arguments).check_returncode()
+    run(*arguments, timeout=TRAINING_S).check_returncode()
 
 
 @pytest.fixture

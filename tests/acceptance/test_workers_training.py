@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from modomodo.local import free_port
 from service.schemas import Trial, TrialCreate
+from tests.support import TRAINING_S
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command
@@ -21,6 +22,8 @@ from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
 from trainer.run import train_and_score
 from trainer.tiny.study import study_spec
+
+pytestmark = pytest.mark.timeout(TRAINING_S)
 
 STEPS = 24
 SEED = 5
@@ -37,7 +40,7 @@ RECIPE = Recipe.parse(
     }
 )
 """Long enough that a run which was seen to train can be stopped before it ends."""
-WITHIN_S = 50.0
+WITHIN_S = 120.0
 
 
 @pytest.fixture

@@ -13,13 +13,15 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from tests.support import forks
+from tests.support import TRAINING_S, forks
 from trainer import recipes
 from trainer.child import Child, Message
 from trainer.grpo import grpo_config
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Recipe, RecipeError
 from trainer.run import train_and_score
+
+pytestmark = pytest.mark.timeout(TRAINING_S)
 
 RECIPE = {
     "steps": 3,
