@@ -168,9 +168,8 @@ def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsSt
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_begin,
         )
-        groups.note(process.pid)
         try:
             _follow(
                 process,
@@ -288,7 +287,10 @@ def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> Non
         os.killpg(process.pid, number)
 
 
-def _die_with_parent() -> None:
-    """A script must not keep its GPUs when the run above it was killed (Linux only)."""
+def _begin() -> None:
+    """In the script's process, before it is the script: notes its group, so that whatever the
+    script does at once it is known, and has it killed with the run (Linux only): it must not keep
+    its GPUs."""
+    groups.note(os.getpid())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
