@@ -111,6 +111,7 @@ JUNK = [
 ]
 
 
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: junk[:12])
 def test_addresses_of_junk_name_nothing(api, study, junk):
     _, token = lease(api)

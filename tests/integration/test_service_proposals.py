@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from db import clock, leases, models, proposing, studies, trials
@@ -406,10 +406,11 @@ def broken(monkeypatch):
     return tried
 
 
-def rested(desk):
-    """Lets the pause after an error be over."""
+def rested(desk, again_in_s=-1.0):
+    """Lets the pause after an error be over, or last."""
     with desk.database.write() as session:
-        session.execute(update(models.Study).values(propose_again_at=after(-1.0)))
+        assert session.scalar(select(models.Study.propose_again_at)) is not None
+        session.execute(update(models.Study).values(propose_again_at=after(again_in_s)))
 
 
 def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_between(database, broken):
@@ -417,6 +418,7 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
     assert desk.proposer.turn() == 2
     assert {trial.proposal["strategy"] for trial in desk.all()} == {"seed"}
     assert all("singular matrix" in trial.proposal["reason"] for trial in desk.all())
+    rested(desk, again_in_s=60.0)  # as long as this test, however slow the machine
     for n in range(12):
         assert desk.claim(f"w{n}") is not None, "seeds, and when they are used up, random mixtures"
         desk.proposer.turn()

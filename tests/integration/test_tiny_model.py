@@ -54,7 +54,7 @@ def test_the_warm_up_learns(tokenizer):
         model,
         tokenizer,
         steps=1000,
-        stop_after=40,
+        stop_after=24,
         progress=lambda step, steps, loss: losses.append(loss),
     )
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
@@ -105,11 +105,23 @@ def test_the_shipped_base_is_small_enough_to_ship():
     assert sum(path.stat().st_size for path in BASE.iterdir()) < 10_000_000
 
 
-def test_the_shipped_base_knows_something_of_every_benchmark_but_not_all():
+def scores_of_the_shipped_base(items: int | None) -> dict[str, float]:
     model, processor = load()
-    recipe = Recipe.model_validate({"evaluation": {"temperature": 1.0, "batch_size": 100}})
-    benchmarks = benchmark_sets(recipe, Path())
-    assert list(benchmarks) == list(world.BENCHMARKS)
-    for found in evaluate(model, processor, benchmarks, recipe, step=0):
-        if found.rule == "paper":
-            assert world.CHANCE[found.benchmark] < found.score < 0.8, found
+    evaluation = {"temperature": 1.0, "batch_size": 100, "limit": items}
+    recipe = Recipe.model_validate({"evaluation": evaluation})
+    found = evaluate(model, processor, benchmark_sets(recipe, Path()), recipe, step=0)
+    scores = {one.benchmark: one.score for one in found if one.rule == "paper"}
+    assert list(scores) == list(world.BENCHMARKS)
+    return scores
+
+
+@pytest.mark.slow
+def test_the_shipped_base_knows_something_of_every_benchmark_but_not_all():
+    for benchmark, score in scores_of_the_shipped_base(None).items():
+        assert world.CHANCE[benchmark] < score < 0.8, benchmark
+
+
+def test_the_shipped_base_knows_something_of_some_items_of_the_benchmarks():
+    scores = scores_of_the_shipped_base(40)
+    chance = sum(world.CHANCE.values()) / len(scores)
+    assert chance < sum(scores.values()) / len(scores) < 0.8
