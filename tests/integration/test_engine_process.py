@@ -13,15 +13,7 @@ import psutil
 import pytest
 
 from service.engine import EngineFailed, EngineProcess, TookTooLong
-
-START_S = 60.0
-
-
-def until(holds, what):
-    deadline = time.monotonic() + START_S
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
+from tests.support.polling import until
 
 
 def is_gone(pid):
@@ -63,7 +55,7 @@ def test_a_computation_that_hangs_is_ended_and_the_next_one_works():
 def test_a_process_that_died_is_replaced(engine):
     first = engine.ask(os.getpid)
     os.kill(first, signal.SIGKILL)
-    until(lambda: engine.pid is None, "it is dead")
+    until(lambda: engine.pid is None)
     engine.start()
     assert engine.ask(os.getpid) != first
 
@@ -88,4 +80,4 @@ def test_when_the_service_is_killed_the_process_ends_too_even_during_a_computati
     pid = int(service.stdout.readline())
     os.kill(service.pid, signal.SIGKILL)
     service.wait()
-    until(lambda: is_gone(pid), "the engine's process is left behind")
+    until(lambda: is_gone(pid))  # not left behind
