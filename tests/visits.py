@@ -24,9 +24,6 @@ from service.settings import Settings
 from tests import browser as installed
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
-PASSING = ("status of 503", "GL Driver Message")
-"""What a slow machine may make a browser note: a service with too many fits to do is asked again (a
-page that is never drawn fails by that), and pictures are drawn without a GPU."""
 WITHIN_MS = 45_000
 """Generous, since machines are slow; what is waited for normally comes in a second or two."""
 
@@ -123,7 +120,7 @@ class Visit:
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
         self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self.complaints.append(error.stack or str(error)))
         self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
 
     def __enter__(self) -> Self:
@@ -143,8 +140,7 @@ class Visit:
 
     def _hear(self, message: object) -> None:
         text: str = message.text  # type: ignore[attr-defined]
-        is_grave = message.type in ("error", "warning")  # type: ignore[attr-defined]
-        if is_grave and not any(passing in text for passing in PASSING):
+        if message.type in ("error", "warning"):  # type: ignore[attr-defined]
             self.complaints.append(text)
 
     def open(self, path: str) -> Page:

@@ -284,7 +284,12 @@ def test_what_a_script_started_ends_with_its_run_also_when_that_is_killed(tmp_pa
 
 def test_a_run_that_does_not_start_is_given_up_like_one_that_hangs(tmp_path, signals, monkeypatch):
     never = threading.Event()
-    monkeypatch.setattr("trainer.attempt.Child", lambda *arguments: never.wait())
+
+    def hang(*arguments: object) -> Child:
+        never.wait()
+        raise OSError("far too late")
+
+    monkeypatch.setattr("trainer.attempt.Child", hang)
     service = Service()
     run(tmp_path, service, signals, DONE, stalled_s=0.3)
     [release] = service.releases

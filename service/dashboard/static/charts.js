@@ -134,7 +134,10 @@ function show(place, figure, size = {}) {
   const data = figure.data.filter((trace) => !(isNarrow && trace.visible === "legendonly"));
   const style = getComputedStyle(document.documentElement);
   const family = getComputedStyle(document.body).fontFamily;
-  const layout = { ...layoutOf(figure.layout, style, family), ...size };
+  // A height of its own is the element's: from a layout Plotly drops it when the window changes.
+  const { height, ...own } = figure.layout;
+  place.style.height = height ? `${height}px` : "";
+  const layout = { ...layoutOf(own, style, family), ...size };
   return window.Plotly.react(place, coloured(data, style), layout, {
     displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset",
   });

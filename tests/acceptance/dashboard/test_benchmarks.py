@@ -39,3 +39,22 @@ def test_a_study_without_results_says_so(visit, service, name):
     expect(page.locator("#charts")).to_be_hidden()
     finish(service.client, study, [0.2] * 5, 0.3, measurements=scores(0.3))
     expect(page.locator("#charts")).to_be_visible()
+
+
+SIZE = """() => {
+  const plot = document.querySelector("#heat-chart");
+  const drawn = plot.querySelector(".main-svg").getBoundingClientRect();
+  return [Math.round(drawn.width) - plot.clientWidth, Math.round(drawn.height)];
+}"""
+
+
+def test_a_chart_with_a_height_of_its_own_keeps_it_when_the_window_changes(visit, service, name):
+    study = create(service.client, name=name)
+    finish(service.client, study, [0.2] * 5, 0.3)
+    page = visit.open(f"/ui/studies/{study}/benchmarks")
+    expect(page.locator("#benchmarks")).to_have_attribute("data-drawn", "1")
+    [_, height] = page.evaluate(SIZE)
+    for width in (390, 1400, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(f"() => ({SIZE})().join() === '0,{height}'")
+    visit.check()
