@@ -10,6 +10,8 @@ WORKERS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
+# Compiled files are kept, whatever the shell says: each of many processes would compile them again.
+export PYTHONDONTWRITEBYTECODE :=
 
 # uv where it is, else pip. uv does not read what pip's environment says of package sources.
 UV := $(shell command -v uv 2>/dev/null)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 
 from modomodo.local import free_port
 from service.schemas import Trial, TrialCreate
@@ -20,7 +20,6 @@ from tests.support.warm import Command
 from trainer.client import Client
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
-from trainer.run import train_and_score
 from trainer.tiny.study import study_spec
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
@@ -63,6 +62,8 @@ def worker(client: Client, *arguments: str | Path) -> Command:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Path, Outcome]:
     """The same run as nobody disturbs it: its folder and what came out."""
+    from trainer.run import train_and_score  # with torch, which only this process needs then
+
     folder = tmp_path_factory.mktemp("undisturbed")
     return folder, train_and_score(Job(MIXTURE, RECIPE, SEED, folder=folder))
 

@@ -7,10 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.datasets import png, write_jsonl
-from trainer import run
 from trainer.catalog import open_dataset
 from trainer.domains.errors import DataError
 from trainer.domains.prepare import prepare
@@ -27,10 +25,15 @@ RECIPE = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
+@pytest.fixture(scope="module")
+def run():
+    """The back end, with torch, which processes without these tests need not import."""
+    import torch
+
+    from trainer import run
+
     threads = torch.get_num_threads()
-    yield
+    yield run
     torch.set_num_threads(threads)
 
 
@@ -62,7 +65,7 @@ def recipe(**other) -> Recipe:
     return Recipe.parse(RECIPE | {"data": sets} | other)
 
 
-def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(data):
+def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(run, data):
     reported = []
     job = Job({"vqa": 1.0, "odd": 0.0}, recipe(), seed=1, data=data)
     outcome = run.train_and_score(job, reported.append)
@@ -73,14 +76,14 @@ def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(data):
     assert run.train_and_score(job).measurements == outcome.measurements
 
 
-def test_a_run_reports_the_papers_rule_and_every_official_one(data):
+def test_a_run_reports_the_papers_rule_and_every_official_one(run, data):
     found = run.score_base(recipe(steps=0), data=data)
     assert [m.rule for m in found] == ["paper", "anls-strict", "chartqa-relaxed"]
     assert {(m.benchmark, m.samples) for m in found} == {("vqa-test", 24)}
     assert all(m.sampling_error() > 0 for m in found)
 
 
-def test_all_rewards_together_train_a_model(data):
+def test_all_rewards_together_train_a_model(run, data):
     weights = {
         "format": 1.0,
         "accuracy": 2.0,
@@ -98,7 +101,7 @@ def test_all_rewards_together_train_a_model(data):
     assert all(-1 <= reward <= 4 for reward in rewards)
 
 
-def test_rows_of_no_one_and_several_images_train_and_score_together(data):
+def test_rows_of_no_one_and_several_images_train_and_score_together(run, data):
     sets = {"domains": {"vqa": "train", "odd": "mixed"}, "benchmarks": {"odd-test": "mixed"}}
     job = Job({"vqa": 0.2, "odd": 0.8}, recipe(data=sets), seed=1, data=data)
     outcome = run.train_and_score(job)
@@ -106,7 +109,7 @@ def test_rows_of_no_one_and_several_images_train_and_score_together(data):
     assert {m.samples for m in outcome.measurements} == {12}
 
 
-def test_rows_without_images_train_alone(tmp_path):
+def test_rows_without_images_train_alone(run, tmp_path):
     rows = [{"id": str(i), "question": f"{i} + 1?", "answer": str(i + 1)} for i in range(8)]
     write_jsonl(tmp_path / "sums/rows.jsonl", rows)
     prepare(*open_dataset(str(tmp_path / "sums")), tmp_path / "out")
@@ -115,13 +118,13 @@ def test_rows_without_images_train_alone(tmp_path):
     assert run.train_and_score(job).counts == {"sums": 8}
 
 
-def test_a_domain_without_a_folder_is_named(data):
+def test_a_domain_without_a_folder_is_named(run, data):
     job = Job({"other": 1.0}, recipe(), seed=0, data=data)
     with pytest.raises(DataError, match="no folder for domain 'other'; it has vqa, odd"):
         run.train_and_score(job)
 
 
-def test_a_folder_that_is_not_prepared_is_named(data):
+def test_a_folder_that_is_not_prepared_is_named(run, data):
     sets = {"domains": {"vqa": "nowhere"}, "benchmarks": {"vqa-test": "test"}}
     job = Job({"vqa": 1.0}, recipe(data=sets), seed=0, data=data)
     with pytest.raises(DataError, match="nowhere holds no prepared dataset"):
@@ -136,7 +139,7 @@ def test_a_folder_that_is_not_prepared_is_named(data):
     ],
 )
 def test_a_rule_that_is_unknown_is_named_before_anything_is_scored(
-    data, tmp_path, field, rules, says
+    run, data, tmp_path, field, rules, says
 ):
     shutil.copytree(data / "test", tmp_path / "test")
     shutil.copytree(data / "train", tmp_path / "train")
@@ -147,7 +150,7 @@ def test_a_rule_that_is_unknown_is_named_before_anything_is_scored(
         run.score_base(recipe(data=sets), data=tmp_path)
 
 
-def test_boxes_that_count_in_two_ways_are_refused(tmp_path):
+def test_boxes_that_count_in_two_ways_are_refused(run, tmp_path):
     write_jsonl(
         tmp_path / "files/rows.jsonl",
         [{"question": "Where?", "answer": [1, 1, 9, 9], "images": "1.png", "answer_type": "boxes"}],
@@ -161,7 +164,7 @@ def test_boxes_that_count_in_two_ways_are_refused(tmp_path):
         run.score_base(recipe(data=sets), data=tmp_path)
 
 
-def test_the_base_answers_without_reasoning_too(data):
+def test_the_base_answers_without_reasoning_too(run, data):
     plain = recipe(steps=0, prompt="plain")
     [measured] = [m for m in run.score_base(plain, data=data) if m.rule == "paper"]
     assert measured.samples == 24
