@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    ViewportSize,
+    sync_playwright,
+)
 
 from modomodo import presets
 from modomodo.local import free_port
@@ -24,6 +32,7 @@ from service.settings import Settings
 from tests import browser as installed
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
+WINDOW: ViewportSize = {"width": 1400, "height": 900}
 WITHIN_MS = 45_000
 """Generous, since machines are slow; what is waited for normally comes in a second or two."""
 
@@ -69,6 +78,7 @@ class Chromium:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
+        self._spare: list[Page] = []
         self.loop = asyncio.get_running_loop()
 
     @contextmanager
@@ -85,9 +95,25 @@ class Chromium:
         finally:
             asyncio._set_running_loop(before)
 
-    def new_page(self, **options: object) -> Page:
-        """In a context of its own."""
-        return self._browser.new_page(**options)  # type: ignore[arg-type]
+    def take(self, **options: object) -> Page:
+        """A page in a context of its own, as a new one is; its window is of the usual size.
+
+        Without options it may be one that another test has had: that has the program of the charts
+        compiled, which costs more than all else that a test does in a browser.
+        """
+        if options:
+            return self._browser.new_page(**options)  # type: ignore[arg-type]
+        page = self._spare.pop() if self._spare else self._browser.new_page()
+        page.set_viewport_size(WINDOW)
+        return page
+
+    def give_back(self, page: Page) -> None:
+        """For another test: nothing is shown or remembered, and nobody listens."""
+        page.goto("about:blank")
+        page.unroute_all()
+        page.context.clear_cookies()
+        page.emulate_media(media="null", color_scheme="null", reduced_motion="null")
+        self._spare.append(page)
 
 
 @contextmanager
@@ -114,22 +140,38 @@ class Visit:
     """A page with a record of what it must not do, which is looked at when it ends."""
 
     def __init__(self, chromium: Chromium, service: Service, **options: object) -> None:
-        self.page: Page = chromium.new_page(**options)
+        self._chromium = chromium
+        self._is_as_new = not options
+        self.page: Page = chromium.take(**options)
         self.page.set_default_timeout(WITHIN_MS)
         self.service = service
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(error.stack or str(error)))
-        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self._heard = {"console": self._note, "pageerror": self._fail, "request": self._ask}
+        for event, hear in self._heard.items():
+            self.page.on(event, hear)  # type: ignore[call-overload]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.page.close()
+        self.close(for_good=kind is not None)
         if kind is None:
             self.check()
+
+    def close(self, *, for_good: bool = False) -> None:
+        """Leaves the page to another test, unless it is of no use to one."""
+        if for_good or not self._is_as_new:
+            self.page.close()
+            return
+        self._chromium.give_back(self.page)
+        for event, hear in self._heard.items():
+            self.page.remove_listener(event, hear)
+
+    def change(self, script: str) -> None:
+        """Runs a script in each document before its own; the page is not used again."""
+        self._is_as_new = False
+        self.page.add_init_script(script)
 
     def check(self) -> None:
         """That nothing went wrong in the page, and that it asked nobody else."""
@@ -138,10 +180,15 @@ class Visit:
         # Pictures that the page draws itself have no host.
         assert self.hosts - {""} <= {urlsplit(self.service.url).netloc}
 
-    def _hear(self, message: object) -> None:
-        text: str = message.text  # type: ignore[attr-defined]
-        if message.type in ("error", "warning"):  # type: ignore[attr-defined]
-            self.complaints.append(text)
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} ({message.location['url']})")
+
+    def _fail(self, error: Error) -> None:
+        self.complaints.append(error.stack or str(error))
+
+    def _ask(self, request: Request) -> None:
+        self.hosts.add(urlsplit(request.url).netloc)
 
     def open(self, path: str) -> Page:
         self.page.goto(self.service.url + path)

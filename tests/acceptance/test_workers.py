@@ -180,10 +180,13 @@ def test_a_second_signal_ends_a_worker_at_once(worker, tmp_path):
 
 def runs_of(worker: Command) -> list[psutil.Process]:
     """Its training processes: those forked for a run, and the programs that they started."""
+    found = []
     with suppress(psutil.NoSuchProcess):
-        children = psutil.Process(worker.pid).children(recursive=True)
-        return [child for child in children if child.parent().pid != worker.pid]
-    return []
+        for child in psutil.Process(worker.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # ended since they were listed
+                if child.ppid() != worker.pid:
+                    found.append(child)
+    return found
 
 
 def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, worker, tmp_path):

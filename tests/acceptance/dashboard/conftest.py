@@ -15,8 +15,6 @@ from service.settings import Settings
 from tests.dashboard import few_iterations, lease, store
 from tests.visits import WITHIN_MS, Chromium, Service, Visit, launched
 
-SCREEN = {"viewport": {"width": 1400, "height": 900}}
-
 expect.set_options(timeout=WITHIN_MS)
 
 _numbers = itertools.count(1)
@@ -98,12 +96,12 @@ def own_service(app_settings: Settings) -> Iterator[Service]:
 
 @pytest.fixture
 def visit(chromium: Chromium, service: Service, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    with Visit(chromium, service, **getattr(request, "param", SCREEN)) as visit:
+    with Visit(chromium, service, **getattr(request, "param", {})) as visit:
         yield visit
 
 
 @pytest.fixture
 def own_visit(chromium: Chromium, own_service: Service) -> Iterator[Visit]:
     """At the test's own service."""
-    with Visit(chromium, own_service, **SCREEN) as visit:
+    with Visit(chromium, own_service) as visit:
         yield visit

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from service.settings import Settings
 from tests.dashboard import create, finish, store
-from tests.visits import Service, Visit
+from tests.visits import WINDOW, Service, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +42,7 @@ def violations(page: Page) -> list[str]:
 
 def look(visit: Visit, address: str) -> None:
     """Opens a page once and looks at all of it."""
-    visit.page.set_viewport_size({"width": 1400, "height": 900})
+    visit.page.set_viewport_size(WINDOW)
     page = visit.open(address)
     visit.settle()
     assert violations(page) == []
@@ -59,7 +59,7 @@ def tab(browser, service):
         visit = Visit(browser, service)
     yield visit
     with browser.at_work():
-        visit.page.close()
+        visit.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def bare(browser, migrated_file, tmp_path_factory):
             visit = Visit(browser, service)
         yield visit
         with browser.at_work():
-            visit.page.close()
+            visit.close()
 
 
 @pytest.mark.usefixtures("chromium")

@@ -45,7 +45,7 @@ def by_events(page) -> None:
 
 def test_a_finished_trial_shows_by_an_event(visit, service, name):
     study = create(service.client, name=name)
-    visit.page.add_init_script(NO_CALM_POLLS)
+    visit.change(NO_CALM_POLLS)
     page = visit.open_study(study)
     by_events(page)
     for value in (0.3, 0.4):
@@ -69,7 +69,7 @@ def test_a_finished_trial_shows_within_two_seconds(visit, service, name):
 
 def test_a_study_made_elsewhere_joins_the_list_by_an_event(own_visit, own_service):
     create(own_service.client, name="first")
-    own_visit.page.add_init_script(NO_CALM_POLLS)
+    own_visit.change(NO_CALM_POLLS)
     page = own_visit.open("/")
     by_events(page)
     create(own_service.client, name="second")
@@ -110,7 +110,7 @@ def test_a_restarted_service_is_picked_up_again(own_visit, own_service):
 def test_what_changed_while_the_page_rested_shows_when_it_has_rested(visit, service, name):
     study = create(service.client, name=name)
     service.client.patch(f"/studies/{study}", json={"state": "paused"})
-    visit.page.add_init_script(A_SECOND_A_DRAWING)
+    visit.change(A_SECOND_A_DRAWING)
     page = visit.open(f"/ui/studies/{study}/benchmarks")
     by_events(page)
     for value, times in ((0.3, 2), (0.5, 3)):

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.visits import Visit
+from tests.visits import WINDOW, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -28,13 +28,13 @@ def opened(browser, service, searched):
         visit.open_study(searched)
     yield visit
     with browser.at_work():
-        visit.page.close()
+        visit.close()
 
 
 @pytest.fixture
 def visit(chromium, opened):
     """The same page for each test, in a light window of the usual size."""
-    opened.page.set_viewport_size({"width": 1400, "height": 900})
+    opened.page.set_viewport_size(WINDOW)
     opened.page.emulate_media(**LIGHT)
     yield opened
     opened.check()

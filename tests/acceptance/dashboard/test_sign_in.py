@@ -25,7 +25,7 @@ def test_one_signs_in_acts_and_signs_out(chromium, guarded):
     study = create(guarded.client)
     mixture = {"mixture": {"coco": 0.5, "lisa": 0.5}}
     number = guarded.client.post(f"/studies/{study}/trials", json=mixture).json()["number"]
-    stranger = Visit(chromium, guarded, viewport={"width": 1400, "height": 900})
+    stranger = Visit(chromium, guarded)
     page = stranger.open(f"/ui/studies/{study}/trials/{number}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("API key").fill("not the key")
@@ -42,7 +42,7 @@ def test_one_signs_in_acts_and_signs_out(chromium, guarded):
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.goto(f"{guarded.url}/ui/workers")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    page.close()
+    stranger.close()
     # The browser itself notes the answer to the wrong key.
     stranger.complaints[:] = [said for said in stranger.complaints if "401" not in said]
     stranger.check()
