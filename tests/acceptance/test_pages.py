@@ -1,0 +1,174 @@
+"""What the pages show works as written: every command, in order, with the files shown there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from db.sessions import Database
+from modomodo.local import free_port
+from tests import dashboard
+from tests.datasets import png
+from tests.support import TRAINING_S, toy
+from tests.support.pages import ROOT, Reader, blocks, commands
+
+EASY_VQA = ROOT / "tests/data/easy_vqa"
+
+pytestmark = pytest.mark.timeout(TRAINING_S)
+
+NEVER = (
+    "make ",
+    "pip install",
+    "docker compose",
+    "kubectl",
+    "modomodo data prepare coco",
+    "modomodo data prepare lisa-test",
+    "modomodo data prepare mmmu",
+    "modomodo worker --url http://service:8765 --store s3:",
+    "modomodo worker --url http://service:8765 --store gs:",
+    'accelerate launch --config_file "$(python -c',
+)
+"""What no test can run: it would test itself, install what is there, or need an engine, a cluster,
+the hub, a bucket, or several GPUs."""
+
+RUNS = "\n".join(
+    ["w_coco,w_lisa,w_sat,out_score"]
+    + [f"0.{a},0.{b},0.{10 - a - b},0.4{a}{b}" for a in range(1, 5) for b in range(1, 5)]
+)
+
+ELSEWHERE = {
+    "docs/reference/data.md": "published datasets: tests/unit/domains has some rows of each layout",
+    "docs/reference/client.md": "Python: tests/integration/test_client_page.py",
+}
+"""Pages with commands or code that other tests stand for."""
+
+
+def reader(folder: Path, **options) -> Reader:
+    """Runs the toy trainer, where a recipe does not say otherwise."""
+    environment = {"MODOMODO_COMMANDS": str(toy.install(folder / "commands"))}
+    environment |= options.pop("environment", {})
+    return Reader(folder, free_port(), environment=environment, passed_over=NEVER, **options)
+
+
+def follow(reader: Reader, page: str) -> Reader:
+    with reader:
+        reader.follow(ROOT / page)
+    return reader
+
+
+def stored(folder: Path, migrated_file: Path, study: str) -> None:
+    """A database of a service that has searched, in the folder where that was started."""
+    shutil.copy(migrated_file, folder / "modomodo.db")
+    database = Database(f"sqlite:///{folder}/modomodo.db")
+    dashboard.store(database, 8, name=study)
+    database.close()
+
+
+def test_the_front_page(tmp_path):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(toy.study() | {"name": "my-study"}))
+    (tmp_path / "runs.csv").write_text(RUNS)
+    done = follow(reader(tmp_path), "README.md")
+    assert done.met == {"make ", "pip install"}
+    assert "datasets:" in done.said, "the mixture for TRL"
+    assert (tmp_path / "plots/index.html").exists()
+    assert (tmp_path / "fit.html").exists()
+
+
+def test_the_quickstart_ends_with_scores(tmp_path):
+    done = follow(reader(tmp_path), "docs/quickstart.md")
+    assert "first" in done.said
+    answer = done.said[done.said.rindex('{"id"') :]
+    assert json.loads(answer)["state"] == "completed", "the run from elsewhere counts"
+
+
+def test_suggest_and_fit(tmp_path):
+    (tmp_path / "runs.csv").write_text(RUNS)
+    follow(reader(tmp_path), "docs/reference/cli.md")
+
+
+def test_a_service_for_a_fleet(tmp_path, migrated_file, new_on_postgresql):
+    stored(tmp_path, migrated_file, "search")
+    url = new_on_postgresql()
+    names = {
+        "postgresql+psycopg://modomodo:PASSWORD@host/modomodo": url,
+        "postgresql+psycopg://modomodo@host/modomodo": url,
+        "NAME": "search",
+    }
+    done = follow(reader(tmp_path, stands_for=names), "docs/how-to/operate.md")
+    assert "gpu-fleet" in done.said
+    assert len(done.environment["MODOMODO_API_KEY"]) == 64
+
+
+def test_rules(tmp_path):
+    (tmp_path / "cases.jsonl").write_text('{"response": "12", "answer": "12"}\n')
+    follow(reader(tmp_path), "docs/reference/rules.md")
+    assert json.loads((tmp_path / "scored.jsonl").read_text())["score"] == 1.0
+
+
+def test_own_trainers(tmp_path, migrated_file):
+    page = "docs/how-to/own-trainer.md"
+    shown = next(block for block in blocks(ROOT / page) if block.language == "yaml")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(yaml.safe_load(shown.text)["recipe"]))
+    own = reader(tmp_path, stands_for={"NAME": "search"})
+    shutil.copy(ROOT / "docs/how-to/own_trainer.py", tmp_path / "commands")
+    stored(tmp_path, migrated_file, "search")
+    with own:
+        own.do("modomodo serve", page)
+        own.follow(ROOT / page)
+    assert "datasets:" in (tmp_path / "mixture.yaml").read_text()
+
+
+def test_workers(tmp_path):
+    key = "k" * 32
+    own = reader(tmp_path, stands_for={"…": key, "/nfs": str(tmp_path / "nfs")})
+    own.environment["MODOMODO_API_KEY"] = key
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(toy.study(budget=8)))
+    with own:
+        own.do("modomodo serve", "a service")
+        own.do("modomodo study create study.yaml", "with a study")
+        own.follow(ROOT / "docs/how-to/workers.md")
+
+
+@pytest.mark.slow
+def test_own_data(tmp_path):
+    page = "docs/how-to/own-data.md"
+    rows = next(block for block in blocks(ROOT / page) if block.language == "json")
+    (tmp_path / "cups/pictures").mkdir(parents=True)
+    (tmp_path / "cups/rows.jsonl").write_text(rows.text)
+    for name in ("1.png", "2.jpg"):
+        (tmp_path / "cups/pictures" / name).write_bytes(png(80, 60))
+    some = {"$(python -c 'import easy_vqa; print(easy_vqa.__path__[0])')/data": str(EASY_VQA)}
+    own = follow(reader(tmp_path, stands_for=some), page)
+    assert own.met == {"pip install"}
+
+
+@pytest.mark.slow
+def test_recipes(tmp_path):
+    follow(reader(tmp_path), "docs/reference/recipe.md")
+    assert json.loads((tmp_path / "recipe.schema.json").read_text())["properties"]
+
+
+def test_every_page_with_commands_is_followed():
+    text = Path(__file__).read_text()
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        name = str(page.relative_to(ROOT))
+        if any(block.language in ("sh", "python") for block in blocks(page)):
+            assert f'"{name}"' in text, f"{name}: no test follows it"
+        assert all(block.language for block in blocks(page) if "modomodo " in block.text), name
+
+
+def test_what_the_pages_install_can_be_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = set()
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        for block in blocks(page):
+            for command in commands(block.text) if block.language == "sh" else ():
+                if command.startswith("pip install") and "[" in command:
+                    asked |= set(command.partition("[")[2].partition("]")[0].split(","))
+    assert "service" in asked
+    assert asked <= set(project["optional-dependencies"])
