@@ -340,6 +340,8 @@ def test_the_lease_protocol_holds_under_any_order_of_calls(fresh_database):
     run_state_machine_as_test(
         lambda: LeaseProtocol(fresh_database()),
         settings=settings(
+            # Many calls each: half as many sequences as properties of one call have examples.
+            max_examples=max(1, settings.default.max_examples // 2),
             stateful_step_count=25,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
