@@ -31,12 +31,15 @@ CASE_LIMIT_S = 1.5
 """Processor time of a case: one answer that takes all of its own leaves some to the others."""
 LEAST_S = 0.2
 """With less left of a case's time no comparison is begun."""
-HANG_S = 30.0
-"""Time on the clock after which a child that uses no processor time is taken for dead."""
+HANG_S = 60.0
+"""Time on the clock after which a child that the kernel has not ended is taken for dead: on a very
+busy machine a limit of processor time takes that long."""
 START_LIMIT_S = 60.0
 """Importing sympy takes half a second, on a busy machine much longer."""
 TRIES = 2
 """Children that a comparison may bring down, other than by its processor time."""
+FAULTS = 2
+"""Comparisons of a case that may do so: else one with many accepted answers may take for ever."""
 
 WORKER = (sys.executable, "-m", "rewards.math_worker")
 
@@ -69,6 +72,7 @@ class Sitting:
     reason: str = ""
     """Why the last one of them has none."""
     _unread: set[str] = field(default_factory=set)
+    _faults: int = 0
 
     def is_equal(self, right: str, given: str) -> bool:
         """Whether math-verify says so; False also without a verdict. The order matters to it.
@@ -78,7 +82,7 @@ class Sitting:
             JudgeBroken: its process does not start, or not again.
         """
         self.asked += 1
-        if given in self._unread or self.left_s < LEAST_S:
+        if given in self._unread or self.left_s < LEAST_S or self._faults >= FAULTS:
             self.unjudged += 1
             self.reason = self.reason or "no time is left for it"
             return False
@@ -86,6 +90,7 @@ class Sitting:
         self.left_s -= answer.spent_s
         if answer.is_equal is None:
             self.unjudged += 1
+            self._faults += not answer.spent_s
             self.reason = answer.reason
             if not answer.was_read:
                 self._unread.add(given)

@@ -121,6 +121,16 @@ def test_a_child_that_dies_or_hangs_is_replaced_and_the_next_comparison_judged(f
             assert sitting.is_equal("right", "x"), "its own fault costs the case no time"
 
 
+def test_a_case_that_brings_down_child_after_child_comes_to_an_end(fake):
+    with fake.sitting() as sitting:
+        for answer in ("a", "b", "c", "d"):
+            assert not sitting.is_equal(answer, f"die {answer}")
+        assert sitting.unjudged == 4
+        started = fake._process
+        assert not sitting.is_equal("right", "x"), "it had its chances"
+        assert fake._process is started, "no further one is asked"
+
+
 def test_an_accepted_answer_without_a_verdict_takes_nothing_from_the_next_one(fake):
     with fake.sitting() as sitting:
         assert not sitting.is_equal("slow", "x")
