@@ -1,6 +1,6 @@
 """How long the tests take, in all and by file: `python -m bench.tests`.
 
-Runs what `make test` runs, once it is set up. Processor time is that of all processes that the
+Runs `make test`, which should have set everything up before. Processor time is that of all processes that the
 tests start, also of those that their parents leave behind: this process adopts them.
 """
 
@@ -39,9 +39,8 @@ def main() -> None:
         began = time.monotonic()
         tests = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pytest", "-q", "-n", str(given.workers)),
-                *("--dist", "loadfile", "--no-loadscope-reorder"),
-                *("-m", "not slow", f"--junitxml={report}"),
+                *("make", "--silent", "test", f"WORKERS={given.workers}"),
+                f"PYTEST_ARGS=-q --junitxml={report}",
             ],
             cwd=ROOT,
         )
