@@ -1,7 +1,8 @@
 """How long the tests take, in all and by file: `python -m bench.tests`.
 
-Runs `make test`, which should have set everything up before. Processor time is that of all processes that the
-tests start, also of those that their parents leave behind: this process adopts them.
+Runs `make test`, which should have set everything up before. Processor time is that of all
+processes that the tests start, also of those that their parents leave behind: this process adopts
+them.
 """
 
 from __future__ import annotations
