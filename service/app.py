@@ -103,7 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         proposer.keep()
         proposer.wake()
 
-    upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
+    upkeep = Upkeep(database, watch, settings.upkeep_every_s, look, proposer.keep)
     fits = Fits(showing)
     presets: Presets = app.state.presets
     app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics, presets)
