@@ -25,7 +25,7 @@ from trainer.attempt import Attempt, Setting
 from trainer.child import Child
 from trainer.client import ServiceError
 from trainer.folders import TrialFolder, WorkFolder
-from trainer.job import Crash, Job, Outcome
+from trainer.job import Crash, Job, Outcome, Progress
 from trainer.signals import Stopped
 from trainer.worker import GaveUp, Worker
 
@@ -356,6 +356,32 @@ def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
     assert len(service.results) == is_made
     assert tried.needed_bytes == (0 if is_made else 100)
     assert [release.cause for release in service.releases] == ["environment"] * (not is_made)
+
+
+@pytest.mark.parametrize("has_scores", [True, False])
+def test_a_run_that_is_stopped_early_counts_as_a_result_where_it_has_scores(
+    tmp_path, signals, monkeypatch, has_scores
+):
+    scored = Progress("train", 1, 9, measurements=RESULT.measurements if has_scores else [])
+
+    class Called:
+        """Off by the service at the first heartbeat after its first step."""
+
+        def __init__(self, *rest: object) -> None:
+            pass
+
+        def hear(self, *rest: object) -> Progress:
+            return scored
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr("trainer.attempt.Child", Called)
+    service = Service(lambda beats: beats[-1].step == 1)
+    monkeypatch.setattr(service, "measurements", lambda *body, **patience: None, raising=False)
+    tried = Attempt(service, an_answer(), signals, TrialFolder(tmp_path), Setting())
+    tried.run()
+    assert (tried.is_delivered, tried.broke) == (has_scores, None)
 
 
 # What a worker makes of it.
