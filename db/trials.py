@@ -208,6 +208,23 @@ def unstarted_proposals(session: Session, study: Study, *, lock_them: bool = Fal
     return list(session.scalars(query))
 
 
+def renew_proposal(
+    session: Session, trial: Trial, proposal: dict[str, Any], results: int | None
+) -> None:
+    """Says anew what is foreseen of an unstarted proposal, whose mixture stays. The caller holds
+    its lock."""
+    trial.proposed_at_results = results
+    if _foreseen(trial.proposal) == _foreseen(proposal):
+        return
+    trial.proposal = proposal
+    events.changed(session, trial.study_id, actor="proposer", what=None, trial=trial)
+
+
+def _foreseen(proposal: dict[str, Any] | None) -> dict[str, Any]:
+    """A proposal without its seed, which is another at every result."""
+    return {key: value for key, value in (proposal or {}).items() if key != "seed"}
+
+
 def replace_proposal(
     session: Session,
     trial: Trial,
@@ -216,9 +233,6 @@ def replace_proposal(
     results: int | None,
 ) -> None:
     """Gives an unstarted proposal another mixture. The caller holds its lock."""
-    if trial.mixture == mixture and trial.proposal == proposal:
-        trial.proposed_at_results = results
-        return
     replaced = trial.mixture
     trial.mixture, trial.proposal, trial.proposed_at_results = mixture, proposal, results
     events.changed(
@@ -228,6 +242,16 @@ def replace_proposal(
         what="proposal-replaced",
         trial=trial,
         replaced=replaced,
+    )
+
+
+def still_hold(session: Session, proposals: Sequence[int], results: int) -> None:
+    """Notes that unstarted proposals are as good as if they were made at so many results."""
+    session.execute(
+        update(Trial)
+        .where(Trial.id.in_(proposals), Trial.state == "queued", Trial.attempt_number == 0)
+        .values(proposed_at_results=results)
+        .execution_options(synchronize_session=False)
     )
 
 

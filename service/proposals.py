@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import structlog
@@ -32,7 +33,7 @@ from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.search.strategies import propose
+from service.search.strategies import BLIND, propose
 from service.surrogate_views import finite
 
 log = structlog.get_logger()
@@ -80,11 +81,8 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     if missing == 0 and outdated == 0:
         return None
     spec = views.spec(study)
-    replaced = (
-        [t for t in trials.unstarted_proposals(session, study) if _may_change(t, study)]
-        if outdated
-        else []
-    )
+    stale = _stale(session, study) if outdated else []
+    replaced = [trial for trial in stale if _may_change(trial, study)]
     n = len(replaced) + missing
     if n == 0:
         return None
@@ -111,12 +109,29 @@ def proposal_seed(study_seed: int, results: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big") % 2**31
 
 
+def still_good(session: Session, name: str) -> tuple[list[int], int]:
+    """Ids of the queued proposals that the results since they were made do not change, and how many
+    results the study has."""
+    study = studies.get(session, name)
+    return [t.id for t in _stale(session, study) if not _may_change(t, study)], study.results
+
+
+def _stale(session: Session, study: models.Study) -> list[models.Trial]:
+    """Proposals that nobody has started and that were made before the newest result."""
+    return [
+        trial
+        for trial in trials.unstarted_proposals(session, study)
+        if trial.proposed_at_results is None or trial.proposed_at_results < study.results
+    ]
+
+
 def _may_change(trial: models.Trial, study: models.Study) -> bool:
-    """Seeds are the same whatever the results; anything else should know the newest ones."""
-    known = trial.proposed_at_results
-    if known is None:
+    """Whether another may take its place: what was chosen without a look at scores is as good
+    whatever the results; anything else should know the newest ones."""
+    if trial.proposed_at_results is None:
         return True  # it stands in
-    return known < study.results and (trial.proposal or {}).get("strategy") != "seed"
+    is_seed = (trial.proposal or {}).get("strategy") == "seed"
+    return not is_seed and study.spec["strategy"] not in BLIND
 
 
 def _mixtures_in(
@@ -178,27 +193,47 @@ def store(
     ]
     taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
     room = proposing.standing(session, study).missing
-    # 3. One mixture each, what is left goes behind them.
-    spec, stored = task.known.spec, 0
+    # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
+    spec, results = task.known.spec, None if stands_in else task.known.results
     others = evidence.weights(spec, taken)
     fresh = [item for item in proposed if item.is_repeat or not _is_among(item, others)]
-    for place, item in enumerate(fresh[: len(replaceable) + room]):
-        mixture = _mixture(spec, item)
-        proposal = Proposal(
-            strategy=item.strategy,
-            seed=task.seed,
-            reason=item.reason + evidence.reach_in_words(spec, item.weights),
-            mean=finite(item.mean),
-            sd=finite(item.sd),
-        ).model_dump(mode="json")
-        results = None if stands_in else task.known.results
+    fresh = fresh[: len(replaceable) + room]
+    changed = []
+    for item in fresh:
+        same = _same_mixture(spec, item, replaceable)
+        if same is None:
+            changed.append(item)
+        else:  # it is queued already
+            replaceable.remove(same)
+            trials.renew_proposal(session, same, _proposal(task, item), results)
+    for place, item in enumerate(changed):
+        mixture, proposal = _mixture(spec, item), _proposal(task, item)
         if place < len(replaceable):
             trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
         else:
             new = trials.NewTrial(mixture, "proposed", proposal, results)
             trials.add(session, study, new, actor="proposer")
-        stored += 1
-    return stored
+    return len(fresh)
+
+
+def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
+    """What is stored of where a mixture came from."""
+    return Proposal(
+        strategy=item.strategy,
+        seed=task.seed,
+        reason=item.reason + evidence.reach_in_words(task.known.spec, item.weights),
+        mean=finite(item.mean),
+        sd=finite(item.sd),
+    ).model_dump(mode="json")
+
+
+def _same_mixture(
+    spec: StudySpec, item: Proposed, queued: Sequence[models.Trial]
+) -> models.Trial | None:
+    """The first of these trials that has the mixture that is proposed."""
+    apart = total_variation(item.weights, evidence.weights(spec, [t.mixture for t in queued]))
+    near = np.flatnonzero(apart <= SAME)
+    return queued[int(near[0])] if len(near) else None
 
 
 def _mixtures(session: Session, ids: set[int]) -> list[dict[str, float]]:
@@ -282,6 +317,11 @@ class Proposer:
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
+        with self._database.read() as session:
+            kept, results = still_good(session, name)
+        if kept:
+            with self._database.write() as session:
+                trials.still_hold(session, kept, results)
         with self._database.read() as session:
             trouble = proposing.trouble(session, name)
             rests = trouble is not None and trouble.rests
