@@ -275,6 +275,7 @@ class Proposer:
         self._timing = timing
         self._waking = threading.Event()
         self._stopped = threading.Event()
+        self._is_at_work = False
         self._fruitless: dict[str, tuple[int, ...]] = {}
         self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
 
@@ -294,6 +295,8 @@ class Proposer:
 
     def keep(self) -> None:
         """Extends the leases of the studies being worked on; called every few seconds."""
+        if not self._is_at_work:
+            return
         with self._database.write() as session:
             proposing.renew(session, self._owner, LEASE_S)
 
@@ -305,6 +308,7 @@ class Proposer:
         for name in names:
             if self._stopped.is_set():
                 break
+            self._is_at_work = True
             try:
                 stored += self._serve(name)
             except SQLAlchemyError:
@@ -313,6 +317,8 @@ class Proposer:
                 # The other studies must not suffer from it.
                 log.exception("proposing failed, tried again", study=name)
                 self._give_up(name, f"proposals cannot be made: {fault}"[:1000])
+            finally:
+                self._is_at_work = False
         return stored
 
     def _serve(self, name: str) -> int:
