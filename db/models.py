@@ -73,6 +73,8 @@ class Study(Base):
     results: Mapped[int] = mapped_column(default=0)
     """Grows with every trial that is completed, stopped early or attached: what surrogates are
     fitted to."""
+    attached: Mapped[int] = mapped_column(default=0)
+    """Finished runs that were added, among the results: they use none of the budget."""
     last_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest trial."""
 

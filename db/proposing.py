@@ -55,7 +55,7 @@ _IN_NEED = (
     .having(
         or_(
             func.count(case((_IS_STALE, 1))) > 0,
-            and_(_QUEUED < _LOOKAHEAD, _COMMITTED + Study.results < Study.budget),
+            and_(_QUEUED < _LOOKAHEAD, _COMMITTED + Study.results - Study.attached < Study.budget),
         )
     )
     .order_by(Study.proposer_errors, Study.id)
@@ -71,6 +71,7 @@ class Standing:
         stale: those of them made before the newest result.
         failed: trials that have failed for good, ever.
         failing: those of them since the last result, or since the study was resumed.
+        completed: trials with a result that the budget counts: none that was attached.
         proposed_out: `mark` of where the strategy had nothing more to propose.
     """
 
@@ -153,7 +154,7 @@ def _standing(study: Study, counts: Any) -> Standing:
         revision=study.revision,
         queued=counts.queued if counts else 0,
         running=counts.running if counts else 0,
-        completed=study.results,
+        completed=study.results - study.attached,
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,
         failed=counts.failed if counts else 0,

@@ -63,7 +63,10 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
     number = session.execute(
         update(Study)
         .where(Study.id == study.id)
-        .values(last_number=Study.last_number + 1)
+        .values(
+            last_number=Study.last_number + 1,
+            attached=Study.attached + int(new.origin == "attached"),
+        )
         .returning(Study.last_number)
         .execution_options(synchronize_session=False)
     ).scalar_one()
@@ -331,13 +334,14 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
 
 
 def committed(session: Session, study: Study) -> int:
-    """Trials that use the budget: completed, running or queued."""
+    """Trials that use the budget: completed, running or queued, but none that was attached."""
     return session.execute(
         select(func.count())
         .select_from(Trial)
         .where(
             Trial.study_id == study.id,
             Trial.state.in_(("completed", "early_stopped", "running", "queued")),
+            Trial.origin != "attached",
         )
     ).scalar_one()
 

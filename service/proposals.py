@@ -60,6 +60,7 @@ class Task:
         replaced: (r, m) their mixtures.
         pending: (p, m) mixtures whose scores are still to come.
         avoid: (k, m) mixtures whose scores will never come: failed for good or called off.
+        budget: completed runs after which the search ends, those that were attached among them.
     """
 
     study: str
@@ -70,6 +71,7 @@ class Task:
     avoid: NDArray[np.float64]
     n: int
     seed: int
+    budget: int
     based_on: tuple[int, ...]
 
 
@@ -99,6 +101,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         avoid=evidence.weights(spec, avoid),
         n=n,
         seed=proposal_seed(spec.seed, study.results, first),
+        budget=study.budget + study.attached,
         based_on=(study.results, study.last_number, len(pending), len(avoid), study.budget),
     )
 
@@ -161,7 +164,7 @@ def compute(task: Task, strategy: str) -> list[Proposed]:
         task.seed,
         task.known.spec.objective.direction,
         avoid=task.avoid,
-        budget=task.known.spec.budget,
+        budget=task.budget,
         opening=task.known.spec.opening,
         heuristics=evidence.heuristics(task.known.spec),
     )
@@ -471,7 +474,7 @@ def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
     if now.room == 0:
         if now.running:
             return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
-        return f"{where}: all {now.budget} trials of its budget are done", None
+        return f"{where} is finished: all {now.budget} trials of its budget are done", None
     if now.error is not None:
         return f"{where}: {now.error}; tried again soon", 5.0
     if now.is_out:

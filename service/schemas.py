@@ -278,7 +278,8 @@ class StudySpec(Body):
     """Handed to workers as it is. One that is not empty is refused when no worker could run it on
     these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
-    """Number of completed trials after which no more are proposed."""
+    """Number of completed trials after which no more are proposed; runs that were added finished do
+    not count."""
     baseline: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     """Scores of the base model before any training, to compare with."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -403,11 +404,21 @@ class Study(StudySpec):
     """A stored study."""
 
     state: StudyState
+    """`finished` also once the budget is used and all trials have ended; `active` again when the
+    budget is raised, or a trial queued or retried."""
     created_at: datetime
     updated_at: datetime
     trials: dict[TrialState, int]
     """Number of trials in each state."""
+    attached: int = 0
+    """Those of the completed ones that were added as finished runs: they use none of the budget."""
     baseline_scores: Scores
+
+    @property
+    def n_done(self) -> int:
+        """Trials with a result that the budget counts."""
+        found = self.trials
+        return found.get("completed", 0) + found.get("early_stopped", 0) - self.attached
 
 
 class StudyPage(Body):
@@ -441,7 +452,10 @@ class Proposal(Body):
 
 
 class TrialCreate(Body):
-    """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued."""
+    """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued.
+
+    A finished run uses none of the study's budget.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
