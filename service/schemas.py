@@ -14,12 +14,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from db.texts import storable, storable_throughout
 
@@ -58,15 +60,34 @@ class Body(BaseModel):
 # --- scores -----------------------------------------------------------------------------------
 
 
+def _no_percent(value: Any) -> Any:
+    """Says of a score on a scale to 100 what is meant; everything else is left to the field."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        given = value.strip()[:20]
+    elif isinstance(value, int | float) and 1 < value < 1e6:
+        given = f"{value:g}"
+    else:
+        return value
+    raise PydanticCustomError(
+        "not_a_fraction",
+        "{given} is not a number from 0 to 1: give fractions, 0.412 for 41.2%",
+        {"given": given},
+    )
+
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_no_percent)]
+"""A score or its error: 0.412, where people say 41.2%."""
+
+
 class Measurement(Body):
     """One benchmark's score of one trial at one training step."""
 
     benchmark: Name
-    score: Annotated[float, Field(ge=0.0, le=1.0)]
+    score: Fraction
     samples: Annotated[int, Field(ge=1, le=10**9)]
     step: Annotated[int, Field(ge=0, le=10**9)] = 0
     rule: Name = "paper"
-    se: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    se: Fraction | None = None
     """Sampling error of the score; without it the score counts as a share of `samples`."""
 
     def sampling_error(self) -> float:

@@ -272,7 +272,7 @@ def test_a_result_that_no_second_try_would_mend_is_not_tried_again(tmp_path, sig
     run(tmp_path, service, signals, f"echo '{percent}' > \"$MODOMODO_RESULT\"")
     [failure] = service.failures
     assert not failure.retryable
-    assert "it is 41.2: give fractions, 0.412 for 41.2%" in failure.error
+    assert "41.2 is not a number from 0 to 1: give fractions, 0.412 for 41.2%" in failure.error
 
 
 def test_what_a_script_started_ends_with_its_run_also_when_that_is_killed(tmp_path, signals):

@@ -60,6 +60,15 @@ def test_a_study_from_creation_to_export(run, study_file, tmp_path):
     assert run("study", "export", "vlm").stdout.startswith("trial,state,strategy,w_coco")
 
 
+def test_scores_out_of_a_hundred_are_refused_before_they_are_sent(run, tmp_path):
+    finished = tmp_path / "scores.json"
+    finished.write_text(json.dumps([*scores(0.6), scores()[0] | {"score": 41.2}]))
+    refused = run("trial", "add", "vlm", "coco=1", "--measurements", str(finished))
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.replace("│", " ").split())
+    assert "measurements.3.score: 41.2 is not a number from 0 to 1: give fractions" in said
+
+
 def test_a_study_read_from_standard_input(run):
     created = as_json(run("study", "create", "-", "--json", stdin=json.dumps(study_body())))
     assert created["budget"] == 8
