@@ -66,6 +66,7 @@ def create_app(
     app.state.settings = chosen
     app.state.engine = engine
     app.state.presets = presets or Presets()
+    app.state.is_stopping = False
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
     app.add_middleware(RateLimit, per_s=chosen.calls_per_s)

@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 from numpy.linalg import LinAlgError
 
-from service.engine import Engine
-from service.errors import Refused
+from service.engine import Engine, Stopping
+from service.errors import Refused, stopping
 from service.evidence import Evidence
 from service.rates import retry_after
 from service.search.diagnostics import Diagnosis, diagnose
@@ -163,6 +163,11 @@ class Fits:
         with self._place(), _refusals(evidence, "auto"):
             return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures)
 
+    def stop(self) -> None:
+        """Ends what is being fitted; who waits for it, and whoever asks later, is refused with
+        503 `stopping`."""
+        self._engine.stop()
+
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
@@ -248,6 +253,8 @@ def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray) -> Verdict:
 def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
     try:
         yield
+    except Stopping as error:
+        raise stopping() from error
     except Exception as error:
         # Linear algebra and optimisers fail on runs that agree too well, or hardly differ.
         if isinstance(error, ValueError) and not isinstance(error, LinAlgError):
