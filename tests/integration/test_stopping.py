@@ -12,10 +12,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from service import server
+from service import fits, server
 from service.app import create_app
 from service.engine import Inline, Stopping
-from service.search.diagnostics import diagnose
 from tests.bodies import study_body
 from tests.integration.test_api_calls import attach
 from tests.support.polling import until
@@ -31,7 +30,7 @@ class Endless(Inline):
         self.stopped, self.let_go = threading.Event(), threading.Event()
 
     def ask(self, function, *args, **kwargs):
-        if function is not diagnose:
+        if function is not fits.diagnosed:
             return super().ask(function, *args, **kwargs)
         self.asked.set()
         assert (self.let_go if self.is_deaf else self.stopped).wait(60)
