@@ -111,12 +111,6 @@ def test_a_refusal_that_says_the_scores_are_kept_ends_it(tmp_path, signals, code
     assert not service.failures + list(place.refused())
 
 
-def test_a_refusal_without_room_for_the_scores_does_not(tmp_path, signals):
-    full = "it has too many replicates to keep these scores too"
-    place = run(tmp_path, Refusing(ServiceError(409, "lease-lost", full)), signals, DONE)
-    assert list(place.refused())
-
-
 def test_a_refused_result_is_offered_again_when_a_worker_starts_in_the_folder(tmp_path, signals):
     place = WorkFolder(tmp_path)
     answer = an_answer()
