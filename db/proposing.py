@@ -103,6 +103,11 @@ class Standing:
         return max(0, self.budget - self.committed)
 
     @property
+    def is_done(self) -> bool:
+        """The budget is used, and nothing is under way any more."""
+        return self.completed >= self.budget and not self.queued + self.running
+
+    @property
     def mark(self) -> str:
         """The same as long as a strategy would be told the same."""
         return f"{self.results}/{self.last_number}/{self.failed}/{self.budget}"

@@ -457,6 +457,8 @@ def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
         return f"{where} is finished", None
     if now.state == "paused":
         return f"{where} is paused", 30.0
+    if now.is_done:
+        return f"{where} is finished: all {now.budget} trials of its budget are done", None
     if due_in_s == 0:
         return f"{where}: others were quicker", 0.5
     if due_in_s is not None:
@@ -472,9 +474,7 @@ def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
             LONGEST_WAIT_S if now.running else None,
         )
     if now.room == 0:
-        if now.running:
-            return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
-        return f"{where} is finished: all {now.budget} trials of its budget are done", None
+        return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
     if now.error is not None:
         return f"{where}: {now.error}; tried again soon", 5.0
     if now.is_out:
