@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,7 @@ from service import evidence, views
 from service.engine import Engine, Inline, Stopping
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
+from service.search.openings import opening_size
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
 from service.search.strategies import BLIND, propose
@@ -83,8 +84,8 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     if missing == 0 and outdated == 0:
         return None
     spec = views.spec(study)
-    stale = _stale(session, study) if outdated else []
-    replaced = [trial for trial in stale if _may_change(trial, study)]
+    stale, good = _stale(session, study) if outdated else ([], set())
+    replaced = [trial for trial in stale if trial.id not in good]
     n = len(replaced) + missing
     if n == 0:
         return None
@@ -116,25 +117,47 @@ def still_good(session: Session, name: str) -> tuple[list[int], int]:
     """Ids of the queued proposals that the results since they were made do not change, and how many
     results the study has."""
     study = studies.get(session, name)
-    return [t.id for t in _stale(session, study) if not _may_change(t, study)], study.results
+    stale, good = _stale(session, study)
+    return [trial.id for trial in stale if trial.id in good], study.results
 
 
-def _stale(session: Session, study: models.Study) -> list[models.Trial]:
-    """Proposals that nobody has started and that were made before the newest result."""
-    return [
-        trial
-        for trial in trials.unstarted_proposals(session, study)
-        if trial.proposed_at_results is None or trial.proposed_at_results < study.results
-    ]
+def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], set[int]]:
+    """Proposals that nobody has started and that were made before the newest result; and ids of
+    those that were chosen without a look at scores, and so are as good whatever the results.
+    Anything else should know the newest ones."""
+    unstarted = trials.unstarted_proposals(session, study)
+    stale, good = [], {trial.id for trial in _of_opening(session, study, unstarted)}
+    for trial in unstarted:
+        known = trial.proposed_at_results
+        if known is None:  # it stands in
+            good.discard(trial.id)
+        elif known < study.results and (study.spec["strategy"] in BLIND or _by(trial) == "seed"):
+            good.add(trial.id)
+        if known is None or known < study.results:
+            stale.append(trial)
+    return stale, good
 
 
-def _may_change(trial: models.Trial, study: models.Study) -> bool:
-    """Whether another may take its place: what was chosen without a look at scores is as good
-    whatever the results; anything else should know the newest ones."""
-    if trial.proposed_at_results is None:
-        return True  # it stands in
-    is_seed = (trial.proposal or {}).get("strategy") == "seed"
-    return not is_seed and study.spec["strategy"] not in BLIND
+def _of_opening(
+    session: Session, study: models.Study, unstarted: Sequence[models.Trial]
+) -> Sequence[models.Trial]:
+    """Points of the study's opening design, as many as the opening still wants."""
+    points = [trial for trial in unstarted if _by(trial) == "opening"]
+    if not points or study.spec["opening"] != "optimal":
+        return []
+    size = opening_size(len(study.spec["domains"]), study.budget + study.attached)
+    known = session.execute(
+        select(func.count())
+        .select_from(models.Trial)
+        .where(models.Trial.study_id == study.id, models.Trial.is_withdrawn.is_(False))
+    ).scalar_one()
+    return points[: max(0, size - (known - len(points)))]
+
+
+def _by(trial: models.Trial) -> str | None:
+    """The part of a strategy that proposed it."""
+    by: str | None = (trial.proposal or {}).get("strategy")
+    return by
 
 
 def _mixtures_in(

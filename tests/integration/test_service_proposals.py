@@ -222,6 +222,22 @@ def test_what_was_chosen_without_a_look_at_scores_stays_whatever_the_results(dat
     assert happened.count("proposed") == 7
 
 
+def test_the_points_of_an_opening_stay_until_it_is_over(database):
+    desk = Desk(database, strategy="bayes-quadratic", budget=30, lookahead=3)
+    desk.proposer.turn()
+    before = {trial.id: trial.mixture for trial in desk.queued()}
+    desk.finish(desk.claim(), value=0.4)
+    assert desk.proposer.turn() == 1, "only what is missing"
+    assert all(trial.mixture == before.get(trial.id, trial.mixture) for trial in desk.queued())
+    for share in np.linspace(0.1, 0.9, 8):
+        mixture = {"coco": float(share), "lisa": float(1 - share), "sat": 0.0}
+        with database.write() as session:
+            study = studies.get(session, "vlm")
+            trials.add(session, study, NewTrial(mixture, "attached", readings=SCORES), "user")
+    assert desk.proposer.turn() == 3, "enough is known: now the surrogate chooses"
+    assert "opening" not in {trial.proposal["strategy"] for trial in desk.queued()}
+
+
 def test_a_proposal_that_would_be_made_again_is_kept_and_told_as_it_is_foreseen_now(
     database, monkeypatch
 ):
