@@ -41,6 +41,9 @@ CHUNK = 500
 PRESENT = {"proposer", "proposer_until"}
 """Columns that say what a running service does just now."""
 
+COUNTED = {"attached"}
+"""Columns that say what the trials say too: counted anew when they come in."""
+
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
 """Columns that say when a trial is given away again, and to whom."""
 
@@ -109,7 +112,7 @@ _Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
 
 _StudyRow = _row(
     models.Study,
-    without={"id", *PRESENT, "failing", "proposed_out"},
+    without={"id", *PRESENT, *COUNTED, "failing", "proposed_out"},
     more={
         # Archives of version 3 have none.
         "failing": (_Count, 0),
@@ -199,7 +202,7 @@ def dump(session: Session, name: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "study": _without(study, "id", *PRESENT),
+        "study": _without(study, "id", *PRESENT, *COUNTED),
         "trials": [_without(trial, "study_id") | of_trial[trial["id"]] for trial in trials],
         "events": [
             {"trial": numbers.get(event["trial_id"])}
@@ -250,8 +253,9 @@ def load(session: Session, archive: Archive, spec: dict[str, Any]) -> int:
 
 def _store(session: Session, document: dict[str, Any]) -> int:
     trials = document["trials"]
+    n_attached = sum(trial["origin"] == "attached" for trial in trials)
     study_id = session.execute(
-        insert(STUDIES).values(document["study"]).returning(STUDIES.c.id)
+        insert(STUDIES).values(document["study"] | {"attached": n_attached}).returning(STUDIES.c.id)
     ).scalar_one()
     ids = _ids(session, [trial["id"] for trial in trials])
     by_number = {trial["number"]: new for trial, new in zip(trials, ids, strict=True)}

@@ -73,6 +73,8 @@ class Study(Base):
     results: Mapped[int] = mapped_column(default=0)
     """Grows with every trial that is completed, stopped early or attached: what surrogates are
     fitted to."""
+    attached: Mapped[int] = mapped_column(default=0)
+    """Finished runs that were added, among the results: they use none of the budget."""
     last_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest trial."""
 
@@ -123,8 +125,8 @@ class Trial(Base):
     proposal: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """Strategy, seed, reason and prediction behind a proposed mixture."""
     proposed_at_results: Mapped[int | None]
-    """`Study.results` when it was proposed: older than the study's means it can be replaced. None
-    of a proposal that stands in for a failing strategy's."""
+    """`Study.results` when it was proposed, or was last seen to be as good still: older than the
+    study's means it can be replaced. None of a proposal that stands in for a failing strategy's."""
     is_withdrawn: Mapped[bool] = mapped_column(default=False)
     """Cancelled by the service because the budget left no room, not by anyone's judgement."""
     failures: Mapped[int] = mapped_column(default=0)

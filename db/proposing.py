@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, or_, select, update
+from sqlalchemy import JSON, and_, bindparam, case, func, or_, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from db import events
 from db.clock import after, now
 from db.models import Study, Trial
 from db.queue import FAILURES_IN_A_ROW
+from db.specs import ABSENT
 
 LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
 
 _IS_UNSTARTED = and_(Trial.state == "queued", Trial.origin == "proposed", Trial.attempt_number == 0)
+_IS_STALE = and_(_IS_UNSTARTED, func.coalesce(Trial.proposed_at_results, -1) < Study.results)
 _COUNTS = (
     select(
         Trial.study_id,
@@ -28,9 +30,7 @@ _COUNTS = (
                 "running": Trial.state == "running",
                 "failed": Trial.state == "failed",
                 "unstarted": _IS_UNSTARTED,
-                "stale": and_(
-                    _IS_UNSTARTED, func.coalesce(Trial.proposed_at_results, -1) < Study.results
-                ),
+                "stale": _IS_STALE,
             }.items()
         ),
     )
@@ -41,11 +41,24 @@ _COUNTS = (
     )
     .group_by(Trial.study_id)
 )
-_ACTIVE = (
-    select(Study)
-    .where(Study.state == "active")
+_LOOKAHEAD = func.coalesce(
+    type_coerce(Study.spec, JSON)["lookahead"].as_integer(), ABSENT["lookahead"]
+)
+_QUEUED, _COMMITTED = func.count(case((Trial.state == "queued", 1))), func.count(Trial.id)
+# The same as `Standing.missing` and `Standing.outdated`, of all studies at once: this is asked many
+# times a second. Trials that are queued or running are few, and found by the index.
+_IN_NEED = (
+    select(Study.name)
+    .outerjoin(Trial, and_(Trial.study_id == Study.id, Trial.state.in_(("queued", "running"))))
+    .where(Study.state == "active", Study.failing < FAILURES_IN_A_ROW)
+    .group_by(Study.id)
+    .having(
+        or_(
+            func.count(case((_IS_STALE, 1))) > 0,
+            and_(_QUEUED < _LOOKAHEAD, _COMMITTED + Study.results - Study.attached < Study.budget),
+        )
+    )
     .order_by(Study.proposer_errors, Study.id)
-    .execution_options(populate_existing=True)
 )
 
 
@@ -58,6 +71,7 @@ class Standing:
         stale: those of them made before the newest result.
         failed: trials that have failed for good, ever.
         failing: those of them since the last result, or since the study was resumed.
+        completed: trials with a result that the budget counts: none that was attached.
         proposed_out: `mark` of where the strategy had nothing more to propose.
     """
 
@@ -87,6 +101,11 @@ class Standing:
     def room(self) -> int:
         """Trials that the budget still allows to propose."""
         return max(0, self.budget - self.committed)
+
+    @property
+    def is_done(self) -> bool:
+        """The budget is used, and nothing is under way any more."""
+        return self.completed >= self.budget and not self.queued + self.running
 
     @property
     def mark(self) -> str:
@@ -140,7 +159,7 @@ def _standing(study: Study, counts: Any) -> Standing:
         revision=study.revision,
         queued=counts.queued if counts else 0,
         running=counts.running if counts else 0,
-        completed=study.results,
+        completed=study.results - study.attached,
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,
         failed=counts.failed if counts else 0,
@@ -150,14 +169,10 @@ def _standing(study: Study, counts: Any) -> Standing:
     )
 
 
-def active(session: Session) -> list[Standing]:
-    """All active studies, oldest first, but those whose strategy fails last: they may take long."""
-    return standings(session, session.scalars(_ACTIVE).all())
-
-
 def in_need(session: Session) -> list[str]:
-    """Names of the studies that want proposals, in that order."""
-    return [now.study for now in active(session) if now.missing or now.outdated]
+    """Names of the studies that want proposals, oldest first, but those whose strategy fails last:
+    they may take long."""
+    return list(session.scalars(_IN_NEED))
 
 
 @dataclass(frozen=True, slots=True)

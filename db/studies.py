@@ -126,6 +126,16 @@ def patch(
     return study
 
 
+def is_done(study: Study, counts: dict[str, int]) -> bool:
+    """Whether the budget is used and nothing is under way any more.
+
+    Args:
+        counts: of the study's trials, as by `trial_counts`.
+    """
+    under_way = counts.get("queued", 0) + counts.get("running", 0)
+    return not under_way and study.results - study.attached >= study.budget
+
+
 def trial_counts(session: Session, study_ids: list[int]) -> dict[int, dict[str, int]]:
     """Number of trials in each state that has any, by study."""
     counts: dict[int, dict[str, int]] = {study_id: {} for study_id in study_ids}

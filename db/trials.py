@@ -63,7 +63,10 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
     number = session.execute(
         update(Study)
         .where(Study.id == study.id)
-        .values(last_number=Study.last_number + 1)
+        .values(
+            last_number=Study.last_number + 1,
+            attached=Study.attached + int(new.origin == "attached"),
+        )
         .returning(Study.last_number)
         .execution_options(synchronize_session=False)
     ).scalar_one()
@@ -208,6 +211,23 @@ def unstarted_proposals(session: Session, study: Study, *, lock_them: bool = Fal
     return list(session.scalars(query))
 
 
+def renew_proposal(
+    session: Session, trial: Trial, proposal: dict[str, Any], results: int | None
+) -> None:
+    """Says anew what is foreseen of an unstarted proposal, whose mixture stays. The caller holds
+    its lock."""
+    trial.proposed_at_results = results
+    if _foreseen(trial.proposal) == _foreseen(proposal):
+        return
+    trial.proposal = proposal
+    events.changed(session, trial.study_id, actor="proposer", what=None, trial=trial)
+
+
+def _foreseen(proposal: dict[str, Any] | None) -> dict[str, Any]:
+    """A proposal without its seed, which is another at every result."""
+    return {key: value for key, value in (proposal or {}).items() if key != "seed"}
+
+
 def replace_proposal(
     session: Session,
     trial: Trial,
@@ -216,9 +236,6 @@ def replace_proposal(
     results: int | None,
 ) -> None:
     """Gives an unstarted proposal another mixture. The caller holds its lock."""
-    if trial.mixture == mixture and trial.proposal == proposal:
-        trial.proposed_at_results = results
-        return
     replaced = trial.mixture
     trial.mixture, trial.proposal, trial.proposed_at_results = mixture, proposal, results
     events.changed(
@@ -228,6 +245,16 @@ def replace_proposal(
         what="proposal-replaced",
         trial=trial,
         replaced=replaced,
+    )
+
+
+def still_hold(session: Session, proposals: Sequence[int], results: int) -> None:
+    """Notes that unstarted proposals are as good as if they were made at so many results."""
+    session.execute(
+        update(Trial)
+        .where(Trial.id.in_(proposals), Trial.state == "queued", Trial.attempt_number == 0)
+        .values(proposed_at_results=results)
+        .execution_options(synchronize_session=False)
     )
 
 
@@ -307,13 +334,14 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
 
 
 def committed(session: Session, study: Study) -> int:
-    """Trials that use the budget: completed, running or queued."""
+    """Trials that use the budget: completed, running or queued, but none that was attached."""
     return session.execute(
         select(func.count())
         .select_from(Trial)
         .where(
             Trial.study_id == study.id,
             Trial.state.in_(("completed", "early_stopped", "running", "queued")),
+            Trial.origin != "attached",
         )
     ).scalar_one()
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 FAILURES_IN_A_ROW = 3
+DONE = ("completed", "early_stopped")
+"""States of runs that have a result."""
 INTERRUPTED = 130
 """Exit code of a search that was stopped before its end."""
 
@@ -188,11 +190,11 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
             for trial in changed:
                 trials[trial.id] = trial
                 _show_running(progress, running, trial)
-                if trial.state in ("completed", "failed") and trial.id not in shown:
+                if trial.state in (*DONE, "failed") and trial.id not in shown:
                     shown.add(trial.id)
                     progress.console.print(trial_line(trial))
                     failures = failures + 1 if trial.state == "failed" else 0
-            done = [trial for trial in trials.values() if trial.state == "completed"]
+            done = [trial for trial in trials.values() if trial.state in DONE]
             state = "" if study.state == "active" else f", {study.state}"
             progress.update(
                 whole,

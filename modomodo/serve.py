@@ -38,14 +38,19 @@ def serve(
     try:
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        reasons = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
-        raise CommandFailed(reasons) from error
+        raise CommandFailed("; ".join(map(_said, error.errors()))) from error
     _check(settings)
     logs.configure()
     try:
         server.run(settings, presets.load())
     except server.CannotListen as error:
         raise CommandFailed(f"{error}; the line above says why") from error
+
+
+def _said(item: Any) -> str:
+    """A setting that is out of range, by the name of its variable."""
+    what = str(item["msg"]).removeprefix("Value error, ")
+    return f"MODOMODO_{str(item['loc'][0]).upper()}: {what}" if item["loc"] else what
 
 
 def _check(settings: Settings) -> None:

@@ -74,7 +74,7 @@ def list_(url: UrlOption = None, as_json: JsonOption = False) -> None:
         table.add_row(
             escape(study.name),
             study.state,
-            f"{counts.get('completed', 0)} of {study.budget}",
+            f"{study.n_done} of {study.budget}",
             str(counts.get("running", 0)),
             str(counts.get("queued", 0)),
             str(counts.get("failed", 0)),
@@ -97,7 +97,7 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     counts = ", ".join(f"{n} {state}" for state, n in found.trials.items() if n)
     console.print(
         f"[bold]{escape(found.name)}[/] is {found.state}: {counts or 'no trials yet'}; "
-        f"budget {found.budget}; strategy {escape(found.strategy)}"
+        f"budget {found.budget}{_history(found)}; strategy {escape(found.strategy)}"
     )
     if found.note:
         console.print(escape(found.note))
@@ -199,6 +199,14 @@ def import_(
     )
 
 
+def _history(study: Study) -> str:
+    """Says of finished runs that were added that they use no budget, where there are any."""
+    if not study.attached:
+        return ""
+    runs = "1 run" if study.attached == 1 else f"{study.attached} runs"
+    return f" ({study.n_done} used, none of it by {runs} added finished)"
+
+
 def _console() -> Console:
     return Console()
 
@@ -208,8 +216,11 @@ def _set_state(study: str, state: Literal["active", "paused"], url: str | None, 
         changed: Study = client.patch_study(study, StudyPatch(state=state))
     if js:
         print_json(changed)
-    else:
-        _console().print(f"study [bold]{escape(changed.name)}[/] is {changed.state}")
+        return
+    why = ""
+    if state == "active" and changed.state == "finished":
+        why = f": all {changed.budget} trials of its budget are done"
+    _console().print(f"study [bold]{escape(changed.name)}[/] is {changed.state}{why}")
 
 
 def _spec(file: str) -> StudySpec:

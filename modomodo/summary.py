@@ -43,7 +43,7 @@ def trial_head(domains: Sequence[str]) -> str:
 
 def trial_line(trial: Trial) -> str:
     """One line: number, scores, where the mixture came from, and its weights."""
-    if trial.state != "completed":
+    if trial.state not in ("completed", "early_stopped"):
         reason = (trial.error or "").strip().splitlines() or ["no reason given"]
         return f"{trial.number:>4} [red]{trial.state}[/]: {escape(reason[-1][:160])}"
     source = trial.proposal.strategy if trial.proposal else trial.origin

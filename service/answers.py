@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import studies, trials
 from db.sessions import Database
 from service import evidence, surrogate_views, views
-from service.errors import Refused
+from service.errors import STOPPING, Refused
 from service.evidence import Evidence, Run
 from service.fits import Fits
 from service.schemas import BestAnswer, PredictedMixture, Score, Trial
@@ -93,7 +93,7 @@ def _predicted(
     try:
         diagnosis = fits.diagnosis(known, surrogate)
     except Refused as refused:
-        if refused.status == 404:
+        if refused.status == 404 or refused.code == STOPPING:
             raise
         return None, f"No prediction: {refused.detail}."
     return surrogate_views.mixture(known, diagnosis.best), None

@@ -66,6 +66,7 @@ def create_app(
     app.state.settings = chosen
     app.state.engine = engine
     app.state.presets = presets or Presets()
+    app.state.is_stopping = False
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
     app.add_middleware(RateLimit, per_s=chosen.calls_per_s)
@@ -103,7 +104,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         proposer.keep()
         proposer.wake()
 
-    upkeep = Upkeep(database, watch, settings.upkeep_every_s, look)
+    upkeep = Upkeep(database, watch, settings.upkeep_every_s, look, proposer.keep)
     fits = Fits(showing)
     presets: Presets = app.state.presets
     app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics, presets)

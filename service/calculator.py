@@ -23,7 +23,10 @@ also when a library holds the interpreter: this watchdog needs no Python."""
 
 def main(descriptor: int, limit_s: float) -> None:
     """Answers questions until the service is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
+    # Whoever stops all processes of a service at once must not look like a fit that failed: the
+    # service ends this one, and without a service it ends by itself.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.nice(KINDNESS)
     line = Connection(descriptor)
     questions: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -106,6 +106,7 @@ class EngineProcess:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     env=self._environment(),
+                    process_group=0,  # Ctrl-C is the service's to handle
                 )
             if self._line is not None:
                 self._line.close()

@@ -16,9 +16,13 @@ from starlette.exceptions import HTTPException
 
 from db import errors as storage
 from service.openapi import methods_at
+from service.rates import retry_after
 from service.schemas import Problem
 
 log = structlog.get_logger()
+
+AGAIN_S = 5.0
+"""When a caller should come back to a service that is stopping."""
 
 STATUS: Mapping[type[storage.StorageError], int] = {
     storage.StudyNotFound: 404,
@@ -67,6 +71,19 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 def invalid(detail: str) -> Refused:
     """A body that is well formed but does not fit the study."""
     return Refused(422, "invalid-request", detail)
+
+
+STOPPING = "stopping"
+
+
+def stopping() -> Refused:
+    """What is under way when the service ends and cannot be waited for."""
+    return Refused(
+        503,
+        STOPPING,
+        "the service is stopping; come back in a few seconds, when it or another one is there",
+        headers=retry_after(AGAIN_S),
+    )
 
 
 def problem(
@@ -183,7 +200,8 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "The body is too large.",
         422: "The request is well formed but not valid; `errors` says where.",
         429: "Too many calls, or too many wrong keys; `Retry-After` says when to come back.",
-        503: "The database does not answer, or too many calls wait for fits; nothing was changed. "
+        503: "The database does not answer, too many calls wait for fits, or the service is "
+        "stopping; nothing was changed. "
         "`Retry-After` says when to come back.",
     }
     shared = (400, 401, 403, 413, 422, 429, 503)

@@ -15,12 +15,13 @@ from typing import Any, Generic, TypeVar
 import structlog
 from numpy.linalg import LinAlgError
 
-from service.engine import Engine
-from service.errors import Refused
+from service.engine import Engine, Stopping
+from service.errors import Refused, stopping
 from service.evidence import Evidence
 from service.rates import retry_after
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
+from service.search.situation import Direction
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import SIDE_BY_SIDE, SURROGATES, Fitted, fit, fit_each
 from service.search.surrogates.protocol import Posterior, log_density
@@ -119,7 +120,7 @@ class Fits:
 
         def make() -> Diagnosis:
             with _refusals(evidence, surrogate):
-                return self._engine.ask(diagnose, surrogate, space, runs, SEED, direction)
+                return self._engine.ask(diagnosed, surrogate, space, runs, direction)
 
         check(surrogate)
         once = self._diagnoses.get(evidence, surrogate, make)
@@ -137,8 +138,10 @@ class Fits:
             Refused: 404, no such surrogate; 409, too few completed trials to fit it.
         """
         check(surrogate)
+        space, runs = evidence.space, evidence.runs
+        direction = evidence.spec.objective.direction
         with self._place(), _refusals(evidence, surrogate):
-            return self._engine.ask(predict, surrogate, evidence.space, evidence.runs, mixtures)
+            return self._engine.ask(predict, surrogate, space, runs, mixtures, direction)
 
     def predict_each(
         self, evidence: Evidence, surrogate: str, others: Mapping[str, Runs], mixtures: FloatArray
@@ -161,7 +164,13 @@ class Fits:
             Refused: 409, too few completed trials to fit any.
         """
         with self._place(), _refusals(evidence, "auto"):
-            return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures)
+            direction = evidence.spec.objective.direction
+            return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures, direction)
+
+    def stop(self) -> None:
+        """Ends what is being fitted; who waits for it, and whoever asks later, is refused with
+        503 `stopping`."""
+        self._engine.stop()
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -211,16 +220,30 @@ def _told(runs: Runs) -> tuple[FloatArray, ...]:
     return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
 
 
-def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
+def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
+    """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
+    asked of it."""
+    runs = runs if direction == "maximize" else runs.negated()
     told = (surrogate, *space.domains, *_told(runs))
     return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
+def diagnosed(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Diagnosis:
+    """Everything there is to say about a surrogate."""
+    fitted = _one(surrogate, space, runs, direction)
+    return diagnose(surrogate, space, runs, SEED, direction, fitted=fitted)
+
+
 def predict(
-    surrogate: str, space: MixtureSpace, runs: Runs, mixtures: FloatArray
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    mixtures: FloatArray,
+    direction: Direction,
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of a surrogate, fitted once for the same runs."""
-    return _one(surrogate, space, runs).predict(mixtures)
+    """Mean and standard deviation of a surrogate at (n, m) mixtures."""
+    mean, sd = _one(surrogate, space, runs, direction).predict(mixtures)
+    return _sign(direction) * mean, sd
 
 
 def predict_each(
@@ -232,22 +255,30 @@ def predict_each(
     return [one.predict(mixtures) for one in fitted]
 
 
-def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray) -> Verdict:
+def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray, direction: Direction) -> Verdict:
     """`auto`'s choice among `SIDE_BY_SIDE`, with the fits that predictions are made with."""
     able = {
-        name: _one(name, space, runs)
+        name: _one(name, space, runs, direction)
         for name, make in SIDE_BY_SIDE.items()
         if len(runs) <= make().max_runs
     }
     densities = {name: log_density(fitted) for name, fitted in able.items()}
     trusted = max(densities, key=lambda name: densities[name])
-    return Verdict(trusted, densities, able[trusted].posterior(mixtures))
+    belief = able[trusted].posterior(mixtures)
+    turned = Posterior(_sign(direction) * belief.mean, belief.covariance)
+    return Verdict(trusted, densities, turned)
+
+
+def _sign(direction: Direction) -> float:
+    return 1.0 if direction == "maximize" else -1.0
 
 
 @contextmanager
 def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
     try:
         yield
+    except Stopping as error:
+        raise stopping() from error
     except Exception as error:
         # Linear algebra and optimisers fail on runs that agree too well, or hardly differ.
         if isinstance(error, ValueError) and not isinstance(error, LinAlgError):

@@ -85,7 +85,8 @@ class _Stored:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._best: dict[str, tuple[int, float | None]] = {}
-        """By study: its results when last looked at, and the best score among them."""
+        """By study, of those that are there: its results when last looked at, and the best score
+        among them."""
         self._lock = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
@@ -96,6 +97,8 @@ class _Stored:
         with self._database.read() as session:
             studies = statistics.of_studies(session)
             best = {study.name: self._best_score(session, study) for study in studies}
+        with self._lock:
+            self._best = {name: kept for name, kept in self._best.items() if name in best}
         trials = GaugeMetricFamily("modomodo_trials", "Trials by state.", labels=("study", "state"))
         live = GaugeMetricFamily("modomodo_leases_live", "Leases held now.", labels=("study",))
         age = GaugeMetricFamily(

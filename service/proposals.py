@@ -15,11 +15,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -30,9 +31,10 @@ from service import evidence, views
 from service.engine import Engine, Inline, Stopping
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
+from service.search.openings import opening_size
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.search.strategies import propose
+from service.search.strategies import BLIND, propose
 from service.surrogate_views import finite
 
 log = structlog.get_logger()
@@ -59,6 +61,7 @@ class Task:
         replaced: (r, m) their mixtures.
         pending: (p, m) mixtures whose scores are still to come.
         avoid: (k, m) mixtures whose scores will never come: failed for good or called off.
+        budget: completed runs after which the search ends, those that were attached among them.
     """
 
     study: str
@@ -69,6 +72,7 @@ class Task:
     avoid: NDArray[np.float64]
     n: int
     seed: int
+    budget: int
     based_on: tuple[int, ...]
 
 
@@ -80,11 +84,8 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     if missing == 0 and outdated == 0:
         return None
     spec = views.spec(study)
-    replaced = (
-        [t for t in trials.unstarted_proposals(session, study) if _may_change(t, study)]
-        if outdated
-        else []
-    )
+    stale, good = _stale(session, study) if outdated else ([], set())
+    replaced = [trial for trial in stale if trial.id not in good]
     n = len(replaced) + missing
     if n == 0:
         return None
@@ -101,6 +102,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         avoid=evidence.weights(spec, avoid),
         n=n,
         seed=proposal_seed(spec.seed, study.results, first),
+        budget=study.budget + study.attached,
         based_on=(study.results, study.last_number, len(pending), len(avoid), study.budget),
     )
 
@@ -111,12 +113,51 @@ def proposal_seed(study_seed: int, results: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big") % 2**31
 
 
-def _may_change(trial: models.Trial, study: models.Study) -> bool:
-    """Seeds are the same whatever the results; anything else should know the newest ones."""
-    known = trial.proposed_at_results
-    if known is None:
-        return True  # it stands in
-    return known < study.results and (trial.proposal or {}).get("strategy") != "seed"
+def still_good(session: Session, name: str) -> tuple[list[int], int]:
+    """Ids of the queued proposals that the results since they were made do not change, and how many
+    results the study has."""
+    study = studies.get(session, name)
+    stale, good = _stale(session, study)
+    return [trial.id for trial in stale if trial.id in good], study.results
+
+
+def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], set[int]]:
+    """Proposals that nobody has started and that were made before the newest result; and ids of
+    those that were chosen without a look at scores, and so are as good whatever the results.
+    Anything else should know the newest ones."""
+    unstarted = trials.unstarted_proposals(session, study)
+    stale, good = [], {trial.id for trial in _of_opening(session, study, unstarted)}
+    for trial in unstarted:
+        known = trial.proposed_at_results
+        if known is None:  # it stands in
+            good.discard(trial.id)
+        elif known < study.results and (study.spec["strategy"] in BLIND or _by(trial) == "seed"):
+            good.add(trial.id)
+        if known is None or known < study.results:
+            stale.append(trial)
+    return stale, good
+
+
+def _of_opening(
+    session: Session, study: models.Study, unstarted: Sequence[models.Trial]
+) -> Sequence[models.Trial]:
+    """Points of the study's opening design, as many as the opening still wants."""
+    points = [trial for trial in unstarted if _by(trial) == "opening"]
+    if not points or study.spec["opening"] != "optimal":
+        return []
+    size = opening_size(len(study.spec["domains"]), study.budget + study.attached)
+    known = session.execute(
+        select(func.count())
+        .select_from(models.Trial)
+        .where(models.Trial.study_id == study.id, models.Trial.is_withdrawn.is_(False))
+    ).scalar_one()
+    return points[: max(0, size - (known - len(points)))]
+
+
+def _by(trial: models.Trial) -> str | None:
+    """The part of a strategy that proposed it."""
+    by: str | None = (trial.proposal or {}).get("strategy")
+    return by
 
 
 def _mixtures_in(
@@ -146,7 +187,7 @@ def compute(task: Task, strategy: str) -> list[Proposed]:
         task.seed,
         task.known.spec.objective.direction,
         avoid=task.avoid,
-        budget=task.known.spec.budget,
+        budget=task.budget,
         opening=task.known.spec.opening,
         heuristics=evidence.heuristics(task.known.spec),
     )
@@ -178,27 +219,47 @@ def store(
     ]
     taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
     room = proposing.standing(session, study).missing
-    # 3. One mixture each, what is left goes behind them.
-    spec, stored = task.known.spec, 0
+    # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
+    spec, results = task.known.spec, None if stands_in else task.known.results
     others = evidence.weights(spec, taken)
     fresh = [item for item in proposed if item.is_repeat or not _is_among(item, others)]
-    for place, item in enumerate(fresh[: len(replaceable) + room]):
-        mixture = _mixture(spec, item)
-        proposal = Proposal(
-            strategy=item.strategy,
-            seed=task.seed,
-            reason=item.reason + evidence.reach_in_words(spec, item.weights),
-            mean=finite(item.mean),
-            sd=finite(item.sd),
-        ).model_dump(mode="json")
-        results = None if stands_in else task.known.results
+    fresh = fresh[: len(replaceable) + room]
+    changed = []
+    for item in fresh:
+        same = _same_mixture(spec, item, replaceable)
+        if same is None:
+            changed.append(item)
+        else:  # it is queued already
+            replaceable.remove(same)
+            trials.renew_proposal(session, same, _proposal(task, item), results)
+    for place, item in enumerate(changed):
+        mixture, proposal = _mixture(spec, item), _proposal(task, item)
         if place < len(replaceable):
             trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
         else:
             new = trials.NewTrial(mixture, "proposed", proposal, results)
             trials.add(session, study, new, actor="proposer")
-        stored += 1
-    return stored
+    return len(fresh)
+
+
+def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
+    """What is stored of where a mixture came from."""
+    return Proposal(
+        strategy=item.strategy,
+        seed=task.seed,
+        reason=item.reason + evidence.reach_in_words(task.known.spec, item.weights),
+        mean=finite(item.mean),
+        sd=finite(item.sd),
+    ).model_dump(mode="json")
+
+
+def _same_mixture(
+    spec: StudySpec, item: Proposed, queued: Sequence[models.Trial]
+) -> models.Trial | None:
+    """The first of these trials that has the mixture that is proposed."""
+    apart = total_variation(item.weights, evidence.weights(spec, [t.mixture for t in queued]))
+    near = np.flatnonzero(apart <= SAME)
+    return queued[int(near[0])] if len(near) else None
 
 
 def _mixtures(session: Session, ids: set[int]) -> list[dict[str, float]]:
@@ -240,6 +301,7 @@ class Proposer:
         self._timing = timing
         self._waking = threading.Event()
         self._stopped = threading.Event()
+        self._is_at_work = False
         self._fruitless: dict[str, tuple[int, ...]] = {}
         self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
 
@@ -259,6 +321,8 @@ class Proposer:
 
     def keep(self) -> None:
         """Extends the leases of the studies being worked on; called every few seconds."""
+        if not self._is_at_work:
+            return
         with self._database.write() as session:
             proposing.renew(session, self._owner, LEASE_S)
 
@@ -270,6 +334,7 @@ class Proposer:
         for name in names:
             if self._stopped.is_set():
                 break
+            self._is_at_work = True
             try:
                 stored += self._serve(name)
             except SQLAlchemyError:
@@ -278,10 +343,17 @@ class Proposer:
                 # The other studies must not suffer from it.
                 log.exception("proposing failed, tried again", study=name)
                 self._give_up(name, f"proposals cannot be made: {fault}"[:1000])
+            finally:
+                self._is_at_work = False
         return stored
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
+        with self._database.read() as session:
+            kept, results = still_good(session, name)
+        if kept:
+            with self._database.write() as session:
+                trials.still_hold(session, kept, results)
         with self._database.read() as session:
             trouble = proposing.trouble(session, name)
             rests = trouble is not None and trouble.rests
@@ -408,6 +480,8 @@ def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
         return f"{where} is finished", None
     if now.state == "paused":
         return f"{where} is paused", 30.0
+    if now.is_done:
+        return f"{where} is finished: all {now.budget} trials of its budget are done", None
     if due_in_s == 0:
         return f"{where}: others were quicker", 0.5
     if due_in_s is not None:
@@ -423,9 +497,7 @@ def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
             LONGEST_WAIT_S if now.running else None,
         )
     if now.room == 0:
-        if now.running:
-            return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
-        return f"{where}: all {now.budget} trials of its budget are done", None
+        return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
     if now.error is not None:
         return f"{where}: {now.error}; tried again soon", 5.0
     if now.is_out:

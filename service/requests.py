@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from time import perf_counter
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import problem
+from service.errors import problem, stopping
 from service.metrics import Metrics
 
 log = structlog.get_logger()
@@ -55,6 +56,15 @@ class Requests:
         with structlog.contextvars.bound_contextvars(request=request_id, **_named(scope["path"])):
             try:
                 await self._app(scope, receive, noting)
+            except asyncio.CancelledError:
+                if not scope["app"].state.is_stopping:
+                    raise
+                # The server has waited long enough for this call.
+                log.warning("call cut off, the service stops", path=scope["path"])
+                if status is None:
+                    cut = stopping()
+                    answer = problem(cut.status, cut.code, cut.detail, headers=cut.headers)
+                    await answer(scope, receive, noting)
             except Exception:
                 log.exception("fault", path=scope["path"])
                 if status is not None:

@@ -14,12 +14,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from db.texts import storable, storable_throughout
 
@@ -58,15 +60,34 @@ class Body(BaseModel):
 # --- scores -----------------------------------------------------------------------------------
 
 
+def _no_percent(value: Any) -> Any:
+    """Says of a score on a scale to 100 what is meant; everything else is left to the field."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        given = value.strip()[:20]
+    elif isinstance(value, int | float) and 1 < value < 1e6:
+        given = f"{value:g}"
+    else:
+        return value
+    raise PydanticCustomError(
+        "not_a_fraction",
+        "{given} is not a number from 0 to 1: give fractions, 0.412 for 41.2%",
+        {"given": given},
+    )
+
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_no_percent)]
+"""A score or its error: 0.412, where people say 41.2%."""
+
+
 class Measurement(Body):
     """One benchmark's score of one trial at one training step."""
 
     benchmark: Name
-    score: Annotated[float, Field(ge=0.0, le=1.0)]
+    score: Fraction
     samples: Annotated[int, Field(ge=1, le=10**9)]
     step: Annotated[int, Field(ge=0, le=10**9)] = 0
     rule: Name = "paper"
-    se: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    se: Fraction | None = None
     """Sampling error of the score; without it the score counts as a share of `samples`."""
 
     def sampling_error(self) -> float:
@@ -278,7 +299,8 @@ class StudySpec(Body):
     """Handed to workers as it is. One that is not empty is refused when no worker could run it on
     these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
     budget: Annotated[int, Field(ge=1, le=100_000)] = 32
-    """Number of completed trials after which no more are proposed."""
+    """Number of completed trials after which no more are proposed; runs that were added finished do
+    not count."""
     baseline: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     """Scores of the base model before any training, to compare with."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -403,11 +425,21 @@ class Study(StudySpec):
     """A stored study."""
 
     state: StudyState
+    """`finished` also once the budget is used and all trials have ended; `active` again when the
+    budget is raised, or a trial queued or retried."""
     created_at: datetime
     updated_at: datetime
     trials: dict[TrialState, int]
     """Number of trials in each state."""
+    attached: int = 0
+    """Those of the completed ones that were added as finished runs: they use none of the budget."""
     baseline_scores: Scores
+
+    @property
+    def n_done(self) -> int:
+        """Trials with a result that the budget counts."""
+        found = self.trials
+        return found.get("completed", 0) + found.get("early_stopped", 0) - self.attached
 
 
 class StudyPage(Body):
@@ -441,7 +473,10 @@ class Proposal(Body):
 
 
 class TrialCreate(Body):
-    """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued."""
+    """Body of `POST /studies/{study}/trials`: finished if it has measurements, else queued.
+
+    A finished run uses none of the study's budget.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={

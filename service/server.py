@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -19,11 +21,17 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
+READ_S = 0.1
+"""How long calls that were sent before SIGTERM may take to be read."""
+
 KEEP_ALIVE_S = 75
 """Workers that beat every half minute keep their connection."""
 
 GRACE_S = 5
 """How long open calls may take to end after SIGTERM."""
+
+FITS_S = 3.0
+"""How long those may take that wait for a fit: they are refused then, in time to hear so."""
 
 
 class CannotListen(Exception):  # noqa: N818 - it names a state of things
@@ -65,8 +73,21 @@ class Server(uvicorn.Server):
                 log.info("listening", url=url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.news.close()
+        state = self._app.state
+        state.is_stopping = True
+        state.news.close()
+        ending = asyncio.get_running_loop().call_later(FITS_S, state.context.fits.stop)
+        # A call that is on its way in an open connection is read before idle ones are closed.
+        for listening in self.servers:
+            listening.close()
+        await asyncio.sleep(READ_S)
         await super().shutdown(sockets)
+        ending.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Asked twice, it does not hurry: a stop takes a few seconds at most, and one that is cut
+        short leaves callers without an answer."""
+        self.should_exit = True
 
 
 def run(settings: Settings, presets: Presets) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHORTEST_KEY = 32
+DAY_S = 86_400.0
 
 
 class Settings(BaseSettings):
@@ -25,9 +26,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
     api_key: SecretStr | None = None
     """A key that may do everything, besides those in the database."""
-    upkeep_every_s: Annotated[float, Field(gt=0.0)] = 1.0
+    upkeep_every_s: Annotated[float, Field(gt=0.0, le=DAY_S)] = 1.0
     """Pause between looks for leases that ran out and studies that need proposals."""
-    fit_limit_s: Annotated[float, Field(gt=0.0)] = 120.0
+    fit_limit_s: Annotated[float, Field(gt=0.0, le=DAY_S)] = 120.0
     """A fit that takes longer is ended."""
     calls_per_s: Annotated[float, Field(ge=0.0, le=1e6)] = 1000.0
     """Of one key, or without one of one address, on average; 0 for no limit."""

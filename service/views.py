@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from db import curves, models
+from db import curves, models, studies
 from db.curves import Point
 from db.measurements import Reading
 from service.schemas import (
@@ -15,6 +15,7 @@ from service.schemas import (
     Proposal,
     Study,
     StudySpec,
+    StudyState,
     Trial,
     TrialState,
 )
@@ -34,13 +35,21 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
     return Study.model_validate(
         described.model_dump()
         | {
-            "state": row.state,
+            "state": state(row, counts),
             "created_at": row.created_at,
             "updated_at": row.updated_at,
-            "trials": {state: counts.get(state, 0) for state in models.TRIAL_STATES},
+            "trials": {name: counts.get(name, 0) for name in models.TRIAL_STATES},
+            "attached": row.attached,
             "baseline_scores": described.scores(described.baseline),
         }
     )
+
+
+def state(row: models.Study, counts: dict[str, int]) -> StudyState:
+    """What the study is told to be: also finished when its budget is used and all has ended, until
+    the budget is raised or a trial is queued."""
+    is_done = row.state == "active" and studies.is_done(row, counts)
+    return cast(StudyState, "finished" if is_done else row.state)
 
 
 def trial(row: models.Trial, described: StudySpec) -> Trial:

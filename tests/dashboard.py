@@ -141,7 +141,7 @@ def store(database: Database, runs: int, seed: int = 0, **changes: Any) -> str:
         for weights, value in runs_of_a_search(runs, seed):
             mixture = dict(zip(DOMAINS, weights, strict=True))
             readings = [Reading(**measured) for measured in scores(value)]
-            run = NewTrial(mixture, "attached", readings=readings, wall_s=17.5)
+            run = NewTrial(mixture, "queued", readings=readings, wall_s=17.5)
             add(session, study, run, "test")
         return study.name
 

@@ -87,7 +87,7 @@ class Attempt:
 
     Attributes:
         broke: why it came to nothing, where that may be this machine's fault.
-        is_delivered: whether the service has its result.
+        is_delivered: whether the service has its result, or scores of it when it was ended there.
         needed_bytes: what was to be free on the disk and was not.
     """
 
@@ -107,7 +107,7 @@ class Attempt:
         self.metrics: dict[str, float] = {}
         self.gpus: list[GpuUse] = []
         self.broke: str | None = None
-        self.is_delivered = False
+        self.is_delivered = self._has_scored = False
         self.needed_bytes = 0
         self._delivery = Delivery(self._lease, folder, signals)
         self._keeper: Keeper | None = None
@@ -191,6 +191,8 @@ class Attempt:
             self._folder.settle(is_over=False)
         except TrialCancelled:
             self._log.info("trial cancelled, run stopped")
+            # One that was stopped early has its scores: this machine can run trials.
+            self.is_delivered = self._has_scored
             self._over()
 
     def _train(self, job: Job) -> None:
@@ -304,6 +306,7 @@ class Attempt:
                     self._keeper.look()
                 known, _ = self._sorted(message.measurements)
                 if known:
+                    self._has_scored = True
                     self._lease.measurements(known)
                 return False
             case Outcome():

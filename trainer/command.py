@@ -260,10 +260,7 @@ def _read_result(script: Path, file: Path, folder: Path) -> _Result:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
-    said = f"{where}: {problem['msg']}" if where else problem["msg"]
-    if problem["loc"][-1:] in (("score",), ("se",)) and problem["type"] == "less_than_equal":
-        said += f"; it is {problem['input']:g}: give fractions, 0.412 for 41.2%"
-    return said
+    return f"{where}: {problem['msg']}" if where else problem["msg"]
 
 
 def _tail(folder: Path) -> str:

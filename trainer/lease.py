@@ -217,7 +217,7 @@ class HeldLease:
 
 def _verdict(error: ServiceError) -> Verdict:
     """What a refusal of a result means for it."""
-    if error.status == 409 and error.code in _IS_KEPT and "too many replicates" not in error.detail:
+    if error.status == 409 and error.code in _IS_KEPT:
         return Verdict.TAKEN
     if error.status in (400, 409, 413, 422):
         return Verdict.REFUSED

@@ -107,12 +107,17 @@ class News:
         self._changed = asyncio.Event()
 
     async def _poll(self) -> None:
+        trouble = ""
         while True:
             try:
                 revisions = await to_thread.run_sync(self._read)
-            except SQLAlchemyError as error:
-                log.warning("revisions cannot be read", error=str(error))
+            except Exception as error:  # whoever listens must not be left without news for ever
+                if repr(error) != trouble:  # said once, not twice a second
+                    is_known = isinstance(error, SQLAlchemyError)
+                    log.warning("revisions cannot be read", error=str(error), exc_info=not is_known)
+                trouble = repr(error)
             else:
+                trouble = ""
                 if revisions != self._revisions:
                     self._revisions = revisions
                     self._wake()

@@ -72,7 +72,7 @@ class Board:
 
     @property
     def n_done(self) -> int:
-        return self.study.trials["completed"] + self.study.trials["early_stopped"]
+        return self.study.n_done
 
     @property
     def n_trials(self) -> int:
@@ -114,7 +114,7 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     """One study with the newest of its running trials."""
     counts = studies.trial_counts(session, [row.id])[row.id]
     pace = forecast.read(session, row)
-    done = counts.get("completed", 0) + counts.get("early_stopped", 0)
+    done = row.results - row.attached
     idle = None
     if row.state == "active" and not counts.get("running") and not counts.get("queued"):
         idle = proposals.waiting(session, row.name)[0]

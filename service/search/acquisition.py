@@ -9,6 +9,7 @@ correlated normal beliefs", 2009).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -104,7 +105,7 @@ class Knowledge:
 
     def best(self, barred: FloatArray) -> Candidate:
         """The candidate with the highest knowledge gradient that is none of the barred (b, m)."""
-        return self._first(self.gains(), barred)
+        return self._first(self.gains, barred)
 
     def highest(self, barred: FloatArray) -> Candidate:
         """The candidate with the highest mean that is none of the barred (b, m)."""
@@ -116,8 +117,9 @@ class Knowledge:
             worth = np.where(near > SAME, worth, -np.inf)
         i = int(np.argmax(worth))
         mean, sd = float(self.belief.mean[i]), float(self.belief.sd[i])
-        return Candidate(self.X[i], mean, sd, float(self.gains()[i]))
+        return Candidate(self.X[i], mean, sd, float(self.gains[i]))
 
+    @cached_property
     def gains(self) -> FloatArray:
         """(k,) expected rise of the highest mean by one run of each candidate."""
         mean = self.belief.mean

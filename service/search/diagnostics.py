@@ -136,8 +136,12 @@ def diagnose(
     seed: int,
     direction: Direction = "maximize",
     at: FloatArray | None = None,
+    fitted: Fitted | None = None,
 ) -> Diagnosis:
     """Everything there is to say about a surrogate fitted to runs; `at`: (k, m) to predict.
+
+    Args:
+        fitted: the surrogate, where it is fitted already, to runs turned so that higher is better.
 
     Raises:
         KeyError: no such surrogate.
@@ -146,7 +150,7 @@ def diagnose(
     # The engine maximises: scores are turned for the fit and back for what is said.
     sign = 1.0 if direction == "maximize" else -1.0
     turned = runs if sign > 0 else runs.negated()
-    fitted = fit(name, space, turned, seed)
+    fitted = fitted or fit(name, space, turned, seed)
     rng = np.random.default_rng(seed)
     knowledge = Knowledge.gathered(fitted, space, np.empty((0, space.m)), rng)
     chance = knowledge.chance_of_better(fitted.noise_sd, rng)

@@ -120,6 +120,9 @@ _STRATEGIES: dict[str, Strategy] = {
     ),
 }
 
+BLIND = frozenset({"random", "seed", "lattice", "centroid", "d-optimal", "i-optimal"})
+"""Strategies that look at no score: what they have proposed stays as good, whatever the results."""
+
 STRATEGIES: dict[str, str] = {
     "auto": "an optimal design, then the most telling runs by whichever surrogate foresees runs "
     "best, then confirmations",

@@ -273,3 +273,29 @@ def test_what_is_no_trial_is_not_found_there(api, path):
     answer = api.get(path)
     assert answer.status_code == (405 if path.endswith("next") else 404)
     assert answer.headers.get("Allow") == ("POST" if path.endswith("next") else None)
+
+
+FRACTIONS = "is not a number from 0 to 1: give fractions, 0.412 for 41.2%"
+
+
+@pytest.mark.parametrize("given", [41.2, 100, 1.5, "41.2%"])
+@pytest.mark.parametrize("key", ["score", "se"])
+@pytest.mark.parametrize("door", ["result", "measurements", "trial", "baseline"])
+def test_scores_out_of_a_hundred_are_refused_with_what_is_meant(api, key, given, door):
+    measured = [item | {key: given} for item in scores()]
+    if door == "baseline":
+        answer = api.post("/studies", json=study_body(baseline=measured))
+    elif door == "trial":
+        body = {"mixture": {"coco": 1.0}, "measurements": measured}
+        answer = api.post("/studies/vlm/trials", json=body)
+    else:
+        answer = api.post(f"/trials/1/{door}", json={"token": "t" * 32, "measurements": measured})
+    refused(answer, 422, "invalid-request", str(given), FRACTIONS, f"0.{key}")
+
+
+@pytest.mark.parametrize("given", [-0.1, 1e6, 10**400, "0.5", True, None])
+def test_other_numbers_that_are_no_scores_are_refused_as_such(api, given):
+    body = {"token": "t" * 32, "measurements": [scores()[0] | {"score": given}]}
+    answer = api.post("/trials/1/result", json=body)
+    refused(answer, 422, "invalid-request", "measurements.0.score")
+    assert "fractions" not in answer.text

@@ -25,7 +25,7 @@ from trainer.attempt import Attempt, Setting
 from trainer.child import Child
 from trainer.client import ServiceError
 from trainer.folders import TrialFolder, WorkFolder
-from trainer.job import Crash, Job, Outcome
+from trainer.job import Crash, Job, Outcome, Progress
 from trainer.signals import Stopped
 from trainer.worker import GaveUp, Worker
 
@@ -109,12 +109,6 @@ def test_a_refusal_that_says_the_scores_are_kept_ends_it(tmp_path, signals, code
     place = run(tmp_path, service, signals, DONE)
     assert is_settled(place)
     assert not service.failures + list(place.refused())
-
-
-def test_a_refusal_without_room_for_the_scores_does_not(tmp_path, signals):
-    full = "it has too many replicates to keep these scores too"
-    place = run(tmp_path, Refusing(ServiceError(409, "lease-lost", full)), signals, DONE)
-    assert list(place.refused())
 
 
 def test_a_refused_result_is_offered_again_when_a_worker_starts_in_the_folder(tmp_path, signals):
@@ -272,7 +266,7 @@ def test_a_result_that_no_second_try_would_mend_is_not_tried_again(tmp_path, sig
     run(tmp_path, service, signals, f"echo '{percent}' > \"$MODOMODO_RESULT\"")
     [failure] = service.failures
     assert not failure.retryable
-    assert "it is 41.2: give fractions, 0.412 for 41.2%" in failure.error
+    assert "41.2 is not a number from 0 to 1: give fractions, 0.412 for 41.2%" in failure.error
 
 
 def test_what_a_script_started_ends_with_its_run_also_when_that_is_killed(tmp_path, signals):
@@ -356,6 +350,32 @@ def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
     assert len(service.results) == is_made
     assert tried.needed_bytes == (0 if is_made else 100)
     assert [release.cause for release in service.releases] == ["environment"] * (not is_made)
+
+
+@pytest.mark.parametrize("has_scores", [True, False])
+def test_a_run_that_is_stopped_early_counts_as_a_result_where_it_has_scores(
+    tmp_path, signals, monkeypatch, has_scores
+):
+    scored = Progress("train", 1, 9, measurements=RESULT.measurements if has_scores else [])
+
+    class Called:
+        """Off by the service at the first heartbeat after its first step."""
+
+        def __init__(self, *rest: object) -> None:
+            pass
+
+        def hear(self, *rest: object) -> Progress:
+            return scored
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr("trainer.attempt.Child", Called)
+    service = Service(lambda beats: beats[-1].step == 1)
+    monkeypatch.setattr(service, "measurements", lambda *body, **patience: None, raising=False)
+    tried = Attempt(service, an_answer(), signals, TrialFolder(tmp_path), Setting())
+    tried.run()
+    assert (tried.is_delivered, tried.broke) == (has_scores, None)
 
 
 # What a worker makes of it.

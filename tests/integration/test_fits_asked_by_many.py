@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from service import fits
 from service.app import create_app
 from service.engine import EngineFailed, Inline
-from service.search.diagnostics import diagnose
 from tests.bodies import study_body
 from tests.integration.test_api_calls import attach, lease
 
@@ -28,7 +27,7 @@ class SlowEngine(Inline):
         self.asked = 0
 
     def ask(self, function, *args, **kwargs):
-        if function is not diagnose:
+        if function is not fits.diagnosed:
             return super().ask(function, *args, **kwargs)
         self.asked += 1
         assert self.let_go.wait(60)

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from db import studies
 from modomodo.cli import app
-from service import proposals
+from service import metrics, proposals
 from service.app import create_app
 from service.engine import Inline
+from service.schemas import StudySpec
 from service.settings import Settings
 from tests.bodies import scores, study_body
 from tests.dashboard import sign_in
@@ -64,6 +65,19 @@ def test_figures_follow_what_happens(api):
     route = {"method": "POST", "route": "/trials/{trial}/result", "status": "200"}
     assert of(after, "modomodo_request_seconds_count", **route) == 1
     assert of(after, "modomodo_request_seconds_bucket", **route, le="10.0") == 1
+
+
+def test_a_study_that_is_gone_is_forgotten(database):
+    stored = metrics._Stored(database)
+    with database.write() as session:
+        for name in ("stays", "goes"):
+            body = StudySpec.model_validate(study_body(name=name)).model_dump(mode="json")
+            studies.create(session, body, "user")
+    list(stored.collect())
+    with database.write() as session:
+        studies.get(session, "goes").name = "came"
+    list(stored.collect())
+    assert sorted(stored._best) == ["came", "stays"]
 
 
 def test_failing_strategies_are_counted(api, monkeypatch):

@@ -27,7 +27,7 @@ def run(service_url, monkeypatch):
 @pytest.fixture
 def study_file(tmp_path):
     file = tmp_path / "study.yaml"
-    # The budget is that of the trials added by hand, so nothing is proposed beside them.
+    # One trial by hand is as much as the budget has room for: nothing is proposed beside it.
     file.write_text(yaml.safe_dump(study_body(budget=1)))
     return str(file)
 
@@ -53,10 +53,20 @@ def test_a_study_from_creation_to_export(run, study_file, tmp_path):
     assert "vlm" in run("study", "list").stdout
     shown = run("study", "show", "vlm").stdout
     assert "Best out_score 0.6000" in shown
+    assert "budget 1 (0 used, none of it by 1 run added finished)" in " ".join(shown.split())
     out = tmp_path / "best.yaml"
     assert run("study", "export", "vlm", "--format", "yaml", "--out", str(out)).exit_code == 0
     assert yaml.safe_load(out.read_text())["mixture"] == {"coco": 0.25, "lisa": 0.75, "sat": 0.0}
     assert run("study", "export", "vlm").stdout.startswith("trial,state,strategy,w_coco")
+
+
+def test_scores_out_of_a_hundred_are_refused_before_they_are_sent(run, tmp_path):
+    finished = tmp_path / "scores.json"
+    finished.write_text(json.dumps([*scores(0.6), scores()[0] | {"score": 41.2}]))
+    refused = run("trial", "add", "vlm", "coco=1", "--measurements", str(finished))
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.replace("│", " ").split())
+    assert "measurements.3.score: 41.2 is not a number from 0 to 1: give fractions" in said
 
 
 def test_a_study_read_from_standard_input(run):

@@ -22,6 +22,7 @@ from service.app import create_app
 from service.engine import Inline
 from service.proposals import Proposer
 from service.schemas import Measurement, StudySpec
+from service.search.situation import Proposed
 from tests.bodies import scores, study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -200,6 +201,68 @@ def test_new_results_replace_queued_proposals_that_nobody_started(database):
     assert kept
     assert all(after[i].mixture != before[i] for i in kept)
     assert {trial.proposed_at_results for trial in after.values()} == {9}
+
+
+@pytest.mark.parametrize("strategy", ["random", "seed", "lattice", "d-optimal"])
+def test_what_was_chosen_without_a_look_at_scores_stays_whatever_the_results(database, strategy):
+    desk = Desk(database, strategy=strategy, budget=30, lookahead=4)
+    desk.proposer.turn()
+    before = {trial.id: (trial.mixture, trial.revision) for trial in desk.queued()}
+    for n in range(3):
+        desk.finish(desk.claim(), value=0.3 + n / 10)
+        assert desk.proposer.turn() == 1, "only what is missing"
+        with database.read() as session:
+            assert proposing.in_need(session) == [], "and then there is rest"
+    after = {trial.id: (trial.mixture, trial.revision) for trial in desk.all()}
+    assert list(before) == [1, 2, 3, 4]
+    assert after[4] == before[4]
+    with database.read() as session:
+        happened = session.scalars(select(models.Event.what)).all()
+    assert "proposal-replaced" not in happened
+    assert happened.count("proposed") == 7
+
+
+def test_the_points_of_an_opening_stay_until_it_is_over(database):
+    desk = Desk(database, strategy="bayes-quadratic", budget=30, lookahead=3)
+    desk.proposer.turn()
+    before = {trial.id: trial.mixture for trial in desk.queued()}
+    desk.finish(desk.claim(), value=0.4)
+    assert desk.proposer.turn() == 1, "only what is missing"
+    assert all(trial.mixture == before.get(trial.id, trial.mixture) for trial in desk.queued())
+    for share in np.linspace(0.1, 0.9, 8):
+        mixture = {"coco": float(share), "lisa": float(1 - share), "sat": 0.0}
+        with database.write() as session:
+            study = studies.get(session, "vlm")
+            trials.add(session, study, NewTrial(mixture, "attached", readings=SCORES), "user")
+    assert desk.proposer.turn() == 3, "enough is known: now the surrogate chooses"
+    assert "opening" not in {trial.proposal["strategy"] for trial in desk.queued()}
+
+
+def test_a_proposal_that_would_be_made_again_is_kept_and_told_as_it_is_foreseen_now(
+    database, monkeypatch
+):
+    desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
+    corners = np.eye(3)
+
+    def said(*points):
+        foreseen = [Proposed(x, mean, 0.1, "because", "quadsurface") for x, mean in points]
+        monkeypatch.setattr(proposals, "compute", lambda task, strategy: foreseen[: task.n])
+
+    said(*((x, 0.5) for x in corners))
+    desk.proposer.turn()
+    before = {trial.id: trial.mixture for trial in desk.queued()}
+    desk.finish(desk.claim(), value=0.9)
+    half = np.array([0.5, 0.5, 0.0])
+    said((corners[2], 0.7), (half, 0.6), (np.array([0.0, 0.5, 0.5]), 0.6))
+    assert desk.proposer.turn() == 3
+    second, third, fourth = desk.queued()
+    assert third.mixture == before[3]
+    assert third.proposal["mean"] == 0.7
+    assert list(second.mixture.values()) == [0.5, 0.5, 0.0]
+    assert (second.number, fourth.number) == (2, 4)
+    with database.read() as session:
+        replaced = select(models.Event.trial_id).where(models.Event.what == "proposal-replaced")
+        assert session.scalars(replaced).all() == [second.id]
 
 
 def test_what_a_person_queued_is_never_replaced(database):

@@ -213,6 +213,12 @@ SPOILED = {
         "trials.5.proposal",
     ),
     "a time before it began": ("trials.0.wall_s", -1.0, "trials.0.wall_s"),
+    "a score out of a hundred": (
+        "trials.0.measurements.0.score",
+        41.2,
+        "trials.0.measurements.0.score: 41.2 is not a number from 0 to 1: give fractions, 0.412 "
+        "for 41.2%",
+    ),
     "a score above all": (
         "trials.0.measurements.0.score",
         1.5,

@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from pydantic import ValidationError
+
 from db import leases
+from service import upkeep
+from service.settings import Settings
 from service.upkeep import AWAY, Upkeep, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,9 +55,43 @@ def test_what_is_done_at_each_look_is_done_also_when_no_lease_can_be_looked_at(
 
     monkeypatch.setattr(leases, "bound", fails)
     looked = threading.Event()
-    upkeep = Upkeep(database, Watch(database.time()), 0.001, looked.set)
-    upkeep.start()
+    own = Upkeep(database, Watch(database.time()), 0.001, looked.set)
+    own.start()
     try:
         assert looked.wait(30)
     finally:
-        upkeep.stop()
+        own.stop()
+
+
+class Stopwatch:
+    """Time that passes only where somebody waits for it; over after ten minutes."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def wait(self, timeout):
+        self.now += timeout
+        return self.now > 600.0
+
+
+@pytest.mark.parametrize("every_s", [1.0, 20.0, 200.0])
+def test_however_long_the_pause_between_looks_it_is_no_break(database, monkeypatch, every_s):
+    watch, clock, looked, kept = Watch(START), Stopwatch(), [], []
+    monkeypatch.setattr(upkeep, "time", clock)
+    own = Upkeep(database, watch, every_s, lambda: None, lambda: kept.append(clock.now))
+    monkeypatch.setattr(own, "_stopping", clock)
+    monkeypatch.setattr(own, "pulse", lambda: watch.since(seconds(clock.now)))
+    monkeypatch.setattr(own, "look", lambda: looked.append(watch.since(seconds(clock.now))))
+    own._run()
+    assert looked == [START] * int(600 / every_s)
+    assert every_s == 1.0 or kept[:3] == [5.0, 10.0, 15.0], "what it proposes for stays its own"
+
+
+@pytest.mark.parametrize("value", [0, -1, "inf", "nan", 86_401, 1e300])
+@pytest.mark.parametrize("name", ["upkeep_every_s", "fit_limit_s"])
+def test_a_pause_that_nobody_would_live_to_see_end_is_refused(name, value):
+    with pytest.raises(ValidationError):
+        Settings(**{name: value})

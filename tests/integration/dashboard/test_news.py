@@ -153,6 +153,32 @@ def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
     listener.close()
 
 
+@pytest.mark.parametrize("error", [ValueError("a row that makes no sense"), MemoryError()])
+def test_news_go_on_after_an_error_that_nobody_expected(monkeypatch, caplog, error):
+    monkeypatch.setattr(news, "EVERY_S", 0.0)
+    looks = iter([error, error, {"vlm": 7}])
+
+    def read():
+        found = next(looks, {"vlm": 7})
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def heard() -> str:
+        told = news.News(None)
+        monkeypatch.setattr(told, "_read", read)
+        stream = told.listen("vlm")
+        async for said in stream:
+            if said.startswith("data"):
+                await stream.aclose()
+                return said
+        raise AssertionError("the stream ended")
+
+    assert "7" in asyncio.run(asyncio.wait_for(heard(), WITHIN_S))
+    assert caplog.text.count("revisions cannot be read") == 1
+    assert type(error).__name__ in caplog.text
+
+
 def test_an_open_stream_does_not_hold_up_the_end_of_the_service(app_settings):
     port = free_port()
     server = Server(

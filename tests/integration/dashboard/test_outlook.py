@@ -63,8 +63,19 @@ def test_time_left_follows_from_runs_that_were_done_and_workers_at_work(api, dat
 
 def test_a_used_budget_needs_no_time(api):
     study = create(api, budget=1)
+    run(api, study)
+    shown = page(api, f"/ui/studies/{study}")
+    assert "the budget is used" in time_left(shown)
+    assert 'class="pill finished"' in shown
+    assert 'class="pill finished"' in page(api, "/"), "the list tells the same"
+
+
+def test_runs_that_were_added_finished_are_told_apart_from_the_budget(api):
+    study = create(api, budget=3)
     finish(api, study, UNIFORM, 0.3)
-    assert "the budget is used" in time_left(page(api, f"/ui/studies/{study}"))
+    shown = page(api, f"/ui/studies/{study}")
+    assert '<b>0</b> <span class="pm">of 3</span>' in shown
+    assert "1 more added finished, outside the budget" in shown
 
 
 def test_a_running_trial_says_how_long_its_training_still_takes(api, database):

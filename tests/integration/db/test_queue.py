@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import event, update
 
-from db import leases, queue, studies, trials
+from db import leases, proposing, queue, studies, trials
 from db.clock import after
 from db.models import Trial
 from tests.integration.db.test_leases import SCORES, Desk
@@ -157,6 +157,12 @@ def test_a_trial_that_is_stopped_early_ends_a_row_of_failures(desk):
     with desk.database.read() as session:
         assert studies.get(session, "vlm").failing == 0
     assert desk.trial(trial).state == "early_stopped"
+    fail_for_good(desk, queue.FAILURES_IN_A_ROW - 1, origin="proposed")
+    with desk.database.read() as session:
+        now = proposing.standing(session, studies.get(session, "vlm"))
+    assert (now.failing, now.is_stuck) == (queue.FAILURES_IN_A_ROW - 1, False)
+    (given,) = desk.queue(origin="proposed")
+    assert desk.claim("w3", "token-3") == given
 
 
 def test_an_expired_holder_that_comes_back_is_no_failure(desk):

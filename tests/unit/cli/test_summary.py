@@ -95,6 +95,12 @@ def test_a_study_without_runs_still_has_a_table():
     assert "base" in text(summary_table(STUDY, []))
 
 
+def test_a_run_that_was_stopped_early_is_shown_with_its_scores():
+    line = text(trial_line(trial(3, {"a": 1.0}, 0.4, state="early_stopped")))
+    assert "40.0" in line
+    assert "no reason" not in line
+
+
 def test_hostile_text_is_shown_as_text():
     line = trial_line(trial(1, {"a": 1.0}, 0.4, state="failed", error="[red]boom[/] [link=x]y"))
     assert "[red]boom[/] [link=x]y" in text(line)

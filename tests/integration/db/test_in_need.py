@@ -1,0 +1,73 @@
+"""Which studies want proposals, asked of all at once."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from sqlalchemy import insert, update
+
+from db import proposing, studies
+from db.models import Study, Trial
+from service.schemas import StudySpec
+from tests.bodies import study_body
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
+BUDGET, LOOKAHEAD = 5, 2
+
+
+def store(session, name, *, n_queued=0, n_running=0, n_done=0, n_stale=0, **changes):
+    body = study_body(name=name, budget=BUDGET, lookahead=LOOKAHEAD)
+    study, _ = studies.create(session, StudySpec.model_validate(body).model_dump(mode="json"), "me")
+    kinds = ["queued"] * n_queued + ["running"] * n_running + ["completed"] * n_done
+    rows = [
+        {
+            "study_id": study.id,
+            "number": number,
+            "state": state,
+            "origin": "proposed",
+            "mixture": {},
+            "seed": 0,
+            "proposed_at_results": n_done - (number <= n_stale),
+        }
+        for number, state in enumerate([*kinds, "failed", "cancelled"], start=1)
+    ]
+    session.execute(insert(Trial), rows)
+    session.execute(update(Study).where(Study.id == study.id).values(results=n_done, **changes))
+
+
+def test_the_one_question_finds_what_each_study_says_of_itself(database):
+    with database.write() as session:
+        counts = itertools.product((0, 1, 2, 3), (0, 2), (0, 2, 5), (0, 1))
+        for number, (queued, running, done, stale) in enumerate(counts):
+            store(
+                session,
+                f"s{number}",
+                n_queued=queued,
+                n_running=running,
+                n_done=done,
+                n_stale=min(stale, queued),
+            )
+        store(session, "stuck", failing=5)
+        store(session, "nearly", failing=4)
+        store(session, "paused", state="paused")
+        store(session, "finished", state="finished")
+        store(session, "troubled", proposer_errors=3)
+    with database.read() as session:
+        found = proposing.in_need(session)
+        standings = proposing.standings(session, studies.everyone(session))
+    wanting = [now.study for now in standings if now.missing or now.outdated]
+    assert sorted(found) == sorted(wanting)
+    assert {"nearly", "troubled"} < set(found)
+    assert found[-1] == "troubled", "a strategy that fails may take long"
+    assert len(wanting) < len(standings) - 3
+
+
+def test_a_study_stored_before_there_was_a_lookahead_has_the_one_it_means(database):
+    with database.write() as session:
+        store(session, "old", n_queued=1)
+        study = studies.get(session, "old")
+        study.spec = {key: value for key, value in study.spec.items() if key != "lookahead"}
+    with database.read() as session:
+        assert proposing.in_need(session) == ["old"]

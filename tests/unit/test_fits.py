@@ -1,0 +1,67 @@
+"""What is fitted for the pages is fitted once, whatever is asked of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service import fits
+from service.search.diagnostics import diagnose
+from service.search.runs import Runs
+from service.search.space import MixtureSpace
+
+SPACE = MixtureSpace.simplex("abc")
+AT = np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+
+
+@pytest.fixture
+def runs():
+    rng = np.random.default_rng(5)
+    X = SPACE.sample(9, rng)
+    y = X @ np.array([0.3, 0.5, 0.4]) + 0.01 * rng.normal(size=9)
+    nothing = np.full(9, np.nan)
+    return Runs(X, y, np.full(9, 0.01), nothing, nothing)
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Names of what is fitted from now on."""
+    names = []
+
+    def fit(name, *rest, really=fits.fit):
+        names.append(name)
+        return really(name, *rest)
+
+    monkeypatch.setattr(fits, "fit", fit)
+    monkeypatch.setattr(fits, "_fitted", type(fits._fitted)())
+    return names
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_diagnosis_and_predictions_share_one_fit(runs, fitted, direction):
+    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction)
+    mean, sd = fits.predict("bayes-quadratic", SPACE, runs, found.best.weights[None], direction)
+    assert (mean[0], sd[0]) == pytest.approx((found.best.mean, found.best.sd))
+    assert fitted == ["bayes-quadratic"]
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_what_is_said_is_the_same_as_of_a_fit_of_its_own(runs, fitted, direction):
+    own = diagnose("bayes-quadratic", SPACE, runs, fits.SEED, direction, AT)
+    mean, sd = fits.predict("bayes-quadratic", SPACE, runs, AT, direction)
+    assert list(mean) == pytest.approx([item.mean for item in own.predictions])
+    assert list(sd) == pytest.approx([item.sd for item in own.predictions])
+    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction)
+    assert found.best.mean == pytest.approx(own.best.mean)
+
+
+def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitted, monkeypatch):
+    only = {"bayes-quadratic": fits.SIDE_BY_SIDE["bayes-quadratic"]}
+    monkeypatch.setattr(fits, "SIDE_BY_SIDE", only)
+    for direction in ("maximize", "minimize"):
+        fits.diagnosed("bayes-quadratic", SPACE, runs, direction)
+        believed = fits.verdict(SPACE, runs, AT, direction).posterior
+        mean, sd = fits.predict("bayes-quadratic", SPACE, runs, AT, direction)
+        assert list(believed.mean) == pytest.approx(list(mean))
+        assert list(believed.sd) == pytest.approx(list(sd))
+    assert fitted == ["bayes-quadratic"] * 2
