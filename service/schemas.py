@@ -6,6 +6,7 @@ times are UTC, durations are seconds, weights are fractions of the training prom
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -21,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from db.texts import storable, storable_throughout
+from db.texts import shallow, storable, storable_throughout
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Name of a study, domain or benchmark: it goes into addresses, files and column heads."""
@@ -30,8 +32,26 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(storable)]
 """Free text from outside (notes, errors, worker names): hostile until shown as text."""
 
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable_throughout)]
-"""Data that the service only keeps: a recipe, artifacts, capabilities."""
+JsonObject = Annotated[
+    dict[str, JsonValue], BeforeValidator(shallow), AfterValidator(storable_throughout)
+]
+"""Data that the service only keeps: a recipe, artifacts. Nested at most 50 levels deep."""
+
+MAX_CAPABILITIES = 64
+MAX_CAPABILITIES_TEXT = 4000
+
+
+def _short(capabilities: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    n = len(json.dumps(capabilities, ensure_ascii=False))
+    if n > MAX_CAPABILITIES_TEXT:
+        raise ValueError(
+            f"capabilities are {n:,} characters of JSON; at most {MAX_CAPABILITIES_TEXT:,} are kept"
+        )
+    return capabilities
+
+
+Capabilities = Annotated[JsonObject, Field(max_length=MAX_CAPABILITIES), AfterValidator(_short)]
+"""What a worker says of where it runs and with what; pages show all of it of many workers."""
 
 Token = Annotated[str, StringConstraints(min_length=16, max_length=200)]
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -548,7 +568,7 @@ class NextRequest(Body):
 
     worker: Worker
     study: Name | None = None
-    capabilities: JsonObject = Field(default_factory=dict)
+    capabilities: Capabilities = Field(default_factory=dict)
 
 
 class NextAnswer(Body):
