@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from db import errors as storage
 from service.openapi import methods_at
@@ -120,6 +121,10 @@ def install(app: FastAPI) -> None:
             headers = {"Allow": ", ".join(methods_at(app, where))}
         return problem(error.status_code, code, detail, headers=headers)
 
+    @app.exception_handler(ClientDisconnect)
+    async def left(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "malformed-request", "the body ended before it was complete")
+
     # Besides a database that is away: a deadlock, or two replicas that made the same row at once.
     # All were rolled back, and pass when the call comes again.
     @app.exception_handler(PoolTimeout)
@@ -179,14 +184,17 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "The scope of the key does not allow the call; or a service without a key was called "
         "under a name that is not this machine's.",
         404: "No such study, trial or surrogate.",
+        408: "The request did not come as a whole in time.",
         409: "The state of the study, trial or lease does not allow it; `code` says which.",
         413: "The body is too large.",
         422: "The request is well formed but not valid; `errors` says where.",
         429: "Too many calls, or too many wrong keys; `Retry-After` says when to come back.",
-        503: "The database does not answer, or too many calls wait for fits; nothing was changed. "
+        431: "Too many headers, or too long ones.",
+        503: "The database does not answer, too many calls wait for fits, or too many connections "
+        "are open; nothing was changed. "
         "`Retry-After` says when to come back.",
     }
-    shared = (400, 401, 403, 413, 422, 429, 503)
+    shared = (400, 401, 403, 408, 413, 422, 429, 431, 503)
     return {
         status: {"model": Problem, "description": meaning[status]}
         for status in sorted({*shared, *statuses})

@@ -21,8 +21,34 @@ ABOUT_A_RUN = re.compile(r"^/trials/\d{1,10}/(heartbeat|result)$")
 """What decides about a run on a GPU; not held up either, of those who may call it."""
 
 
+KIB = 1024
+FEW_KIB = 64 * KIB
+"""What calls take that are not in the list below: tokens, numbers, notes of 4,000 characters."""
+
+BODIES = (
+    (re.compile(r"^/ui/sign-(in|out)/?$"), 16 * KIB),  # of anyone, without a key
+    (re.compile(r"^/ui/new/?$"), 128 * KIB),
+    (re.compile(r"^/studies/?$"), 2048 * KIB),
+    (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
+    (re.compile(r"^/trials/[^/]+/(measurements|result)/?$"), 2048 * KIB),
+    (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),
+    (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 8192 * KIB),
+)
+"""The most that a body may have, by address: enough for what the fields of the call may hold."""
+
+
+def most_bytes(path: str, max_bytes: int) -> int:
+    """The largest body of a call, of `max_bytes` for any."""
+    own = next((size for pattern, size in BODIES if pattern.match(path)), FEW_KIB)
+    return min(own, max_bytes)
+
+
 class BodyLimit:
-    """Answers 413 to bodies of more than `max_bytes`, declared or not."""
+    """Answers 413 to bodies that are larger than the call takes, declared or not.
+
+    Args:
+        max_bytes: the most that any call takes.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -32,9 +58,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        detail = f"the body has more than {self._max_bytes} bytes; send less at once"
+        most = most_bytes(scope["path"], self._max_bytes)
+        detail = f"the body has more than {most} bytes, the most of this call; send less at once"
         declared = dict(scope["headers"]).get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        if declared.isdigit() and (len(declared) > 15 or int(declared) > most):
             await problem(413, "body-too-large", detail)(scope, receive, send)
             return
         taken = 0
@@ -43,7 +70,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._max_bytes:
+            if taken > most:
                 raise HTTPException(413, detail)
             return message
 
