@@ -185,8 +185,8 @@ class Gate:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    def remembered(self, authorization: str) -> str | None:
-        """Public part of the valid key in this header, if it was used here before.
+    def remembered(self, authorization: str) -> tuple[str, Scope] | None:
+        """Public part and scope of the valid key in this header, if it was used here before.
 
         It asks no database, so it may be some seconds behind: to count by, not to let in by.
         """
@@ -194,7 +194,7 @@ class Gate:
         if key is None:
             return None
         found = _same(key, self._own, self._keys.ever(keys.prefix_of(key) or ""))
-        return None if found is None else found.prefix
+        return None if found is None else (found.prefix, found.caller.scope)
 
     # --- sessions of browsers -----------------------------------------------------------------
 

@@ -110,12 +110,12 @@ class RateLimit:
         """
         gate: Gate = scope["app"].state.context.gate
         sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        prefix = gate.remembered(sent)
-        may_call = prefix is not None or gate.is_open_at_once()
-        if may_call and ABOUT_A_RUN.match(scope["path"]):
+        known = gate.remembered(sent)
+        may_work = gate.is_open_at_once() if known is None else known[1] != "read"
+        if may_work and ABOUT_A_RUN.match(scope["path"]):
             return 0.0
         address = (scope["client"] or ("?",))[0]
-        return self._buckets.take(f"address {address}" if prefix is None else f"key {prefix}")
+        return self._buckets.take(f"address {address}" if known is None else f"key {known[0]}")
 
 
 class LocalNames:
@@ -123,7 +123,8 @@ class LocalNames:
 
     A service without a key trusts whoever reaches it on loopback. A web page could do so from the
     user's browser: by letting its own name point here (DNS rebinding), which the name gives away,
-    or by sending a form here (cross-site request forgery), which its origin gives away.
+    or by sending a form here (cross-site request forgery), which its origin gives away: it is not
+    that of this service's own pages, also when it is of another port of this machine.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -147,9 +148,10 @@ def _stranger(scope: Scope) -> tuple[str, str] | None:
             "set MODOMODO_API_KEY to reach it under other names"
         )
     origin = headers.get(b"origin", b"").decode("latin-1")
-    if origin and not is_loopback(_without_port(origin.partition("://")[2])):
+    if origin and _origin(origin) != _origin(f"{scope['scheme']}://{named}"):
         return "origin-refused", (
-            f"a service without an API key takes no calls from pages of {origin!r}"
+            f"a service without an API key takes no calls from pages of {origin!r}, only from its "
+            f"own at '{scope['scheme']}://{named}'"
         )
     return None
 
@@ -160,6 +162,14 @@ def _is_open(app: FastAPI) -> bool:
         return gate.is_open()
     except SQLAlchemyError:
         return True  # who cannot be told apart is kept out
+
+
+def _origin(said: str) -> tuple[str, str, str]:
+    """Scheme, host and port, as two ways to write one origin have them in common."""
+    scheme, _, place = said.lower().partition("://")
+    host = _without_port(place)
+    port = place.rpartition("]")[2].partition(":")[2] or {"http": "80", "https": "443"}.get(scheme)
+    return scheme, host, port or ""
 
 
 def _without_port(host: str) -> str:
