@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from db import errors as storage
+from service.bodies import InvalidBody
 from service.openapi import methods_at
 from service.schemas import Problem
 
@@ -105,7 +106,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _unreadable(error)
+        return _unreadable(error.errors())
+
+    @app.exception_handler(InvalidBody)
+    async def invalid_body(request: Request, error: InvalidBody) -> JSONResponse:
+        return _unreadable(error.errors)
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
@@ -150,8 +155,7 @@ def install(app: FastAPI) -> None:
         )
 
 
-def _unreadable(error: RequestValidationError) -> JSONResponse:
-    found = error.errors()
+def _unreadable(found: Sequence[Any]) -> JSONResponse:
     broken = next((item for item in found if item["type"] == "json_invalid"), None)
     if broken is not None:
         why = broken.get("ctx", {}).get("error", "")

@@ -32,7 +32,7 @@ BODIES = (
     (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
     (re.compile(r"^/trials/[^/]+/(measurements|result)/?$"), 2048 * KIB),
     (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),
-    (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 8192 * KIB),
+    (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 4096 * KIB),
 )
 """The most that a body may have, by address: enough for what the fields of the call may hold."""
 

@@ -13,7 +13,7 @@ ALL = 8 * 2**20
 @pytest.mark.parametrize(
     ("path", "kib"),
     [
-        ("/studies/vlm/surrogates/auto/predict", 8192),
+        ("/studies/vlm/surrogates/auto/predict", 4096),
         ("/trials/7/heartbeat", 4096),
         ("/trials/7/result", 2048),
         ("/trials/7/measurements", 2048),
