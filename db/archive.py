@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -33,7 +33,7 @@ from db import models, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
 from db.specs import Specification
-from db.texts import MAX_NESTING, shallow, storable, storable_throughout
+from db.texts import storable, storable_throughout
 
 FORMAT, VERSION = "modomodo study", 4
 CHUNK = 500
@@ -70,19 +70,12 @@ LAST_MOMENT = 253_402_300_799.0
 """The end of the year 9999."""
 
 
-def _shallow(value: Any) -> Any:
-    # A specification holds a recipe, which may be that deep by itself.
-    return shallow(value, MAX_NESTING + 2)
-
-
 def _kind(column: ColumnElement[Any]) -> Any:
     """What may stand in a column, as pydantic checks it."""
     if isinstance(column.type, Moment):
         return Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
     if isinstance(column.type, JSON | Specification):
-        return Annotated[
-            dict[str, Any], BeforeValidator(_shallow), AfterValidator(storable_throughout)
-        ]
+        return Annotated[dict[str, Any], AfterValidator(storable_throughout)]
     if isinstance(column.type, String):
         length = column.type.length
         return Annotated[str, Field(max_length=length), AfterValidator(storable)]
