@@ -11,8 +11,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from service import protocol
+from service import protocol, server
+from service.dashboard.presets import Presets
 from service.protocol import Protocol
+from service.settings import Settings
 
 
 @dataclass
@@ -77,17 +79,24 @@ class Transport:
 class Server:
     """Connections of an app that answers with the size of the body, when it is let."""
 
-    def __init__(self, is_held=False):
+    def __init__(self, is_held=False, proxies=""):
         self.loop, self.state, self.left = Loop(), ServerState(), 0
+        self.callers = []
         self.go = asyncio.Event()
         if not is_held:
             self.go.set()
         self.config = uvicorn.Config(
-            self.app, http=Protocol, interface="asgi3", lifespan="off", log_config=None
+            self.app,
+            http=Protocol,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            forwarded_allow_ips=proxies,
         )
         self.config.load()
 
     async def app(self, scope, receive, send):
+        self.callers.append(scope["client"][0])
         n, more = 0, True
         while more:
             message = await receive()
@@ -314,3 +323,34 @@ async def test_a_server_that_stops_waits_for_no_half_request():
     await settle()
     assert whole.transport.sent.endswith(b"0")
     assert whole.transport.is_closed
+
+
+@pytest.mark.parametrize(
+    ("proxies", "caller"),
+    [("", "10.0.0.9"), ("10.0.0.8", "10.0.0.9"), ("10.0.0.0/8", "1.2.3.4"), ("*", "1.2.3.4")],
+)
+@on_a_loop
+async def test_what_is_said_of_a_caller_is_believed_of_proxies_that_were_named(proxies, caller):
+    server = Server(proxies=Settings(proxies=proxies).proxies)
+    server.connect().data_received(HEAD + b"X-Forwarded-For: 1.2.3.4\r\n\r\n")
+    await settle()
+    assert server.callers == [caller]
+
+
+@pytest.mark.parametrize("proxies", ["", "10.0.0.7"])
+def test_the_service_believes_no_other_proxies_than_its_settings_name(monkeypatch, proxies):
+    given = {}
+
+    class Noted:
+        def __init__(self, app, **options):
+            given.update(options)
+
+        def run(self):
+            given["has_run"] = True
+
+    monkeypatch.setattr(server, "Server", Noted)
+    monkeypatch.setattr(server, "allow_files", lambda: None)
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    server.run(Settings(proxies=proxies), Presets())
+    assert given["has_run"]
+    assert given["forwarded_allow_ips"] == proxies
