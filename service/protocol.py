@@ -153,11 +153,12 @@ class Protocol(HttpToolsProtocol):
             raise _Refused
 
     def on_headers_complete(self) -> None:
-        self._part, self._idle_bytes = "body", 0
+        self._idle_bytes = 0
         if len(self.pipeline) >= MAX_WAITING:
             self._fault = 429, "too-many-calls", "too many requests wait on this connection"
             raise _Refused
         super().on_headers_complete()
+        self._part = "body"
 
     def on_body(self, body: bytes) -> None:
         self._idle_bytes = 0

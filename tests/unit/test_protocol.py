@@ -354,3 +354,31 @@ def test_the_service_believes_no_other_proxies_than_its_settings_name(monkeypatc
     server.run(Settings(proxies=proxies), Presets())
     assert given["has_run"]
     assert given["forwarded_allow_ips"] == proxies
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"],
+)
+@on_a_loop
+async def test_who_asks_for_another_protocol_gets_an_answer_in_this_one(head):
+    server = Server(is_held=True)
+    connection = server.connect()
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n")
+    await settle()
+    server.loop.wait(1000)
+    server.go.set()
+    await settle()
+    assert connection.transport.sent.startswith(b"HTTP/1.1 200")
+    assert connection.transport.sent.endswith(b"0")
+
+
+@on_a_loop
+async def test_an_address_that_cannot_be_read_is_malformed():
+    for first in (b"", HEAD + b"\r\n"):
+        connection = Server().connect()
+        connection.data_received(first)
+        await settle()
+        connection.transport.sent = b""
+        connection.data_received(b"GET http://[ HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert problem(connection) == (400, "malformed-request")
