@@ -13,7 +13,7 @@ import resource
 from asyncio import TimerHandle
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -27,6 +27,9 @@ MAX_WAITING = 16
 
 HEAD_S = 15.0
 BODY_S = 60.0
+LAST_S = 3.0
+"""For what is left of a request when the service stops."""
+
 MAX_DISCARDED = 16 * 2**20
 """Bytes that are read of a body after its answer, so that the caller comes to hear that answer."""
 
@@ -57,9 +60,6 @@ class _Refused(Exception):  # noqa: N818 - it ends the parsing, and is answered
 
 class Protocol(HttpToolsProtocol):
     """Refuses as a problem what never becomes a call of the app."""
-
-    head_s: ClassVar[float] = HEAD_S
-    body_s: ClassVar[float] = BODY_S
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -102,11 +102,11 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Waits for answers, but for nothing more of a request that is not there as a whole."""
-        if self._part is None:
-            super().shutdown()
-        else:
-            self._refuse(503, "busy", "the service stops; try again")
+        """Waits for answers, and a moment for the rest of a request that has begun."""
+        super().shutdown()
+        if self._part is not None and not self.transport.is_closing():
+            self._unwatch()
+            self._time((self._n_messages, self._part), LAST_S)
 
     def _make_room(self) -> None:
         """Ends connections that nobody is served on, first those that never were of use."""
@@ -190,9 +190,10 @@ class Protocol(HttpToolsProtocol):
             self._unwatch()
             self._time(awaited)
 
-    def _time(self, awaited: tuple[int, str]) -> None:
+    def _time(self, awaited: tuple[int, str], seconds: float | None = None) -> None:
         self._timed = awaited
-        seconds = self.body_s if awaited[1] == "body" else self.head_s
+        if seconds is None:
+            seconds = BODY_S if awaited[1] == "body" else HEAD_S
         self._timer = self.loop.call_later(seconds, self._late)
 
     def _unwatch(self) -> None:
@@ -214,8 +215,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(
                 408,
                 "too-slow",
-                f"the {self._part} of the request did not come within "
-                f"{self.body_s if self._part == 'body' else self.head_s:g} s",
+                f"the {self._part} of the request did not come in time: within {HEAD_S:g} s of its "
+                f"first byte the head, and within {BODY_S:g} s more the body",
             )
 
     # --- refusals -----------------------------------------------------------------------------

@@ -310,19 +310,24 @@ async def test_who_comes_while_everyone_is_served_is_told_to_come_again(monkeypa
 
 
 @on_a_loop
-async def test_a_server_that_stops_waits_for_no_half_request():
+async def test_a_server_that_stops_waits_a_moment_for_the_rest_of_a_request():
     server = Server(is_held=True)
-    half, whole = server.connect(), server.connect()
-    half.data_received(HEAD + b"Content-Length: 9\r\n\r\n")
+    half, late, whole = (server.connect() for _ in range(3))
+    for connection in (half, late):
+        connection.data_received(HEAD + b"Content-Length: 2\r\n\r\n1")
     whole.data_received(HEAD + b"\r\n")
     await settle()
-    half.shutdown()
-    whole.shutdown()
-    assert problem(half) == (503, "busy")
+    for connection in (half, late, whole):
+        connection.shutdown()
+    server.loop.wait(2)
+    half.data_received(b"2")
+    server.loop.wait(2)
+    assert problem(late) == (408, "too-slow")
     server.go.set()
     await settle()
-    assert whole.transport.sent.endswith(b"0")
-    assert whole.transport.is_closed
+    for connection, answer in ((half, b"2"), (whole, b"0")):
+        assert connection.transport.sent.endswith(answer)
+        assert connection.transport.is_closed
 
 
 @pytest.mark.parametrize(
