@@ -117,7 +117,8 @@ def install(app: FastAPI) -> None:
         code = CODES.get(error.status_code, "refused")
         where = request.url.path
         detail = {
-            400: "the body cannot be read: it is not UTF-8, or nested too deeply",
+            400: "the body cannot be read: it is not UTF-8, nested too deeply, or has a number of "
+            "thousands of digits",
             404: f"nothing at {where}; /openapi.json lists the calls",
             405: f"{request.method} is not offered at {where}; /openapi.json lists the calls",
         }.get(error.status_code, str(error.detail))

@@ -33,10 +33,10 @@ LAST_S = 3.0
 MAX_DISCARDED = 16 * 2**20
 """Bytes that are read of a body after its answer, so that the caller comes to hear that answer."""
 
-MAX_CONNECTIONS = 4096
+MAX_CONNECTIONS = 2048
 AT_ONCE = 64
 """Connections that give way at once."""
-FILES = 16_384
+FILES = 8192
 """Files that this process asks the system for: connections, and those that wait for acceptance."""
 
 
