@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import resource
 from asyncio import TimerHandle
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service import errors
+from service.rates import retry_after
+
+log = structlog.get_logger()
 
 MAX_ADDRESS_BYTES = 65_535
 MAX_HEAD_BYTES = 64 * 1024
@@ -115,6 +118,7 @@ class Protocol(HttpToolsProtocol):
         idle.sort(key=lambda other: (other.is_known, other.heard_at))
         for other in idle[:AT_ONCE]:  # some more than one, since to look for them takes time
             other.transport.close()
+        log.warning("too many connections", open=len(self.connections), ended=len(idle[:AT_ONCE]))
         if not idle and not any(c.transport.is_closing() for c in others):
             self._refuse(503, "busy", "too many connections are open; try again")
 
@@ -230,7 +234,8 @@ class Protocol(HttpToolsProtocol):
         is_begun = self._running is not None and self._running.response_started
         is_told = self._part == "body" and self.cycle.response_complete
         if not (self.is_answering and is_begun) and not is_told:
-            answer = errors.problem(status, code, detail, headers=_LAST)
+            again = retry_after(1.0) if status in (429, 503) else {}
+            answer = errors.problem(status, code, detail, headers=_LAST | again)
             line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
             head = [line, *(b": ".join(header) for header in answer.raw_headers)]
             self.transport.write(b"\r\n".join([*head, b"", bytes(answer.body)]))
@@ -245,7 +250,7 @@ class Protocol(HttpToolsProtocol):
             self._running.message_event.set()
 
 
-_LAST: Mapping[str, str] = {"Connection": "close"}
+_LAST = {"Connection": "close"}
 _MALFORMED = (
     400,
     "malformed-request",
