@@ -6,10 +6,12 @@ import itertools
 import json
 
 import pytest
+import typer
 
 from db import leases
 from db.archive import Archive
 from modomodo import archives
+from modomodo import trial as trials_command
 from service import views
 from service.schemas import Measurement, TrialPage
 from tests.bodies import scores, study_body
@@ -163,3 +165,11 @@ def test_what_was_stored_before_there_was_a_limit_can_still_be_moved(
     there = new_database()
     archives.store(there, file, None)
     assert archives.text(there, "vlm") == file.read_text()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f"[{'9' * 10_000}]"], ids=["deep", "long"])
+def test_a_file_of_scores_that_nobody_can_read_is_told_in_one_line(tmp_path, text):
+    file = tmp_path / "scores.json"
+    file.write_text(text)
+    with pytest.raises(typer.BadParameter, match=r"scores\.json is not JSON"):
+        trials_command._read(str(file))
