@@ -174,5 +174,5 @@ def _read(file: str) -> Any:
         return json.loads(text)
     except OSError as error:
         raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}") from error

@@ -19,15 +19,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from anyio import to_thread
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from db import keys, sign_ins
 from db.sessions import Database
+from service.bodies import Call
 from service.errors import Refused
 from service.rates import Buckets, retry_after
 from service.settings import Settings, is_loopback
@@ -185,8 +187,8 @@ class Gate:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    def remembered(self, authorization: str) -> str | None:
-        """Public part of the valid key in this header, if it was used here before.
+    def remembered(self, authorization: str) -> tuple[str, Scope] | None:
+        """Public part and scope of the valid key in this header, if it was used here before.
 
         It asks no database, so it may be some seconds behind: to count by, not to let in by.
         """
@@ -194,7 +196,7 @@ class Gate:
         if key is None:
             return None
         found = _same(key, self._own, self._keys.ever(keys.prefix_of(key) or ""))
-        return None if found is None else found.prefix
+        return None if found is None else (found.prefix, found.caller.scope)
 
     # --- sessions of browsers -----------------------------------------------------------------
 
@@ -339,17 +341,18 @@ async def _let_in(request: Request, needed: Scope) -> None:
 def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
     """A kind of route that first checks who calls.
 
-    A dependency would come too late: FastAPI reads and parses a body before it looks at them, and a
-    large one takes seconds, in which nobody else is answered.
+    A dependency would come too late: FastAPI reads and parses a body before it looks at them.
     """
 
     class Guarded(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             answer = super().get_route_handler()
+            field = self.body_field
+            kind = None if field is None else cast(type[BaseModel], field.field_info.annotation)
 
             async def answer_if_let_in(request: Request) -> Response:
                 await check(request)
-                return await answer(request)
+                return await answer(request if kind is None else Call(request, kind))
 
             return answer_if_let_in
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,8 +13,10 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from db import errors as storage
+from service.bodies import InvalidBody
 from service.openapi import methods_at
 from service.rates import retry_after
 from service.schemas import Problem
@@ -121,14 +123,19 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _unreadable(error)
+        return _unreadable(error.errors())
+
+    @app.exception_handler(InvalidBody)
+    async def invalid_body(request: Request, error: InvalidBody) -> JSONResponse:
+        return _unreadable(error.errors)
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
         code = CODES.get(error.status_code, "refused")
         where = request.url.path
         detail = {
-            400: "the body cannot be read: it is not UTF-8, or nested too deeply",
+            400: "the body cannot be read: it is not UTF-8, nested too deeply, or has a number of "
+            "thousands of digits",
             404: f"nothing at {where}; /openapi.json lists the calls",
             405: f"{request.method} is not offered at {where}; /openapi.json lists the calls",
         }.get(error.status_code, str(error.detail))
@@ -136,6 +143,10 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:
             headers = {"Allow": ", ".join(methods_at(app, where))}
         return problem(error.status_code, code, detail, headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "malformed-request", "the body ended before it was complete")
 
     # Besides a database that is away: a deadlock, or two replicas that made the same row at once.
     # All were rolled back, and pass when the call comes again.
@@ -162,8 +173,7 @@ def install(app: FastAPI) -> None:
         )
 
 
-def _unreadable(error: RequestValidationError) -> JSONResponse:
-    found = error.errors()
+def _unreadable(found: Sequence[Any]) -> JSONResponse:
     broken = next((item for item in found if item["type"] == "json_invalid"), None)
     if broken is not None:
         why = broken.get("ctx", {}).get("error", "")
@@ -196,15 +206,17 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "The scope of the key does not allow the call; or a service without a key was called "
         "under a name that is not this machine's.",
         404: "No such study, trial or surrogate.",
+        408: "The request did not come as a whole in time.",
         409: "The state of the study, trial or lease does not allow it; `code` says which.",
         413: "The body is too large.",
         422: "The request is well formed but not valid; `errors` says where.",
         429: "Too many calls, or too many wrong keys; `Retry-After` says when to come back.",
-        503: "The database does not answer, too many calls wait for fits, or the service is "
-        "stopping; nothing was changed. "
+        431: "Too many headers, or too long ones.",
+        503: "The database does not answer, too many calls wait for fits, too many connections are "
+        "open, or the service is stopping; nothing was changed. "
         "`Retry-After` says when to come back.",
     }
-    shared = (400, 401, 403, 413, 422, 429, 503)
+    shared = (400, 401, 403, 408, 413, 422, 429, 431, 503)
     return {
         status: {"model": Problem, "description": meaning[status]}
         for status in sorted({*shared, *statuses})

@@ -21,8 +21,34 @@ ABOUT_A_RUN = re.compile(r"^/trials/\d{1,10}/(heartbeat|result)$")
 """What decides about a run on a GPU; not held up either, of those who may call it."""
 
 
+KIB = 1024
+FEW_KIB = 64 * KIB
+"""What calls take that are not in the list below: tokens, numbers, notes of 4,000 characters."""
+
+BODIES = (
+    (re.compile(r"^/ui/sign-(in|out)/?$"), 16 * KIB),  # of anyone, without a key
+    (re.compile(r"^/ui/new/?$"), 128 * KIB),
+    (re.compile(r"^/studies/?$"), 2048 * KIB),
+    (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
+    (re.compile(r"^/trials/[^/]+/(measurements|result)/?$"), 2048 * KIB),
+    (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),
+    (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 4096 * KIB),
+)
+"""The most that a body may have, by address: enough for what the fields of the call may hold."""
+
+
+def most_bytes(path: str, max_bytes: int) -> int:
+    """The largest body of a call, of `max_bytes` for any."""
+    own = next((size for pattern, size in BODIES if pattern.match(path)), FEW_KIB)
+    return min(own, max_bytes)
+
+
 class BodyLimit:
-    """Answers 413 to bodies of more than `max_bytes`, declared or not."""
+    """Answers 413 to bodies that are larger than the call takes, declared or not.
+
+    Args:
+        max_bytes: the most that any call takes.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -32,9 +58,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        detail = f"the body has more than {self._max_bytes} bytes; send less at once"
+        most = most_bytes(scope["path"], self._max_bytes)
+        detail = f"the body has more than {most} bytes, the most of this call; send less at once"
         declared = dict(scope["headers"]).get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        if declared.isdigit() and (len(declared) > 15 or int(declared) > most):
             await problem(413, "body-too-large", detail)(scope, receive, send)
             return
         taken = 0
@@ -43,7 +70,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._max_bytes:
+            if taken > most:
                 raise HTTPException(413, detail)
             return message
 
@@ -83,12 +110,12 @@ class RateLimit:
         """
         gate: Gate = scope["app"].state.context.gate
         sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        prefix = gate.remembered(sent)
-        may_call = prefix is not None or gate.is_open_at_once()
-        if may_call and ABOUT_A_RUN.match(scope["path"]):
+        known = gate.remembered(sent)
+        may_work = gate.is_open_at_once() if known is None else known[1] != "read"
+        if may_work and ABOUT_A_RUN.match(scope["path"]):
             return 0.0
         address = (scope["client"] or ("?",))[0]
-        return self._buckets.take(f"address {address}" if prefix is None else f"key {prefix}")
+        return self._buckets.take(f"address {address}" if known is None else f"key {known[0]}")
 
 
 class LocalNames:
@@ -96,7 +123,8 @@ class LocalNames:
 
     A service without a key trusts whoever reaches it on loopback. A web page could do so from the
     user's browser: by letting its own name point here (DNS rebinding), which the name gives away,
-    or by sending a form here (cross-site request forgery), which its origin gives away.
+    or by sending a form here (cross-site request forgery), which its origin gives away: it is not
+    that of this service's own pages, also when it is of another port of this machine.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -120,9 +148,10 @@ def _stranger(scope: Scope) -> tuple[str, str] | None:
             "set MODOMODO_API_KEY to reach it under other names"
         )
     origin = headers.get(b"origin", b"").decode("latin-1")
-    if origin and not is_loopback(_without_port(origin.partition("://")[2])):
+    if origin and _origin(origin) != _origin(f"{scope['scheme']}://{named}"):
         return "origin-refused", (
-            f"a service without an API key takes no calls from pages of {origin!r}"
+            f"a service without an API key takes no calls from pages of {origin!r}, only from its "
+            f"own at '{scope['scheme']}://{named}'"
         )
     return None
 
@@ -133,6 +162,14 @@ def _is_open(app: FastAPI) -> bool:
         return gate.is_open()
     except SQLAlchemyError:
         return True  # who cannot be told apart is kept out
+
+
+def _origin(said: str) -> tuple[str, str, str]:
+    """Scheme, host and port, as two ways to write one origin have them in common."""
+    scheme, _, place = said.lower().partition("://")
+    host = _without_port(place)
+    port = place.rpartition("]")[2].partition(":")[2] or {"http": "80", "https": "443"}.get(scheme)
+    return scheme, host, port or ""
 
 
 def _without_port(host: str) -> str:

@@ -6,8 +6,9 @@ times are UTC, durations are seconds, weights are fractions of the training prom
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     JsonValue,
     StringConstraints,
@@ -23,7 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from db.texts import storable, storable_throughout
+from db.texts import shallow, storable, storable_throughout
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Name of a study, domain or benchmark: it goes into addresses, files and column heads."""
@@ -32,8 +34,44 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(storable)]
 """Free text from outside (notes, errors, worker names): hostile until shown as text."""
 
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable_throughout)]
-"""Data that the service only keeps: a recipe, artifacts, capabilities."""
+JsonObject = Annotated[
+    dict[str, JsonValue], BeforeValidator(shallow), AfterValidator(storable_throughout)
+]
+"""Data that the service only keeps: a recipe, artifacts. Nested at most 50 levels deep."""
+
+
+def _entries(most: int) -> Callable[[Any], Any]:
+    """Counts the entries of an object before it looks at each of them, as pydantic does after."""
+
+    def counted(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > most:
+            raise ValueError(f"an object of at most {most} entries is wanted, not of {len(value)}")
+        return value
+
+    return counted
+
+
+MAX_CAPABILITIES = 64
+MAX_CAPABILITIES_TEXT = 4000
+
+
+def _short(capabilities: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    n = len(json.dumps(capabilities, ensure_ascii=False))
+    if n > MAX_CAPABILITIES_TEXT:
+        raise ValueError(
+            f"capabilities are {n:,} characters of JSON; at most {MAX_CAPABILITIES_TEXT:,} are kept"
+        )
+    return capabilities
+
+
+Capabilities = Annotated[
+    dict[str, JsonValue],
+    Field(max_length=MAX_CAPABILITIES),
+    BeforeValidator(shallow),
+    AfterValidator(storable_throughout),
+    AfterValidator(_short),
+]
+"""What a worker says of where it runs and with what; pages show all of it of many workers."""
 
 Token = Annotated[str, StringConstraints(min_length=16, max_length=200)]
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -455,10 +493,13 @@ MetricName = Annotated[
 ]
 Metrics = dict[MetricName, float]
 MAX_METRICS = 200
+SentMetrics = Annotated[
+    Metrics, Field(max_length=MAX_METRICS), BeforeValidator(_entries(MAX_METRICS))
+]
 MAX_POINTS = 500
 """Points of a learning curve in one call."""
 
-Mixture = Annotated[dict[Name, float], Field(max_length=64)]
+Mixture = Annotated[dict[Name, float], Field(max_length=64), BeforeValidator(_entries(64))]
 """Weights by domain name; checked against the study by `StudySpec.mixture`."""
 
 
@@ -583,7 +624,7 @@ class NextRequest(Body):
 
     worker: Worker
     study: Name | None = None
-    capabilities: JsonObject = Field(default_factory=dict)
+    capabilities: Capabilities = Field(default_factory=dict)
 
 
 class NextAnswer(Body):
@@ -608,7 +649,7 @@ class CurvePoint(Body):
     """What a run said of itself at one training step."""
 
     step: Step
-    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)]
+    metrics: SentMetrics
 
 
 class Heartbeat(Body):
@@ -630,9 +671,11 @@ class Heartbeat(Body):
     token: Token
     step: Step | None = None
     total_steps: Step | None = None
-    metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
+    metrics: SentMetrics = Field(default_factory=dict)
     """Latest progress; with `step` also a point of the learning curve."""
-    points: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS)] = Field(default_factory=list)
+    points: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS), FailFast()] = Field(
+        default_factory=list
+    )
     """Further points of the learning curve; a step that came before stays as it was."""
 
 
@@ -729,7 +772,7 @@ class PredictRequest(Body):
         json_schema_extra={"examples": [{"mixtures": [{"coco": 0.4, "sat": 0.6}]}]}
     )
 
-    mixtures: Annotated[list[Mixture], Field(min_length=1, max_length=10_000)]
+    mixtures: Annotated[list[Mixture], Field(min_length=1, max_length=10_000), FailFast()]
 
 
 class PredictAnswer(Body):

@@ -12,11 +12,10 @@ from typing import Any
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import errors
 from service.app import create_app
 from service.dashboard.presets import Presets
+from service.protocol import Protocol, allow_files
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -38,27 +37,12 @@ class CannotListen(Exception):  # noqa: N818 - it names a state of things
     """The address is taken or not this machine's, or the app could not start."""
 
 
-class Protocol(HttpToolsProtocol):
-    """Also refuses as a problem what never becomes a call of the app."""
-
-    def send_400_response(self, msg: str) -> None:
-        answer = errors.problem(
-            400,
-            "malformed-request",
-            "this is not HTTP/1.1, or an address that is longer than 65,535 bytes",
-            headers={"Connection": "close"},
-        )
-        head = [b"HTTP/1.1 400 Bad Request", *(b": ".join(header) for header in answer.raw_headers)]
-        self.transport.write(b"\r\n".join([*head, b"", bytes(answer.body)]))
-        self.transport.close()
-
-
 class Server(uvicorn.Server):
     """Says where it listens, and ends the streams of open pages before it waits for open calls."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         self._app = app
-        super().__init__(uvicorn.Config(app, http=Protocol, access_log=False, **options))
+        super().__init__(uvicorn.Config(app, http=Protocol, ws="none", access_log=False, **options))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -99,6 +83,7 @@ def run(settings: Settings, presets: Presets) -> None:
     Raises:
         CannotListen: the address cannot be bound; the log says why.
     """
+    allow_files()
     server = Server(
         create_app(settings, presets=presets),
         host=settings.host,
@@ -106,6 +91,7 @@ def run(settings: Settings, presets: Presets) -> None:
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        forwarded_allow_ips=settings.proxies,
     )
 
     def stop(*_: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHORTEST_KEY = 32
@@ -19,7 +19,9 @@ class Settings(BaseSettings):
         pydantic.ValidationError: a value is out of range.
     """
 
-    model_config = SettingsConfigDict(env_prefix="MODOMODO_", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="MODOMODO_", extra="forbid", validate_by_name=True, validate_by_alias=True
+    )
 
     database_url: str = "sqlite:///modomodo.db"
     host: str = "127.0.0.1"
@@ -33,6 +35,25 @@ class Settings(BaseSettings):
     calls_per_s: Annotated[float, Field(ge=0.0, le=1e6)] = 1000.0
     """Of one key, or without one of one address, on average; 0 for no limit."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 2**20
+    """Of any call; most take less (`service/limits.py`)."""
+    proxies: Annotated[str, Field(validation_alias="FORWARDED_ALLOW_IPS")] = ""
+    """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, divided
+    by commas; `*` for any. The variable is called as uvicorn and others call it."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _addresses(cls, proxies: str) -> str:
+        named = [part.strip() for part in proxies.split(",") if part.strip()]
+        for part in named:
+            try:
+                if part != "*":
+                    ipaddress.ip_network(part)
+            except ValueError as error:
+                raise ValueError(
+                    f"{part!r} is no address or network, such as 10.0.0.7 or 10.0.0.0/8, of a "
+                    f"proxy (FORWARDED_ALLOW_IPS): {error}"
+                ) from error
+        return "*" if "*" in named else ",".join(named)
 
     @model_validator(mode="after")
     def _not_guessable(self) -> Self:

@@ -87,7 +87,7 @@ class ServiceUnreachable(Exception):  # noqa: N818 - it is a state, not a mistak
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, ServiceError):
-        return error.status == 429 or error.status >= 500
+        return error.status in (408, 429) or error.status >= 500
     return isinstance(error, httpx.TransportError)
 
 

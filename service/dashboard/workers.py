@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import case, func, select
@@ -19,6 +20,9 @@ SHOWN = 200
 HISTORY = 50
 """Attempts shown: those taken last."""
 
+
+CAPABILITIES = 64
+"""Shown of a worker: as many as are taken, and no more of one that was stored before that."""
 
 AWAY_S = 600.0
 """Silence after which a worker without a trial counts as gone; a waiting one asks every 30 s."""
@@ -129,7 +133,7 @@ def read(session: Session) -> Roster:
     workers = [
         Worker(
             name=row.name,
-            capabilities=row.capabilities,
+            capabilities=dict(islice(row.capabilities.items(), CAPABILITIES)),
             first_seen_at=row.first_seen_at,
             heard_at=at,
             live=live[row.name],

@@ -36,7 +36,8 @@ def predict(
     fits.check(name)
     with service.database.read() as session:
         known = answers.read(session, study)
-    mixtures = [checks.mixture(known.spec, mixture) for mixture in body.mixtures]
+    space = evidence.space(known.spec)
+    mixtures = [checks.mixture(known.spec, mixture, space) for mixture in body.mixtures]
     mean, sd = service.fits.predict(known, name, evidence.weights(known.spec, mixtures))
     return PredictAnswer(
         surrogate=name,

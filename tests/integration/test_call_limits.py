@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from db import keys
+from db.sessions import Database
 from service.app import create_app
 from service.engine import Inline
 from service.settings import Settings
@@ -69,3 +71,17 @@ def test_heartbeats_are_not_held_up_while_nobody_needs_a_key(database_url):
         assert client.get("/studies").status_code == 200
         assert client.get("/studies").status_code == 429
         assert client.post("/trials/1/heartbeat", json=beat).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("scope", "statuses"), [("read", [403, 429, 429]), ("worker", [404, 404, 404])]
+)
+def test_heartbeats_of_a_key_that_may_only_read_are_counted(slow, database_url, scope, statuses):
+    database = Database(database_url)
+    with database.write() as session:
+        sent = {"Authorization": f"Bearer {keys.create(session, 'someone', scope)}"}
+    database.close()
+    assert slow.get("/studies", headers=sent).status_code == 200
+    beat = {"token": "x" * 20}
+    answers = [slow.post("/trials/1/heartbeat", json=beat, headers=sent) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == statuses

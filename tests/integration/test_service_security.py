@@ -110,15 +110,40 @@ def test_without_a_key_a_web_page_that_points_its_name_here_gets_nothing(api, ho
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://127.0.0.1.evil.example", "null"]
+    "origin",
+    [
+        "https://evil.example",
+        "http://127.0.0.1.evil.example",
+        "null",
+        "http://127.0.0.1",  # another port, so another program's page
+        "http://127.0.0.1:3000",
+        "http://127.0.0.1:87650",
+        "http://localhost:8765",
+        "http://[::1]:8765",
+        "https://127.0.0.1:8765",
+        "http://user@127.0.0.1:8765",
+        "127.0.0.1:8765",
+    ],
 )
 def test_without_a_key_a_page_from_elsewhere_changes_nothing(api, origin):
-    answer = api.post("/trials/1/cancel", headers={"Origin": origin})
+    headers = {"Origin": origin, "Host": "127.0.0.1:8765"}
+    answer = api.post("/trials/1/cancel", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "origin-refused")
 
 
-def test_this_services_own_pages_may_call_it(api):
-    answer = api.post("/trials/1/cancel", headers={"Origin": "http://127.0.0.1:8765"})
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8765", "http://127.0.0.1:8765"),
+        ("localhost:9000", "http://localhost:9000"),
+        ("[::1]:8765", "http://[::1]:8765"),
+        ("localhost", "http://localhost"),
+        ("localhost:80", "http://localhost"),
+        ("localhost", "http://LOCALHOST:80"),
+    ],
+)
+def test_this_services_own_pages_may_call_it(api, host, origin):
+    answer = api.post("/trials/1/cancel", headers={"Host": host, "Origin": origin})
     assert (answer.status_code, answer.json()["code"]) == (404, "trial-not-found")
 
 

@@ -63,7 +63,7 @@ def answering(monkeypatch) -> Callable[..., list[httpx.Headers]]:
 PROBLEM = {"title": "x", "status": 500, "detail": "database is gone", "code": "internal"}
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_a_service_in_trouble_is_asked_again(status, answering, clock):
     heard = answering((status, PROBLEM), (200, {"studies": []}))
     assert Client(URL, sleep=clock.sleep).studies() == []
