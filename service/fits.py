@@ -19,6 +19,7 @@ from service.engine import Engine
 from service.errors import Refused
 from service.evidence import Evidence
 from service.rates import retry_after
+from service.search.counts import counted
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
@@ -256,7 +257,7 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
         raise Refused(
             409,
             "fit-failed",
-            f"{surrogate} cannot be fitted to these {len(evidence.runs)} runs: {error}",
+            f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
 
 

@@ -139,11 +139,11 @@ ABOUT = {
     "slices": (
         "slices through the best run",
         "One domain's weight grows along each curve and the others share the rest as in the best "
-        "run (the dot). Bands are 90% intervals of the noise-free score.",
+        "run (the dot). Bands are 95% intervals of the noise-free score.",
     ),
     "residuals": (
         "residuals by trial",
-        "Each run against its prediction from all the others; bars are 90% intervals.",
+        "Each run against its prediction from all the others; bars are 95% intervals.",
     ),
     "mean": ("prediction between three domains", "The others keep what they have in the best run."),
     "sd": ("its standard deviation there", "Low is sure."),

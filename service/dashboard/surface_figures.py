@@ -30,7 +30,7 @@ class Predicted:
 def slice_curves(
     study: StudySpec, best: FloatArray, cut: Sequence[tuple[Slice, Predicted]]
 ) -> Figure:
-    """Predicted objective over the weight of each domain, with 90% bands.
+    """Predicted objective over the weight of each domain, with 95% bands.
 
     Args:
         best: (m,) the mixture the slices go through; marked on each curve.
@@ -58,7 +58,7 @@ def _curve(
     colour = f"@d{look.colour}"
     weights = [round(100 * float(w), 2) for w in part.mixtures[:, part.domain]]
     means = [in_points(float(value)) for value in found.mean]
-    margins = [in_points(words.Z90 * float(value)) for value in found.sd]
+    margins = [in_points(words.Z95 * float(value)) for value in found.sd]
     band_x: list[float | None] = []
     band_y: list[float | None] = []
     x: list[float | None] = []
@@ -158,17 +158,17 @@ def surface(
 def residuals(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
     """By how much each run's score differs from its leave-one-out prediction, by trial.
 
-    Bars are the 90% intervals foreseen: of runs that lie outside, nought is not in the bar.
+    Bars are the 95% intervals of the predictions: those of runs that lie outside do not reach 0.
     """
     shown = drawn(points)
     data = []
     for inside, name, colour, symbol in (
-        (True, "inside its 90% interval", "@ink", "circle"),
+        (True, "inside its 95% interval", "@ink", "circle"),
         (False, "outside", "@bad", "diamond"),
     ):
         part = [point for point in shown if is_inside(point) is inside]
         if part:
-            margins = [in_points(words.Z90 * point.sd) for point in part]
+            margins = [in_points(words.Z95 * point.sd) for point in part]
             data.append(
                 {
                     "type": "scatter", "mode": "markers", "name": name,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import bdtr, bdtrc, ndtr
 
 from service.search import gaussian
 from service.search.acquisition import Knowledge
+from service.search.counts import counted
 from service.search.runs import Runs
 from service.search.situation import Direction
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
@@ -25,6 +27,7 @@ class LeaveOneOut:
         mean, sd: (n,) of a new observation: model and noise together.
         nlpd: mean negative log predictive density.
         coverage_90: share of runs inside their 90% interval.
+        inside_95: number of runs inside their 95% interval: what people are told.
         pit: (n,) probability foreseen for a score below the run's own; uniform when calibrated.
     """
 
@@ -35,6 +38,7 @@ class LeaveOneOut:
     rmse: float | None
     nlpd: float | None
     coverage_90: float | None
+    inside_95: int | None
     pit: FloatArray
 
 
@@ -128,6 +132,10 @@ class Diagnosis:
 N_LESSONS = 3
 MAX_CONFIRMATIONS = 5
 
+RARELY = 0.05
+"""Intervals are called wrong where chance alone would give such a count, or a stranger one, in
+fewer cases than this."""
+
 
 def diagnose(
     name: str,
@@ -159,6 +167,7 @@ def diagnose(
         loo.rmse,
         loo.nlpd,
         loo.coverage_90,
+        loo.inside_95,
         loo.pit if sign > 0 else 1 - loo.pit,
     )
     order = np.argsort(-fitted.predict(turned.weights)[0], kind="stable")
@@ -231,7 +240,7 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
     """Leave-one-out predictions of the runs and their figures."""
     if len(runs) < 3:
         nothing = np.full(len(runs), np.nan)
-        return LeaveOneOut(nothing, nothing, None, None, None, None, None, nothing)
+        return LeaveOneOut(nothing, nothing, None, None, None, None, None, None, nothing)
     mean, sd = fitted.leave_one_out()
     residual = runs.score - mean
     total = ((runs.score - runs.score.mean()) ** 2).sum()
@@ -247,6 +256,7 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
         rmse=float(np.sqrt((residual**2).mean())),
         nlpd=float(-gaussian.log_density(runs.score, mean, sd**2).mean()) if has_sd else None,
         coverage_90=float((np.abs(residual) <= gaussian.Z90 * sd).mean()) if has_sd else None,
+        inside_95=int((np.abs(residual) <= gaussian.Z95 * sd).sum()) if has_sd else None,
         pit=ndtr(residual / sd) if has_sd else np.full(len(runs), np.nan),
     )
 
@@ -291,21 +301,22 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     elif unknown:
         pairs = [f"{space.domains[i]}*{space.domains[j]}" for i, j in unknown]
         messages.append(
-            f"{len(runs)} runs cannot identify the {n_terms} terms of a quadratic in {space.m} "
-            f"domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
+            f"{counted(len(runs), 'run')} cannot identify the {n_terms} terms of a quadratic in "
+            f"{space.m} domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
             f"{'rest' if len(pairs) > 1 else 'rests'} on the prior."
         )
     if loo.r2 is not None and loo.r2 < 0:
         messages.append(
-            f"Left-out runs are foreseen worse than by their mean (R2 {loo.r2:.2f}): "
+            f"Left-out runs are predicted worse than by their mean (R² {loo.r2:.2f}): "
             "do not trust the ranking yet."
         )
-    if loo.coverage_90 is not None and len(runs) >= 8 and not 0.75 <= loo.coverage_90 <= 0.99:
-        wide = "narrow" if loo.coverage_90 < 0.75 else "wide"
-        messages.append(
-            f"{100 * loo.coverage_90:.0f}% of left-out runs lie in their 90% interval: "
-            f"the intervals are too {wide}."
-        )
+    if loo.inside_95 is not None:
+        fault = miscalibrated(loo.inside_95, len(runs))
+        if fault is not None:
+            messages.append(
+                f"{loo.inside_95} of {len(runs)} left-out runs lie inside their 95% interval: "
+                f"the intervals are too {fault}."
+            )
     corners = np.eye(space.m)
     beyond = [d for d, ok in zip(space.domains, space.contains(corners), strict=True) if not ok]
     if beyond:
@@ -316,6 +327,17 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     if n_mixtures == len(runs) and not runs.is_one_mixture:
         messages.append("No mixture was run twice, so noise and fit cannot be told apart.")
     return messages
+
+
+def miscalibrated(n_inside: int, n: int) -> Literal["narrow", "wide"] | None:
+    """Whether 95% intervals of `n` runs, of which so many are inside, cannot well be right.
+
+    An exact two-sided binomial test at `RARELY`. All of few runs inside says nothing: it takes 72.
+    """
+    if bdtr(n_inside, n, 0.95) <= RARELY / 2:
+        return "narrow"
+    at_least = 1.0 if n_inside == 0 else float(bdtrc(n_inside - 1, n, 0.95))
+    return "wide" if at_least <= RARELY / 2 else None
 
 
 def _listed(names: list[str]) -> str:
