@@ -17,7 +17,8 @@ import typer
 from bench.report import machine, table, write_results, write_section
 from bench.runs import run_all
 from modomodo.local import LocalFleet
-from modomodo.summary import is_uniform, mixture_text
+from modomodo.summary import mixture_text
+from service.headline import is_uniform
 from service.schemas import PredictedMixture, Score, Study, Trial
 from trainer.client import Client
 from trainer.job import Job
@@ -147,7 +148,7 @@ def _scored(trial: Trial) -> str:
 
 
 def _uniform(completed: list[Trial]) -> Trial:
-    return next(trial for trial in completed if is_uniform(trial))
+    return next(trial for trial in completed if is_uniform(trial.mixture))
 
 
 def confirm(study: Study, chosen: list[Chosen], recipe: Recipe, repeats: int) -> list[list[Score]]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from modomodo import bars
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet
-from modomodo.summary import prediction_text, summary_table, trial_head, trial_line
+from modomodo.summary import UNITS, prediction_text, summary_table, trial_head, trial_line
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
 from trainer.client import Client, ServiceError
 
@@ -177,6 +178,7 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
     shown: set[int] = set()
     running: dict[int, TaskID] = {}
     after = failures = 0
+    console.print(UNITS)
     console.print(trial_head([domain.name for domain in study.domains]))
     with bars.timed(console) as progress:
         whole = progress.add_task("runs", total=study.budget)
@@ -227,10 +229,11 @@ def _show_running(progress: Progress, running: dict[int, TaskID], trial: Trial) 
 
 def _conclude(client: Client, study: Study, done: list[Trial]) -> None:
     console.print()
-    console.print(summary_table(study, done))
     best = client.best(study.name)
-    console.print(best.message)
-    if best.predicted:
+    if best.train is not None:
+        console.print(summary_table(study, done, best.train))
+    console.print(escape(best.message))
+    if best.predicted is not None:
         console.print(prediction_text(best.predicted))
 
 

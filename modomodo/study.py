@@ -19,9 +19,9 @@ from modomodo import archives, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
-from modomodo.summary import score_text, summary_table
+from modomodo.summary import prediction_text, summary_table
 from service import yaml_text
-from service.schemas import Score, Study, StudyPatch, StudySpec, TrainerName
+from service.schemas import Study, StudyPatch, StudySpec, TrainerName
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -101,14 +101,13 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     )
     if found.note:
         console.print(escape(found.note))
-    console.print(summary_table(found, [t for t in trials if t.state == "completed"]))
+    if best.train is not None:
+        console.print(summary_table(found, trials, best.train))
     console.print(escape(best.message))
-    if best.predicted:
-        expected = Score(value=best.predicted.mean, se=best.predicted.sd)
-        console.print(
-            f"predicted best: {score_text(expected)} at "
-            + "  ".join(f"{name} {w:.3f}" for name, w in best.predicted.weights.items())
-        )
+    if best.train is not None and best.predicted is not None and found.state != "finished":
+        console.print(escape(prediction_text(best.predicted)))
+    if best.waiting is not None:
+        console.print(f"[yellow]nothing runs:[/] {escape(best.waiting)}")
 
 
 @app.command()

@@ -16,8 +16,10 @@ from rich.table import Table
 from modomodo.connect import UrlOption, connect
 from modomodo.errors import problems
 from modomodo.study import JsonOption, StudyArgument, print_json
-from modomodo.summary import Z95, mixture_text, score_text
+from modomodo.summary import UNITS, mixture_text, score_text
+from service import points
 from service.schemas import Trial, TrialCreate, TrialState
+from service.search.counts import counted
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -71,7 +73,8 @@ def list_(
     if as_json:
         print_json(shown)
         return
-    table = Table("trial", "id", "state", "In-Score", "Out-Score", "from", "mixture")
+    columns = ("trial", "id", "state", "In-Score", "Out-Score", "from", "mixture")
+    table = Table(*columns, caption=UNITS)
     for trial in shown:
         table.add_row(
             str(trial.number),
@@ -98,7 +101,7 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
         table.add_row(
             item.benchmark,
             str(item.step),
-            f"{100 * item.score:.1f} ± {100 * Z95 * item.sampling_error():.1f}",
+            points.score(item.score, item.sampling_error()),
             str(item.samples),
             item.rule,
         )
@@ -139,9 +142,11 @@ def _print_one(trial: Trial, as_json: bool) -> None:
         f"{_state_text(trial)}: {mixture_text(trial.mixture)}"
     )
     console.print(
-        f"In {score_text(trial.scores.in_score)}  Out {score_text(trial.scores.out_score)}  "
-        f"attempts {trial.attempts}" + (f"  worker {escape(trial.worker)}" if trial.worker else "")
+        f"In-Score {score_text(trial.scores.in_score)}  "
+        f"Out-Score {score_text(trial.scores.out_score)} ({UNITS})"
     )
+    worker = f", worker {escape(trial.worker)}" if trial.worker else ""
+    console.print(f"{counted(trial.attempts, 'attempt')}{worker}")
     if trial.proposal:
         console.print(escape(f"{trial.proposal.strategy}: {trial.proposal.reason}"))
     if trial.error:

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
+from service import headline
 from service.engine import Engine
 from service.errors import Refused
-from service.evidence import Evidence
+from service.evidence import Evidence, weights
 from service.rates import retry_after
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis, diagnose
@@ -110,7 +112,8 @@ class Fits:
         self._places = threading.BoundedSemaphore(WAITING)
 
     def diagnosis(self, evidence: Evidence, surrogate: str) -> Diagnosis:
-        """Leave-one-out figures, best mixture, effects and messages.
+        """Leave-one-out figures, best mixture, effects and messages; and predictions of the mixture
+        to train and of the uniform one.
 
         Raises:
             Refused: 404, no such surrogate; 409, too few completed trials to fit it.
@@ -120,7 +123,9 @@ class Fits:
 
         def make() -> Diagnosis:
             with _refusals(evidence, surrogate):
-                return self._engine.ask(diagnose, surrogate, space, runs, SEED, direction)
+                return self._engine.ask(
+                    diagnose, surrogate, space, runs, SEED, direction, None, _compared(evidence)
+                )
 
         check(surrogate)
         once = self._diagnoses.get(evidence, surrogate, make)
@@ -259,6 +264,15 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
             "fit-failed",
             f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
+
+
+def _compared(known: Evidence) -> FloatArray | None:
+    """(2, m) the mixture to train and the uniform one; None before the first run."""
+    best = headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
+    if best is None:
+        return None
+    m = known.space.m
+    return np.vstack([weights(known.spec, [best.mixture]), np.full(m, 1 / m)])
 
 
 def check(surrogate: str) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
-from service import answers, views
+from service import answers, headline, views
 from service.context import Service, StudyName
 from service.dashboard import benchmark_figures, curve_figures, figures
 from service.dashboard.benchmark_figures import Scored
@@ -120,7 +120,7 @@ def scored(known: Evidence) -> list[Scored]:
             known.spec.objective.name: run.objective,
         }
         scores |= {name: score for name, score in sums.items() if score is not None}
-        found.append(Scored(run.number, scores, answers.is_uniform(run.mixture)))
+        found.append(Scored(run.number, scores, headline.is_uniform(run.mixture)))
     return found
 
 

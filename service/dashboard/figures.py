@@ -45,7 +45,7 @@ def axis(title: str, **rest: Any) -> dict[str, Any]:
 
 
 def progress(study: Study, history: History) -> Figure:
-    """Every completed trial's objective with its 95% interval, and the best so far.
+    """Every completed trial's objective with its 95% interval, and the best mixture so far.
 
     The intervals are one broken line, not error bars: one element of the page instead of three a
     trial, which is what lets 10,000 trials be drawn.
@@ -100,10 +100,10 @@ def progress(study: Study, history: History) -> Figure:
         steps | {"y": high, "fill": "tonexty", "fillcolor": "@lead"},
         steps
         | {
-            "name": "best so far", "y": best, "customdata": spreads,
+            "name": "best mixture so far", "y": best, "customdata": spreads,
             "showlegend": True, "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
             "hoverinfo": "all",
-            "hovertemplate": "best so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
+            "hovertemplate": "best mixture so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
         },
     ]  # fmt: skip
     layout: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Charts of one surrogate: slices through the best run, a triangle's surface, residuals."""
+"""Charts of one surrogate: slices through the mixture to train, a triangle's surface, residuals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.schemas import FitPoint, StudySpec
 from service.search.space import FloatArray
 
 SHOWN_SLICES = 6
-"""Curves drawn at first, those of the best run's heaviest domains; the legend has the others."""
+"""Curves drawn at first, those of its heaviest domains; the legend has the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,8 @@ def _curve(
         group | {
             "type": "scatter", "mode": "markers", "x": [weights[own]], "y": [means[own]],
             "marker": {"color": colour, "size": 9, "line": {"color": "@ink", "width": 1.5}},
-            "hovertemplate": f"best run: {name} %{{x:.1f}}%<extra></extra>", "showlegend": False,
+            "hovertemplate": f"mixture to train: {name} %{{x:.1f}}%<extra></extra>",
+            "showlegend": False,
         },
     ]  # fmt: skip
 
@@ -109,7 +110,7 @@ def surface(
     *,
     doubt: bool,
 ) -> Figure:
-    """Predicted objective, or with `doubt` its standard deviation, between three domains.
+    """Predicted objective, or with `doubt` half its 95% interval, between three domains.
 
     Args:
         X: (k, m) points of a grid of `STEPS` to a side.
@@ -119,8 +120,8 @@ def surface(
     inside = X[:, list(corners)]
     shares = 100 * inside / inside.sum(axis=1, keepdims=True)
     own = best[list(corners)] / best[list(corners)].sum()
-    values = found.sd if doubt else found.mean
-    title = f"{'standard deviation of ' if doubt else 'predicted '}{objective_label(study)}, points"
+    values = words.Z95 * found.sd if doubt else found.mean
+    title = f"{'± of the ' if doubt else ''}predicted {objective_label(study)}, points"
     steps = [[k / (len(SHADES) - 1), shade] for k, shade in enumerate(SHADES)]
     data = [
         {
@@ -143,9 +144,10 @@ def surface(
             },
         },
         {
-            "type": "scatterternary", "mode": "markers", "name": "best run",
+            "type": "scatterternary", "mode": "markers", "name": "mixture to train",
             **{s: [round(100 * float(w), 2)] for s, w in zip("abc", own, strict=True)},
-            "hovertemplate": "best run<extra></extra>", "cliponaxis": False, "showlegend": False,
+            "hovertemplate": "mixture to train<extra></extra>", "cliponaxis": False,
+            "showlegend": False,
             "marker": {
                 "symbol": "circle", "size": 12, "color": "@panel",
                 "line": {"color": "@ink", "width": 3},

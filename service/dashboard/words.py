@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from service import headline
 from service import points as plain
 from service.points import Z95 as Z95
 from service.points import margin as margin
@@ -15,6 +16,7 @@ from service.search.counts import counted
 MINUS = "\N{MINUS SIGN}"
 
 count = counted
+trials = headline.trials
 
 
 def points(value: float) -> str:

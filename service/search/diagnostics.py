@@ -17,6 +17,7 @@ from service.search.runs import Runs
 from service.search.situation import Direction
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import Fitted, fit
+from service.search.surrogates.protocol import Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,7 @@ class Diagnosis:
         than the margin, the noise of one run.
     confirmations: of the mixtures run more than once, best first.
     predictions: of the noise-free objective at the mixtures asked for.
+    compared: the joint belief about the mixtures to compare, so that differences are known too.
     """
 
     n: int
@@ -127,6 +129,7 @@ class Diagnosis:
     confirmations: list[Confirmation]
     messages: list[str]
     predictions: list[Estimate]
+    compared: Posterior | None
 
 
 N_LESSONS = 3
@@ -144,8 +147,13 @@ def diagnose(
     seed: int,
     direction: Direction = "maximize",
     at: FloatArray | None = None,
+    compare: FloatArray | None = None,
 ) -> Diagnosis:
-    """Everything there is to say about a surrogate fitted to runs; `at`: (k, m) to predict.
+    """Everything there is to say about a surrogate fitted to runs.
+
+    Args:
+        at: (k, m) mixtures to predict.
+        compare: (k, m) few mixtures to predict together.
 
     Raises:
         KeyError: no such surrogate.
@@ -187,12 +195,17 @@ def diagnose(
         confirmations=_confirmations(name, space, turned, seed, sign),
         messages=_messages(space, runs, loo),
         predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
+        compared=None if compare is None else _turned(fitted.posterior(compare), sign),
     )
 
 
 def _predictions(fitted: Fitted, at: FloatArray, sign: float) -> list[Estimate]:
     mean, sd = fitted.predict(at)
     return [Estimate(sign * float(m), float(s)) for m, s in zip(mean, sd, strict=True)]
+
+
+def _turned(belief: Posterior, sign: float) -> Posterior:
+    return Posterior(sign * belief.mean, belief.covariance)
 
 
 def _lessons(knowledge: Knowledge, sign: float) -> list[Lesson]:

@@ -1,4 +1,4 @@
-// What both surrogates expect around the best run, drawn anew with every result.
+// What both surrogates predict around the mixture to train, drawn anew with every result.
 import { draw } from "./charts.js";
 import { ask, follow } from "./page.js";
 

@@ -33,10 +33,11 @@ def study_of(direction="maximize", domains=DOMAINS) -> StudySpec:
 
 
 def runs_of(*values: float) -> list[history.Run]:
-    mixture = {"coco": 0.6, "lisa": 0.4}
+    """Of as many mixtures."""
+    rows = np.random.default_rng(0).dirichlet(np.ones(len(DOMAINS)), len(values))
     return [
-        history.Run(10 + n, n, mixture, Score(value=value, se=0.01))
-        for n, value in enumerate(values, 1)
+        history.Run(10 + n, n, dict(zip(DOMAINS, row, strict=True)), Score(value=value, se=0.01))
+        for n, (row, value) in enumerate(zip(rows.tolist(), values, strict=True), 1)
     ]
 
 
@@ -119,7 +120,7 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
     text = json.dumps(figure, allow_nan=False)
     assert len(text) < 2**20
     assert len(trace(figure, "trial (95% interval)")["x"]) == 10_000
-    best = trace(figure, "best so far")
+    best = trace(figure, "best mixture so far")
     assert best["y"] == sorted(best["y"])
     assert best["x"][-1] == 10_000
 
