@@ -609,7 +609,7 @@ class HeartbeatAnswer(Body):
 
 
 class MeasurementsRequest(Body):
-    """Body of `POST /trials/{id}/measurements`: scores of a checkpoint on the way."""
+    """Body of `POST /trials/{id}/measurements`: scores of a checkpoint during training."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -725,11 +725,11 @@ class FitPoint(Body):
     sd: float
     """Of a new observation: model and noise together."""
     pit: float | None = None
-    """Probability foreseen for a lower score; uniform over trials when calibrated."""
+    """Predicted probability of a lower score; uniform over trials when calibrated."""
 
 
 class Lesson(Body):
-    """A run that would teach something about where the best mixture is."""
+    """A suggested next run: one that would tell something about where the best mixture is."""
 
     weights: Mixture
     gain: float
@@ -747,7 +747,7 @@ class Confirmation(Body):
     mean: float
     se: float
     optimism: float
-    """Predicted minus confirmed, above 0 where the surrogate promised too much."""
+    """Predicted minus confirmed, above 0 where the surrogate predicted too much."""
 
 
 class Effects(Body):
@@ -782,7 +782,7 @@ class SurrogateFit(Body):
     best: PredictedMixture | None
     effects: Effects | None
     lessons: list[Lesson]
-    """What the next runs would teach, most telling first."""
+    """Suggested next runs, the most informative first."""
     margin: float
     chance_of_better: float
     """Probability that some mixture beats the best predicted one by more than `margin`."""

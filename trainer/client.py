@@ -161,8 +161,7 @@ class Client:
         return self._call(Study, "PATCH", f"/studies/{_part(name)}", patch)
 
     def best(self, study: str) -> BestAnswer:
-        """The best completed trial, its gain over uniform weights, and what a surrogate holds for
-        the best mixture of all."""
+        """The mixture to train, its gain over uniform weights, and a surrogate's own best."""
         path = f"/studies/{_part(study)}/best"
         return self._call(BestAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 

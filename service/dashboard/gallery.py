@@ -59,9 +59,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
     ]
     if paths is not None:
         label = figures.objective_label(board.study)
-        about = (
-            f"The {curve_figures.RUNS} best runs that were scored on the way, the best strongest."
-        )
+        about = f"The {curve_figures.RUNS} best runs that were scored during training."
         title = f"{label} over training steps"
         found.append(StudyFigure(name="steps", title=title, about=about, figure=paths))
     n_runs = len(board.history.runs)
@@ -111,8 +109,8 @@ def _mixtures(board: reading.Board, items: list[collection.Item]) -> Iterator[St
 
 def _benchmarks(known: Evidence) -> Iterator[StudyFigure]:
     choices = benchmark_page.titles(known.spec)
-    across, upright = next(iter(choices)), list(choices)[:2][-1]
-    drawn = benchmark_page.compared(known, across, upright)
+    x, y = next(iter(choices)), list(choices)[:2][-1]
+    drawn = benchmark_page.compared(known, x, y)
     if drawn is None:
         return
     yield StudyFigure(
@@ -125,7 +123,7 @@ def _benchmarks(known: Evidence) -> Iterator[StudyFigure]:
     if drawn.trade is not None:
         yield StudyFigure(
             name="trade-off",
-            title=f"{choices[across]} against {choices[upright]}",
+            title=f"{choices[x]} against {choices[y]}",
             about="Of every run, with 95% intervals. On the front are the runs that no other beats "
             "on one score without losing on the other.",
             figure=drawn.trade,

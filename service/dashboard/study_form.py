@@ -42,8 +42,8 @@ RECIPE_KEYS = {
 """The recipe's main keys, each with a field of its own."""
 
 REACH = {
-    "": "are not looked at",
-    "say": "are told with each proposal",
+    "": "are ignored",
+    "say": "are reported with each proposal",
     "enforce": "must last for the whole run",
 }
 """What is made of the domains' numbers of samples."""
