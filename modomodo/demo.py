@@ -18,6 +18,7 @@ from modomodo.extras import need
 from modomodo.local import LocalFleet
 from modomodo.summary import UNITS, prediction_text, summary_table, trial_head, trial_line
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
+from service.search.counts import counted
 from trainer.client import Client, ServiceError
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ def _open_study(client: Client, wanted: StudySpec) -> Study:
             f"study {name!r} is there with another {' and '.join(differing)}; "
             "give --study another name, or --folder another place"
         )
-    console.print(f"going on with study {name!r}: {stored.trials.get('completed', 0)} runs done")
+    console.print(
+        f"going on with study {name!r}: {counted(stored.trials.get('completed', 0), 'run')} done"
+    )
     if stored.budget != wanted.budget or stored.state != "active":
         stored = client.patch_study(name, StudyPatch(budget=wanted.budget, state="active"))
     return stored

@@ -22,6 +22,7 @@ from modomodo.errors import problems
 from modomodo.summary import prediction_text, summary_table
 from service import yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, TrainerName
+from service.search.counts import counted
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -177,7 +178,9 @@ def plot(
         found, service = pictures.read(database, study), None
     pages = pictures.write_pages(found, out, service)
     console = _console()
-    console.print(f"{len(pages)} charts as HTML in {escape(str(out))}, all in index.html")
+    console.print(
+        f"{counted(len(pages), 'chart')} as HTML in {escape(str(out))}, all in index.html"
+    )
     for reason in found.left_out:
         console.print(f"not drawn: {escape(reason)}")
     drawn = pictures.draw(pages, browser)
@@ -193,7 +196,7 @@ def import_(
     """Store an archived study in a database, with its leases, scores and events."""
     stored = archives.store(database, file, name)
     _console().print(
-        f"study [bold]{escape(stored.name)}[/] is stored: {stored.n_trials} trials"
+        f"study [bold]{escape(stored.name)}[/] is stored: {counted(stored.n_trials, 'trial')}"
         + (f", {stored.n_renumbered} with another id" if stored.n_renumbered else "")
     )
 

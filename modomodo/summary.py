@@ -75,7 +75,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
     moves a score too.
     """
     table = Table(
-        title=f"study {escape(study.name)}, {UNITS}",
+        title=f"study {escape(study.name)}",
         caption="The mixture to train was picked by these same scores, which flatters it a little; "
         "another training seed moves a score too.",
         box=box.SIMPLE_HEAD,
