@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,20 +33,33 @@ def serve(
 
     from modomodo import logs, presets
     from service import server
+    from service.plain_errors import plain
     from service.settings import Settings
 
     given: dict[str, Any] = {"host": host, "port": port, "database_url": database}
     try:
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        reasons = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
-        raise CommandFailed(reasons) from error
+        reasons = [
+            _named(item["loc"], given) + plain(item, repeats=False) for item in error.errors()
+        ]
+        raise CommandFailed("; ".join(reasons)) from error
     _check(settings)
     logs.configure()
     try:
         server.run(settings, presets.load())
     except server.CannotListen as error:
         raise CommandFailed(f"{error}; the line above says why") from error
+
+
+def _named(place: Sequence[int | str], given: Mapping[str, object]) -> str:
+    """What a person calls a setting: the option where it was given, else the variable."""
+    if not place:
+        return ""
+    name = str(place[0])
+    if given.get(name) is not None:
+        return f"--{name.removesuffix('_url')}: "
+    return f"MODOMODO_{name.upper()}: "
 
 
 def _check(settings: Settings) -> None:

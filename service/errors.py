@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from db import errors as storage
 from service.openapi import methods_at
+from service.plain_errors import plain
 from service.schemas import Problem
 
 log = structlog.get_logger()
@@ -155,7 +156,11 @@ def _unreadable(error: RequestValidationError) -> JSONResponse:
         )
     # The input itself is never sent back: it may be huge, secret, or not even encodable.
     errors = [
-        {"where": _place(item["loc"]), "what": _printable(str(item["msg"])), "type": item["type"]}
+        {
+            "where": _place(item["loc"]),
+            "what": _printable(plain(item, repeats=False)),
+            "type": item["type"],
+        }
         for item in found[:100]
     ]
     first = errors[0] if errors else {"where": "body", "what": "it is not valid"}

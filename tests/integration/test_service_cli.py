@@ -151,7 +151,8 @@ def test_trials_are_queued_listed_shown_cancelled_and_retried(run, study_file):
         (["study", "create", "/no/such/file"], "cannot read"),
         (["trial", "add", "vlm", "coco"], "DOMAIN=WEIGHT"),
         (["trial", "add", "vlm", "coco=much"], "DOMAIN=WEIGHT"),
-        (["trial", "show", "first"], "valid integer"),
+        (["trial", "show", "first"], "neither a study and the number of a trial"),
+        (["trial", "show", "a", "b", "3"], "neither a study and the number of a trial"),
         (["trial", "list", "vlm", "--state", "sleeping"], "sleeping"),
         (["study", "export", "vlm", "--format", "xlsx"], "xlsx"),
         (["study"], "create"),
@@ -167,7 +168,7 @@ def test_wrong_use_exits_with_2_and_says_why_on_stderr(run, arguments, words):
     ("content", "words"),
     [
         ("domains: [", "neither YAML nor JSON"),
-        ("name: x", "Field required"),
+        ("name: x", "domains: is missing"),
         ("3", "not a study"),
         (yaml.safe_dump(study_body(budget=-1)), "budget"),
     ],
