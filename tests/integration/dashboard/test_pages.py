@@ -72,7 +72,7 @@ def test_one_uniform_trial_is_best_and_has_no_gain_over_itself(api):
     assert f'<tr role="row" id="trial-{number}" class="completed"' in html
     figure = api.get(f"/ui/studies/{study}/progress").json()["figure"]
     names = [trace["name"] for trace in figure["data"] if trace.get("showlegend", True)]
-    assert "best so far" in names
+    assert "best mixture so far" in names
     assert any(name.startswith("uniform mixture 32.5 ± ") for name in names)
     assert any(name.startswith("base model, untrained 22.5 ± ") for name in names)
 
