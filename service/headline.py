@@ -125,17 +125,19 @@ def leads(found: Sequence[Tried[R]], direction: str) -> list[Lead]:
     """What `train_this` would have said after each run, where it changed."""
     sign = 1 if direction == "maximize" else -1
     place = {run.number: i for i, t in enumerate(found) for run in t.runs}
-    known: list[list[Score]] = [[] for _ in found]
+    counts, sums, variances = ([0.0] * len(found) for _ in range(3))
     means: dict[int, Score] = {}
     best: int | None = None
     changes: list[Lead] = []
     for run in sorted((run for t in found for run in t.runs), key=lambda run: run.number):
         i = place[run.number]
-        known[i].append(run.score)
-        means[i] = mean(known[i])
+        counts[i] += 1
+        sums[i] += run.score.value
+        variances[i] += run.score.se**2
+        means[i] = Score(value=sums[i] / counts[i], se=math.sqrt(variances[i]) / counts[i])
 
-        def rank(j: int) -> tuple[float, int, int]:
-            return sign * means[j].value, len(known[j]), -found[j].number
+        def rank(j: int) -> tuple[float, float, int]:
+            return sign * means[j].value, counts[j], -found[j].number
 
         if best == i:
             best = max(means, key=rank)  # it may have fallen behind another

@@ -86,7 +86,10 @@ def test_leads_are_what_would_have_been_said_after_each_run(direction):
         if not said or (best.number, best.score) != said[-1][1:]:
             said.append((n, best.number, best.score))
     leads = headline.leads(headline.tried(some), direction)
-    assert [(lead.number, lead.mixture, lead.score) for lead in leads] == said
+    assert [(lead.number, lead.mixture) for lead in leads] == [item[:2] for item in said]
+    values = [item[2].value for item in said]
+    assert [lead.score.value for lead in leads] == pytest.approx(values)
+    assert [lead.score.se for lead in leads] == pytest.approx([item[2].se for item in said])
 
 
 @pytest.mark.parametrize(
