@@ -16,7 +16,14 @@ from modomodo import bars
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet
-from modomodo.summary import UNITS, prediction_text, summary_table, trial_head, trial_line
+from modomodo.summary import (
+    UNITS,
+    is_compared,
+    prediction_text,
+    summary_table,
+    trial_head,
+    trial_line,
+)
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
 from service.search.counts import counted
 from trainer.client import Client, ServiceError
@@ -233,7 +240,7 @@ def _show_running(progress: Progress, running: dict[int, TaskID], trial: Trial) 
 def _conclude(client: Client, study: Study, done: list[Trial]) -> None:
     console.print()
     best = client.best(study.name)
-    if best.train is not None:
+    if best.train is not None and is_compared(done, best.train):
         console.print(summary_table(study, done, best.train))
     console.print(escape(best.message))
     if best.predicted is not None:

@@ -19,7 +19,7 @@ from modomodo import archives, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
-from modomodo.summary import prediction_text, summary_table
+from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, TrainerName
 from service.search.counts import counted
@@ -102,7 +102,7 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     )
     if found.note:
         console.print(escape(found.note))
-    if best.train is not None:
+    if best.train is not None and is_compared(trials, best.train):
         console.print(summary_table(found, trials, best.train))
     console.print(escape(best.message))
     if best.train is not None and best.predicted is not None and found.state != "finished":

@@ -68,6 +68,15 @@ def prediction_text(mixture: PredictedMixture) -> str:
     return f"best predicted, to run next: {mixture_text(mixture.weights)}  ({predicted})"
 
 
+def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
+    """Whether another mixture than the one to train was run."""
+    numbers = set(train.trials)
+    return any(
+        t.state in SCORED and t.scores.objective is not None and t.number not in numbers
+        for t in trials
+    )
+
+
 def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Table:
     """Base, uniform and the mixture to train, each with the means over its runs.
 

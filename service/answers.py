@@ -68,7 +68,7 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         gain_se=None if gain is None else gain.se,
         predicted=None if diagnosis is None else _predicted(known, diagnosis),
         waiting=waiting,
-        message=" ".join(filter(None, [said, None if train is None else trouble])),
+        message=" ".join(filter(None, [said, trouble if len(tried) > 1 else None])),
     )
 
 
@@ -127,10 +127,12 @@ def _message(
     which = headline.trials(train.trials)
     score = points.score(train.score.value, train.score.se)
     of = "" if n == 1 else f", the mean of {n} runs"
-    start = f"Train this: the mixture of {which}, {known.spec.objective.name} {score}{of}"
     if n_tried == 1:
-        alone = "No other mixture has been run, so there is nothing to compare it with."
-        return f"{start}. {alone} {UNITS}"
+        done = "One run is completed" if n == 1 else f"{n} runs are completed, all of one mixture"
+        objective = f"{known.spec.objective.name} {score}{of}"
+        alone = "There is no other mixture to compare it with yet."
+        return f"{done}: {which}, {objective}. {alone} {UNITS}"
+    start = f"Train this: the mixture of {which}, {known.spec.objective.name} {score}{of}"
     if train.gain is not None:
         gain = points.signed(train.gain.value, train.gain.se)
         doubt = "" if train.gain.value > points.Z95 * train.gain.se else " (which may be chance)"

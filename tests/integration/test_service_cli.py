@@ -56,8 +56,9 @@ def test_a_study_from_creation_to_export(run, study_file, tmp_path):
     assert [s["name"] for s in as_json(run("study", "list", "--json"))] == ["vlm"]
     assert "vlm" in run("study", "list").stdout
     shown = " ".join(run("study", "show", "vlm").stdout.split())
-    assert f"Train this: the mixture of trial {added['number']}, out_score 60.0 ± " in shown
-    assert "nothing to compare it with" in shown
+    assert f"One run is completed: trial {added['number']}, out_score 60.0 ± " in shown
+    assert "no other mixture to compare it with yet" in shown
+    assert "Out-Score" not in shown
     out = tmp_path / "best.yaml"
     assert run("study", "export", "vlm", "--format", "yaml", "--out", str(out)).exit_code == 0
     assert yaml.safe_load(out.read_text())["mixture"] == {"coco": 0.25, "lisa": 0.75, "sat": 0.0}
