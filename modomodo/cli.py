@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from modomodo import data, db, examples, key, recipe, study, tiny, trial
 from modomodo.demo import demo
@@ -21,9 +23,26 @@ from modomodo.serve import serve
 from modomodo.suggest import suggest
 from modomodo.train import rescore, train
 from modomodo.worker import worker
+from service.plain_errors import plain
 from trainer.client import ServiceError, ServiceUnreachable
 
+
+class _Plain(TyperGroup):
+    """Says what is wrong with an option in plain words: Typer repeats pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                found = error.__cause__.errors()[0]
+                if error.message == found["msg"]:
+                    error.message = plain(found)
+            raise
+
+
 app = typer.Typer(
+    cls=_Plain,
     name="modomodo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -130,19 +130,19 @@ def export(
         Literal["csv", "json", "yaml", "archive"],
         typer.Option(
             "--format",
-            help="csv and json: all trials; yaml: the best mixture; archive: everything stored, "
+            help="csv and json: all trials; yaml: the mixture to train; archive: everything stored, "
             "for `study import`, read from the database itself.",
         ),
     ] = "csv",
     trainer: Annotated[
         TrainerName | None,
-        typer.Option(help="With yaml: the best mixture in this trainer's own options."),
+        typer.Option(help="With yaml: the mixture to train in this trainer's own options."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
     url: UrlOption = None,
     database: DatabaseOption = HERE,
 ) -> None:
-    """Write a study's trials, its best mixture, or all of it, to a file or stdout."""
+    """Write a study's trials, its mixture to train, or all of it, to a file or stdout."""
     if trainer is not None and form != "yaml":
         raise typer.BadParameter("--trainer goes with --format yaml")
     if form == "archive":

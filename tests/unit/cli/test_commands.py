@@ -54,6 +54,24 @@ def test_help_has_examples_that_the_command_understands(name):
         COMMANDS[name].make_context(name, arguments)  # parses, and does nothing
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("suggest --data x.csv -n many", "'-n' / '--number': 'many' is not a whole number"),
+        ("suggest --data x.csv -n 0", "'-n' / '--number': '0' is less than 1"),
+        ("suggest --data x.csv --alpha-single x", "'--alpha-single': 'x' is not a number"),
+        ("trial list vlm --state x", "'--state': 'x' is not one of 'queued', 'running'"),
+        ("study export vlm --format xlsx", "'--format': 'xlsx' is not one of"),
+    ],
+)
+def test_a_wrong_option_is_named_and_said_in_plain_words(command, words):
+    shown = CliRunner().invoke(app, command.split(), env={"COLUMNS": "200"})
+    assert shown.exit_code == 2
+    assert f"Invalid value for {words}" in shown.output
+    assert "nput should" not in shown.output
+    assert "Value error" not in shown.output
+
+
 def test_the_version_is_printed():
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.exit_code == 0
