@@ -130,8 +130,8 @@ def export(
         Literal["csv", "json", "yaml", "archive"],
         typer.Option(
             "--format",
-            help="csv and json: all trials; yaml: the mixture to train; archive: everything stored, "
-            "for `study import`, read from the database itself.",
+            help="csv and json: all trials; yaml: the mixture to train; archive: everything "
+            "stored, for `study import`, read from the database itself.",
         ),
     ] = "csv",
     trainer: Annotated[
