@@ -11,8 +11,9 @@ import numpy as np
 
 from bench.report import ROOT, table, write_section
 from modomodo.summary import mixture_text
+from service import points
 from service.search.diagnostics import diagnose
-from service.search.gaussian import Z90
+from service.search.gaussian import Z95
 from service.search.heuristics import HeuristicOptions
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
@@ -77,7 +78,7 @@ The 11 seed runs of the paper's Table 2, Out-Score in points of 100, sampling er
 The table gives no weights for the paper's heuristic and model runs, so scores can be compared,
 mixtures not; the value of `alpha_single` is not given either (1 here), nor what exactly was left
 out where coco was. The best seed has {100 * seeds.score.max():.1f}; its mixture, all but coco, is
-what a surrogate must beat. With {len(seeds)} runs for 15 terms none foresees left-out runs well:
+what a surrogate must beat. With {len(seeds)} runs for 15 terms none predicts left-out runs well:
 the intervals say so, and a point estimate alone would not.
 """
 
@@ -86,24 +87,23 @@ def _fits(seeds: Runs, space: MixtureSpace) -> str:
     rows = []
     for name in SURROGATES:
         found = diagnose(name, space, seeds, seed=0)
-        inside = round(len(seeds) * (found.loo.coverage_90 or 0))
         rows.append(
             [
                 name,
                 f"{found.loo.r2:.1f}",
                 f"{100 * (found.loo.rmse or 0):.1f}",
-                f"{inside} of {len(seeds)}",
+                f"{found.loo.inside_95 or 0} of {len(seeds)}",
                 _mixture(found.best.weights),
-                f"{100 * found.best.mean:.1f} ± {100 * found.best.sd:.1f}",
+                points.score(found.best.mean, found.best.sd),
             ]
         )
     head = [
         "surrogate",
         "left-out R²",
         "RMSE",
-        "inside 90%",
+        "inside 95%",
         "best by prediction",
-        "predicted ± sd",
+        "predicted, ± 95%",
     ]
     return table(head, rows)
 
@@ -125,17 +125,17 @@ def _proposals(seeds: Runs, space: MixtureSpace, theirs: dict[str, float]) -> st
                 [
                     name,
                     _mixture(first.weights),
-                    *(_foreseen(judge, first.weights) for judge in judges),
+                    *(_predicted(judge, first.weights) for judge in judges),
                     f"{100 * theirs[name]:.1f}" if name in theirs else "",
                 ]
             )
-    head = ["strategy", "proposes", "bayes-quadratic, 90%", "gp, 90%", "the paper's run"]
+    head = ["strategy", "proposes", "bayes-quadratic, 95%", "gp, 95%", "the paper's run"]
     return table(head, rows)
 
 
-def _foreseen(judge: Fitted, weights: FloatArray) -> str:
+def _predicted(judge: Fitted, weights: FloatArray) -> str:
     mean, sd = judge.predict(weights[None])
-    low, high = (100 * float(mean[0] + side * Z90 * sd[0]) for side in (-1, 1))
+    low, high = (100 * float(mean[0] + side * Z95 * sd[0]) for side in (-1, 1))
     return f"{100 * mean[0]:.1f} ({low:.1f} to {high:.1f})"
 
 

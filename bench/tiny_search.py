@@ -14,10 +14,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from bench import intervals
 from bench.report import machine, table, write_results, write_section
 from bench.runs import run_all
 from modomodo.local import LocalFleet
-from modomodo.summary import is_uniform, mixture_text
+from modomodo.summary import mixture_text
+from service import points
+from service.headline import is_uniform
 from service.schemas import PredictedMixture, Score, Study, Trial
 from trainer.client import Client
 from trainer.job import Job
@@ -68,7 +71,7 @@ def main(
         "",
         "mixture",
         "Out-Score in the search",
-        f"re-run, {repeats} fresh seeds (mean ± s.e.)",
+        f"re-run, {repeats} fresh seeds",
         "over uniform",
     ]
     write_results(
@@ -94,7 +97,8 @@ def main(
         f"""
 {trials} trials each by two workers (minutes: {minutes}); Out-Score in points of 100. "Best run" is
 picked by the score seen in the search, so that score flatters it; "best predicted" is the
-surrogate's choice with what it expects. Then both are run again with seeds the search never saw.
+surrogate's choice with what it predicts. Then both are run again with seeds the search never saw.
+± is a 95% interval, of re-runs by Student's t.
 
 {table(head, rows)}
 
@@ -130,7 +134,7 @@ def choose(name: str, found: Search) -> list[Chosen]:
     """What a search would train with: its best run, and its surrogate's best mixture."""
     best = max(found.completed, key=_objective)
     expected = found.recommended
-    said = f"{100 * expected.mean:.1f} ± {100 * expected.sd:.1f} expected"
+    said = f"{points.score(expected.mean, expected.sd)} predicted"
     return [
         Chosen(f"{name}, best run", best.mixture, _scored(best)),
         Chosen(f"{name}, best predicted", expected.weights, said),
@@ -147,7 +151,7 @@ def _scored(trial: Trial) -> str:
 
 
 def _uniform(completed: list[Trial]) -> Trial:
-    return next(trial for trial in completed if is_uniform(trial))
+    return next(trial for trial in completed if is_uniform(trial.mixture))
 
 
 def confirm(study: Study, chosen: list[Chosen], recipe: Recipe, repeats: int) -> list[list[Score]]:
@@ -170,17 +174,11 @@ def _points(scores: list[Score]) -> np.ndarray:
 
 
 def _mean(scores: list[Score]) -> str:
-    out = _points(scores)
-    return f"{out.mean():.1f} ± {out.std(ddof=1) / np.sqrt(len(out)):.1f}"
+    return intervals.mean(_points(scores))
 
 
 def _gain(scores: list[Score], over: list[Score]) -> str:
-    """In points, with the standard error of the difference."""
-    if scores is over:
-        return ""
-    mine, theirs = _points(scores), _points(over)
-    error = np.sqrt(mine.var(ddof=1) / len(mine) + theirs.var(ddof=1) / len(theirs))
-    return f"{mine.mean() - theirs.mean():+.1f} ± {error:.1f}"
+    return "" if scores is over else intervals.gain(_points(scores), _points(over))
 
 
 if __name__ == "__main__":

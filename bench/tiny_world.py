@@ -13,8 +13,10 @@ import numpy as np
 import typer
 from scipy import stats
 
+from bench import intervals
 from bench.report import IMAGES, machine, table, write_results, write_section
 from bench.runs import run_all
+from service.points import Z95
 from service.schemas import Measurement, last_measurements
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
@@ -145,7 +147,7 @@ def report(base: dict[str, float], groups: dict[str, Group], split: str, minutes
     seconds = np.mean([group.seconds for group in groups.values() if group.steps])
     return f"""
 Scores in points of 100 on `{split}` items, means over {SEEDS} seeds (uniform {UNIFORM_SEEDS}),
-± the standard deviation between seeds. "Inside" means that every domain has some weight.
+in brackets the standard deviation between seeds. "Inside" means that every domain has some weight.
 
 {_score_table(base, groups)}
 
@@ -154,14 +156,14 @@ Scores in points of 100 on `{split}` items, means over {SEEDS} seeds (uniform {U
 - {_anova("All mixtures", groups)}
 - {_anova("Mixtures inside alone", inside)}
 - Best Out-Score, `{best}`: {_gain(groups, best)} over uniform; best inside, `{best_inside}`: \
-{_gain(groups, best_inside)} (± s.e.). Each is the best of many by these same runs, so it is \
-flattered; the search below re-runs what it picked with fresh seeds.
+{_gain(groups, best_inside)} (95% intervals). Each is the best of many by these same runs, so it \
+is flattered; the search below re-runs what it picked with fresh seeds.
 - {seconds:.0f} seconds a trial, two at a time; {minutes:.0f} minutes in all.
 
 ![Out-Score of every run](images/tiny_world.svg)
 
 What ten more percent of a domain do to a benchmark, in points (least squares over all runs, the
-weight taken evenly from the others; * more than two standard errors from 0, not corrected for the
+weight taken evenly from the others; * a 95% interval without 0, not corrected for the
 {(len(BENCHMARKS) + 2) * len(DOMAINS)} comparisons):
 
 {_effect_table(groups)}
@@ -177,8 +179,9 @@ def _score_table(base: dict[str, float], groups: dict[str, Group]) -> str:
     for name, group in groups.items():
         weights = " ".join(f"{100 * weight:.0f}" for weight in group.weights)
         cells = [
-            f"{group.scores[key].mean():.1f}"
-            + (f" ± {group.scores[key].std(ddof=1):.1f}" if key in ("In", "Out") else "")
+            intervals.spread(group.scores[key])
+            if key in ("In", "Out")
+            else f"{group.scores[key].mean():.1f}"
             for key in keys
         ]
         rows.append([name, weights, *cells, f"{group.steps:.0f}"])
@@ -199,9 +202,7 @@ def _anova(what: str, groups: dict[str, Group]) -> str:
 
 
 def _gain(groups: dict[str, Group], name: str) -> str:
-    mine, uniform = groups[name].scores["Out"], groups[UNIFORM].scores["Out"]
-    error = np.sqrt(mine.var(ddof=1) / len(mine) + uniform.var(ddof=1) / len(uniform))
-    return f"{mine.mean() - uniform.mean():+.1f} ± {error:.1f}"
+    return intervals.gain(groups[name].scores["Out"], groups[UNIFORM].scores["Out"])
 
 
 def _effect_table(groups: dict[str, Group]) -> str:
@@ -220,7 +221,7 @@ def _effect_table(groups: dict[str, Group]) -> str:
         rows.append(
             [key]
             + [
-                f"{e:+.1f}{'*' if abs(e) > 2 * s else ''}"
+                f"{e:+.1f}{'*' if abs(e) > Z95 * s else ''}"
                 for e, s in zip(effects, errors, strict=True)
             ]
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
-from modomodo import data, db, key, recipe, study, tiny, trial
+from modomodo import data, db, examples, key, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -18,14 +23,54 @@ from modomodo.serve import serve
 from modomodo.suggest import suggest
 from modomodo.train import rescore, train
 from modomodo.worker import worker
+from service.plain_errors import plain
 from trainer.client import ServiceError, ServiceUnreachable
 
+
+class _Plain(TyperGroup):
+    """Says what is wrong with an option in plain words: Typer repeats pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                found = error.__cause__.errors()[0]
+                if error.message == found["msg"]:
+                    error.message = plain(found)
+            raise
+
+
 app = typer.Typer(
+    cls=_Plain,
     name="modomodo",
-    help="Finds the best training-data mixture for RL post-training of multimodal models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+HTTP_PART = re.compile(r"^(path|query|body)\.")
+"""Where in an HTTP call a field was: nothing that was typed."""
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        sys.stdout.write(f"modomodo {version('modomodo')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Finds the best training-data mixture for RL post-training of multimodal models."""
+
+
 app.command()(serve)
 app.command()(worker)
 app.command()(demo)
@@ -42,6 +87,7 @@ app.add_typer(key.app, name="key", help="Who may call the service.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
+examples.add_to(app)
 
 
 def main() -> None:
@@ -49,5 +95,8 @@ def main() -> None:
     try:
         app()
     except (CommandFailed, ServiceError, ServiceUnreachable) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        said = str(error)
+        if isinstance(error, ServiceError) and error.code == "invalid-request":
+            said = HTTP_PART.sub("", said)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(said)}", highlight=False)
         sys.exit(error.exit_code if isinstance(error, CommandFailed) else 1)

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from modomodo import bars
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet
-from modomodo.summary import prediction_text, summary_table, trial_head, trial_line
+from modomodo.summary import (
+    UNITS,
+    is_compared,
+    prediction_text,
+    summary_table,
+    trial_head,
+    trial_line,
+)
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
+from service.search.counts import counted
 from trainer.client import Client, ServiceError
 
 if TYPE_CHECKING:
@@ -141,7 +150,9 @@ def _open_study(client: Client, wanted: StudySpec) -> Study:
             f"study {name!r} is there with another {' and '.join(differing)}; "
             "give --study another name, or --folder another place"
         )
-    console.print(f"going on with study {name!r}: {stored.trials.get('completed', 0)} runs done")
+    console.print(
+        f"going on with study {name!r}: {counted(stored.trials.get('completed', 0), 'run')} done"
+    )
     if stored.budget != wanted.budget or stored.state != "active":
         stored = client.patch_study(name, StudyPatch(budget=wanted.budget, state="active"))
     return stored
@@ -179,6 +190,7 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
     shown: set[int] = set()
     running: dict[int, TaskID] = {}
     after = failures = 0
+    console.print(UNITS)
     console.print(trial_head([domain.name for domain in study.domains]))
     with bars.timed(console) as progress:
         whole = progress.add_task("runs", total=study.budget)
@@ -229,10 +241,11 @@ def _show_running(progress: Progress, running: dict[int, TaskID], trial: Trial) 
 
 def _conclude(client: Client, study: Study, done: list[Trial]) -> None:
     console.print()
-    console.print(summary_table(study, done))
     best = client.best(study.name)
-    console.print(best.message)
-    if best.predicted:
+    if best.train is not None and is_compared(done, best.train):
+        console.print(summary_table(study, done, best.train))
+    console.print(escape(best.message))
+    if best.predicted is not None:
         console.print(prediction_text(best.predicted))
 
 

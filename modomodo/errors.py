@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from service.plain_errors import plain
+
 MOST_SHOWN = 5
 
 
@@ -22,8 +24,7 @@ class WrongUse(CommandFailed):
 def problems(error: ValidationError) -> str:
     """What is wrong where, in one line."""
     found = [
-        f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors()
+        f"{'.'.join(map(str, item['loc'])) or 'file'}: {plain(item)}" for item in error.errors()
     ]
     more = [f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
     return "; ".join(found[:MOST_SHOWN] + more)

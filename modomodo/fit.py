@@ -33,10 +33,18 @@ from modomodo.runs_options import (
     named,
 )
 from modomodo.space_options import Wishes
+from modomodo.units import Unit
+from service.points import widened
+from service.search.counts import counted
 from service.search.situation import Direction
 
 if TYPE_CHECKING:
+    from modomodo.runs_options import Case
     from service.search.diagnostics import Diagnosis
+    from service.search.space import FloatArray
+
+MOST_PAIRS = 10
+"""Pairs that a person is shown; JSON has all."""
 
 
 def fit(
@@ -80,10 +88,11 @@ def fit(
         found = diagnose(surrogate, case.space, case.runs, seed, direction, points)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
+    unit = Unit.of(case.runs.score, objective)
     if plot is not None:
         from modomodo import plots
 
-        plots.save(plots.diagnosis(case.domains, case.runs, found, objective), plot)
+        plots.save(plots.diagnosis(case.domains, case.runs, found, objective, unit), plot)
     document = {
         "surrogate": surrogate,
         "kind": f"{found.name}: {found.kind}",
@@ -126,7 +135,7 @@ def fit(
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        _show(document, found, case.domains, points)
+        _show(found, case, points, unit)
 
 
 def _effects(domains: tuple[str, ...], found: Diagnosis) -> dict[str, Any]:
@@ -146,49 +155,65 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _show(
-    document: dict[str, Any], found: Diagnosis, domains: tuple[str, ...], points: Any
-) -> None:
+def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
     console = Console()
-    console.print(f"[bold]{escape(document['kind'])}[/], fitted to {found.n} runs")
-    loo = document["loo"]
-    said = [
-        f"{name} {loo[key]:.3g}"
-        for name, key in (
-            ("R²", "r2"),
-            ("Spearman", "spearman"),
-            ("RMSE", "rmse"),
-            ("90% coverage", "coverage_90"),
-        )
-        if loo[key] is not None
-    ]
-    console.print(f"left-out runs: {', '.join(said) or 'too few to tell'}")
-    best = document["best"]
-    parts = ", ".join(f"{name} {100 * w:.1f}%" for name, w in best["weights"].items() if w > 5e-4)
-    console.print(f"best predicted: {best['mean']:.4g} ± {best['sd']:.2g} at {escape(parts)}")
+    domains = case.domains
+    n = counted(found.n, "run")
+    console.print(f"[bold]{escape(f'{found.name}: {found.kind}')}[/], fitted to {n}")
+    console.print(unit.said)
+    console.print(f"left-out runs: {_figures(found, unit) or 'too few to tell'}")
+    best = found.best
+    parts = ", ".join(
+        f"{name} {100 * w:.1f}%" for name, w in zip(domains, best.weights, strict=True) if w > 5e-4
+    )
+    console.print(f"best predicted: {unit.with_margin(best.mean, best.sd)} at {escape(parts)}")
     console.print(
         f"{100 * found.chance_of_better:.0f}% chance that another mixture beats it by more than "
-        f"one run's noise ({found.margin:.2g})"
+        f"one run's noise ({unit.value(found.margin)})"
     )
-    table = Table("domain", "alone", "±")
-    for name, value in document["effects"]["alone"].items():
-        table.add_row(escape(name), f"{value['mean']:.4g}", f"{value['sd']:.2g}")
+    table = Table("domain", "predicted alone")
+    for name, value in zip(domains, found.effects.alone, strict=True):
+        table.add_row(escape(name), unit.with_margin(value.mean, value.sd))
     console.print(table)
-    pairs = sorted(document["effects"]["synergy"].items(), key=lambda x: -abs(x[1]["mean"]))
-    table = Table("pair", "synergy", "±", title="pairs, largest first" if len(pairs) > 10 else None)
-    for name, value in pairs[:10]:
-        table.add_row(escape(name), f"{value['mean']:.4g}", f"{value['sd']:.2g}")
-    console.print(table)
+    pairs = sorted(found.effects.synergy.items(), key=lambda pair: -abs(pair[1].mean))
+    if pairs:
+        # Four times less than the coefficient of w_i * w_j: what a person can look for in runs.
+        table = Table(
+            "pair",
+            "equal blend over the mean of the two",
+            title=f"the {MOST_PAIRS} largest of {len(pairs)}" if len(pairs) > MOST_PAIRS else None,
+        )
+        for (i, j), value in pairs[:MOST_PAIRS]:
+            blend = unit.gain(value.mean / 4, value.sd / 4)
+            table.add_row(escape(f"{domains[i]} and {domains[j]}"), blend)
+        console.print(table)
     if len(points):
-        table = Table("", *map(escape, domains), "predicted", "±")
-        for i, (x, p) in enumerate(zip(points, document["predictions"], strict=True), 1):
+        table = Table("", *map(escape, domains), "predicted")
+        for i, (x, p) in enumerate(zip(points, found.predictions, strict=True), 1):
             weights = [f"{100 * w:.1f}%" for w in x]
-            table.add_row(str(i), *weights, f"{p['mean']:.4g}", f"{p['sd']:.2g}")
+            table.add_row(str(i), *weights, unit.with_margin(p.mean, p.sd))
         console.print(table)
     for c in found.confirmations:
+        mean = unit.with_margin(c.mean, widened(c.se, c.n))
+        off = f"{unit.value(abs(c.optimism))} too {'much' if c.optimism > 0 else 'little'}"
+        predicted = unit.value(c.predicted)
         console.print(
-            f"run {c.n} times: {c.mean:.4g} ± {c.se:.2g}, predicted without those runs "
-            f"{c.predicted:.4g} (optimism {c.optimism:+.2g})"
+            f"run {c.n} times: {mean} on average; the other runs predict {predicted}, {off}"
         )
     for message in found.messages:
         console.print(f"[yellow]•[/] {escape(message)}")
+
+
+def _figures(found: Diagnosis, unit: Unit) -> str:
+    """Leave-one-out figures in one line; those that too few runs leave undefined are not there."""
+    loo = found.loo
+    said = [
+        f"{name} {value:.2f}"
+        for name, value in (("R²", loo.r2), ("Spearman", loo.spearman))
+        if value is not None and math.isfinite(value)
+    ]
+    if loo.rmse is not None:
+        said.append(f"RMSE {unit.value(loo.rmse)}")
+    if loo.inside_95 is not None:
+        said.append(f"{loo.inside_95} of {found.n} inside their 95% interval")
+    return ", ".join(said)

@@ -12,13 +12,15 @@ import numpy as np
 
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
+from modomodo.units import Unit
+from service.points import Z95
+from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
 from service.search.runs import Runs
 from service.search.situation import Proposed
 
 ENDINGS = (".html", ".png", ".svg")
 SHOWN_PAIRS = 12
-Z90 = 1.6449
 
 
 def save(figure: Any, path: Path) -> None:
@@ -49,7 +51,7 @@ def save(figure: Any, path: Path) -> None:
 
 
 def proposals(
-    domains: Sequence[str], runs: Runs, proposed: Sequence[Proposed], objective: str
+    domains: Sequence[str], runs: Runs, proposed: Sequence[Proposed], objective: str, unit: Unit
 ) -> Any:
     """The proposed mixtures as stacked bars, their predictions beside the scores of the runs."""
     figure = _figure(f"Proposed mixtures for {objective}", 10, 1.6 + 0.45 * max(4, len(proposed)))
@@ -63,38 +65,58 @@ def proposals(
     left.set(xlim=(0, 1), xlabel="weight", yticks=places, yticklabels=places + 1)
     left.invert_yaxis()
     left.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
-    right.plot(runs.score, np.full(len(runs), len(proposed)), "|", color="grey", markersize=12)
+    right.plot(
+        unit.factor * runs.score,
+        np.full(len(runs), len(proposed)),
+        "|",
+        color="grey",
+        markersize=12,
+    )
     for place, item in enumerate(proposed):
         if item.mean is not None:
-            right.errorbar(item.mean, place, xerr=Z90 * (item.sd or 0), fmt="o", color="black")
+            margin = unit.factor * Z95 * (item.sd or 0)
+            right.errorbar(unit.factor * item.mean, place, xerr=margin, fmt="o", color="black")
     ticks = [*places, len(proposed)]
-    right.set(xlabel=f"{objective}, 90% interval", yticks=ticks, yticklabels=[*places + 1, "runs"])
+    right.set(
+        xlabel=f"{objective}, {unit.name}, 95% intervals",
+        yticks=ticks,
+        yticklabels=[*places + 1, "runs"],
+    )
     right.invert_yaxis()
     return figure
 
 
-def diagnosis(domains: Sequence[str], runs: Runs, found: Diagnosis, objective: str) -> Any:
+def diagnosis(
+    domains: Sequence[str], runs: Runs, found: Diagnosis, objective: str, unit: Unit
+) -> Any:
     """Left-out predictions against scores, domains alone, and the clearest synergies."""
-    figure = _figure(f"{found.name}: {found.kind} ({found.n} runs, {objective})", 12, 4.6)
+    n, by = counted(found.n, "run"), unit.factor
+    figure = _figure(
+        f"{found.name}: {found.kind} ({n}, {objective} in {unit.name}, 95% intervals)", 12, 4.6
+    )
     fit, alone, synergy = figure.subplots(1, 3)
     known = np.isfinite(found.loo.mean)
     if known.any():
         fit.errorbar(
-            found.loo.mean[known],
-            runs.score[known],
-            xerr=Z90 * found.loo.sd[known],
+            by * found.loo.mean[known],
+            by * runs.score[known],
+            xerr=by * Z95 * found.loo.sd[known],
             fmt="o",
             markersize=4,
             elinewidth=0.8,
             color=_colour(0),
         )
-        ends = [runs.score.min(), runs.score.max()]
+        ends = [by * runs.score.min(), by * runs.score.max()]
         fit.plot(ends, ends, "--", color="grey", linewidth=1)
-    fit.set(xlabel="predicted without the run, 90% interval", ylabel=f"{objective} of the run")
+    fit.set(xlabel="predicted without the run", ylabel=f"{objective} of the run")
     places = np.arange(len(domains))
     values = found.effects.alone
     alone.errorbar(
-        [x.mean for x in values], places, xerr=[Z90 * x.sd for x in values], fmt="o", color="black"
+        [by * x.mean for x in values],
+        places,
+        xerr=[by * Z95 * x.sd for x in values],
+        fmt="o",
+        color="black",
     )
     alone.set(yticks=places, yticklabels=domains, xlabel=f"{objective} of the domain alone")
     alone.invert_yaxis()
@@ -103,9 +125,9 @@ def diagnosis(domains: Sequence[str], runs: Runs, found: Diagnosis, objective: s
     places = np.arange(len(pairs))
     synergy.axvline(0, color="grey", linewidth=1)
     synergy.errorbar(
-        [x.mean / 4 for _, x in pairs],
+        [by * x.mean / 4 for _, x in pairs],
         places,
-        xerr=[Z90 * x.sd / 4 for _, x in pairs],
+        xerr=[by * Z95 * x.sd / 4 for _, x in pairs],
         fmt="o",
         color="black",
     )

@@ -18,6 +18,8 @@ from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from rewards.cases import Case
 from rewards.rules import RULES, Rule, UnknownRule, rule_named
+from service import points
+from service.search.counts import counted
 
 BAR_EVERY = 500
 """Cases between two moves of the bar."""
@@ -129,8 +131,12 @@ def _score(rule: Rule, given: list[tuple[dict[str, Any], Case]], target: TextIO)
                 bar.update(task, completed=number)
     if scores:
         found = rule.together(scores, [case for _, case in given])
-        error = "" if found.se is None else f" ± {found.se:.4f} (standard error)"
-        console.print(f"{rule.name}: {found.score:.4f}{error} over {len(scores)}", highlight=False)
+        if found.se is None:
+            shown = f"{points.value(found.score)} points of 100"
+        else:
+            shown = f"{points.score(found.score, found.se)} points of 100 (± 95% interval)"
+        over = counted(len(scores), "response")
+        console.print(f"{rule.name}: {shown} over {over}", highlight=False)
 
 
 def _print_rules(as_json: bool) -> None:

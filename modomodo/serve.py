@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,13 +33,17 @@ def serve(
 
     from modomodo import logs, presets
     from service import server
+    from service.plain_errors import plain
     from service.settings import Settings
 
     given: dict[str, Any] = {"host": host, "port": port, "database_url": database}
     try:
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        raise CommandFailed("; ".join(map(_said, error.errors()))) from error
+        reasons = [
+            _named(item["loc"], given) + plain(item, repeats=False) for item in error.errors()
+        ]
+        raise CommandFailed("; ".join(reasons)) from error
     _check(settings)
     logs.configure()
     try:
@@ -47,10 +52,16 @@ def serve(
         raise CommandFailed(f"{error}; the line above says why") from error
 
 
-def _said(item: Any) -> str:
-    """A setting that is out of range, by the name of its variable."""
-    what = str(item["msg"]).removeprefix("Value error, ")
-    return f"MODOMODO_{str(item['loc'][0]).upper()}: {what}" if item["loc"] else what
+def _named(place: Sequence[int | str], given: Mapping[str, object]) -> str:
+    """What a person calls a setting: the option where it was given, else the variable."""
+    if not place:
+        return ""
+    name = str(place[0])
+    if given.get(name) is not None:
+        return f"--{name.removesuffix('_url')}: "
+    if name.isupper():  # called as other programs call it
+        return f"{name}: "
+    return f"MODOMODO_{name.upper()}: "
 
 
 def _check(settings: Settings) -> None:

@@ -19,9 +19,10 @@ from modomodo import archives, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
-from modomodo.summary import score_text, summary_table
+from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
-from service.schemas import Score, Study, StudyPatch, StudySpec, TrainerName
+from service.schemas import Study, StudyPatch, StudySpec, TrainerName
+from service.search.counts import counted
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -101,14 +102,13 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     )
     if found.note:
         console.print(escape(found.note))
-    console.print(summary_table(found, [t for t in trials if t.state == "completed"]))
+    if best.train is not None and is_compared(trials, best.train):
+        console.print(summary_table(found, trials, best.train))
     console.print(escape(best.message))
-    if best.predicted:
-        expected = Score(value=best.predicted.mean, se=best.predicted.sd)
-        console.print(
-            f"predicted best: {score_text(expected)} at "
-            + "  ".join(f"{name} {w:.3f}" for name, w in best.predicted.weights.items())
-        )
+    if best.train is not None and best.predicted is not None and found.state != "finished":
+        console.print(escape(prediction_text(best.predicted)))
+    if best.waiting is not None:
+        console.print(f"[yellow]nothing runs:[/] {escape(best.waiting)}")
 
 
 @app.command()
@@ -130,19 +130,19 @@ def export(
         Literal["csv", "json", "yaml", "archive"],
         typer.Option(
             "--format",
-            help="csv and json: all trials; yaml: the best mixture; archive: everything stored, "
-            "for `study import`, read from the database itself.",
+            help="csv and json: all trials; yaml: the mixture to train; archive: everything "
+            "stored, for `study import`, read from the database itself.",
         ),
     ] = "csv",
     trainer: Annotated[
         TrainerName | None,
-        typer.Option(help="With yaml: the best mixture in this trainer's own options."),
+        typer.Option(help="With yaml: the mixture to train in this trainer's own options."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
     url: UrlOption = None,
     database: DatabaseOption = HERE,
 ) -> None:
-    """Write a study's trials, its best mixture, or all of it, to a file or stdout."""
+    """Write a study's trials, its mixture to train, or all of it, to a file or stdout."""
     if trainer is not None and form != "yaml":
         raise typer.BadParameter("--trainer goes with --format yaml")
     if form == "archive":
@@ -178,7 +178,9 @@ def plot(
         found, service = pictures.read(database, study), None
     pages = pictures.write_pages(found, out, service)
     console = _console()
-    console.print(f"{len(pages)} charts as HTML in {escape(str(out))}, all in index.html")
+    console.print(
+        f"{counted(len(pages), 'chart')} as HTML in {escape(str(out))}, all in index.html"
+    )
     for reason in found.left_out:
         console.print(f"not drawn: {escape(reason)}")
     drawn = pictures.draw(pages, browser)
@@ -194,7 +196,7 @@ def import_(
     """Store an archived study in a database, with its leases, scores and events."""
     stored = archives.store(database, file, name)
     _console().print(
-        f"study [bold]{escape(stored.name)}[/] is stored: {stored.n_trials} trials"
+        f"study [bold]{escape(stored.name)}[/] is stored: {counted(stored.n_trials, 'trial')}"
         + (f", {stored.n_renumbered} with another id" if stored.n_renumbered else "")
     )
 

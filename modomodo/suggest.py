@@ -32,6 +32,7 @@ from modomodo.runs_options import (
     named,
 )
 from modomodo.space_options import RunLength, Wishes, steps_of
+from modomodo.units import Unit
 from service.search.heuristics import HeuristicOptions
 
 
@@ -123,20 +124,23 @@ def suggest(
         )
     if not proposed:
         console.print(f"{strategy} waits for the scores of pending mixtures", style="yellow")
+    unit = Unit.of(case.runs.score, objective)
     if plot is not None:
         from modomodo import plots
 
-        plots.save(plots.proposals(case.domains, case.runs, proposed, objective), plot)
+        plots.save(plots.proposals(case.domains, case.runs, proposed, objective, unit), plot)
     if as_json:
         document = {"strategy": strategy, "mixtures": mixtures}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    table = Table("", *map(escape, case.domains), "predicted")
+    is_predicted = any(item["mean"] is not None for item in mixtures)
+    caption = unit.said if is_predicted else None
+    table = Table("", *map(escape, case.domains), "predicted", caption=caption)
     for i, item in enumerate(mixtures, 1):
         mean, sd = item["mean"], item["sd"]
-        foreseen = "" if mean is None else f"{mean:.4g}" + ("" if sd is None else f" ± {sd:.2g}")
+        predicted = "" if mean is None else unit.with_margin(mean, sd)
         parts = [f"{100 * w:.1f}%" if w else "-" for w in item["weights"].values()]
-        table.add_row(str(i), *parts, foreseen)
+        table.add_row(str(i), *parts, predicted)
     out = Console()
     out.print(table)
     for i, item in enumerate(mixtures, 1):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Literal
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from service.schemas import PredictedMixture, Score, Study, Trial
+from service import points
+from service.headline import gain_over, is_uniform, mean
+from service.schemas import PredictedMixture, Score, Study, TrainThis, Trial
 
-Z95 = 1.96
+Which = Literal["objective", "in_score", "out_score"]
+SCORED = ("completed", "early_stopped")
+UNITS = "points of 100, ± 95% interval of sampling"
 
 
 def mixture_text(mixture: dict[str, float]) -> str:
@@ -32,7 +36,7 @@ def score_text(score: Score | None) -> str:
     """In points of 100, with the 95% sampling interval."""
     if score is None:
         return "-"
-    return f"{100 * score.value:.1f} ± {100 * Z95 * score.se:.1f}"
+    return points.score(score.value, score.se)
 
 
 def trial_head(domains: Sequence[str]) -> str:
@@ -58,84 +62,81 @@ def _width(domain: str) -> int:
     return max(4, len(domain))
 
 
-def is_uniform(trial: Trial) -> bool:
-    """All domains of the study with the same weight."""
-    share = 1 / len(trial.mixture)
-    return all(abs(weight - share) < 1e-6 for weight in trial.mixture.values())
-
-
-def is_opening(trial: Trial) -> bool:
-    """Proposed by a design, before anything was known: the paper's seeds or an optimal one."""
-    return trial.proposal is not None and trial.proposal.strategy in ("seed", "opening")
-
-
 def prediction_text(mixture: PredictedMixture) -> str:
-    """A surrogate's best mixture and what it expects of it, in points of 100."""
-    expected = f"{100 * mixture.mean:.1f} ± {100 * Z95 * mixture.sd:.1f}"
-    return f"best by prediction: {mixture_text(mixture.weights)}  ({expected})"
+    """A surrogate's best mixture and what it predicts of it, in points of 100."""
+    predicted = points.score(mixture.mean, mixture.sd)
+    return f"best predicted, to run next: {mixture_text(mixture.weights)}  ({predicted})"
 
 
-def summary_table(study: Study, completed: Sequence[Trial]) -> Table:
-    """Base, uniform, best of the opening and best proposed mixture, and their gains.
+def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
+    """Whether another mixture than the one to train was run."""
+    numbers = set(train.trials)
+    return any(
+        t.state in SCORED and t.scores.objective is not None and t.number not in numbers
+        for t in trials
+    )
+
+
+def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Table:
+    """Base, uniform and the mixture to train, each with the means over its runs.
 
     Intervals are 95% and hold the sampling error of the test items only; another training seed
     moves a score too.
     """
-    sign = 1 if study.objective.direction == "maximize" else -1
-    scored = [trial for trial in completed if trial.scores.objective]
-
-    def best_of(trials: Sequence[Trial]) -> Trial | None:
-        return max(trials, key=lambda t: sign * t.scores.objective.value, default=None)  # type: ignore[union-attr]
-
-    opening = [t for t in scored if is_opening(t)]
-    proposed = [t for t in scored if t.proposal and not is_opening(t)]
-    uniform = next((trial for trial in scored if is_uniform(trial)), None)
-
     table = Table(
-        title=f"study {escape(study.name)}: {len(completed)} runs, points of 100 (± 95% sampling)",
-        caption="The best rows were picked by these same scores, so they are flattered a little; "
-        "another training seed moves a score by more than ±."
-        if scored
-        else None,
+        title=f"study {escape(study.name)}",
+        caption="The mixture to train was picked by these same scores, which flatters it a little; "
+        "another training seed moves a score too.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     table.add_column("")
-    table.add_column("run", justify="right")
+    table.add_column("runs", justify="right")
     for column in ("In-Score", "Out-Score", "over uniform"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("mixture")
+    direction = study.objective.direction
+    scored = [t for t in trials if t.state in SCORED and t.scores.objective is not None]
+    chosen = [trial for trial in scored if trial.number in set(train.trials)]
+    uniform = [trial for trial in scored if is_uniform(trial.mixture)]
+    reference = _mean(uniform, "objective")
     base = study.baseline_scores
     if base.objective:
+        gain = None if reference is None else gain_over(reference, base.objective, direction)
         table.add_row(
             "base",
             "",
             score_text(base.in_score),
             score_text(base.out_score),
-            _gain(sign, base.objective, uniform),
+            _gain_text(gain),
             "",
         )
-    for label, trial in (
-        ("uniform", uniform),
-        ("best of opening", best_of(opening)),
-        ("best proposed", best_of(proposed)),
-    ):
-        if trial is None:
-            continue
-        table.add_row(
-            label,
-            str(trial.number),
-            score_text(trial.scores.in_score),
-            score_text(trial.scores.out_score),
-            _gain(sign, trial.scores.objective, uniform if trial is not uniform else None),
-            escape(mixture_text(trial.mixture)),
-        )
+    if uniform and not is_uniform(train.mixture):
+        table.add_row("uniform", *_cells(uniform), "", escape(mixture_text(uniform[0].mixture)))
+    table.add_row(
+        "train this",
+        *_cells(chosen),
+        _gain_text(train.gain),
+        escape(mixture_text(train.mixture)),
+    )
     return table
 
 
-def _gain(sign: int, score: Score | None, uniform: Trial | None) -> str:
-    if score is None or uniform is None or uniform.scores.objective is None:
-        return ""
-    reference = uniform.scores.objective
-    half_width = Z95 * math.hypot(score.se, reference.se)
-    return f"{100 * sign * (score.value - reference.value):+.1f} ± {100 * half_width:.1f}"
+def _cells(runs: Sequence[Trial]) -> tuple[str, str, str]:
+    """How many runs, and their mean In-Score and Out-Score."""
+    return (
+        str(len(runs)),
+        score_text(_mean(runs, "in_score")),
+        score_text(_mean(runs, "out_score")),
+    )
+
+
+def _mean(
+    runs: Sequence[Trial], which: Literal["objective", "in_score", "out_score"]
+) -> Score | None:
+    scores = [score for trial in runs if (score := getattr(trial.scores, which)) is not None]
+    return mean(scores) if scores else None
+
+
+def _gain_text(gain: Score | None) -> str:
+    return "" if gain is None else points.signed(gain.value, gain.se)

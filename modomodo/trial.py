@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +15,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo.connect import UrlOption, connect
-from modomodo.errors import problems
+from modomodo.errors import CommandFailed, problems
 from modomodo.study import JsonOption, StudyArgument, print_json
-from modomodo.summary import Z95, mixture_text, score_text
+from modomodo.summary import UNITS, mixture_text, score_text
+from service import points
 from service.schemas import Trial, TrialCreate, TrialState
+from service.search.counts import counted
+from trainer.client import Client
 
 app = typer.Typer(no_args_is_help=True)
 
-TrialArgument = Annotated[int, typer.Argument(help="Id of the trial.", min=1)]
+TrialArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="STUDY NUMBER", help="Study and number of the trial; or its id in the service."
+    ),
+]
 
 
 @app.command()
@@ -71,7 +80,8 @@ def list_(
     if as_json:
         print_json(shown)
         return
-    table = Table("trial", "id", "state", "In-Score", "Out-Score", "from", "mixture")
+    columns = ("trial", "id", "state", "In-Score", "Out-Score", "from", "mixture")
+    table = Table(*columns, caption=UNITS)
     for trial in shown:
         table.add_row(
             str(trial.number),
@@ -89,7 +99,7 @@ def list_(
 def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show a trial with all its scores."""
     with connect(url) as client:
-        found = client.trial(trial)
+        found = client.trial(_id(client, trial))
     _print_one(found, as_json)
     if as_json or not found.measurements:
         return
@@ -98,7 +108,7 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
         table.add_row(
             item.benchmark,
             str(item.step),
-            f"{100 * item.score:.1f} ± {100 * Z95 * item.sampling_error():.1f}",
+            points.score(item.score, item.sampling_error()),
             str(item.samples),
             item.rule,
         )
@@ -109,7 +119,7 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
 def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Queue a failed or cancelled trial again."""
     with connect(url) as client:
-        changed = client.retry(trial)
+        changed = client.retry(_id(client, trial))
     _print_one(changed, as_json)
 
 
@@ -117,7 +127,7 @@ def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fal
 def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Call a queued or running trial off."""
     with connect(url) as client:
-        changed = client.cancel(trial)
+        changed = client.cancel(_id(client, trial))
     _print_one(changed, as_json)
 
 
@@ -125,8 +135,32 @@ def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fa
 def stop_early(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """End a running trial with the scores it has so far as its result."""
     with connect(url) as client:
-        changed = client.stop_early(trial)
+        changed = client.stop_early(_id(client, trial))
     _print_one(changed, as_json)
+
+
+def _id(client: Client, trial: Sequence[str]) -> int:
+    """The id of the trial that the arguments name.
+
+    Raises:
+        typer.BadParameter: they are neither a study and a number nor an id.
+        CommandFailed: the study has no trial of that number.
+    """
+    if len(trial) not in (1, 2) or not trial[-1].isdecimal() or not 0 < int(trial[-1]) < 2**31:
+        given = " ".join(trial)
+        raise typer.BadParameter(
+            f"{given!r} is neither a study and the number of a trial, like first 3, nor an id"
+        )
+    number = int(trial[-1])
+    if len(trial) == 1:
+        return number
+    found = client.trials(trial[0])
+    for item in found:
+        if item.number == number:
+            return item.id
+    newest = max((item.number for item in found), default=0)
+    has = f"its newest is {newest}" if newest else "it has none yet"
+    raise CommandFailed(f"study {trial[0]!r} has no trial {number}; {has}")
 
 
 def _print_one(trial: Trial, as_json: bool) -> None:
@@ -139,9 +173,11 @@ def _print_one(trial: Trial, as_json: bool) -> None:
         f"{_state_text(trial)}: {mixture_text(trial.mixture)}"
     )
     console.print(
-        f"In {score_text(trial.scores.in_score)}  Out {score_text(trial.scores.out_score)}  "
-        f"attempts {trial.attempts}" + (f"  worker {escape(trial.worker)}" if trial.worker else "")
+        f"In-Score {score_text(trial.scores.in_score)}  "
+        f"Out-Score {score_text(trial.scores.out_score)} ({UNITS})"
     )
+    worker = f", worker {escape(trial.worker)}" if trial.worker else ""
+    console.print(f"{counted(trial.attempts, 'attempt')}{worker}")
     if trial.proposal:
         console.print(escape(f"{trial.proposal.strategy}: {trial.proposal.reason}"))
     if trial.error:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import studies, trials
+from db import models, proposing, studies, trials
 from db.sessions import Database
-from service import evidence, surrogate_views, views
+from service import evidence, headline, points, proposals, surrogate_views, views
 from service.errors import STOPPING, Refused
 from service.evidence import Evidence, Run
 from service.fits import Fits
-from service.schemas import BestAnswer, PredictedMixture, Score, Trial
+from service.headline import Tried
+from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, TrainThis, Trial
+from service.search.counts import counted
+from service.search.diagnostics import Diagnosis
 
 BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""
 
-EQUAL = 1e-6
-"""How far the weights of a uniform mixture may be from equal."""
+LONGEST_ERROR = 200
+"""Characters of a failed trial's error that a message has."""
 
 
 def read(session: Session, study: str) -> Evidence:
@@ -27,87 +30,161 @@ def read(session: Session, study: str) -> Evidence:
     return evidence.read(session, studies.get(session, study))
 
 
-def best_run(known: Evidence) -> Run | None:
-    """The run with the best objective; the earliest of equal ones."""
-    sign = 1 if known.spec.objective.direction == "maximize" else -1
-    return max(known.completed, key=lambda run: sign * run.objective.value, default=None)
-
-
-def uniform_run(completed: Sequence[Run]) -> Run | None:
-    """The first run with equal weights."""
-    return next((run for run in completed if is_uniform(run.mixture)), None)
-
-
-def is_uniform(mixture: dict[str, float]) -> bool:
-    share = 1 / len(mixture)
-    return all(abs(weight - share) <= EQUAL for weight in mixture.values())
-
-
-def gain_over(theirs: Score, ours: Score, direction: str) -> Score:
-    """How much better ours is, in the objective's direction, with its standard error."""
-    sign = 1 if direction == "maximize" else -1
-    return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
+def train_this(known: Evidence) -> Tried[Run] | None:
+    """The mixture to train; None before the first run."""
+    return headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
 
 
 def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnswer:
-    """The best completed trial, its gain over uniform, and the surrogate's own best.
+    """The mixture to train, its gain over uniform by its runs and by the surrogate, and the
+    surrogate's own best.
 
     Raises:
         Refused: 404, no such surrogate.
         StudyNotFound: there is none of this name.
     """
     with database.read() as session:
-        known = read(session, study)
-        found, uniform = best_run(known), uniform_run(known.completed)
-        shown, shown_uniform = (_trial(session, known, run) for run in (found, uniform))
-    gain, gain_se = _gain(known, found, uniform)
-    predicted, trouble = _predicted(fits, known, surrogate)
+        row = studies.get(session, study)
+        known = evidence.read(session, row)
+        tried = headline.tried(known.completed)
+        direction = known.spec.objective.direction
+        found, uniform = headline.train_this(tried, direction), headline.uniform(tried)
+        shown, shown_uniform = (_trial(session, known, item) for item in (found, uniform))
+        waiting = _waiting(session, row)
+        nothing = "" if found else _nothing(session, row)
+    gain = None
+    if found is not None and uniform is not None:
+        gain = Score(value=0.0, se=0.0)
+        if found is not uniform:
+            gain = headline.gain_over(uniform.score, found.score, direction)
+    diagnosis, trouble = _diagnosis(fits, known, surrogate)
+    train = None if found is None else _train(known, found, uniform, diagnosis)
+    said = nothing if train is None else _message(known, train, uniform, len(tried), surrogate)
     return BestAnswer(
+        train=train,
         best=shown,
         uniform=shown_uniform,
-        gain=gain,
-        gain_se=gain_se,
-        predicted=predicted,
-        message=" ".join(filter(None, [_message(known, found, gain, gain_se), trouble])),
+        gain=None if gain is None else gain.value,
+        gain_se=None if gain is None else gain.se,
+        predicted=None if diagnosis is None else _predicted(known, diagnosis),
+        waiting=waiting,
+        message=" ".join(filter(None, [said, trouble if len(tried) > 1 else None])),
     )
 
 
-def _trial(session: Session, known: Evidence, run: Run | None) -> Trial | None:
-    return None if run is None else views.trial(trials.get(session, run.id), known.spec)
+def _trial(session: Session, known: Evidence, found: Tried[Run] | None) -> Trial | None:
+    return None if found is None else views.trial(trials.get(session, found.first.id), known.spec)
 
 
-def _gain(
-    known: Evidence, found: Run | None, uniform: Run | None
-) -> tuple[float | None, float | None]:
-    if found is None or uniform is None:
-        return None, None
-    if found.id == uniform.id:
-        return 0.0, 0.0
-    gain = gain_over(uniform.objective, found.objective, known.spec.objective.direction)
-    return gain.value, gain.se
-
-
-def _predicted(
-    fits: Fits, known: Evidence, surrogate: str
-) -> tuple[PredictedMixture | None, str | None]:
+def _diagnosis(fits: Fits, known: Evidence, surrogate: str) -> tuple[Diagnosis | None, str | None]:
     try:
-        diagnosis = fits.diagnosis(known, surrogate)
+        return fits.diagnosis(known, surrogate), None
     except Refused as refused:
         if refused.status == 404 or refused.code == STOPPING:
             raise
         return None, f"No prediction: {refused.detail}."
-    return surrogate_views.mixture(known, diagnosis.best), None
 
 
-def _message(known: Evidence, found: Run | None, gain: float | None, gain_se: float | None) -> str:
-    name = known.spec.objective.name
-    if found is None:
-        return "No trial is completed yet."
-    score = found.objective
-    start = f"Best {name} {score.value:.4f} ± {score.se:.4f} in trial {found.number}"
-    if gain is None or gain_se is None:
-        return f"{start}; no completed trial has equal weights to compare with."
-    if gain_se == 0:
-        return f"{start}, which has equal weights."
-    doubt = "" if gain > 2 * gain_se else ", less than two standard errors"
-    return f"{start}: {gain:+.4f} ± {gain_se:.4f} over equal weights{doubt}."
+def _predicted(known: Evidence, diagnosis: Diagnosis) -> PredictedMixture:
+    return surrogate_views.mixture(known, diagnosis.best)
+
+
+def _train(
+    known: Evidence,
+    found: Tried[Run],
+    uniform: Tried[Run] | None,
+    diagnosis: Diagnosis | None,
+) -> TrainThis:
+    gain = None
+    direction = known.spec.objective.direction
+    if uniform is not None and uniform is not found:
+        gain = headline.gain_over(uniform.score, found.score, direction)
+    predicted = predicted_gain = None
+    if diagnosis is not None and diagnosis.compared is not None:
+        belief = diagnosis.compared
+        here, equal = map(float, belief.mean)
+        cov = belief.covariance
+        variance = max(0.0, float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]))
+        sign = 1 if direction == "maximize" else -1
+        predicted = Prediction(mean=here, sd=float(belief.sd[0]))
+        if not headline.is_uniform(found.mixture):
+            predicted_gain = Prediction(mean=sign * (here - equal), sd=math.sqrt(variance))
+    return TrainThis(
+        mixture=found.mixture,
+        trials=found.numbers,
+        score=found.score,
+        gain=gain,
+        predicted=predicted,
+        predicted_gain=predicted_gain,
+    )
+
+
+def _message(
+    known: Evidence, train: TrainThis, uniform: Tried[Run] | None, n_tried: int, surrogate: str
+) -> str:
+    """In points of 100, with 95% intervals, and says so."""
+    n = len(train.trials)
+    which = headline.trials(train.trials)
+    score = points.score(train.score.value, train.score.se)
+    of = "" if n == 1 else f", the mean of {n} runs"
+    if n_tried == 1:
+        done = "One run is completed" if n == 1 else f"{n} runs are completed, all of one mixture"
+        objective = f"{known.spec.objective.name} {score}{of}"
+        alone = "There is no other mixture to compare it with yet."
+        return f"{done}: {which}, {objective}. {alone} {UNITS}"
+    start = f"Train this: the mixture of {which}, {known.spec.objective.name} {score}{of}"
+    if train.gain is not None:
+        gain = points.signed(train.gain.value, train.gain.se)
+        doubt = "" if train.gain.value > points.Z95 * train.gain.se else " (which may be chance)"
+        start += f", {gain} over equal weights{doubt}"
+    elif uniform is not None:
+        start += "; its weights are equal"
+    else:
+        start += "; no completed trial has equal weights to compare with"
+    view = ""
+    if train.predicted is not None:
+        view = f" {surrogate} predicts {points.score(train.predicted.mean, train.predicted.sd)}"
+        view += " of it without the noise of single runs"
+        if train.predicted_gain is not None:
+            gain = points.signed(train.predicted_gain.mean, train.predicted_gain.sd)
+            view += f", {gain} over equal weights"
+        view += "."
+    return f"{start}.{view} {UNITS}"
+
+
+UNITS = "Scores are points of 100, ± is a 95% interval."
+
+
+def _nothing(session: Session, row: models.Study) -> str:
+    """Why there is no result to show."""
+    counts = studies.trial_counts(session, [row.id])[row.id]
+    failed, others = counts.get("failed", 0), sum(counts.values()) - counts.get("failed", 0)
+    start = "No run is completed"
+    if not failed:
+        return f"{start} yet."
+    error = session.scalar(
+        select(models.Attempt.error)
+        .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
+        .where(models.Trial.study_id == row.id, models.Attempt.error.is_not(None))
+        .order_by(models.Attempt.id.desc())
+        .limit(1)
+    )
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
+    last = f"; the last error: {lines[-1][:LONGEST_ERROR]}" if lines else ""
+    if others:
+        return f"{start} yet, and {counted(failed, 'trial')} failed{last}"
+    all_of = "its one trial failed" if failed == 1 else f"all {failed} trials failed"
+    return f"{start}: {all_of}{last}"
+
+
+def _waiting(session: Session, row: models.Study) -> str | None:
+    counts = studies.trial_counts(session, [row.id])[row.id]
+    if counts.get("running") and row.state == "active":
+        return None
+    queued = counts.get("queued", 0)
+    if row.state == "active" and queued:
+        standing = proposing.standings(session, [row])[0]
+        if not standing.is_stuck:
+            what = f"{counted(queued, 'trial')} {'is' if queued == 1 else 'are'} queued"
+            return f"study {row.name!r}: {what}, and no worker runs one"
+    return proposals.waiting(session, row.name)[0]

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from db import errors as storage
 from service.bodies import InvalidBody
 from service.openapi import methods_at
+from service.plain_errors import plain
 from service.rates import retry_after
 from service.schemas import Problem
 
@@ -182,7 +183,11 @@ def _unreadable(found: Sequence[Any]) -> JSONResponse:
         )
     # The input itself is never sent back: it may be huge, secret, or not even encodable.
     errors = [
-        {"where": _place(item["loc"]), "what": _printable(str(item["msg"])), "type": item["type"]}
+        {
+            "where": _place(item["loc"]),
+            "what": _printable(plain(item, repeats=False)),
+            "type": item["type"],
+        }
         for item in found[:100]
     ]
     first = errors[0] if errors else {"where": "body", "what": "it is not valid"}

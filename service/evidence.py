@@ -46,6 +46,11 @@ class Run:
     for_heuristics: Scores
     """The scores that heuristics go by: `scores`, or their averages over steps."""
 
+    @property
+    def score(self) -> Score:
+        """The objective."""
+        return self.objective
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -1,4 +1,4 @@
-"""Studies as files: all trials as CSV or JSON, the best mixture as YAML for a trainer."""
+"""Studies as files: all trials as CSV or JSON, the mixture to train as YAML for a trainer."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _cells(score: Score | None) -> tuple[str, str]:
 
 
 def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
-    best = answers.best_run(known)
+    best = answers.train_this(known)
     if best is None:
         raise Refused(
             409,
@@ -147,16 +147,17 @@ def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
             f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
         )
     if trainer is not None:
-        return trainer_files.text(known.spec.name, best, trainer)
+        return trainer_files.text(known.spec.name, best.first, trainer)
     text: str = yaml.safe_dump(
         {
             "study": known.spec.name,
             "trial": best.number,
+            "trials": best.numbers,
             "mixture": best.mixture,
             "objective": {
                 "name": known.spec.objective.name,
-                "value": best.objective.value,
-                "se": best.objective.se,
+                "value": best.score.value,
+                "se": best.score.se,
             },
         },
         sort_keys=False,

@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
+from service import headline
 from service.engine import Engine, Stopping
 from service.errors import Refused, stopping
-from service.evidence import Evidence
+from service.evidence import Evidence, weights
 from service.rates import retry_after
+from service.search.counts import counted
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
 from service.search.situation import Direction
@@ -110,7 +113,8 @@ class Fits:
         self._places = threading.BoundedSemaphore(WAITING)
 
     def diagnosis(self, evidence: Evidence, surrogate: str) -> Diagnosis:
-        """Leave-one-out figures, best mixture, effects and messages.
+        """Leave-one-out figures, best mixture, effects and messages; and predictions of the mixture
+        to train and of the uniform one.
 
         Raises:
             Refused: 404, no such surrogate; 409, too few completed trials to fit it.
@@ -120,7 +124,9 @@ class Fits:
 
         def make() -> Diagnosis:
             with _refusals(evidence, surrogate):
-                return self._engine.ask(diagnosed, surrogate, space, runs, direction)
+                return self._engine.ask(
+                    diagnosed, surrogate, space, runs, direction, _compared(evidence)
+                )
 
         check(surrogate)
         once = self._diagnoses.get(evidence, surrogate, make)
@@ -228,10 +234,16 @@ def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) 
     return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
-def diagnosed(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Diagnosis:
-    """Everything there is to say about a surrogate."""
+def diagnosed(
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    direction: Direction,
+    compare: FloatArray | None,
+) -> Diagnosis:
+    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
     fitted = _one(surrogate, space, runs, direction)
-    return diagnose(surrogate, space, runs, SEED, direction, fitted=fitted)
+    return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
 
 
 def predict(
@@ -287,8 +299,17 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
         raise Refused(
             409,
             "fit-failed",
-            f"{surrogate} cannot be fitted to these {len(evidence.runs)} runs: {error}",
+            f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
+
+
+def _compared(known: Evidence) -> FloatArray | None:
+    """(2, m) the mixture to train and the uniform one; None before the first run."""
+    best = headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
+    if best is None:
+        return None
+    m = known.space.m
+    return np.vstack([weights(known.spec, [best.mixture]), np.full(m, 1 / m)])
 
 
 def check(surrogate: str) -> None:

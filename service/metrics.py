@@ -134,11 +134,11 @@ class _Stored:
             results, found = self._best.get(study.name, (-1, None))
         if results != study.results:
             try:
-                run = answers.best_run(answers.read(session, study.name))
+                best = answers.train_this(answers.read(session, study.name))
             except ValueError as error:  # the other studies' figures must come all the same
                 log.error("study cannot be read", study=study.name, error=str(error))
                 return None
-            found = None if run is None else run.objective.value
+            found = None if best is None else best.score.value
             with self._lock:
                 self._best[study.name] = (study.results, found)
         return found

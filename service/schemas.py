@@ -687,7 +687,7 @@ class HeartbeatAnswer(Body):
 
 
 class MeasurementsRequest(Body):
-    """Body of `POST /trials/{id}/measurements`: scores of a checkpoint on the way."""
+    """Body of `POST /trials/{id}/measurements`: scores of a checkpoint during training."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -803,11 +803,11 @@ class FitPoint(Body):
     sd: float
     """Of a new observation: model and noise together."""
     pit: float | None = None
-    """Probability foreseen for a lower score; uniform over trials when calibrated."""
+    """Predicted probability of a lower score; uniform over trials when calibrated."""
 
 
 class Lesson(Body):
-    """A run that would teach something about where the best mixture is."""
+    """A suggested next run: one that would tell something about where the best mixture is."""
 
     weights: Mixture
     gain: float
@@ -825,7 +825,7 @@ class Confirmation(Body):
     mean: float
     se: float
     optimism: float
-    """Predicted minus confirmed, above 0 where the surrogate promised too much."""
+    """Predicted minus confirmed, above 0 where the surrogate predicted too much."""
 
 
 class Effects(Body):
@@ -860,7 +860,7 @@ class SurrogateFit(Body):
     best: PredictedMixture | None
     effects: Effects | None
     lessons: list[Lesson]
-    """What the next runs would teach, most telling first."""
+    """Suggested next runs, the most informative first."""
     margin: float
     chance_of_better: float
     """Probability that some mixture beats the best predicted one by more than `margin`."""
@@ -869,18 +869,45 @@ class SurrogateFit(Body):
     """Health of the fit, in words."""
 
 
+class TrainThis(Body):
+    """The mixture to train: of those that were run, the one with the best mean over its runs.
+
+    Scores are fractions with one standard error, predictions with one standard deviation.
+    """
+
+    mixture: Mixture
+    trials: list[int]
+    """Numbers of its runs."""
+    score: Score
+    """Mean objective of its runs."""
+    gain: Score | None
+    """Over the mean of the runs with equal weights, in the objective's direction; None where there
+    is no such run, or this is the mixture with equal weights."""
+    predicted: Prediction | None
+    """Its objective without the noise of single runs, by the surrogate; None with too few runs."""
+    predicted_gain: Prediction | None
+    """Over equal weights, by the surrogate, whether those were run or not."""
+
+
 class BestAnswer(Body):
     """Answer of `GET /studies/{study}/best`."""
 
+    train: TrainThis | None
     best: Trial | None
+    """The first run of the mixture to train."""
     uniform: Trial | None
-    """The completed trial with equal weights, if there is one."""
+    """The first completed trial with equal weights, if there is one."""
     gain: float | None
-    """Objective of best over uniform, in the objective's direction."""
+    """Objective of the mixture to train over equal weights, means over their runs, in the
+    objective's direction; 0 where they are the same."""
     gain_se: float | None
     predicted: PredictedMixture | None
-    """What the surrogate holds for the best mixture; None with too few runs."""
+    """The surrogate's best predicted mixture, which need not have been run; None with too few
+    runs."""
+    waiting: str | None
+    """Why no trial is running; None while one is."""
     message: str
+    """All this for people, in points of 100 with 95% intervals."""
 
 
 class StudyFigure(Body):

@@ -9,6 +9,7 @@ work.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -161,8 +162,7 @@ class Client:
         return self._call(Study, "PATCH", f"/studies/{_part(name)}", patch)
 
     def best(self, study: str) -> BestAnswer:
-        """The best completed trial, its gain over uniform weights, and what a surrogate holds for
-        the best mixture of all."""
+        """The mixture to train, its gain over uniform weights, and a surrogate's own best."""
         path = f"/studies/{_part(study)}/best"
         return self._call(BestAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 
@@ -318,7 +318,7 @@ class Client:
             stop=stop_after_delay(patience),
             wait=partial(_pause, patience),
             sleep=self._sleep,
-            retry_error_callback=_out_of_patience,
+            retry_error_callback=partial(_out_of_patience, self.url),
         )
         response: httpx.Response = retrying(self._once, method, path, **request)
         return response
@@ -366,10 +366,15 @@ def _pause(patience_s: float, state: RetryCallState) -> float:
     return min(max(asked or 0.0, _GROWING(state)), LONGEST_PAUSE_S, left)
 
 
-def _out_of_patience(state: RetryCallState) -> None:
+def _out_of_patience(url: str, state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
+    advice = ""
+    if isinstance(error, httpx.ConnectError):
+        advice = "; `modomodo serve` starts one, --url or MODOMODO_URL say where it is"
+    said = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
     raise ServiceUnreachable(
-        f"no answer from the service in {state.seconds_since_start or 0:.0f} s: {error}"
+        f"no answer from a service at {url} in {state.seconds_since_start or 0:.0f} s: "
+        f"{said}{advice}"
     ) from error
 
 

@@ -120,7 +120,7 @@ def trade_off(
     Args:
         best: as `front` gives them.
         base: scores of the untrained model.
-        axes: name and title of the one across and of the one upright.
+        axes: name and title of the x axis and of the y axis.
     """
     (x, x_title), (y, y_title) = axes
     on_front = {run.number for run in best}

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
-from service import answers, views
+from service import answers, headline, views
 from service.context import Service, StudyName
 from service.dashboard import benchmark_figures, curve_figures, figures
 from service.dashboard.benchmark_figures import Scored
@@ -62,11 +62,11 @@ def drawn(
     for name in (x, y, path):
         if name is not None and name not in choices:
             raise invalid(f"no score {name!r} in study {study!r}; it has {', '.join(choices)}")
-    across, upright = x or next(iter(choices)), y or list(choices)[:2][-1]
-    found = compared(known, across, upright)
+    x, y = x or next(iter(choices)), y or list(choices)[:2][-1]
+    found = compared(known, x, y)
     if found is None:
         return {"heat": None, "trade": None, "paths": None, "front": ""}
-    axes = ((across, choices[across]), (upright, choices[upright]))
+    axes = ((x, choices[x]), (y, choices[y]))
     html = piece("_front.html", study=spec, front=found.front, n=len(known.completed), axes=axes)
     return {"heat": found.heat, "trade": found.trade, "paths": paths, "front": html}
 
@@ -120,7 +120,7 @@ def scored(known: Evidence) -> list[Scored]:
             known.spec.objective.name: run.objective,
         }
         scores |= {name: score for name, score in sums.items() if score is not None}
-        found.append(Scored(run.number, scores, answers.is_uniform(run.mixture)))
+        found.append(Scored(run.number, scores, headline.is_uniform(run.mixture)))
     return found
 
 

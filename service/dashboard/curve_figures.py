@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart of a run's metrics: its title, what is upright in it, and how to read it."""
+    """A chart of a run's metrics: its title, its y axis, and how to read it."""
 
     title: str
     unit: str

@@ -45,7 +45,7 @@ def axis(title: str, **rest: Any) -> dict[str, Any]:
 
 
 def progress(study: Study, history: History) -> Figure:
-    """Every completed trial's objective with its 95% interval, and the best so far.
+    """Every completed trial's objective with its 95% interval, and the best mixture so far.
 
     The intervals are one broken line, not error bars: one element of the page instead of three a
     trial, which is what lets 10,000 trials be drawn.
@@ -100,10 +100,10 @@ def progress(study: Study, history: History) -> Figure:
         steps | {"y": high, "fill": "tonexty", "fillcolor": "@lead"},
         steps
         | {
-            "name": "best so far", "y": best, "customdata": spreads,
+            "name": "best mixture so far", "y": best, "customdata": spreads,
             "showlegend": True, "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
             "hoverinfo": "all",
-            "hovertemplate": "best so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
+            "hovertemplate": "best mixture so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
         },
     ]  # fmt: skip
     layout: dict[str, Any] = {
@@ -211,8 +211,8 @@ def of_fit(study: StudySpec, fit: SurrogateFit) -> dict[str, Figure]:
 
 
 def is_inside(point: FitPoint) -> bool:
-    """Whether the actual score lies in the 90% interval of its leave-one-out prediction."""
-    return abs(point.actual - point.mean) <= words.Z90 * point.sd
+    """Whether the actual score lies in the 95% interval of its leave-one-out prediction."""
+    return abs(point.actual - point.mean) <= words.Z95 * point.sd
 
 
 def drawn(points: Sequence[FitPoint]) -> list[FitPoint]:
@@ -222,7 +222,7 @@ def drawn(points: Sequence[FitPoint]) -> list[FitPoint]:
 
 
 def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
-    """Leave-one-out means with their 90% intervals against the actual scores.
+    """Leave-one-out means with their 95% intervals against the actual scores.
 
     A fit with hardly more runs than terms can miss by hundreds of points. What lies far beyond the
     actual scores is put at the edge, so that the rest can still be read.
@@ -239,7 +239,7 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
     ]  # fmt: skip
     low, high = y_range
     kinds: dict[tuple[str, str, str], list[FitPoint]] = {
-        ("inside its 90% interval", "@ink", "circle"): [],
+        ("inside its 95% interval", "@ink", "circle"): [],
         ("outside", "@bad", "diamond"): [],
         ("beyond the chart", "@bad", "triangle-up"): [],
         ("beyond the chart ", "@bad", "triangle-down"): [],
@@ -265,7 +265,7 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
 def _fit_points(
     part: Sequence[FitPoint], name: str, colour: str, symbol: str, y_range: list[float]
 ) -> dict[str, Any]:
-    margins = [in_points(words.Z90 * point.sd) for point in part]
+    margins = [in_points(words.Z95 * point.sd) for point in part]
     means = [in_points(point.mean) for point in part]
     low, high = y_range
     return {
@@ -301,7 +301,7 @@ def _ranges(points: Sequence[FitPoint]) -> tuple[list[float], list[float]]:
     actual = [in_points(point.actual) for point in points]
     low, high = min(actual), max(actual)
     span = max(high - low, 1.0)
-    edges = [in_points(p.mean + words.Z90 * side * p.sd) for p in points for side in (-1, 1)]
+    edges = [in_points(p.mean + words.Z95 * side * p.sd) for p in points for side in (-1, 1)]
     y_low = max(min([low, *edges]), low - REACH * span)
     y_high = min(max([high, *edges]), high + REACH * span)
     room = 0.06 * (y_high - y_low)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.dashboard import colours, words
-from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS
+from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS, is_inside
+from service.points import widened
 from service.schemas import Lesson, StudySpec, SurrogateFit
 
 TITLES = {
@@ -19,7 +20,7 @@ TITLES = {
 
 
 LEAST_LESSON = 0.01
-"""Expected gain, in units of one run's noise, below which a run teaches nothing to speak of."""
+"""Expected gain, in units of one run's noise, below which a run is not worth suggesting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,13 @@ def figures(fit: SurrogateFit) -> list[Figure]:
             Figure("RMSE", f"{words.points(loo.rmse)} points", "its typical error for a new run")
         )
     if loo.coverage_90 is not None and fit.points:
-        inside = round(loo.coverage_90 * len(fit.points))
+        inside = sum(is_inside(point) for point in fit.points)
         listed.append(
             Figure(
                 "Coverage",
-                words.share(loo.coverage_90),
-                f"{inside:,} of {words.count(len(fit.points), 'run')} lie inside their "
-                "90% interval",
+                words.share(inside / len(fit.points)),
+                f"{inside:,} of {words.count(len(fit.points), 'run')} "
+                f"{'lies inside its' if len(fit.points) == 1 else 'lie inside their'} 95% interval",
             )
         )
     return listed
@@ -101,7 +102,7 @@ def reading_aid(fit: SurrogateFit) -> str:
     if len(fit.points) > DRAWN_POINTS:
         drawn = f" An even selection of the {len(fit.points):,} runs is drawn."
     return (
-        "Each dot is one run, predicted from all the others; bars are 90% intervals. "
+        "Each dot is one run, predicted from all the others; bars are 95% intervals. "
         f"A good fit lies along the dashed line.{drawn}"
     )
 
@@ -119,7 +120,7 @@ def synergy_aid(fit: SurrogateFit) -> str:
 
 
 def knows_doubt(fit: SurrogateFit) -> bool:
-    """Whether its uncertainty differs from mixture to mixture, so that runs can teach it."""
+    """Whether its uncertainty differs between mixtures, so that next runs can be suggested."""
     return fit.surrogate != "quadsurface"
 
 
@@ -134,10 +135,10 @@ def chance(fit: SurrogateFit) -> str:
 
 
 def confirmations(fit: SurrogateFit) -> list[str]:
-    """What mixtures that were run again gave, beside what the other runs promised."""
+    """What mixtures that were run again gave, beside what the other runs predict."""
     return [
-        f"Run {c.n} times: {words.points(c.mean)} ± {words.margin(c.se)}. The other runs promise "
-        f"{words.points(c.predicted)}: {_optimism(c.optimism)}."
+        f"Run {c.n} times: {words.points(c.mean)} ± {words.margin(widened(c.se, c.n))} on average. "
+        f"The other runs predict {words.points(c.predicted)}: {_optimism(c.optimism)}."
         for c in fit.confirmations
     ]
 
@@ -148,20 +149,20 @@ def _optimism(value: float) -> str:
 
 
 def lessons(fit: SurrogateFit) -> list[Lesson]:
-    """The runs that are expected to teach something worth a run."""
+    """The suggested next runs: those expected to raise the best prediction by more than a trace."""
     return [item for item in fit.lessons if item.gain >= LEAST_LESSON * fit.noise_sd]
 
 
 def lesson(item: Lesson) -> str:
-    """What is believed of a mixture that would teach much."""
+    """What is predicted of a suggested next run."""
     return (
-        f"{words.points(item.mean)} ± {words.margin(item.sd)} foreseen; its run would raise the "
+        f"{words.points(item.mean)} ± {words.margin(item.sd)} predicted; its run would raise the "
         f"best prediction by {100 * item.gain:.2g} points on average."
     )
 
 
 def segments(study: StudySpec, fit: SurrogateFit) -> Sequence[colours.Segment]:
-    """The mixture the surrogate holds for the best."""
+    """The surrogate's best predicted mixture."""
     if fit.best is None:
         return ()
     return colours.segments([domain.name for domain in study.domains], fit.best.weights)

@@ -47,7 +47,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds until the budget is used, the median and a 90% interval; or why that is unknown."""
+    """Seconds until the budget is used, the median and a 95% interval; or why that is unknown."""
 
     median_s: float | None = None
     low_s: float | None = None
@@ -109,11 +109,9 @@ def of(pace: Pace, remaining: int, *, is_active: bool) -> Forecast:
     if not pace.at_work:
         return Forecast(unknown="no worker is at work")
     if len(pace.took) < LEAST:
-        return Forecast(
-            unknown=f"it needs {LEAST} runs done by workers, there are {len(pace.took)}"
-        )
+        return Forecast(unknown=f"it needs {LEAST} runs done by workers, and has {len(pace.took)}")
     ends = _ends(pace, remaining, np.random.default_rng(0))
-    low, median, high = (float(value) for value in np.quantile(ends, (0.05, 0.5, 0.95)))
+    low, median, high = (float(value) for value in np.quantile(ends, (0.025, 0.5, 0.975)))
     return Forecast(median, low, high)
 
 

@@ -50,8 +50,8 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         StudyFigure(
             name="progress",
             title=f"{figures.objective_label(board.study)} of every completed run",
-            about="With 95% intervals from the sampling of test items; the best of many runs is "
-            "partly luck.",
+            about="With 95% intervals from the sampling of test items; the best of many is "
+            "partly chance.",
             figure=figures.progress(board.study, board.history),
         ),
         *_mixtures(board, items),
@@ -59,9 +59,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
     ]
     if paths is not None:
         label = figures.objective_label(board.study)
-        about = (
-            f"The {curve_figures.RUNS} best runs that were scored on the way, the best strongest."
-        )
+        about = f"The {curve_figures.RUNS} best runs that were scored during training."
         title = f"{label} over training steps"
         found.append(StudyFigure(name="steps", title=title, about=about, figure=paths))
     n_runs = len(board.history.runs)
@@ -111,8 +109,8 @@ def _mixtures(board: reading.Board, items: list[collection.Item]) -> Iterator[St
 
 def _benchmarks(known: Evidence) -> Iterator[StudyFigure]:
     choices = benchmark_page.titles(known.spec)
-    across, upright = next(iter(choices)), list(choices)[:2][-1]
-    drawn = benchmark_page.compared(known, across, upright)
+    x, y = next(iter(choices)), list(choices)[:2][-1]
+    drawn = benchmark_page.compared(known, x, y)
     if drawn is None:
         return
     yield StudyFigure(
@@ -125,7 +123,7 @@ def _benchmarks(known: Evidence) -> Iterator[StudyFigure]:
     if drawn.trade is not None:
         yield StudyFigure(
             name="trade-off",
-            title=f"{choices[across]} against {choices[upright]}",
+            title=f"{choices[x]} against {choices[y]}",
             about="Of every run, with 95% intervals. On the front are the runs that no other beats "
             "on one score without losing on the other.",
             figure=drawn.trade,
@@ -137,29 +135,32 @@ ABOUT = {
     "alone": ("each domain alone", "Predicted, with 95% intervals."),
     "synergy": ("synergy of pairs", ""),
     "slices": (
-        "slices through the best run",
-        "One domain's weight grows along each curve and the others share the rest as in the best "
-        "run (the dot). Bands are 90% intervals of the noise-free score.",
+        "slices through the mixture to train",
+        "One domain's weight grows along each curve and the others share the rest as in the "
+        "mixture to train (the dot). Bands are 95% intervals of the noise-free score.",
     ),
     "residuals": (
         "residuals by trial",
-        "Each run against its prediction from all the others; bars are 90% intervals.",
+        "Each run against its prediction from all the others; bars are 95% intervals.",
     ),
-    "mean": ("prediction between three domains", "The others keep what they have in the best run."),
-    "sd": ("its standard deviation there", "Low is sure."),
+    "mean": (
+        "prediction between three domains",
+        "The others keep what they have in the mixture to train.",
+    ),
+    "sd": ("half-width of its 95% interval there", "In points."),
 }
 """Title, and how to read it, of each of a surrogate's figures."""
 
 
 def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFigure]:
     fit = surrogate_views.fit(known, surrogate, fits.diagnosis(known, surrogate))
-    run = answers.best_run(known)
-    if run is None or not fit.points:
+    best = answers.train_this(known)
+    if best is None or not fit.points:
         raise Refused(409, "too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)
     drawn: dict[str, Figure] = figures.of_fit(known.spec, fit)
     if surrogate in fitting.SIDE_BY_SIDE:
-        corners = mixture_page.heaviest(known.spec, run.mixture)
-        drawn |= surface_page.around(fits, known, fit, run, corners)
+        corners = mixture_page.heaviest(known.spec, best.mixture)
+        drawn |= surface_page.around(fits, known, fit, best.mixture, corners)
     aids = {"loo": fit_words.reading_aid(fit), "synergy": fit_words.synergy_aid(fit)}
     for name, figure in drawn.items():
         title, about = ABOUT[name]

@@ -15,8 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
-from service.answers import gain_over, is_uniform
+from service import headline
 from service.evidence import SCORED
+from service.headline import Lead, Tried
 from service.schemas import Measurement, Score, StudySpec
 
 KEPT = 32
@@ -38,34 +39,31 @@ class History:
     """The completed trials by number, and what stands out among them.
 
     Attributes:
-        leads: the runs that were the best so far when they are taken by number.
-        uniform: the first run with equal weights.
+        n_mixtures: how many different ones they are.
+        best: the mixture to train.
+        leads: the best mixture so far when the runs are taken by number.
+        uniform: the runs with equal weights.
         gain: best over uniform in the objective's direction, with its standard error; None where
             there is no uniform run, or it is itself the best.
     """
 
     runs: tuple[Run, ...]
-    leads: tuple[Run, ...]
-    uniform: Run | None
+    n_mixtures: int
+    best: Tried[Run] | None
+    leads: tuple[Lead, ...]
+    uniform: Tried[Run] | None
     gain: Score | None
-
-    @property
-    def best(self) -> Run | None:
-        return self.leads[-1] if self.leads else None
 
 
 def of(runs: Sequence[Run], direction: str) -> History:
     """What stands out among runs that come by number."""
-    sign = 1 if direction == "maximize" else -1
-    leads: list[Run] = []
-    for run in runs:
-        if not leads or sign * run.score.value > sign * leads[-1].score.value:
-            leads.append(run)
-    uniform = next((run for run in runs if is_uniform(run.mixture)), None)
+    found = headline.tried(runs)
+    best, uniform = headline.train_this(found, direction), headline.uniform(found)
     gain = None
-    if leads and uniform is not None and leads[-1] is not uniform:
-        gain = gain_over(uniform.score, leads[-1].score, direction)
-    return History(tuple(runs), tuple(leads), uniform, gain)
+    if best is not None and uniform is not None and best is not uniform:
+        gain = headline.gain_over(uniform.score, best.score, direction)
+    leads = tuple(headline.leads(found, direction))
+    return History(tuple(runs), len(found), best, leads, uniform, gain)
 
 
 def read(

@@ -252,7 +252,7 @@ def _colours_only(study: StudySpec, low: float, high: float) -> dict[str, Any]:
     """What the lines' colours mean; lines cannot say it themselves."""
     bar = colour_bar(f"{objective_label(study)}, points")
     if len(study.domains) > 8:
-        bar["y"] = -0.34  # their names stand upright
+        bar["y"] = -0.34  # their names stand vertically
     return {
         "type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip",
         "showlegend": False,

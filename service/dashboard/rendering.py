@@ -36,6 +36,7 @@ def _environment() -> Environment:
         "rough": words.rough,
         "chance": words.chance,
         "count": words.count,
+        "trials": words.trials,
         "last_line": words.last_line,
         "quantity": words.quantity,
         "as_json": words.as_json,

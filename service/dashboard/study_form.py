@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from service import yaml_text
 from service.dashboard.presets import Example, Presets
 from service.dashboard.typed import Typed, flat
+from service.plain_errors import plain
 from service.schemas import StudySpec
 from service.search.limits import LinearLimit
 
@@ -42,8 +43,8 @@ RECIPE_KEYS = {
 """The recipe's main keys, each with a field of its own."""
 
 REACH = {
-    "": "are not looked at",
-    "say": "are told with each proposal",
+    "": "are ignored",
+    "say": "are reported with each proposal",
     "enforce": "must last for the whole run",
 }
 """What is made of the domains' numbers of samples."""
@@ -186,5 +187,5 @@ def _messages(error: ValidationError) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in error.errors():
         path = ".".join(str(part) for part in item["loc"])
-        found.setdefault(path, item["msg"].removeprefix("Value error, "))
+        found.setdefault(path, plain(item))
     return found

@@ -1,4 +1,4 @@
-"""Charts of one surrogate: slices through the best run, a triangle's surface, residuals."""
+"""Charts of one surrogate: slices through the mixture to train, a triangle's surface, residuals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.schemas import FitPoint, StudySpec
 from service.search.space import FloatArray
 
 SHOWN_SLICES = 6
-"""Curves drawn at first, those of the best run's heaviest domains; the legend has the others."""
+"""Curves drawn at first, those of its heaviest domains; the legend has the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Predicted:
 def slice_curves(
     study: StudySpec, best: FloatArray, cut: Sequence[tuple[Slice, Predicted]]
 ) -> Figure:
-    """Predicted objective over the weight of each domain, with 90% bands.
+    """Predicted objective over the weight of each domain, with 95% bands.
 
     Args:
         best: (m,) the mixture the slices go through; marked on each curve.
@@ -58,7 +58,7 @@ def _curve(
     colour = f"@d{look.colour}"
     weights = [round(100 * float(w), 2) for w in part.mixtures[:, part.domain]]
     means = [in_points(float(value)) for value in found.mean]
-    margins = [in_points(words.Z90 * float(value)) for value in found.sd]
+    margins = [in_points(words.Z95 * float(value)) for value in found.sd]
     band_x: list[float | None] = []
     band_y: list[float | None] = []
     x: list[float | None] = []
@@ -89,7 +89,8 @@ def _curve(
         group | {
             "type": "scatter", "mode": "markers", "x": [weights[own]], "y": [means[own]],
             "marker": {"color": colour, "size": 9, "line": {"color": "@ink", "width": 1.5}},
-            "hovertemplate": f"best run: {name} %{{x:.1f}}%<extra></extra>", "showlegend": False,
+            "hovertemplate": f"mixture to train: {name} %{{x:.1f}}%<extra></extra>",
+            "showlegend": False,
         },
     ]  # fmt: skip
 
@@ -109,7 +110,7 @@ def surface(
     *,
     doubt: bool,
 ) -> Figure:
-    """Predicted objective, or with `doubt` its standard deviation, between three domains.
+    """Predicted objective, or with `doubt` half its 95% interval, between three domains.
 
     Args:
         X: (k, m) points of a grid of `STEPS` to a side.
@@ -119,8 +120,8 @@ def surface(
     inside = X[:, list(corners)]
     shares = 100 * inside / inside.sum(axis=1, keepdims=True)
     own = best[list(corners)] / best[list(corners)].sum()
-    values = found.sd if doubt else found.mean
-    title = f"{'standard deviation of ' if doubt else 'predicted '}{objective_label(study)}, points"
+    values = words.Z95 * found.sd if doubt else found.mean
+    title = f"{'± of the ' if doubt else ''}predicted {objective_label(study)}, points"
     steps = [[k / (len(SHADES) - 1), shade] for k, shade in enumerate(SHADES)]
     data = [
         {
@@ -143,9 +144,10 @@ def surface(
             },
         },
         {
-            "type": "scatterternary", "mode": "markers", "name": "best run",
+            "type": "scatterternary", "mode": "markers", "name": "mixture to train",
             **{s: [round(100 * float(w), 2)] for s, w in zip("abc", own, strict=True)},
-            "hovertemplate": "best run<extra></extra>", "cliponaxis": False, "showlegend": False,
+            "hovertemplate": "mixture to train<extra></extra>", "cliponaxis": False,
+            "showlegend": False,
             "marker": {
                 "symbol": "circle", "size": 12, "color": "@panel",
                 "line": {"color": "@ink", "width": 3},
@@ -158,17 +160,17 @@ def surface(
 def residuals(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
     """By how much each run's score differs from its leave-one-out prediction, by trial.
 
-    Bars are the 90% intervals foreseen: of runs that lie outside, nought is not in the bar.
+    Bars are the 95% intervals of the predictions: those of runs that lie outside do not reach 0.
     """
     shown = drawn(points)
     data = []
     for inside, name, colour, symbol in (
-        (True, "inside its 90% interval", "@ink", "circle"),
+        (True, "inside its 95% interval", "@ink", "circle"),
         (False, "outside", "@bad", "diamond"),
     ):
         part = [point for point in shown if is_inside(point) is inside]
         if part:
-            margins = [in_points(words.Z90 * point.sd) for point in part]
+            margins = [in_points(words.Z95 * point.sd) for point in part]
             data.append(
                 {
                     "type": "scatter", "mode": "markers", "name": name,

@@ -17,7 +17,7 @@ from service.dashboard.figures import Figure
 from service.dashboard.rendering import render
 from service.dashboard.surface_figures import Predicted
 from service.errors import Refused
-from service.evidence import Evidence, Run
+from service.evidence import Evidence
 from service.fits import Fits
 from service.schemas import Name, SurrogateFit
 from service.search.space import FloatArray
@@ -53,30 +53,30 @@ def drawn(
         known = fitting.known(service, histories, study)
         diagnosis = service.fits.diagnosis(known, surrogate)
         fit = surrogate_views.fit(known, surrogate, diagnosis)
-        run = answers.best_run(known)
-        if run is None or not fit.points:
+        best = answers.train_this(known)
+        if best is None or not fit.points:
             said = fit_words.too_few(known.spec, fit) or "No completed run yet."
             raise Refused(409, "too-few-results", said)
     except Refused as refused:
         if refused.status != 409:
             raise
         return {"trouble": refused.detail, "figures": {}}
-    found = around(service.fits, known, fit, run, corner)
+    found = around(service.fits, known, fit, best.mixture, corner)
     trouble = ""
     if corner and "mean" not in found:
-        trouble = "The best run gives these three hardly any weight; choose heavier ones."
+        trouble = "The mixture to train gives these three hardly any weight; choose heavier ones."
     return {"trouble": trouble, "figures": found}
 
 
 def around(
-    fits: Fits, known: Evidence, fit: SurrogateFit, run: Run, corners: Sequence[str]
+    fits: Fits, known: Evidence, fit: SurrogateFit, start: dict[str, float], corners: Sequence[str]
 ) -> dict[str, Figure]:
-    """A surrogate's charts by name as seen from a run; surfaces only where corners have weight.
+    """A surrogate's charts by name as seen from a mixture; surfaces only where corners have weight.
 
     Raises:
         Refused: 422, `corners` are not three domains; 409, the surrogate cannot predict.
     """
-    best = evidence.weights(known.spec, [run.mixture])[0]
+    best = evidence.weights(known.spec, [start])[0]
     found = {
         "slices": _slices(fits, known, fit.surrogate, best),
         "residuals": surface_figures.residuals(known.spec, fit.points),

@@ -1,4 +1,4 @@
-"""Where a surrogate is looked at: along each domain through the best run, and between three."""
+"""Where a surrogate is looked at: along each domain through a mixture, and between three."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which surrogate `auto` trusts, and what that one believes of the best run's mixture."""
+"""Which surrogate `auto` trusts, and what that one predicts of the mixture to train."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from service.dashboard.entry import Known, guarded
 from service.dashboard.rendering import piece
 from service.errors import Refused
 from service.evidence import Evidence, Run
+from service.headline import Tried
 from service.schemas import Score
 
 router = APIRouter(prefix="/ui/studies/{study}/trust", include_in_schema=False)
@@ -43,10 +44,10 @@ def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]
     """Both in words; empty while there are too few runs for a judgement, or too many to fit."""
     try:
         known = fitting.known(service, histories, study)
-        run = answers.best_run(known)
-        if run is None or len(known.completed) < fit_words.needed(known.spec):
+        best = answers.train_this(known)
+        if best is None or len(known.completed) < fit_words.needed(known.spec):
             return {"belief": "", "trust": ""}
-        belief = _belief(service, known, run)
+        belief = _belief(service, known, best)
     except Refused as refused:
         if refused.status != 409:
             raise
@@ -55,19 +56,19 @@ def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]
     return {"belief": piece("_belief.html", **shown), "trust": piece("_trust.html", **shown)}
 
 
-def _belief(service: Context, known: Evidence, run: Run) -> Belief:
-    best_weights = evidence.weights(known.spec, [run.mixture])
+def _belief(service: Context, known: Evidence, best: Tried[Run]) -> Belief:
+    best_weights = evidence.weights(known.spec, [best.mixture])
     X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
     verdict = service.fits.verdict(known, X)
-    (best, equal), covariance = verdict.posterior.mean, verdict.posterior.covariance
+    (here, equal), covariance = verdict.posterior.mean, verdict.posterior.covariance
     sign = 1 if known.spec.objective.direction == "maximize" else -1
-    gain = sign * float(best - equal)
+    gain = sign * float(here - equal)
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     sd = math.sqrt(max(variance, 1e-12))
     return Belief(
         trusted=verdict.trusted,
         densities=verdict.densities,
-        score=Score(value=float(best), se=math.sqrt(max(float(covariance[0, 0]), 0.0))),
+        score=Score(value=float(here), se=math.sqrt(max(float(covariance[0, 0]), 0.0))),
         gain=Score(value=gain, se=sd),
         probability=float(ndtr(gain / sd)),
     )

@@ -12,16 +12,16 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from db import studies
-from service import answers, evidence, views
+from service import answers, evidence, headline, views
 from service.context import Actor, Context, Service, StudyName
 from service.dashboard import entry, fit_words, fitting, words
 from service.dashboard.entry import Behind, Known, Shown, acting, asking
 from service.dashboard.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import Refused
-from service.evidence import Evidence
+from service.evidence import Evidence, Run
 from service.routes import trials as calls
-from service.schemas import BenchmarkSpec, Body, Measurement, Name, StudySpec, TrialCreate
+from service.schemas import BenchmarkSpec, Body, Name, Score, StudySpec, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
 
 router = APIRouter(
@@ -79,7 +79,7 @@ def page(
     service: Service,
     trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> HTMLResponse:
-    """Starts at a trial's mixture, else at the best run's, else at the most even one."""
+    """Starts at a trial's mixture, else at the mixture to train, else at the most even one."""
     if trial is not None:
         start = entry.story(board.study.name, trial, service).trial.mixture
     elif board.history.best is not None:
@@ -143,12 +143,12 @@ def prediction(
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is expected of a mixture on one benchmark, and what the best run scored there."""
+    """What is predicted of a mixture on one benchmark; what the mixture to train scored there."""
 
     benchmark: BenchmarkSpec
     mean: float
     sd: float
-    best: Measurement | None
+    best: Score | None
 
 
 @router.post("/benchmarks/{surrogate}", dependencies=asking)
@@ -174,7 +174,7 @@ def each(
 def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:
     runs = {b.name: evidence.runs_of(known, b.name) for b in known.spec.benchmarks}
     runs = {name: own for name, own in runs.items() if len(own) >= LEAST_RUNS}
-    best = answers.best_run(known)
+    best = answers.train_this(known)
     if best is None or not runs:
         return []
     found = service.fits.predict_each(known, surrogate, runs, X)
@@ -183,11 +183,18 @@ def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) 
             benchmark=benchmark,
             mean=float(found[benchmark.name][0][0]),
             sd=float(found[benchmark.name][1][0]),
-            best=best.benchmarks.get(benchmark.name),
+            best=_mean_on(best.runs, benchmark.name),
         )
         for benchmark in known.spec.benchmarks
         if benchmark.name in found
     ]
+
+
+def _mean_on(runs: Sequence[Run], benchmark: str) -> Score | None:
+    measured = [run.benchmarks[benchmark] for run in runs if benchmark in run.benchmarks]
+    if not measured:
+        return None
+    return headline.mean([Score(value=m.score, se=m.sampling_error()) for m in measured])
 
 
 @router.post("/queue", dependencies=acting)

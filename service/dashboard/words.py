@@ -7,26 +7,26 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-Z95 = 1.959964
-"""Half-width of a 95% interval in standard errors."""
-Z90 = 1.644854
+from service import headline
+from service import points as plain
+from service.points import Z95 as Z95
+from service.points import margin as margin
+from service.search.counts import counted
 
 MINUS = "\N{MINUS SIGN}"
+
+count = counted
+trials = headline.trials
 
 
 def points(value: float) -> str:
     """A fraction as points of 100: `41.2`."""
-    return f"{100 * value:.1f}".replace("-", MINUS)
+    return plain.value(value).replace("-", MINUS)
 
 
 def gain(value: float) -> str:
     """A difference of fractions in points, with its sign: `+4.1`."""
-    return f"{100 * value:+.1f}".replace("-", MINUS)
-
-
-def margin(se: float) -> str:
-    """Half-width of the 95% interval in points: `1.9`."""
-    return f"{100 * Z95 * se:.1f}"
+    return plain.gain(value).replace("-", MINUS)
 
 
 def share(weight: float) -> str:
@@ -79,11 +79,6 @@ def chance(probability: float) -> str:
     if probability < 0.001:
         return "less than 0.1%"
     return f"{100 * probability:.{1 if probability > 0.99 else 0}f}%"
-
-
-def count(n: int, one: str, many: str | None = None) -> str:
-    """`1 run`, `3 runs`."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def last_line(text: str) -> str:

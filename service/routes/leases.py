@@ -106,7 +106,9 @@ def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAns
     )
 
 
-@router.post("/{trial:int}/measurements", summary="Scores on the way", responses=describe(404, 409))
+@router.post(
+    "/{trial:int}/measurements", summary="Scores during training", responses=describe(404, 409)
+)
 def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Trial:
     """Scores of a checkpoint. The same again changes nothing."""
     with service.database.write() as session:

@@ -104,8 +104,8 @@ def best(
         str, Query(description="Whose prediction to add.", max_length=64)
     ] = answers.BEST_BY,
 ) -> BestAnswer:
-    """The completed trial with the best objective, beside uniform weights, and what the surrogate
-    holds for the best mixture of all."""
+    """The mixture to train, by the mean of its runs, beside uniform weights, with the surrogate's
+    view of it and the surrogate's own best predicted mixture."""
     return answers.best(service.database, service.fits, study, surrogate)
 
 

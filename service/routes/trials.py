@@ -162,7 +162,7 @@ def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     responses=describe(404, 409),
 )
 def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
-    """The scores on the way become its result, so there must be one of every benchmark that the
+    """The scores so far become its result, so there must be one of every benchmark that the
     objective weighs. Its worker stops at the next heartbeat. Twice is once."""
     with service.database.write() as session:
         trials.stop_early(session, trial, actor)

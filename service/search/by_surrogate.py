@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from service.search.acquisition import Knowledge
+from service.search.counts import counted
 from service.search.designs import gaussian_candidates
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, FloatArray, total_variation
@@ -38,8 +39,8 @@ def quadsurface(situation: Situation) -> Iterator[Proposed]:
     mean, sd = fitted.predict(candidates)
     for i in np.argsort(-mean, kind="stable"):
         reason = (
-            f"quadsurface: best prediction ({situation.sign * mean[i]:.4g}) of {len(candidates):,} "
-            f"candidates, fitted to {len(runs)} runs"
+            f"quadsurface: best prediction of {len(candidates):,} candidates, "
+            f"fitted to {counted(len(runs), 'run')}"
         )
         yield Proposed(candidates[i], float(mean[i]), float(sd[i]), reason, "quadsurface")
 
@@ -79,7 +80,7 @@ def by_ax(situation: Situation) -> Iterator[Proposed]:
 
     space, runs = situation.space, situation.runs
     for weights in ax.suggestions(space, runs, situation.unscored(), situation.seed):
-        reason = f"ax: its own default strategy, told {len(runs)} runs"
+        reason = f"ax: its own default strategy, told {counted(len(runs), 'run')}"
         yield Proposed(weights, None, None, reason, "ax")
 
 
@@ -94,13 +95,13 @@ def knowledge_gradient(name: str) -> Strategy:
         rng = situation.rng()
         knowledge = Knowledge.gathered(fitted, space, situation.unscored(), rng)
         chance = knowledge.chance_of_better(fitted.noise_sd, rng)
-        left = f"{100 * chance:.0f}% chance that one beats the best by {fitted.noise_sd:.2g}"
+        left = f"{100 * chance:.0f}% chance that one beats the best by more than a run's noise"
         if name == "auto":
             yield from _confirmations(situation, fitted)
         while True:
             barred = np.vstack([situation.unscored(), situation.avoid])
             best = knowledge.best(barred)
-            why = f"most telling run ({left})"
+            why = f"most informative run ({left})"
             if best.gain < IDLE_GAIN * fitted.noise_sd:
                 # Nothing is expected to change the choice: what is chosen may as well be confirmed.
                 best = knowledge.highest(barred)
@@ -129,7 +130,8 @@ def _confirmations(situation: Situation, fitted: Fitted) -> Iterator[Proposed]:
         everything = np.vstack([runs.weights, situation.unscored()])
         counts = [int((total_variation(x, everything) <= SAME).sum()) for x in mixtures]
         i = int(np.argmin(counts))
-        why = f"confirms the {names[i]} mixture, run {counts[i]} times so far"
+        so_far = f"which has {counted(counts[i], 'run')} so far" if counts[i] else "not run yet"
+        why = f"confirms the {names[i]} mixture, {so_far}"
         reason = _said(situation, fitted, why)
         yield Proposed(mixtures[i], float(means[i]), float(sds[i]), reason, "confirm", True)
 
@@ -153,9 +155,9 @@ def _tops(situation: Situation, fitted: Fitted) -> FloatArray:
 
 def _said(situation: Situation, fitted: Fitted, why: str) -> str:
     on_their_way = len(situation.unscored())
-    more = f" and {on_their_way} more on their way" if on_their_way else ""
+    more = f" and {on_their_way} more queued or running" if on_their_way else ""
     of_one = (
         ", all of one mixture: nothing is known of others" if fitted.runs.is_one_mixture else ""
     )
-    said = f"{fitted.name}: {why}, from {len(situation.runs)} runs{of_one}{more}"
+    said = f"{fitted.name}: {why}, from {counted(len(situation.runs), 'run')}{of_one}{more}"
     return f"{said}; {fitted.kind}"

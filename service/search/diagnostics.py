@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import bdtr, bdtrc, ndtr
 
 from service.search import gaussian
 from service.search.acquisition import Knowledge
+from service.search.counts import counted
 from service.search.runs import Runs
 from service.search.situation import Direction
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import Fitted, fit
+from service.search.surrogates.protocol import Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,7 @@ class LeaveOneOut:
         mean, sd: (n,) of a new observation: model and noise together.
         nlpd: mean negative log predictive density.
         coverage_90: share of runs inside their 90% interval.
+        inside_95: number of runs inside their 95% interval: what people are told.
         pit: (n,) probability foreseen for a score below the run's own; uniform when calibrated.
     """
 
@@ -35,6 +39,7 @@ class LeaveOneOut:
     rmse: float | None
     nlpd: float | None
     coverage_90: float | None
+    inside_95: int | None
     pit: FloatArray
 
 
@@ -108,6 +113,7 @@ class Diagnosis:
         than the margin, the noise of one run.
     confirmations: of the mixtures run more than once, best first.
     predictions: of the noise-free objective at the mixtures asked for.
+    compared: the joint belief about the mixtures to compare, so that differences are known too.
     """
 
     n: int
@@ -123,10 +129,15 @@ class Diagnosis:
     confirmations: list[Confirmation]
     messages: list[str]
     predictions: list[Estimate]
+    compared: Posterior | None
 
 
 N_LESSONS = 3
 MAX_CONFIRMATIONS = 5
+
+RARELY = 0.05
+"""Intervals are called wrong where chance alone would give such a count, or a stranger one, in
+fewer cases than this."""
 
 
 def diagnose(
@@ -136,11 +147,14 @@ def diagnose(
     seed: int,
     direction: Direction = "maximize",
     at: FloatArray | None = None,
+    compare: FloatArray | None = None,
     fitted: Fitted | None = None,
 ) -> Diagnosis:
-    """Everything there is to say about a surrogate fitted to runs; `at`: (k, m) to predict.
+    """Everything there is to say about a surrogate fitted to runs.
 
     Args:
+        at: (k, m) mixtures to predict.
+        compare: (k, m) few mixtures to predict together.
         fitted: the surrogate, where it is fitted already, to runs turned so that higher is better.
 
     Raises:
@@ -163,6 +177,7 @@ def diagnose(
         loo.rmse,
         loo.nlpd,
         loo.coverage_90,
+        loo.inside_95,
         loo.pit if sign > 0 else 1 - loo.pit,
     )
     order = np.argsort(-fitted.predict(turned.weights)[0], kind="stable")
@@ -182,12 +197,17 @@ def diagnose(
         confirmations=_confirmations(name, space, turned, seed, sign),
         messages=_messages(space, runs, loo),
         predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
+        compared=None if compare is None else _turned(fitted.posterior(compare), sign),
     )
 
 
 def _predictions(fitted: Fitted, at: FloatArray, sign: float) -> list[Estimate]:
     mean, sd = fitted.predict(at)
     return [Estimate(sign * float(m), float(s)) for m, s in zip(mean, sd, strict=True)]
+
+
+def _turned(belief: Posterior, sign: float) -> Posterior:
+    return Posterior(sign * belief.mean, belief.covariance)
 
 
 def _lessons(knowledge: Knowledge, sign: float) -> list[Lesson]:
@@ -235,7 +255,7 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
     """Leave-one-out predictions of the runs and their figures."""
     if len(runs) < 3:
         nothing = np.full(len(runs), np.nan)
-        return LeaveOneOut(nothing, nothing, None, None, None, None, None, nothing)
+        return LeaveOneOut(nothing, nothing, None, None, None, None, None, None, nothing)
     mean, sd = fitted.leave_one_out()
     residual = runs.score - mean
     total = ((runs.score - runs.score.mean()) ** 2).sum()
@@ -251,6 +271,7 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
         rmse=float(np.sqrt((residual**2).mean())),
         nlpd=float(-gaussian.log_density(runs.score, mean, sd**2).mean()) if has_sd else None,
         coverage_90=float((np.abs(residual) <= gaussian.Z90 * sd).mean()) if has_sd else None,
+        inside_95=int((np.abs(residual) <= gaussian.Z95 * sd).sum()) if has_sd else None,
         pit=ndtr(residual / sd) if has_sd else np.full(len(runs), np.nan),
     )
 
@@ -295,21 +316,22 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     elif unknown:
         pairs = [f"{space.domains[i]}*{space.domains[j]}" for i, j in unknown]
         messages.append(
-            f"{len(runs)} runs cannot identify the {n_terms} terms of a quadratic in {space.m} "
-            f"domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
+            f"{counted(len(runs), 'run')} cannot identify the {n_terms} terms of a quadratic in "
+            f"{space.m} domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
             f"{'rest' if len(pairs) > 1 else 'rests'} on the prior."
         )
     if loo.r2 is not None and loo.r2 < 0:
         messages.append(
-            f"Left-out runs are foreseen worse than by their mean (R2 {loo.r2:.2f}): "
+            f"Left-out runs are predicted worse than by their mean (R² {loo.r2:.2f}): "
             "do not trust the ranking yet."
         )
-    if loo.coverage_90 is not None and len(runs) >= 8 and not 0.75 <= loo.coverage_90 <= 0.99:
-        wide = "narrow" if loo.coverage_90 < 0.75 else "wide"
-        messages.append(
-            f"{100 * loo.coverage_90:.0f}% of left-out runs lie in their 90% interval: "
-            f"the intervals are too {wide}."
-        )
+    if loo.inside_95 is not None:
+        fault = miscalibrated(loo.inside_95, len(runs))
+        if fault is not None:
+            messages.append(
+                f"{loo.inside_95} of {len(runs)} left-out runs lie inside their 95% interval: "
+                f"the intervals are too {fault}."
+            )
     corners = np.eye(space.m)
     beyond = [d for d, ok in zip(space.domains, space.contains(corners), strict=True) if not ok]
     if beyond:
@@ -320,6 +342,17 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     if n_mixtures == len(runs) and not runs.is_one_mixture:
         messages.append("No mixture was run twice, so noise and fit cannot be told apart.")
     return messages
+
+
+def miscalibrated(n_inside: int, n: int) -> Literal["narrow", "wide"] | None:
+    """Whether 95% intervals of `n` runs, of which so many are inside, cannot well be right.
+
+    An exact two-sided binomial test at `RARELY`. All of few runs inside says nothing: it takes 72.
+    """
+    if bdtr(n_inside, n, 0.95) <= RARELY / 2:
+        return "narrow"
+    at_least = 1.0 if n_inside == 0 else float(bdtrc(n_inside - 1, n, 0.95))
+    return "wide" if at_least <= RARELY / 2 else None
 
 
 def _listed(names: list[str]) -> str:

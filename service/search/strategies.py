@@ -124,9 +124,9 @@ BLIND = frozenset({"random", "seed", "lattice", "centroid", "d-optimal", "i-opti
 """Strategies that look at no score: what they have proposed stays as good, whatever the results."""
 
 STRATEGIES: dict[str, str] = {
-    "auto": "an optimal design, then the most telling runs by whichever surrogate foresees runs "
-    "best, then confirmations",
-    "bayes-quadratic": "an optimal design, then the most telling runs by a Bayesian quadratic",
+    "auto": "an optimal design, then the most informative runs by whichever surrogate predicts "
+    "runs best, then confirmations",
+    "bayes-quadratic": "an optimal design, then the most informative runs by a Bayesian quadratic",
     "gp": "an optimal design, then noisy expected improvement of a Gaussian process",
     "ax": "Ax's own default strategy, the baseline",
     "modomodo": "the paper's whole pipeline: seeds, all heuristics, then quadsurface",
@@ -135,9 +135,9 @@ STRATEGIES: dict[str, str] = {
     "seed": "every domain alone, every domain left out, all together; then random",
     "lattice": "every domain alone, every pair in halves; then random",
     "centroid": "every domain alone and every equal blend of 2, 3 and 4; then random",
-    "d-optimal": "runs that tell most about a quadratic's terms",
+    "d-optimal": "runs that determine the terms of a quadratic best",
     "i-optimal": "runs after which predictions are most certain on average",
-    "replicates": "the uniform mixture and the best run again, in turn, so that noise can be told",
+    "replicates": "the uniform mixture and the best run again, in turn, to measure the noise",
     "random": "uniform samples of the space",
 }
 """What can be asked for, and what it does."""

@@ -58,7 +58,7 @@ def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(
     assert "going on with study 'demo'" in output
     assert "scoring the base model" not in output, "the base's scores were kept"
     table = output[output.index("points of 100") :]
-    assert all(row in table for row in ("base", "uniform", "best of opening"))
+    assert all(row in table for row in ("base", "uniform", "train this"))
     assert len(re.findall(r"^ +\d+ +\d+\.\d ± ", output, flags=re.MULTILINE)) == trials
 
 

@@ -302,7 +302,10 @@ def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert answer["best"]["id"] == best["id"]
     assert answer["gain"] == pytest.approx(0.3)
     assert 0 < answer["gain_se"] < 0.1
-    assert "+0.3000" in answer["message"]
+    assert answer["train"]["trials"] == [best["number"]]
+    assert answer["train"]["gain"]["value"] == pytest.approx(0.3)
+    assert "Train this: the mixture of trial 2, out_score 70.0 ± " in answer["message"]
+    assert ", +30.0 ± " in answer["message"]
 
 
 @pytest.mark.backends("sqlite")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
+import httpx
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from modomodo.cli import app
+from service.schemas import Failure, Measurement, NextRequest, TrialCreate
+from service.search.surrogates import SIDE_BY_SIDE
 from tests.bodies import scores, study_body
-from trainer.client import ServiceError
+from trainer.client import Client, ServiceError
 
 
 @pytest.fixture
@@ -51,9 +55,11 @@ def test_a_study_from_creation_to_export(run, study_file, tmp_path):
     assert "is active" in run("study", "resume", "vlm").stdout
     assert [s["name"] for s in as_json(run("study", "list", "--json"))] == ["vlm"]
     assert "vlm" in run("study", "list").stdout
-    shown = run("study", "show", "vlm").stdout
-    assert "Best out_score 0.6000" in shown
-    assert "budget 1 (0 used, none of it by 1 run added finished)" in " ".join(shown.split())
+    shown = " ".join(run("study", "show", "vlm").stdout.split())
+    assert f"One run is completed: trial {added['number']}, out_score 60.0 ± " in shown
+    assert "no other mixture to compare it with yet" in shown
+    assert "Out-Score" not in shown
+    assert "budget 1 (0 used, none of it by 1 run added finished)" in shown
     out = tmp_path / "best.yaml"
     assert run("study", "export", "vlm", "--format", "yaml", "--out", str(out)).exit_code == 0
     assert yaml.safe_load(out.read_text())["mixture"] == {"coco": 0.25, "lisa": 0.75, "sat": 0.0}
@@ -67,6 +73,69 @@ def test_scores_out_of_a_hundred_are_refused_before_they_are_sent(run, tmp_path)
     assert refused.exit_code == 2
     said = " ".join(refused.output.replace("│", " ").split())
     assert "measurements.3.score: 41.2 is not a number from 0 to 1: give fractions" in said
+
+
+def test_every_door_names_the_same_mixture_to_train(run, service_url, monkeypatch):
+    monkeypatch.delitem(SIDE_BY_SIDE, "gp")  # quicker
+    run("study", "create", "-", stdin=json.dumps(study_body(budget=5)))
+    numbers = []
+    with Client(service_url) as client:
+        for mixture, value in (
+            ({"coco": 1 / 3, "lisa": 1 / 3, "sat": 1 / 3}, 0.40),
+            ({"coco": 0.9, "lisa": 0.1}, 0.70),  # lucky
+            ({"coco": 0.2, "lisa": 0.8}, 0.64),
+            ({"coco": 0.9, "lisa": 0.1}, 0.50),
+            ({"coco": 0.2, "lisa": 0.8}, 0.62),
+        ):
+            measured = [Measurement.model_validate(item) for item in scores(value)]
+            added = client.add_trial("vlm", TrialCreate(mixture=mixture, measurements=measured))
+            numbers.append(added.number)
+        best = client.best("vlm")
+        exported = yaml.safe_load(client.export("vlm", "yaml"))
+    train = best.train
+    confirmed = [numbers[2], numbers[4]]
+    assert train.trials == exported["trials"] == confirmed
+    assert train.mixture == exported["mixture"] == best.best.mixture
+    assert train.score.value == exported["objective"]["value"] == pytest.approx(0.63)
+    assert best.gain == train.gain.value == pytest.approx(0.23)
+    assert train.predicted_gain.mean > 0
+    assert train.predicted_gain.sd < train.predicted.sd * 2
+    said = "Train this: the mixture of trials {} and {}, out_score 63.0 ± ".format(*confirmed)
+    assert said in best.message
+    shown = " ".join(run("study", "show", "vlm").stdout.split())
+    assert said in shown
+    assert "over equal weights. auto predicts 6" in shown
+    assert "nothing runs: study 'vlm': all 5 trials of its budget are done" in shown
+    page = httpx.get(f"{service_url}/ui/studies/vlm").text
+    head = page[page.index("Best Out-Score") : page.index('id="belief"')]
+    assert "<b>63.0</b>" in head
+    assert re.findall(r">trial (\d+)</a>", head) == [str(number) for number in confirmed]
+    assert head.index("Train this") < head.index('aria-label="coco 20%, lisa 80%"')
+
+
+def test_a_study_without_a_result_says_just_that_and_why(run, service_url):
+    run("study", "create", "-", stdin=json.dumps(study_body(budget=2, max_attempts=1)))
+    run("study", "pause", "vlm")
+    shown = " ".join(run("study", "show", "vlm").stdout.split())
+    assert "No run is completed yet." in shown
+    assert "nothing runs: study 'vlm' is paused" in shown
+    assert "Out-Score" not in shown
+
+    run("trial", "add", "vlm", "coco=1")
+    run("study", "resume", "vlm")
+    with Client(service_url) as client:
+        answer = client.next(NextRequest(worker="w", study="vlm"))
+        run("study", "pause", "vlm")
+        failure = Failure(
+            token=answer.lease.token, error="Traceback\nOSError: gone", retryable=False
+        )
+        client.failure(answer.trial.id, failure)
+        for trial in client.trials("vlm"):
+            if trial.state == "queued":
+                client.cancel(trial.id)
+    shown = " ".join(run("study", "show", "vlm").stdout.split())
+    assert "1 trial failed; the last error: OSError: gone" in shown
+    assert "Out-Score" not in shown
 
 
 def test_a_study_read_from_standard_input(run):
@@ -93,7 +162,8 @@ def test_trials_are_queued_listed_shown_cancelled_and_retried(run, study_file):
         (["study", "create", "/no/such/file"], "cannot read"),
         (["trial", "add", "vlm", "coco"], "DOMAIN=WEIGHT"),
         (["trial", "add", "vlm", "coco=much"], "DOMAIN=WEIGHT"),
-        (["trial", "show", "first"], "valid integer"),
+        (["trial", "show", "first"], "neither a study and the number of a trial"),
+        (["trial", "show", "a", "b", "3"], "neither a study and the number of a trial"),
         (["trial", "list", "vlm", "--state", "sleeping"], "sleeping"),
         (["study", "export", "vlm", "--format", "xlsx"], "xlsx"),
         (["study"], "create"),
@@ -109,7 +179,7 @@ def test_wrong_use_exits_with_2_and_says_why_on_stderr(run, arguments, words):
     ("content", "words"),
     [
         ("domains: [", "neither YAML nor JSON"),
-        ("name: x", "Field required"),
+        ("name: x", "domains: is missing"),
         ("3", "not a study"),
         (yaml.safe_dump(study_body(budget=-1)), "budget"),
     ],

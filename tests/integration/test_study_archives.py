@@ -167,7 +167,7 @@ GONE = object()
 MANY = 2**31 - 1
 
 SPOILED = {
-    "a column too few": ("trials.2.seed", GONE, "trials.2.seed: Field required"),
+    "a column too few": ("trials.2.seed", GONE, "trials.2.seed: is missing"),
     "a wrong type": ("trials.0.attempts.0.until", "tomorrow", "trials.0.attempts.0.until"),
     "a moment of no calendar": ("trials.0.created_at", 1e300, "trials.0.created_at"),
     "text that a database refuses": ("trials.0.note", "a\x00b", "U+0000"),

@@ -39,7 +39,7 @@ def fitted(monkeypatch):
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_a_diagnosis_and_predictions_share_one_fit(runs, fitted, direction):
-    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction)
+    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
     mean, sd = fits.predict("bayes-quadratic", SPACE, runs, found.best.weights[None], direction)
     assert (mean[0], sd[0]) == pytest.approx((found.best.mean, found.best.sd))
     assert fitted == ["bayes-quadratic"]
@@ -51,7 +51,7 @@ def test_what_is_said_is_the_same_as_of_a_fit_of_its_own(runs, fitted, direction
     mean, sd = fits.predict("bayes-quadratic", SPACE, runs, AT, direction)
     assert list(mean) == pytest.approx([item.mean for item in own.predictions])
     assert list(sd) == pytest.approx([item.sd for item in own.predictions])
-    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction)
+    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
     assert found.best.mean == pytest.approx(own.best.mean)
 
 
@@ -59,7 +59,7 @@ def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitte
     only = {"bayes-quadratic": fits.SIDE_BY_SIDE["bayes-quadratic"]}
     monkeypatch.setattr(fits, "SIDE_BY_SIDE", only)
     for direction in ("maximize", "minimize"):
-        fits.diagnosed("bayes-quadratic", SPACE, runs, direction)
+        fits.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
         believed = fits.verdict(SPACE, runs, AT, direction).posterior
         mean, sd = fits.predict("bayes-quadratic", SPACE, runs, AT, direction)
         assert list(believed.mean) == pytest.approx(list(mean))

@@ -31,7 +31,7 @@ async function change() {
   try {
     await refresh();
   } catch (problem) {
-    trouble.textContent = `The charts could not be had (${problem.message}); the next change tries again.`;
+    trouble.textContent = `The charts could not be loaded (${problem.message}); they are tried again at the next change.`;
   }
 }
 

@@ -63,7 +63,7 @@ async function change() {
   try {
     if (wanted.reportValidity()) await refresh();
   } catch (problem) {
-    nFound.textContent = `The trials could not be had (${problem.message}); the next change tries again.`;
+    nFound.textContent = `The trials could not be loaded (${problem.message}); they are tried again at the next change.`;
   }
 }
 

@@ -150,7 +150,7 @@ export function keepUp(look) {
 }
 
 function reason(problem) {
-  if (problem.status === 404) return "this study is gone";
+  if (problem.status === 404) return "this study was deleted";
   if (problem.status === 401) return "you are no longer signed in; reload the page";
   return "service not reachable, trying again";
 }

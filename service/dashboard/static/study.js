@@ -87,7 +87,7 @@ async function drawProgress() {
 
 let belief = "";
 
-/** What is believed of the best mixture; the head that it stands in is made anew with every change. */
+/** What is predicted of the mixture to train; the head that it stands in is made anew with every change. */
 function showBelief() {
   head.querySelector("#belief")?.replaceChildren(nodes(belief));
 }
@@ -112,7 +112,7 @@ async function showFit(panel) {
   } catch (problem) {
     hasMissed = problem.status === undefined || problem.status === 503;
     if (!body.querySelector(".chart")) {
-      body.textContent = `This fit could not be had (${problem.message}); the next result tries again.`;
+      body.textContent = `This fit could not be loaded (${problem.message}); it is tried again at the next result.`;
     }
   } finally {
     body.setAttribute("aria-busy", "false");

@@ -1,4 +1,4 @@
-// What both surrogates expect around the best run, drawn anew with every result.
+// What both surrogates predict around the mixture to train, drawn anew with every result.
 import { draw } from "./charts.js";
 import { ask, follow } from "./page.js";
 
@@ -31,7 +31,7 @@ async function show(panel, asked, isCurrent = () => true) {
       if (figure) await draw(chart, figure);
     }
   } catch (problem) {
-    callout.textContent = `This fit could not be had (${problem.message}); the next change tries again.`;
+    callout.textContent = `This fit could not be loaded (${problem.message}); it is tried again at the next change.`;
   } finally {
     callout.hidden = callout.textContent === "";
     panel.querySelector(".waiting")?.remove();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from service.search.counts import counted
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates.aggregate import PerBenchmark
@@ -70,7 +71,8 @@ def check(name: str, surrogate: Surrogate, runs: Runs) -> None:
     """
     if len(runs) < surrogate.min_runs:
         raise ValueError(
-            f"{name} needs at least {surrogate.min_runs} completed runs; there are {len(runs)}"
+            f"{name} needs at least {counted(surrogate.min_runs, 'completed run')}; "
+            f"so far there {'is' if len(runs) == 1 else 'are'} {len(runs)}"
         )
     if len(runs) > surrogate.max_runs:
         raise ValueError(

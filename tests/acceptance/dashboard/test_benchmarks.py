@@ -19,7 +19,7 @@ def test_a_new_result_joins_the_charts_and_a_cell_leads_to_its_trial(visit, serv
     number = finish(service.client, study, [0.6, 0.1, 0.1, 0.1, 0.1], 0.5)
     expect(page.locator("#front")).to_contain_text(f"trial {number}")
     expect(drawn).to_have_attribute("data-drawn", "2")
-    page.get_by_label("across").select_option("chart")
+    page.get_by_label("x axis").select_option("chart")
     expect(page.locator("#trade-chart .xtitle")).to_contain_text("chart")
     # While a chart is drawn anew a click on it is lost.
     expect(drawn).to_have_attribute("data-drawn", "3")

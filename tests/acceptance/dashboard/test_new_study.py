@@ -44,9 +44,7 @@ def test_rows_come_and_go_and_mistakes_are_led_to(visit, name):
     wrong = page.get_by_label("Samples of domain 3")
     expect(wrong).to_be_focused()
     expect(wrong).to_have_value("lots")
-    expect(wrong).to_have_accessible_description(
-        "domain 3, samples: Input should be a valid integer, unable to parse string as an integer"
-    )
+    expect(wrong).to_have_accessible_description("domain 3, samples: 'lots' is not a whole number")
     wrong.fill("300")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/ui/studies/{name}")

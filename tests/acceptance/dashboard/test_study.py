@@ -41,7 +41,7 @@ def test_one_result_is_enough_for_a_curve(visit, service, name):
 
 def test_what_happens_to_trials_shows_without_a_reload(visit, service, name):
     study = create(service.client, name=name, max_attempts=1)
-    finish(service.client, study, UNIFORM, 0.3)
+    finish(service.client, study, [0.6, 0.1, 0.1, 0.1, 0.1], 0.3)
     page = visit.open_study(study)
     page.evaluate("window.stayed = true")
 

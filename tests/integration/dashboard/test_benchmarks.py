@@ -28,13 +28,14 @@ def measured(**changes: float) -> list[dict[str, object]]:
 def study(api):
     """Uniform, one better In, one better Out, and one worse than all."""
     name = create(api)
-    for scores in (
-        measured(),
-        measured(lisa_test=0.6, sat_test=0.6),
-        measured(chart=0.6, info=0.6),
-        measured(lisa_test=0.1, chart=0.1),
+    for first, scores in (
+        (0.2, measured()),
+        (0.3, measured(lisa_test=0.6, sat_test=0.6)),
+        (0.4, measured(chart=0.6, info=0.6)),
+        (0.1, measured(lisa_test=0.1, chart=0.1)),
     ):
-        finish(api, name, UNIFORM, 0.3, measurements=scores)
+        weights = [first, 0.2, 0.2, 0.2, 0.4 - first]
+        finish(api, name, weights, 0.3, measurements=scores)
     return name
 
 

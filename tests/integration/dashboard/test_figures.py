@@ -33,10 +33,11 @@ def study_of(direction="maximize", domains=DOMAINS) -> StudySpec:
 
 
 def runs_of(*values: float) -> list[history.Run]:
-    mixture = {"coco": 0.6, "lisa": 0.4}
+    """Of as many mixtures."""
+    rows = np.random.default_rng(0).dirichlet(np.ones(len(DOMAINS)), len(values))
     return [
-        history.Run(10 + n, n, mixture, Score(value=value, se=0.01))
-        for n, value in enumerate(values, 1)
+        history.Run(10 + n, n, dict(zip(DOMAINS, row, strict=True)), Score(value=value, se=0.01))
+        for n, (row, value) in enumerate(zip(rows.tolist(), values, strict=True), 1)
     ]
 
 
@@ -119,7 +120,7 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
     text = json.dumps(figure, allow_nan=False)
     assert len(text) < 2**20
     assert len(trace(figure, "trial (95% interval)")["x"]) == 10_000
-    best = trace(figure, "best so far")
+    best = trace(figure, "best mixture so far")
     assert best["y"] == sorted(best["y"])
     assert best["x"][-1] == 10_000
 
@@ -127,11 +128,11 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
 def test_runs_outside_their_interval_stand_out():
     points = points_of((0.30, 0.31), (0.35, 0.34), (0.40, 0.30))
     figure = figures.predicted_against_actual(study_of(), points)
-    assert trace(figure, "inside its 90% interval")["x"] == [30.0, 35.0]
+    assert trace(figure, "inside its 95% interval")["x"] == [30.0, 35.0]
     outside = trace(figure, "outside")
     assert outside["x"] == [40.0]
     assert outside["y"] == [30.0]
-    assert outside["error_y"]["array"] == [pytest.approx(100 * 1.644854 * 0.02, abs=0.001)]
+    assert outside["error_y"]["array"] == [pytest.approx(100 * 1.959964 * 0.02, abs=0.001)]
 
 
 def test_a_prediction_far_off_does_not_squeeze_the_rest():
@@ -179,14 +180,13 @@ def test_a_domain_has_the_same_colour_in_bars_and_charts():
 
 
 def test_figures_are_put_in_words():
-    said = {
-        figure.name: figure for figure in fit_words.figures(fit_of(points_of(*[(0.3, 0.3)] * 8)))
-    }
+    points = points_of(*[(0.3, 0.3)] * 6, (0.3, 0.4), (0.3, 0.2))
+    said = {figure.name: figure for figure in fit_words.figures(fit_of(points))}
     assert said["R²"].value == "0.61"
     assert "61%" in said["R²"].meaning
     assert said["Spearman"].value == "\N{MINUS SIGN}0.20"
     assert said["RMSE"].value == "3.1 points"
-    assert said["Coverage"].meaning.startswith("6 of 8 runs")
+    assert said["Coverage"].meaning.startswith("6 of 8 runs lie inside their 95%")
 
 
 def test_undefined_figures_are_left_out():

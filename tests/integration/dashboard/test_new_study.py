@@ -85,20 +85,20 @@ def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refus
 @pytest.mark.parametrize(
     ("path", "typed", "said"),
     [
-        ("name", "no spaces please", "String should match pattern"),
-        ("domains.0.lower", "1.2", "less than or equal to 1"),
-        ("domains.1.samples", "many", "valid integer"),
+        ("name", "no spaces please", "is no name: letters, digits"),
+        ("domains.0.lower", "1.2", "is more than 1"),
+        ("domains.1.samples", "many", "not a whole number"),
         ("limits.0", "coco < 3", "is not of the form"),
         ("limits.0", "coco + cocoa <= 0.5", "is not of the form"),
-        ("recipe.steps", "-1", "greater than or equal to 0"),
-        ("recipe.more", "stepz: 3", "stepz: Extra inputs are not permitted"),
+        ("recipe.steps", "-1", "is less than 0"),
+        ("recipe.more", "stepz: 3", "stepz: is not a known key"),
         ("recipe.more", "a: [", "this is not YAML"),
         ("recipe.more", "only words", "keys and values are wanted"),
         ("recipe.base", "none-such", "there are lora-24gb"),
         ("objective.name", "mine", "needs `weights`"),
-        ("budget", "0", "greater than or equal to 1"),
+        ("budget", "0", "is less than 1"),
         ("strategy", "guess", "unknown strategy"),
-        ("max_active", "x", "valid integer"),
+        ("max_active", "x", "not a whole number"),
     ],
 )
 def test_a_mistake_is_said_and_everything_typed_is_kept(untouched, path, typed, said):

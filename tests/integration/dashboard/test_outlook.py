@@ -40,7 +40,7 @@ def test_time_left_is_unknown_until_workers_have_shown_their_pace(api):
     finish(api, study, UNIFORM, 0.3)  # done elsewhere: how long it took here is not known
     lease(api, study)
     said = time_left(page(api, f"/ui/studies/{study}"))
-    assert said == "– unknown: it needs 3 runs done by workers, there are 1"
+    assert said == "– unknown: it needs 3 runs done by workers, and has 1"
     api.patch(f"/studies/{study}", json={"state": "paused"})
     assert "the study is not active" in time_left(page(api, f"/ui/studies/{study}"))
 
@@ -55,7 +55,7 @@ def test_time_left_follows_from_runs_that_were_done_and_workers_at_work(api, dat
     said = time_left(page(api, f"/ui/studies/{study}"))
     # Four more runs of an hour by two workers.
     median = re.match(
-        r"(\d\.\d) h (\S+) (h|min) to (\d\.\d) h \(90%\), with 2 workers as now", said
+        r"(\d\.\d) h (\S+) (h|min) to (\d\.\d) h \(95%\), with 2 workers as now", said
     )
     assert median, said
     assert 1.8 <= float(median[1]) <= 2.3

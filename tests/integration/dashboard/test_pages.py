@@ -68,11 +68,11 @@ def test_one_uniform_trial_is_best_and_has_no_gain_over_itself(api):
     study = create(api)
     number = finish(api, study, UNIFORM, 0.3)
     html = page(api, f"/ui/studies/{study}")
-    assert "the uniform mixture is the best so far" in html
+    assert "the uniform mixture is the best" in html
     assert f'<tr role="row" id="trial-{number}" class="completed"' in html
     figure = api.get(f"/ui/studies/{study}/progress").json()["figure"]
     names = [trace["name"] for trace in figure["data"] if trace.get("showlegend", True)]
-    assert "best so far" in names
+    assert "best mixture so far" in names
     assert any(name.startswith("uniform mixture 32.5 ± ") for name in names)
     assert any(name.startswith("base model, untrained 22.5 ± ") for name in names)
 
@@ -224,13 +224,13 @@ def test_a_fit_says_what_it_is_what_is_left_to_find_and_what_was_confirmed(api, 
     fit = api.get(f"/ui/studies/{study}/fits/bayes-quadratic").json()["html"]
     assert "bayes-quadratic: " in fit
     assert "chance that another mixture beats it by more than the noise of one run" in fit
-    assert "What would teach it most" in fit
+    assert "Suggested next runs" in fit
     assert "would raise the best prediction by" in fit or "No single run is expected" in fit
-    assert re.search(r"Run 2 times: \d\d\.\d ± \d\.\d\. The other runs promise", fit)
+    assert re.search(r"Run 2 times: \d\d\.\d ± \d+\.\d on average. The other runs predict", fit)
     # Its error is the same everywhere: it cannot tell what a run would teach.
     papers = api.get(f"/ui/studies/{study}/fits/quadsurface").json()["html"]
     assert "Run 2 times" in papers
-    assert "What would teach it most" not in papers
+    assert "Suggested next runs" not in papers
 
 
 def test_an_own_objective_gets_a_column_of_its_own(api):

@@ -69,7 +69,7 @@ def test_both_surrogates_say_what_the_api_says(api, database):
         own = api.post(address, json={"mixtures": [mixture]}).json()["predictions"][0]
         assert f"<b>{100 * own['mean']:.1f}</b>" in html
         assert f"± {100 * 1.959964 * own['sd']:.1f}</span>" in html
-        assert "against the best run so far" in html
+        assert "against the mixture to train" in html
 
 
 def test_with_too_few_runs_the_reason_stands_in_place_of_a_number(api):

@@ -81,7 +81,7 @@ def test_of_very_many_workers_those_heard_of_last_are_shown(api, monkeypatch):
         api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
     monkeypatch.setattr(workers, "SHOWN", 3)
     html = page(api, "/ui/workers")
-    assert "The 3 heard of last" in html
+    assert "The 3 seen last" in html
     assert ">node-3</th>" in html
 
 

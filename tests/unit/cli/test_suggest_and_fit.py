@@ -41,6 +41,13 @@ def said(*arguments):
     return json.loads(result.stdout)
 
 
+def printed(*arguments):
+    """What a command tells a person, without line breaks."""
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.stdout.split())
+
+
 def refused(*arguments):
     """What a command says when it will not do a thing."""
     result = CliRunner().invoke(app, [*map(str, arguments)])
@@ -188,6 +195,32 @@ def test_predictions_at_mixtures_of_another_file(runs, tmp_path):
 def test_minimising_finds_the_other_end(runs):
     ask = ("fit", "--data", runs, "--surrogate", "bayes-quadratic")
     assert said(*ask, "--minimize")["best"]["mean"] < said(*ask)["best"]["mean"]
+
+
+def test_people_read_points_of_100_and_95_percent_intervals_said_once(runs):
+    command = ("--data", runs, "--noise-column", "se")
+    document = said("fit", *command, "--surrogate", "bayes-quadratic")
+    text = printed("fit", *command, "--surrogate", "bayes-quadratic")
+    best = document["best"]
+    assert f"best predicted: {100 * best['mean']:.1f} ± {196 * best['sd']:.1f} at" in text
+    assert text.count("points of 100") == text.count("± is a 95% interval") == 1
+    assert "of 11 inside their 95% interval" in text
+    assert "90%" not in text
+
+    item = said("suggest", *command, "--strategy", "bayes-quadratic")["mixtures"][0]
+    text = printed("suggest", *command, "--strategy", "bayes-quadratic")
+    assert f"{100 * item['mean']:.1f} ± {196 * item['sd']:.1f}" in text
+    assert text.count("points of 100") == text.count("± is a 95% interval") == 1
+
+
+def test_scores_that_are_no_fractions_keep_the_unit_of_their_file(runs, tmp_path):
+    with runs.open() as file:
+        head, *rows = csv.reader(file)
+    for row in rows[:11]:
+        row[3] = f"{10 * float(row[3]):.5f}"
+    text = printed("fit", "--data", written(tmp_path / "tens.csv", head, rows))
+    assert "scores in the file's unit of out_score; ± is a 95% interval" in text
+    assert re.search(r"best predicted: \d\.\d+ ± 0\.\d+ at", text)
 
 
 @pytest.mark.parametrize("command", ["fit", "suggest"])

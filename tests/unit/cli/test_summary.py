@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from modomodo.summary import is_uniform, mixture_text, summary_table, trial_head, trial_line
-from service.schemas import Proposal, Score, Scores, Study, Trial
+from modomodo.summary import mixture_text, summary_table, trial_head, trial_line
+from service.schemas import Proposal, Score, Scores, Study, TrainThis, Trial
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,38 +61,42 @@ STUDY = Study.model_validate(
 )
 
 
-def test_the_table_names_base_uniform_best_of_the_opening_and_best_proposed_with_their_gains():
-    shown = text(
-        summary_table(
-            STUDY,
-            [
-                trial(1, {"a": 1.0, "b": 0.0}, 0.40),
-                trial(2, {"a": 0.5, "b": 0.5}, 0.50),
-                trial(3, {"a": 0.3, "b": 0.7}, 0.60, strategy="quadsurface"),
-                trial(4, {"a": 0.2, "b": 0.8}, 0.55, strategy="coli"),
-            ],
-        )
+def train(numbers, mixture, value, gain=None):
+    return TrainThis(
+        mixture=mixture,
+        trials=numbers,
+        score=Score(value=value, se=0.01),
+        gain=gain,
+        predicted=None,
+        predicted_gain=None,
     )
-    lines = {line.split(",")[0].split("  ")[0].strip(): line for line in shown.splitlines()}
-    assert "-25.0 ± 2.8" in lines["base"]
-    assert "50.0 ± 2.0" in lines["uniform"]
-    assert lines["best of opening"].split()[3] == "2"
-    assert "60.0 ± 2.0" in lines["best proposed"]
-    assert "+10.0 ± 2.8" in lines["best proposed"]
-    assert lines["best proposed"].split()[2] == "3"
 
 
-def test_when_less_is_better_the_lowest_score_is_best():
-    study = STUDY.model_copy(
-        update={"objective": STUDY.objective.model_copy(update={"direction": "minimize"})}
-    )
-    trials = [trial(1, {"a": 1.0, "b": 0.0}, 0.4), trial(2, {"a": 0.0, "b": 1.0}, 0.3)]
-    shown = text(summary_table(study, trials))
-    assert any(line.split()[:4] == ["best", "of", "opening", "2"] for line in shown.splitlines())
+def test_the_table_names_base_uniform_and_the_one_mixture_to_train_with_their_gains():
+    best = {"a": 0.3, "b": 0.7}
+    trials = [
+        trial(1, {"a": 1.0, "b": 0.0}, 0.40),
+        trial(2, {"a": 0.5, "b": 0.5}, 0.50),
+        trial(3, best, 0.62, strategy="quadsurface"),
+        trial(4, best, 0.58, strategy="confirm"),
+        trial(5, {"a": 0.5, "b": 0.5}, 0.40),
+        trial(6, {"a": 0.5, "b": 0.5}, 0.90, state="failed"),
+    ]
+    gain = Score(value=0.15, se=0.01)
+    shown = text(summary_table(STUDY, trials, train([3, 4], best, 0.60, gain)))
+    lines = {line.split("  ")[0].strip(): line for line in shown.splitlines()}
+    assert "-20.0 ± 2.4" in lines["base"]
+    assert lines["uniform"].split()[1:5] == ["2", "45.0", "±", "1.4"]
+    assert lines["train this"].split()[2:6] == ["2", "60.0", "±", "1.4"]
+    assert "+15.0 ± 2.0" in lines["train this"]
+    assert shown.count("train this") == 1
 
 
-def test_a_study_without_runs_still_has_a_table():
-    assert "base" in text(summary_table(STUDY, []))
+def test_uniform_is_one_row_where_it_is_what_to_train():
+    equal = {"a": 0.5, "b": 0.5}
+    shown = text(summary_table(STUDY, [trial(1, equal, 0.5)], train([1], equal, 0.5)))
+    assert "train this" in shown
+    assert "  uniform" not in shown
 
 
 def test_a_run_that_was_stopped_early_is_shown_with_its_scores():
@@ -117,8 +121,3 @@ def test_a_line_of_the_built_in_world_fits_80_columns():
     head = text(trial_head(mixture)).rstrip()
     assert len(line) == len(head) <= 80
     assert line.split()[-5:] == [".20"] * 5
-
-
-def test_uniform_is_equal_weights_over_all_domains():
-    assert is_uniform(trial(1, {"a": 0.5, "b": 0.5}, 0.4))
-    assert not is_uniform(trial(1, {"a": 0.6, "b": 0.4}, 0.4))

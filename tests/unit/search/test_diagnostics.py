@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import binomtest, kstest
 
-from service.search.diagnostics import diagnose
+from service.search.diagnostics import diagnose, miscalibrated
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 
@@ -95,3 +95,30 @@ def test_intervals_that_are_too_narrow_are_named():
     y = truth(X) + np.where(rng.random(40) < 0.4, 0.3, 0.0)  # far from any quadratic
     messages = " ".join(diagnose("quadsurface", SPACE, Runs(X, y, y * 0, y, y), 0).messages)
     assert "do not trust the ranking" in messages or "intervals are too" in messages
+
+
+@pytest.mark.parametrize(
+    ("inside", "n", "fault"),
+    [
+        (10, 10, None),  # 60% likely
+        (71, 71, None),
+        (72, 72, "wide"),  # 2.5% likely
+        (6, 8, None),
+        (5, 8, "narrow"),
+        (0, 3, "narrow"),
+        (90, 100, None),
+        (89, 100, "narrow"),
+        (99, 100, None),
+    ],
+)
+def test_intervals_are_called_wrong_only_where_chance_would_rarely_do_so(inside, n, fault):
+    assert miscalibrated(inside, n) == fault
+    tails = [binomtest(inside, n, 0.95, alternative=side).pvalue for side in ("less", "greater")]
+    assert (min(tails) > 0.025) == (fault is None)
+
+
+def test_a_few_runs_that_all_lie_inside_their_intervals_are_no_complaint():
+    X = SPACE.sample(10, np.random.default_rng(2))
+    found = diagnose("bayes-quadratic", SPACE, runs_at(X, seed=4), seed=0)
+    assert found.loo.inside_95 == 10
+    assert not any("intervals are too" in message for message in found.messages)

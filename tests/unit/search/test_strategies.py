@@ -168,8 +168,10 @@ def test_a_large_fleet_is_served_by_posterior_draws():
 
 
 def test_predictions_are_said_in_the_users_own_sign():
-    item = propose("quadsurface", SPACE, runs_in(SPACE, 14), NONE, 1, 0, "minimize")[0]
-    assert f"({item.mean:.4g})" in item.reason
+    runs = runs_in(SPACE, 14)
+    item = propose("quadsurface", SPACE, runs, NONE, 1, 0, "minimize")[0]
+    turned = propose("quadsurface", SPACE, runs.negated(), NONE, 1, 0, "maximize")[0]
+    assert item.mean == pytest.approx(-turned.mean)
 
 
 def test_quadsurface_proposes_the_top_of_its_candidates_in_order():

@@ -182,7 +182,7 @@ def test_a_surrogate_tells_good_mixtures_from_bad_ones(name):
 
 @pytest.mark.parametrize("name", SURROGATES)
 def test_too_few_runs_are_refused_in_words(name):
-    with pytest.raises(ValueError, match=r"needs at least \d+ completed runs; there are 0"):
+    with pytest.raises(ValueError, match=r"needs at least \d+ completed runs; so far there are 0"):
         fit(name, SPACE, Runs.none(3), seed=0)
 
 

@@ -1,0 +1,26 @@
+"""Scores of runs with other seeds in words: means and differences with 95% intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Values = NDArray[np.float64]
+
+
+def mean(values: Values) -> str:
+    """Mean of (n,) values: `56.9 ± 8.6`, by Student's t."""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.1f} ± {half:.1f}"
+
+
+def gain(mine: Values, theirs: Values) -> str:
+    """Difference of two means: `+5.1 ± 7.5`, by Welch's t."""
+    low, high = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
+    return f"{mine.mean() - theirs.mean():+.1f} ± {(high - low) / 2:.1f}"
+
+
+def spread(values: Values) -> str:
+    """Mean with the standard deviation in brackets: `51.2 (2.7)`."""
+    return f"{values.mean():.1f} ({values.std(ddof=1):.1f})"

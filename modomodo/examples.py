@@ -1,0 +1,73 @@
+"""What a person might type, by command: shown by `--help`, and in `docs/reference/commands.md`."""
+
+from __future__ import annotations
+
+import typer
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "serve": ("modomodo serve", "modomodo serve --port 9000 --database sqlite:///studies.db"),
+    "worker": (
+        "modomodo worker --study first",
+        "modomodo worker --url http://head:8765 --gpus 0,1,2,3 --per-trial 2",
+    ),
+    "demo": ("modomodo demo", "modomodo demo --trials 12 --steps 10 --domains coco,lisa,sat"),
+    "suggest": (
+        "modomodo suggest --data runs.csv -n 4",
+        "modomodo suggest --data runs.csv --strategy bayes-quadratic --bounds coco=0.1:0.5",
+    ),
+    "fit": (
+        "modomodo fit --data runs.csv",
+        "modomodo fit --data runs.csv --surrogate gp --at mixtures.csv --plot fit.html",
+    ),
+    "score": ("modomodo score --list", "modomodo score --rule math --in cases.jsonl"),
+    "openapi": ("modomodo openapi",),
+    "train": ("modomodo train tiny --mixture coco=0.5,sat=0.5 --folder run",),
+    "rescore": ("modomodo rescore run/responses/step-24/chartqa.parquet --rule paper",),
+    "study create": ("modomodo study create offline", "modomodo study create study.yaml"),
+    "study list": ("modomodo study list",),
+    "study show": ("modomodo study show first",),
+    "study pause": ("modomodo study pause first",),
+    "study resume": ("modomodo study resume first",),
+    "study export": (
+        "modomodo study export first --out runs.csv",
+        "modomodo study export first --format yaml --trainer verl --out mixture.yaml",
+        "modomodo study export first --format archive --out first.json",
+    ),
+    "study plot": ("modomodo study plot first --out figures",),
+    "study import": ("modomodo study import first.json --as second",),
+    "trial add": (
+        "modomodo trial add first coco=0.25 sat=0.75",
+        "modomodo trial add first coco=0.25 sat=0.75 --measurements scores.json",
+    ),
+    "trial list": ("modomodo trial list first --state failed",),
+    "trial show": ("modomodo trial show first 3",),
+    "trial retry": ("modomodo trial retry first 3",),
+    "trial cancel": ("modomodo trial cancel first 3",),
+    "trial stop-early": ("modomodo trial stop-early first 3",),
+    "db upgrade": ("modomodo db upgrade --database sqlite:///modomodo.db",),
+    "db current": ("modomodo db current",),
+    "db check": ("modomodo db check",),
+    "key create": ("modomodo key create nodes --scope worker",),
+    "key list": ("modomodo key list",),
+    "key revoke": ("modomodo key revoke nodes",),
+    "recipe list": ("modomodo recipe list",),
+    "recipe schema": ("modomodo recipe schema",),
+    "recipe show": ("modomodo recipe show paper",),
+    "recipe check": ("modomodo recipe check recipe.yaml --mixture coco=0.5,sat=0.5",),
+    "data prepare": ("modomodo data prepare mine.jsonl --out data/mine",),
+    "data show": ("modomodo data show data/mine -n 5",),
+    "data list": ("modomodo data list",),
+    "tiny build": ("modomodo tiny build --out tiny-base",),
+}
+
+
+def add_to(app: typer.Typer, *above: str) -> None:
+    """Puts the examples below the help of every command of the app."""
+    for command in app.registered_commands:
+        name = str(command.name or getattr(command.callback, "__name__", ""))
+        shown = EXAMPLES[" ".join((*above, name))]
+        # Paragraphs: lines of one are joined.
+        command.epilog = "\n\n".join(["For example:", *(f"  {line}" for line in shown)])
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            add_to(group.typer_instance, *above, str(group.name))

@@ -1,0 +1,170 @@
+"""Which mixture a study says to train: one decision, for every page, file, message and command.
+
+A mixture counts with the mean over its runs, so a single lucky run does not stand for a mixture
+that was run again and scored less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from service.schemas import Score
+from service.search.space import SAME
+
+
+class ScoredRun(Protocol):
+    """A completed trial with its objective."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def mixture(self) -> dict[str, float]: ...
+
+    @property
+    def score(self) -> Score: ...
+
+
+R = TypeVar("R", bound=ScoredRun)
+
+MOST_NAMED = 6
+"""Runs of a mixture that are named one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried(Generic[R]):
+    """A mixture with all its runs, by number; `score` is their mean."""
+
+    runs: tuple[R, ...]
+    score: Score
+
+    @property
+    def first(self) -> R:
+        return self.runs[0]
+
+    @property
+    def number(self) -> int:
+        """Of its first run."""
+        return self.first.number
+
+    @property
+    def numbers(self) -> list[int]:
+        return [run.number for run in self.runs]
+
+    @property
+    def mixture(self) -> dict[str, float]:
+        """As its first run had it; the others differ by less than `SAME`."""
+        return self.first.mixture
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The best mixture from a run on: its mean score then, and the number of its first run."""
+
+    number: int
+    score: Score
+    mixture: int
+
+
+def mean(scores: Sequence[Score]) -> Score:
+    """The mean with its sampling error, those of the scores taken as independent."""
+    n = len(scores)
+    value = math.fsum(score.value for score in scores) / n
+    return Score(value=value, se=math.hypot(*(score.se for score in scores)) / n)
+
+
+def is_uniform(mixture: Mapping[str, float]) -> bool:
+    """Equal weights, as nearly as mixtures are told apart."""
+    share = 1 / len(mixture)
+    return sum(abs(weight - share) for weight in mixture.values()) / 2 <= SAME
+
+
+def tried(runs: Sequence[R]) -> list[Tried[R]]:
+    """Runs that come by number, those of one mixture together; in order of first runs."""
+    groups = _alike([run.mixture for run in runs])
+    return [
+        Tried(found, mean([run.score for run in found]))
+        for found in (tuple(runs[i] for i in group) for group in groups)
+    ]
+
+
+def train_this(found: Sequence[Tried[R]], direction: str) -> Tried[R] | None:
+    """The mixture with the best mean; of equal ones that with more runs, then the earliest."""
+    sign = 1 if direction == "maximize" else -1
+    return max(found, key=lambda t: (sign * t.score.value, len(t.runs), -t.number), default=None)
+
+
+def uniform(found: Sequence[Tried[R]]) -> Tried[R] | None:
+    """Equal weights, if they were run."""
+    return next((t for t in found if is_uniform(t.mixture)), None)
+
+
+def gain_over(theirs: Score, ours: Score, direction: str) -> Score:
+    """How much better ours is, in the objective's direction, with its standard error."""
+    sign = 1 if direction == "maximize" else -1
+    return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
+
+
+def trials(numbers: Sequence[int]) -> str:
+    """`trial 4`, `trials 4 and 9`, `trials 1, 2, 3, 4, 5, 6 and 2 more`."""
+    shown = [str(number) for number in numbers[:MOST_NAMED]]
+    more = len(numbers) - len(shown)
+    if len(numbers) == 1:
+        return f"trial {shown[0]}"
+    last = f"{more} more" if more else shown.pop()
+    return f"trials {', '.join(shown)} and {last}"
+
+
+def leads(found: Sequence[Tried[R]], direction: str) -> list[Lead]:
+    """What `train_this` would have said after each run, where it changed."""
+    sign = 1 if direction == "maximize" else -1
+    place = {run.number: i for i, t in enumerate(found) for run in t.runs}
+    counts, sums, variances = ([0.0] * len(found) for _ in range(3))
+    means: dict[int, Score] = {}
+    best: int | None = None
+    changes: list[Lead] = []
+    for run in sorted((run for t in found for run in t.runs), key=lambda run: run.number):
+        i = place[run.number]
+        counts[i] += 1
+        sums[i] += run.score.value
+        variances[i] += run.score.se**2
+        means[i] = Score(value=sums[i] / counts[i], se=math.sqrt(variances[i]) / counts[i])
+
+        def rank(j: int) -> tuple[float, float, int]:
+            return sign * means[j].value, counts[j], -found[j].number
+
+        if best == i:
+            best = max(means, key=rank)  # it may have fallen behind another
+        elif best is None or rank(i) > rank(best):
+            best = i
+        lead = means[best]
+        if not changes or (changes[-1].mixture, changes[-1].score) != (found[best].number, lead):
+            changes.append(Lead(run.number, lead, found[best].number))
+    return changes
+
+
+def _alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
+    """Places of mixtures that are the same; each is compared with the first of its group."""
+    if not mixtures:
+        return []
+    names = sorted({name for mixture in mixtures for name in mixture})
+    X = np.array([[mixture.get(name, 0.0) for name in names] for mixture in mixtures])
+    tree = KDTree(X)
+    radius = 2 * SAME  # total variation is half of this distance
+    is_alone = tree.query_ball_point(X, radius, p=1, return_length=True) == 1
+    left = np.ones(len(X), dtype=bool)
+    groups: list[list[int]] = []
+    for i in range(len(X)):
+        if not left[i]:
+            continue
+        near = [i] if is_alone[i] else tree.query_ball_point(X[i], radius, p=1)
+        group = sorted(j for j in near if left[j])
+        left[group] = False
+        groups.append(group)
+    return groups

@@ -1,0 +1,8 @@
+"""Numbers of things, in words."""
+
+from __future__ import annotations
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """`1 run`, `3 runs`, `1,200 runs`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
