@@ -22,7 +22,7 @@ from modomodo.errors import problems
 from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, TrainerName
-from service.search.counts import counted
+from service.search.counts import all_done, counted
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -221,7 +221,7 @@ def _set_state(study: str, state: Literal["active", "paused"], url: str | None, 
         return
     why = ""
     if state == "active" and changed.state == "finished":
-        why = f": all {changed.budget} trials of its budget are done"
+        why = f": {all_done(changed.budget)}"
     _console().print(f"study [bold]{escape(changed.name)}[/] is {changed.state}{why}")
 
 

@@ -64,5 +64,5 @@ def _read(body: bytes, kind: type[BaseModel]) -> BaseModel:
         if n > MOST_FAULTS:
             says = f"{n:,} places are not valid; send less at once to be told which"
             raise InvalidBody([{"loc": ("body",), "msg": says, "type": "too_many"}]) from None
-        found = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False)
         raise InvalidBody([item | {"loc": ("body", *item["loc"])} for item in found]) from None

@@ -31,6 +31,7 @@ from service import evidence, views
 from service.engine import Engine, Inline, Stopping
 from service.evidence import Evidence
 from service.schemas import Proposal, StudySpec
+from service.search.counts import all_done
 from service.search.openings import opening_size
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
@@ -481,7 +482,7 @@ def _why(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
     if now.state == "paused":
         return f"{where} is paused", 30.0
     if now.is_done:
-        return f"{where} is finished: all {now.budget} trials of its budget are done", None
+        return f"{where} is finished: {all_done(now.budget)}", None
     if due_in_s == 0:
         return f"{where}: others were quicker", 0.5
     if due_in_s is not None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,11 +17,14 @@ from playwright.sync_api import (
     Browser,
     ConsoleMessage,
     Error,
+    Locator,
     Page,
+    Position,
     Request,
     ViewportSize,
     sync_playwright,
 )
+from playwright.sync_api import TimeoutError as TookTooLong
 
 from modomodo import presets
 from modomodo.local import free_port
@@ -30,9 +33,11 @@ from service.engine import Inline
 from service.server import Server
 from service.settings import Settings
 from tests import browser as installed
+from tests.support.polling import until
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 WINDOW: ViewportSize = {"width": 1400, "height": 900}
+PRESS_MS = 3000
 WITHIN_MS = 45_000
 """Generous, since machines are slow; what is waited for normally comes in a second or two."""
 
@@ -213,6 +218,22 @@ class Visit:
         self.page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
         self.page.wait_for_load_state("networkidle")
         return self.page
+
+    def press(self, mark: Locator, url: str, at: Position | None = None) -> None:
+        """Clicks on a mark of a chart until the page that it leads to is open: while a chart is
+        drawn anew, a click on it is lost."""
+
+        def is_open() -> bool:
+            with suppress(TookTooLong):
+                mark.hover(force=True, position=at, timeout=PRESS_MS)
+                self.page.mouse.down()
+                self.page.mouse.up()
+            with suppress(TookTooLong):
+                self.page.wait_for_url(url, timeout=PRESS_MS)
+                return True
+            return False
+
+        until(is_open)
 
     def keep(self, name: str) -> None:
         """A picture of the window, to look at."""

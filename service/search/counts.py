@@ -6,3 +6,10 @@ from __future__ import annotations
 def counted(n: int, one: str, many: str | None = None) -> str:
     """`1 run`, `3 runs`, `1,200 runs`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def all_done(budget: int) -> str:
+    """That a study's budget is used, as the end of a sentence."""
+    if budget == 1:
+        return "the one trial of its budget is done"
+    return f"all {budget:,} trials of its budget are done"

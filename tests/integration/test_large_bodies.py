@@ -71,6 +71,34 @@ def test_a_large_body_that_is_wrong_is_told_like_a_small_one(api, study):
         assert answer.status_code == 422
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"step": -1},
+        {"step": "one"},
+        {"step": 1.5},
+        {"token": "short"},
+        {"token": None},
+        {"colour": "red"},
+        {"metrics": {"loss": "low"}},
+        {"metrics": {"": 1.0}},
+        {"metrics": {f"m{k}": 0.5 for k in range(300)}},
+        {"points": [{"step": 1, "metrics": {}}] * 501},
+        {"points": {}},
+    ],
+    ids=lambda fault: str(fault)[:40],
+)
+def test_every_kind_of_fault_is_told_in_the_same_words(api, study, fault):
+    trial, token = lease(api)
+    path = f"/trials/{trial['id']}/heartbeat"
+    text = json.dumps({"token": token, "step": 1} | fault)
+    small, large = (
+        refusal(api.post(path, content=text + room, headers=JSON)) for room in ("", " " * 100_000)
+    )
+    assert small == large
+    assert small[0] == 422
+
+
 def test_of_very_many_faults_only_the_number_is_told(api, study):
     _, token = lease(api)
     body = {"token": token} | {f"extra{n}": 1 for n in range(20_000)}

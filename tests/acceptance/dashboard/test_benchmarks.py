@@ -9,6 +9,8 @@ from tests.dashboard import create, finish, scores
 
 pytestmark = pytest.mark.browser
 
+CELL = {"x": 20, "y": 8}
+
 
 def test_a_new_result_joins_the_charts_and_a_cell_leads_to_its_trial(visit, service, name):
     study = create(service.client, name=name)
@@ -21,15 +23,12 @@ def test_a_new_result_joins_the_charts_and_a_cell_leads_to_its_trial(visit, serv
     expect(drawn).to_have_attribute("data-drawn", "2")
     page.get_by_label("x axis").select_option("chart")
     expect(page.locator("#trade-chart .xtitle")).to_contain_text("chart")
-    # While a chart is drawn anew a click on it is lost.
     expect(drawn).to_have_attribute("data-drawn", "3")
     cells = page.locator("#heat-chart .heatmaplayer image").first
     cells.scroll_into_view_if_needed()
-    cells.hover(position={"x": 20, "y": 8}, force=True)
+    cells.hover(position=CELL, force=True)
     expect(page.locator("#heat-chart .hovertext")).to_contain_text(f"trial {number}")
-    page.mouse.down()
-    page.mouse.up()
-    page.wait_for_url(f"**/trials/{number}")
+    visit.press(cells, f"**/trials/{number}", at=CELL)
 
 
 def test_a_study_without_results_says_so(visit, service, name):

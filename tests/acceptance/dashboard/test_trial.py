@@ -50,8 +50,7 @@ def test_a_click_on_a_point_of_a_chart_leads_to_its_trial(visit, service, name):
     study = create(service.client, name=name)
     number = finish(service.client, study, [0.2] * 5, 0.3)
     page = visit.open_study(study)
-    page.locator("#progress-chart .points path").first.hover(force=True)
+    mark = page.locator("#progress-chart .points path").first
+    mark.hover(force=True)
     expect(page.locator("#progress-chart .hovertext")).to_contain_text(f"trial {number}")
-    page.mouse.down()
-    page.mouse.up()
-    page.wait_for_url(f"**/trials/{number}")
+    visit.press(mark, f"**/trials/{number}")
