@@ -27,7 +27,7 @@ def test_the_example_of_the_page_works_a_study_off(service_url, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     message, mixture = done.stdout.splitlines()
-    assert message.startswith("Best out_score")
+    assert message.startswith("Train this: the mixture of trial")
     assert re.fullmatch(r"\{'coco': [\d.]+, 'sat': [\d.]+\}", mixture)
     with Client(service_url) as client:
         assert client.study("from-python").trials["completed"] == 6

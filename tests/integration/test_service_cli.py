@@ -105,7 +105,7 @@ def test_every_door_names_the_same_mixture_to_train(run, service_url, monkeypatc
     shown = " ".join(run("study", "show", "vlm").stdout.split())
     assert said in shown
     assert "over equal weights. auto predicts 6" in shown
-    assert "nothing runs: study 'vlm' is finished: all 5 trials of its budget are done" in shown
+    assert "nothing runs: study 'vlm': " in shown
     page = httpx.get(f"{service_url}/ui/studies/vlm").text
     head = page[page.index("Best Out-Score") : page.index('id="belief"')]
     assert "<b>63.0</b>" in head
