@@ -102,6 +102,13 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
         f"loss {recipe.loss}, KL coefficient {recipe.beta:g}.",
         f"Schedule: at most {recipe.steps:,} steps, learning rate {recipe.learning_rate:g}, "
         f"{recipe.schedule} after {round(recipe.warmup_share * recipe.steps):,} steps of warm-up.",
+        "Optimizer: AdamW on "
+        + (
+            "a copy of the trained weights in float32"
+            if memory.has_masters(recipe)
+            else "float32 weights"
+        )
+        + (", in host memory." if recipe.adamw.offload else "."),
         f"Scored at: {', '.join(f'{at:,}' for at in recipe.evaluation_points(recipe.steps))}, on "
         f"{', '.join(recipe.data.benchmarks if recipe.data else BENCHMARKS)}, "
         + (f"{recipe.evaluation.limit:,} items each." if recipe.evaluation.limit else "all items."),

@@ -19,6 +19,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trainer.draws import TokenDraws, drawing, uniforms
 from trainer.job import Halted, IsStopping, never
 from trainer.learning import RewardLog
+from trainer.optimizer import MasterAdamW
 from trainer.recipe import Lora, Recipe, RecipeError
 from trainer.run_folder import RunFolder
 from trainer.training_set import Prompts
@@ -82,6 +83,36 @@ class MixtureTrainer(GRPOTrainer):
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
+        self._choose_optimizer()
+
+    def _choose_optimizer(self) -> None:
+        """AdamW with float32 masters where the recipe needs them and nothing else keeps them.
+
+        Raises:
+            RecipeError: DeepSpeed or FSDP is to do what it cannot.
+        """
+        adamw, is_bfloat16 = self._recipe.adamw, self._recipe.dtype == "bfloat16"
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            if adamw.offload:
+                raise RecipeError(
+                    "recipe: adamw.offload: DeepSpeed and FSDP offload by their own settings; "
+                    "give it in the file of accelerate launch"
+                )
+            # Where they compute in bfloat16, both keep float32 weights of what is trained.
+            if self.is_fsdp_enabled and is_bfloat16 and self.args.mixed_precision == "no":
+                raise RecipeError(
+                    "recipe: dtype: 'bfloat16' does not train under FSDP without a GPU; "
+                    "'mixed' or 'float32' does"
+                )
+            return
+        if adamw.offload or is_bfloat16:
+            settings = {
+                "lr": self.args.learning_rate,
+                "betas": (adamw.beta1, adamw.beta2),
+                "eps": adamw.epsilon,
+                "offload": adamw.offload,
+            }
+            self.optimizer_cls_and_kwargs = (MasterAdamW, settings)
 
     # Completions: each drawn by numbers of its own (trainer/draws.py).
 

@@ -114,6 +114,8 @@ class AdamW(_Part):
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     epsilon: Annotated[float, Field(gt=0.0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    offload: bool = False
+    """Keeps moments, and weights in float32, in host memory, and steps there (`threads`)."""
 
 
 class Checkpoints(_Part):
@@ -160,8 +162,9 @@ class Recipe(_Part):
     """`tiny`, the built-in miniature; or a hub id or a folder of a model of Qwen2-VL's or
     Qwen2.5-VL's architecture."""
     dtype: Literal["mixed", "bfloat16", "float32"] = "mixed"
-    """`bfloat16`: weights, optimizer and arithmetic. `mixed`: weights and optimizer in float32,
-    arithmetic in bfloat16 on a GPU and float32 on a CPU. `float32`: all."""
+    """`bfloat16`: weights, gradients and arithmetic; the optimizer steps a copy of the weights in
+    float32. `mixed`: weights and optimizer in float32, arithmetic in bfloat16 on a GPU and float32
+    on a CPU. `float32`: all."""
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """How attention is computed; None leaves it to transformers."""
     world: Literal["tiny"] = "tiny"
