@@ -16,11 +16,12 @@ from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from trainer.adapters import is_peft_model, peft_config, restore_base_after_handing_over
 from trainer.draws import TokenDraws, drawing, uniforms
 from trainer.job import Halted, IsStopping, never
 from trainer.learning import RewardLog
 from trainer.optimizer import MasterAdamW
-from trainer.recipe import Lora, Recipe, RecipeError
+from trainer.recipe import Recipe, RecipeError
 from trainer.run_folder import RunFolder
 from trainer.training_set import Prompts
 
@@ -84,6 +85,8 @@ class MixtureTrainer(GRPOTrainer):
         )
         self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
         self._choose_optimizer()
+        if self.use_vllm and is_peft_model(self.model):
+            restore_base_after_handing_over(self.vllm_generation, self.model)
 
     def _choose_optimizer(self) -> None:
         """AdamW with float32 masters where the recipe needs them and nothing else keeps them.
@@ -216,11 +219,6 @@ class MixtureTrainer(GRPOTrainer):
         return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
 
 
-def is_peft_model(model: Any) -> bool:
-    """Whether the model has adapters; false without peft."""
-    return hasattr(model, "peft_config")
-
-
 def grpo_config(recipe: Recipe, seed: int, output: Path, processes: int) -> GRPOConfig:
     """TRL's settings for a recipe.
 
@@ -296,26 +294,3 @@ def _vllm(recipe: Recipe) -> dict[str, Any]:
         "vllm_gpu_memory_utilization": settings.gpu_memory_utilization,
         "vllm_tensor_parallel_size": settings.tensor_parallel_size,
     }
-
-
-def peft_config(lora: Lora | None) -> Any:
-    """peft's settings for adapters on the language model; None without.
-
-    Raises:
-        RecipeError: peft is not installed.
-    """
-    if lora is None:
-        return None
-    if find_spec("peft") is None:
-        raise RecipeError(
-            "recipe: lora needs peft, which is not installed; pip install 'modomodo[lora]'"
-        )
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=rf".*language_model.*\.({'|'.join(lora.target_modules)})",
-        task_type="CAUSAL_LM",
-    )
