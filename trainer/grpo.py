@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +12,6 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
-from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from trainer.adapters import is_peft_model, peft_config, restore_base_after_handing_over
@@ -24,6 +22,7 @@ from trainer.optimizer import MasterAdamW
 from trainer.recipe import Recipe, RecipeError
 from trainer.run_folder import RunFolder
 from trainer.training_set import Prompts
+from trainer.trl_config import grpo_config
 
 # TRL and transformers still name it so to each other.
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
@@ -217,80 +216,3 @@ class MixtureTrainer(GRPOTrainer):
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             return nullcontext(self.accelerator.unwrap_model(self.model))
         return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
-
-
-def grpo_config(recipe: Recipe, seed: int, output: Path, processes: int) -> GRPOConfig:
-    """TRL's settings for a recipe.
-
-    Raises:
-        RecipeError: the processes cannot share a step's completions evenly.
-    """
-    shares = processes * recipe.gradient_accumulation
-    if recipe.completions_per_step % shares:
-        raise RecipeError(
-            f"recipe: {recipe.completions_per_step} completions a step cannot be shared by "
-            f"{processes} processes in {recipe.gradient_accumulation} pieces each; "
-            f"{recipe.completions_per_step} must be a multiple of {shares}"
-        )
-    on_gpu = torch.cuda.is_available()
-    return GRPOConfig(
-        output_dir=str(output),
-        max_steps=recipe.steps,  # the schedule's length, also where a domain runs out before
-        per_device_train_batch_size=recipe.completions_per_step // shares,
-        gradient_accumulation_steps=recipe.gradient_accumulation,
-        num_generations=recipe.generations,
-        max_completion_length=recipe.max_completion_tokens,
-        temperature=recipe.temperature,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=round(recipe.warmup_share * recipe.steps),
-        adam_beta1=recipe.adamw.beta1,
-        adam_beta2=recipe.adamw.beta2,
-        adam_epsilon=recipe.adamw.epsilon,
-        weight_decay=recipe.adamw.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        beta=recipe.beta,
-        loss_type=recipe.loss,
-        scale_rewards=recipe.scale_rewards,
-        reward_weights=list(recipe.reward_weights.values()),
-        shuffle_dataset=False,  # the order is the sampler's
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        bf16=on_gpu and recipe.dtype != "float32",
-        use_cpu=not on_gpu,
-        dataloader_pin_memory=on_gpu,
-        # A vision tower that trains has no gradient in a step of texts alone.
-        ddp_find_unused_parameters=not recipe.freeze_vision,
-        logging_steps=1,
-        save_strategy="no",  # checkpoints are asked for by `CheckpointSteps`
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-        **_vllm(recipe),
-    )
-
-
-def _vllm(recipe: Recipe) -> dict[str, Any]:
-    settings = recipe.vllm
-    installed = find_spec("vllm") is not None
-    if settings.mode == "off" or (
-        settings.mode == "auto" and not (installed and torch.cuda.is_available())
-    ):
-        return {"use_vllm": False}
-    if not installed:
-        raise RecipeError(
-            f"recipe: vllm.mode: {settings.mode!r} needs vllm, which is not installed; "
-            "pip install 'modomodo[vllm]', or mode 'auto' or 'off'"
-        )
-    if settings.mode == "server":
-        return {
-            "use_vllm": True,
-            "vllm_mode": "server",
-            "vllm_server_host": settings.host,
-            "vllm_server_port": settings.port,
-        }
-    return {
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": settings.gpu_memory_utilization,
-        "vllm_tensor_parallel_size": settings.tensor_parallel_size,
-    }

@@ -29,7 +29,9 @@ from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
 from trainer.sampler import draw_order
+from trainer.software import software
 from trainer.training_set import Prompts
+from trainer.trl_config import uses_vllm
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -86,6 +88,10 @@ def train_and_score(
         exhausted=order.exhausted,
         counts=order.counts(),
         wall_s=time.monotonic() - started,
+        made_with={
+            "recipe": recipe.model_dump(mode="json"),
+            "software": software(recipe, uses_vllm=steps > 0 and uses_vllm(recipe)),
+        },
     )
 
 

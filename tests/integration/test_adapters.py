@@ -13,7 +13,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from tests.vlm import save_qwen2_vl
-from trainer import grpo, models
+from trainer import grpo, models, trl_config
 from trainer.adapters import peft_config, restore_base_after_handing_over
 from trainer.data import training_rows
 from trainer.learning import RewardLog
@@ -140,7 +140,7 @@ class Generation:
 
 def test_a_run_with_adapters_and_vllm_keeps_its_base(tmp_path, monkeypatch):
     monkeypatch.setattr(grpo_trainer, "VLLMGeneration", Generation)
-    monkeypatch.setattr(grpo, "find_spec", lambda name: object())
+    monkeypatch.setattr(trl_config, "find_spec", lambda name: object())
     recipe = Recipe.parse(
         {"lora": {"rank": 4, "alpha": 8}, "dtype": "bfloat16", "vllm": {"mode": "colocate"}}
     )
