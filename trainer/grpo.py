@@ -16,6 +16,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from trainer.adapters import is_peft_model, peft_config, restore_base_after_handing_over
 from trainer.draws import TokenDraws, drawing, uniforms
+from trainer.generation import own_settings_aside
 from trainer.job import Halted, IsStopping, never
 from trainer.learning import RewardLog
 from trainer.optimizer import MasterAdamW
@@ -132,7 +133,8 @@ class MixtureTrainer(GRPOTrainer):
             return super()._generate_single_turn(*arguments, **options)
         numbers = uniforms(self._streams, self._recipe.max_completion_tokens)
         model = self.accelerator.unwrap_model(self.model)
-        with drawing(model, TokenDraws(numbers, self.temperature)):
+        draws = TokenDraws(numbers, self.temperature)
+        with drawing(model, draws), own_settings_aside(model, self._tokenizer):
             return super()._generate_single_turn(*arguments, **options)
 
     # Checkpoints: what transformers writes, but whole or not at all.
