@@ -21,7 +21,7 @@ from trainer.job import Halted, IsStopping, never
 from trainer.learning import RewardLog
 from trainer.optimizer import MasterAdamW
 from trainer.recipe import Recipe, RecipeError
-from trainer.run_folder import RunFolder
+from trainer.run_folder import PREFIX, RunFolder
 from trainer.training_set import Prompts
 from trainer.trl_config import grpo_config
 
@@ -166,10 +166,18 @@ class MixtureTrainer(GRPOTrainer):
         saved = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
         self.model.load_state_dict(saved.state_dict())
 
-    def load_weights(self, checkpoint: Path) -> None:
-        """The weights of a checkpoint of the last step, which nothing is left to train after."""
-        self._load_from_checkpoint(str(checkpoint))
-        self.model.to(self.args.device)
+    def train_from(self, checkpoint: Path | None, steps: int) -> None:
+        """Trains on from a checkpoint, or from the start, until so many steps are done.
+
+        A checkpoint of the last step only gives its weights back: they are read where any others
+        are, after DeepSpeed or FSDP has the model.
+        """
+        if checkpoint is None:
+            self.train()
+            return
+        if int(checkpoint.name.removeprefix(PREFIX)) >= steps:
+            self.args.max_steps = steps  # of a run that ended early: there is no other epoch
+        self.train(resume_from_checkpoint=str(checkpoint))
 
     # Scores on the way.
 

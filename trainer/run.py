@@ -210,11 +210,8 @@ def _train(
             if point < last:  # its responses are kept, so no model is asked
                 scorer(None, point)
         # 3. The steps that are left, and the scores of the last one.
-        if folder is not None and last >= scorer.steps:
-            trainer.load_weights(folder.checkpoint(last))
-        else:
-            resume = str(folder.checkpoint(last)) if folder is not None and last else None
-            trainer.train(resume_from_checkpoint=resume)
+        resume = folder.checkpoint(last) if folder is not None and last else None
+        trainer.train_from(resume, scorer.steps)
         trainer.score(scorer.steps)
 
 
