@@ -18,7 +18,7 @@ from trainer.tiny.world import BENCHMARKS
 
 FORMULA = (
     "total = 1.1 (weights + reference + gradients + optimizer + max(activations + logits, cache)) "
-    "+ rest; each term in docs/reference/recipe.md"
+    "+ rest; host memory apart; each term in docs/reference/recipe.md"
 )
 
 
@@ -38,10 +38,12 @@ def check(
     """
     shape = shape_of(recipe.model)
     parts = memory.estimate(recipe, shape, gpus)
+    terms = asdict(parts)
+    host = terms.pop("host")
     return {
         "does": sentences(recipe, memory.trained_parameters(recipe, shape), shape.parameters, gpus),
         "reach": None if mixture is None else reach(recipe, mixture, root, seed),
-        "memory": asdict(parts) | {"total": parts.total},
+        "memory": terms | {"total": parts.total, "host": host},
         "memory_formula": FORMULA,
     }
 

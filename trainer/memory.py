@@ -52,7 +52,8 @@ class Memory:
     cache: float
     rest: float
     host: float
-    """Of the machine, not of the GPU: the optimizer's state where it is kept there."""
+    """Of the machine, not of the GPU: the optimizer's state where it is kept there, and the weights
+    below adapters where these are handed to vLLM."""
 
     @property
     def total(self) -> float:
@@ -65,18 +66,23 @@ def trained_parameters(recipe: Recipe, shape: Shape) -> int:
     """Parameters that a recipe trains."""
     if recipe.lora is None:
         return shape.language + (0 if recipe.freeze_vision else shape.vision)
+    return recipe.lora.rank * shape.layers * sum(map(sum, _adapted(recipe, shape)))
+
+
+def _adapted(recipe: Recipe, shape: Shape) -> list[tuple[int, int]]:
+    """Inputs and outputs of the linear layers of one block that get adapters."""
     h, f = shape.hidden, shape.intermediate
-    sides = {
-        "q_proj": h + shape.heads_width,
-        "k_proj": h + shape.kv_width,
-        "v_proj": h + shape.kv_width,
-        "o_proj": shape.heads_width + h,
-        "gate_proj": h + f,
-        "up_proj": h + f,
-        "down_proj": f + h,
+    sizes = {
+        "q_proj": (h, shape.heads_width),
+        "k_proj": (h, shape.kv_width),
+        "v_proj": (h, shape.kv_width),
+        "o_proj": (shape.heads_width, h),
+        "gate_proj": (h, f),
+        "up_proj": (h, f),
+        "down_proj": (f, h),
     }
-    per_layer = sum(sides.get(name, 0) for name in recipe.lora.target_modules)
-    return recipe.lora.rank * per_layer * shape.layers
+    targets = () if recipe.lora is None else recipe.lora.target_modules
+    return [sizes[name] for name in targets if name in sizes]
 
 
 def has_masters(recipe: Recipe) -> bool:
@@ -101,6 +107,7 @@ def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
     a = 4 if recipe.dtype == "float32" else 2
     trained = trained_parameters(recipe, shape)
     state = optimizer_bytes(recipe, trained)
+    below = shape.layers * sum(inputs * outputs for inputs, outputs in _adapted(recipe, shape))
     here = -(-recipe.completions_per_step // gpus)
     at_once = -(-here // recipe.gradient_accumulation)
     sequence = prompt_tokens(recipe, shape) + recipe.max_completion_tokens
@@ -119,5 +126,6 @@ def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
         logits=2 * recipe.max_completion_tokens * 4 * shape.vocabulary,
         cache=2 * shape.layers * shape.kv_width * sequence * here * a,
         rest=REST,
-        host=state if recipe.adamw.offload else 0,
+        host=(state if recipe.adamw.offload else 0)
+        + (below * b if recipe.vllm.mode != "off" else 0),
     )

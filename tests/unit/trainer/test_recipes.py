@@ -124,6 +124,15 @@ def test_the_optimizers_state_is_on_the_gpu_or_with_its_masters_on_the_host(reci
     assert on_gpu.total - away.total == pytest.approx(1.1 * bytes_each * trained)
 
 
+def test_weights_below_adapters_that_vllm_gets_are_kept_on_the_host():
+    shape = shape_of(PAPER.model)
+    adapters = {"dtype": "bfloat16", "lora": {"target_modules": ["q_proj", "down_proj"]}}
+    below = shape.layers * (1536 * 1536 + 8960 * 1536)
+    for mode, host in (("off", 0), ("auto", 2 * below)):
+        recipe = Recipe.parse(adapters | {"vllm": {"mode": mode}})
+        assert memory.estimate(recipe, shape).host == host
+
+
 def test_more_gpus_and_more_pieces_take_less_memory_each():
     shape = shape_of(PAPER.model)
     alone = memory.estimate(PAPER, shape)
