@@ -1,7 +1,8 @@
 """One process of a run whose model FSDP shards, on CPUs; started as a program, once a process.
 
-Trains, then forgets the responses and starts the finished run again on its folder. Prints the
-first process's responses of both times as JSON, and whether the model was sharded.
+Trains, then forgets the responses and starts the finished run again on its folder; then another one
+that is halted after its first step and goes on. Prints the responses of each as JSON, and whether
+the model was sharded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
@@ -36,22 +38,31 @@ def responses(folder: Path) -> dict[str, list[str]]:
 def main(folder: Path, recipe: dict[str, Any]) -> None:
     PartialState.__init__ = _begin_shardable  # type: ignore[method-assign]
     from trainer import run
-    from trainer.job import Job
+    from trainer.job import Halted, Job
     from trainer.recipe import Recipe
 
-    job = Job({"sat": 1.0}, Recipe.parse(recipe), seed=3, folder=folder)
-    found = []
-    for _ in range(2):
+    def train(name: str) -> dict[str, list[str]]:
+        job = Job({"sat": 1.0}, Recipe.parse(recipe), seed=3, folder=folder / name)
+        if name == "halted" and not (folder / name).exists():
+            with pytest.raises(Halted):
+                run.train_and_score(job, is_stopping=lambda: True)
         run.train_and_score(job)
-        state = PartialState()
-        state.wait_for_everyone()
-        if state.is_main_process:
-            found.append(responses(folder))
-            shutil.rmtree(folder / "responses")
-        state.wait_for_everyone()
+        PartialState().wait_for_everyone()
+        found = responses(folder / name)
+        PartialState().wait_for_everyone()
+        if PartialState().is_main_process:
+            shutil.rmtree(folder / name / "responses")
+        PartialState().wait_for_everyone()
+        return found
+
+    said: dict[str, Any] = {
+        "first": train("run"),
+        "again": train("run"),
+        "halted": train("halted"),
+        "is_sharded": AcceleratorState().distributed_type == DistributedType.FSDP,
+    }
     if PartialState().is_main_process:
-        is_sharded = AcceleratorState().distributed_type == DistributedType.FSDP
-        print(json.dumps({"responses": found, "is_sharded": is_sharded}))
+        print(json.dumps(said))
 
 
 if __name__ == "__main__":
