@@ -32,12 +32,13 @@ from rewards.training import REWARDS
 from trainer import models
 from trainer.data import benchmark_sets, training_rows
 from trainer.evaluate import evaluate
-from trainer.grpo import MixtureTrainer, grpo_config
+from trainer.grpo import MixtureTrainer
 from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
 from trainer.sampler import draw_order
 from trainer.training_set import Prompts
+from trainer.trl_config import grpo_config
 
 MIXTURE = {"coco": 0.3, "sat": 0.5, "scienceqa": 0.2}
 SKIPPED = 3

@@ -151,6 +151,7 @@ def _print(outcome: Outcome, as_json: bool) -> None:
             "exhausted": outcome.exhausted,
             "samples": outcome.counts,
             "wall_s": outcome.wall_s,
+            **outcome.made_with,
         }
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return

@@ -362,6 +362,7 @@ class Attempt:
             "steps": outcome.steps,
             "exhausted": outcome.exhausted,
             "samples": dict(outcome.counts),
+            **outcome.made_with,
         }
         own, beside = self._sorted(outcome.measurements)
         if beside:

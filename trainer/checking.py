@@ -18,7 +18,7 @@ from trainer.tiny.world import BENCHMARKS
 
 FORMULA = (
     "total = 1.1 (weights + reference + gradients + optimizer + max(activations + logits, cache)) "
-    "+ rest; each term in docs/reference/recipe.md"
+    "+ rest; host memory apart; each term in docs/reference/recipe.md"
 )
 
 
@@ -38,10 +38,12 @@ def check(
     """
     shape = shape_of(recipe.model)
     parts = memory.estimate(recipe, shape, gpus)
+    terms = asdict(parts)
+    host = terms.pop("host")
     return {
         "does": sentences(recipe, memory.trained_parameters(recipe, shape), shape.parameters, gpus),
         "reach": None if mixture is None else reach(recipe, mixture, root, seed),
-        "memory": asdict(parts) | {"total": parts.total},
+        "memory": terms | {"total": parts.total, "host": host},
         "memory_formula": FORMULA,
     }
 
@@ -102,6 +104,13 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
         f"loss {recipe.loss}, KL coefficient {recipe.beta:g}.",
         f"Schedule: at most {recipe.steps:,} steps, learning rate {recipe.learning_rate:g}, "
         f"{recipe.schedule} after {round(recipe.warmup_share * recipe.steps):,} steps of warm-up.",
+        "Optimizer: AdamW on "
+        + (
+            "a copy of the trained weights in float32"
+            if memory.has_masters(recipe)
+            else "float32 weights"
+        )
+        + (", in host memory." if recipe.adamw.offload else "."),
         f"Scored at: {', '.join(f'{at:,}' for at in recipe.evaluation_points(recipe.steps))}, on "
         f"{', '.join(recipe.data.benchmarks if recipe.data else BENCHMARKS)}, "
         + (f"{recipe.evaluation.limit:,} items each." if recipe.evaluation.limit else "all items."),

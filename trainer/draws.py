@@ -51,8 +51,11 @@ class TokenDraws(LogitsProcessor):
 @contextmanager
 def drawing(model: Any, draws: TokenDraws) -> Iterator[None]:
     """Within, `model.generate` draws so; for callers that cannot pass a logits processor."""
+    own = vars(model).get("generate")  # FSDP gives a model one that gathers what it needs
     model.generate = partial(model.generate, logits_processor=LogitsProcessorList([draws]))
     try:
         yield
     finally:
         del model.generate
+        if own is not None:
+            model.generate = own

@@ -21,6 +21,7 @@ from service.schemas import Measurement
 from trainer import responses as kept_responses
 from trainer.data import ItemSet
 from trainer.draws import TokenDraws, uniforms
+from trainer.generation import own_settings_aside
 from trainer.prompts import as_response, messages
 from trainer.recipe import Recipe
 from trainer.rows import Row
@@ -173,7 +174,8 @@ def respond(
     if temperature > 0:
         draws = TokenDraws(uniforms(streams, tokens), temperature)
         sampling["logits_processor"] = LogitsProcessorList([draws])
-    with torch.no_grad():  # not inference_mode: sharded models keep what they gather
+    # Not inference_mode: sharded models keep what they gather.
+    with torch.no_grad(), own_settings_aside(model, processor.tokenizer):
         generated = model.generate(**inputs, max_new_tokens=tokens, use_cache=True, **sampling)
     completions = generated[:, inputs["input_ids"].shape[1] :]
     texts = processor.batch_decode(completions, skip_special_tokens=True)

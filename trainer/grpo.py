@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,15 +12,18 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
-from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from trainer.adapters import is_peft_model, peft_config, restore_base_after_handing_over
 from trainer.draws import TokenDraws, drawing, uniforms
+from trainer.generation import own_settings_aside
 from trainer.job import Halted, IsStopping, never
 from trainer.learning import RewardLog
-from trainer.recipe import Lora, Recipe, RecipeError
-from trainer.run_folder import RunFolder
+from trainer.optimizer import MasterAdamW
+from trainer.recipe import Recipe, RecipeError
+from trainer.run_folder import PREFIX, RunFolder
 from trainer.training_set import Prompts
+from trainer.trl_config import grpo_config
 
 # TRL and transformers still name it so to each other.
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
@@ -82,6 +84,38 @@ class MixtureTrainer(GRPOTrainer):
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
+        self._choose_optimizer()
+        if self.use_vllm and is_peft_model(self.model):
+            restore_base_after_handing_over(self.vllm_generation, self.model)
+
+    def _choose_optimizer(self) -> None:
+        """AdamW with float32 masters where the recipe needs them and nothing else keeps them.
+
+        Raises:
+            RecipeError: DeepSpeed or FSDP is to do what it cannot.
+        """
+        adamw, is_bfloat16 = self._recipe.adamw, self._recipe.dtype == "bfloat16"
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            if adamw.offload:
+                raise RecipeError(
+                    "recipe: adamw.offload: DeepSpeed and FSDP offload by their own settings; "
+                    "give it in the file of accelerate launch"
+                )
+            # Where they compute in bfloat16, both keep float32 weights of what is trained.
+            if self.is_fsdp_enabled and is_bfloat16 and self.args.mixed_precision == "no":
+                raise RecipeError(
+                    "recipe: dtype: 'bfloat16' does not train under FSDP without a GPU; "
+                    "'mixed' or 'float32' does"
+                )
+            return
+        if adamw.offload or is_bfloat16:
+            settings = {
+                "lr": self.args.learning_rate,
+                "betas": (adamw.beta1, adamw.beta2),
+                "eps": adamw.epsilon,
+                "offload": adamw.offload,
+            }
+            self.optimizer_cls_and_kwargs = (MasterAdamW, settings)
 
     # Completions: each drawn by numbers of its own (trainer/draws.py).
 
@@ -99,7 +133,8 @@ class MixtureTrainer(GRPOTrainer):
             return super()._generate_single_turn(*arguments, **options)
         numbers = uniforms(self._streams, self._recipe.max_completion_tokens)
         model = self.accelerator.unwrap_model(self.model)
-        with drawing(model, TokenDraws(numbers, self.temperature)):
+        draws = TokenDraws(numbers, self.temperature)
+        with drawing(model, draws), own_settings_aside(model, self._tokenizer):
             return super()._generate_single_turn(*arguments, **options)
 
     # Checkpoints: what transformers writes, but whole or not at all.
@@ -131,10 +166,18 @@ class MixtureTrainer(GRPOTrainer):
         saved = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
         self.model.load_state_dict(saved.state_dict())
 
-    def load_weights(self, checkpoint: Path) -> None:
-        """The weights of a checkpoint of the last step, which nothing is left to train after."""
-        self._load_from_checkpoint(str(checkpoint))
-        self.model.to(self.args.device)
+    def train_from(self, checkpoint: Path | None, steps: int) -> None:
+        """Trains on from a checkpoint, or from the start, until so many steps are done.
+
+        A checkpoint of the last step only gives its weights back: they are read where any others
+        are, after DeepSpeed or FSDP has the model.
+        """
+        if checkpoint is None:
+            self.train()
+            return
+        if int(checkpoint.name.removeprefix(PREFIX)) >= steps:
+            self.args.max_steps = steps  # of a run that ended early: there is no other epoch
+        self.train(resume_from_checkpoint=str(checkpoint))
 
     # Scores on the way.
 
@@ -183,108 +226,3 @@ class MixtureTrainer(GRPOTrainer):
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             return nullcontext(self.accelerator.unwrap_model(self.model))
         return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
-
-
-def is_peft_model(model: Any) -> bool:
-    """Whether the model has adapters; false without peft."""
-    return hasattr(model, "peft_config")
-
-
-def grpo_config(recipe: Recipe, seed: int, output: Path, processes: int) -> GRPOConfig:
-    """TRL's settings for a recipe.
-
-    Raises:
-        RecipeError: the processes cannot share a step's completions evenly.
-    """
-    shares = processes * recipe.gradient_accumulation
-    if recipe.completions_per_step % shares:
-        raise RecipeError(
-            f"recipe: {recipe.completions_per_step} completions a step cannot be shared by "
-            f"{processes} processes in {recipe.gradient_accumulation} pieces each; "
-            f"{recipe.completions_per_step} must be a multiple of {shares}"
-        )
-    on_gpu = torch.cuda.is_available()
-    return GRPOConfig(
-        output_dir=str(output),
-        max_steps=recipe.steps,  # the schedule's length, also where a domain runs out before
-        per_device_train_batch_size=recipe.completions_per_step // shares,
-        gradient_accumulation_steps=recipe.gradient_accumulation,
-        num_generations=recipe.generations,
-        max_completion_length=recipe.max_completion_tokens,
-        temperature=recipe.temperature,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=round(recipe.warmup_share * recipe.steps),
-        adam_beta1=recipe.adamw.beta1,
-        adam_beta2=recipe.adamw.beta2,
-        adam_epsilon=recipe.adamw.epsilon,
-        weight_decay=recipe.adamw.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        beta=recipe.beta,
-        loss_type=recipe.loss,
-        scale_rewards=recipe.scale_rewards,
-        reward_weights=list(recipe.reward_weights.values()),
-        shuffle_dataset=False,  # the order is the sampler's
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        bf16=on_gpu and recipe.dtype != "float32",
-        use_cpu=not on_gpu,
-        dataloader_pin_memory=on_gpu,
-        # A vision tower that trains has no gradient in a step of texts alone.
-        ddp_find_unused_parameters=not recipe.freeze_vision,
-        logging_steps=1,
-        save_strategy="no",  # checkpoints are asked for by `CheckpointSteps`
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-        **_vllm(recipe),
-    )
-
-
-def _vllm(recipe: Recipe) -> dict[str, Any]:
-    settings = recipe.vllm
-    installed = find_spec("vllm") is not None
-    if settings.mode == "off" or (
-        settings.mode == "auto" and not (installed and torch.cuda.is_available())
-    ):
-        return {"use_vllm": False}
-    if not installed:
-        raise RecipeError(
-            f"recipe: vllm.mode: {settings.mode!r} needs vllm, which is not installed; "
-            "pip install 'modomodo[vllm]', or mode 'auto' or 'off'"
-        )
-    if settings.mode == "server":
-        return {
-            "use_vllm": True,
-            "vllm_mode": "server",
-            "vllm_server_host": settings.host,
-            "vllm_server_port": settings.port,
-        }
-    return {
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": settings.gpu_memory_utilization,
-        "vllm_tensor_parallel_size": settings.tensor_parallel_size,
-    }
-
-
-def peft_config(lora: Lora | None) -> Any:
-    """peft's settings for adapters on the language model; None without.
-
-    Raises:
-        RecipeError: peft is not installed.
-    """
-    if lora is None:
-        return None
-    if find_spec("peft") is None:
-        raise RecipeError(
-            "recipe: lora needs peft, which is not installed; pip install 'modomodo[lora]'"
-        )
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=rf".*language_model.*\.({'|'.join(lora.target_modules)})",
-        task_type="CAUSAL_LM",
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from service.schemas import Measurement
 from trainer.recipe import Recipe
@@ -70,6 +71,9 @@ class Outcome:
     """Samples trained on, by domain."""
     wall_s: float
     """Seconds of the process that finished it: not those of one that was killed before."""
+    made_with: dict[str, Any] = field(default_factory=dict)
+    """The recipe with every key, `software` with the versions that decide a run; nothing of a
+    trainer of the user's."""
 
 
 IsStopping = Callable[[], bool]

@@ -7,7 +7,9 @@ forward-backward, C completions that this GPU generates at once, n layers, h hid
     weights      P b
     reference    P b                   where beta > 0 and there are no adapters
     gradients    T b                   4 bytes for adapters
-    optimizer    2 T b                 AdamW's two moments, likewise
+    optimizer    8 T                   AdamW's two moments in float32, and
+                 4 T                   the weights in float32 where they themselves are not;
+                                       0 where they are kept in host memory
     activations  M S a (n h + layer)   with gradient checkpointing: inputs of all layers, one layer
                  M S a n layer         without;  layer = 8 h + 2 q + 4 k + 4 f numbers a token
     logits       2 S_c 4 v             one completion's, in float32: TRL works them off in chunks
@@ -49,6 +51,9 @@ class Memory:
     logits: float
     cache: float
     rest: float
+    host: float
+    """Of the machine, not of the GPU: the optimizer's state where it is kept there, and the weights
+    below adapters where these are handed to vLLM."""
 
     @property
     def total(self) -> float:
@@ -61,18 +66,33 @@ def trained_parameters(recipe: Recipe, shape: Shape) -> int:
     """Parameters that a recipe trains."""
     if recipe.lora is None:
         return shape.language + (0 if recipe.freeze_vision else shape.vision)
+    return recipe.lora.rank * shape.layers * sum(map(sum, _adapted(recipe, shape)))
+
+
+def _adapted(recipe: Recipe, shape: Shape) -> list[tuple[int, int]]:
+    """Inputs and outputs of the linear layers of one block that get adapters."""
     h, f = shape.hidden, shape.intermediate
-    sides = {
-        "q_proj": h + shape.heads_width,
-        "k_proj": h + shape.kv_width,
-        "v_proj": h + shape.kv_width,
-        "o_proj": shape.heads_width + h,
-        "gate_proj": h + f,
-        "up_proj": h + f,
-        "down_proj": f + h,
+    sizes = {
+        "q_proj": (h, shape.heads_width),
+        "k_proj": (h, shape.kv_width),
+        "v_proj": (h, shape.kv_width),
+        "o_proj": (shape.heads_width, h),
+        "gate_proj": (h, f),
+        "up_proj": (h, f),
+        "down_proj": (f, h),
     }
-    per_layer = sum(sides.get(name, 0) for name in recipe.lora.target_modules)
-    return recipe.lora.rank * per_layer * shape.layers
+    targets = () if recipe.lora is None else recipe.lora.target_modules
+    return [sizes[name] for name in targets if name in sizes]
+
+
+def has_masters(recipe: Recipe) -> bool:
+    """Whether the optimizer has a copy of the trained weights in float32 (adapters are in it)."""
+    return recipe.adamw.offload or (recipe.dtype == "bfloat16" and recipe.lora is None)
+
+
+def optimizer_bytes(recipe: Recipe, trained: int) -> int:
+    """Bytes of AdamW's state, wherever it is kept, for so many trained parameters."""
+    return (12 if has_masters(recipe) else 8) * trained
 
 
 def prompt_tokens(recipe: Recipe, shape: Shape) -> int:
@@ -86,7 +106,8 @@ def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
     b = 2 if recipe.dtype == "bfloat16" else 4
     a = 4 if recipe.dtype == "float32" else 2
     trained = trained_parameters(recipe, shape)
-    trained_b = 4 if recipe.lora is not None else b
+    state = optimizer_bytes(recipe, trained)
+    below = shape.layers * sum(inputs * outputs for inputs, outputs in _adapted(recipe, shape))
     here = -(-recipe.completions_per_step // gpus)
     at_once = -(-here // recipe.gradient_accumulation)
     sequence = prompt_tokens(recipe, shape) + recipe.max_completion_tokens
@@ -99,10 +120,12 @@ def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
     return Memory(
         weights=shape.parameters * b,
         reference=shape.parameters * b if recipe.beta > 0 and recipe.lora is None else 0,
-        gradients=trained * trained_b,
-        optimizer=2 * trained * trained_b,
+        gradients=trained * (4 if recipe.lora is not None else b),
+        optimizer=0 if recipe.adamw.offload else state,
         activations=at_once * sequence * a * kept,
         logits=2 * recipe.max_completion_tokens * 4 * shape.vocabulary,
         cache=2 * shape.layers * shape.kv_width * sequence * here * a,
         rest=REST,
+        host=(state if recipe.adamw.offload else 0)
+        + (below * b if recipe.vllm.mode != "off" else 0),
     )

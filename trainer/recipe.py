@@ -114,6 +114,8 @@ class AdamW(_Part):
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     epsilon: Annotated[float, Field(gt=0.0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    offload: bool = False
+    """Keeps moments, and weights in float32, in host memory, and steps there (`threads`)."""
 
 
 class Checkpoints(_Part):
@@ -137,6 +139,13 @@ class Vllm(_Part):
     tensor_parallel_size: PositiveInt = 1
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    correction: Literal[
+        "token_truncate", "token_mask", "sequence_truncate", "sequence_mask", "none"
+    ] = "token_truncate"
+    """What is done about probabilities that differ between vLLM and training: each token's or whole
+    completion's ratio weighs it, cut off at `correction_max` (`truncate`) or not counted above it
+    (`mask`)."""
+    correction_max: Annotated[float, Field(gt=0.0)] = 3.0
 
 
 class Command(_Part):
@@ -160,8 +169,9 @@ class Recipe(_Part):
     """`tiny`, the built-in miniature; or a hub id or a folder of a model of Qwen2-VL's or
     Qwen2.5-VL's architecture."""
     dtype: Literal["mixed", "bfloat16", "float32"] = "mixed"
-    """`bfloat16`: weights, optimizer and arithmetic. `mixed`: weights and optimizer in float32,
-    arithmetic in bfloat16 on a GPU and float32 on a CPU. `float32`: all."""
+    """`bfloat16`: weights, gradients and arithmetic; the optimizer steps a copy of the weights in
+    float32. `mixed`: weights and optimizer in float32, arithmetic in bfloat16 on a GPU and float32
+    on a CPU. `float32`: all."""
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """How attention is computed; None leaves it to transformers."""
     world: Literal["tiny"] = "tiny"
@@ -187,10 +197,21 @@ class Recipe(_Part):
     """Share of the steps with a rising learning rate."""
     beta: Annotated[float, Field(ge=0.0)] = 0.0
     """KL coefficient (the paper: 0.04)."""
+    kl_correction: bool = False
+    """Whether the KL term is weighed by the ratio of policies (DeepSeek-V3.2, arXiv 2512.02556);
+    GRPO's own is not (arXiv 2402.03300, equation 4)."""
     loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
     """How token losses are averaged: TRL's `loss_type`."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """What advantages are divided by the standard deviation of."""
+    importance_level: Literal["token", "sequence"] = "token"
+    """What has a ratio of policies: each token (GRPO), or a completion (GSPO, arXiv 2507.18071)."""
+    mask_truncated: bool = False
+    """Leaves completions that reach `max_completion_tokens` out of the loss (DAPO)."""
+    entropy_quantile: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of tokens that the loss counts, those of highest entropy (arXiv 2506.01939)."""
+    entropy_bonus: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the tokens' mean entropy, which is taken off the loss."""
     adamw: AdamW = AdamW()
     max_grad_norm: Annotated[float, Field(ge=0.0)] = 1.0
     """Gradients are clipped to this norm; 0 leaves them."""

@@ -1,6 +1,6 @@
 """How much room a run's checkpoints take on the disk, and whether there is so much.
 
-Weights and AdamW's two moments of what is trained, as `trainer/memory.py` counts them, for each
+Weights and AdamW's state of what is trained, as `trainer/memory.py` counts them, for each
 checkpoint that stays and the one being written. Loads torch: for the training process.
 """
 
@@ -10,7 +10,7 @@ import errno
 import shutil
 
 from trainer.job import Job
-from trainer.memory import trained_parameters
+from trainer.memory import optimizer_bytes, trained_parameters
 from trainer.recipe import Recipe, RecipeError
 from trainer.shapes import shape_of
 from trainer.troubles import Trouble
@@ -48,9 +48,8 @@ def checkpoint_bytes(recipe: Recipe) -> int:
     shape = shape_of(recipe.model)
     trained = trained_parameters(recipe, shape)
     weight = 2 if recipe.dtype == "bfloat16" else 4
-    if recipe.lora is not None:
-        return 3 * 4 * trained
-    return weight * (shape.parameters + 2 * trained)
+    weights = 4 * trained if recipe.lora is not None else weight * shape.parameters
+    return weights + optimizer_bytes(recipe, trained)
 
 
 def needed_bytes(recipe: Recipe) -> int:

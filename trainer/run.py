@@ -29,7 +29,9 @@ from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
 from trainer.sampler import draw_order
+from trainer.software import software
 from trainer.training_set import Prompts
+from trainer.trl_config import uses_vllm
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -86,6 +88,10 @@ def train_and_score(
         exhausted=order.exhausted,
         counts=order.counts(),
         wall_s=time.monotonic() - started,
+        made_with={
+            "recipe": recipe.model_dump(mode="json"),
+            "software": software(recipe, uses_vllm=steps > 0 and uses_vllm(recipe)),
+        },
     )
 
 
@@ -204,11 +210,8 @@ def _train(
             if point < last:  # its responses are kept, so no model is asked
                 scorer(None, point)
         # 3. The steps that are left, and the scores of the last one.
-        if folder is not None and last >= scorer.steps:
-            trainer.load_weights(folder.checkpoint(last))
-        else:
-            resume = str(folder.checkpoint(last)) if folder is not None and last else None
-            trainer.train(resume_from_checkpoint=resume)
+        resume = folder.checkpoint(last) if folder is not None and last else None
+        trainer.train_from(resume, scorer.steps)
         trainer.score(scorer.steps)
 
 

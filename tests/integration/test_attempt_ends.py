@@ -329,7 +329,8 @@ def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
     tmp_path, signals, monkeypatch, is_made
 ):
     crash = Crash("no room", "environment", needed_bytes=100)
-    done = Outcome(RESULT.measurements, 1, None, {}, 1.0)
+    made_with = {"recipe": {"steps": 1}, "software": {"trl": "1.16.0"}}
+    done = Outcome(RESULT.measurements, 1, None, {}, 1.0, made_with)
     jobs = []
 
     class Short:
@@ -348,6 +349,7 @@ def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
     tried = Attempt(service, an_answer(), signals, TrialFolder(tmp_path), setting)
     tried.run()
     assert len(service.results) == is_made
+    assert all(result.artifacts.items() >= made_with.items() for result in service.results)
     assert tried.needed_bytes == (0 if is_made else 100)
     assert [release.cause for release in service.releases] == ["environment"] * (not is_made)
 

@@ -44,6 +44,16 @@ def test_a_run_scores_all_benchmarks_with_their_sampling_errors(outcome):
     assert all(0 <= m.score <= 1 and m.sampling_error() > 0 for m in outcome.measurements)
 
 
+def test_a_run_tells_its_whole_recipe_and_the_versions_that_made_it(outcome):
+    assert Recipe.parse(outcome.made_with["recipe"]) == SHORT
+    assert outcome.made_with["recipe"]["adamw"]["beta2"] == 0.999, "also what is not written down"
+    software = outcome.made_with["software"]
+    assert set(software) == {
+        *("python", "modomodo", "torch", "transformers", "trl", "accelerate"),
+    }
+    assert software["torch"] == torch.__version__
+
+
 def test_the_same_job_gives_the_same_scores(outcome):
     again = run.train_and_score(Job(MIXTURE, SHORT, seed=3))
     assert again.measurements == outcome.measurements

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from trainer.draws import TokenDraws, uniforms
+from trainer.draws import TokenDraws, drawing, uniforms
 
 
 def drawn(scores, numbers, temperature=1.0):
@@ -53,3 +53,22 @@ def test_rows_of_different_streams_differ_and_numbers_are_no_shorter_for_a_longe
 def test_the_ends_of_the_range_give_tokens_that_can_come(number):
     scores = torch.tensor([[-torch.inf, 1.0, 2.0, -torch.inf]])
     assert drawn(scores, np.array([[number]])).item() in (1, 2)
+
+
+class Model:
+    """What a model has of `generate`, which tells what it was asked."""
+
+    def generate(self, **options):
+        return sorted(options)
+
+
+def test_a_model_generates_as_before_after_it_drew():
+    draws, model = TokenDraws(uniforms([[1]], 4), 1.0), Model()
+    with drawing(model, draws):
+        assert model.generate() == ["logits_processor"]
+    assert model.generate() == []
+    model.generate = gathering = lambda **options: ["gathered", *options]
+    for _ in range(2):
+        with drawing(model, draws):
+            assert model.generate() == ["gathered", "logits_processor"]
+    assert model.generate is gathering, "one that FSDP gave it stays"

@@ -96,12 +96,41 @@ def test_memory_follows_what_is_trained():
     shape = shape_of(PAPER.model)
     full = memory.estimate(PAPER, shape)
     assert full.weights == full.reference == 2 * shape.parameters
-    assert full.optimizer == 2 * full.gradients == 4 * shape.language
+    assert (full.gradients, full.optimizer) == (2 * shape.language, 12 * shape.language)
     adapters = memory.estimate(recipes.load("lora-24gb"), shape)
     assert adapters.reference == 0
     assert adapters.total < 24 * memory.GIB < full.total < 80 * memory.GIB
     without_kl = PAPER.model_copy(update={"beta": 0.0})
     assert memory.estimate(without_kl, shape).reference == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "bytes_each"),
+    [
+        ({"dtype": "bfloat16"}, 12),
+        ({"dtype": "mixed"}, 8),
+        ({"dtype": "float32"}, 8),
+        ({"dtype": "bfloat16", "lora": {}}, 8),
+    ],
+)
+def test_the_optimizers_state_is_on_the_gpu_or_with_its_masters_on_the_host(recipe, bytes_each):
+    shape = shape_of(PAPER.model)
+    here = Recipe.parse(recipe)
+    trained = memory.trained_parameters(here, shape)
+    on_gpu = memory.estimate(here, shape)
+    assert (on_gpu.optimizer, on_gpu.host) == (bytes_each * trained, 0)
+    away = memory.estimate(Recipe.parse(recipe | {"adamw": {"offload": True}}), shape)
+    assert (away.optimizer, away.host) == (0, 12 * trained)
+    assert on_gpu.total - away.total == pytest.approx(1.1 * bytes_each * trained)
+
+
+def test_weights_below_adapters_that_vllm_gets_are_kept_on_the_host():
+    shape = shape_of(PAPER.model)
+    adapters = {"dtype": "bfloat16", "lora": {"target_modules": ["q_proj", "down_proj"]}}
+    below = shape.layers * (1536 * 1536 + 8960 * 1536)
+    for mode, host in (("off", 0), ("auto", 2 * below)):
+        recipe = Recipe.parse(adapters | {"vllm": {"mode": mode}})
+        assert memory.estimate(recipe, shape).host == host
 
 
 def test_more_gpus_and_more_pieces_take_less_memory_each():

@@ -1,0 +1,125 @@
+"""What a recipe becomes in TRL's words."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from transformers import TrainingArguments
+from trl.trainer.grpo_config import GRPOConfig
+
+from trainer import recipes, trl_config
+from trainer.recipe import Recipe, RecipeError
+
+
+@pytest.fixture
+def has_vllm(monkeypatch):
+    """As if it were installed: nothing here imports it."""
+    monkeypatch.setattr(trl_config, "find_spec", lambda name: object())
+
+
+def config(tmp_path, **vllm):
+    return trl_config.grpo_config(Recipe.parse({"vllm": vllm}), 0, tmp_path, processes=1)
+
+
+def test_a_vllm_server_is_asked_at_its_address(has_vllm, tmp_path):
+    made = config(tmp_path, mode="server", host="node-7", port=8123)
+    assert (made.use_vllm, made.vllm_mode) == (True, "server")
+    assert (made.vllm_server_host, made.vllm_server_port) == ("node-7", 8123)
+
+
+def test_vllm_beside_the_training_takes_its_share_of_the_gpus(has_vllm, tmp_path):
+    made = config(tmp_path, mode="colocate", gpu_memory_utilization=0.4, tensor_parallel_size=2)
+    assert (made.use_vllm, made.vllm_mode) == (True, "colocate")
+    assert (made.vllm_gpu_memory_utilization, made.vllm_tensor_parallel_size) == (0.4, 2)
+
+
+@pytest.mark.parametrize("mode", ["off", "auto"])
+def test_without_a_gpu_generation_is_by_transformers(has_vllm, tmp_path, mode):
+    assert not config(tmp_path, mode=mode).use_vllm
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+def test_a_recipe_that_needs_vllm_says_so_where_it_is_missing(monkeypatch, tmp_path, mode):
+    monkeypatch.setattr(trl_config, "find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=r"needs vllm, which is not installed; pip install"):
+        config(tmp_path, mode=mode)
+
+
+def test_the_papers_numbers_reach_trl(has_vllm, tmp_path):
+    made = trl_config.grpo_config(recipes.load("paper"), 42, tmp_path, processes=1)
+    assert (made.beta, made.num_generations, made.max_steps) == (0.04, 6, 2000)
+    assert (made.learning_rate, made.warmup_steps) == (1e-6, 200)
+    assert made.per_device_train_batch_size == 12
+    assert (made.adam_beta1, made.adam_beta2, made.adam_epsilon) == (0.9, 0.999, 1e-8)
+
+
+def own_fields() -> set[str]:
+    """What TRL adds to transformers' settings, or gives another default."""
+    theirs = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
+    return {
+        field.name
+        for field in dataclasses.fields(GRPOConfig)
+        if field.name not in theirs or field.default != theirs[field.name]
+    }
+
+
+def test_no_default_of_trl_decides_a_run(tmp_path):
+    given = trl_config.settings(Recipe(), 0, tmp_path, shares=1)
+    undecided = own_fields() - set(given) - trl_config.DEPRECATED
+    assert not undecided, "a new setting of TRL's: give it in trainer/trl_config.py"
+    assert set(given) <= {field.name for field in dataclasses.fields(GRPOConfig)}
+    assert not set(given) & trl_config.DEPRECATED
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("use_bias_correction_kl", False),
+        ("vllm_importance_sampling_correction", True),
+        ("vllm_importance_sampling_mode", "token_truncate"),
+        ("vllm_importance_sampling_clip_max", 3.0),
+        ("importance_sampling_level", "token"),
+        ("num_iterations", 1),
+        ("epsilon", 0.2),
+        ("epsilon_high", 0.2),
+        ("top_p", 1.0),
+        ("top_k", 0),
+        ("min_p", None),
+        ("repetition_penalty", 1.0),
+        ("mask_truncated_completions", False),
+        ("top_entropy_quantile", 1.0),
+        ("sync_ref_model", False),
+        ("off_policy_mask_threshold", None),
+        ("loss_type", "grpo"),
+        ("scale_rewards", "group"),
+        ("steps_per_generation", 1),
+    ],
+)
+def test_the_papers_run_is_grpo_as_it_was_published(has_vllm, tmp_path, setting, value):
+    made = trl_config.grpo_config(recipes.load("paper"), 42, tmp_path, processes=1)
+    assert getattr(made, setting) == value
+
+
+def test_what_a_recipe_may_choose_reaches_trl(tmp_path):
+    recipe = Recipe.parse(
+        {
+            "kl_correction": True,
+            "importance_level": "sequence",
+            "mask_truncated": True,
+            "entropy_quantile": 0.2,
+            "entropy_bonus": 0.01,
+            "vllm": {"correction": "sequence_mask", "correction_max": 2.0},
+        }
+    )
+    made = trl_config.grpo_config(recipe, 0, tmp_path, processes=1)
+    assert made.use_bias_correction_kl
+    assert made.importance_sampling_level == "sequence"
+    assert made.mask_truncated_completions
+    assert (made.top_entropy_quantile, made.entropy_coef) == (0.2, 0.01)
+    assert made.vllm_importance_sampling_mode == "sequence_mask"
+    assert made.vllm_importance_sampling_clip_max == 2.0
+
+
+def test_vllms_probabilities_can_be_taken_as_they_are(tmp_path):
+    assert not config(tmp_path, correction="none").vllm_importance_sampling_correction
