@@ -11,17 +11,17 @@ _SAID = {
     "missing": "is missing",
     "extra_forbidden": "is not a known key",
     "string_pattern_mismatch": f"{{input}} is no name: {_NAMES}",
-    "less_than_equal": "{input} is more than {le:g}",
-    "less_than": "{input} is not below {lt:g}",
-    "greater_than_equal": "{input} is less than {ge:g}",
-    "greater_than": "{input} is not above {gt:g}",
+    "less_than_equal": "{input} is more than {le:.12g}",
+    "less_than": "{input} is not below {lt:.12g}",
+    "greater_than_equal": "{input} is less than {ge:.12g}",
+    "greater_than": "{input} is not above {gt:.12g}",
     "finite_number": "{input} is not a finite number",
     "literal_error": "{input} is not one of {expected}",
     "string_too_long": "is longer than {max_length} characters",
     "string_too_short": "is shorter than {min_length} characters",
     "too_long": "has {actual_length} entries; at most {max_length} are allowed",
     "too_short": "has {actual_length} entries; at least {min_length} must be there",
-    "json_invalid": "is not JSON",
+    "json_invalid": "is not JSON: {error}",
 }
 
 _KINDS = {
@@ -49,6 +49,8 @@ def plain(found: Mapping[str, Any], *, repeats: bool = True) -> str:
     kind = str(found["type"])
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ")
+    if kind == "string_too_short" and found["ctx"]["min_length"] == 1:
+        return "is empty"
     given = _shown(found.get("input")) if repeats else "it"
     if kind in _SAID:
         return _SAID[kind].format(input=given, **(found.get("ctx") or {}))

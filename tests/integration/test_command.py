@@ -72,11 +72,15 @@ def test_a_script_is_told_its_job_by_environment_too(tmp_path):
         ),
         ("kill -9 $$", command.FailedScriptError, "by SIGKILL; it printed nothing"),
         ("echo done", command.MissingResultError, "exit code 0 and wrote no result"),
-        ('echo "{" > "$MODOMODO_RESULT"', command.MalformedResultError, "malformed: Invalid JSON"),
+        (
+            'echo "{" > "$MODOMODO_RESULT"',
+            command.MalformedResultError,
+            "malformed: it is not JSON: EOF",
+        ),
         (
             """echo '{"measurements": []}' > "$MODOMODO_RESULT" """,
             command.MalformedResultError,
-            "measurements: List should have at least 1 item",
+            "measurements: has 0 entries; at least 1 must be there",
         ),
         (
             """echo '{"measurements": [{"benchmark": "b", "score": 71, "samples": 9}]}' """

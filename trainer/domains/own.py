@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from rewards.rules import RULES, rule_named
 from rewards.scoring import AnswerType
 from service import yaml_text
+from service.plain_errors import plain
 from service.schemas import Name
 from trainer.domains import fields, options, own_columns, own_pictures
 from trainer.domains.errors import DataError, Dropped
@@ -110,7 +111,7 @@ def load(path: Path) -> OwnData:
         raise DataError(f"cannot read {path}: {error}") from error
     except ValidationError as error:
         lines = (
-            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {plain(problem)}"
             for problem in error.errors()
         )
         raise DataError(f"{path}: {'; '.join(lines)}") from error
