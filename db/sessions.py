@@ -62,9 +62,12 @@ class Database:
     def alone(self) -> Iterator[Connection]:
         """A connection for changing tables, which one process has at a time; the others wait."""
         if self.is_embedded:
-            # Its transactions begin by taking the whole file.
+            # One transaction, which begins by taking the whole file: between two migrations with
+            # one each, another process would run the second as well.
             with self._turn(), self.engine.connect() as connection:
-                yield connection.execution_options(is_writing=True)
+                writing = connection.execution_options(is_writing=True)
+                with writing.begin():
+                    yield writing
             return
         with self.engine.connect() as connection, postgresql.alone(connection):
             yield connection

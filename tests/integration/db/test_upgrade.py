@@ -7,6 +7,7 @@ import warnings
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, MetaData, Table, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from db import upgrade
 from db.errors import BadDatabase
@@ -125,6 +126,16 @@ def test_many_may_upgrade_an_empty_database_at_once(empty):
     assert [process.wait(50) for process in processes] == [0, 0, 0]
     assert upgrade.current(empty) == upgrade.head()
     assert upgrade.differences(empty) == []
+
+
+@EVERYWHERE
+def test_an_upgrade_is_done_as_a_whole_or_not_at_all(empty):
+    upgrade.upgrade(empty, "0004")
+    with empty.write() as session:
+        session.execute(text("ALTER TABLE trials ADD COLUMN client_hash VARCHAR(64)"))
+    with pytest.raises(DBAPIError, match="client_hash"):
+        upgrade.upgrade(empty)
+    assert upgrade.current(empty) == "0004", "0005 is not left behind, nor seen by others"
 
 
 @pytest.mark.backends("postgresql")
