@@ -162,13 +162,32 @@ def test_every_page_with_commands_is_followed():
         assert all(block.language for block in blocks(page) if "modomodo " in block.text), name
 
 
-def test_what_the_pages_install_can_be_installed():
+NEEDS = {"serve": "service", "db": "service", "key": "service", "worker": "trainer"}
+
+
+def test_pages_install_what_they_then_run_and_it_can_be_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = set()
+    installing = set()
     for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
-        for block in blocks(page):
-            for command in commands(block.text) if block.language == "sh" else ():
-                if command.startswith("pip install") and "[" in command:
-                    asked |= set(command.partition("[")[2].partition("]")[0].split(","))
-    assert "service" in asked
-    assert asked <= set(project["optional-dependencies"])
+        shown = [
+            command
+            for block in blocks(page)
+            if block.language == "sh"
+            for command in commands(block.text)
+        ]
+        extras = {
+            extra
+            for command in shown
+            if command.startswith("pip install") and "[" in command
+            for extra in command.partition("[")[2].partition("]")[0].split(",")
+        }
+        if extras:
+            run = {
+                words[words.index("modomodo") + 1]
+                for words in map(str.split, shown)
+                if "modomodo" in words
+            }
+            installing.add(page.name)
+            assert {NEEDS[name] for name in run & NEEDS.keys()} <= extras, page.name
+            assert extras <= set(project["optional-dependencies"]), page.name
+    assert "quickstart.md" in installing
