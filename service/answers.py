@@ -7,9 +7,9 @@ import math
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models, proposing, studies, trials
+from db import models, studies, trials
 from db.sessions import Database
-from service import evidence, headline, points, proposals, surrogate_views, views
+from service import evidence, headline, points, standstill, surrogate_views, views
 from service.errors import STOPPING, Refused
 from service.evidence import Evidence, Run
 from service.fits import Fits
@@ -20,9 +20,6 @@ from service.search.diagnostics import Diagnosis
 
 BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""
-
-LONGEST_ERROR = 200
-"""Characters of a failed trial's error that a message has."""
 
 
 def read(session: Session, study: str) -> Evidence:
@@ -50,8 +47,9 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         direction = known.spec.objective.direction
         found, uniform = headline.train_this(tried, direction), headline.uniform(tried)
         shown, shown_uniform = (_trial(session, known, item) for item in (found, uniform))
-        waiting = _waiting(session, row)
-        nothing = "" if found else _nothing(session, row)
+        counts = studies.trial_counts(session, [row.id])[row.id]
+        waiting = standstill.why(session, row, counts)
+        nothing = "" if found else _nothing(session, row, counts)
     gain = None
     if found is not None and uniform is not None:
         gain = Score(value=0.0, se=0.0)
@@ -155,9 +153,8 @@ def _message(
 UNITS = "Scores are points of 100, ± is a 95% interval."
 
 
-def _nothing(session: Session, row: models.Study) -> str:
+def _nothing(session: Session, row: models.Study, counts: dict[str, int]) -> str:
     """Why there is no result to show."""
-    counts = studies.trial_counts(session, [row.id])[row.id]
     failed, others = counts.get("failed", 0), sum(counts.values()) - counts.get("failed", 0)
     start = "No run is completed"
     if not failed:
@@ -169,22 +166,9 @@ def _nothing(session: Session, row: models.Study) -> str:
         .order_by(models.Attempt.id.desc())
         .limit(1)
     )
-    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
-    last = f"; the last error: {lines[-1][:LONGEST_ERROR]}" if lines else ""
+    said = standstill.last_line(error)[: standstill.LONGEST_ERROR]
+    last = f"; the last error: {said}" if said else ""
     if others:
         return f"{start} yet, and {counted(failed, 'trial')} failed{last}"
     all_of = "its one trial failed" if failed == 1 else f"all {failed} trials failed"
     return f"{start}: {all_of}{last}"
-
-
-def _waiting(session: Session, row: models.Study) -> str | None:
-    counts = studies.trial_counts(session, [row.id])[row.id]
-    if counts.get("running") and row.state == "active":
-        return None
-    queued = counts.get("queued", 0)
-    if row.state == "active" and queued:
-        standing = proposing.standings(session, [row])[0]
-        if not standing.is_stuck:
-            what = f"{counted(queued, 'trial')} {'is' if queued == 1 else 'are'} queued"
-            return f"study {row.name!r}: {what}, and no worker runs one"
-    return proposals.waiting(session, row.name)[0]

@@ -29,6 +29,10 @@ FAILURES_IN_A_ROW = 5
 """So many runs broke one after the other: it is more likely the machine than the trials."""
 
 
+REST_S, LONGEST_REST_S = 10.0, 300.0
+"""Pause of a worker that is not to give up, after so many; then twice as long each time."""
+
+
 class GaveUp(Exception):  # noqa: N818 - it is how a worker ends
     """Run after run broke on this machine; the message says how."""
 
@@ -149,12 +153,25 @@ class Worker:
             self.broken = 0
         elif attempt.broke is not None:
             self.broken += 1
+            if not self.max_failures and self.broken >= FAILURES_IN_A_ROW:
+                self._rest(attempt.broke)
             if self.max_failures and self.broken >= self.max_failures:
                 raise GaveUp(
                     f"worker {self.name!r} stops: {self.broken} runs in a row broke on this "
                     f"machine, the last with: {_ends(attempt.broke)}; mend that and start it again "
                     f"(--max-failures 0 never stops); logs are in {self.folder.path}"
                 )
+
+    def _rest(self, error: str) -> None:
+        """Leaves trials to others for a while: it would go through all of them and run none."""
+        pause = min(LONGEST_REST_S, REST_S * 2.0 ** min(self.broken - FAILURES_IN_A_ROW, 30))
+        structlog.get_logger().error(
+            f"{self.broken} runs in a row broke on this machine: no more trials are taken for "
+            f"{pause:g} s",
+            worker=self.name,
+            last=_ends(error),
+        )
+        self.signals.sleep(pause)
 
     def _ask(self) -> NextAnswer | None:
         """The next leased trial; None when there is no more work and the worker may end."""

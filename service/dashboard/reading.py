@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import clock, curves, models, studies
-from service import proposals, views
+from service import proposals, standstill, views
 from service.dashboard import forecast, sparks, stories
 from service.dashboard.forecast import Forecast, Pace
 from service.dashboard.history import Histories, History
@@ -50,7 +50,8 @@ class Board:
         revision: of the study when it was read; pass it on to learn what changed since.
         results: grows with every completed trial: figures drawn at the same number still hold.
         running: the newest of the running trials, at most `STRIP`.
-        idle: why an active study neither runs nor queues a trial; None while it does.
+        idle: why an active study runs no trial, where there is more to say than that what is queued
+            waits for a worker; None while it does.
         n_workers: workers that hold a trial of it.
         forecast: when its budget is used; None in a list of studies.
         last: what happened last; None on the study's own page.
@@ -116,9 +117,14 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     pace = forecast.read(session, row)
     done = row.results - row.attached
     idle = None
-    if row.state == "active" and not counts.get("running") and not counts.get("queued"):
-        idle = proposals.waiting(session, row.name)[0]
-    elif row.state == "active" and row.proposer_error is not None:
+    if row.state == "active" and not counts.get("running"):
+        is_queued = bool(counts.get("queued"))
+        idle = (
+            standstill.came_back(session, row.id)
+            if is_queued
+            else proposals.waiting(session, row.name)[0]
+        )
+    if idle is None and row.state == "active" and row.proposer_error is not None:
         idle = f"{row.proposer_error}; seeds and random mixtures go on until it works again"
     return _board(
         row,

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from service import trainer_files
+from service import standstill, trainer_files
 from service.dashboard import assets, colours, figures, fit_words, session, words
 from service.schemas import StudySpec
 
@@ -37,7 +37,7 @@ def _environment() -> Environment:
         "chance": words.chance,
         "count": words.count,
         "trials": words.trials,
-        "last_line": words.last_line,
+        "last_line": standstill.last_line,
         "quantity": words.quantity,
         "as_json": words.as_json,
     }

@@ -81,12 +81,6 @@ def chance(probability: float) -> str:
     return f"{100 * probability:.{1 if probability > 0.99 else 0}f}%"
 
 
-def last_line(text: str) -> str:
-    """What a traceback ends with: its last line that is not blank."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
 def as_json(value: Any) -> str:
     """Data that the service only keeps; a text as it is, texts with commas between."""
     if isinstance(value, str):

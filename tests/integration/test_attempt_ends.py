@@ -409,6 +409,16 @@ def test_a_worker_stops_when_run_after_run_breaks_on_its_machine(tmp_path, signa
     assert worker.done == 3
 
 
+def test_a_worker_that_is_never_to_stop_rests_longer_each_time(tmp_path, signals, monkeypatch):
+    rests = []
+    monkeypatch.setattr(type(signals), "sleep", lambda _, seconds: rests.append(seconds))
+    row = [Ended("broke")] * 8 + [Ended(is_delivered=True)] + [Ended("broke")] * 4
+    worker = working(monkeypatch, signals, tmp_path, *row, max_failures=0)
+    worker.run()
+    assert worker.done == 13
+    assert rests == [10, 20, 40, 80]
+
+
 def test_a_result_ends_a_row_of_broken_runs(tmp_path, signals, monkeypatch):
     row = [Ended("broke"), Ended("broke"), Ended(is_delivered=True)] * 3
     worker = working(monkeypatch, signals, tmp_path, *row, max_failures=3)
