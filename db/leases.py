@@ -339,7 +339,7 @@ def _keep_beside(
         )
     session.flush()
     own = attempt is not None and attempt.state == "completed"
-    why = f"trial {trial.id} was completed with another result" if own else str(lost)
+    why = f"{trial.called} was completed with another result" if own else str(lost)
     if kept == "full":
         return Refusal(
             "too-many-replicates",
@@ -478,13 +478,13 @@ def _held(session: Session, trial: Trial, attempt: Attempt | None) -> Attempt:
     """
     if attempt is None:
         raise LeaseLost(
-            f"this token holds no lease of trial {trial.id} ({trial.state}); "
+            f"this token holds no lease of {trial.called} ({trial.state}); "
             "stop the run and ask for the next trial"
         )
     if attempt.state == "live" or states.revive(session, trial, attempt):
         return attempt
     raise LeaseLost(
-        f"the lease of trial {trial.id} under this token is {attempt.state} and the trial "
+        f"the lease of {trial.called} under this token is {attempt.state} and the trial "
         f"{trial.state}; stop the run and ask for the next trial"
     )
 

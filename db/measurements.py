@@ -89,7 +89,7 @@ def keep_on_the_way(
     own = sum(not row.replicate for row in rows)
     if own > MAX_SCORES:
         raise TooManyScores(
-            f"trial {trial.id} would have {own} scores, more than {MAX_SCORES}; score fewer "
+            f"{trial.called} would have {own} scores, more than {MAX_SCORES}; score fewer "
             "checkpoints on the way, the final result is taken all the same"
         )
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     JSON,
@@ -17,7 +17,15 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    foreign,
+    mapped_column,
+    object_session,
+    relationship,
+)
 
 from db.clock import Moment, now
 from db.specs import Specification
@@ -167,6 +175,12 @@ class Trial(Base):
     measurements: Mapped[list[Measurement]] = relationship(
         order_by=lambda: Measurement.id, viewonly=True, lazy="raise_on_sql"
     )
+
+    @property
+    def called(self) -> str:
+        """As people call it, for messages: `trial 3 of study 'vlm'`. Only in a session."""
+        study = cast(Session, object_session(self)).get_one(Study, self.study_id)
+        return f"trial {self.number} of study {study.name!r}"
 
 
 class Attempt(Base):

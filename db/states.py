@@ -101,7 +101,7 @@ def move(
         WrongState: that state does not follow.
     """
     if state not in FOLLOWS[trial.state]:
-        raise WrongState(f"trial {trial.id} is {trial.state} and cannot become {state}")
+        raise WrongState(f"{trial.called} is {trial.state} and cannot become {state}")
     if trial.state == "failed":
         _forgive(session, trial.study_id)
     trial.state = state

@@ -33,11 +33,7 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
         asked = complete(spec)
         different = sorted(key for key in spec if asked[key] != found.spec.get(key))
         if different:
-            raise StudyExists(
-                f"study {spec['name']!r} exists with another {', '.join(different)}; send the body "
-                "it was created with, or choose another name (state, budget and note change by "
-                "PATCH)"
-            )
+            raise StudyExists(f"study {spec['name']!r} exists with another {', '.join(different)}")
         return found, False
     study = Study(
         name=spec["name"],
@@ -62,7 +58,7 @@ def get(session: Session, name: str, *, for_update: bool = False) -> Study:
     """
     study = session.scalar(_NAMED_LOCKED if for_update else _NAMED, {"named": name})
     if study is None:
-        raise StudyNotFound(f"no study {name!r}; `GET /studies` lists them")
+        raise StudyNotFound(f"no study {name!r}")
     return study
 
 

@@ -55,7 +55,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         )
         if found is not None and found.client_hash not in (None, _digest(new)):
             raise KeyReused(
-                f"idempotency key {new.client_key!r} belongs to trial {found.id}, whose body "
+                f"idempotency key {new.client_key!r} belongs to {found.called}, whose body "
                 "differs; send a new key with a new trial"
             )
         if found is not None:
@@ -119,6 +119,9 @@ _ONE = _full(select(Trial).where(Trial.id == bindparam("of_trial")))
 _WITH_STUDY = (
     select(Trial).options(joinedload(Trial.study)).where(Trial.id == bindparam("of_trial"))
 )
+_NUMBERED = select(Trial.id).where(
+    Trial.study_id == bindparam("of_study"), Trial.number == bindparam("numbered")
+)
 _LOCKED = (
     select(Trial)
     .where(Trial.id == bindparam("of_trial"))
@@ -128,8 +131,22 @@ _LOCKED = (
 
 
 def not_found(trial_id: int) -> TrialNotFound:
-    """The error that says where to look."""
-    return TrialNotFound(f"no trial {trial_id}; `GET /studies/STUDY/trials` lists them")
+    """The error of an id that no trial has."""
+    return TrialNotFound(f"no trial {trial_id} (an id, not the number in a study)")
+
+
+def id_of(session: Session, study: Study, number: int) -> int:
+    """The id of a study's trial by its number.
+
+    Raises:
+        TrialNotFound: the study has none of this number.
+    """
+    found: int | None = session.scalar(_NUMBERED, {"of_study": study.id, "numbered": number})
+    if found is None:
+        newest = study.last_number
+        has = f"its newest is {newest}" if newest else "it has none yet"
+        raise TrialNotFound(f"study {study.name!r} has no trial {number}; {has}")
+    return found
 
 
 def get(session: Session, trial_id: int) -> Trial:
@@ -270,7 +287,7 @@ def stop_early(session: Session, trial_id: int, actor: str) -> None:
     if trial.state == "early_stopped":
         return
     if trial.state != "running":
-        raise WrongState(f"trial {trial_id} is {trial.state}; only running ones are stopped early")
+        raise WrongState(f"{trial.called} is {trial.state}; only running ones are stopped early")
     _end_lease(session, trial)
     states.move(session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True)
 
@@ -294,7 +311,9 @@ def cancel(session: Session, trial_id: int, actor: str) -> None:
     if trial.state == "cancelled":
         return
     if trial.state in states.ENDED:
-        raise WrongState(f"trial {trial_id} is {trial.state}; only queued and running ones cancel")
+        raise WrongState(
+            f"{trial.called} is {trial.state}; only queued and running ones are cancelled"
+        )
     _end_lease(session, trial)
     states.move(session, trial, "cancelled", actor=actor, what="cancelled")
 
@@ -311,7 +330,7 @@ def retry(session: Session, trial_id: int, actor: str) -> None:
         return
     if "queued" not in states.FOLLOWS[trial.state]:
         raise WrongState(
-            f"trial {trial_id} is {trial.state}; only failed and cancelled ones are retried "
+            f"{trial.called} is {trial.state}; only failed and cancelled ones are retried "
             "(queue its mixture as a new trial to run it again)"
         )
     trial.failures, trial.error, trial.is_withdrawn, trial.releases = 0, None, False, 0

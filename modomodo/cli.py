@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from modomodo import data, db, examples, key, recipe, study, tiny, trial
+from modomodo import data, db, examples, hints, key, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -47,10 +46,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-HTTP_PART = re.compile(r"^(path|query|body)\.")
-"""Where in an HTTP call a field was: nothing that was typed."""
 
 
 def _print_version(is_asked: bool) -> None:
@@ -95,8 +90,6 @@ def main() -> None:
     try:
         app()
     except (CommandFailed, ServiceError, ServiceUnreachable) as error:
-        said = str(error)
-        if isinstance(error, ServiceError) and error.code == "invalid-request":
-            said = HTTP_PART.sub("", said)
+        said = hints.in_words(error) if isinstance(error, ServiceError) else str(error)
         Console(stderr=True).print(f"[bold red]error:[/] {escape(said)}", highlight=False)
         sys.exit(error.exit_code if isinstance(error, CommandFailed) else 1)

@@ -79,12 +79,13 @@ def opened(url: str) -> Iterator[Database]:
     """The database at a URL; its troubles end the command in one line.
 
     Raises:
-        CommandFailed: it cannot be used.
+        CommandFailed: it cannot be used, or has no study of the name that was asked for.
     """
     need("service")
+    from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    from db.errors import StorageError
+    from db.errors import StorageError, StudyNotFound
     from db.sessions import Database
 
     try:
@@ -93,6 +94,11 @@ def opened(url: str) -> Iterator[Database]:
             yield database
         finally:
             database.close()
+    except StudyNotFound as error:
+        where = make_url(url).render_as_string(hide_password=True)
+        raise CommandFailed(
+            f"{error} in the database {where}; --database or MODOMODO_DATABASE_URL name another"
+        ) from error
     except StorageError as error:
         raise CommandFailed(str(error)) from error
     except (SQLAlchemyError, OSError) as error:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from service.plain_errors import plain
-
-MOST_SHOWN = 5
+from service.plain_errors import listed, located
 
 
 class CommandFailed(Exception):  # noqa: N818 - it is how a command ends
@@ -23,8 +21,4 @@ class WrongUse(CommandFailed):
 
 def problems(error: ValidationError) -> str:
     """What is wrong where, in one line."""
-    found = [
-        f"{'.'.join(map(str, item['loc'])) or 'file'}: {plain(item)}" for item in error.errors()
-    ]
-    more = [f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
-    return "; ".join(found[:MOST_SHOWN] + more)
+    return listed(located(item, "file") for item in error.errors())

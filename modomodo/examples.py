@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -26,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study create": ("modomodo study create offline", "modomodo study create study.yaml"),
     "study list": ("modomodo study list",),
     "study show": ("modomodo study show first",),
+    "study edit": ("modomodo study edit first --budget 60",),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
     "study export": (
@@ -61,13 +64,38 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "": ("modomodo demo", "modomodo serve", "modomodo study create offline", "modomodo worker"),
+    "study": (
+        "modomodo study create study.yaml",
+        "modomodo study show first",
+        "modomodo study export first --format yaml --out mixture.yaml",
+    ),
+    "trial": (
+        "modomodo trial list first --state failed",
+        "modomodo trial show first 3",
+        "modomodo trial retry first 3",
+    ),
+    "db": ("modomodo db current", "modomodo db upgrade"),
+    "key": ("modomodo key create nodes --scope worker", "modomodo key list"),
+    "recipe": ("modomodo recipe list", "modomodo recipe check recipe.yaml"),
+    "data": ("modomodo data prepare mine.jsonl --out data/mine", "modomodo data show data/mine"),
+    "tiny": ("modomodo tiny build --out tiny-base",),
+}
+"""The same of groups of commands: what is typed most, in the order in which it is typed."""
+
+
 def add_to(app: typer.Typer, *above: str) -> None:
-    """Puts the examples below the help of every command of the app."""
+    """Puts the examples below the help of every command and group of the app."""
+    app.info.epilog = _shown(GROUPS[" ".join(above)])
     for command in app.registered_commands:
         name = str(command.name or getattr(command.callback, "__name__", ""))
-        shown = EXAMPLES[" ".join((*above, name))]
-        # Paragraphs: lines of one are joined.
-        command.epilog = "\n\n".join(["For example:", *(f"  {line}" for line in shown)])
+        command.epilog = _shown(EXAMPLES[" ".join((*above, name))])
     for group in app.registered_groups:
         if group.typer_instance is not None:
             add_to(group.typer_instance, *above, str(group.name))
+
+
+def _shown(lines: Sequence[str]) -> str:
+    # Paragraphs: lines of one are joined.
+    return "\n\n".join(["For example:", *(f"  {line}" for line in lines)])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 import yaml  # type: ignore[import-untyped]
@@ -21,13 +21,14 @@ from modomodo.db import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
-from service.schemas import Study, StudyPatch, StudySpec, TrainerName
+from service.schemas import Study, StudyPatch, StudySpec, TrainerName, TrialState
 from service.search.counts import all_done, counted
 
 app = typer.Typer(no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
+RARE: tuple[TrialState, ...] = ("cancelled", "early_stopped")
 
 
 def print_json(value: BaseModel | Iterable[BaseModel]) -> None:
@@ -69,19 +70,28 @@ def list_(url: UrlOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(studies)
         return
-    table = Table("study", "state", "completed", "running", "queued", "failed", "objective")
+    _console().print(_table(studies))
+
+
+def _table(studies: Sequence[Study]) -> Table:
+    """A row a study: how much of its budget is used, and its trials by state; states that are rare
+    have a column where there are any."""
+    states = [
+        state
+        for state in get_args(TrialState)
+        if state not in RARE or any(study.trials.get(state) for study in studies)
+    ]
+    heads = (state.replace("_", " ") for state in states)
+    table = Table("study", "state", "budget used", *heads, "objective")
     for study in studies:
-        counts = study.trials
         table.add_row(
             escape(study.name),
             study.state,
             f"{study.n_done} of {study.budget}",
-            str(counts.get("running", 0)),
-            str(counts.get("queued", 0)),
-            str(counts.get("failed", 0)),
+            *(str(study.trials.get(state, 0)) for state in states),
             f"{study.objective.direction} {escape(study.objective.name)}",
         )
-    _console().print(table)
+    return table
 
 
 @app.command()
@@ -121,6 +131,39 @@ def pause(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fal
 def resume(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Give out trials again."""
     _set_state(study, "active", url, as_json)
+
+
+@app.command()
+def edit(
+    study: StudyArgument,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Trials to run in all. More of them and a finished study goes on; fewer, and "
+            "queued proposals that no longer fit are withdrawn.",
+        ),
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="Free text.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a study's budget or note; what is left out stays."""
+    if budget is None and note is None:
+        raise typer.BadParameter("nothing to change: give --budget or --note")
+    try:
+        patch = StudyPatch(budget=budget, note=note)
+    except ValidationError as error:
+        raise typer.BadParameter(problems(error)) from error
+    with connect(url) as client:
+        changed = client.patch_study(study, patch)
+    if as_json:
+        print_json(changed)
+        return
+    _console().print(
+        f"study [bold]{escape(changed.name)}[/] is {changed.state}: "
+        f"{changed.n_done} of its budget of {changed.budget} used"
+    )
 
 
 @app.command()
@@ -205,8 +248,10 @@ def _history(study: Study) -> str:
     """Says of finished runs that were added that they use no budget, where there are any."""
     if not study.attached:
         return ""
-    runs = "1 run" if study.attached == 1 else f"{study.attached} runs"
-    return f" ({study.n_done} used, none of it by {runs} added finished)"
+    runs = "1 run that was added finished does"
+    if study.attached > 1:
+        runs = f"{study.attached} runs that were added finished do"
+    return f", {study.n_done} used ({runs} not count)"
 
 
 def _console() -> Console:

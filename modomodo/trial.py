@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo.connect import UrlOption, connect
-from modomodo.errors import CommandFailed, problems
+from modomodo.errors import problems
 from modomodo.study import JsonOption, StudyArgument, print_json
 from modomodo.summary import UNITS, mixture_text, score_text
 from service import points
@@ -144,7 +144,7 @@ def _id(client: Client, trial: Sequence[str]) -> int:
 
     Raises:
         typer.BadParameter: they are neither a study and a number nor an id.
-        CommandFailed: the study has no trial of that number.
+        ServiceError: there is no such study, or it has no trial of that number.
     """
     if len(trial) not in (1, 2) or not trial[-1].isdecimal() or not 0 < int(trial[-1]) < 2**31:
         given = " ".join(trial)
@@ -154,13 +154,7 @@ def _id(client: Client, trial: Sequence[str]) -> int:
     number = int(trial[-1])
     if len(trial) == 1:
         return number
-    found = client.trials(trial[0])
-    for item in found:
-        if item.number == number:
-            return item.id
-    newest = max((item.number for item in found), default=0)
-    has = f"its newest is {newest}" if newest else "it has none yet"
-    raise CommandFailed(f"study {trial[0]!r} has no trial {number}; {has}")
+    return client.numbered(trial[0], number).id
 
 
 def _print_one(trial: Trial, as_json: bool) -> None:

@@ -182,8 +182,10 @@ class Gate:
         raise Refused(
             401,
             "key-required",
-            "this service needs an API key: send `Authorization: Bearer KEY` "
-            "(clients read it from MODOMODO_API_KEY)",
+            "this service needs an API key, and none came with the call"
+            if not key
+            else "the API key that came with the call is not valid here: it is wrong, or was "
+            "revoked",
             headers={"WWW-Authenticate": "Bearer"},
         )
 
@@ -322,8 +324,7 @@ def check_scope(caller: Caller, needed: Scope) -> None:
         raise Refused(
             403,
             "scope-needed",
-            f"this call needs a key of scope {needed!r}; yours is of scope {caller.scope!r} "
-            "(`modomodo key create NAME --scope SCOPE` makes one)",
+            f"this call needs a key of scope {needed!r}; yours is of scope {caller.scope!r}",
         )
 
 

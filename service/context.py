@@ -41,6 +41,7 @@ async def _context(request: Request) -> Context:
 Service = Annotated[Context, Depends(_context)]
 StudyName = Annotated[Name, Path(description="Name of the study.")]
 TrialId = Annotated[int, Path(description="Id of the trial.", ge=1, lt=2**31)]
+TrialNumber = Annotated[int, Path(description="Number of the trial in its study.", ge=1, lt=2**31)]
 
 
 async def _actor(request: Request) -> str:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from db import errors as storage
 from service.bodies import InvalidBody
 from service.openapi import methods_at
-from service.plain_errors import plain
+from service.plain_errors import path_of, plain
 from service.rates import retry_after
 from service.schemas import Problem
 
@@ -45,6 +45,20 @@ CODES = {
     405: "method-not-allowed",
     413: "body-too-large",
 }
+
+
+HINTS = {
+    "study-not-found": "`GET /studies` lists them",
+    "study-exists": "send the body it was created with, or choose another name; "
+    "`PATCH /studies/STUDY` changes state, budget and note",
+    "trial-not-found": "`GET /studies/STUDY/trials` lists them",
+    "key-required": "send `Authorization: Bearer KEY` with a valid key",
+    "scope-needed": "`modomodo key create NAME --scope SCOPE` makes one",
+    "not-found": "`GET /openapi.json` lists the calls",
+    "method-not-allowed": "`GET /openapi.json` lists the calls",
+}
+"""What a caller may do about a problem, by its code. It stands beside `detail`, not in it: who came
+through another door (`modomodo.hints`) is told in the words of that one."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
@@ -101,6 +115,7 @@ def problem(
         status=status,
         detail=_printable(detail),
         code=code,
+        hint=HINTS.get(code, ""),
         errors=errors or [],
     )
     return JSONResponse(
@@ -137,8 +152,8 @@ def install(app: FastAPI) -> None:
         detail = {
             400: "the body cannot be read: it is not UTF-8, nested too deeply, or has a number of "
             "thousands of digits",
-            404: f"nothing at {where}; /openapi.json lists the calls",
-            405: f"{request.method} is not offered at {where}; /openapi.json lists the calls",
+            404: f"nothing at {where}",
+            405: f"{request.method} is not offered at {where}",
         }.get(error.status_code, str(error.detail))
         headers = error.headers
         if error.status_code == 405:
@@ -184,7 +199,7 @@ def _unreadable(found: Sequence[Any]) -> JSONResponse:
     # The input itself is never sent back: it may be huge, secret, or not even encodable.
     errors = [
         {
-            "where": _place(item["loc"]),
+            "where": _printable(path_of(item))[:200],
             "what": _printable(plain(item, repeats=False)),
             "type": item["type"],
         }
@@ -193,10 +208,6 @@ def _unreadable(found: Sequence[Any]) -> JSONResponse:
     first = errors[0] if errors else {"where": "body", "what": "it is not valid"}
     more = f" (and {len(found) - 1} more, see errors)" if len(found) > 1 else ""
     return problem(422, "invalid-request", f"{first['where']}: {first['what']}{more}", errors)
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    return _printable(".".join(str(part) for part in loc))[:200]
 
 
 def _printable(text: str) -> str:

@@ -59,7 +59,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         most = most_bytes(scope["path"], self._max_bytes)
-        detail = f"the body has more than {most} bytes, the most of this call; send less at once"
+        detail = f"more than {most} bytes came, the most of this call; send less at once"
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and (len(declared) > 15 or int(declared) > most):
             await problem(413, "body-too-large", detail)(scope, receive, send)

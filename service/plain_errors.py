@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _NAMES = "letters, digits and . _ - after a letter or digit, at most 64 of them"
@@ -38,6 +38,35 @@ _KINDS = {
 
 LONGEST = 60
 """Characters of a value that a message repeats."""
+
+MOST = 5
+"""Faults that one message tells."""
+
+
+def path_of(found: Mapping[str, Any]) -> str:
+    """Where one of `ValidationError.errors()` is: `domains.0.name`; empty of the whole."""
+    return ".".join(map(str, found["loc"]))
+
+
+def located(found: Mapping[str, Any], whole: str = "") -> str:
+    """One of `ValidationError.errors()` with where it is: `domains.0.name: is missing`.
+
+    Args:
+        whole: what the place is called of a fault of all of it; without, no place is said.
+    """
+    return at(path_of(found) or whole, plain(found))
+
+
+def at(where: str, what: str) -> str:
+    """A fault with its place, if it has one."""
+    return f"{where}: {what}" if where else what
+
+
+def listed(faults: Iterable[str]) -> str:
+    """Faults in one line: the first few, and how many there are more."""
+    found = list(faults)
+    more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
+    return "; ".join(found[:MOST] + more)
 
 
 def plain(found: Mapping[str, Any], *, repeats: bool = True) -> str:

@@ -943,4 +943,6 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
+    hint: str = ""
+    """What to do about it, in the words of HTTP; a command line or a page has others."""
     errors: list[dict[str, Any]] = Field(default_factory=list)

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -71,15 +71,21 @@ Answer = TypeVar("Answer", bound=BaseModel)
 class ServiceError(Exception):
     """The service refused a call: `status`, its stable `code`, and what it said.
 
-    `retry_after_s` is when to try again, where the service said so.
+    `retry_after_s` is when to try again, where the service said so; `faults` are the places of the
+    body that it does not take, each as where and what.
     """
 
     def __init__(
-        self, status: int, code: str, detail: str, retry_after_s: float | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        retry_after_s: float | None = None,
+        faults: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.faults = retry_after_s, faults
 
 
 class ServiceUnreachable(Exception):  # noqa: N818 - it is a state, not a mistake
@@ -212,6 +218,10 @@ class Client:
         """One trial with its scores; 404 `trial-not-found`."""
         return self._call(Trial, "GET", f"/trials/{trial_id}")
 
+    def numbered(self, study: str, number: int) -> Trial:
+        """A study's trial by its number; 404 `study-not-found`, `trial-not-found`."""
+        return self._call(Trial, "GET", f"/studies/{_part(study)}/trials/{number}")
+
     def curve(self, trial_id: int, max_points: int = 500) -> Curve:
         """What the run's heartbeats said, as a column of each metric over `steps`."""
         asked = {"max_points": max_points}
@@ -334,7 +344,8 @@ class Client:
         after_s = float(after) if after.isdigit() else None
         problem = _problem(response)
         if problem is not None:
-            raise ServiceError(response.status_code, problem.code, problem.detail, after_s)
+            faults = [(str(e.get("where", "")), str(e.get("what", ""))) for e in problem.errors]
+            raise ServiceError(response.status_code, problem.code, problem.detail, after_s, faults)
         said = response.text[:500].strip() or response.reason_phrase
         foreign = f"{response.status_code} that is not the service's own: {said}"
         if response.status_code == 429 or response.status_code >= 500:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.plain_errors import plain
+from service.plain_errors import located
 from service.schemas import MAX_METRICS, Measurement, Metrics, Step
 from trainer import groups, troubles
 from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
@@ -259,9 +259,7 @@ def _read_result(script: Path, file: Path, folder: Path) -> _Result:
 
 
 def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(map(str, problem["loc"]))
-    return f"{where}: {plain(problem)}" if where else f"it {plain(problem)}"
+    return located(error.errors()[0], "all of it")
 
 
 def _tail(folder: Path) -> str:

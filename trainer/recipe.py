@@ -19,7 +19,7 @@ from pydantic import (
 
 from rewards.math_judge import MathVerifyMissing, is_available
 from rewards.training import PAPER_WEIGHTS, REWARDS
-from service.plain_errors import plain
+from service.plain_errors import located, path_of
 from service.schemas import Name
 from trainer.prompts import StyleName
 
@@ -278,13 +278,12 @@ class Recipe(_Part):
 
 
 def _in_words(problem: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"])
-    if not path:
-        return f"recipe: {plain(problem)}"
-    if problem["type"] == "value_error":  # our own words, which do not repeat what was given
-        return f"recipe: {path}: {plain(problem)} (got {problem['input']!r:.60})"
-    if problem["type"] != "extra_forbidden":
-        return f"recipe: {path}: {plain(problem)}"
+    path = path_of(problem)
+    if not path or problem["type"] != "extra_forbidden":
+        said = f"recipe: {located(problem)}"
+        # Our own words do not repeat what was given.
+        is_own = path and problem["type"] == "value_error"
+        return f"{said} (got {problem['input']!r:.60})" if is_own else said
     known = list(_keys(Recipe))
     near = difflib.get_close_matches(path, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from db import studies
 from db.errors import StudyNotFound, TrialNotFound
 from service.auth import route_behind
-from service.context import Service, StudyName
+from service.context import Service, StudyName, TrialNumber
 from service.dashboard import access, reading, session, stories
 from service.dashboard.history import Histories
 from service.dashboard.reading import Board
@@ -33,7 +33,6 @@ acting = [Depends(access.require_admin), Depends(session.require_token)]
 
 Revision = Annotated[int, Query(ge=0, lt=2**63)]
 Number = Annotated[int, Query(ge=1, lt=2**63)]
-TrialNumber = Annotated[int, Path(description="Number of the trial in its study.", ge=1, lt=2**31)]
 
 
 class NoPage(Exception):  # noqa: N818 - it names a state of things

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import events, models, trials
-from db.errors import TrialNotFound
 from service import views
 from service.schemas import Measurement, StudySpec, Trial
 
@@ -99,31 +98,13 @@ class Story:
         return self.trial.state in ("failed", "cancelled")
 
 
-def trial_id(session: Session, study: models.Study, number: int) -> int:
-    """Id of the trial with this number.
-
-    Raises:
-        TrialNotFound: the study has none.
-    """
-    found = session.scalar(
-        select(models.Trial.id).where(
-            models.Trial.study_id == study.id, models.Trial.number == number
-        )
-    )
-    if found is None:
-        raise TrialNotFound(
-            f"no trial {number} in study {study.name!r}, whose newest is {study.last_number}"
-        )
-    return found
-
-
 def read(session: Session, study: models.Study, number: int) -> Story:
     """All about the trial with this number.
 
     Raises:
         TrialNotFound: the study has none.
     """
-    row = trials.get(session, trial_id(session, study, number))
+    row = trials.get(session, trials.id_of(session, study, number))
     spec = views.spec(study)
     trial = views.trial(row, spec)
     attempts = session.scalars(

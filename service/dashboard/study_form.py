@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from service import yaml_text
 from service.dashboard.presets import Example, Presets
 from service.dashboard.typed import Typed, flat
-from service.plain_errors import plain
+from service.plain_errors import path_of, plain
 from service.schemas import StudySpec
 from service.search.limits import LinearLimit
 
@@ -186,6 +186,5 @@ def _reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dic
 def _messages(error: ValidationError) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"])
-        found.setdefault(path, plain(item))
+        found.setdefault(path_of(item), plain(item))
     return found

@@ -9,9 +9,9 @@ from fastapi.responses import HTMLResponse
 
 from db import curves, studies, trials
 from service import views
-from service.context import Actor, Service, StudyName
-from service.dashboard import curve_figures, figures, stories
-from service.dashboard.entry import Behind, Revision, Told, TrialNumber, acting
+from service.context import Actor, Service, StudyName, TrialNumber
+from service.dashboard import curve_figures, figures
+from service.dashboard.entry import Behind, Revision, Told, acting
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import TrialPatch
@@ -49,7 +49,7 @@ def training_curves(study: StudyName, number: TrialNumber, service: Service) -> 
     """Charts of what the run said of itself at its steps; empty while it said nothing."""
     with service.database.read() as session:
         row = studies.get(session, study)
-        trial = trials.get(session, stories.trial_id(session, row, number))
+        trial = trials.get(session, trials.id_of(session, row, number))
         points = curves.read(session, trial)
         curve = views.curve(trial, points, None, curve_figures.POINTS)
         charts = curve_figures.training(views.spec(row), curve)
@@ -82,4 +82,4 @@ def note(
 
 def _id(study: str, number: int, service: Service) -> int:
     with service.database.read() as session:
-        return stories.trial_id(session, studies.get(session, study), number)
+        return trials.id_of(session, studies.get(session, study), number)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from db import curves, studies, trials
 from service import checks, views
 from service.auth import by_method, route_behind
-from service.context import Actor, Service, StudyName, TrialId
+from service.context import Actor, Service, StudyName, TrialId, TrialNumber
 from service.errors import Refused, describe
 from service.paging import that_fit
 from service.schemas import (
@@ -111,6 +111,17 @@ def page(
         )
 
 
+@router.get(
+    "/studies/{study}/trials/{number}",
+    summary="Read a trial by its number in the study",
+    responses=describe(404),
+)
+def numbered(study: StudyName, number: TrialNumber, service: Service) -> Trial:
+    with service.database.read() as session:
+        row = trials.get(session, trials.id_of(session, studies.get(session, study), number))
+        return views.trial(row, views.spec(row.study))
+
+
 @router.get("/trials/{trial:int}", summary="Read a trial", responses=describe(404))
 def one(trial: TrialId, service: Service) -> Trial:
     with service.database.read() as session:
@@ -174,7 +185,7 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
             raise Refused(
                 409,
                 "wrong-state",
-                f"trial {trial} has no score of {', '.join(absent)} yet, which the objective "
+                f"{row.called} has no score of {', '.join(absent)} yet, which the objective "
                 f"{spec.objective.name!r} weighs; wait for its next scores, or cancel it",
             )
     service.proposer.wake()

@@ -45,6 +45,7 @@ READING = [
     ("GET", "/studies", None),
     ("GET", "/studies/vlm", None),
     ("GET", "/studies/vlm/trials", None),
+    ("GET", "/studies/vlm/trials/2", None),
     ("GET", "/studies/vlm/best", None),
     ("GET", "/studies/vlm/export", None),
     ("GET", "/studies/vlm/figures", None),
@@ -93,7 +94,7 @@ def test_each_scope_allows_its_calls_and_no_others(api, made):
 
 
 def test_every_call_is_among_those_tested(api):
-    names = {"vlm": "{study}", "1": "{trial}", "quadsurface": "{name}"}
+    names = {"vlm": "{study}", "1": "{trial}", "2": "{number}", "quadsurface": "{name}"}
     tested = {
         (method, "/".join(names.get(part, part) for part in path.split("/")))
         for method, path, _ in READING + WORKING + ADMINISTERING

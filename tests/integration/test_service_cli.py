@@ -10,8 +10,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from modomodo import hints
 from modomodo.cli import app
-from service.schemas import Failure, Measurement, NextRequest, TrialCreate
+from service.schemas import (
+    Failure,
+    Measurement,
+    NextRequest,
+    StudyPatch,
+    StudySpec,
+    TrialCreate,
+)
 from service.search.surrogates import SIDE_BY_SIDE
 from tests.bodies import scores, study_body
 from trainer.client import Client, ServiceError
@@ -59,7 +67,7 @@ def test_a_study_from_creation_to_export(run, study_file, tmp_path):
     assert f"One run is completed: trial {added['number']}, out_score 60.0 ± " in shown
     assert "no other mixture to compare it with yet" in shown
     assert "Out-Score" not in shown
-    assert "budget 1 (0 used, none of it by 1 run added finished)" in shown
+    assert "budget 1, 0 used (1 run that was added finished does not count)" in shown
     out = tmp_path / "best.yaml"
     assert run("study", "export", "vlm", "--format", "yaml", "--out", str(out)).exit_code == 0
     assert yaml.safe_load(out.read_text())["mixture"] == {"coco": 0.25, "lisa": 0.75, "sat": 0.0}
@@ -190,6 +198,63 @@ def test_a_file_that_is_no_study_is_wrong_use(run, tmp_path, content, words):
     result = run("study", "create", str(file))
     assert result.exit_code == 2
     assert words in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study", "show", "nope"], "no study 'nope'; `modomodo study list` lists them"),
+        (["study", "pause", "nope"], "no study 'nope'; `modomodo study list` lists them"),
+        (["study", "edit", "nope", "--budget", "3"], "`modomodo study list` lists them"),
+        (["study", "export", "nope"], "`modomodo study list` lists them"),
+        (["trial", "list", "nope"], "`modomodo study list` lists them"),
+        (["trial", "cancel", "nope", "3"], "`modomodo study list` lists them"),
+        (["trial", "show", "vlm", "7"], "study 'vlm' has no trial 7; its newest is 2; `modomodo "),
+        (["trial", "retry", "vlm", "2"], "trial 2 of study 'vlm' is completed; only failed and"),
+        (["trial", "cancel", "vlm", "2"], "trial 2 of study 'vlm' is completed; only queued and"),
+        (["trial", "stop-early", "vlm", "2"], "trial 2 of study 'vlm' is completed; only running"),
+        (["trial", "show", "99"], "no trial 99 (an id, not the number in a study); `modomodo "),
+        (["trial", "add", "vlm", "coco=0.9"], "sum to 0.9"),
+    ],
+)
+def test_a_refusal_is_told_in_the_words_of_the_command_line(run, service_url, arguments, words):
+    with Client(service_url) as client:
+        # Numbers of a second study are not the ids of its trials.
+        for name in ("other", "vlm"):
+            client.create_study(StudySpec.model_validate(study_body(name, budget=1)))
+            client.patch_study(name, StudyPatch(state="paused"))
+            for trial in client.trials(name):
+                client.cancel(trial.id)
+        while len(client.trials("vlm")) < 2:
+            finished = [Measurement.model_validate(item) for item in scores()]
+            client.add_trial("vlm", TrialCreate(mixture={"coco": 1}, measurements=finished))
+    result = run(*arguments)
+    assert result.exit_code == 1
+    said = hints.in_words(result.exception)
+    assert words in said
+    for word in ("GET ", "POST ", "PATCH ", "/studies", "body", "Bearer"):
+        assert word not in said
+
+
+def test_a_budget_is_raised_on_the_command_line(run, study_file):
+    run("study", "create", study_file)
+    run("trial", "add", "vlm", "coco=1")
+    run("study", "pause", "vlm")
+    edited = run("study", "edit", "vlm", "--budget", "12", "--note", "longer")
+    assert "study vlm is paused: 0 of its budget of 12 used" in edited.stdout
+    changed = as_json(run("study", "edit", "vlm", "--budget", "9", "--json"))
+    assert (changed["budget"], changed["note"]) == (9, "longer")
+    nothing = run("study", "edit", "vlm")
+    assert nothing.exit_code == 2
+    assert "nothing to change: give --budget or --note" in nothing.output.replace("\n", " ")
+
+
+def test_an_archive_of_a_study_that_is_not_there_names_the_database(run, tmp_path):
+    database = f"sqlite:///{tmp_path}/mine.db"
+    result = run("study", "export", "nope", "--format", "archive", "--database", database)
+    assert result.exit_code == 1
+    assert str(result.exception).startswith(f"no study 'nope' in the database {database}; ")
+    assert "--database or MODOMODO_DATABASE_URL" in str(result.exception)
 
 
 def test_what_the_service_refuses_is_an_error_with_its_words(run, study_file):

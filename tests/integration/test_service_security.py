@@ -30,6 +30,10 @@ def test_without_the_key_nothing_is_answered_but_probes(locked, header):
     answer = locked.get("/studies", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "key-required")
     assert answer.headers["www-authenticate"] == "Bearer"
+    is_wrong = isinstance(header, bytes) or header == "Bearer wrong"
+    assert ("not valid here" in answer.json()["detail"]) == is_wrong
+    assert ("none came with the call" in answer.json()["detail"]) != is_wrong
+    assert "`Authorization: Bearer KEY`" in answer.json()["hint"]
     assert KEY not in answer.text
     assert locked.get("/healthz").status_code == 200
     assert locked.get("/readyz").status_code == 200

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from service.plain_errors import plain
+from service.plain_errors import listed, located, plain
 from service.schemas import StudySpec
 from tests.bodies import study_body
 
@@ -39,3 +39,21 @@ def test_a_long_or_secret_value_is_not_repeated():
         StudySpec.model_validate(study_body(budget="x" * 500))
     assert len(plain(raised.value.errors()[0])) < 100
     assert plain(raised.value.errors()[0], repeats=False) == "it is not a whole number"
+
+
+def test_faults_are_told_with_their_places_and_the_rest_is_counted():
+    with pytest.raises(ValidationError) as raised:
+        StudySpec.model_validate(study_body(budget=0, domains=[{}, {"name": 3}]))
+    told = [located(found) for found in raised.value.errors()]
+    assert told == ["domains.0.name: is missing", "domains.1.name: 3 is not text", told[2]]
+    assert told[2] == "budget: 0 is less than 1"
+    assert listed(told[:2]) == "domains.0.name: is missing; domains.1.name: 3 is not text"
+    assert listed([f"fault {i}" for i in range(9)]).endswith("fault 4; and 4 more")
+
+
+def test_a_fault_of_the_whole_is_called_what_the_reader_knows_it_as():
+    with pytest.raises(ValidationError) as raised:
+        StudySpec.model_validate(3)
+    (found,) = raised.value.errors()
+    assert located(found, "the file") == "the file: 3 is not a mapping of keys to values"
+    assert located(found) == "3 is not a mapping of keys to values"

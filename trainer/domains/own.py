@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from rewards.rules import RULES, rule_named
 from rewards.scoring import AnswerType
 from service import yaml_text
-from service.plain_errors import plain
+from service.plain_errors import listed, located
 from service.schemas import Name
 from trainer.domains import fields, options, own_columns, own_pictures
 from trainer.domains.errors import DataError, Dropped
@@ -110,11 +110,8 @@ def load(path: Path) -> OwnData:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
     except ValidationError as error:
-        lines = (
-            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {plain(problem)}"
-            for problem in error.errors()
-        )
-        raise DataError(f"{path}: {'; '.join(lines)}") from error
+        found = listed(located(problem, "the file") for problem in error.errors())
+        raise DataError(f"{path}: {found}") from error
 
 
 def convert(record: Record, spec: OwnData) -> Draft:

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from modomodo.cli import app
-from modomodo.examples import EXAMPLES
+from modomodo.examples import EXAMPLES, GROUPS
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "commands.md"
 
@@ -52,6 +52,23 @@ def test_help_has_examples_that_the_command_understands(name):
         arguments = words[len(name.split()) :]
         assert words[: len(name.split())] == name.split()
         COMMANDS[name].make_context(name, arguments)  # parses, and does nothing
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_help_of_a_group_has_examples_of_its_commands(name):
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert "For example:" in shown.output
+    for line in GROUPS[name]:
+        assert line in shown.output
+        words = shlex.split(line)[1:]
+        command = words[0] if words[0] in COMMANDS else " ".join(words[:2])
+        assert command.split()[: len(name.split())] == name.split()
+        COMMANDS[command].make_context(command, words[len(command.split()) :])
+
+
+def test_every_group_has_examples():
+    assert set(GROUPS) == {"", *(name.rpartition(" ")[0] for name in COMMANDS)}
 
 
 @pytest.mark.parametrize(
