@@ -12,7 +12,7 @@ import asyncio
 import resource
 from asyncio import TimerHandle
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -61,6 +61,24 @@ class _Refused(Exception):  # noqa: N818 - it ends the parsing, and is answered
     """What the parser has read is too much."""
 
 
+class _Lingering:
+    """The transport as an answer has it: when that is told before all of the request has come, the
+    rest is read first. Closed at once, the system would send a reset, and the caller, still
+    sending, never hear the answer."""
+
+    def __init__(self, protocol: Protocol, cycle: RequestResponseCycle) -> None:
+        self._protocol, self._cycle = protocol, cycle
+
+    def write(self, data: bytes) -> None:
+        self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        self._protocol.end(self._cycle)
+
+
 class Protocol(HttpToolsProtocol):
     """Refuses as a problem what never becomes a call of the app."""
 
@@ -74,6 +92,8 @@ class Protocol(HttpToolsProtocol):
         self._part: str | None = None
         """Of a message that is not complete: `head` or `body`."""
         self._n_headers = self._head_bytes = self._discarded = 0
+        self._is_ending = False
+        """Whether the connection ends with the rest of a body whose answer was told."""
         self._idle_bytes = 0
         """Since there was last something of use: neither body nor end of a head or body."""
         self._fault: tuple[int, str, str] | None = None
@@ -162,6 +182,7 @@ class Protocol(HttpToolsProtocol):
             self._fault = 429, "too-many-calls", "too many requests wait on this connection"
             raise _Refused
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, _Lingering(self, self.cycle))
         self._part = "body"
 
     def on_body(self, body: bytes) -> None:
@@ -175,6 +196,16 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._part, self._idle_bytes, self.is_known = None, 0, True
         super().on_message_complete()
+        if self._is_ending:
+            self.transport.close()
+
+    def end(self, cycle: RequestResponseCycle) -> None:
+        """Ends the connection after an answer: with the rest of its request, where that is still
+        to come, within the limits of any body."""
+        if cycle is self.cycle and cycle.response_complete and self._part == "body":
+            self._is_ending = True
+        else:
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # Not always the cycle that was read last: others may wait for this one.

@@ -91,6 +91,11 @@ class MixtureSpace:
         for name, low, high, least in zip(
             self.domains, self.lower, self.upper, self.zero_or_at_least, strict=True
         ):
+            if low > high:
+                raise ValueError(
+                    f"bounds of {name!r} are in the wrong order: the lower one, {low:g}, is above "
+                    f"the upper one, {high:g}"
+                )
             if not 0 <= low <= high <= 1:
                 raise ValueError(f"bounds of {name!r} are {low:g} to {high:g}, not within 0 to 1")
             if not 0 <= least <= 1:

@@ -241,6 +241,57 @@ async def test_half_a_body_is_waited_for_only_so_long_and_the_app_is_told():
     assert server.left == 1
 
 
+async def answered_early(server, **answer):
+    """A connection whose answer comes before the body, which is the last it takes."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 413, "headers": []} | answer)
+        await send({"type": "http.response.body", "body": b"too much"})
+
+    server.config.loaded_app = app
+    connection = server.connect()
+    head = HEAD + b"Connection: close\r\nContent-Length: 20000000\r\n\r\n"
+    connection.data_received(head)
+    await settle()
+    assert b"too much" in connection.transport.sent
+    assert not connection.transport.is_closed
+    return connection
+
+
+@on_a_loop
+async def test_who_is_still_sending_hears_the_answer_before_the_connection_ends():
+    connection = await answered_early(Server())
+    connection.data_received(b"x" * 10_000_000)
+    await settle()
+    assert not connection.transport.is_closed
+    connection.data_received(b"x" * 6_000_000)
+    assert not connection.transport.is_closed
+    connection.data_received(b"x" * 4_000_000)
+    assert connection.transport.is_closed, "that is more than anyone sends by mistake"
+    assert connection.transport.sent.count(b"HTTP/1.1") == 1
+
+
+@on_a_loop
+async def test_the_rest_of_a_body_that_nobody_wants_is_not_waited_for_either():
+    server = Server()
+    connection = await answered_early(server)
+    for _ in range(60):
+        connection.data_received(b"x")
+        server.loop.wait(1)
+    assert connection.transport.is_closed
+    assert connection.transport.sent.count(b"HTTP/1.1") == 1
+
+
+@on_a_loop
+async def test_the_connection_ends_with_the_last_byte_of_a_body_that_nobody_wants(monkeypatch):
+    monkeypatch.setattr(protocol, "MAX_DISCARDED", 2**25)
+    connection = await answered_early(Server())
+    connection.data_received(b"x" * 19_999_999)
+    assert not connection.transport.is_closed
+    connection.data_received(b"x")
+    assert connection.transport.is_closed
+
+
 @on_a_loop
 async def test_an_answer_may_take_as_long_as_it_needs():
     server = Server(is_held=True)

@@ -272,3 +272,17 @@ def test_a_run_of_lisa_alone_ends_near_step_663():
     steps, first = expected_steps(np.array([0.0, 1.0]), [5997, 1326], prompts_per_step=2)
     assert (steps, first) == (663, 1)
     assert expected_steps(np.array([1.0, 0.0]), [None, 1326], 2)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.9, 0.1, "are in the wrong order: the lower one, 0.9, is above the upper one, 0.1"),
+        (-0.1, 0.5, "are -0.1 to 0.5, not within 0 to 1"),
+        (0.5, 1.5, "are 0.5 to 1.5, not within 0 to 1"),
+        (float("nan"), 0.5, "not within 0 to 1"),
+    ],
+)
+def test_bounds_that_cannot_be_are_said_with_what_is_wrong(low, high, words):
+    with pytest.raises(ValueError, match=f"bounds of 'b' .*{words}"):
+        MixtureSpace(("a", "b"), np.array([0.0, low]), np.array([1.0, high]))
