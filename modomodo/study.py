@@ -105,9 +105,10 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
         trials = client.trials(study)
         best = client.best(study)
     console = _console()
-    counts = ", ".join(f"{n} {state}" for state, n in found.trials.items() if n)
+    counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in found.trials.items() if n)
+    none = "no trials" if found.state == "finished" else "no trials yet"
     console.print(
-        f"[bold]{escape(found.name)}[/] is {found.state}: {counts or 'no trials yet'}; "
+        f"[bold]{escape(found.name)}[/] is {found.state}: {counts or none}; "
         f"budget {found.budget}{_history(found)}; strategy {escape(found.strategy)}"
     )
     if found.note:

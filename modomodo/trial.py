@@ -185,7 +185,7 @@ def _state_text(trial: Trial) -> str:
         return f"running, step {trial.step}" + (
             f" of {trial.total_steps}" if trial.total_steps else ""
         )
-    return trial.state
+    return trial.state.replace("_", " ")
 
 
 def _weight(text: str) -> tuple[str, float]:

@@ -155,10 +155,11 @@ UNITS = "Scores are points of 100, ± is a 95% interval."
 
 def _nothing(session: Session, row: models.Study, counts: dict[str, int]) -> str:
     """Why there is no result to show."""
-    failed, others = counts.get("failed", 0), sum(counts.values()) - counts.get("failed", 0)
+    failed, total = counts.get("failed", 0), sum(counts.values())
     start = "No run is completed"
+    is_over = row.state == "finished"
     if not failed:
-        return f"{start} yet."
+        return f"{start}." if is_over else f"{start} yet."
     error = session.scalar(
         select(models.Attempt.error)
         .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
@@ -168,7 +169,9 @@ def _nothing(session: Session, row: models.Study, counts: dict[str, int]) -> str
     )
     said = standstill.last_line(error)[: standstill.LONGEST_ERROR]
     last = f"; the last error: {said}" if said else ""
-    if others:
+    if not is_over and counts.get("queued", 0) + counts.get("running", 0):
         return f"{start} yet, and {counted(failed, 'trial')} failed{last}"
+    if failed < total:
+        return f"{start}: {counted(failed, 'trial')} failed{last}"
     all_of = "its one trial failed" if failed == 1 else f"all {failed} trials failed"
     return f"{start}: {all_of}{last}"

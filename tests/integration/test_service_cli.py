@@ -15,7 +15,9 @@ from modomodo.cli import app
 from service.schemas import (
     Failure,
     Measurement,
+    MeasurementsRequest,
     NextRequest,
+    Result,
     StudyPatch,
     StudySpec,
     TrialCreate,
@@ -144,6 +146,92 @@ def test_a_study_without_a_result_says_just_that_and_why(run, service_url):
     shown = " ".join(run("study", "show", "vlm").stdout.split())
     assert "1 trial failed; the last error: OSError: gone" in shown
     assert "Out-Score" not in shown
+
+
+def begun(run, client, n, **changes):
+    """A study whose trials were all queued by hand, and the leases of the first of them."""
+    body = study_body(max_attempts=1, **changes)
+    client.create_study(StudySpec.model_validate(body))
+    client.patch_study("vlm", StudyPatch(state="paused"))
+    for trial in client.trials("vlm"):
+        client.cancel(trial.id)
+    for _ in range(n):
+        client.add_trial("vlm", TrialCreate(mixture={"coco": 1}))
+    client.patch_study("vlm", StudyPatch(state="active"))
+    return [client.next(NextRequest(worker=f"w{i}", study="vlm")) for i in range(n)]
+
+
+def break_all(client, leased):
+    for answer in leased:
+        failure = Failure(token=answer.lease.token, error="OSError: gone", retryable=False)
+        client.failure(answer.trial.id, failure)
+
+
+def shown_of(run):
+    return " ".join(run("study", "show", "vlm").stdout.split())
+
+
+def test_a_study_whose_trials_all_failed_says_so_and_what_to_do(run, service_url):
+    with Client(service_url) as client:
+        break_all(client, begun(run, client, 5, budget=5))
+    shown = shown_of(run)
+    assert re.search(r"No run is completed( yet, and|: all) 5 trials failed", shown)
+    assert "; the last error: OSError: gone" in shown
+    assert (
+        "nothing runs: study 'vlm': the last 5 trials failed, so no more are proposed or given "
+        "away; see their errors, then retry one or pause and resume the study"
+    ) in shown
+    assert "Train this" not in shown
+
+
+@pytest.mark.parametrize("n_failed", [0, 1])
+def test_a_study_that_was_ended_without_a_result_waits_for_none(run, service_url, n_failed):
+    with Client(service_url) as client:
+        break_all(client, begun(run, client, n_failed, budget=5))
+        client.patch_study("vlm", StudyPatch(state="finished"))
+    shown = shown_of(run)
+    assert "vlm is finished: " in shown
+    why = ": 1 trial failed; the last error: OSError: gone" if n_failed else "."
+    assert re.search(f"No run is completed{why.replace('1 trial', '(1|its one) trial')}", shown)
+    assert "yet" not in shown
+    assert "nothing runs: study 'vlm' is finished" in shown
+
+
+def test_a_study_whose_budget_is_used_says_so_and_names_no_next_run(run, service_url):
+    with Client(service_url) as client:
+        (answer,) = begun(run, client, 1, budget=1)
+        measured = [Measurement.model_validate(item) for item in scores(0.5)]
+        client.result(answer.trial.id, Result(token=answer.lease.token, measurements=measured))
+    shown = shown_of(run)
+    assert "vlm is finished: 1 completed" in shown
+    assert "One run is completed: trial" in shown
+    assert "nothing runs: study 'vlm' is finished: the one trial of its budget is done" in shown
+    assert "to run next" not in shown
+
+
+def test_a_run_that_was_stopped_early_is_listed_and_counts(run, service_url):
+    with Client(service_url) as client:
+        (answer,) = begun(run, client, 1, budget=2)
+        assert "early stopped" not in run("study", "list").stdout
+        token, trial = answer.lease.token, answer.trial
+        measured = [Measurement.model_validate(item | {"step": 1}) for item in scores(0.5)]
+        client.measurements(trial.id, MeasurementsRequest(token=token, measurements=measured))
+    stopped = run("trial", "stop-early", "vlm", str(trial.number))
+    assert "is early stopped" in stopped.stdout
+    run("study", "pause", "vlm")
+    assert "1 early stopped" in shown_of(run)
+    head, row = (
+        line for line in run("study", "list").stdout.splitlines() if "│" in line or "st" in line
+    )
+    cells = dict(
+        zip(
+            (cell.strip() for cell in head.split("┃")),
+            (cell.strip() for cell in row.split("│")),
+            strict=True,
+        )
+    )
+    assert (cells["early stopped"], cells["completed"]) == ("1", "0")
+    assert cells["budget used"] == "1 of 2"
 
 
 def test_a_study_read_from_standard_input(run):
