@@ -104,6 +104,8 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\*?\}")
 _ARGUMENT = re.compile(r"\\([A-Za-z]+)(?:_\{?\w+\}?)?\s+")
 _ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
 _EXPONENT = re.compile(r"(?<![A-Za-z\d])(\d+(?:\.\d+)?|\.\d+)[eE]([+-]?\d+)(?![\d.])")
+_RELATION = re.compile(r"[<>≤≥]")
+_ASCENDING = {">": "<", "≥": "≤"}
 MAX_WORD = 3
 """Letters in a row that may be a product where the text says that it is a formula."""
 
@@ -147,7 +149,7 @@ def latex_of(text: str, is_marked: bool = False) -> str | None:
             return None
     if _SIDE_BY_SIDE.search(_ARGUMENT.sub(r"\\\1", bare)):
         return None
-    text = text.replace("√(", "sqrt(")
+    text = _ascending(text).replace("√(", "sqrt(")
     text = _ROOT.sub(r"\\sqrt{\1}", _called_root(text))
     text = text.replace("√{", r"\sqrt{")
     text = _EXPONENT.sub(r"\1\\cdot 10^{\2}", text)
@@ -159,6 +161,18 @@ def latex_of(text: str, is_marked: bool = False) -> str | None:
     for command, sign in reversed(_SIGNS.items()):
         text = text.replace(sign, command + " ")
     return text
+
+
+def _ascending(text: str) -> str:
+    """Inequalities from the lesser to the greater side: `-1 < x < 1` for `1 > x > -1`."""
+    signs = _RELATION.findall(text)
+    if not signs or not _ASCENDING.keys() >= set(signs) or any(sign in text for sign in "=≠,;∪∩"):
+        return text
+    parts = [part.strip() for part in _RELATION.split(text)]
+    if not all(part and part.count("(") == part.count(")") for part in parts):
+        return text
+    turned = (_ASCENDING[sign] for sign in reversed(signs))
+    return " ".join([parts[-1], *(f"{s} {p}" for s, p in zip(turned, parts[-2::-1], strict=True))])
 
 
 def without_set_braces(text: str) -> str:

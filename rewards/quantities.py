@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rewards.number_words import MAGNITUDES, leading
+from rewards.number_words import MAGNITUDES, leading, share_behind
 from rewards.units import CURRENCIES, Unit, counted, unit_of
 
 MAX_EXPONENT = 400
@@ -33,6 +33,7 @@ _FRACTION = re.compile(
     r"(?:(?P<a>\d{1,99})\s*/\s*(?P<b>\d{1,99})"
     r"|\((?P<c>\d{1,99})\)/\((?P<d>\d{1,99})\))(?![\d.,])"
 )
+_AND_FRACTION = re.compile(r"\s+and\s+(\d{1,9})\s*/\s*(\d{1,9})(?![\d.,/])")
 _SIGN = re.compile(r"([+-])\s*")
 _CURRENCY = re.compile("|".join(sorted(map(re.escape, CURRENCIES), key=len, reverse=True)))
 _MAGNITUDE = re.compile(r"[\s-]*([A-Za-z]+)\b")
@@ -117,6 +118,8 @@ def quantity_of(text: str) -> Quantity | None:
         return _in_words(text)
     value, step, place = found
     rest = text[place:]
+    if step is None and value.denominator == 1 and (share := share_behind(rest)):
+        value, rest = value + share[0], share[1]
     size, rest = _magnitude(rest, _SHORT_MONEY if currency else _SHORT)
     unit = _unit(rest, currency[0] if currency else None, is_digits=size == 1)
     if isinstance(unit, bool):
@@ -128,8 +131,16 @@ def _in_words(text: str) -> Quantity | None:
     found = leading(text)
     if found is None:
         return None
-    unit = _unit(found[1], None, is_digits=False)
-    return None if isinstance(unit, bool) else Quantity(found[0], unit)
+    value, rest = found
+    if (share := _AND_FRACTION.match(rest)) and value.denominator == 1:  # two and 3/4
+        above, below = int(share[1]), int(share[2])
+        if not 0 < above < below:
+            return None
+        value += Fraction(-above if value < 0 else above, below)
+        rest = rest[share.end() :]
+    size, rest = _magnitude(rest, {})
+    unit = _unit(rest, None, is_digits=False)
+    return None if isinstance(unit, bool) else Quantity(value * size, unit)
 
 
 def _sign(text: str, place: int) -> tuple[int, int]:
