@@ -17,6 +17,7 @@ from service.headline import Tried
 from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, TrainThis, Trial
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
+from service.search.situation import sign_of
 
 BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""
@@ -103,7 +104,7 @@ def _train(
         here, equal = map(float, belief.mean)
         cov = belief.covariance
         variance = max(0.0, float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]))
-        sign = 1 if direction == "maximize" else -1
+        sign = sign_of(direction)
         predicted = Prediction(mean=here, sd=float(belief.sd[0]))
         if not headline.is_uniform(found.mixture):
             predicted_gain = Prediction(mean=sign * (here - equal), sd=math.sqrt(variance))

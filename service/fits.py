@@ -24,7 +24,7 @@ from service.rates import retry_after
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
-from service.search.situation import Direction
+from service.search.situation import Direction, sign_of, turn
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import SIDE_BY_SIDE, SURROGATES, Fitted, fit, fit_each
 from service.search.surrogates.protocol import Posterior, log_density
@@ -229,7 +229,7 @@ def _told(runs: Runs) -> tuple[FloatArray, ...]:
 def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
     asked of it."""
-    runs = runs if direction == "maximize" else runs.negated()
+    runs = turn(runs, direction)
     told = (surrogate, *space.domains, *_told(runs))
     return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
@@ -255,7 +255,7 @@ def predict(
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of a surrogate at (n, m) mixtures."""
     mean, sd = _one(surrogate, space, runs, direction).predict(mixtures)
-    return _sign(direction) * mean, sd
+    return sign_of(direction) * mean, sd
 
 
 def predict_each(
@@ -277,12 +277,8 @@ def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray, direction: Di
     densities = {name: log_density(fitted) for name, fitted in able.items()}
     trusted = max(densities, key=lambda name: densities[name])
     belief = able[trusted].posterior(mixtures)
-    turned = Posterior(_sign(direction) * belief.mean, belief.covariance)
+    turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
     return Verdict(trusted, densities, turned)
-
-
-def _sign(direction: Direction) -> float:
-    return 1.0 if direction == "maximize" else -1.0
 
 
 @contextmanager

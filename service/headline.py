@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from service.schemas import Score
+from service.search.situation import Direction, sign_of
 from service.search.space import SAME
 
 
@@ -94,9 +95,9 @@ def tried(runs: Sequence[R]) -> list[Tried[R]]:
     ]
 
 
-def train_this(found: Sequence[Tried[R]], direction: str) -> Tried[R] | None:
+def train_this(found: Sequence[Tried[R]], direction: Direction) -> Tried[R] | None:
     """The mixture with the best mean; of equal ones that with more runs, then the earliest."""
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     return max(found, key=lambda t: (sign * t.score.value, len(t.runs), -t.number), default=None)
 
 
@@ -105,9 +106,9 @@ def uniform(found: Sequence[Tried[R]]) -> Tried[R] | None:
     return next((t for t in found if is_uniform(t.mixture)), None)
 
 
-def gain_over(theirs: Score, ours: Score, direction: str) -> Score:
+def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
     """How much better ours is, in the objective's direction, with its standard error."""
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
 
 
@@ -121,9 +122,9 @@ def trials(numbers: Sequence[int]) -> str:
     return f"trials {', '.join(shown)} and {last}"
 
 
-def leads(found: Sequence[Tried[R]], direction: str) -> list[Lead]:
+def leads(found: Sequence[Tried[R]], direction: Direction) -> list[Lead]:
     """What `train_this` would have said after each run, where it changed."""
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     place = {run.number: i for i, t in enumerate(found) for run in t.runs}
     counts, sums, variances = ([0.0] * len(found) for _ in range(3))
     means: dict[int, Score] = {}

@@ -21,8 +21,9 @@ from service.dashboard.entry import Shown, guarded
 from service.dashboard.figures import Figure
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
-from service.evidence import Evidence
+from service.evidence import Evidence, Run
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
+from service.search.situation import sign_of
 
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
 
@@ -86,7 +87,7 @@ def compared(known: Evidence, x: str, y: str) -> Compared | None:
     if not runs:
         return None
     choices = titles(known.spec)
-    is_maximized = known.spec.objective.direction == "maximize"
+    is_maximized = sign_of(known.spec.objective.direction) > 0
     front = benchmark_figures.front(runs, x, y, is_maximized=is_maximized)
     axes = ((x, choices[x]), (y, choices[y]))
     base = _base(known.spec)
@@ -106,8 +107,7 @@ def titles(study: StudySpec) -> dict[str, str]:
 
 def scored(known: Evidence) -> list[Scored]:
     """The completed runs, best objective first."""
-    sign = -1 if known.spec.objective.direction == "maximize" else 1
-    ranked = sorted(known.completed, key=lambda run: sign * run.objective.value)
+    ranked = _best_first(known)
     found = []
     for run in ranked:
         scores = {
@@ -124,11 +124,15 @@ def scored(known: Evidence) -> list[Scored]:
     return found
 
 
+def _best_first(known: Evidence) -> list[Run]:
+    sign = sign_of(known.spec.objective.direction)
+    return sorted(known.completed, key=lambda run: -sign * run.objective.value)
+
+
 def over_steps(session: Session, known: Evidence, name: str) -> Figure | None:
     """How the best runs came to one of the scores in `titles`; None with one step each."""
     spec = known.spec
-    sign = -1 if spec.objective.direction == "maximize" else 1
-    best = sorted(known.completed, key=lambda run: sign * run.objective.value)[: curve_figures.RUNS]
+    best = _best_first(known)[: curve_figures.RUNS]
     by_step: dict[int, dict[int, list[Measurement]]] = defaultdict(lambda: defaultdict(list))
     rows = session.scalars(
         select(models.Measurement)

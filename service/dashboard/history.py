@@ -19,6 +19,7 @@ from service import headline
 from service.evidence import SCORED
 from service.headline import Lead, Tried
 from service.schemas import Measurement, Score, StudySpec
+from service.search.situation import Direction
 
 KEPT = 32
 """Studies whose history is kept in memory; the one that came first goes first."""
@@ -55,7 +56,7 @@ class History:
     gain: Score | None
 
 
-def of(runs: Sequence[Run], direction: str) -> History:
+def of(runs: Sequence[Run], direction: Direction) -> History:
     """What stands out among runs that come by number."""
     found = headline.tried(runs)
     best, uniform = headline.train_this(found, direction), headline.uniform(found)

@@ -13,6 +13,7 @@ from service.dashboard.collection import Item
 from service.dashboard.embedding import Plane
 from service.dashboard.figures import Figure, axis, in_points, objective_label
 from service.schemas import Score, StudySpec
+from service.search.situation import sign_of
 from service.search.space import FloatArray
 
 DRAWN = 600
@@ -51,13 +52,13 @@ def dots(study: StudySpec, items: Sequence[Item]) -> list[Dot]:
 
 def best(study: StudySpec, drawn: Sequence[Dot]) -> Dot:
     """The one with the best score; of equal ones, the first."""
-    sign = 1 if study.objective.direction == "maximize" else -1
+    sign = sign_of(study.objective.direction)
     return max(drawn, key=lambda dot: sign * dot.score.value)
 
 
 def scale(study: StudySpec) -> list[list[Any]]:
     """Colours from the lowest score to the highest, whose end is always the better one."""
-    shades = SHADES if study.objective.direction == "maximize" else SHADES[::-1]
+    shades = SHADES if sign_of(study.objective.direction) > 0 else SHADES[::-1]
     return [[place / (len(shades) - 1), shade] for place, shade in enumerate(shades)]
 
 
@@ -236,7 +237,7 @@ def parallel(study: StudySpec, drawn: Sequence[Dot]) -> Figure:
     for dot in drawn:
         bands[min(int((dot.score.value - low) / width), len(shades) - 1)].append(dot)
     worst_first = range(len(shades))
-    if study.objective.direction == "minimize":
+    if sign_of(study.objective.direction) < 0:
         worst_first = worst_first[::-1]
     data = [_lines(domains, bands[k], shades[k]) for k in worst_first if bands[k]]
     data.append(_colours_only(study, low, high))

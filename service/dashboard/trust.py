@@ -18,6 +18,7 @@ from service.errors import Refused
 from service.evidence import Evidence, Run
 from service.headline import Tried
 from service.schemas import Score
+from service.search.situation import sign_of
 
 router = APIRouter(prefix="/ui/studies/{study}/trust", include_in_schema=False)
 
@@ -61,8 +62,7 @@ def _belief(service: Context, known: Evidence, best: Tried[Run]) -> Belief:
     X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
     verdict = service.fits.verdict(known, X)
     (here, equal), covariance = verdict.posterior.mean, verdict.posterior.covariance
-    sign = 1 if known.spec.objective.direction == "maximize" else -1
-    gain = sign * float(here - equal)
+    gain = sign_of(known.spec.objective.direction) * float(here - equal)
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     sd = math.sqrt(max(variance, 1e-12))
     return Belief(

@@ -14,7 +14,7 @@ from service.search import gaussian
 from service.search.acquisition import Knowledge
 from service.search.counts import counted
 from service.search.runs import Runs
-from service.search.situation import Direction
+from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import Fitted, fit
 from service.search.surrogates.protocol import Posterior
@@ -162,8 +162,7 @@ def diagnose(
         ValueError: too few runs to fit it.
     """
     # The engine maximises: scores are turned for the fit and back for what is said.
-    sign = 1.0 if direction == "maximize" else -1.0
-    turned = runs if sign > 0 else runs.negated()
+    sign, turned = sign_of(direction), turn(runs, direction)
     fitted = fitted or fit(name, space, turned, seed)
     rng = np.random.default_rng(seed)
     knowledge = Knowledge.gathered(fitted, space, np.empty((0, space.m)), rng)

@@ -16,6 +16,16 @@ Direction = Literal["maximize", "minimize"]
 Opening = Literal["optimal", "seeds"]
 
 
+def sign_of(direction: Direction) -> float:
+    """1.0 where higher scores are better, else -1.0: times this, higher is better."""
+    return 1.0 if direction == "maximize" else -1.0
+
+
+def turn(runs: Runs, direction: Direction) -> Runs:
+    """Runs whose higher scores are better: the engine maximises."""
+    return runs if direction == "maximize" else runs.negated()
+
+
 @dataclass(frozen=True, eq=False)
 class Proposed:
     """A mixture to try next.

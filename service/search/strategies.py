@@ -17,7 +17,15 @@ import numpy as np
 from service.search import by_surrogate, openings
 from service.search.heuristics import AS_PUBLISHED, HEURISTICS, HeuristicOptions
 from service.search.runs import Runs
-from service.search.situation import Direction, Opening, Proposed, Situation, Strategy
+from service.search.situation import (
+    Direction,
+    Opening,
+    Proposed,
+    Situation,
+    Strategy,
+    sign_of,
+    turn,
+)
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import fit
 
@@ -53,10 +61,10 @@ def propose(
     """
     if strategy not in _STRATEGIES:
         raise KeyError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = sign_of(direction)
     situation = Situation(
         space,
-        runs if direction == "maximize" else runs.negated(),
+        turn(runs, direction),
         sign,
         np.asarray(pending, dtype=float).reshape(-1, space.m),
         np.empty((0, space.m)) if avoid is None else np.asarray(avoid).reshape(-1, space.m),
@@ -172,8 +180,7 @@ def recommend(
         raise KeyError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
     if len(runs) == 0:
         raise ValueError("nothing can be recommended before a run is scored")
-    sign = 1.0 if direction == "maximize" else -1.0
-    turned = runs if direction == "maximize" else runs.negated()
+    sign, turned = sign_of(direction), turn(runs, direction)
     name = _SURROGATE_OF.get(strategy)
     if name is None or len(runs) <= space.m:
         best = int(np.argmax(turned.score))

@@ -8,6 +8,7 @@ import pytest
 
 from service.search.designs import gaussian_candidates, seed_design
 from service.search.runs import Runs
+from service.search.situation import sign_of, turn
 from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import STRATEGIES, propose
 from service.search.surrogates import fit
@@ -229,3 +230,12 @@ def test_proposing_without_a_process_does_not_import_torch():
         "sys.exit('torch' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_scores_are_turned_so_that_higher_is_better_and_back():
+    runs = runs_in(SPACE, 5)
+    for direction in ("maximize", "minimize"):
+        turned = turn(runs, direction)
+        assert np.array_equal(sign_of(direction) * turned.score, runs.score)
+        better = int(np.argmax(turned.score))
+        assert runs.score[better] == (max if direction == "maximize" else min)(runs.score)
