@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -72,7 +70,7 @@ def _is_whole(command: str) -> bool:
     return True
 
 
-class Reader:
+class Reader(ExitStack):
     """Someone who follows pages in a folder of their own, on a machine where all is installed.
 
     Args:
@@ -91,6 +89,7 @@ class Reader:
         stands_for: Mapping[str, str] | None = None,
         passed_over: tuple[str, ...] = (),
     ) -> None:
+        super().__init__()
         programs = folder / ".programs"
         programs.mkdir()
         warm.install(programs)
@@ -110,18 +109,6 @@ class Reader:
             "COLUMNS": "120",
             **(environment or {}),
         }
-        self._running = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._running.close()
 
     def follow(self, page: Path) -> None:
         """Does all that the page shows.
@@ -170,8 +157,8 @@ class Reader:
         words = shlex.split(command, comments=True)
         own = dict(word.split("=", 1) for word in words[: words.index("modomodo")])
         arguments = [word for word in words[words.index("modomodo") + 1 :] if word != "&"]
-        log = self._running.enter_context((self.folder / f"{arguments[0]}.log").open("ab"))
-        process = self._running.enter_context(
+        log = self.enter_context((self.folder / f"{arguments[0]}.log").open("ab"))
+        process = self.enter_context(
             warm.Command(
                 *arguments,
                 environment=self.environment | own,
