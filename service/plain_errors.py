@@ -54,7 +54,10 @@ def located(found: Mapping[str, Any], whole: str = "") -> str:
     Args:
         whole: what the place is called of a fault of all of it; without, no place is said.
     """
-    return at(path_of(found) or whole, plain(found))
+    where, what = path_of(found), plain(found)
+    if not where and whole and what.startswith(("is ", "has ")):
+        return f"{whole} {what}"
+    return at(where or whole, what)
 
 
 def at(where: str, what: str) -> str:

@@ -259,7 +259,7 @@ def _read_result(script: Path, file: Path, folder: Path) -> _Result:
 
 
 def _first(error: ValidationError) -> str:
-    return located(error.errors()[0], "all of it")
+    return located(error.errors()[0], "it")
 
 
 def _tail(folder: Path) -> str:

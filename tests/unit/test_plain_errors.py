@@ -57,3 +57,6 @@ def test_a_fault_of_the_whole_is_called_what_the_reader_knows_it_as():
     (found,) = raised.value.errors()
     assert located(found, "the file") == "the file: 3 is not a mapping of keys to values"
     assert located(found) == "3 is not a mapping of keys to values"
+    with pytest.raises(ValidationError) as raised:
+        StudySpec.model_validate_json("{")
+    assert located(raised.value.errors()[0], "it").startswith("it is not JSON: EOF")
