@@ -31,9 +31,9 @@ from db import upgrade
 from db.models import Attempt, Event, Measurement, Trial
 from db.sessions import Database
 from modomodo.local import free_port
+from service.client import Client
 from service.schemas import StudySpec
 from tests.postgres import Server
-from trainer.client import Client
 
 ROOT = Path(__file__).parents[1]
 START_S = 60.0

@@ -10,8 +10,8 @@ import random
 import sys
 import time
 
+from service.client import Client, ServiceError
 from service.schemas import Heartbeat, Measurement, NextRequest, Result
-from trainer.client import Client, ServiceError
 
 STUDY, BENCHMARK = "chaos", "score"
 

@@ -28,17 +28,19 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from bench.report import read_results, table, write_results, write_section
 from bench.trainer import Clock
-from trainer import memory, models, recipes
+from trainer import recipes
 from trainer.data import ItemSet
-from trainer.grpo import MixtureTrainer
-from trainer.learning import RewardLog
-from trainer.processors import IMAGE, VIDEO
+from trainer.planning import memory
+from trainer.planning.shapes import QWEN2_VL_2B, Shape, from_config, published
 from trainer.recipe import Recipe
 from trainer.rows import Row
+from trainer.run import models
+from trainer.run.grpo import MixtureTrainer
+from trainer.run.learning import RewardLog
+from trainer.run.processors import IMAGE, VIDEO
+from trainer.run.training_set import Prompts
 from trainer.sampler import draw_order
-from trainer.shapes import QWEN2_VL_2B, Shape, from_config, published
 from trainer.tiny.model import load as load_tiny
-from trainer.training_set import Prompts
 
 SIDE = 640
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}

@@ -11,7 +11,6 @@ import numpy as np
 
 from bench.report import ROOT, table, write_section
 from modomodo.summary import mixture_text
-from service import points
 from service.search.diagnostics import diagnose
 from service.search.gaussian import Z95
 from service.search.heuristics import HeuristicOptions
@@ -19,6 +18,7 @@ from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.strategies import STRATEGIES, propose
 from service.search.surrogates import SURROGATES, Fitted, fit
+from service.study import points
 
 TABLE = ROOT / "bench" / "data" / "modomodo" / "table2.csv"
 """Table 2 of arXiv 2505.24871; weights are known for the seeds only."""

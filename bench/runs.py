@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 
 from modomodo import bars
-from trainer.child import Child
 from trainer.job import Crash, Job, Outcome
+from trainer.worker.child import Child
 
 # Before the fork server starts: the runs are what is parallel, not the threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -39,9 +39,9 @@ from bench.speed import study as large_runs
 from db import models, studies, upgrade
 from db.sessions import Database
 from modomodo.local import free_port
+from service.client import Client
 from service.schemas import Measurement, StudyPatch, StudySpec, TrialCreate
 from tests.postgres import Server
-from trainer.client import Client
 
 ROOT = Path(__file__).parents[1]
 STORED = (10, 1000, 10_000)

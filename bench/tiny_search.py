@@ -19,10 +19,10 @@ from bench.report import machine, table, write_results, write_section
 from bench.runs import run_all
 from modomodo.local import LocalFleet
 from modomodo.summary import mixture_text
-from service import points
-from service.headline import is_uniform
+from service.client import Client
 from service.schemas import PredictedMixture, Score, Study, Trial
-from trainer.client import Client
+from service.study import points
+from service.study.headline import is_uniform
 from trainer.job import Job
 from trainer.recipe import Recipe
 from trainer.tiny.study import study_spec

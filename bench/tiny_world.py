@@ -16,11 +16,11 @@ from scipy import stats
 from bench import intervals
 from bench.report import IMAGES, machine, table, write_results, write_section
 from bench.runs import run_all
-from service.points import Z95
 from service.schemas import Measurement, last_measurements
+from service.study.points import Z95
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
-from trainer.run import score_base
+from trainer.run.run import score_base
 from trainer.tiny.world import BENCHMARKS, CHANCE, DOMAIN_SIZES
 
 DOMAINS = tuple(DOMAIN_SIZES)

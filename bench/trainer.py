@@ -29,16 +29,16 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from bench.report import ROOT, machine, table, write_results, write_section
 from rewards.training import REWARDS
-from trainer import models
 from trainer.data import benchmark_sets, training_rows
-from trainer.evaluate import evaluate
-from trainer.grpo import MixtureTrainer
-from trainer.learning import Reporter, RewardLog
 from trainer.recipe import Recipe
-from trainer.run_folder import RunFolder
+from trainer.run import models
+from trainer.run.evaluate import evaluate
+from trainer.run.grpo import MixtureTrainer
+from trainer.run.learning import Reporter, RewardLog
+from trainer.run.training_set import Prompts
+from trainer.run.trl_config import grpo_config
 from trainer.sampler import draw_order
-from trainer.training_set import Prompts
-from trainer.trl_config import grpo_config
+from trainer.storage.run_folder import RunFolder
 
 MIXTURE = {"coco": 0.3, "sat": 0.5, "scienceqa": 0.2}
 SKIPPED = 3
@@ -112,7 +112,7 @@ def run(side: str, steps: int) -> dict[str, Any]:
 
 
 def ours(model: Any, processor: Any, prompts: Any, recipe: Any, folder: Path) -> Any:
-    """The trainer as `trainer.run` builds it, with its callbacks and a run's folder."""
+    """The trainer as `trainer.run.run` builds it, with its callbacks and a run's folder."""
     kept = RunFolder(folder)
     rewards = RewardLog(recipe.reward_weights)
     reporter = Reporter(

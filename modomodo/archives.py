@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modomodo.db import opened
+from modomodo.database import opened
 from modomodo.errors import CommandFailed, problems
 
 
@@ -45,11 +45,11 @@ def store(database: str, file: Path, name: str | None) -> Stored:
     with opened(database) as found:
         from db import archive, upgrade
         from db.errors import BadArchive
-        from service import imports
+        from service.study import archive_checks
 
         try:
             content = archive.Archive.model_validate_json(file.read_bytes())
-            spec = imports.check(content, name)
+            spec = archive_checks.check(content, name)
         except OSError as error:
             raise CommandFailed(f"cannot read {file}: {error.strerror}") from error
         except ValidationError as error:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from modomodo import data, db, examples, hints, key, recipe, study, tiny, trial
+from modomodo import data, database, examples, hints, key, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -22,8 +22,8 @@ from modomodo.serve import serve
 from modomodo.suggest import suggest
 from modomodo.train import rescore, train
 from modomodo.worker import worker
+from service.client import ServiceError, ServiceUnreachable
 from service.plain_errors import plain
-from trainer.client import ServiceError, ServiceUnreachable
 
 
 class _Plain(TyperGroup):
@@ -77,7 +77,7 @@ app.command()(train)
 app.command()(rescore)
 app.add_typer(study.app, name="study", help="Create, read and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
-app.add_typer(db.app, name="db", help="The tables of the service's database.")
+app.add_typer(database.app, name="db", help="The tables of the service's database.")
 app.add_typer(key.app, name="key", help="Who may call the service.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")

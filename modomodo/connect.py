@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trainer.client import Client
+from service.client import Client
 
 UrlOption = Annotated[
     str | None, typer.Option(help="Address of the service.", envvar="MODOMODO_URL")

@@ -24,9 +24,9 @@ from modomodo.summary import (
     trial_head,
     trial_line,
 )
+from service.client import Client, ServiceError
 from service.schemas import Measurement, Study, StudyPatch, StudySpec, Trial
 from service.search.counts import counted
-from trainer.client import Client, ServiceError
 
 if TYPE_CHECKING:
     from trainer.recipe import Recipe
@@ -170,7 +170,7 @@ def _recipe(steps: int | None, items: int | None) -> Recipe:
 
 def _score_base(study: StudySpec) -> list[Measurement]:
     from trainer.recipe import Recipe
-    from trainer.run import score_base
+    from trainer.run.run import score_base
 
     recipe = Recipe.parse(study.recipe)
     with bars.timed(console) as bar:

@@ -34,9 +34,9 @@ from modomodo.runs_options import (
 )
 from modomodo.space_options import Wishes
 from modomodo.units import Unit
-from service.points import widened
 from service.search.counts import counted
 from service.search.situation import Direction
+from service.study.points import widened
 
 if TYPE_CHECKING:
     from modomodo.runs_options import Case

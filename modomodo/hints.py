@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from service.client import ServiceError
 from service.plain_errors import at, listed
-from trainer.client import ServiceError
 
 HINTS = {
     "study-not-found": "`modomodo study list` lists them",

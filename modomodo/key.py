@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from modomodo.db import HERE, DatabaseOption, opened
+from modomodo.database import HERE, DatabaseOption, opened
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -18,7 +18,7 @@ from typing import Self
 import httpx
 
 from modomodo.errors import CommandFailed
-from trainer import disk
+from trainer.storage import files as storage_files
 
 START_S = 60.0
 GRACE_S = 15.0
@@ -75,13 +75,13 @@ class LocalFleet:
 
     def __enter__(self) -> Self:
         try:
-            lock = disk.hold(self.folder)
+            lock = storage_files.hold(self.folder)
         except OSError as error:
             raise CommandFailed(f"cannot use folder {self.folder}: {error.strerror}") from error
         if lock is None:
             raise CommandFailed(f"another process is at work in {self.folder}; give another folder")
         self._lock = lock
-        database = f"sqlite:///{(self.folder / 'modomodo.db').resolve()}"
+        database = f"sqlite:///{(self.folder / 'modomodo.database').resolve()}"
         port = self.url.rpartition(":")[2]
         self._service = self._start(
             "service", ["serve", "--host", "127.0.0.1", "--port", port, "--database", database]

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from modomodo.db import opened
+from modomodo.database import opened
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from service.schemas import StudyFigure, StudyFigures
@@ -73,13 +73,13 @@ def read(database: str, study: str) -> StudyFigures:
     """
     with opened(database) as found:
         from db import upgrade
-        from service.dashboard import gallery
-        from service.dashboard.history import Histories
-        from service.engine import Inline
-        from service.fits import Fits
+        from service.dashboard.pages import figures
+        from service.dashboard.queries.history import Histories
+        from service.executor.process import Inline
+        from service.fitting.fits import Fits
 
         upgrade.prepare(found)
-        return gallery.of(found, Fits(Inline()), Histories(), study)
+        return figures.of(found, Fits(Inline()), Histories(), study)
 
 
 def write_pages(found: StudyFigures, folder: Path, service: str | None) -> list[Page]:

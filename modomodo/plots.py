@@ -13,11 +13,11 @@ import numpy as np
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from modomodo.units import Unit
-from service.points import Z95
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
 from service.search.runs import Runs
 from service.search.situation import Proposed
+from service.study.points import Z95
 
 ENDINGS = (".html", ".png", ".svg")
 SHOWN_PAIRS = 12

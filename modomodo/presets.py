@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from service import yaml_text
-from service.dashboard.presets import Example, Presets, ShippedRecipe
+from service.presets import Example, Presets, ShippedRecipe
 from service.schemas import StudySpec
 from trainer import recipes
-from trainer.agreement import disagreements
 from trainer.recipe import ELSEWHERE, Recipe, RecipeError
+from trainer.worker.agreement import disagreements
 
 STUDIES = Path(__file__).parent / "studies"
 

@@ -87,8 +87,8 @@ def check(
     recipe = open_recipe(what)
     weights = None if mixture is None else mixtures.parse(mixture)
     need("trainer")
-    from trainer.checking import check as check_recipe
     from trainer.domains.errors import DataError
+    from trainer.planning.plan import check as check_recipe
     from trainer.recipe import RecipeError
 
     try:

@@ -18,8 +18,8 @@ from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from rewards.cases import Case
 from rewards.rules import RULES, Rule, UnknownRule, rule_named
-from service import points
 from service.search.counts import counted
+from service.study import points
 
 BAR_EVERY = 500
 """Cases between two moves of the bar."""

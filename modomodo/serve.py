@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modomodo.db import opened
+from modomodo.database import opened
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 
@@ -71,7 +71,7 @@ def _check(settings: Settings) -> None:
         CommandFailed: it cannot be opened, is not at this version's revision, or holds no key for a
             service that needs one.
     """
-    from service.auth import Gate, NoKey
+    from service.http.auth import Gate, NoKey
 
     with opened(settings.database_url) as database:
         from db import upgrade

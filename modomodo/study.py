@@ -17,7 +17,7 @@ from rich.table import Table
 
 from modomodo import archives, pictures, presets
 from modomodo.connect import UrlOption, connect
-from modomodo.db import HERE, DatabaseOption
+from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text

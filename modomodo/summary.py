@@ -9,9 +9,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from service import points
-from service.headline import gain_over, is_uniform, mean
 from service.schemas import PredictedMixture, Score, Study, TrainThis, Trial
+from service.study import points
+from service.study.headline import gain_over, is_uniform, mean
 
 Which = Literal["objective", "in_score", "out_score"]
 SCORED = ("completed", "early_stopped")

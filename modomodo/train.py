@@ -50,11 +50,11 @@ def train(
     if recipe.backend == "trl":
         need("trainer", *(["lora"] if recipe.lora else []))
     from trainer.backends import run_job
-    from trainer.command import CommandError
     from trainer.domains.errors import DataError
     from trainer.job import Job
     from trainer.recipe import RecipeError
-    from trainer.run_folder import FolderTaken
+    from trainer.run.command import CommandError
+    from trainer.storage.run_folder import FolderTaken
 
     job = Job(weights, recipe, seed, data, folder, commands)
     console = Console(stderr=True)
@@ -94,7 +94,7 @@ def rescore(
     """Score responses that a run kept again, by any rule, without the model."""
     need("trainer")
     from rewards.rules import UnknownRule, rule_named
-    from trainer import responses
+    from trainer.run import responses
 
     if rule != responses.PAPER:
         try:

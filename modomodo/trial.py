@@ -18,10 +18,10 @@ from modomodo.connect import UrlOption, connect
 from modomodo.errors import problems
 from modomodo.study import JsonOption, StudyArgument, print_json
 from modomodo.summary import UNITS, mixture_text, score_text
-from service import points
+from service.client import Client
 from service.schemas import Trial, TrialCreate, TrialState
 from service.search.counts import counted
-from trainer.client import Client
+from service.study import points
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -17,7 +17,7 @@ from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 
 if TYPE_CHECKING:
-    from trainer.worker import Worker
+    from trainer.worker.worker import Worker
 
 GIGABYTE = 10**9
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
@@ -106,13 +106,13 @@ def worker(
     need("trainer")
     from modomodo import logs
     from modomodo.worker_view import WorkerView, wanted
-    from trainer.attempt import Setting
-    from trainer.client import Client
-    from trainer.folders import FolderError, WorkFolder
-    from trainer.gpus import Gpus
-    from trainer.signals import Signals
-    from trainer.store import Store, StoreError
-    from trainer.worker import GaveUp, Worker, default_name
+    from service.client import Client
+    from trainer.storage.remote import Store, StoreError
+    from trainer.storage.work_folder import FolderError, WorkFolder
+    from trainer.worker.attempt import Setting
+    from trainer.worker.gpus import Gpus
+    from trainer.worker.signals import Signals
+    from trainer.worker.worker import GaveUp, Worker, default_name
 
     shares = _shares(gpus, per_trial)
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from trainer.attempt import Attempt
-    from trainer.gpus import GpuUse
-    from trainer.worker import Worker
+    from trainer.worker.attempt import Attempt
+    from trainer.worker.gpus import GpuUse
+    from trainer.worker.worker import Worker
 
 REWARDS_SHOWN = 3
 

@@ -13,22 +13,24 @@ from fastapi import FastAPI
 from db import upgrade
 from db.sessions import Database
 from service import errors
-from service.auth import Gate
 from service.context import Context
-from service.dashboard import entry, pages
-from service.dashboard.news import News
-from service.dashboard.presets import Presets
-from service.engine import Engine, EngineProcess
-from service.fits import Fits
-from service.headers import SafeHeaders
-from service.limits import BodyLimit, LocalNames, RateLimit
+from service.dashboard import dependencies
+from service.dashboard.pages import figures
+from service.dashboard.pages.events import News
+from service.dashboard.router import router as pages
+from service.executor.process import Engine, EngineProcess
+from service.fitting.fits import Fits
+from service.http.access_log import Requests
+from service.http.auth import Gate
+from service.http.headers import SafeHeaders
+from service.http.limits import BodyLimit, LocalNames, RateLimit
+from service.http.openapi import install as install_openapi
 from service.metrics import Metrics
-from service.openapi import install as install_openapi
-from service.proposals import Proposer
-from service.requests import Requests
+from service.presets import Presets
+from service.proposing.proposer import Proposer
+from service.proposing.upkeep import Upkeep, Watch
 from service.routes import leases, probes, studies, surrogates, trials
 from service.settings import Settings
-from service.upkeep import Upkeep, Watch
 
 log = structlog.get_logger()
 
@@ -73,14 +75,15 @@ def create_app(
     app.add_middleware(Requests)
     app.add_middleware(SafeHeaders)
     errors.install(app)
-    entry.install(app)
+    dependencies.install(app)
     install_openapi(app)
     app.include_router(probes.router)
     app.include_router(studies.router)
     app.include_router(leases.router)
     app.include_router(trials.router)
     app.include_router(surrogates.router)
-    app.include_router(pages.router)
+    app.include_router(figures.router)
+    app.include_router(pages)
     return app
 
 

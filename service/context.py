@@ -8,14 +8,14 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from db.sessions import Database
-from service.auth import Gate
-from service.dashboard.presets import Presets
-from service.fits import Fits
+from service.fitting.fits import Fits
+from service.http.auth import Gate
 from service.metrics import Metrics
-from service.proposals import Proposer
+from service.presets import Presets
+from service.proposing.proposer import Proposer
+from service.proposing.upkeep import Watch
 from service.schemas import Name
 from service.settings import Settings
-from service.upkeep import Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from db import errors as storage
-from service.bodies import InvalidBody
-from service.openapi import methods_at
+from service.http.bodies import InvalidBody
+from service.http.openapi import methods_at
+from service.http.rates import retry_after
 from service.plain_errors import path_of, plain
-from service.rates import retry_after
 from service.schemas import Problem
 
 log = structlog.get_logger()

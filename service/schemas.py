@@ -1,4 +1,4 @@
-"""The wire contract: every body the service takes or gives. `trainer/client.py` speaks it too.
+"""The wire contract: every body the service takes or gives. `service/client.py` speaks it too.
 
 Names, units and rules are those of `docs/reference/http.md`. Scores are fractions in [0, 1],
 times are UTC, durations are seconds, weights are fractions of the training prompts.

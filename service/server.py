@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.dashboard.presets import Presets
-from service.protocol import Protocol, allow_files
+from service.http.protocol import Protocol, allow_files
+from service.presets import Presets
 from service.settings import Settings
 
 log = structlog.get_logger()

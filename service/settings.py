@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     calls_per_s: Annotated[float, Field(ge=0.0, le=1e6)] = 1000.0
     """Of one key, or without one of one address, on average; 0 for no limit."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 2**20
-    """Of any call; most take less (`service/limits.py`)."""
+    """Of any call; most take less (`service/http/limits.py`)."""
     proxies: Annotated[str, Field(validation_alias="FORWARDED_ALLOW_IPS")] = ""
     """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, divided
     by commas; `*` for any. The variable is called as uvicorn and others call it."""

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, settings
 from db import upgrade
 from db.sessions import Database
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
 from service.settings import Settings
 from tests.postgres import NoServer, Server
 
@@ -77,7 +77,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file at the newest revision, to copy instead of migrating again."""
-    file = tmp_path_factory.mktemp("template") / "modomodo.db"
+    file = tmp_path_factory.mktemp("template") / "modomodo.database"
     _migrate(f"sqlite:///{file}")
     return file
 

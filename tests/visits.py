@@ -29,7 +29,7 @@ from playwright.sync_api import TimeoutError as TookTooLong
 from modomodo import presets
 from modomodo.local import free_port
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
 from service.server import Server
 from service.settings import Settings
 from tests import browser as installed

@@ -8,7 +8,7 @@ from trainer.job import IsStopping, Job, Outcome, Report, never
 
 Train = Callable[[Job, Report, IsStopping], Outcome]
 
-MODULES = {"trl": "trainer.run", "command": "trainer.command"}
+MODULES = {"trl": "trainer.run.run", "command": "trainer.run.command"}
 """What each back end needs imported: ten seconds of libraries, or next to nothing."""
 
 
@@ -20,11 +20,11 @@ def run_job(
     Raises:
         Halted: it was told to stop.
         CommandError: back end `command`; the program did not train the mixture.
-        RecipeError, DataError, FolderTaken: see `trainer.run.train_and_score`.
+        RecipeError, DataError, FolderTaken: see `trainer.run.run.train_and_score`.
     """
     train: Train
     if job.recipe.backend == "command":
-        from trainer.command import run_command as train
+        from trainer.run.command import run_command as train
     else:
-        from trainer.run import train_and_score as train
+        from trainer.run.run import train_and_score as train
     return train(job, report, is_stopping)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.dashboard import colours, words
-from service.dashboard.figures import DRAWN_PAIRS, DRAWN_POINTS, is_inside
-from service.points import widened
+from service.dashboard.charts.study import DRAWN_PAIRS, DRAWN_POINTS, is_inside
 from service.schemas import Lesson, StudySpec, SurrogateFit
+from service.study.points import widened
 
 TITLES = {
     "bayes-quadratic": "Bayesian quadratic",

@@ -11,9 +11,10 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from service import standstill, trainer_files
-from service.dashboard import assets, colours, figures, fit_words, session, words
+from service.dashboard import assets, colours, fit_words, session, words
+from service.dashboard.charts import study as study_charts
 from service.schemas import StudySpec
+from service.study import standstill, trainer_files
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,7 +48,7 @@ def _environment() -> Environment:
         "largest": colours.largest,
         "look": colours.look,
         "rewards_by_domain": _rewards,
-        "objective_label": figures.objective_label,
+        "objective_label": study_charts.objective_label,
         "fit_words": fit_words,
         "trainers": trainer_files.TITLES,
         "z95": words.Z95,

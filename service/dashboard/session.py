@@ -1,4 +1,7 @@
-"""Who is signed in, in a browser: a cookie that the gate knows, and a token against forged calls.
+"""Who may look, and who is signed in: a cookie that the gate knows, a token against forged calls.
+
+A browser cannot send `Authorization: Bearer` by itself, so people sign in (`pages/sign_in.py`) and
+pages take the cookie that this gives; programs may show a page's address their key.
 
 The cookie is random and holds no key; the database has its hash, so every replica knows it. Someone
 who is not signed in has one too, that nobody knows.
@@ -15,11 +18,11 @@ import hmac
 import secrets
 from urllib.parse import parse_qsl, urlsplit
 
+from anyio import to_thread
 from fastapi import Request, Response
 
-from service.auth import SESSION_S
-from service.dashboard.typed import MOST_FIELDS
 from service.errors import Refused
+from service.http.auth import SESSION_S, Gate, Scope, address_of, check_scope
 
 COOKIE = "modomodo_session"
 VISITOR = "visitor"
@@ -27,6 +30,7 @@ VISITOR = "visitor"
 HEADER = "X-CSRF-Token"
 FIELD = "csrf"
 FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 2000
 MOST_BYTES = 256 * 1024
 
 
@@ -108,3 +112,52 @@ def own_path(target: str) -> str:
     is_own = not parts.scheme and not parts.netloc and target.startswith("/")
     has_trick = target.startswith("//") or "\\" in target or any(ord(c) < 32 for c in target)
     return target if is_own and not has_trick else "/"
+
+
+class NotSignedIn(Refused):
+    """Nobody that is known asks: a browser is led to the page where one signs in."""
+
+
+def require_key(request: Request) -> None:
+    """Lets those in who have a key of any scope, if the service has any.
+
+    Raises:
+        NotSignedIn: 401.
+    """
+    _let_in(request, "read")
+
+
+async def require_key_first(request: Request) -> None:
+    """`require_key`, for routes that take a body: it is read after that (`auth.route_behind`)."""
+    await to_thread.run_sync(require_key, request)
+
+
+def require_admin(request: Request) -> None:
+    """Lets those in whose key may change studies and trials.
+
+    Raises:
+        NotSignedIn: 401.
+        Refused: 403, the key's scope does not allow it.
+    """
+    _let_in(request, "admin")
+
+
+def _let_in(request: Request, needed: Scope) -> None:
+    gate: Gate = request.app.state.context.gate
+    cookie = cookie_of(request)
+    caller = None if cookie is None else gate.signed_in(cookie)
+    request.state.signed_in = None if caller is None else caller.name
+    if caller is None:
+        try:
+            caller = gate.caller(request.headers.get("authorization"), address_of(request))
+        except Refused as refused:
+            if refused.status != 401:
+                raise
+            raise NotSignedIn(
+                401,
+                refused.code,
+                "this page needs an API key: sign in at /ui/sign-in",
+                headers={"WWW-Authenticate": "Bearer"},
+            ) from refused
+    check_scope(caller, needed)
+    request.state.caller = caller

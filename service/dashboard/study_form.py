@@ -9,9 +9,9 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from service import yaml_text
-from service.dashboard.presets import Example, Presets
 from service.dashboard.typed import Typed, flat
 from service.plain_errors import path_of, plain
+from service.presets import Example, Presets
 from service.schemas import StudySpec
 from service.search.limits import LinearLimit
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from service.dashboard.session import MOST_FIELDS
 from service.errors import invalid
-
-MOST_FIELDS = 2000
 
 
 class Typed:

@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service import headline
-from service import points as plain
-from service.points import Z95 as Z95
-from service.points import margin as margin
 from service.search.counts import counted
+from service.study import headline
+from service.study import points as plain
+from service.study.points import Z95 as Z95
+from service.study.points import margin as margin
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter
 
 from db import clock, leases, trials
 from db.curves import Point
-from service import checks, proposals, views
-from service.auth import for_workers, route_behind
 from service.context import Service, TrialId
 from service.errors import Refused, describe, invalid
+from service.http.auth import for_workers, route_behind
+from service.proposing import proposer
 from service.schemas import (
     Failure,
     Heartbeat,
@@ -25,6 +25,7 @@ from service.schemas import (
     Result,
     Trial,
 )
+from service.study import checks, views
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
         kept = leases.resume(session, body.worker, body.study, token)
         attempt = kept or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
-            reason, retry_after_s = proposals.waiting(session, body.study, body.worker)
+            reason, retry_after_s = proposer.waiting(session, body.study, body.worker)
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
             spec = views.spec(attempt.trial.study)

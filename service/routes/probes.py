@@ -9,9 +9,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from db import proposing
-from service.auth import for_readers
 from service.context import Service
 from service.errors import describe
+from service.http.auth import for_readers
 
 router = APIRouter(tags=["probes"])
 

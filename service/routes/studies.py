@@ -7,23 +7,21 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from db import studies
-from service import answers, checks, exports, views
-from service.auth import by_method, route_behind
 from service.context import Actor, Service, StudyName
-from service.dashboard import gallery
-from service.dashboard.history import Histories
 from service.errors import describe, invalid
-from service.paging import that_fit
+from service.http.auth import by_method, route_behind
+from service.http.paging import that_fit
 from service.schemas import (
     BestAnswer,
     Name,
     Study,
-    StudyFigures,
     StudyPage,
     StudyPatch,
     StudySpec,
     TrainerName,
 )
+from service.study import best as best_answer
+from service.study import checks, exports, views
 
 PAGE = 100
 """Studies a page at most."""
@@ -102,19 +100,11 @@ def best(
     service: Service,
     surrogate: Annotated[
         str, Query(description="Whose prediction to add.", max_length=64)
-    ] = answers.BEST_BY,
+    ] = best_answer.BEST_BY,
 ) -> BestAnswer:
     """The mixture to train, by the mean of its runs, beside uniform weights, with the surrogate's
     view of it and the surrogate's own best predicted mixture."""
-    return answers.best(service.database, service.fits, study, surrogate)
-
-
-@router.get(
-    "/{study}/figures", summary="The dashboard's charts of a study", responses=describe(404)
-)
-def every_figure(study: StudyName, service: Service) -> StudyFigures:
-    """All of them as Plotly JSON, for files. Fits all surrogates: with many runs it takes long."""
-    return gallery.of(service.database, service.fits, Histories(), study)
+    return best_answer.best(service.database, service.fits, study, surrogate)
 
 
 @router.get(

@@ -6,11 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from service import answers, checks, evidence, fits, surrogate_views
-from service.auth import for_readers, route_behind
 from service.context import Service, StudyName
 from service.errors import describe
+from service.fitting import fits
+from service.fitting import views as fit_views
+from service.http.auth import for_readers, route_behind
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
+from service.study import best as best_answer
+from service.study import checks, evidence
 
 router = APIRouter(
     prefix="/studies/{study}/surrogates", tags=["surrogates"], route_class=route_behind(for_readers)
@@ -24,8 +27,8 @@ def one(study: StudyName, name: SurrogateName, service: Service) -> SurrogateFit
     """Leave-one-out figures, effects and the best predicted mixture of the completed trials."""
     fits.check(name)
     with service.database.read() as session:
-        known = answers.read(session, study)
-    return surrogate_views.fit(known, name, service.fits.diagnosis(known, name))
+        known = best_answer.read(session, study)
+    return fit_views.fit(known, name, service.fits.diagnosis(known, name))
 
 
 @router.post("/{name}/predict", summary="Predict mixtures", responses=describe(404, 409))
@@ -35,7 +38,7 @@ def predict(
     """Mean and standard deviation of the objective, without the noise of a measurement."""
     fits.check(name)
     with service.database.read() as session:
-        known = answers.read(session, study)
+        known = best_answer.read(session, study)
     space = evidence.space(known.spec)
     mixtures = [checks.mixture(known.spec, mixture, space) for mixture in body.mixtures]
     mean, sd = service.fits.predict(known, name, evidence.weights(known.spec, mixtures))

@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from db import curves, studies, trials
-from service import checks, views
-from service.auth import by_method, route_behind
 from service.context import Actor, Service, StudyName, TrialId, TrialNumber
 from service.errors import Refused, describe
-from service.paging import that_fit
+from service.http.auth import by_method, route_behind
+from service.http.paging import that_fit
 from service.schemas import (
     Curve,
     MetricName,
@@ -21,6 +20,7 @@ from service.schemas import (
     TrialPatch,
     TrialState,
 )
+from service.study import checks, views
 
 router = APIRouter(tags=["trials"], route_class=route_behind(by_method))
 

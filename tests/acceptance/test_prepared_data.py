@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from service.client import Client
 from service.schemas import BenchmarkSpec, DomainSpec, StudySpec
 from tests.datasets import png, write_jsonl
 from tests.support import TRAINING_S
 from tests.support.polling import until
 from tests.support.warm import Command, run
-from trainer.client import Client
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

@@ -18,13 +18,13 @@ import psutil
 import pytest
 
 from modomodo.local import LocalFleet, free_port
+from service.client import Client, ServiceError
 from service.schemas import Measurement, NextRequest, Result, StudySpec, Trial, TrialCreate
 from tests.support import toy
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command
-from trainer import disk
-from trainer.client import Client, ServiceError
+from trainer.storage import files as storage_files
 
 HASTY = ("--patience", "0.5s")
 KILLS = {"worker": 6, "run": 6}
@@ -233,11 +233,11 @@ def test_two_workers_finish_a_study_and_never_run_the_same_trial(commands, tmp_p
         spec = StudySpec.model_validate(toy.study("anywhile", budget=6))
         client.create_study(spec)
         by_hand = client.add_trial("toys", TrialCreate(mixture={"coco": 0.25, "sat": 0.75}))
-        assert disk.hold(tmp_path / "fleet") is None, "its folder is its own"
+        assert storage_files.hold(tmp_path / "fleet") is None, "its folder is its own"
         fleet.start_workers(2, "toys")
         done = until(lambda: completed(client), lambda done: len(done) == 6)
         until(lambda: not fleet.check())
-    released = disk.hold(tmp_path / "fleet")
+    released = storage_files.hold(tmp_path / "fleet")
     assert released is not None
     released.close()
     assert by_hand.id in {trial.id for trial in done}, "trained like those that were proposed"

@@ -12,12 +12,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from modomodo.local import free_port
+from service.client import Client
 from service.schemas import Trial, TrialCreate
 from tests.support import TRAINING_S
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command
-from trainer.client import Client
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
 from trainer.tiny.study import study_spec
@@ -62,7 +62,7 @@ def worker(client: Client, *arguments: str | Path) -> Command:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Path, Outcome]:
     """The same run as nobody disturbs it: its folder and what came out."""
-    from trainer.run import train_and_score  # with torch, which only this process needs then
+    from trainer.run.run import train_and_score  # with torch, which only this process needs then
 
     folder = tmp_path_factory.mktemp("undisturbed")
     return folder, train_and_score(Job(MIXTURE, RECIPE, SEED, folder=folder))

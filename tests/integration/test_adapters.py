@@ -13,13 +13,13 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from tests.vlm import save_qwen2_vl
-from trainer import grpo, models, trl_config
-from trainer.adapters import peft_config, restore_base_after_handing_over
 from trainer.data import training_rows
-from trainer.learning import RewardLog
 from trainer.recipe import Recipe
+from trainer.run import grpo, models, trl_config
+from trainer.run.adapters import peft_config, restore_base_after_handing_over
+from trainer.run.learning import RewardLog
+from trainer.run.training_set import Prompts
 from trainer.sampler import draw_order
-from trainer.training_set import Prompts
 
 peft = pytest.importorskip("peft")
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from service.proposals import Proposer
+from service.proposing.proposer import Proposer
 from tests.bodies import scores, study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -353,7 +353,7 @@ def test_openapi_describes_every_status_of_every_call(api):
 
 
 def test_faults_of_a_strategy_show_and_do_not_end_the_proposer(api, monkeypatch):
-    from service import proposals
+    from service.proposing import proposer
 
     api.post("/studies", json=study_body())
     queue_is_filled(api, 2)
@@ -361,7 +361,7 @@ def test_faults_of_a_strategy_show_and_do_not_end_the_proposer(api, monkeypatch)
     def broken(task, strategy):
         raise RuntimeError("singular matrix")
 
-    monkeypatch.setattr(proposals, "compute", broken)
+    monkeypatch.setattr(proposer, "compute", broken)
     for worker in ("w1", "w2"):
         lease(api, worker)
     deadline = time.monotonic() + 20

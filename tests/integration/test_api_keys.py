@@ -14,9 +14,9 @@ from db.errors import BadKey, KeyNotFound
 from db.models import ApiKey
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
-from service import auth
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
+from service.http import auth
 from tests.bodies import study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")

@@ -15,6 +15,7 @@ from threading import Event
 
 import pytest
 
+from service.client import ServiceError, ServiceUnreachable
 from service.schemas import (
     Failure,
     Heartbeat,
@@ -27,12 +28,11 @@ from service.schemas import (
 )
 from tests.processes import ends
 from tests.unit.cli.test_summary import trial
-from trainer.attempt import Attempt, Setting
-from trainer.child import Child
-from trainer.client import ServiceError, ServiceUnreachable
-from trainer.folders import TrialFolder, WorkFolder
-from trainer.signals import Stopped
-from trainer.worker import Worker
+from trainer.storage.work_folder import TrialFolder, WorkFolder
+from trainer.worker.attempt import Attempt, Setting
+from trainer.worker.child import Child
+from trainer.worker.signals import Stopped
+from trainer.worker.worker import Worker
 
 FOREVER = datetime(2100, 1, 1, tzinfo=UTC)
 RESULT = '{"measurements": [{"benchmark": "b", "score": 0.5, "samples": 9}]}'
@@ -178,7 +178,7 @@ def test_a_cancelled_trial_ends_its_run_at_once(tmp_path, signals):
 
 
 def test_the_first_step_is_told_at_once(tmp_path, signals, monkeypatch):
-    monkeypatch.setattr("trainer.lease.MIN_BEAT_S", 600.0)
+    monkeypatch.setattr("trainer.worker.lease.MIN_BEAT_S", 600.0)
     service = Service(lambda beats: beats[-1].step == 1)
     run(tmp_path, service, signals, f"{STEP} exec sleep 600", stalled_s=30)
     assert [beat.step for beat in service.beats] == [1]
@@ -192,7 +192,7 @@ def test_the_lease_is_kept_while_a_run_takes_long_to_start(tmp_path, signals, mo
         assert heard.wait(30), "no heartbeats while it started"
         return Child(*arguments)
 
-    monkeypatch.setattr("trainer.attempt.Child", slow)
+    monkeypatch.setattr("trainer.worker.attempt.Child", slow)
     run(tmp_path, service, signals, DONE)
     assert service.results
 
@@ -206,7 +206,7 @@ def test_a_run_that_starts_after_its_lease_was_lost_is_stopped(tmp_path, signals
         children.append(Child(*arguments))
         return children[0]
 
-    monkeypatch.setattr("trainer.attempt.Child", slow)
+    monkeypatch.setattr("trainer.worker.attempt.Child", slow)
     place = run(tmp_path, service, signals, "exec sleep 600")
     assert is_settled(place)
     assert all(map(ends, children[0].pids))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.client import ServiceError
 from service.schemas import Measurement, NextAnswer, Result
 from tests.integration.test_attempt import (
     DONE,
@@ -21,13 +22,12 @@ from tests.integration.test_attempt import (
     signals,
 )
 from tests.processes import ends
-from trainer.attempt import Attempt, Setting
-from trainer.child import Child
-from trainer.client import ServiceError
-from trainer.folders import TrialFolder, WorkFolder
 from trainer.job import Crash, Job, Outcome, Progress
-from trainer.signals import Stopped
-from trainer.worker import GaveUp, Worker
+from trainer.storage.work_folder import TrialFolder, WorkFolder
+from trainer.worker.attempt import Attempt, Setting
+from trainer.worker.child import Child
+from trainer.worker.signals import Stopped
+from trainer.worker.worker import GaveUp, Worker
 
 __all__ = ["signals"]
 
@@ -165,7 +165,7 @@ def test_a_run_that_scored_nothing_of_the_studys_fails_for_good(tmp_path, signal
 def test_a_recipe_that_does_not_fit_the_study_fails_for_good_before_anything_trains(
     tmp_path, signals, monkeypatch, changes, said
 ):
-    monkeypatch.delattr("trainer.attempt.Child")
+    monkeypatch.delattr("trainer.worker.attempt.Child")
     service = Service()
     told(tmp_path, service, signals, **changes).run()
     [failure] = service.failures
@@ -283,7 +283,7 @@ def test_a_run_that_does_not_start_is_given_up_like_one_that_hangs(tmp_path, sig
         never.wait()
         raise OSError("far too late")
 
-    monkeypatch.setattr("trainer.attempt.Child", hang)
+    monkeypatch.setattr("trainer.worker.attempt.Child", hang)
     service = Service()
     run(tmp_path, service, signals, DONE, stalled_s=0.3)
     [release] = service.releases
@@ -304,7 +304,7 @@ def test_a_worker_that_is_to_stop_does_not_wait_for_a_run_to_start(tmp_path, sig
         child.stop = lambda: (stop(), stopped.set())
         return child
 
-    monkeypatch.setattr("trainer.attempt.Child", slow)
+    monkeypatch.setattr("trainer.worker.attempt.Child", slow)
     tried, place = attempt(tmp_path, service, signals, "exec sleep 600")
     with pytest.raises(Stopped):
         tried.run()
@@ -318,7 +318,7 @@ def test_a_run_that_cannot_be_started_is_left_to_another_worker(tmp_path, signal
     def fork(*arguments: object) -> Child:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("trainer.attempt.Child", fork)
+    monkeypatch.setattr("trainer.worker.attempt.Child", fork)
     service = Service()
     run(tmp_path, service, signals, DONE)
     assert "temporarily unavailable" in service.releases[0].reason
@@ -343,7 +343,7 @@ def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
         def stop(self) -> None:
             pass
 
-    monkeypatch.setattr("trainer.attempt.Child", Short)
+    monkeypatch.setattr("trainer.worker.attempt.Child", Short)
     service = Service()
     setting = Setting(make_room=lambda wanted: 100 if is_made else 99)
     tried = Attempt(service, an_answer(), signals, TrialFolder(tmp_path), setting)
@@ -372,7 +372,7 @@ def test_a_run_that_is_stopped_early_counts_as_a_result_where_it_has_scores(
         def stop(self) -> None:
             pass
 
-    monkeypatch.setattr("trainer.attempt.Child", Called)
+    monkeypatch.setattr("trainer.worker.attempt.Child", Called)
     service = Service(lambda beats: beats[-1].step == 1)
     monkeypatch.setattr(service, "measurements", lambda *body, **patience: None, raising=False)
     tried = Attempt(service, an_answer(), signals, TrialFolder(tmp_path), Setting())
@@ -395,7 +395,7 @@ class Ended:
 
 def working(monkeypatch, signals, folder: Path, *ends: Ended, **options: object) -> Worker:
     left = iter(ends)
-    monkeypatch.setattr("trainer.worker.Attempt", lambda *arguments: next(left))
+    monkeypatch.setattr("trainer.worker.worker.Attempt", lambda *arguments: next(left))
     service = Service()
     service.answers = [an_answer() for _ in ends] + [NextAnswer(reason="finished")]
     return Worker(service, "w", signals, WorkFolder(folder), until_done=True, **options)

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from tests.support import TRAINING_S
 from tests.vlm import save_qwen2_vl
-from trainer import models, run
-from trainer.grpo import MixtureTrainer
 from trainer.job import Halted, Job
 from trainer.recipe import Recipe, RecipeError
+from trainer.run import models, run
+from trainer.run.grpo import MixtureTrainer
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

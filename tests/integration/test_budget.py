@@ -8,7 +8,8 @@ from sqlalchemy import text
 from db import archive, leases, proposing, studies, trials, upgrade
 from db.sessions import Database
 from db.trials import NewTrial
-from service import imports, proposals, views
+from service.proposing import proposer
+from service.study import archive_checks, views
 from tests.integration.test_service_proposals import SCORES, Desk
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -34,7 +35,7 @@ class Watched(Desk):
 
     def waiting(self):
         with self.database.read() as session:
-            return proposals.waiting(session, "vlm")
+            return proposer.waiting(session, "vlm")
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_strategy_is_told_of_the_whole_search_that_added_runs_are_part_of(desk
     for _ in range(5):
         desk.add("attached", readings=SCORES)
     with desk.database.read() as session:
-        task = proposals.read_task(session, "vlm")
+        task = proposer.read_task(session, "vlm")
     assert (task.budget, len(task.known.runs)) == (7, 5)
 
 
@@ -124,7 +125,7 @@ def test_an_archived_study_knows_again_what_uses_its_budget(desk, new_database):
         document = archive.Archive.model_validate(archive.dump(session, "vlm"))
     other = Database(new_database())
     with other.write() as session:
-        spec = imports.check(document).model_dump(mode="json")
+        spec = archive_checks.check(document).model_dump(mode="json")
         archive.load(session, document, spec)
         assert studies.get(session, "vlm").attached == 1
     other.close()

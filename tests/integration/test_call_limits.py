@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from db import keys
 from db.sessions import Database
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
 from service.settings import Settings
 
 KEY = "a-key-of-thirty-two-or-more-chars"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.client import Client
+from service.client import Client
 
 PAGE = Path(__file__).parents[2] / "docs/reference/client.md"
 

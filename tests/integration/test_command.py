@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.processes import ends, is_running
-from trainer import command
 from trainer.backends import run_job
-from trainer.child import Child
 from trainer.job import Halted, Job, Progress
 from trainer.recipe import Recipe
+from trainer.run import command
+from trainer.worker.child import Child
 
 EXAMPLE = Path(__file__).parents[2] / "docs/how-to/own_trainer.py"
 MIXTURE = {"coco": 0.75, "sat": 0.25}

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from service.engine import EngineFailed, EngineProcess, TookTooLong
+from service.executor.process import EngineFailed, EngineProcess, TookTooLong
 from tests.support.polling import until
 
 
@@ -70,7 +70,7 @@ def test_one_that_dies_in_the_middle_is_said_to_have(engine):
 def test_when_the_service_is_killed_the_process_ends_too_even_during_a_computation():
     code = (
         "import os, threading, time\n"
-        "from service.engine import EngineProcess\n"
+        "from service.executor.process import EngineProcess\n"
         "engine = EngineProcess(3600.0, 'test')\n"
         "print(engine.ask(os.getpid), flush=True)\n"
         "engine.ask(time.sleep, 3600)\n"

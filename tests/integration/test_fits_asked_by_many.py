@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi.testclient import TestClient
 
-from service import fits
 from service.app import create_app
-from service.engine import EngineFailed, Inline
+from service.executor.process import EngineFailed, Inline
+from service.fitting import fits
 from tests.bodies import study_body
 from tests.integration.test_api_calls import attach, lease
 

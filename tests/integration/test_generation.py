@@ -10,12 +10,12 @@ from transformers import GenerationConfig
 
 from tests.support import TRAINING_S
 from tests.vlm import save_qwen2_vl
-from trainer import models, run
-from trainer.adapters import peft_config
 from trainer.data import benchmark_sets
-from trainer.evaluate import respond
 from trainer.job import Job
 from trainer.recipe import Recipe
+from trainer.run import models, run
+from trainer.run.adapters import peft_config
+from trainer.run.evaluate import respond
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DataError
 
-from service import checks
+from service.study import checks
 from tests.bodies import scores, study_body
 from tests.dashboard import Markup, own
 from tests.integration.test_api_calls import finish, lease

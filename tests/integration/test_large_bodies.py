@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from service import bodies, evidence
+from service.http import bodies
+from service.study import evidence
 from tests.bodies import scores, study_body
 from tests.integration.test_api_calls import lease
 

@@ -12,8 +12,8 @@ from db import leases
 from db.archive import Archive
 from modomodo import archives
 from modomodo import trial as trials_command
-from service import views
 from service.schemas import Measurement, TrialPage
+from service.study import views
 from tests.bodies import scores, study_body
 from tests.dashboard import own
 from tests.integration.test_api_calls import finish, lease

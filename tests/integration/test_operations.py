@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from db import studies
 from modomodo.cli import app
-from service import metrics, proposals
+from service import metrics
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
+from service.proposing import proposer
 from service.schemas import StudySpec
 from service.settings import Settings
 from tests.bodies import scores, study_body
@@ -84,7 +85,7 @@ def test_failing_strategies_are_counted(api, monkeypatch):
     def broken(task, strategy):
         raise RuntimeError("singular matrix")
 
-    monkeypatch.setattr(proposals, "compute", broken)
+    monkeypatch.setattr(proposer, "compute", broken)
     api.post("/studies", json=study_body())
     deadline = time.monotonic() + 20
     while not of(figures(api), "modomodo_proposing_failing", study="vlm"):
@@ -166,7 +167,7 @@ def test_a_fault_is_answered_with_the_id_that_finds_its_cause_in_the_log(api, lo
         raise ZeroDivisionError("only the log shall have this")
 
     with monkeypatch.context() as during:
-        during.setattr("service.views.study", broken)
+        during.setattr("service.study.views.study", broken)
         answer = api.post("/studies", json=study_body(), headers={"X-Request-Id": "abc-2"})
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

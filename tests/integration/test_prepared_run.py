@@ -30,7 +30,7 @@ def run():
     """The back end, with torch, which processes without these tests need not import."""
     import torch
 
-    from trainer import run
+    from trainer.run import run
 
     threads = torch.get_num_threads()
     yield run

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 
 from tests.support import TRAINING_S, forks
 from trainer import recipes
-from trainer.child import Child, Message
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Recipe, RecipeError
+from trainer.worker.child import Child, Message
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -69,7 +69,7 @@ def _with_torch():
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> tuple[Path, Outcome]:
     """The same run on one process."""
-    from trainer.run import train_and_score
+    from trainer.run.run import train_and_score
 
     folder = tmp_path_factory.mktemp("one")
     return folder, train_and_score(a_job(folder))
@@ -133,7 +133,7 @@ def test_a_run_is_over_when_any_of_its_processes_is_killed(tmp_path, number):
 
 
 def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):
-    from trainer.trl_config import grpo_config
+    from trainer.run.trl_config import grpo_config
 
     recipe = Recipe.parse(RECIPE)
     with pytest.raises(RecipeError, match=r"6 completions .* 5 processes .* a multiple of 5"):
@@ -152,7 +152,7 @@ def test_the_shipped_accelerate_files_are_read_by_accelerate(file):
 
 
 def test_the_papers_step_is_shared_by_its_three_training_gpus(tmp_path):
-    from trainer.trl_config import grpo_config
+    from trainer.run.trl_config import grpo_config
 
     paper = recipes.load("paper").model_copy(update={"vllm": Recipe().vllm})
     assert grpo_config(paper, 42, tmp_path, processes=1).max_steps == 2000

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from modomodo import presets
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
 from tests.bodies import study_body
 
 TINY = {

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from modomodo.cli import app
-from trainer import run
 from trainer.data import benchmark_sets
-from trainer.evaluate import evaluate
 from trainer.job import Job
 from trainer.recipe import Recipe
+from trainer.run import run
+from trainer.run.evaluate import evaluate
 from trainer.tiny.model import load
 
 RECIPE = Recipe.parse({"steps": 0, "evaluation": {"limit": 12, "batch_size": 5}})

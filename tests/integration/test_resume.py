@@ -11,10 +11,10 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.support import TRAINING_S, forks
-from trainer.child import Child
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Checkpoints, Recipe
-from trainer.run_folder import FolderTaken, RunFolder
+from trainer.storage.run_folder import FolderTaken, RunFolder
+from trainer.worker.child import Child
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

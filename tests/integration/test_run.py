@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer import run
 from trainer.job import Job, Progress
 from trainer.recipe import Checkpoints, Evaluation, Recipe
+from trainer.run import run
 from trainer.tiny.model import load
 from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
 

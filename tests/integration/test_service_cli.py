@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from modomodo import hints
 from modomodo.cli import app
+from service.client import Client, ServiceError
 from service.schemas import (
     Failure,
     Measurement,
@@ -24,7 +25,6 @@ from service.schemas import (
 )
 from service.search.surrogates import SIDE_BY_SIDE
 from tests.bodies import scores, study_body
-from trainer.client import Client, ServiceError
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ from db import clock, leases, models, proposing, studies, trials
 from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
-from service import proposals, views
 from service.app import create_app
-from service.engine import Inline
-from service.proposals import Proposer
+from service.executor.process import Inline
+from service.proposing import proposer
+from service.proposing.proposer import Proposer
 from service.schemas import Measurement, StudySpec
 from service.search.situation import Proposed
+from service.study import views
 from tests.bodies import scores, study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -114,7 +115,7 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
             leases.fail(session, trial, "token-of-w", "no such file", is_retryable=False)
     assert desk.proposer.turn() == 0
     with database.read() as session:
-        reason, retry_after_s = proposals.waiting(session, "vlm")
+        reason, retry_after_s = proposer.waiting(session, "vlm")
     assert "the last 5 trials failed" in reason
     assert retry_after_s is None, "nothing comes by itself"
     with database.write() as session:
@@ -127,13 +128,13 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
 def test_a_strategy_that_has_nothing_more_to_propose_is_told_as_the_end(database, monkeypatch):
     desk = Desk(database, lookahead=2, budget=50)
     desk.proposer.turn()
-    monkeypatch.setattr(proposals, "compute", lambda task, strategy: [])
+    monkeypatch.setattr(proposer, "compute", lambda task, strategy: [])
     running = {worker: desk.claim(worker) for worker in ("w1", "w2")}
 
     def said():
         desk.proposer.turn()
         with database.read() as session:
-            return proposals.waiting(session, "vlm")
+            return proposer.waiting(session, "vlm")
 
     assert said()[1] is not None, "their scores may change its mind"
     for worker, trial in running.items():
@@ -144,7 +145,7 @@ def test_a_strategy_that_has_nothing_more_to_propose_is_told_as_the_end(database
     with database.write() as session:
         studies.patch(session, "vlm", "user", budget=60)
     with database.read() as session:
-        assert proposals.waiting(session, "vlm")[1] is not None, "it is asked once more"
+        assert proposer.waiting(session, "vlm")[1] is not None, "it is asked once more"
 
 
 def test_a_fleet_asking_together_gets_different_mixtures(database):
@@ -164,7 +165,7 @@ def test_the_pipeline_waits_for_its_seeds_and_goes_on_when_the_last_is_scored_or
     assert {trial.proposal["strategy"] for trial in desk.all()} == {"seed"}
     assert desk.claim() is None
     with database.read() as session:
-        reason, retry_after_s = proposals.waiting(session, "vlm")
+        reason, retry_after_s = proposer.waiting(session, "vlm")
     assert f"wait for the scores of {len(seeds)} running trials" in reason
     assert retry_after_s == 1.0
     lost, holder = seeds.pop()
@@ -246,7 +247,7 @@ def test_a_proposal_that_would_be_made_again_is_kept_and_told_as_it_is_foreseen_
 
     def said(*points):
         foreseen = [Proposed(x, mean, 0.1, "because", "quadsurface") for x, mean in points]
-        monkeypatch.setattr(proposals, "compute", lambda task, strategy: foreseen[: task.n])
+        monkeypatch.setattr(proposer, "compute", lambda task, strategy: foreseen[: task.n])
 
     said(*((x, 0.5) for x in corners))
     desk.proposer.turn()
@@ -305,7 +306,7 @@ def test_only_one_replica_proposes_for_a_study_at_a_time(database):
     desk = Desk(database)
     study_id = desk.standing().study_id
     with database.write() as session:
-        assert proposing.take(session, study_id, "other-replica", proposals.LEASE_S)
+        assert proposing.take(session, study_id, "other-replica", proposer.LEASE_S)
     assert desk.proposer.turn() == 0
     with database.write() as session:
         proposing.give_back(session, study_id, "other-replica")
@@ -326,12 +327,12 @@ def during_the_fit(monkeypatch):
     def arrange(happens):
         waiting = [happens]
 
-        def slow(task, strategy, compute=proposals.compute):
+        def slow(task, strategy, compute=proposer.compute):
             while waiting:
                 waiting.pop()()
             return compute(task, strategy)
 
-        monkeypatch.setattr(proposals, "compute", slow)
+        monkeypatch.setattr(proposer, "compute", slow)
 
     return arrange
 
@@ -459,13 +460,13 @@ def broken(monkeypatch):
     """Has every strategy fail but the one that stands in; returns those that were tried."""
     tried = []
 
-    def compute(task, strategy, really=proposals.compute):
+    def compute(task, strategy, really=proposer.compute):
         tried.append(strategy)
-        if strategy != proposals.STAND_IN:
+        if strategy != proposer.STAND_IN:
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 
-    monkeypatch.setattr(proposals, "compute", compute)
+    monkeypatch.setattr(proposer, "compute", compute)
     return tried
 
 
@@ -500,13 +501,13 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
 def test_gaps_are_filled_before_a_strategy_that_failed_is_tried_again(database, monkeypatch):
     ready = []
 
-    def compute(task, strategy, really=proposals.compute):
-        if strategy != proposals.STAND_IN:
+    def compute(task, strategy, really=proposer.compute):
+        if strategy != proposer.STAND_IN:
             ready.append(len(desk.queued()))
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 
-    monkeypatch.setattr(proposals, "compute", compute)
+    monkeypatch.setattr(proposer, "compute", compute)
     desk = Desk(database, lookahead=2)
     desk.proposer.turn()
     assert ready == [0]
@@ -555,7 +556,7 @@ def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(d
     with database.read() as session:
         assert "domains" in studies.get(session, "broken").proposer_error
         assert studies.get(session, "broken").proposer_errors == 1, "it rests"
-        assert "domains" in proposals.waiting(session, "broken")[0]
+        assert "domains" in proposer.waiting(session, "broken")[0]
         assert proposing.failing(session) == 1
 
 
@@ -573,14 +574,14 @@ def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(datab
     desk.work_off(8)
     desk.proposer.turn()
     before = {trial.id: trial.mixture for trial in desk.queued()}
-    really = proposals.compute
+    really = proposer.compute
 
     def compute(task, strategy):
-        if strategy != proposals.STAND_IN:
+        if strategy != proposer.STAND_IN:
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 
-    monkeypatch.setattr(proposals, "compute", compute)
+    monkeypatch.setattr(proposer, "compute", compute)
     taken = desk.claim()
     desk.finish(taken, value=0.9)
     desk.proposer.turn()

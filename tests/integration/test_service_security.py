@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from db import keys
 from service.app import create_app
-from service.auth import Gate, NoKey
-from service.engine import Inline
+from service.executor.process import Inline
+from service.http.auth import Gate, NoKey
 from service.settings import Settings, is_loopback
 
 KEY = "a-key-of-more-than-32-characters"

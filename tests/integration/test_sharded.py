@@ -15,10 +15,10 @@ import transformers.trainer
 from tests import support
 from tests.support import fsdp_on_cpus
 from trainer.data import training_rows
-from trainer.grpo import MixtureTrainer
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run import score_base, train_and_score
+from trainer.run.grpo import MixtureTrainer
+from trainer.run.run import score_base, train_and_score
 
 pytestmark = pytest.mark.timeout(support.TRAINING_S)
 

@@ -10,7 +10,7 @@ import pytest
 
 from db import leases, trials
 from db.models import Trial
-from service import standstill
+from service.study import standstill
 from tests.bodies import study_body
 from tests.integration.db.test_leases import Desk
 from tests.integration.db.test_queue import rested

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from service import fits, server
+from service import server
 from service.app import create_app
-from service.engine import Inline, Stopping
+from service.executor.process import Inline, Stopping
+from service.fitting import fits
 from tests.bodies import study_body
 from tests.integration.test_api_calls import attach
 from tests.support.polling import until

@@ -17,8 +17,8 @@ from db.trials import NewTrial
 from modomodo import archives
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
-from service import proposals
-from service.proposals import Proposer
+from service.proposing import proposer
+from service.proposing.proposer import Proposer
 from service.schemas import StudySpec
 from tests.bodies import study_body
 
@@ -97,12 +97,12 @@ def test_a_study_moved_to_the_other_kind_of_database_and_back_is_identical(
 def test_proposals_that_stand_in_for_a_failing_strategy_are_moved_too(
     database_url, database, elsewhere, tmp_path, monkeypatch
 ):
-    def compute(task, strategy, really=proposals.compute):
-        if strategy != proposals.STAND_IN:
+    def compute(task, strategy, really=proposer.compute):
+        if strategy != proposer.STAND_IN:
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 
-    monkeypatch.setattr(proposals, "compute", compute)
+    monkeypatch.setattr(proposer, "compute", compute)
     body = StudySpec.model_validate(study_body()).model_dump(mode="json")
     with database.write() as session:
         studies.create(session, body, "user")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from db import leases, studies
-from service import evidence, views
 from service.schemas import Measurement, StudySpec
+from service.study import evidence, views
 from tests.bodies import scores, study_body
 from tests.integration.test_service_proposals import Desk
 

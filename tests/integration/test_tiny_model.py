@@ -11,8 +11,8 @@ from PIL import Image
 from torch.nn.functional import cross_entropy
 
 from trainer.data import benchmark_sets
-from trainer.evaluate import evaluate
 from trainer.recipe import Recipe
+from trainer.run.evaluate import evaluate
 from trainer.tiny import world
 from trainer.tiny.build import build, new_tokenizer
 from trainer.tiny.lessons import lesson

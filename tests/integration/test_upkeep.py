@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from db import leases
-from service import upkeep
+from service.proposing import upkeep
+from service.proposing.upkeep import AWAY, Upkeep, Watch
 from service.settings import Settings
-from service.upkeep import AWAY, Upkeep, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

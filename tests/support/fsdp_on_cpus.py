@@ -37,9 +37,9 @@ def responses(folder: Path) -> dict[str, list[str]]:
 
 def main(folder: Path, recipe: dict[str, Any]) -> None:
     PartialState.__init__ = _begin_shardable  # type: ignore[method-assign]
-    from trainer import run
     from trainer.job import Halted, Job
     from trainer.recipe import Recipe
+    from trainer.run import run
 
     def train(name: str) -> dict[str, list[str]]:
         job = Job({"sat": 1.0}, Recipe.parse(recipe), seed=3, folder=folder / name)

@@ -22,7 +22,13 @@ from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 MAX_REQUEST = 1 << 20
-IMPORTED = ("modomodo.cli", "service.server", "service.proposals", "trainer.worker", "db.upgrade")
+IMPORTED = (
+    "modomodo.cli",
+    "service.server",
+    "service.proposing.proposer",
+    "trainer.worker.worker",
+    "db.upgrade",
+)
 """No torch: a training run imports it in a process of its own."""
 
 

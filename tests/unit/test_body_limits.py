@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.limits import most_bytes
+from service.http.limits import most_bytes
 from service.settings import Settings
 
 ALL = 8 * 2**20

@@ -8,9 +8,9 @@ import pytest
 
 from modomodo import runs_file
 from modomodo.runs_file import Asked
-from service import exports
 from service.errors import Refused
 from service.schemas import Measurement, StudySpec, Trial
+from service.study import exports
 from tests.bodies import study_body
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service import fits
+from service.fitting import fits
 from service.search.diagnostics import diagnose
 from service.search.runs import Runs
 from service.search.space import MixtureSpace

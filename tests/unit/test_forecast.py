@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.dashboard import forecast
-from service.dashboard.forecast import Forecast, Pace
+from service.dashboard.queries import forecast
+from service.dashboard.queries.forecast import Forecast, Pace
 
 STEADY = [60.0] * 20
 

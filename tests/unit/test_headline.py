@@ -6,8 +6,8 @@ from math import hypot
 import numpy as np
 import pytest
 
-from service import headline
 from service.schemas import Score
+from service.study import headline
 
 LUCKY = {"a": 0.9, "b": 0.1}
 STEADY = {"a": 0.4, "b": 0.6}

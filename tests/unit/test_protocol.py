@@ -11,9 +11,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from service import protocol, server
-from service.dashboard.presets import Presets
-from service.protocol import Protocol
+from service import server
+from service.http import protocol
+from service.http.protocol import Protocol
+from service.presets import Presets
 from service.settings import Settings
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import rates
-from service.rates import Buckets
+from service.http import rates
+from service.http.rates import Buckets
 
 
 class Clock:

@@ -9,8 +9,9 @@ from sqlalchemy import JSON, select, type_coerce, update
 from db import archive, models, proposing, specs, studies, trials
 from db.errors import StudyExists
 from db.trials import NewTrial
-from service import imports, schemas, views
+from service import schemas
 from service.schemas import StudySpec
+from service.study import archive_checks, views
 from tests.bodies import study_body
 
 PARTS = {
@@ -125,7 +126,7 @@ def test_an_older_study_is_the_same_as_its_body_sent_again(old, database):
 def test_an_older_study_is_archived_whole(old, database):
     with database.read() as session:
         kept = archive.dump(session, "vlm")
-    checked = imports.check(archive.Archive.model_validate(kept))
+    checked = archive_checks.check(archive.Archive.model_validate(kept))
     assert checked == StudySpec.model_validate(old)
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
-from trainer import disk
 from trainer.domains.errors import DataError
+from trainer.storage import files as storage_files
 
 ROWS_PER_GROUP = 16
 """Rows that are read together when one is wanted."""
@@ -43,7 +43,7 @@ def write_table(path: Path, table: pa.Table) -> str:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd")
     data = sink.getvalue().to_pybytes()
-    disk.write_whole(path, data)
+    storage_files.write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -54,7 +54,7 @@ def digest(path: Path) -> str:
         DataError: it cannot be read.
     """
     try:
-        found = disk.sha256(path)
+        found = storage_files.sha256(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if found is None:

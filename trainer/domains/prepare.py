@@ -17,7 +17,6 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
-from trainer import disk
 from trainer.domains import files, manifest
 from trainer.domains.canonical import StoredRow
 from trainer.domains.errors import DataError
@@ -28,6 +27,7 @@ from trainer.domains.source import Source
 from trainer.domains.subsets import stratified
 from trainer.domains.tally import Tally
 from trainer.rows import Coordinates
+from trainer.storage import files as storage_files
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def _finished(out: Path, plan: Plan) -> Manifest:
             "choose another folder"
         )
     for part in made.parts:
-        if disk.sha256(out / part.file) != part.sha256:
+        if storage_files.sha256(out / part.file) != part.sha256:
             raise DataError(f"{out / part.file} is damaged; remove {out} and prepare it again")
     shutil.rmtree(out / manifest.PROGRESS, ignore_errors=True)  # killed just before it did so
     return made
@@ -204,7 +204,9 @@ def _finish(
         sha256=content.hexdigest(),
         parts=_publish(folder, reports, chosen),
     )
-    disk.write_whole(folder.out / manifest.FILE, made.model_dump_json(indent=1).encode() + b"\n")
+    storage_files.write_whole(
+        folder.out / manifest.FILE, made.model_dump_json(indent=1).encode() + b"\n"
+    )
     return made
 
 

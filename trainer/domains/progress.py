@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from trainer import disk
 from trainer.domains import manifest
 from trainer.domains.errors import DataError
 from trainer.domains.manifest import BadRow, Origin, Part
 from trainer.domains.reading import Bookmark
 from trainer.rows import Coordinates
+from trainer.storage import files as storage_files
 
 _PLAN = "plan.json"
 
@@ -71,7 +71,7 @@ class ProgressFolder:
         """
         if not self.path.is_dir() and self.out.is_dir() and any(self.out.iterdir()):
             raise DataError(f"{self.out} is not empty and holds no prepared dataset")
-        lock = disk.hold(self.path)
+        lock = storage_files.hold(self.path)
         if lock is None:
             raise DataError(f"another process prepares {self.out}")
         with lock:
@@ -83,7 +83,7 @@ class ProgressFolder:
         try:
             begun = Plan.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            disk.write_whole(path, plan.model_dump_json(indent=1).encode())
+            storage_files.write_whole(path, plan.model_dump_json(indent=1).encode())
             return
         except ValidationError as error:
             raise DataError(f"{path} does not read; remove {self.path} to start over") from error
@@ -109,7 +109,7 @@ class ProgressFolder:
             good.append(report)
 
     def add(self, number: int, report: Report) -> None:
-        disk.write_whole(self._report(number), report.model_dump_json().encode())
+        storage_files.write_whole(self._report(number), report.model_dump_json().encode())
 
     def part_file(self, number: int) -> Path:
         return self.path / f"part-{number:05d}.parquet"
@@ -117,7 +117,7 @@ class ProgressFolder:
     def find(self, part: Part) -> Path | None:
         """A part's file, which may have been moved to its final place; None if it is damaged."""
         for place in (self.path, self.out):
-            if disk.sha256(place / part.file) == part.sha256:
+            if storage_files.sha256(place / part.file) == part.sha256:
                 return place / part.file
         return None
 

@@ -12,7 +12,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from trainer.processors import PictureProcessor
+from trainer.run.processors import PictureProcessor
 from trainer.tiny.drawing import SIDE
 from trainer.tiny.tokenizer import SPECIAL
 

@@ -28,7 +28,7 @@ def _quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """No surrogate is fitted unasked: for tests of something else."""
-    monkeypatch.setattr("service.dashboard.fitting.FITTED_AT_ONCE", 0)
+    monkeypatch.setattr("service.dashboard.dependencies.FITTED_AT_ONCE", 0)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def chromium(browser: Chromium) -> Iterator[Chromium]:
 def shared_database(
     migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    file = tmp_path_factory.mktemp("shared") / "modomodo.db"
+    file = tmp_path_factory.mktemp("shared") / "modomodo.database"
     shutil.copy(migrated_file, file)
     database = Database(f"sqlite:///{file}")
     yield database

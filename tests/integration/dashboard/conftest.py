@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from modomodo import presets
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
 from service.settings import Settings
 from tests.dashboard import few_iterations
 
@@ -25,7 +25,7 @@ def untouched(
     migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestClient]:
     """A service without studies, for calls that change nothing."""
-    file = tmp_path_factory.mktemp("untouched") / "modomodo.db"
+    file = tmp_path_factory.mktemp("untouched") / "modomodo.database"
     file.write_bytes(migrated_file.read_bytes())
     settings = Settings(database_url=f"sqlite:///{file}", upkeep_every_s=3600.0)
     app = create_app(settings, Inline(), presets.load())

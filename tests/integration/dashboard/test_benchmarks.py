@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.dashboard import benchmark_figures
-from service.dashboard.benchmark_figures import Scored
+from service.dashboard.charts import benchmarks as benchmark_charts
+from service.dashboard.charts.benchmarks import Scored
 from service.schemas import Score
 from tests.dashboard import BENCHMARKS, create, finish, page, store_many
 
@@ -76,7 +76,7 @@ def scored(number: int, x: float, y: float) -> Scored:
 @pytest.mark.parametrize(("is_maximized", "best"), [(True, [3, 2]), (False, [1])])
 def test_the_front_follows_the_direction(is_maximized, best):
     runs = [scored(1, 0.1, 0.1), scored(2, 0.5, 0.2), scored(3, 0.2, 0.5), scored(4, 0.2, 0.2)]
-    front = benchmark_figures.front(runs, "x", "y", is_maximized=is_maximized)
+    front = benchmark_charts.front(runs, "x", "y", is_maximized=is_maximized)
     assert [run.number for run in front] == best
 
 
@@ -101,7 +101,7 @@ def test_of_thousands_of_runs_a_selection_is_drawn(api, database):
     store_many(database, 2_000)
     figures = drawn(api, "long")
     runs = next(trace for trace in figures["trade"]["data"] if trace["name"] == "run")
-    assert len(runs["x"]) <= benchmark_figures.DRAWN
+    assert len(runs["x"]) <= benchmark_charts.DRAWN
     assert "error_x" not in runs
-    assert len(figures["heat"]["data"][0]["y"]) == benchmark_figures.ROWS
+    assert len(figures["heat"]["data"][0]["y"]) == benchmark_charts.ROWS
     assert "(drawn for the front only" in page(api, "/ui/studies/long/benchmarks")

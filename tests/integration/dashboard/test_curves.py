@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.dashboard import curve_figures
+from service.dashboard.charts import curves as curve_charts
 from service.schemas import Curve, Score, StudySpec
 from tests.dashboard import body, create, finish, lease, page, scores
 
@@ -21,9 +21,9 @@ def curve_of(attempts=None, **metrics) -> Curve:
     )
 
 
-def charts(**metrics) -> dict[str, curve_figures.Chart]:
+def charts(**metrics) -> dict[str, curve_charts.Chart]:
     study = StudySpec.model_validate(body())
-    return {chart.title: chart for chart in curve_figures.training(study, curve_of(**metrics))}
+    return {chart.title: chart for chart in curve_charts.training(study, curve_of(**metrics))}
 
 
 def beat(api, trial, token, step, **metrics):
@@ -63,7 +63,7 @@ def test_of_many_steps_a_moving_mean_is_drawn_over_the_single_ones():
 
 
 def test_the_ends_of_a_moving_mean_take_what_there_is():
-    assert curve_figures.smoothed([2.0, 4.0, 6.0, 8.0], 3) == [3.0, 4.0, 6.0, 7.0]
+    assert curve_charts.smoothed([2.0, 4.0, 6.0, 8.0], 3) == [3.0, 4.0, 6.0, 7.0]
 
 
 def test_where_another_attempt_went_on_is_marked():
@@ -119,9 +119,9 @@ def test_runs_that_were_scored_on_the_way_are_drawn_over_steps(api):
 
 def test_of_many_runs_the_best_are_drawn_and_the_best_of_all_lies_on_top():
     paths = [
-        curve_figures.path(n, {5: Score(value=0.1, se=0.01), 9: Score(value=1 / n, se=0.01)})
+        curve_charts.path(n, {5: Score(value=0.1, se=0.01), 9: Score(value=1 / n, se=0.01)})
         for n in range(1, 80)
     ]
-    drawn = curve_figures.over_steps(paths, "Out-Score", base=None)["data"]
-    assert len(drawn) == curve_figures.RUNS
+    drawn = curve_charts.over_steps(paths, "Out-Score", base=None)["data"]
+    assert len(drawn) == curve_charts.RUNS
     assert drawn[-1]["name"] == "trial 1, best"

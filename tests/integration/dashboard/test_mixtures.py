@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from service.dashboard import mixture_figures
-from service.dashboard.collection import Item
+from service.dashboard.charts import mixtures as mixture_charts
+from service.dashboard.queries.mixtures import Item
 from service.schemas import Score, StudySpec
 from tests.dashboard import DOMAINS, body, create, finish, lease, page, store_many
 
@@ -100,9 +100,9 @@ def test_without_a_run_there_is_nothing_to_draw_and_it_is_said(api):
     assert "No completed run" in figures["said"]
 
 
-def dots_of(*values: float) -> list[mixture_figures.Dot]:
+def dots_of(*values: float) -> list[mixture_charts.Dot]:
     mixture = dict.fromkeys(DOMAINS, 0.2)
-    return mixture_figures.dots(
+    return mixture_charts.dots(
         StudySpec.model_validate(body()),
         [
             Item(number, "completed", mixture, Score(value=value, se=0.01))
@@ -115,7 +115,7 @@ def dots_of(*values: float) -> list[mixture_figures.Dot]:
 def test_the_best_lines_lie_on_top_in_the_last_colour(direction, order):
     objective = {"name": "out_score", "direction": direction}
     study = StudySpec.model_validate(body(objective=objective))
-    *lines, _ = mixture_figures.parallel(study, dots_of(0.2, 0.3, 0.5))["data"]
+    *lines, _ = mixture_charts.parallel(study, dots_of(0.2, 0.3, 0.5))["data"]
     assert [line["ids"][0] for line in lines] == [f"{number}/0" for number in order]
     assert lines[-1]["line"]["color"] == "@s7"
     assert lines[0]["line"]["color"] == "@s0"
@@ -142,7 +142,7 @@ def plane_of(*mixtures: dict[str, float]):
         Item(number, "completed", dict.fromkeys(DOMAINS, 0.0) | mixture, Score(value=0.3, se=0.01))
         for number, mixture in enumerate(mixtures, 1)
     ]
-    return mixture_figures.distance_map(study, mixture_figures.dots(study, items))
+    return mixture_charts.distance_map(study, mixture_charts.dots(study, items))
 
 
 def test_on_a_map_like_mixtures_lie_near_each_other_and_the_share_shown_is_told():
@@ -155,7 +155,7 @@ def test_on_a_map_like_mixtures_lie_near_each_other_and_the_share_shown_is_told(
     assert run["ids"] == ["1", "2", "3", "4"]
     shown = drawn["layout"]["meta"]["explained"]
     assert 0.5 < shown < 1
-    assert f"{100 * shown:.0f}% of the squared distances" in mixture_figures.map_aid(drawn)
+    assert f"{100 * shown:.0f}% of the squared distances" in mixture_charts.map_aid(drawn)
 
 
 def test_a_map_of_three_mixtures_is_exact_and_marks_uniform_and_the_best():
@@ -188,5 +188,5 @@ def test_of_ten_thousand_runs_the_best_is_always_drawn():
     values = [0.3] * 10_000
     values[4321] = 0.5
     drawn = dots_of(*values)
-    assert len(drawn) <= mixture_figures.DRAWN + 1
-    assert mixture_figures.best(StudySpec.model_validate(body()), drawn).number == 4322
+    assert len(drawn) <= mixture_charts.DRAWN + 1
+    assert mixture_charts.best(StudySpec.model_validate(body()), drawn).number == 4322

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from modomodo import presets
 from service.app import create_app
-from service.engine import Inline
+from service.executor.process import Inline
 from service.schemas import StudySpec
 from service.settings import Settings
 from tests.dashboard import create, own, page, sign_in

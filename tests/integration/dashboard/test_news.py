@@ -13,8 +13,8 @@ import pytest
 
 from modomodo.local import free_port
 from service.app import create_app
-from service.dashboard import news
-from service.engine import Inline
+from service.dashboard.pages import events
+from service.executor.process import Inline
 from service.server import Server
 from tests.dashboard import create, finish
 
@@ -95,7 +95,7 @@ def test_a_change_is_told_within_a_second_or_so(client):
 
 
 def test_a_stream_is_never_silent_for_long(client, monkeypatch):
-    monkeypatch.setattr(news, "BEAT_S", 0.02)
+    monkeypatch.setattr(events, "BEAT_S", 0.02)
     listener = Listener(client, f"?study={quiet(client, 'vlm')}")
     assert listener.answer.headers["Content-Type"].startswith("text/event-stream")
     assert listener.event() == "retry"
@@ -105,8 +105,8 @@ def test_a_stream_is_never_silent_for_long(client, monkeypatch):
 
 
 def test_a_stream_ends_after_a_while(client, monkeypatch):
-    monkeypatch.setattr(news, "BEAT_S", 0.02)
-    monkeypatch.setattr(news, "LONGEST_S", 0.1)
+    monkeypatch.setattr(events, "BEAT_S", 0.02)
+    monkeypatch.setattr(events, "LONGEST_S", 0.1)
     listener = Listener(client, f"?study={quiet(client, 'vlm')}")
     said = ("retry", "event: beat", "data")
     assert all(not line or line.startswith(said) for line in listener.rest())
@@ -144,7 +144,7 @@ def test_a_crowd_of_listeners_leaves_threads_and_connections_to_others(service_u
 
 
 def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
-    monkeypatch.setattr(news, "MOST", 1)
+    monkeypatch.setattr(events, "MOST", 1)
     listener = Listener(client)
     listener.revision()
     refused = client.get("/ui/events")
@@ -155,7 +155,7 @@ def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
 
 @pytest.mark.parametrize("error", [ValueError("a row that makes no sense"), MemoryError()])
 def test_news_go_on_after_an_error_that_nobody_expected(monkeypatch, caplog, error):
-    monkeypatch.setattr(news, "EVERY_S", 0.0)
+    monkeypatch.setattr(events, "EVERY_S", 0.0)
     looks = iter([error, error, {"vlm": 7}])
 
     def read():
@@ -165,7 +165,7 @@ def test_news_go_on_after_an_error_that_nobody_expected(monkeypatch, caplog, err
         return found
 
     async def heard() -> str:
-        told = news.News(None)
+        told = events.News(None)
         monkeypatch.setattr(told, "_read", read)
         stream = told.listen("vlm")
         async for said in stream:

@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.dashboard import fitting
-from service.engine import Inline
+from service.dashboard import dependencies
+from service.executor.process import Inline
 from service.settings import Settings
 from tests.dashboard import (
     HOSTILE,
@@ -207,9 +207,9 @@ def test_a_long_study_comes_in_pages_and_small_pieces(api, database):
 def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, monkeypatch):
     study = create(api)
     fill(api, study, 4)
-    monkeypatch.setattr(fitting, "FITTED_AT_ONCE", 2)
+    monkeypatch.setattr(dependencies, "FITTED_AT_ONCE", 2)
     assert "Fit now" in page(api, f"/ui/studies/{study}")
-    monkeypatch.setattr(fitting, "FITTED_AT_ALL", 3)
+    monkeypatch.setattr(dependencies, "FITTED_AT_ALL", 3)
     assert "too many to fit here" in page(api, f"/ui/studies/{study}")
     refused = api.get(f"/ui/studies/{study}/fits/gp").json()
     assert "too many to fit here" in refused["html"]

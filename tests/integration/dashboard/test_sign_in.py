@@ -11,10 +11,10 @@ from sqlalchemy import func, select, update
 from db import keys
 from db.clock import after
 from db.models import SignIn
-from service import auth
 from service.app import create_app
 from service.dashboard import session
-from service.engine import Inline
+from service.executor.process import Inline
+from service.http import auth
 from service.settings import Settings
 from tests.dashboard import body, own, sign_in
 
@@ -43,7 +43,7 @@ def service(database_url):
 @pytest.fixture(scope="module")
 def shared(migrated_file, tmp_path_factory):
     """For tests that send no wrong key, of which only so many are let in, and look at no row."""
-    file = tmp_path_factory.mktemp("shared") / "modomodo.db"
+    file = tmp_path_factory.mktemp("shared") / "modomodo.database"
     file.write_bytes(migrated_file.read_bytes())
     with browsers(f"sqlite:///{file}") as service:
         yield service

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.dashboard import surface_figures, surfaces
+from service.dashboard.charts import slices
+from service.dashboard.charts import surfaces as surface_charts
 from service.schemas import FitPoint, StudySpec
 from service.search.limits import LinearLimit
 from service.search.space import MixtureSpace
@@ -20,7 +21,7 @@ def space_of(*limits: LinearLimit, least: float = 0.0) -> MixtureSpace:
 
 
 def test_a_slice_goes_through_the_best_run_and_keeps_the_others_in_proportion():
-    coco = surfaces.slices(space_of(), BEST)[0]
+    coco = slices.slices(space_of(), BEST)[0]
     assert any(np.allclose(x, BEST) for x in coco.mixtures)
     assert coco.mixtures[:, 0].tolist() == sorted(coco.mixtures[:, 0])
     inner = coco.mixtures[coco.mixtures[:, 0] < 0.99]
@@ -30,35 +31,35 @@ def test_a_slice_goes_through_the_best_run_and_keeps_the_others_in_proportion():
 
 def test_slices_and_triangles_keep_to_what_the_study_allows():
     space = space_of(LinearLimit({"coco": 1.0}, 0.5, "coco <= 0.5"))
-    for part in surfaces.slices(space, BEST):
+    for part in slices.slices(space, BEST):
         assert space.contains(part.mixtures, 1e-6).all()
-    assert surfaces.slices(space, BEST)[0].mixtures[:, 0].max() == pytest.approx(0.5)
-    triangle = surfaces.triangle(space, BEST, [0, 1, 2])
+    assert slices.slices(space, BEST)[0].mixtures[:, 0].max() == pytest.approx(0.5)
+    triangle = slices.triangle(space, BEST, [0, 1, 2])
     assert 0 < len(triangle) < 231
     assert triangle[:, 0].max() <= 0.5 + 1e-9
 
 
 def test_a_triangle_shares_what_its_domains_have_in_the_best_run():
-    triangle = surfaces.triangle(space_of(), BEST, [0, 1, 3])
+    triangle = slices.triangle(space_of(), BEST, [0, 1, 3])
     assert len(triangle) == 231
     assert np.allclose(triangle[:, [0, 1, 3]].sum(axis=1), 0.8)
     assert np.allclose(triangle[:, 2], 0.2)
-    assert len(surfaces.triangle(space_of(), np.array([0, 0, 0, 0.5, 0.5]), [0, 1, 2])) == 0
+    assert len(slices.triangle(space_of(), np.array([0, 0, 0, 0.5, 0.5]), [0, 1, 2])) == 0
 
 
 def test_one_domain_is_a_slice_of_one_mixture():
     space = MixtureSpace(("coco",), np.zeros(1), np.ones(1), (), None, np.zeros(1))
-    (only,) = surfaces.slices(space, np.ones(1))
+    (only,) = slices.slices(space, np.ones(1))
     assert only.mixtures.tolist() == [[1.0]]
 
 
 def test_a_band_has_a_gap_where_the_study_allows_nothing():
     space = space_of(least=0.25)
     best = np.array([0.5, 0.5, 0.0, 0.0, 0.0])
-    part = surfaces.slices(space, best)[0]
-    found = surface_figures.Predicted(np.full(len(part.steps), 0.4), np.full(len(part.steps), 0.01))
+    part = slices.slices(space, best)[0]
+    found = surface_charts.Predicted(np.full(len(part.steps), 0.4), np.full(len(part.steps), 0.01))
     study = StudySpec.model_validate(body())
-    band, curve, dot = surface_figures.slice_curves(study, best, [(part, found)])["data"]
+    band, curve, dot = surface_charts.slice_curves(study, best, [(part, found)])["data"]
     # 0% (then lisa has all), 25% to 75%, and 100%.
     assert curve["x"].count(None) == 3
     assert [x for x in curve["x"] if x is not None and 0 < x < 25] == []
@@ -71,7 +72,7 @@ def test_residuals_tell_runs_outside_their_interval_apart():
         FitPoint(trial=n, number=n, actual=actual, se=0.01, mean=0.3, sd=0.02)
         for n, actual in ((1, 0.31), (2, 0.4))
     ]
-    inside, outside = surface_figures.residuals(StudySpec.model_validate(body()), points)["data"]
+    inside, outside = surface_charts.residuals(StudySpec.model_validate(body()), points)["data"]
     assert (inside["ids"], inside["y"]) == (["1"], [1.0])
     assert (outside["ids"], outside["y"]) == (["2"], [10.0])
 

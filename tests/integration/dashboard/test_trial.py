@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.dashboard import figures, stories
+from service.dashboard.charts import study as study_charts
+from service.dashboard.queries import stories
 from service.schemas import Measurement, StudySpec
 from tests.dashboard import HOSTILE, body, create, finish, lease, own, page, scores
 
@@ -81,8 +82,8 @@ def test_scores_over_steps_become_curves_and_one_step_does_not():
     study = StudySpec.model_validate(body())
     late = [Measurement.model_validate(score | {"step": 20}) for score in scores(0.4)]
     early = [Measurement.model_validate(score | {"step": 10}) for score in scores(0.3)]
-    assert figures.learning(study, late) is None
-    figure = figures.learning(study, [*late, *early])
+    assert study_charts.learning(study, late) is None
+    figure = study_charts.learning(study, [*late, *early])
     curves = {curve["name"]: curve for curve in figure["data"]}
     assert curves["Out-Score"]["x"] == [10, 20]
     assert curves["Out-Score"]["y"] == [32.5, 42.5]

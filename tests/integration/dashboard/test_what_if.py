@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.dashboard import fitting
+from service.dashboard import dependencies
 from tests.dashboard import (
     BENCHMARKS,
     DOMAINS,
@@ -63,7 +63,7 @@ def test_bounds_and_limits_move_a_mixture_and_say_why(api):
 def test_both_surrogates_say_what_the_api_says(api, database):
     study = store(database, 12)
     mixture = EVEN | {"coco": 0.4, "lisa": 0.0}
-    for surrogate in fitting.SIDE_BY_SIDE:
+    for surrogate in dependencies.SIDE_BY_SIDE:
         html = predicted(api, study, surrogate, mixture).json()["html"]
         address = f"/studies/{study}/surrogates/{surrogate}/predict"
         own = api.post(address, json={"mixtures": [mixture]}).json()["predictions"][0]
@@ -128,9 +128,9 @@ def test_benchmarks_with_too_few_runs_are_left_out(api):
 def test_too_many_runs_are_not_fitted(api, monkeypatch):
     study = create(api)
     fill(api, study, 4)
-    monkeypatch.setattr(fitting, "FITTED_AT_ONCE", 2)
+    monkeypatch.setattr(dependencies, "FITTED_AT_ONCE", 2)
     assert "Fit now" in page(api, f"/ui/studies/{study}/what-if")
-    monkeypatch.setattr(fitting, "FITTED_AT_ALL", 3)
+    monkeypatch.setattr(dependencies, "FITTED_AT_ALL", 3)
     assert "too many to fit here" in predicted(api, study, "gp", EVEN).json()["html"]
 
 

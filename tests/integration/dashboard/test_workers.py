@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from db import models
 from service.app import create_app
-from service.dashboard import workers
-from service.engine import Inline
+from service.dashboard.queries import workers
+from service.executor.process import Inline
 from service.settings import Settings
 from tests.dashboard import HOSTILE, body, create, finish, lease, page, scores, sign_in
 

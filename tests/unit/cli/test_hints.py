@@ -4,8 +4,8 @@ import pytest
 
 from db.errors import StudyNotFound
 from modomodo import hints
+from service.client import ServiceError
 from service.errors import HINTS, Refused
-from trainer.client import ServiceError
 
 
 def said(code, detail="what was wrong", faults=()):

@@ -7,7 +7,7 @@ import pytest
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
 from modomodo.local import LocalFleet, free_port
-from trainer import disk
+from trainer.storage import files as storage_files
 
 
 def test_a_taken_port_is_not_taken_twice():
@@ -37,7 +37,7 @@ def test_a_folder_that_is_a_file_is_refused_in_words(tmp_path):
 
 
 def test_two_fleets_do_not_share_a_folder(tmp_path):
-    of_another = disk.hold(tmp_path)
+    of_another = storage_files.hold(tmp_path)
     with (
         pytest.raises(CommandFailed, match="another process is at work"),
         LocalFleet(tmp_path, port=0),

@@ -11,9 +11,9 @@ from rich.console import Console
 from modomodo.errors import WrongUse
 from modomodo.worker import _shares, seconds
 from modomodo.worker_view import duration, table
-from trainer.attempt import cause_first
-from trainer.gpus import GpuUse
 from trainer.job import Progress
+from trainer.worker.attempt import cause_first
+from trainer.worker.gpus import GpuUse
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 

@@ -145,7 +145,7 @@ def test_the_best_of_a_concave_score_is_found():
     [
         ([0.6, 0.6], [1, 1], "no mixture satisfies all of: a at least 0.6; b at least 0.6"),
         ([0, 0], [0.4, 0.4], "no mixture satisfies all of: a at most 0.4; b at most 0.4"),
-        ([0.5, 0], [0.4, 1], "bounds of 'a' are 0.5 to 0.4"),
+        ([0.5, 0], [0.4, 1], "bounds of 'a' are in the wrong order: the lower one, 0.5"),
         ([-0.1, 0], [1, 1], "bounds of 'a'"),
         ([0], [1, 1], "lower has shape"),
     ],

@@ -10,9 +10,9 @@ import httpx
 import pytest
 import tenacity
 
+from service.client import LONGEST_PAUSE_S, Client, ServiceError, ServiceUnreachable
 from service.schemas import Heartbeat, Release, TrialCreate
-from trainer.client import LONGEST_PAUSE_S, Client, ServiceError, ServiceUnreachable
-from trainer.signals import Stopped
+from trainer.worker.signals import Stopped
 
 TOKEN = "t" * 20
 URL = "http://127.0.0.1:9"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from trainer.draws import TokenDraws, drawing, uniforms
+from trainer.run.draws import TokenDraws, drawing, uniforms
 
 
 def drawn(scores, numbers, temperature=1.0):

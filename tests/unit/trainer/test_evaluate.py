@@ -8,8 +8,8 @@ from PIL import Image
 from rewards import corpus
 from rewards.rules import RULES
 from service.schemas import BenchmarkSpec, DomainSpec, Measurement, Score, StudySpec
-from trainer.evaluate import measurement, official_case
 from trainer.rows import Row
+from trainer.run.evaluate import measurement, official_case
 
 
 def measured_of(benchmark, scores, step):

@@ -12,7 +12,7 @@ import pytest
 
 from service.schemas import Lease, Measurement, NextAnswer, Result
 from tests.unit.cli.test_summary import trial
-from trainer.folders import FolderError, WorkFolder
+from trainer.storage.work_folder import FolderError, WorkFolder
 
 TRIAL = trial(7, {"coco": 1.0}, 0.5)
 ANSWER = NextAnswer(
@@ -47,7 +47,7 @@ def test_the_folder_of_a_killed_worker_is_free(tmp_path):
     code = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from trainer.folders import WorkFolder\n"
+        "from trainer.storage.work_folder import WorkFolder\n"
         f"place = WorkFolder(Path({str(tmp_path)!r}))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainer import gpus
-from trainer.gpus import Gpus, GpuUse, metrics
+from trainer.worker import gpus
+from trainer.worker.gpus import Gpus, GpuUse, metrics
 
 
 class NVMLError(Exception):

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.client import ServiceError, ServiceUnreachable
 from service.schemas import Heartbeat, HeartbeatAnswer
 from tests.unit.cli.test_summary import trial
-from trainer.client import ServiceError, ServiceUnreachable
 from trainer.job import Progress
-from trainer.lease import HeldLease, LeaseLost, TrialCancelled
+from trainer.worker.lease import HeldLease, LeaseLost, TrialCancelled
 
 FOREVER = datetime(2100, 1, 1, tzinfo=UTC)
 

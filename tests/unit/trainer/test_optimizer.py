@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 
-from trainer.optimizer import MasterAdamW
+from trainer.run.optimizer import MasterAdamW
 
 SETTINGS = {"lr": 1e-6, "betas": (0.9, 0.99), "eps": 1e-8}
 

@@ -6,9 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from modomodo.cli import app
-from trainer import memory, recipes
+from trainer import recipes
+from trainer.planning import memory
+from trainer.planning.shapes import shape_of
 from trainer.recipe import Recipe, RecipeError
-from trainer.shapes import shape_of
 
 PAPER = recipes.load("paper")
 

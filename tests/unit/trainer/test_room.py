@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainer import room, troubles
+from trainer import troubles
 from trainer.job import Job
 from trainer.recipe import Recipe
+from trainer.worker import room
 
 PARAMETERS = 10**9
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from trainer.recipe import Recipe
-from trainer.software import ALWAYS, software
+from trainer.run.software import ALWAYS, software
 
 
 def test_what_has_a_part_in_a_run_is_named_with_its_version():
@@ -17,5 +17,5 @@ def test_what_has_a_part_in_a_run_is_named_with_its_version():
 
 
 def test_a_package_that_is_only_a_folder_is_told_apart(monkeypatch):
-    monkeypatch.setattr("trainer.software.ALWAYS", ("no-such-package",))
+    monkeypatch.setattr("trainer.run.software.ALWAYS", ("no-such-package",))
     assert software(Recipe(), uses_vllm=False)["no-such-package"] == "not installed as a package"

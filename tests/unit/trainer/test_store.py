@@ -10,12 +10,12 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from structlog.testing import capture_logs
 
-from trainer.folders import TrialFolder
 from trainer.job import Job
-from trainer.keeper import Keeper
 from trainer.recipe import Recipe
-from trainer.run_folder import RunFolder
-from trainer.store import MANIFEST, Store, StoredRun, StoreError
+from trainer.storage.remote import MANIFEST, Store, StoredRun, StoreError
+from trainer.storage.run_folder import RunFolder
+from trainer.storage.sync import Keeper
+from trainer.storage.work_folder import TrialFolder
 
 
 class Flaky(LocalFileSystem):

@@ -8,8 +8,9 @@ import pytest
 from transformers import TrainingArguments
 from trl.trainer.grpo_config import GRPOConfig
 
-from trainer import recipes, trl_config
+from trainer import recipes
 from trainer.recipe import Recipe, RecipeError
+from trainer.run import trl_config
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def own_fields() -> set[str]:
 def test_no_default_of_trl_decides_a_run(tmp_path):
     given = trl_config.settings(Recipe(), 0, tmp_path, shares=1)
     undecided = own_fields() - set(given) - trl_config.DEPRECATED
-    assert not undecided, "a new setting of TRL's: give it in trainer/trl_config.py"
+    assert not undecided, "a new setting of TRL's: give it in trainer/run/trl_config.py"
     assert set(given) <= {field.name for field in dataclasses.fields(GRPOConfig)}
     assert not set(given) & trl_config.DEPRECATED
 

@@ -7,9 +7,9 @@ import errno
 import pytest
 
 from trainer import troubles
-from trainer.command import FailedScriptError, MalformedResultError, MissingScriptError
 from trainer.domains.errors import DataError
 from trainer.recipe import RecipeError
+from trainer.run.command import FailedScriptError, MalformedResultError, MissingScriptError
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Figures for Plotly, made from values; none reads a database."""

@@ -1,0 +1,184 @@
+"""Charts of benchmarks: every run on every one, and what one score costs another."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.dashboard import words
+from service.dashboard.charts.study import Figure, axis, in_points
+from service.schemas import Score
+
+ROWS = 50
+"""Runs of the heat map: the best ones."""
+
+LETTERED = 10
+"""Columns of the heat map up to which its cells have room for a score."""
+
+BARRED = 150
+"""Completed runs up to which all have their intervals drawn; of more, those of the front do."""
+
+DRAWN = 600
+"""Runs of a trade-off at most, beside those of the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A completed run with every score it has, by name, and its rank by the objective."""
+
+    number: int
+    scores: Mapping[str, Score]
+    is_uniform: bool
+
+
+def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
+    """Scores of the first `ROWS` runs against the median of all, a column for each title."""
+    medians = {
+        name: statistics.median(run.scores[name].value for run in runs if name in run.scores)
+        for name in titles
+        if any(name in run.scores for run in runs)
+    }
+    columns = list(medians)
+    shown = list(runs[:ROWS])[::-1]
+    z = [[_above(run, name, medians) for name in columns] for run in shown]
+    reach = max((abs(value) for row in z for value in row if value is not None), default=0.0)
+    reach = reach or 1.0
+    is_narrow = len(columns) <= LETTERED
+    data = [
+        {
+            "type": "heatmap", "z": z, "x": [titles[name] for name in columns],
+            "y": [str(run.number) for run in shown],
+            "customdata": [[_said(run, name, medians) for name in columns] for run in shown],
+            "text": [[_plain(run, name) for name in columns] for run in shown],
+            **({"texttemplate": "%{text}"} if is_narrow else {}),
+            "meta": "trials", "hovertemplate": "%{customdata}<extra></extra>", "xgap": 1, "ygap": 1,
+            "zmin": -reach, "zmax": reach,
+            "colorscale": [[0, "@d5"], [0.5, "@well"], [1, "@d4"]],
+            "colorbar": {
+                "title": {
+                    "text": "points above the median", "side": "bottom",
+                    "font": {"color": "@soft"},
+                },
+                "tickfont": {"color": "@soft"}, "thickness": 10, "len": 0.6, "outlinewidth": 0,
+                "orientation": "h", "x": 0.5, "y": 1, "yref": "container", "yanchor": "top",
+                "ypad": 10,
+            },
+        }
+    ]  # fmt: skip
+    layout = {
+        "height": (126 if is_narrow else 176) + 22 * max(len(shown), 3),
+        # Names and numbers are names here.
+        "xaxis": {"type": "category", "side": "top", "showgrid": False, "ticks": ""},
+        "yaxis": {"type": "category", "title": {"text": "trial"}, "showgrid": False, "ticks": ""},
+        "margin": {"l": 64, "r": 12, "t": 104 if is_narrow else 154, "b": 16},
+    }
+    return {"data": data, "layout": layout}
+
+
+def _plain(run: Scored, name: str) -> str:
+    score = run.scores.get(name)
+    return "" if score is None else words.points(score.value)
+
+
+def _above(run: Scored, name: str, medians: Mapping[str, float]) -> float | None:
+    score = run.scores.get(name)
+    return None if score is None else round(100 * (score.value - medians[name]), 2)
+
+
+def _said(run: Scored, name: str, medians: Mapping[str, float]) -> str:
+    score = run.scores.get(name)
+    if score is None:
+        return f"trial {run.number}, {name}: not measured"
+    return (
+        f"trial {run.number}, {name}: {words.points(score.value)} ± {words.margin(score.se)} "
+        f"({words.gain(score.value - medians[name])})"
+    )
+
+
+def front(runs: Sequence[Scored], x: str, y: str, *, is_maximized: bool) -> list[Scored]:
+    """The runs that no other beats on one score without losing on the other, by `x`."""
+    sign = 1 if is_maximized else -1
+    both = [run for run in runs if x in run.scores and y in run.scores]
+    both.sort(key=lambda run: (-sign * run.scores[x].value, -sign * run.scores[y].value))
+    best: list[Scored] = []
+    for run in both:
+        if not best or sign * run.scores[y].value > sign * best[-1].scores[y].value:
+            best.append(run)
+    return best[::-1]
+
+
+def trade_off(
+    runs: Sequence[Scored],
+    best: Sequence[Scored],
+    base: Mapping[str, Score],
+    axes: tuple[tuple[str, str], tuple[str, str]],
+) -> Figure:
+    """Two scores of every run with 95% intervals, and the runs of the front in a line.
+
+    Args:
+        best: as `front` gives them.
+        base: scores of the untrained model.
+        axes: name and title of the x axis and of the y axis.
+    """
+    (x, x_title), (y, y_title) = axes
+    on_front = {run.number for run in best}
+    others = [
+        run for run in runs if x in run.scores and y in run.scores and run.number not in on_front
+    ]
+    others = others[:: max(1, -(-len(others) // DRAWN))]
+    uniform = [run for run in others if run.is_uniform]
+    plain = [run for run in others if not run.is_uniform]
+    data = []
+    for part, name, colour, symbol in (
+        (plain, "run", "@muted", "circle"),
+        (uniform, "uniform mixture", "@d5", "diamond"),
+    ):
+        if part:
+            marks = _marks(part, x, y, name, colour, symbol)
+            if len(others) > BARRED and part is plain:
+                del marks["error_x"], marks["error_y"]
+            data.append(marks)
+    if x in base and y in base:
+        untrained = Scored(0, base, is_uniform=False)
+        marks = _marks([untrained], x, y, "base model, untrained", "@muted", "x")
+        data.append(marks | {"ids": None, "text": ["base model"]})
+    line = _marks(best, x, y, "Pareto front", "@d4", "circle")
+    data.append(line | {"mode": "lines+markers", "line": {"color": "@d4", "width": 2}})
+    layout = {
+        "xaxis": axis(f"{x_title}, points of 100", zeroline=False),
+        "yaxis": axis(f"{y_title}, points of 100", zeroline=False),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 60, "r": 16, "t": 48, "b": 56},
+    }
+    return {"data": data, "layout": layout}
+
+
+def _marks(
+    part: Sequence[Scored], x: str, y: str, name: str, colour: str, symbol: str
+) -> dict[str, Any]:
+    def bars(of: str) -> dict[str, Any]:
+        margins = [in_points(words.Z95 * run.scores[of].se) for run in part]
+        faint = "@faint" if colour == "@muted" else colour
+        return {"type": "data", "array": margins, "color": faint, "thickness": 1, "width": 0}
+
+    return {
+        "type": "scatter", "mode": "markers", "name": name,
+        "x": [in_points(run.scores[x].value) for run in part],
+        "y": [in_points(run.scores[y].value) for run in part],
+        "error_x": bars(x), "error_y": bars(y),
+        "ids": [str(run.number) for run in part],
+        "text": [_pair(run, x, y) for run in part],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "color": colour, "symbol": symbol, "size": 8, "line": {"color": "@panel", "width": 1},
+        },
+    }  # fmt: skip
+
+
+def _pair(run: Scored, x: str, y: str) -> str:
+    said = [
+        f"{words.points(run.scores[n].value)} ± {words.margin(run.scores[n].se)}" for n in (x, y)
+    ]
+    return f"trial {run.number}: {said[0]} and {said[1]}"

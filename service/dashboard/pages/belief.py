@@ -1,0 +1,75 @@
+"""Which surrogate `auto` trusts, and what that one predicts of the mixture to train."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from fastapi import APIRouter
+from scipy.special import ndtr
+
+from service.context import Context, Service, StudyName
+from service.dashboard import dependencies, fit_words
+from service.dashboard.dependencies import Known, guarded
+from service.dashboard.rendering import piece
+from service.errors import Refused
+from service.schemas import Score
+from service.search.situation import sign_of
+from service.study import best as best_answer
+from service.study import evidence
+from service.study.evidence import Evidence, Run
+from service.study.headline import Tried
+
+router = APIRouter(prefix="/ui/studies/{study}/trust", include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is expected of a mixture without the noise of single runs.
+
+    Attributes:
+        score: the noise-free objective.
+        gain: over equal weights in the objective's direction, both uncertain together.
+        probability: that it is better than equal weights.
+    """
+
+    trusted: str
+    densities: dict[str, float]
+    score: Score
+    gain: Score
+    probability: float
+
+
+@router.get("", dependencies=guarded)
+def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]:
+    """Both in words; empty while there are too few runs for a judgement, or too many to fit."""
+    try:
+        known = dependencies.known(service, histories, study)
+        best = best_answer.train_this(known)
+        if best is None or len(known.completed) < fit_words.needed(known.spec):
+            return {"belief": "", "trust": ""}
+        belief = _belief(service, known, best)
+    except Refused as refused:
+        if refused.status != 409:
+            raise
+        return {"belief": "", "trust": ""}
+    shown = {"belief": belief, "titles": fit_words.TITLES, "n": len(known.completed)}
+    return {"belief": piece("_belief.html", **shown), "trust": piece("_trust.html", **shown)}
+
+
+def _belief(service: Context, known: Evidence, best: Tried[Run]) -> Belief:
+    best_weights = evidence.weights(known.spec, [best.mixture])
+    X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
+    verdict = service.fits.verdict(known, X)
+    (here, equal), covariance = verdict.posterior.mean, verdict.posterior.covariance
+    gain = sign_of(known.spec.objective.direction) * float(here - equal)
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    sd = math.sqrt(max(variance, 1e-12))
+    return Belief(
+        trusted=verdict.trusted,
+        densities=verdict.densities,
+        score=Score(value=float(here), se=math.sqrt(max(float(covariance[0, 0]), 0.0))),
+        gain=Score(value=gain, se=sd),
+        probability=float(ndtr(gain / sd)),
+    )

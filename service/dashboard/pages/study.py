@@ -1,0 +1,123 @@
+"""A study's own page, and the pieces that keep it up to date while it is open.
+
+Pieces come as HTML made by the same templates as the page, so there is one place that shows a
+trial, and one that escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from db import studies
+from service.context import Service, StudyName
+from service.dashboard import dependencies, fit_words
+from service.dashboard.charts import study as study_charts
+from service.dashboard.dependencies import Known, Number, Revision, Shown, guarded
+from service.dashboard.queries import boards
+from service.dashboard.rendering import piece, render
+from service.errors import Refused
+from service.fitting import views as fit_views
+from service.routes import studies as calls
+from service.schemas import StudySpec, TrainerName, Trial
+from service.study import views
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/ui/studies/{study}/export", dependencies=guarded)
+def export(
+    study: StudyName,
+    service: Service,
+    format: Literal["csv", "json", "yaml"],  # noqa: A002
+    trainer: TrainerName | None = None,
+) -> Response:
+    """The API's export: a browser cannot send that the key, and a link cannot either."""
+    return calls.export(study, service, format, trainer)
+
+
+@router.get("/ui/studies/{study}", dependencies=guarded)
+def one_study(request: Request, board: Shown, service: Service) -> HTMLResponse:
+    """A study with its newest trials; charts are fetched by the page."""
+    # Read after the board, so they are not older: what changed in between is only sent again.
+    with service.database.read() as session:
+        rows = boards.rows(session, studies.get(session, board.study.name))
+    return render(
+        request,
+        "study.html",
+        board=board,
+        rows=rows,
+        surrogates=fit_words.TITLES,
+        fits_at_once=len(board.history.runs) <= dependencies.FITTED_AT_ONCE,
+        most_runs=dependencies.FITTED_AT_ALL,
+    )
+
+
+@router.get("/ui/studies/{study}/changes", dependencies=guarded)
+def changes(
+    study: StudyName, service: Service, histories: Known, after: Revision, lowest: Number = 1
+) -> dict[str, Any]:
+    """What changed after a revision: trials from number `lowest` on, and the head of the page."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        if row.revision == after:
+            return {"after": after, "more": False, "results": row.results, "head": None, "rows": []}
+        board = boards.board(session, row, histories)
+        changed = boards.changes(session, row, after, lowest)
+    return {
+        "after": changed.after,
+        "more": changed.more,
+        "results": board.results,
+        "head": piece("_head.html", board=board),
+        "rows": _rows(board.study, changed.trials),
+    }
+
+
+@router.get("/ui/studies/{study}/rows", dependencies=guarded)
+def older_rows(study: StudyName, service: Service, before: Number) -> dict[str, Any]:
+    """The next older trials for 'show more'."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        rows = boards.rows(session, row, before)
+        spec = views.spec(row)
+    return {"more": rows.more, "rows": _rows(spec, rows.trials)}
+
+
+@router.get("/ui/studies/{study}/progress", dependencies=guarded)
+def progress(study: StudyName, service: Service, histories: Known) -> dict[str, Any]:
+    """The chart of all completed trials; `figure` is None while there is none."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        board = boards.board(session, row, histories)
+    figure = study_charts.progress(board.study, board.history) if board.history.runs else None
+    return {"results": board.results, "figure": figure}
+
+
+@router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
+def fit(study: StudyName, surrogate: str, service: Service, histories: Known) -> dict[str, Any]:
+    """A surrogate's figures in words, and its charts; why there are none, in words too."""
+    try:
+        evidence = dependencies.known(service, histories, study)
+        known = evidence.spec
+        diagnosis = service.fits.diagnosis(evidence, surrogate)
+        found = fit_views.fit(evidence, surrogate, diagnosis)
+    except Refused as refused:
+        if refused.status != 409:
+            raise
+        return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
+    drawn = study_charts.of_fit(known, found)
+    return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
+
+
+def _rows(study: StudySpec, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "html": piece("_trial.html", trial=trial, study=study),
+        }
+        for trial in trials
+    ]

@@ -1,0 +1,221 @@
+"""What would a mixture score? Sliders, predictions, and a place in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import Field
+
+from db import studies
+from service.context import Actor, Context, Service, StudyName
+from service.dashboard import dependencies, fit_words, words
+from service.dashboard.dependencies import Behind, Known, Shown, acting, asking
+from service.dashboard.queries.history import History
+from service.dashboard.rendering import piece, render
+from service.errors import Refused
+from service.routes import trials as calls
+from service.schemas import BenchmarkSpec, Body, Name, Score, StudySpec, TrialCreate
+from service.search.space import FloatArray, MixtureSpace
+from service.study import best as best_answer
+from service.study import evidence, headline, views
+from service.study.evidence import Evidence, Run
+
+router = APIRouter(
+    prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=Behind
+)
+
+TOLERANCE = 5e-4
+"""How far weights may be moved before the page says so: half of the least step of a slider."""
+
+LEAST_RUNS = 2
+"""Runs of a benchmark that a surrogate is fitted to."""
+
+SideBySide = Literal["bayes-quadratic", "gp"]
+
+
+class Wish(Body):
+    """Weights as the sliders stand; they need not fit the study."""
+
+    weights: dict[Name, Annotated[float, Field(ge=0.0, le=1.0)]]
+
+
+class Chosen(Body):
+    """A mixture of the study, as `/fitting` answered it."""
+
+    mixture: dict[Name, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where scores lie on a strip from 0 to 1 that shows those of all runs with room around."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, history: History) -> Scale:
+        """The same whatever is predicted, so that surrogates and mixtures can be compared."""
+        return cls.around([run.score.value for run in history.runs])
+
+    @classmethod
+    def around(cls, values: Sequence[float]) -> Scale:
+        low, high = min(values, default=0.0), max(values, default=1.0)
+        room = max(0.5 * (high - low), 0.02)
+        return cls(max(0.0, low - room), min(1.0, high + room))
+
+    def place(self, value: float) -> float:
+        """In percent of the strip's length, within it."""
+        return 100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+
+@router.get("")
+def page(
+    request: Request,
+    board: Shown,
+    service: Service,
+    trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> HTMLResponse:
+    """Starts at a trial's mixture, else at the mixture to train, else at the most even one."""
+    if trial is not None:
+        start = dependencies.story(board.study.name, trial, service).trial.mixture
+    elif board.history.best is not None:
+        start = board.history.best.mixture
+    else:
+        start = _named(board.study, evidence.space(board.study).uniform)
+    return render(
+        request,
+        "what_if.html",
+        board=board,
+        study=board.study,
+        start=start,
+        surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
+        fits_at_once=len(board.history.runs) <= dependencies.FITTED_AT_ONCE,
+    )
+
+
+@router.post("/fitting", dependencies=asking)
+def nearest(study: StudyName, body: Wish, service: Service) -> dict[str, Any]:
+    """The nearest mixture that the study may run, and why it is another than was asked for."""
+    with service.database.read() as session:
+        spec = views.spec(studies.get(session, study))
+    wished = evidence.weights(spec, [body.weights])[0]
+    space = evidence.space(spec)
+    found = space.project(wished)
+    mixture = _named(spec, found)
+    moved = float(np.abs(found - wished).max()) > TOLERANCE
+    why = _why(space, wished) if moved else []
+    html = piece("_chosen.html", study=spec, mixture=mixture, why=why)
+    return {"mixture": mixture, "html": html}
+
+
+@router.post("/predictions/{surrogate}", dependencies=asking)
+def prediction(
+    study: StudyName, surrogate: str, body: Chosen, service: Service, histories: Known
+) -> dict[str, str]:
+    """What one surrogate expects of a mixture; why it expects nothing, in words."""
+    try:
+        known = dependencies.known(service, histories, study)
+        X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
+        mean, sd = (float(part[0]) for part in dependencies.predict(service, known, surrogate, X))
+    except Refused as refused:
+        if refused.status != 409:
+            raise
+        return {"html": piece("_prediction.html", trouble=refused.detail)}
+    except ValueError as error:
+        raise Refused(422, "invalid-request", str(error)) from error
+    with service.database.read() as session:
+        history = histories.of(session, studies.get(session, study), known.spec)
+    return {
+        "html": piece(
+            "_prediction.html",
+            trouble=None,
+            mean=mean,
+            sd=sd,
+            history=history,
+            scale=Scale.of(history),
+        )
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is predicted of a mixture on one benchmark; what the mixture to train scored there."""
+
+    benchmark: BenchmarkSpec
+    mean: float
+    sd: float
+    best: Score | None
+
+
+@router.post("/benchmarks/{surrogate}", dependencies=asking)
+def each(
+    study: StudyName, surrogate: SideBySide, body: Chosen, service: Service, histories: Known
+) -> dict[str, str]:
+    """What one surrogate expects on every benchmark that was measured; empty with too few runs."""
+    try:
+        known = dependencies.known(service, histories, study)
+        X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
+        found = _expected(service, known, surrogate, X)
+    except Refused as refused:
+        if refused.status != 409:
+            raise
+        return {"html": ""}
+    except ValueError as error:
+        raise Refused(422, "invalid-request", str(error)) from error
+    scores = [item.score for run in known.completed for item in run.benchmarks.values()]
+    scale = Scale.around(scores)
+    return {"html": piece("_expected.html", expected=found, scale=scale) if found else ""}
+
+
+def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:
+    runs = {b.name: evidence.runs_of(known, b.name) for b in known.spec.benchmarks}
+    runs = {name: own for name, own in runs.items() if len(own) >= LEAST_RUNS}
+    best = best_answer.train_this(known)
+    if best is None or not runs:
+        return []
+    found = service.fits.predict_each(known, surrogate, runs, X)
+    return [
+        Expected(
+            benchmark=benchmark,
+            mean=float(found[benchmark.name][0][0]),
+            sd=float(found[benchmark.name][1][0]),
+            best=_mean_on(best.runs, benchmark.name),
+        )
+        for benchmark in known.spec.benchmarks
+        if benchmark.name in found
+    ]
+
+
+def _mean_on(runs: Sequence[Run], benchmark: str) -> Score | None:
+    measured = [run.benchmarks[benchmark] for run in runs if benchmark in run.benchmarks]
+    if not measured:
+        return None
+    return headline.mean([Score(value=m.score, se=m.sampling_error()) for m in measured])
+
+
+@router.post("/queue", dependencies=acting)
+def queue(study: StudyName, body: Chosen, service: Service, actor: Actor) -> dict[str, int]:
+    """Queues the mixture as if by hand."""
+    trial = calls.add(study, TrialCreate(mixture=body.mixture), service, actor, Response())
+    return {"number": trial.number}
+
+
+def _why(space: MixtureSpace, wished: FloatArray) -> list[str]:
+    found = [
+        f"{domain} may have {words.share(low)} to {words.share(high)}"
+        for domain, weight, low, high in zip(
+            space.domains, wished, space.lower, space.upper, strict=True
+        )
+        if not low - TOLERANCE <= weight <= high + TOLERANCE
+    ]
+    return found + space.broken_by(wished)
+
+
+def _named(study: StudySpec, weights: FloatArray) -> dict[str, float]:
+    names = [domain.name for domain in study.domains]
+    return dict(zip(names, map(float, weights), strict=True))

@@ -1,0 +1,1 @@
+"""What pages need from the database, read in few statements."""

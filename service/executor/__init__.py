@@ -1,0 +1,1 @@
+"""Where numerics run: a child process, and the service's end of it."""

@@ -1,0 +1,1 @@
+"""Fits of a study's surrogates: asked for, computed elsewhere, kept, and turned into answers."""

@@ -1,0 +1,320 @@
+"""Surrogates fitted on request, and kept until the study has new results."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import structlog
+from numpy.linalg import LinAlgError
+
+from service.errors import Refused, stopping
+from service.executor.process import Engine, Stopping
+from service.http.rates import retry_after
+from service.search.counts import counted
+from service.search.diagnostics import Diagnosis, diagnose
+from service.search.runs import Runs
+from service.search.situation import Direction, sign_of, turn
+from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates import SIDE_BY_SIDE, SURROGATES, Fitted, fit, fit_each
+from service.search.surrogates.protocol import Posterior, log_density
+from service.study import headline
+from service.study.evidence import Evidence, weights
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+KEPT = 64
+"""Diagnoses kept in memory; the one unused for longest goes first."""
+KEPT_FITTED = 16
+
+WAITING = 16
+"""Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
+others are there for heartbeats and results."""
+
+BUSY_S = 3.0
+"""What callers are told to wait when there is no place."""
+
+FAILURE_KEPT_S = 60.0
+"""How long a fit that failed is not tried again: it was the same question."""
+
+Key = tuple[int, int, str]
+"""Study, its results, surrogate: the same key is the same fit."""
+
+SEED = 0
+"""What is shown of a fit does not depend on chance."""
+
+
+class _Once(Generic[T]):
+    """A value that the first to ask computes while others wait."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[T] = []
+        self._failed: tuple[float, Refused] | None = None
+
+    @property
+    def made(self) -> list[T]:
+        """The value, once it is there."""
+        return self._made
+
+    def value(self) -> T:
+        """Raises:
+        Refused: it cannot be computed, just now or less than a minute ago.
+        """
+        with self._lock:
+            if self._made:
+                return self._made[0]
+            if self._failed is not None and time.monotonic() < self._failed[0] + FAILURE_KEPT_S:
+                raise self._failed[1]
+            try:
+                self._made.append(self._make())
+            except Refused as refused:
+                self._failed = time.monotonic(), refused
+                raise
+            return self._made[0]
+
+
+class _Kept(Generic[T]):
+    """The last few values by study, state and surrogate."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Key, _Once[T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
+        key = (evidence.study_id, evidence.results, surrogate)
+        with self._lock:
+            once = self._values.setdefault(key, _Once(make))
+            self._values.move_to_end(key)
+            while len(self._values) > KEPT:
+                self._values.popitem(last=False)
+        return once
+
+
+class Fits:
+    """Diagnoses of the present evidence, each computed once, and predictions.
+
+    Each method raises `Refused` (503) while `WAITING` other calls wait for a fit.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._diagnoses: _Kept[Diagnosis] = _Kept()
+        self._places = threading.BoundedSemaphore(WAITING)
+
+    def diagnosis(self, evidence: Evidence, surrogate: str) -> Diagnosis:
+        """Leave-one-out figures, best mixture, effects and messages; and predictions of the mixture
+        to train and of the uniform one.
+
+        Raises:
+            Refused: 404, no such surrogate; 409, too few completed trials to fit it.
+        """
+        space, runs = evidence.space, evidence.runs
+        direction = evidence.spec.objective.direction
+
+        def make() -> Diagnosis:
+            with _refusals(evidence, surrogate):
+                return self._engine.ask(
+                    diagnosed, surrogate, space, runs, direction, _compared(evidence)
+                )
+
+        check(surrogate)
+        once = self._diagnoses.get(evidence, surrogate, make)
+        if once.made:
+            return once.made[0]
+        with self._place():
+            return once.value()
+
+    def predict(
+        self, evidence: Evidence, surrogate: str, mixtures: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation at each of (n, m) mixtures.
+
+        Raises:
+            Refused: 404, no such surrogate; 409, too few completed trials to fit it.
+        """
+        check(surrogate)
+        space, runs = evidence.space, evidence.runs
+        direction = evidence.spec.objective.direction
+        with self._place(), _refusals(evidence, surrogate):
+            return self._engine.ask(predict, surrogate, space, runs, mixtures, direction)
+
+    def predict_each(
+        self, evidence: Evidence, surrogate: str, others: Mapping[str, Runs], mixtures: FloatArray
+    ) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """The same of other scores, such as single benchmarks, by name.
+
+        Raises:
+            Refused: 409, too few completed trials to fit it.
+        """
+        ask, runs = self._engine.ask, evidence.runs
+        with self._place(), _refusals(evidence, surrogate):
+            rest = list(others.values())
+            found = ask(predict_each, surrogate, evidence.space, runs, rest, mixtures)
+        return dict(zip(others, found, strict=True))
+
+    def verdict(self, evidence: Evidence, mixtures: FloatArray) -> Verdict:
+        """Which surrogate is trusted, and what it believes of (n, m) mixtures.
+
+        Raises:
+            Refused: 409, too few completed trials to fit any.
+        """
+        with self._place(), _refusals(evidence, "auto"):
+            direction = evidence.spec.objective.direction
+            return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures, direction)
+
+    def stop(self) -> None:
+        """Ends what is being fitted; who waits for it, and whoever asks later, is refused with
+        503 `stopping`."""
+        self._engine.stop()
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise Refused(
+                503,
+                "busy",
+                f"{WAITING} calls wait for fits already; come back in a few seconds",
+                headers=retry_after(BUSY_S),
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What `auto` goes by.
+
+    Attributes:
+        trusted: the surrogate under which left-out runs are likeliest.
+        densities: log density of all left-out runs, less one for each fitted number, by surrogate.
+        posterior: the trusted one's joint belief about the noise-free objective.
+    """
+
+    trusted: str
+    densities: dict[str, float]
+    posterior: Posterior
+
+
+_fitted: OrderedDict[bytes, list[Fitted]] = OrderedDict()
+"""In the process that computes: what it fitted last, to predict again."""
+
+
+def _known(known: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
+    key = hashlib.sha256(pickle.dumps(known)).digest()
+    if key not in _fitted:
+        _fitted[key] = make()
+    _fitted.move_to_end(key)
+    while len(_fitted) > KEPT_FITTED:
+        _fitted.popitem(last=False)
+    return _fitted[key]
+
+
+def _told(runs: Runs) -> tuple[FloatArray, ...]:
+    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
+
+
+def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
+    """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
+    asked of it."""
+    runs = turn(runs, direction)
+    told = (surrogate, *space.domains, *_told(runs))
+    return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
+
+
+def diagnosed(
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    direction: Direction,
+    compare: FloatArray | None,
+) -> Diagnosis:
+    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
+    fitted = _one(surrogate, space, runs, direction)
+    return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
+
+
+def predict(
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    mixtures: FloatArray,
+    direction: Direction,
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of a surrogate at (n, m) mixtures."""
+    mean, sd = _one(surrogate, space, runs, direction).predict(mixtures)
+    return sign_of(direction) * mean, sd
+
+
+def predict_each(
+    surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], mixtures: FloatArray
+) -> list[tuple[FloatArray, FloatArray]]:
+    """The same of other scores, each with a model of the kind that suits the objective."""
+    told = (surrogate, *space.domains, *_told(runs), *(part for o in others for part in _told(o)))
+    fitted = _known(told, lambda: fit_each(surrogate, space, runs, others, SEED))
+    return [one.predict(mixtures) for one in fitted]
+
+
+def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray, direction: Direction) -> Verdict:
+    """`auto`'s choice among `SIDE_BY_SIDE`, with the fits that predictions are made with."""
+    able = {
+        name: _one(name, space, runs, direction)
+        for name, make in SIDE_BY_SIDE.items()
+        if len(runs) <= make().max_runs
+    }
+    densities = {name: log_density(fitted) for name, fitted in able.items()}
+    trusted = max(densities, key=lambda name: densities[name])
+    belief = able[trusted].posterior(mixtures)
+    turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
+    return Verdict(trusted, densities, turned)
+
+
+@contextmanager
+def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
+    try:
+        yield
+    except Stopping as error:
+        raise stopping() from error
+    except Exception as error:
+        # Linear algebra and optimisers fail on runs that agree too well, or hardly differ.
+        if isinstance(error, ValueError) and not isinstance(error, LinAlgError):
+            raise Refused(409, "too-few-results", str(error)) from error
+        log.exception("fit failed", study=evidence.spec.name, surrogate=surrogate)
+        raise Refused(
+            409,
+            "fit-failed",
+            f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
+        ) from error
+
+
+def _compared(known: Evidence) -> FloatArray | None:
+    """(2, m) the mixture to train and the uniform one; None before the first run."""
+    best = headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
+    if best is None:
+        return None
+    m = known.space.m
+    return np.vstack([weights(known.spec, [best.mixture]), np.full(m, 1 / m)])
+
+
+def check(surrogate: str) -> None:
+    """Raises:
+    Refused: 404, no such surrogate.
+    """
+    if surrogate not in SURROGATES:
+        raise Refused(
+            404,
+            "surrogate-not-found",
+            f"no surrogate {surrogate!r}; there are {', '.join(SURROGATES)}",
+        )

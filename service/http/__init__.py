@@ -1,0 +1,1 @@
+"""What every call passes: keys, scopes, limits, problems, headers, the access log, paging."""

@@ -1,0 +1,375 @@
+"""Who may call, and what for.
+
+While no key was ever made for a service on loopback, anyone on this machine may do everything. From
+the first key on, and on every other address, each call needs one: `MODOMODO_API_KEY`, which may do
+everything, or one made with `modomodo key create`, which may do what its scope allows.
+
+All keys are too long to be guessed, so a right one is taken from everywhere, also from an address
+that many wrong ones came from; behind a proxy that may be everybody's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
+
+from anyio import to_thread
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from db import keys, sign_ins
+from db.sessions import Database
+from service.errors import Refused
+from service.http.bodies import Call
+from service.http.rates import Buckets, retry_after
+from service.settings import Settings, is_loopback
+
+T = TypeVar("T")
+
+Scope = Literal["read", "worker", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""Each may do what those before it may."""
+
+BELIEVED_S = 2.0
+"""How long an answer of the database about keys is taken for true: a revoked key ends by then."""
+
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: `user`, or the name of the key."""
+
+    name: str
+    scope: Scope
+
+
+ANYONE = Caller("user", "admin")
+
+
+class NoKey(Exception):  # noqa: N818 - it names a state of things
+    """A service that other machines reach has no key."""
+
+
+OWN = "own"
+"""What stands for the public part of `MODOMODO_API_KEY`."""
+
+WRONG_KEYS, WRONG_KEYS_PER_S = 20.0, 0.3
+"""So many wrong keys an address may try at once, and so many more each second."""
+
+SESSION_S = 7 * 24 * 3600
+"""How long someone stays signed in."""
+
+SIGNED_IN = "in."
+"""How cookies of those begin who are signed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A valid key: its public part, its hash, and who has it."""
+
+    prefix: str
+    hashed: str
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class _SignIn:
+    """A session of a browser: the public part of its key, and what ties it to that."""
+
+    prefix: str
+    bound: str
+
+
+class _Lately(Generic[T]):
+    """What the database said of each word, and when; the word unused for longest is forgotten."""
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def fresh(self, word: str) -> T | None:
+        """What was said a moment ago, and is still taken for true."""
+        with self._lock:
+            at, said = self._said.get(word, (float("-inf"), None))
+        return said if _is_believed(at) else None
+
+    def ever(self, word: str) -> T | None:
+        """What was said last."""
+        with self._lock:
+            return self._said.get(word, (0.0, None))[1]
+
+    def note(self, word: str, said: T | None) -> T | None:
+        """Remembers it; None: there is no such thing any more."""
+        with self._lock:
+            if said is None:
+                self._said.pop(word, None)
+                return None
+            self._said[word] = (time.monotonic(), said)
+            self._said.move_to_end(word)
+            while len(self._said) > REMEMBERED:
+                self._said.popitem(last=False)
+            return said
+
+
+class Gate:
+    """Knows keys by their hashes, and compares these in constant time.
+
+    Raises:
+        NoKey: anyone could do everything.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        key = settings.api_key
+        self._own = None if key is None else _Key(OWN, keys.hash_of(key.get_secret_value()), ANYONE)
+        self._is_local = is_loopback(settings.host)
+        self._database = database
+        self._keys: _Lately[_Key] = _Lately()
+        self._sign_ins: _Lately[_SignIn] = _Lately()
+        self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
+        self._open = (float("-inf"), False)
+        if not self._is_local and self._own is None and not self._has_key(keys.any_valid):
+            raise NoKey(
+                f"host {settings.host!r} can be reached from other machines, so a key is needed: "
+                "set MODOMODO_API_KEY, run `modomodo key create`, or bind to 127.0.0.1"
+            )
+
+    def is_open(self) -> bool:
+        """Whether a call needs no key: only before the first one was made."""
+        if not self._is_local or self._own is not None:
+            return False
+        asked, is_open = self._open
+        if not _is_believed(asked):
+            is_open = not self._has_key(keys.any_ever)
+            self._open = (time.monotonic(), is_open)
+        return is_open
+
+    def is_open_at_once(self) -> bool:
+        """The same, where the database need not be asked; False says nothing."""
+        asked, is_open = self._open
+        return is_open and _is_believed(asked)
+
+    def caller_at_once(self, authorization: str | None) -> Caller | None:
+        """Who sent this header, where the database need not be asked; None says nothing."""
+        key = _bearer(authorization)
+        if key is None:
+            return ANYONE if self.is_open_at_once() else None
+        found = _same(key, self._own, self._keys.fresh(keys.prefix_of(key) or ""))
+        return None if found is None else found.caller
+
+    def caller(self, authorization: str | None, address: str) -> Caller:
+        """Who sent this header, from where.
+
+        Raises:
+            Refused: 401, nobody that is known; 429, after too many wrong keys.
+        """
+        key = _bearer(authorization)
+        found = None if key is None else self._find(key, address)
+        if found is not None:
+            return found.caller
+        if self.is_open():
+            return ANYONE
+        raise Refused(
+            401,
+            "key-required",
+            "this service needs an API key, and none came with the call"
+            if not key
+            else "the API key that came with the call is not valid here: it is wrong, or was "
+            "revoked",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+    def remembered(self, authorization: str) -> tuple[str, Scope] | None:
+        """Public part and scope of the valid key in this header, if it was used here before.
+
+        It asks no database, so it may be some seconds behind: to count by, not to let in by.
+        """
+        key = _bearer(authorization)
+        if key is None:
+            return None
+        found = _same(key, self._own, self._keys.ever(keys.prefix_of(key) or ""))
+        return None if found is None else (found.prefix, found.caller.scope)
+
+    # --- sessions of browsers -----------------------------------------------------------------
+
+    def sign_in(self, key: str, address: str) -> str:
+        """A cookie that stands for the key for a week, until one signs out, or the key ends.
+
+        Raises:
+            Refused: 401, the key is not valid; 429, after too many wrong ones.
+        """
+        found = self._find(key, address)
+        if found is None:
+            raise Refused(401, "key-required", "this is no valid key of this service")
+        cookie = f"{SIGNED_IN}{secrets.token_urlsafe(32)}"
+        hashed = keys.hash_of(cookie)
+        with self._database.write() as session:
+            sign_ins.begin(session, hashed, found.prefix, _bound(found, hashed), SESSION_S)
+        return cookie
+
+    def signed_in(self, cookie: str) -> Caller | None:
+        """Whose cookie this is; None when nobody's, or no longer."""
+        if not cookie.startswith(SIGNED_IN):
+            return None
+        hashed = keys.hash_of(cookie)
+        known = self._sign_in(hashed)
+        found = None if known is None else self._key(known.prefix)
+        if known is None or found is None:
+            return None
+        is_bound = hmac.compare_digest(known.bound, _bound(found, hashed))
+        return found.caller if is_bound else None
+
+    def sign_out(self, cookie: str) -> None:
+        """Makes the cookie worthless, and every copy of it."""
+        hashed = keys.hash_of(cookie)
+        with self._database.write() as session:
+            sign_ins.end(session, hashed)
+        self._sign_ins.note(hashed, None)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _find(self, key: str, address: str) -> _Key | None:
+        """The valid key of this text: a right one is taken from wherever it comes.
+
+        Raises:
+            Refused: 429, it is wrong, like too many from this address before.
+        """
+        prefix = keys.prefix_of(key)
+        found = _same(key, self._own, None if prefix is None else self._key(prefix))
+        wait = 0.0 if found is not None else self._wrong.take(address)
+        if wait:
+            raise Refused(
+                429,
+                "too-many-wrong-keys",
+                f"too many wrong keys came from this address; try again in {math.ceil(wait)} s",
+                headers=retry_after(wait),
+            )
+        return found
+
+    def _key(self, prefix: str) -> _Key | None:
+        """The valid key with this public part, as the database said in the last 2 seconds."""
+        if prefix == OWN:
+            return self._own
+        if known := self._keys.fresh(prefix):
+            return known
+        with self._database.read() as session:
+            row = keys.by_prefix(session, prefix)
+        if row is None:
+            return self._keys.note(prefix, None)
+        scope = next(scope for scope in SCOPES if scope == row.scope)
+        key = _Key(prefix, row.key_hash, Caller(f"user {row.name}", scope))
+        return self._keys.note(prefix, key)
+
+    def _sign_in(self, hashed: str) -> _SignIn | None:
+        """The session of this cookie's hash, as the database said in the last 2 seconds."""
+        if known := self._sign_ins.fresh(hashed):
+            return known
+        with self._database.read() as session:
+            row = sign_ins.find(session, hashed)
+        found = None if row is None else _SignIn(row.key_prefix, row.bound)
+        return self._sign_ins.note(hashed, found)
+
+    def _has_key(self, question: Callable[[Session], bool]) -> bool:
+        with self._database.read() as session:
+            return question(session)
+
+
+def _is_believed(asked: float) -> bool:
+    """Whether what the database said then, by the monotonic clock, is still taken for true."""
+    return time.monotonic() - asked <= BELIEVED_S
+
+
+def _bearer(authorization: str | None) -> str | None:
+    """The key in an `Authorization` header; None when there is none."""
+    scheme, _, key = (authorization or "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def _same(key: str, *candidates: _Key | None) -> _Key | None:
+    """Which of them this text is."""
+    hashed = keys.hash_of(key)
+    for found in candidates:
+        if found is not None and hmac.compare_digest(hashed, found.hashed):
+            return found
+    return None
+
+
+def _bound(key: _Key, hashed: str) -> str:
+    """Ties a session to the key it was opened with: another `MODOMODO_API_KEY` ends it too."""
+    return hmac.new(key.hashed.encode(), hashed.encode(), hashlib.sha256).hexdigest()
+
+
+def address_of(request: Request) -> str:
+    """Where a call comes from."""
+    return "unknown" if request.client is None else request.client.host
+
+
+def check_scope(caller: Caller, needed: Scope) -> None:
+    """Lets a call pass.
+
+    Raises:
+        Refused: 403, the key's scope does not allow it.
+    """
+    if SCOPES.index(caller.scope) < SCOPES.index(needed):
+        raise Refused(
+            403,
+            "scope-needed",
+            f"this call needs a key of scope {needed!r}; yours is of scope {caller.scope!r}",
+        )
+
+
+async def _let_in(request: Request, needed: Scope) -> None:
+    gate: Gate = request.app.state.context.gate
+    sent = request.headers.get("authorization")
+    # Most calls need no question, and so no thread that could wait for its answer.
+    caller = gate.caller_at_once(sent)
+    if caller is None:
+        caller = await to_thread.run_sync(gate.caller, sent, address_of(request))
+    check_scope(caller, needed)
+    request.state.caller = caller
+
+
+def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
+    """A kind of route that first checks who calls.
+
+    A dependency would come too late: FastAPI reads and parses a body before it looks at them.
+    """
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+            field = self.body_field
+            kind = None if field is None else cast(type[BaseModel], field.field_info.annotation)
+
+            async def answer_if_let_in(request: Request) -> Response:
+                await check(request)
+                return await answer(request if kind is None else Call(request, kind))
+
+            return answer_if_let_in
+
+    return Guarded
+
+
+async def for_workers(request: Request) -> None:
+    """Lets those in who may do what workers do."""
+    await _let_in(request, "worker")
+
+
+async def for_readers(request: Request) -> None:
+    """Lets those in who may look."""
+    await _let_in(request, "read")
+
+
+async def by_method(request: Request) -> None:
+    """Lets those in who may look, or where something is changed, who may do everything."""
+    await _let_in(request, "read" if request.method in ("GET", "HEAD") else "admin")

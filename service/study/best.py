@@ -1,0 +1,179 @@
+"""What a study has found so far."""
+
+from __future__ import annotations
+
+import math
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import models, studies, trials
+from db.sessions import Database
+from service.errors import STOPPING, Refused
+from service.fitting import views as fit_views
+from service.fitting.fits import Fits
+from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, TrainThis, Trial
+from service.search.counts import counted
+from service.search.diagnostics import Diagnosis
+from service.search.situation import sign_of
+from service.study import evidence, headline, points, standstill, views
+from service.study.evidence import Evidence, Run
+from service.study.headline import Tried
+
+BEST_BY = "auto"
+"""Whose prediction goes with the best mixture unless another is asked for."""
+
+
+def read(session: Session, study: str) -> Evidence:
+    """A study's evidence by its name."""
+    return evidence.read(session, studies.get(session, study))
+
+
+def train_this(known: Evidence) -> Tried[Run] | None:
+    """The mixture to train; None before the first run."""
+    return headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
+
+
+def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnswer:
+    """The mixture to train, its gain over uniform by its runs and by the surrogate, and the
+    surrogate's own best.
+
+    Raises:
+        Refused: 404, no such surrogate.
+        StudyNotFound: there is none of this name.
+    """
+    with database.read() as session:
+        row = studies.get(session, study)
+        known = evidence.read(session, row)
+        tried = headline.tried(known.completed)
+        direction = known.spec.objective.direction
+        found, uniform = headline.train_this(tried, direction), headline.uniform(tried)
+        shown, shown_uniform = (_trial(session, known, item) for item in (found, uniform))
+        counts = studies.trial_counts(session, [row.id])[row.id]
+        waiting = standstill.why(session, row, counts)
+        nothing = "" if found else _nothing(session, row, counts)
+    gain = None
+    if found is not None and uniform is not None:
+        gain = Score(value=0.0, se=0.0)
+        if found is not uniform:
+            gain = headline.gain_over(uniform.score, found.score, direction)
+    diagnosis, trouble = _diagnosis(fits, known, surrogate)
+    train = None if found is None else _train(known, found, uniform, diagnosis)
+    said = nothing if train is None else _message(known, train, uniform, len(tried), surrogate)
+    return BestAnswer(
+        train=train,
+        best=shown,
+        uniform=shown_uniform,
+        gain=None if gain is None else gain.value,
+        gain_se=None if gain is None else gain.se,
+        predicted=None if diagnosis is None else _predicted(known, diagnosis),
+        waiting=waiting,
+        message=" ".join(filter(None, [said, trouble if len(tried) > 1 else None])),
+    )
+
+
+def _trial(session: Session, known: Evidence, found: Tried[Run] | None) -> Trial | None:
+    return None if found is None else views.trial(trials.get(session, found.first.id), known.spec)
+
+
+def _diagnosis(fits: Fits, known: Evidence, surrogate: str) -> tuple[Diagnosis | None, str | None]:
+    try:
+        return fits.diagnosis(known, surrogate), None
+    except Refused as refused:
+        if refused.status == 404 or refused.code == STOPPING:
+            raise
+        return None, f"No prediction: {refused.detail}."
+
+
+def _predicted(known: Evidence, diagnosis: Diagnosis) -> PredictedMixture:
+    return fit_views.mixture(known, diagnosis.best)
+
+
+def _train(
+    known: Evidence,
+    found: Tried[Run],
+    uniform: Tried[Run] | None,
+    diagnosis: Diagnosis | None,
+) -> TrainThis:
+    gain = None
+    direction = known.spec.objective.direction
+    if uniform is not None and uniform is not found:
+        gain = headline.gain_over(uniform.score, found.score, direction)
+    predicted = predicted_gain = None
+    if diagnosis is not None and diagnosis.compared is not None:
+        belief = diagnosis.compared
+        here, equal = map(float, belief.mean)
+        cov = belief.covariance
+        variance = max(0.0, float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]))
+        sign = sign_of(direction)
+        predicted = Prediction(mean=here, sd=float(belief.sd[0]))
+        if not headline.is_uniform(found.mixture):
+            predicted_gain = Prediction(mean=sign * (here - equal), sd=math.sqrt(variance))
+    return TrainThis(
+        mixture=found.mixture,
+        trials=found.numbers,
+        score=found.score,
+        gain=gain,
+        predicted=predicted,
+        predicted_gain=predicted_gain,
+    )
+
+
+def _message(
+    known: Evidence, train: TrainThis, uniform: Tried[Run] | None, n_tried: int, surrogate: str
+) -> str:
+    """In points of 100, with 95% intervals, and says so."""
+    n = len(train.trials)
+    which = headline.trials(train.trials)
+    score = points.score(train.score.value, train.score.se)
+    of = "" if n == 1 else f", the mean of {n} runs"
+    if n_tried == 1:
+        done = "One run is completed" if n == 1 else f"{n} runs are completed, all of one mixture"
+        objective = f"{known.spec.objective.name} {score}{of}"
+        alone = "There is no other mixture to compare it with yet."
+        return f"{done}: {which}, {objective}. {alone} {UNITS}"
+    start = f"Train this: the mixture of {which}, {known.spec.objective.name} {score}{of}"
+    if train.gain is not None:
+        gain = points.signed(train.gain.value, train.gain.se)
+        doubt = "" if train.gain.value > points.Z95 * train.gain.se else " (which may be chance)"
+        start += f", {gain} over equal weights{doubt}"
+    elif uniform is not None:
+        start += "; its weights are equal"
+    else:
+        start += "; no completed trial has equal weights to compare with"
+    view = ""
+    if train.predicted is not None:
+        view = f" {surrogate} predicts {points.score(train.predicted.mean, train.predicted.sd)}"
+        view += " of it without the noise of single runs"
+        if train.predicted_gain is not None:
+            gain = points.signed(train.predicted_gain.mean, train.predicted_gain.sd)
+            view += f", {gain} over equal weights"
+        view += "."
+    return f"{start}.{view} {UNITS}"
+
+
+UNITS = "Scores are points of 100, ± is a 95% interval."
+
+
+def _nothing(session: Session, row: models.Study, counts: dict[str, int]) -> str:
+    """Why there is no result to show."""
+    failed, total = counts.get("failed", 0), sum(counts.values())
+    start = "No run is completed"
+    is_over = row.state == "finished"
+    if not failed:
+        return f"{start}." if is_over else f"{start} yet."
+    error = session.scalar(
+        select(models.Attempt.error)
+        .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
+        .where(models.Trial.study_id == row.id, models.Attempt.error.is_not(None))
+        .order_by(models.Attempt.id.desc())
+        .limit(1)
+    )
+    said = standstill.last_line(error)[: standstill.LONGEST_ERROR]
+    last = f"; the last error: {said}" if said else ""
+    if not is_over and counts.get("queued", 0) + counts.get("running", 0):
+        return f"{start} yet, and {counted(failed, 'trial')} failed{last}"
+    if failed < total:
+        return f"{start}: {counted(failed, 'trial')} failed{last}"
+    all_of = "its one trial failed" if failed == 1 else f"all {failed} trials failed"
+    return f"{start}: {all_of}{last}"

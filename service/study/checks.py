@@ -1,0 +1,96 @@
+"""Whether bodies fit the study they are sent to; what does not is refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from service.errors import invalid
+from service.schemas import Measurement, StudySpec, last_measurements
+from service.search.space import MixtureSpace
+from service.search.strategies import STRATEGIES
+from service.study import evidence
+
+
+def strategy(name: str) -> None:
+    """Raises:
+    Refused: 422, the engine has no such strategy.
+    """
+    if name not in STRATEGIES:
+        raise invalid(f"unknown strategy {name!r}; there are {', '.join(STRATEGIES)}")
+
+
+def space(spec: StudySpec) -> MixtureSpace:
+    """The mixtures that the study may propose.
+
+    Raises:
+        Refused: 422, no mixture satisfies all that the study asks of one.
+    """
+    try:
+        return evidence.space(spec)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+
+
+def mixture(
+    spec: StudySpec, weights: Mapping[str, float], within: MixtureSpace | None = None
+) -> dict[str, float]:
+    """The mixture in the study's domain order.
+
+    Args:
+        within: the study's space, for who checks many: making it takes longer than to look.
+
+    Raises:
+        Refused: 422, it is not one of this study's.
+    """
+    try:
+        found = spec.mixture(weights)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+    within = within or evidence.space(spec)
+    broken = within.broken_by(evidence.weights(spec, [found])[0])
+    if broken:
+        raise invalid(f"{broken[0]} (study {spec.name!r})")
+    return found
+
+
+def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
+    """Raises:
+    Refused: 422, an unknown benchmark, or the same one twice at the same step.
+    """
+    known = {benchmark.name for benchmark in spec.benchmarks}
+    seen: set[tuple[str, str, int]] = set()
+    for item in given:
+        if item.benchmark not in known:
+            raise invalid(
+                f"unknown benchmark {item.benchmark!r} (study {spec.name!r}); "
+                f"it has {', '.join(b.name for b in spec.benchmarks)}"
+            )
+        key = (item.benchmark, item.rule, item.step)
+        if key in seen:
+            raise invalid(
+                f"benchmark {item.benchmark!r} comes twice at step {item.step} under rule "
+                f"{item.rule!r}; send one score each"
+            )
+        seen.add(key)
+
+
+def missing(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
+    """Benchmarks that the objective weighs and that have no score."""
+    return sorted(spec.objective_weights().keys() - last_measurements(given).keys())
+
+
+def lacks(spec: StudySpec, absent: Sequence[str]) -> str:
+    """Says which scores a result has not."""
+    return (
+        f"the result has no score of {', '.join(absent)} under rule 'paper', which the objective "
+        f"{spec.objective.name!r} weighs (study {spec.name!r})"
+    )
+
+
+def is_complete(spec: StudySpec, given: Iterable[Measurement]) -> None:
+    """Raises:
+    Refused: 422, a benchmark that the objective weighs has no score.
+    """
+    absent = missing(spec, given)
+    if absent:
+        raise invalid(lacks(spec, absent))

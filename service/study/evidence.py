@@ -1,0 +1,218 @@
+"""A study and its trials as the arrays the engine takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import models
+from db.models import Trial
+from service.schemas import (
+    LimitSpec,
+    Measurement,
+    Score,
+    Scores,
+    StudySpec,
+    averaged_measurements,
+    last_measurements,
+)
+from service.search.heuristics import HeuristicOptions
+from service.search.limits import LinearLimit
+from service.search.runs import Runs
+from service.search.space import MixtureSpace, expected_steps
+from service.study import views
+
+SCORED = ("completed", "early_stopped")
+"""States of trials that count as runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A completed trial, as far as the engine needs it."""
+
+    id: int
+    number: int
+    mixture: dict[str, float]
+    objective: Score
+    scores: Scores
+    benchmarks: dict[str, Measurement]
+    """The last measurement of each benchmark."""
+    for_heuristics: Scores
+    """The scores that heuristics go by: `scores`, or their averages over steps."""
+
+    @property
+    def score(self) -> Score:
+        """The objective."""
+        return self.objective
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a study knows: its space and its completed trials that have an objective.
+
+    Attributes:
+        completed: in order of trial number, like `runs`.
+        results: `Study.results` when it was read; the same number means the same evidence.
+    """
+
+    study_id: int
+    spec: StudySpec
+    results: int
+    space: MixtureSpace
+    completed: tuple[Run, ...]
+    runs: Runs
+
+
+def read(session: Session, study: models.Study) -> Evidence:
+    """The study's evidence. Reads columns, not whole trials: there may be thousands."""
+    spec = views.spec(study)
+    measured = _measurements(session, study)
+    completed: list[Run] = []
+    rows = session.execute(
+        select(Trial.id, Trial.number, Trial.mixture)
+        .where(Trial.study_id == study.id, Trial.state.in_(SCORED))
+        .order_by(Trial.number)
+    )
+    for trial_id, number, mixture in rows:
+        all_steps = measured.get(trial_id, [])
+        last = last_measurements(all_steps)
+        scores = spec.scores(last.values())
+        if scores.objective is None:
+            continue
+        other = scores
+        if spec.heuristics.scores == "averaged":
+            other = spec.scores(averaged_measurements(all_steps))
+        completed.append(Run(trial_id, number, mixture, scores.objective, scores, last, other))
+    return Evidence(
+        study_id=study.id,
+        spec=spec,
+        results=study.results,
+        space=space(spec),
+        completed=tuple(completed),
+        runs=_runs(spec, completed),
+    )
+
+
+def runs_of(known: Evidence, benchmark: str) -> Runs:
+    """The completed trials that a benchmark was measured in, scored by it alone."""
+    measured = [run for run in known.completed if benchmark in run.benchmarks]
+    items = [run.benchmarks[benchmark] for run in measured]
+    unknown = np.full(len(items), np.nan)
+    return Runs(
+        weights=weights(known.spec, [run.mixture for run in measured]),
+        score=np.array([item.score for item in items]),
+        noise_sd=np.array([item.sampling_error() for item in items]),
+        in_score=unknown,
+        out_score=unknown,
+    )
+
+
+def _measurements(session: Session, study: models.Study) -> dict[int, list[Measurement]]:
+    rows = session.execute(
+        select(
+            models.Measurement.trial_id,
+            models.Measurement.benchmark,
+            models.Measurement.score,
+            models.Measurement.samples,
+            models.Measurement.step,
+            models.Measurement.rule,
+            models.Measurement.se,
+        )
+        .join(Trial, Trial.id == models.Measurement.trial_id)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state.in_(SCORED),
+            models.Measurement.replicate == "",
+            models.Measurement.is_superseded.is_(False),
+        )
+        .order_by(models.Measurement.id)
+    )
+    found: dict[int, list[Measurement]] = defaultdict(list)
+    for trial_id, benchmark, score, samples, step, rule, se in rows:
+        # Checked when it came in; checking thousands again would take most of the time.
+        item = Measurement.model_construct(
+            benchmark=benchmark, score=score, samples=samples, step=step, rule=rule, se=se
+        )
+        found[trial_id].append(item)
+    return found
+
+
+def space(spec: StudySpec) -> MixtureSpace:
+    """The mixtures that the study may propose.
+
+    Raises:
+        ValueError: there are none; the message names what contradicts each other.
+    """
+    found = MixtureSpace(
+        tuple(domain.name for domain in spec.domains),
+        np.array([domain.lower for domain in spec.domains]),
+        np.array([domain.upper for domain in spec.domains]),
+        tuple(_limit(limit) for limit in spec.limits),
+        spec.max_active,
+        np.array([domain.zero_or_at_least for domain in spec.domains]),
+    )
+    if spec.reach is None or not spec.reach.enforce:
+        return found
+    prompts = spec.reach.steps * spec.reach.prompts_per_step
+    samples = [domain.samples for domain in spec.domains]
+    return found.within_reach(samples, prompts, spec.reach.epochs)
+
+
+def _limit(limit: LimitSpec) -> LinearLimit:
+    if limit.at_most is not None:
+        return LinearLimit(limit.weights, limit.at_most, limit.describe())
+    turned = {name: -c for name, c in limit.weights.items()}
+    return LinearLimit(turned, -(limit.at_least or 0.0), limit.describe())
+
+
+def heuristics(spec: StudySpec) -> HeuristicOptions:
+    """The study's wishes for heuristics in the engine's terms."""
+    names = [domain.name for domain in spec.domains]
+    left_out = tuple(names.index(name) for name in spec.heuristics.leave_out)
+    return HeuristicOptions(spec.heuristics.alpha_single, left_out)
+
+
+def reach_in_words(spec: StudySpec, mixture: NDArray[np.float64]) -> str:
+    """Which domain of a mixture (m,) runs out before the run is over, and when; else nothing."""
+    if spec.reach is None:
+        return ""
+    samples = [domain.samples for domain in spec.domains]
+    steps, first = expected_steps(mixture, samples, spec.reach.prompts_per_step, spec.reach.epochs)
+    if first is None or steps >= spec.reach.steps:
+        return ""
+    return f"; {spec.domains[first].name} runs out about step {steps:.0f} of {spec.reach.steps}"
+
+
+def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np.float64]:
+    """Mixtures as an (n, m) array in the study's domain order."""
+    names = [domain.name for domain in spec.domains]
+    rows = [[mixture.get(name, 0.0) for name in names] for mixture in mixtures]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+
+def _runs(spec: StudySpec, completed: Sequence[Run]) -> Runs:
+    def values(scores: Sequence[Score | None]) -> NDArray[np.float64]:
+        return np.array([np.nan if score is None else score.value for score in scores])
+
+    shares = spec.objective_weights()
+    total = sum(shares.values())
+    measured = [[run.benchmarks[name] for name in shares] for run in completed]
+    shape = (len(completed), len(shares))
+    return Runs(
+        weights=weights(spec, [run.mixture for run in completed]),
+        score=values([run.objective for run in completed]),
+        noise_sd=np.array([run.objective.se for run in completed]),
+        in_score=values([run.for_heuristics.in_score for run in completed]),
+        out_score=values([run.for_heuristics.out_score for run in completed]),
+        benchmarks=np.array([[m.score for m in row] for row in measured]).reshape(shape),
+        benchmark_sd=np.array([[m.sampling_error() for m in row] for row in measured]).reshape(
+            shape
+        ),
+        shares=np.array(list(shares.values())) / total,
+    )

@@ -1,0 +1,166 @@
+"""Studies as files: all trials as CSV or JSON, the mixture to train as YAML for a trainer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+import yaml  # type: ignore[import-untyped]
+
+from db import models, studies, trials
+from db.sessions import Database
+from service.errors import Refused, invalid
+from service.schemas import AGGREGATES, Score, StudySpec, TrainerName, Trial, last_measurements
+from service.study import best as best_answer
+from service.study import evidence, trainer_files, views
+
+
+def export(
+    database: Database, name: str, form: str, trainer: TrainerName | None = None
+) -> tuple[str, str]:
+    """The file's content and its media type.
+
+    Args:
+        trainer: whose options the YAML has; none for the plain mixture with its score.
+
+    Raises:
+        Refused: 409, YAML was asked for and no trial is completed; 422, a trainer takes only YAML.
+        StudyNotFound: there is none of this name.
+    """
+    if trainer is not None and form != "yaml":
+        raise invalid(f"`trainer` goes with format yaml, not {form}")
+    with database.read() as session:
+        row = studies.get(session, name)
+        spec = views.spec(row)
+        if form == "yaml":
+            return _best_as_yaml(evidence.read(session, row), trainer), "application/yaml"
+        shown = [
+            views.trial(trial, spec) for trial in trials.of_study(session, row, models.TRIAL_STATES)
+        ]
+        study = views.study(row, studies.trial_counts(session, [row.id])[row.id])
+    if form == "csv":
+        return as_csv(spec, shown), "text/csv"
+    whole = {
+        "study": study.model_dump(mode="json"),
+        "trials": [trial.model_dump(mode="json") for trial in shown],
+    }
+    return json.dumps(whole, indent=2, allow_nan=False), "application/json"
+
+
+FIRST, LAST = ("trial", "state", "strategy"), ("wall_s",)
+"""Columns that every export has, before and behind weights and scores."""
+WEIGHT = "w_"
+
+
+def as_csv(spec: StudySpec, shown: Sequence[Trial]) -> str:
+    """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores.
+
+    Scores that are means of benchmarks stand only where the study counts the trial as a run.
+    """
+    names = [domain.name for domain in spec.domains]
+    own = [] if spec.objective.name in AGGREGATES else [spec.objective.name]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(heads(spec))
+    for trial in shown:
+        last = last_measurements(trial.measurements)
+        values = [trial.scores.in_score, trial.scores.out_score]
+        if own:
+            values.append(trial.scores.objective)
+        if trial.state not in evidence.SCORED:
+            values = [None] * len(values)
+        writer.writerow(
+            [
+                trial.number,
+                trial.state,
+                trial.proposal.strategy if trial.proposal else trial.origin,
+                *(repr(trial.mixture[name]) for name in names),
+                *(cell for score in values for cell in _cells(score)),
+                *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
+                "" if trial.wall_s is None else trial.wall_s,
+            ]
+        )
+    return file.getvalue()
+
+
+def heads(spec: StudySpec) -> list[str]:
+    """Names of the columns of `as_csv`, no two alike.
+
+    An objective or benchmark whose name is taken already, or would be read as a weight, gets its
+    kind before it, as in `benchmark_state`.
+    """
+    found = _before_objective(spec)
+    if spec.objective.name not in AGGREGATES:
+        found += _with_error(_objective(spec))
+    for benchmark in spec.benchmarks:
+        name = benchmark.name
+        while not _is_free(name, found):
+            name = f"benchmark_{name}"
+        found.append(name)
+    return [*found, *LAST]
+
+
+def check(spec: StudySpec) -> None:
+    """Raises:
+    Refused: 422, the objective would stand in an export under another name.
+    """
+    if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
+        raise invalid(
+            f"objective {spec.objective.name!r} has the name of another column of an export "
+            "(trial, state, strategy, wall_s, in_score_se, out_score_se, or a weight, w_...); "
+            "give it another name"
+        )
+
+
+def _before_objective(spec: StudySpec) -> list[str]:
+    aggregates = [head for score in AGGREGATES for head in _with_error(score)]
+    return [*FIRST, *(WEIGHT + domain.name for domain in spec.domains), *aggregates]
+
+
+def _objective(spec: StudySpec) -> str:
+    """The head of an objective of the study's own."""
+    name, taken = spec.objective.name, _before_objective(spec)
+    while not _is_free(name, taken) or f"{name}_se" in taken:
+        name = f"objective_{name}"
+    return name
+
+
+def _is_free(name: str, taken: Sequence[str]) -> bool:
+    return not name.startswith(WEIGHT) and name not in taken and name not in LAST
+
+
+def _with_error(score: str) -> list[str]:
+    return [score, f"{score}_se"]
+
+
+def _cells(score: Score | None) -> tuple[str, str]:
+    return ("", "") if score is None else (repr(score.value), repr(score.se))
+
+
+def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
+    best = best_answer.train_this(known)
+    if best is None:
+        raise Refused(
+            409,
+            "no-result",
+            f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
+        )
+    if trainer is not None:
+        return trainer_files.text(known.spec.name, best.first, trainer)
+    text: str = yaml.safe_dump(
+        {
+            "study": known.spec.name,
+            "trial": best.number,
+            "trials": best.numbers,
+            "mixture": best.mixture,
+            "objective": {
+                "name": known.spec.objective.name,
+                "value": best.score.value,
+                "se": best.score.se,
+            },
+        },
+        sort_keys=False,
+    )
+    return text

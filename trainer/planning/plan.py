@@ -1,0 +1,124 @@
+"""What a recipe will do, before a GPU is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainer.catalog import DOMAINS
+from trainer.data import training_rows
+from trainer.domains.errors import DataError
+from trainer.planning import memory
+from trainer.planning.shapes import shape_of
+from trainer.recipe import Recipe
+from trainer.sampler import draw_order
+from trainer.tiny.world import BENCHMARKS
+
+FORMULA = (
+    "total = 1.1 (weights + reference + gradients + optimizer + max(activations + logits, cache)) "
+    "+ rest; host memory apart; each term in docs/reference/recipe.md"
+)
+
+
+def check(
+    recipe: Recipe,
+    mixture: Mapping[str, float] | None,
+    root: Path,
+    *,
+    gpus: int = 1,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What a recipe does in sentences (`does`), a mixture's `reach`, and `memory` in bytes.
+
+    Raises:
+        RecipeError: the model's configuration is not found.
+        DataError: with a mixture, its datasets are not prepared.
+    """
+    shape = shape_of(recipe.model)
+    parts = memory.estimate(recipe, shape, gpus)
+    terms = asdict(parts)
+    host = terms.pop("host")
+    return {
+        "does": sentences(recipe, memory.trained_parameters(recipe, shape), shape.parameters, gpus),
+        "reach": None if mixture is None else reach(recipe, mixture, root, seed),
+        "memory": terms | {"total": parts.total, "host": host},
+        "memory_formula": FORMULA,
+    }
+
+
+def reach(
+    recipe: Recipe, mixture: Mapping[str, float], root: Path, seed: int = 0
+) -> dict[str, Any]:
+    """Steps and samples of the very order that a run with this seed trains on.
+
+    Where a domain of the paper's is not prepared yet, its size is the paper's.
+
+    Raises:
+        DataError: a domain has no prepared folder, and is none of the paper's.
+    """
+    sizes = _sizes(recipe, root, [name for name, weight in mixture.items() if weight > 0])
+    order = draw_order(
+        mixture,
+        sizes,
+        recipe.steps * recipe.prompts_per_step,
+        seed if recipe.seed is None else recipe.seed,
+    ).whole_steps(recipe.prompts_per_step)
+    return {
+        "steps": order.steps(recipe.prompts_per_step),
+        "exhausted": order.exhausted,
+        "samples": order.counts(),
+        "sizes": sizes,
+    }
+
+
+def _sizes(recipe: Recipe, root: Path, domains: list[str]) -> dict[str, int]:
+    try:
+        rows = training_rows(recipe, root, domains)
+    except DataError:
+        known = {name: DOMAINS[name].paper_rows for name in domains if name in DOMAINS}
+        sizes = {name: size for name, size in known.items() if size is not None}
+        if len(sizes) < len(domains):
+            raise
+        return sizes
+    return {name: len(items.rows) for name, items in rows.items()}
+
+
+def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[str]:
+    """The run in words, a sentence a topic."""
+    if recipe.backend == "command" and recipe.command is not None:
+        limit = recipe.command.time_limit_s
+        until = "for as long as it takes" if limit is None else f"at most {limit:,.0f} s"
+        return [f"Runs {recipe.command.script} of the worker's commands, {until}."]
+    said = [
+        f"Model: {recipe.model}, {parameters / 1e6:,.1f} M parameters, dtype {recipe.dtype}; "
+        f"trains {trained / 1e6:,.1f} M of them "
+        + ("by adapters (LoRA)" if recipe.lora else "in full")
+        + (", vision tower frozen." if recipe.freeze_vision else ", vision tower too."),
+        f"Step: {recipe.prompts_per_step} prompts x {recipe.generations} completions of up to "
+        f"{recipe.max_completion_tokens} tokens at temperature {recipe.temperature:g}, in "
+        f"{recipe.gradient_accumulation} piece(s) on each of {gpus} process(es); generation by "
+        + ("transformers." if recipe.vllm.mode == "off" else f"vLLM ({recipe.vllm.mode})."),
+        f"Rewards: {', '.join(f'{w:g} x {name}' for name, w in recipe.reward_weights.items())}; "
+        f"loss {recipe.loss}, KL coefficient {recipe.beta:g}.",
+        f"Schedule: at most {recipe.steps:,} steps, learning rate {recipe.learning_rate:g}, "
+        f"{recipe.schedule} after {round(recipe.warmup_share * recipe.steps):,} steps of warm-up.",
+        "Optimizer: AdamW on "
+        + (
+            "a copy of the trained weights in float32"
+            if memory.has_masters(recipe)
+            else "float32 weights"
+        )
+        + (", in host memory." if recipe.adamw.offload else "."),
+        f"Scored at: {', '.join(f'{at:,}' for at in recipe.evaluation_points(recipe.steps))}, on "
+        f"{', '.join(recipe.data.benchmarks if recipe.data else BENCHMARKS)}, "
+        + (f"{recipe.evaluation.limit:,} items each." if recipe.evaluation.limit else "all items."),
+    ]
+    every = recipe.checkpoints.every
+    said.append(
+        "Checkpoints: none, so a killed run starts over."
+        if every is None
+        else f"Checkpoints: every {every:,} steps, the newest {recipe.checkpoints.keep} kept."
+    )
+    return said

@@ -1,0 +1,1 @@
+"""Folders and stores of runs: written whole, kept elsewhere, found again."""

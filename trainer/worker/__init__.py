@@ -1,0 +1,1 @@
+"""The daemon: takes trials, keeps their leases, trains in child processes, delivers results."""

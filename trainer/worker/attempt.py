@@ -1,0 +1,469 @@
+"""One try at one trial: the run under a lease, and how it ends.
+
+The attempt waits on its child's messages, on signals and on the next heartbeat at once, so the
+lease is kept alive whatever the child is busy with. What ends an attempt is waited for without end:
+a score is worth more than the worker's time. What is owed to the service stands on disk, so that a
+worker that was killed settles it when it starts again.
+
+How it ends, and what is then told:
+
+    a result              delivered first, then tidied up (`delivery.py`)
+    the run broke         a failure that counts; the trial is tried again, by another worker first
+    this machine lacks    a release: the trial goes to another worker, with nothing counted
+    something             (`troubles.py` tells the two apart)
+    the recipe is wrong   a failure for good: it would be wrong everywhere
+    asked to stop         a release
+    lease lost, cancelled nothing: the service knows
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+
+from service.client import Client, ServiceError, ServiceUnreachable
+from service.schemas import Measurement, NextAnswer, Result
+from trainer import troubles
+from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Progress
+from trainer.recipe import Recipe, RecipeError
+from trainer.storage.remote import Store
+from trainer.storage.sync import Keeper
+from trainer.storage.work_folder import TrialFolder
+from trainer.worker import agreement
+from trainer.worker.child import STOP_S, Child, Message, Starting
+from trainer.worker.delivery import RESULT_AGAIN_S, Delivery
+from trainer.worker.gpus import Gpus, GpuUse, metrics
+from trainer.worker.lease import HeldLease, LeaseLost, TrialCancelled
+from trainer.worker.signals import Signals, Stopped
+
+FORGET_S = 10.0
+LOOK_EVERY_S = 0.2
+"""Between two looks for a signal, while a run is being started."""
+OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
+DISK_IS_FULL = "No space left on device"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an attempt has of this machine.
+
+    Attributes:
+        data: folder of prepared datasets.
+        commands: folder of the executables that recipes of back end `command` may name.
+        devices: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
+        gpus: what tells of their use.
+        stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
+        grace_s: time that a run has for its checkpoint when the worker is asked to stop.
+        store: where runs are kept for other nodes; None keeps them here only.
+        make_room: removes what is not needed until so many bytes are free on the disk, and tells
+            how many are; None does not look whether there is room for a run's checkpoints.
+    """
+
+    data: Path = Path()
+    commands: Path | None = None
+    devices: str | None = None
+    gpus: Gpus = field(default_factory=Gpus)
+    stalled_s: float = 3600.0
+    grace_s: float = 60.0
+    store: Store | None = None
+    make_room: Callable[[int], int] | None = None
+
+
+class _StartAgain(Exception):  # noqa: N818 - it is what to do
+    """There is room now for the run."""
+
+
+class Attempt:
+    """Trains one leased trial.
+
+    Args:
+        answer: an answer of `POST /trials/next` that holds a trial.
+        folder: where the trial is kept on this machine.
+
+    Attributes:
+        broke: why it came to nothing, where that may be this machine's fault.
+        is_delivered: whether the service has its result, or scores of it when it was ended there.
+        needed_bytes: what was to be free on the disk and was not.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        answer: NextAnswer,
+        signals: Signals,
+        folder: TrialFolder,
+        setting: Setting,
+    ) -> None:
+        self._lease = HeldLease.of(client, answer)
+        self._answer, self.trial = answer, self._lease.trial
+        self._signals, self._folder, self._setting = signals, folder, setting
+        self.started = time.monotonic()
+        self.progress: Progress | None = None
+        self.metrics: dict[str, float] = {}
+        self.gpus: list[GpuUse] = []
+        self.broke: str | None = None
+        self.is_delivered = self._has_scored = False
+        self.needed_bytes = 0
+        self._delivery = Delivery(self._lease, folder, signals)
+        self._keeper: Keeper | None = None
+        if setting.store is not None:
+            stored = setting.store.of(self.trial.study, self.trial.id)
+            self._keeper = Keeper(stored, folder)
+        self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)
+
+    def take_up(self) -> None:
+        """Settles what a worker that was killed still owed: delivers its result, or trains on.
+
+        Where the lease was lost meanwhile nothing is done; checkpoints stay for the next one.
+
+        Raises:
+            Stopped: a signal came; the trial was handed back.
+        """
+        result = self._folder.result()
+        if result is not None:
+            self._log.info("a result is still to be delivered")
+            self._hand_in(result)
+            return
+        while True:
+            try:
+                self._lease.extend()
+            except ServiceUnreachable as error:
+                self._log.warning("service unreachable", error=str(error))
+                self._signals.sleep(RESULT_AGAIN_S)
+            except (LeaseLost, ServiceError) as lost:
+                self._log.info("an unfinished trial is not this worker's", reason=str(lost))
+                self._folder.settle(is_over=False)
+                return
+            except TrialCancelled:
+                self._log.info("an unfinished trial was cancelled")
+                self._folder.settle(is_over=True)
+                return
+            else:
+                self.run()
+                return
+
+    def run(self) -> None:
+        """Trains, keeps the lease alive, and ends with a result, a failure or a release.
+
+        Raises:
+            Stopped: a signal came; the trial was handed back.
+        """
+        try:
+            self._folder.begin(self._answer)
+        except OSError as error:
+            self._cannot(f"the trial's folder cannot be written: {error}")
+            return
+        try:
+            recipe = Recipe.parse(self._answer.recipe or {})
+        except RecipeError as error:
+            self._fail(str(error), retryable=False)
+            return
+        used = [name for name, weight in self.trial.mixture.items() if weight > 0]
+        wrong = agreement.disagreements(recipe, used, self._answer.weighed or ())
+        if wrong:
+            self._fail(f"recipe: {'; '.join(wrong)}; nothing was trained", retryable=False)
+            return
+        self._log.info("run started", mixture=self.trial.mixture, seed=self.trial.seed)
+        job = Job(
+            self.trial.mixture,
+            recipe,
+            self.trial.seed,
+            self._setting.data,
+            self._folder.run,
+            self._setting.commands,
+            needs_room=self._setting.make_room is not None,
+        )
+        if recipe.backend == "command":
+            self._keeper = None  # what lies in its folder is known to its trainer only
+        try:
+            self._fetch(job)
+            try:
+                self._train(job)
+            except _StartAgain:
+                self._train(replace(job, needs_room=False))
+        except LeaseLost as lost:
+            self._log.warning("lease lost, run stopped", error=str(lost))
+            self._folder.settle(is_over=False)
+        except TrialCancelled:
+            self._log.info("trial cancelled, run stopped")
+            # One that was stopped early has its scores: this machine can run trials.
+            self.is_delivered = self._has_scored
+            self._over()
+
+    def _train(self, job: Job) -> None:
+        child = self._start(job)
+        if child is None:
+            return
+        try:
+            self._follow(child)
+        finally:
+            child.stop()
+
+    def _start(self, job: Job) -> Child | None:
+        """Starts the run; None when that cannot be done here. The lease is kept meanwhile: the
+        first one waits for its libraries, though not longer than a run may be silent."""
+        devices = self._setting.devices
+        processes = 1 if devices is None or job.recipe.backend == "command" else n_devices(devices)
+        starting = Starting(lambda: Child(job, self._folder.log, devices, processes))
+        stalled = time.monotonic() + self._setting.stalled_s
+        try:
+            while not starting.wait(min(self._lease.next_beat - time.monotonic(), LOOK_EVERY_S)):
+                if self._signals.came:
+                    starting.abandon()
+                    self._release("the worker was asked to stop before the run had started")
+                if time.monotonic() >= stalled:
+                    starting.abandon()
+                    self._cannot(f"the run did not start within {self._setting.stalled_s:g} s")
+                    return None
+                if time.monotonic() >= self._lease.next_beat:
+                    self._lease.beat(None, {})
+        except (LeaseLost, TrialCancelled):
+            starting.wait(STOP_S)
+            starting.abandon()
+            raise
+        try:
+            return starting.child
+        except (OSError, EOFError, RuntimeError) as error:
+            self._cannot(f"the run cannot be started: {type(error).__name__}: {error}")
+            return None
+
+    def _fetch(self, job: Job) -> None:
+        """Takes over what another node has kept of the trial, where that is further."""
+        if self._keeper is None:
+            return
+        self._keeper.fetch(job)
+        if self._wait_for_keeper():
+            self._keeper.adopt()
+        if self._signals.came:
+            self._release("the worker was asked to stop")
+
+    def _wait_for_keeper(self, until: float | None = None, *, is_over: bool = False) -> bool:
+        """Waits while the store is at work, until then or for as long as a run may be silent; a
+        signal leaves it the grace time. The lease is kept meanwhile, unless it is over. Whether the
+        store has ended."""
+        assert self._keeper is not None  # noqa: S101
+        until = time.monotonic() + self._setting.stalled_s if until is None else until
+        is_stopping = self._signals.came
+        while self._keeper.is_busy:
+            if self._signals.came and not is_stopping:
+                until, is_stopping = min(until, time.monotonic() + self._setting.grace_s), True
+            now = time.monotonic()
+            if now >= until:
+                self._log.warning("the store takes too long and is not waited for")
+                return False
+            if not is_over and now >= self._lease.next_beat:
+                self._lease.beat(self.progress, self.metrics)
+            beat = until if is_over else self._lease.next_beat
+            self._keeper.join(min(beat - now, until - now, LOOK_EVERY_S))
+        return True
+
+    def _follow(self, child: Child) -> None:
+        stalled = time.monotonic() + self._setting.stalled_s
+        patience: float | None = None  # until when a run that was asked to stop is waited for
+        while True:
+            if self._signals.came and patience is None:
+                self._log.info("stopping: waiting for a checkpoint", grace_s=self._setting.grace_s)
+                patience = time.monotonic() + self._setting.grace_s
+                child.halt()
+            ends = stalled if patience is None else patience
+            pause = max(0.0, min(self._lease.next_beat, ends) - time.monotonic())
+            others = [self._signals.descriptor] if patience is None else []
+            message = child.hear(pause, *others)
+            if message is not None:
+                stalled = time.monotonic() + self._setting.stalled_s
+                if self._take(message, patience):
+                    return
+            now = time.monotonic()
+            if patience is not None and now >= patience:
+                self._release("the worker was asked to stop, and a step took longer than its grace")
+            if now >= stalled:
+                self._fail(self._stall(), retryable=True)
+                return
+            if now >= self._lease.next_beat:
+                self._lease.beat(self.progress, self.metrics)
+
+    def _stall(self) -> str:
+        where = "before its first step"
+        if self.progress is not None:
+            where = f"in {self.progress.stage!r} at step {self.progress.step}"
+        return f"the run made no progress for {self._setting.stalled_s:g} s {where}; it was stopped"
+
+    def _take(self, message: Message, patience: float | None) -> bool:
+        """Handles one message of the run; True when the attempt is over.
+
+        Args:
+            patience: until when the store is waited for, of a worker that stops.
+        """
+        match message:
+            case Progress():
+                self._note(message)
+                if self._keeper is not None:
+                    self._keeper.look()
+                known, _ = self._sorted(message.measurements)
+                if known:
+                    self._has_scored = True
+                    self._lease.measurements(known)
+                return False
+            case Outcome():
+                self._post_result(message, patience)
+            case Crash():
+                self._crashed(message)
+            case Halted():
+                at = "" if message.step is None else f" at step {message.step}"
+                if self._keeper is not None and self._wait_for_keeper(patience):
+                    self._keeper.look()
+                    self._wait_for_keeper(patience)
+                self._release(f"the worker was asked to stop; the run halted{at}")
+        return True
+
+    def _note(self, progress: Progress) -> None:
+        if progress.step and not (self.progress and self.progress.step):
+            self._lease.beat_soon()  # people wait to see that it trains
+        self.progress, self.gpus = progress, self._setting.gpus.read()
+        use = metrics(self.gpus)
+        self.metrics |= progress.metrics | use
+        for step, before in progress.past.items():
+            self._lease.note(step, before)
+        if progress.stage == TRAIN and progress.metrics:
+            self._lease.note(progress.step, progress.metrics | use)
+
+    def _crashed(self, crash: Crash) -> None:
+        """Ends the attempt as befits whose fault the crash is."""
+        error = cause_first(crash.error)
+        if crash.needed_bytes and self._setting.make_room is not None:
+            if self._setting.make_room(crash.needed_bytes) >= crash.needed_bytes:
+                raise _StartAgain
+            self.needed_bytes = crash.needed_bytes
+        is_here = troubles.is_of_this_machine(
+            crash.trouble,
+            has_stepped=bool(self.progress and self.progress.step),
+            others_could=self._answer.results > 0,
+        )
+        if is_here:
+            self._cannot(error)
+        else:
+            self._fail(error, retryable=crash.trouble != "recipe")
+
+    def _sorted(self, found: list[Measurement]) -> tuple[list[Measurement], list[Measurement]]:
+        """Scores that the study asks for, and others."""
+        asked = self._answer.benchmarks
+        if asked is None:
+            return found, []
+        own = [item for item in found if item.benchmark in asked]
+        return own, [item for item in found if item.benchmark not in asked]
+
+    def _post_result(self, outcome: Outcome, patience: float | None) -> None:
+        artifacts: dict[str, Any] = {
+            "steps": outcome.steps,
+            "exhausted": outcome.exhausted,
+            "samples": dict(outcome.counts),
+            **outcome.made_with,
+        }
+        own, beside = self._sorted(outcome.measurements)
+        if beside:
+            artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]
+        if self._keeper is not None:
+            artifacts["store"] = self._keeper.final
+        if not own:
+            self._scored_nothing(outcome)
+            return
+        result = Result(
+            token=self._lease.token,
+            measurements=own,
+            artifacts=artifacts,
+            wall_s=outcome.wall_s,
+        )
+        self._delivery.keep(result)
+        # Whoever has the trial now, what the run has found is told.
+        with suppress(LeaseLost, TrialCancelled):
+            # The last progress, which the result does not carry.
+            self._lease.beat(self.progress, self.metrics)
+        self._hand_in(result, patience)
+
+    def _scored_nothing(self, outcome: Outcome) -> None:
+        found = ", ".join(sorted({item.benchmark for item in outcome.measurements}))
+        asked = ", ".join(self._answer.benchmarks or ())
+        self._fail(
+            f"the run scored none of the study's benchmarks ({asked}), but {found}; its folder is "
+            f"{self._folder.path} on the worker",
+            retryable=False,
+            is_over=False,
+        )
+
+    def _hand_in(self, result: Result, patience: float | None = None) -> None:
+        """Delivers a result, and only then keeps the run in the store and tidies up."""
+        if not self._delivery.bring(result):
+            self._folder.settle(is_over=False)  # its checkpoints stay for who looks into it
+            return
+        self.is_delivered = True
+        if self._keeper is not None and self._wait_for_keeper(patience, is_over=True):
+            self._keeper.publish(int(result.artifacts.get("steps") or 0))  # type: ignore[arg-type]
+            self._wait_for_keeper(patience, is_over=True)
+            if not self._keeper.is_public:
+                self._log.error("the finished run is not in the store", url=self._keeper.final)
+        self._over()
+
+    def _fail(self, error: str, *, retryable: bool, is_over: bool = True) -> None:
+        if retryable:
+            self.broke = error
+        self._tell(lambda: self._lease.fail(error, retryable=retryable))
+        if retryable or not is_over:
+            self._folder.settle(is_over=False)
+        else:
+            self._over()
+
+    def _cannot(self, why: str) -> None:
+        """Leaves the trial to another worker: it is this machine that cannot run it."""
+        self.broke = why
+        self._log.error("THIS MACHINE CANNOT RUN THE TRIAL: another worker is to", reason=why)
+        self._tell(lambda: self._lease.release(why, "environment"))
+        self._folder.settle(is_over=False)
+
+    def _tell(self, say: Callable[[], bool]) -> None:
+        """Says how the attempt ended until the service has heard it: else its lease would run out,
+        and nobody learn why.
+
+        Raises:
+            Stopped: a signal came first.
+        """
+        try:
+            while not say():
+                self._signals.sleep(RESULT_AGAIN_S)
+        except Stopped:
+            self._folder.settle(is_over=False)
+            raise
+
+    def _over(self) -> None:
+        """Nobody will go on with the trial."""
+        self._folder.settle(is_over=True)
+        if self._keeper is not None:
+            self._keeper.forget()
+            self._keeper.join(FORGET_S)
+
+    def _release(self, reason: str) -> NoReturn:
+        self._lease.release(reason)
+        self._folder.settle(is_over=False)
+        raise Stopped
+
+
+def n_devices(devices: str) -> int:
+    """How many CUDA devices a list like `0,1` names."""
+    return devices.count(",") + 1
+
+
+def cause_first(error: str) -> str:
+    """A traceback, after what people can do about it where that is known."""
+    if any(sign in error for sign in OUT_OF_MEMORY):
+        return (
+            "out of memory: a smaller prompts_per_step, generations or max_completion_tokens, or "
+            f"more GPUs a trial, would help\n{error}"
+        )
+    if DISK_IS_FULL in error:
+        return f"no room left on the disk\n{error}"
+    return error

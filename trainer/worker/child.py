@@ -1,0 +1,252 @@
+"""A training run in processes of its own, so that it can crash or be stopped without its worker.
+
+The processes come from a fork server that has imported the back end's libraries once: a run starts
+in a fraction of a second instead of ten. A run on several GPUs has a process for each, as
+`accelerate launch` would start them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import structlog
+
+from trainer import groups, troubles
+from trainer.backends import MODULES, run_job
+from trainer.job import Crash, Halted, Job, Outcome, Progress
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+Message = Progress | Outcome | Crash | Halted
+
+_HALT = "halt"
+_GROUPS = "groups"
+STOP_S = 10.0
+"""Time that a killed process has to be gone; one that a driver holds may take for ever."""
+
+
+class Starting:
+    """A run that is being started, in a thread: the first one waits for its libraries, and a disk
+    or a driver that hangs may hold it for ever.
+
+    Args:
+        start: starts it.
+    """
+
+    def __init__(self, start: Callable[[], Child]) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._error: Exception | None = None
+        self._is_wanted = True
+        self._thread = threading.Thread(target=self._run, name="modomodo-start", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            child = self._start()
+        except Exception as error:  # told by `child`
+            self._error = error
+            return
+        with self._lock:
+            self._child = child
+            if self._is_wanted:
+                return
+        child.stop()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits, at most so long; whether it is started or cannot be."""
+        self._thread.join(max(0.0, seconds))
+        return not self._thread.is_alive()
+
+    @property
+    def child(self) -> Child:
+        """The run, once `wait` says so; raises what kept it from starting."""
+        if self._error is not None:
+            raise self._error
+        assert self._child is not None  # noqa: S101 - it has ended without an error
+        return self._child
+
+    def abandon(self) -> None:
+        """Stops the run, now or as soon as it has started."""
+        with self._lock:
+            self._is_wanted = False
+            child = self._child
+        if child is not None:
+            child.stop()
+
+
+class Child:
+    """One running training run.
+
+    Args:
+        log: file that takes what its processes print; None leaves it on this process's streams.
+        devices: the CUDA devices it may see, such as `0,1`; None leaves them as they are.
+        processes: that share the run.
+    """
+
+    def __init__(
+        self, job: Job, log: Path | None = None, devices: str | None = None, processes: int = 1
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        # The first run decides: a worker whose trials run a command never imports torch.
+        context.set_forkserver_preload([MODULES[job.recipe.backend]])
+        self._folder = TemporaryDirectory(prefix="modomodo-run-", ignore_cleanup_errors=True)
+        (Path(self._folder.name) / _GROUPS).mkdir()
+        port = _free_port() if processes > 1 else 0
+        self._messages: list[Connection] = []
+        self._leashes: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+        for rank in range(processes):
+            messages, theirs = context.Pipe(duplex=False)
+            # Its end of file tells the process that the worker is gone.
+            leash, ours = context.Pipe(duplex=False)
+            environment = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
+            if processes > 1:
+                environment |= _rendezvous(rank, processes, port)
+            process = context.Process(
+                target=_main,
+                args=(job, theirs, leash, self._folder.name, log, environment),
+                name=f"modomodo-run-{rank}",
+                daemon=True,
+            )
+            process.start()
+            theirs.close()
+            leash.close()
+            self._messages.append(messages)
+            self._leashes.append(ours)
+            self._processes.append(process)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes; the first speaks for the run."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    def hear(self, timeout: float | None = None, *others: int) -> Message | None:
+        """The run's next message; None after so many seconds or when one of the other file
+        descriptors is ready. The last one is an `Outcome`, a `Crash` or `Halted`."""
+        ready = wait([*self._messages, *others], timeout=timeout)
+        for number, messages in enumerate(self._messages):
+            if messages in ready:
+                try:
+                    message: Message = messages.recv()
+                except EOFError:
+                    return Crash(self._exit_reason(number))
+                return message
+        return None
+
+    def _exit_reason(self, number: int) -> str:
+        process = self._processes[number]
+        process.join()
+        code = process.exitcode or 0
+        if code < 0:
+            return f"the training process was killed by {signal.Signals(-code).name}"
+        return f"the training process ended with exit code {code} and no result"
+
+    def halt(self) -> None:
+        """Asks the run to end as soon as it can be gone on with; its last message is `Halted`."""
+        for leash in self._leashes:
+            with suppress(BrokenPipeError):
+                leash.send(_HALT)
+
+    def stop(self) -> None:
+        """Ends the processes at once with all that they started, and frees what they hold."""
+        for process in self._processes:
+            if process.pid is not None:
+                groups.end(process.pid)  # it leads one, which may outlive it
+            process.kill()  # where it has not come to that yet
+        groups.end_all(Path(self._folder.name) / _GROUPS)
+        for process in self._processes:
+            process.join(STOP_S)
+            if process.is_alive():
+                structlog.get_logger().error("a killed run does not end", pid=process.pid)
+        for connection in (*self._messages, *self._leashes):
+            connection.close()
+        self._folder.cleanup()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _rendezvous(rank: int, processes: int, port: int) -> dict[str, str]:
+    """What torch and accelerate read: which process of how many it is, and where they meet."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+def _main(
+    job: Job,
+    messages: Connection,
+    leash: Connection,
+    folder: str,
+    log: Path | None,
+    environment: dict[str, str],
+) -> None:
+    # A group of its own, which ends as a whole, with data loaders and servers that it started.
+    os.setpgid(0, 0)
+    os.environ[groups.FOLDER] = str(Path(folder) / _GROUPS)
+    # Ctrl-C and what a cluster sends to all processes are the worker's to handle. Handlers, not
+    # SIG_IGN, which the processes that this one starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    halted = threading.Event()
+    threading.Thread(target=_obey, args=(leash, halted), daemon=True).start()
+    tempfile.tempdir = folder  # the worker clears it, however this process ends
+    if log is not None:
+        _print_to(log)
+    os.environ.update(environment)  # before anything asks for a device
+    try:
+        if job.needs_room and job.recipe.backend == "trl":
+            from trainer.worker import room
+
+            room.check(job)
+        last: Message = run_job(job, messages.send, halted.is_set)
+    except BrokenPipeError:
+        os._exit(1)
+    except Halted as ended:
+        last = ended
+    except Exception as error:
+        needed = getattr(error, "needed_bytes", 0)
+        last = Crash(troubles.in_words(error), troubles.of_error(error), needed)
+    if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
+        threading.Event().wait()  # the first process speaks for all, and the worker ends them
+    messages.send(last)
+
+
+def _print_to(log: Path) -> None:
+    """What this process and its libraries print goes on at the end of a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+
+
+def _obey(leash: Connection, halted: threading.Event) -> None:
+    """Takes the worker's order to halt; ends this run when the worker is gone."""
+    try:
+        while leash.recv() == _HALT:
+            halted.set()
+    except EOFError:
+        groups.end_all(Path(os.environ[groups.FOLDER]))
+        os.killpg(os.getpid(), signal.SIGKILL)
