@@ -81,11 +81,14 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+RefusalCode = Literal["lease-lost", "result-conflict", "too-many-replicates"]
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A result that could not be the trial's, why, and whether its scores were kept beside."""
 
-    code: str
+    code: RefusalCode
     why: str
 
 
@@ -345,7 +348,7 @@ def _keep_beside(
             "too-many-replicates",
             f"{why}; it has too many replicates to keep these scores too",
         )
-    code = "result-conflict" if own else lost.code
+    code: RefusalCode = "result-conflict" if own else "lease-lost"
     return Refusal(code, f"{why}; these scores were kept as a replicate")
 
 

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 
 from db import upgrade
 from db.sessions import Database
-from service import errors
 from service.context import Context
 from service.dashboard import dependencies
 from service.dashboard.pages import figures
@@ -20,6 +19,7 @@ from service.dashboard.pages.events import News
 from service.dashboard.router import router as pages
 from service.executor.process import Engine, EngineProcess
 from service.fitting.fits import Fits
+from service.http import problems
 from service.http.access_log import Requests
 from service.http.auth import Gate
 from service.http.headers import SafeHeaders
@@ -74,7 +74,7 @@ def create_app(
     app.add_middleware(RateLimit, per_s=chosen.calls_per_s)
     app.add_middleware(Requests)
     app.add_middleware(SafeHeaders)
-    errors.install(app)
+    problems.install(app)
     dependencies.install(app)
     install_openapi(app)
     app.include_router(probes.router)

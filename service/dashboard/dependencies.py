@@ -17,8 +17,9 @@ from service.dashboard.queries.boards import Board
 from service.dashboard.queries.history import Histories
 from service.dashboard.queries.stories import Story
 from service.dashboard.rendering import render
-from service.errors import Refused, problem
-from service.http.auth import route_behind
+from service.errors import NoFit
+from service.http.guards import route_behind
+from service.http.problems import answer
 from service.search import surrogates
 from service.search.space import FloatArray
 from service.study import best as best_answer
@@ -70,7 +71,7 @@ def install(app: FastAPI) -> None:
     def strange(request: Request, error: session.NotSignedIn) -> Response:
         is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
         if not is_page:
-            return problem(error.status, error.code, error.detail, headers=error.headers)
+            return answer(error)
         to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/ui/sign-in?to={quote(to)}", 303)
 
@@ -127,14 +128,14 @@ def known(service: Context, histories: Histories, study: str) -> Evidence:
     """What a study knows.
 
     Raises:
-        Refused: 409, more than is fitted here.
+        Refused: more than is fitted here.
         StudyNotFound: there is none of this name.
     """
     with service.database.read() as session:
         row = studies.get(session, study)
         n_runs = len(histories.of(session, row, views.spec(row)).runs)
         if n_runs > FITTED_AT_ALL:
-            raise Refused(409, "too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
+            raise NoFit("too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
         return best_answer.read(session, study)
 
 
@@ -144,6 +145,6 @@ def predict(
     """Mean and standard deviation (k,) of the noise-free objective at mixtures (k, m).
 
     Raises:
-        Refused: 404, no such surrogate; 409, too few completed trials to fit it.
+        Refused: no such surrogate; or too few completed trials to fit it.
     """
     return service.fits.predict(evidence, surrogate, X)

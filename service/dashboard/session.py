@@ -22,7 +22,8 @@ from anyio import to_thread
 from fastapi import Request, Response
 
 from service.errors import Refused
-from service.http.auth import SESSION_S, Gate, Scope, address_of, check_scope
+from service.http.auth import SESSION_S, Gate, Scope
+from service.http.guards import address_of, check_scope
 
 COOKIE = "modomodo_session"
 VISITOR = "visitor"
@@ -65,7 +66,7 @@ async def fields(request: Request) -> dict[str, str]:
     """The fields of a form.
 
     Raises:
-        Refused: 413, there are more than any page here sends.
+        Refused: there are more than any page here sends.
     """
     sent = await request.body()
     try:
@@ -74,7 +75,6 @@ async def fields(request: Request) -> dict[str, str]:
         return dict(parse_qsl(sent.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS))
     except ValueError:
         raise Refused(
-            413,
             "body-too-large",
             f"the form has more than {MOST_FIELDS} fields or {MOST_BYTES} bytes",
         ) from None
@@ -84,7 +84,7 @@ async def require_token(request: Request) -> None:
     """Lets calls in that a page of this service makes.
 
     Raises:
-        Refused: 403, a page from elsewhere could have sent it.
+        Refused: a page from elsewhere could have sent it.
     """
     sent = request.headers.get(HEADER)
     if sent is None and request.headers.get("content-type", "").partition(";")[0] == FORM:
@@ -96,7 +96,6 @@ async def require_token(request: Request) -> None:
         or not hmac.compare_digest(token(cookie).encode(), sent.encode("utf-8", "surrogateescape"))
     ):
         raise Refused(
-            403,
             "own-page-only",
             "only this service's own pages change anything here, and this call lacks what one of "
             "them would send; reload the page and try again, or use the API (/openapi.json)",
@@ -137,7 +136,7 @@ def require_admin(request: Request) -> None:
 
     Raises:
         NotSignedIn: 401.
-        Refused: 403, the key's scope does not allow it.
+        Refused: the key's scope does not allow it.
     """
     _let_in(request, "admin")
 
@@ -151,13 +150,11 @@ def _let_in(request: Request, needed: Scope) -> None:
         try:
             caller = gate.caller(request.headers.get("authorization"), address_of(request))
         except Refused as refused:
-            if refused.status != 401:
+            if refused.code != "key-required":
                 raise
             raise NotSignedIn(
-                401,
                 refused.code,
                 "this page needs an API key: sign in at /ui/sign-in",
-                headers={"WWW-Authenticate": "Bearer"},
             ) from refused
     check_scope(caller, needed)
     request.state.caller = caller

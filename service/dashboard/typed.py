@@ -29,7 +29,7 @@ class Typed:
         """From a form that a browser sent.
 
         Raises:
-            Refused: 422, it is none, or has too many fields.
+            Refused: it is none, or has too many fields.
         """
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)

@@ -16,9 +16,8 @@ import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
-from service.errors import Refused, stopping
+from service.errors import NoFit, Refused, stopping
 from service.executor.process import Engine, Stopping
-from service.http.rates import retry_after
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.runs import Runs
@@ -104,7 +103,7 @@ class _Kept(Generic[T]):
 class Fits:
     """Diagnoses of the present evidence, each computed once, and predictions.
 
-    Each method raises `Refused` (503) while `WAITING` other calls wait for a fit.
+    Each method raises `Refused` while `WAITING` other calls wait for a fit.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -117,7 +116,7 @@ class Fits:
         to train and of the uniform one.
 
         Raises:
-            Refused: 404, no such surrogate; 409, too few completed trials to fit it.
+            Refused: no such surrogate; or too few completed trials to fit it.
         """
         space, runs = evidence.space, evidence.runs
         direction = evidence.spec.objective.direction
@@ -141,7 +140,7 @@ class Fits:
         """Mean and standard deviation at each of (n, m) mixtures.
 
         Raises:
-            Refused: 404, no such surrogate; 409, too few completed trials to fit it.
+            Refused: no such surrogate; or too few completed trials to fit it.
         """
         check(surrogate)
         space, runs = evidence.space, evidence.runs
@@ -155,7 +154,7 @@ class Fits:
         """The same of other scores, such as single benchmarks, by name.
 
         Raises:
-            Refused: 409, too few completed trials to fit it.
+            Refused: too few completed trials to fit it.
         """
         ask, runs = self._engine.ask, evidence.runs
         with self._place(), _refusals(evidence, surrogate):
@@ -167,7 +166,7 @@ class Fits:
         """Which surrogate is trusted, and what it believes of (n, m) mixtures.
 
         Raises:
-            Refused: 409, too few completed trials to fit any.
+            Refused: too few completed trials to fit any.
         """
         with self._place(), _refusals(evidence, "auto"):
             direction = evidence.spec.objective.direction
@@ -182,10 +181,9 @@ class Fits:
     def _place(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
             raise Refused(
-                503,
                 "busy",
                 f"{WAITING} calls wait for fits already; come back in a few seconds",
-                headers=retry_after(BUSY_S),
+                again_s=BUSY_S,
             )
         try:
             yield
@@ -290,10 +288,9 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
     except Exception as error:
         # Linear algebra and optimisers fail on runs that agree too well, or hardly differ.
         if isinstance(error, ValueError) and not isinstance(error, LinAlgError):
-            raise Refused(409, "too-few-results", str(error)) from error
+            raise NoFit("too-few-results", str(error)) from error
         log.exception("fit failed", study=evidence.spec.name, surrogate=surrogate)
-        raise Refused(
-            409,
+        raise NoFit(
             "fit-failed",
             f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
@@ -310,11 +307,10 @@ def _compared(known: Evidence) -> FloatArray | None:
 
 def check(surrogate: str) -> None:
     """Raises:
-    Refused: 404, no such surrogate.
+    Refused: no such surrogate.
     """
     if surrogate not in SURROGATES:
         raise Refused(
-            404,
             "surrogate-not-found",
             f"no surrogate {surrogate!r}; there are {', '.join(SURROGATES)}",
         )

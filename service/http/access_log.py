@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import problem, stopping
+from service.errors import stopping
+from service.http.problems import answer, problem
 from service.metrics import Metrics
 
 log = structlog.get_logger()
@@ -62,9 +63,7 @@ class Requests:
                 # The server has waited long enough for this call.
                 log.warning("call cut off, the service stops", path=scope["path"])
                 if status is None:
-                    cut = stopping()
-                    answer = problem(cut.status, cut.code, cut.detail, headers=cut.headers)
-                    await answer(scope, receive, noting)
+                    await answer(stopping())(scope, receive, noting)
             except Exception:
                 log.exception("fault", path=scope["path"])
                 if status is not None:

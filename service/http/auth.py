@@ -17,21 +17,16 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
-from anyio import to_thread
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from db import keys, sign_ins
 from db.sessions import Database
 from service.errors import Refused
-from service.http.bodies import Call
-from service.http.rates import Buckets, retry_after
+from service.http.rates import Buckets
 from service.settings import Settings, is_loopback
 
 T = TypeVar("T")
@@ -171,7 +166,7 @@ class Gate:
         """Who sent this header, from where.
 
         Raises:
-            Refused: 401, nobody that is known; 429, after too many wrong keys.
+            Refused: nobody that is known; or after too many wrong keys.
         """
         key = _bearer(authorization)
         found = None if key is None else self._find(key, address)
@@ -180,13 +175,11 @@ class Gate:
         if self.is_open():
             return ANYONE
         raise Refused(
-            401,
             "key-required",
             "this service needs an API key, and none came with the call"
             if not key
             else "the API key that came with the call is not valid here: it is wrong, or was "
             "revoked",
-            headers={"WWW-Authenticate": "Bearer"},
         )
 
     def remembered(self, authorization: str) -> tuple[str, Scope] | None:
@@ -206,11 +199,11 @@ class Gate:
         """A cookie that stands for the key for a week, until one signs out, or the key ends.
 
         Raises:
-            Refused: 401, the key is not valid; 429, after too many wrong ones.
+            Refused: the key is not valid; or after too many wrong ones.
         """
         found = self._find(key, address)
         if found is None:
-            raise Refused(401, "key-required", "this is no valid key of this service")
+            raise Refused("key-required", "this is no valid key of this service")
         cookie = f"{SIGNED_IN}{secrets.token_urlsafe(32)}"
         hashed = keys.hash_of(cookie)
         with self._database.write() as session:
@@ -242,17 +235,16 @@ class Gate:
         """The valid key of this text: a right one is taken from wherever it comes.
 
         Raises:
-            Refused: 429, it is wrong, like too many from this address before.
+            Refused: it is wrong, like too many from this address before.
         """
         prefix = keys.prefix_of(key)
         found = _same(key, self._own, None if prefix is None else self._key(prefix))
         wait = 0.0 if found is not None else self._wrong.take(address)
         if wait:
             raise Refused(
-                429,
                 "too-many-wrong-keys",
                 f"too many wrong keys came from this address; try again in {math.ceil(wait)} s",
-                headers=retry_after(wait),
+                again_s=wait,
             )
         return found
 
@@ -307,69 +299,3 @@ def _same(key: str, *candidates: _Key | None) -> _Key | None:
 def _bound(key: _Key, hashed: str) -> str:
     """Ties a session to the key it was opened with: another `MODOMODO_API_KEY` ends it too."""
     return hmac.new(key.hashed.encode(), hashed.encode(), hashlib.sha256).hexdigest()
-
-
-def address_of(request: Request) -> str:
-    """Where a call comes from."""
-    return "unknown" if request.client is None else request.client.host
-
-
-def check_scope(caller: Caller, needed: Scope) -> None:
-    """Lets a call pass.
-
-    Raises:
-        Refused: 403, the key's scope does not allow it.
-    """
-    if SCOPES.index(caller.scope) < SCOPES.index(needed):
-        raise Refused(
-            403,
-            "scope-needed",
-            f"this call needs a key of scope {needed!r}; yours is of scope {caller.scope!r}",
-        )
-
-
-async def _let_in(request: Request, needed: Scope) -> None:
-    gate: Gate = request.app.state.context.gate
-    sent = request.headers.get("authorization")
-    # Most calls need no question, and so no thread that could wait for its answer.
-    caller = gate.caller_at_once(sent)
-    if caller is None:
-        caller = await to_thread.run_sync(gate.caller, sent, address_of(request))
-    check_scope(caller, needed)
-    request.state.caller = caller
-
-
-def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
-    """A kind of route that first checks who calls.
-
-    A dependency would come too late: FastAPI reads and parses a body before it looks at them.
-    """
-
-    class Guarded(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            answer = super().get_route_handler()
-            field = self.body_field
-            kind = None if field is None else cast(type[BaseModel], field.field_info.annotation)
-
-            async def answer_if_let_in(request: Request) -> Response:
-                await check(request)
-                return await answer(request if kind is None else Call(request, kind))
-
-            return answer_if_let_in
-
-    return Guarded
-
-
-async def for_workers(request: Request) -> None:
-    """Lets those in who may do what workers do."""
-    await _let_in(request, "worker")
-
-
-async def for_readers(request: Request) -> None:
-    """Lets those in who may look."""
-    await _let_in(request, "read")
-
-
-async def by_method(request: Request) -> None:
-    """Lets those in who may look, or where something is changed, who may do everything."""
-    await _let_in(request, "read" if request.method in ("GET", "HEAD") else "admin")

@@ -9,8 +9,8 @@ from fastapi import FastAPI, HTTPException
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import problem
 from service.http.auth import Gate
+from service.http.problems import problem
 from service.http.rates import Buckets, retry_after
 from service.settings import is_loopback
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import errors
+from service.http import problems
 from service.http.rates import retry_after
 
 log = structlog.get_logger()
@@ -266,7 +266,7 @@ class Protocol(HttpToolsProtocol):
         is_told = self._part == "body" and self.cycle.response_complete
         if not (self.is_answering and is_begun) and not is_told:
             again = retry_after(1.0) if status in (429, 503) else {}
-            answer = errors.problem(status, code, detail, headers=_LAST | again)
+            answer = problems.problem(status, code, detail, headers=_LAST | again)
             line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
             head = [line, *(b": ".join(header) for header in answer.raw_headers)]
             self.transport.write(b"\r\n".join([*head, b"", bytes(answer.body)]))

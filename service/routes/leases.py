@@ -10,8 +10,9 @@ from fastapi import APIRouter
 from db import clock, leases, trials
 from db.curves import Point
 from service.context import Service, TrialId
-from service.errors import Refused, describe, invalid
-from service.http.auth import for_workers, route_behind
+from service.errors import Refused, invalid
+from service.http.guards import for_workers, route_behind
+from service.http.problems import describe
 from service.proposing import proposer
 from service.schemas import (
     Failure,
@@ -148,7 +149,7 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
         if refusal is None:
             answer = views.trial(row, spec)
     if refusal is not None:
-        raise Refused(409, refusal.code, refusal.why)
+        raise Refused(refusal.code, refusal.why)
     if absent:
         raise invalid(f"{checks.lacks(spec, absent)}; {KEPT_IN_PART}")
     service.proposer.wake()

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from db import proposing
 from service.context import Service
-from service.errors import describe
-from service.http.auth import for_readers
+from service.http.guards import for_readers
+from service.http.problems import describe
 
 router = APIRouter(tags=["probes"])
 

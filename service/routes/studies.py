@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Response
 
 from db import studies
 from service.context import Actor, Service, StudyName
-from service.errors import describe, invalid
-from service.http.auth import by_method, route_behind
+from service.errors import invalid
+from service.http.guards import by_method, route_behind
 from service.http.paging import that_fit
+from service.http.problems import describe
 from service.schemas import (
     BestAnswer,
     Name,

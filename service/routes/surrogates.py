@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from service.context import Service, StudyName
-from service.errors import describe
 from service.fitting import fits
 from service.fitting import views as fit_views
-from service.http.auth import for_readers, route_behind
+from service.http.guards import for_readers, route_behind
+from service.http.problems import describe
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
 from service.study import best as best_answer
 from service.study import checks, evidence

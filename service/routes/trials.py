@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Query, Response
 
 from db import curves, studies, trials
 from service.context import Actor, Service, StudyName, TrialId, TrialNumber
-from service.errors import Refused, describe
-from service.http.auth import by_method, route_behind
+from service.errors import Refused
+from service.http.guards import by_method, route_behind
 from service.http.paging import that_fit
+from service.http.problems import describe
 from service.schemas import (
     Curve,
     MetricName,
@@ -183,7 +184,6 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
         absent = checks.missing(spec, answer.measurements)
         if absent:  # which also undoes the stop
             raise Refused(
-                409,
                 "wrong-state",
                 f"{row.called} has no score of {', '.join(absent)} yet, which the objective "
                 f"{spec.objective.name!r} weighs; wait for its next scores, or cancel it",

@@ -39,7 +39,7 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     surrogate's own best.
 
     Raises:
-        Refused: 404, no such surrogate.
+        Refused: no such surrogate.
         StudyNotFound: there is none of this name.
     """
     with database.read() as session:
@@ -80,7 +80,7 @@ def _diagnosis(fits: Fits, known: Evidence, surrogate: str) -> tuple[Diagnosis |
     try:
         return fits.diagnosis(known, surrogate), None
     except Refused as refused:
-        if refused.status == 404 or refused.code == STOPPING:
+        if refused.code in ("surrogate-not-found", STOPPING):
             raise
         return None, f"No prediction: {refused.detail}."
 

@@ -13,7 +13,7 @@ from service.study import evidence
 
 def strategy(name: str) -> None:
     """Raises:
-    Refused: 422, the engine has no such strategy.
+    Refused: the engine has no such strategy.
     """
     if name not in STRATEGIES:
         raise invalid(f"unknown strategy {name!r}; there are {', '.join(STRATEGIES)}")
@@ -23,7 +23,7 @@ def space(spec: StudySpec) -> MixtureSpace:
     """The mixtures that the study may propose.
 
     Raises:
-        Refused: 422, no mixture satisfies all that the study asks of one.
+        Refused: no mixture satisfies all that the study asks of one.
     """
     try:
         return evidence.space(spec)
@@ -40,7 +40,7 @@ def mixture(
         within: the study's space, for who checks many: making it takes longer than to look.
 
     Raises:
-        Refused: 422, it is not one of this study's.
+        Refused: it is not one of this study's.
     """
     try:
         found = spec.mixture(weights)
@@ -55,7 +55,7 @@ def mixture(
 
 def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
     """Raises:
-    Refused: 422, an unknown benchmark, or the same one twice at the same step.
+    Refused: an unknown benchmark, or the same one twice at the same step.
     """
     known = {benchmark.name for benchmark in spec.benchmarks}
     seen: set[tuple[str, str, int]] = set()
@@ -89,7 +89,7 @@ def lacks(spec: StudySpec, absent: Sequence[str]) -> str:
 
 def is_complete(spec: StudySpec, given: Iterable[Measurement]) -> None:
     """Raises:
-    Refused: 422, a benchmark that the objective weighs has no score.
+    Refused: a benchmark that the objective weighs has no score.
     """
     absent = missing(spec, given)
     if absent:

@@ -26,7 +26,7 @@ def export(
         trainer: whose options the YAML has; none for the plain mixture with its score.
 
     Raises:
-        Refused: 409, YAML was asked for and no trial is completed; 422, a trainer takes only YAML.
+        Refused: YAML was asked for and no trial is completed; or a trainer takes only YAML.
         StudyNotFound: there is none of this name.
     """
     if trainer is not None and form != "yaml":
@@ -104,7 +104,7 @@ def heads(spec: StudySpec) -> list[str]:
 
 def check(spec: StudySpec) -> None:
     """Raises:
-    Refused: 422, the objective would stand in an export under another name.
+    Refused: the objective would stand in an export under another name.
     """
     if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
         raise invalid(
@@ -143,7 +143,6 @@ def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
     best = best_answer.train_this(known)
     if best is None:
         raise Refused(
-            409,
             "no-result",
             f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
         )

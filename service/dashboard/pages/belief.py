@@ -13,7 +13,7 @@ from service.context import Context, Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.dependencies import Known, guarded
 from service.dashboard.rendering import piece
-from service.errors import Refused
+from service.errors import NoFit
 from service.schemas import Score
 from service.search.situation import sign_of
 from service.study import best as best_answer
@@ -50,9 +50,7 @@ def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]
         if best is None or len(known.completed) < fit_words.needed(known.spec):
             return {"belief": "", "trust": ""}
         belief = _belief(service, known, best)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
+    except NoFit:
         return {"belief": "", "trust": ""}
     shown = {"belief": belief, "titles": fit_words.TITLES, "n": len(known.completed)}
     return {"belief": piece("_belief.html", **shown), "trust": piece("_trust.html", **shown)}

@@ -140,6 +140,6 @@ async def events(
     """A stream for an open page."""
     news: News = request.app.state.news
     if news.is_full:
-        raise Refused(503, "too-many-listeners", f"{MOST} pages listen already; ask for changes")
+        raise Refused("too-many-listeners", f"{MOST} pages listen already; ask for changes")
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(news.listen(study), media_type="text/event-stream", headers=headers)

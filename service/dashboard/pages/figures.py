@@ -19,10 +19,11 @@ from service.dashboard.pages import benchmarks, surfaces
 from service.dashboard.pages.mixtures import heaviest
 from service.dashboard.queries import boards, mixtures
 from service.dashboard.queries.history import Histories
-from service.errors import Refused, describe
+from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.fitting.fits import Fits
-from service.http.auth import by_method, route_behind
+from service.http.guards import by_method, route_behind
+from service.http.problems import describe
 from service.schemas import Study, StudyFigure, StudyFigures
 from service.study import best as best_answer
 from service.study import evidence
@@ -80,9 +81,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
     for surrogate in fit_words.TITLES:
         try:
             found += _surrogate(fits, known, surrogate)
-        except Refused as refused:
-            if refused.status != 409:
-                raise
+        except NoFit as refused:
             left_out.append(f"{fit_words.TITLES[surrogate]}: {refused.detail}")
     return StudyFigures(study=board.study, figures=found, left_out=left_out)
 
@@ -166,7 +165,7 @@ def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFig
     fit = fit_views.fit(known, surrogate, fits.diagnosis(known, surrogate))
     best = best_answer.train_this(known)
     if best is None or not fit.points:
-        raise Refused(409, "too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)
+        raise NoFit("too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)
     drawn: dict[str, Figure] = study_charts.of_fit(known.spec, fit)
     if surrogate in dependencies.SIDE_BY_SIDE:
         corners = heaviest(known.spec, best.mixture)

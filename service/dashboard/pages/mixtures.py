@@ -106,7 +106,7 @@ def corners_of(study: StudySpec, corners: Sequence[str]) -> Sequence[str]:
     """Three domains of the study.
 
     Raises:
-        Refused: 422, they are not.
+        Refused: they are not.
     """
     names = [domain.name for domain in study.domains]
     if len(set(corners)) != 3 or not set(corners) <= set(names):

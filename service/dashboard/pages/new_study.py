@@ -68,7 +68,7 @@ def create(request: Request, typed: Sent, presets: Offered, service: Service) ->
     except StorageError as error:
         return _form(request, typed, presets, {"name": str(error)})
     except Refused as refused:
-        if refused.status == 401:
+        if refused.code == "key-required":
             raise
         return _form(request, typed, presets, {"": refused.detail})
     return RedirectResponse(f"/ui/studies/{spec.name}", 303)

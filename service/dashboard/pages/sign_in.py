@@ -10,7 +10,9 @@ from fastapi.responses import RedirectResponse
 from service.dashboard import session
 from service.dashboard.rendering import render
 from service.errors import Refused
-from service.http.auth import Gate, address_of
+from service.http import problems
+from service.http.auth import Gate
+from service.http.guards import address_of
 
 router = APIRouter(prefix="/ui", include_in_schema=False)
 
@@ -35,7 +37,13 @@ def take(request: Request, fields: Annotated[dict[str, str], Depends(session.fie
     try:
         cookie = _gate(request).sign_in(fields.get("key", "").strip(), address_of(request))
     except Refused as refused:
-        return render(request, "sign_in.html", status=refused.status, to=to, wrong=refused.detail)
+        return render(
+            request,
+            "sign_in.html",
+            status=problems.STATUS[refused.code],
+            to=to,
+            wrong=refused.detail,
+        )
     answer = RedirectResponse(to, 303)
     session.keep(request, answer, cookie)
     return answer

@@ -24,7 +24,7 @@ def static(
     try:
         asset = assets.asset(name)
     except KeyError:
-        raise Refused(404, "not-found", f"no static file {name!r}") from None
+        raise Refused("not-found", f"no static file {name!r}") from None
     headers = {
         "Vary": "Accept-Encoding",
         # An address of another version gets what there is, but must not keep it.

@@ -19,7 +19,7 @@ from service.dashboard.charts import study as study_charts
 from service.dashboard.dependencies import Known, Number, Revision, Shown, guarded
 from service.dashboard.queries import boards
 from service.dashboard.rendering import piece, render
-from service.errors import Refused
+from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial
@@ -104,9 +104,7 @@ def fit(study: StudyName, surrogate: str, service: Service, histories: Known) ->
         known = evidence.spec
         diagnosis = service.fits.diagnosis(evidence, surrogate)
         found = fit_views.fit(evidence, surrogate, diagnosis)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
+    except NoFit as refused:
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
     drawn = study_charts.of_fit(known, found)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}

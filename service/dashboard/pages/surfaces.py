@@ -18,7 +18,7 @@ from service.dashboard.charts.surfaces import Predicted
 from service.dashboard.dependencies import Known, Shown, guarded
 from service.dashboard.pages import mixtures
 from service.dashboard.rendering import render
-from service.errors import Refused
+from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.schemas import Name, SurrogateFit
@@ -61,10 +61,8 @@ def drawn(
         best = best_answer.train_this(known)
         if best is None or not fit.points:
             said = fit_words.too_few(known.spec, fit) or "No completed run yet."
-            raise Refused(409, "too-few-results", said)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
+            raise NoFit("too-few-results", said)
+    except NoFit as refused:
         return {"trouble": refused.detail, "figures": {}}
     found = around(service.fits, known, fit, best.mixture, corner)
     trouble = ""
@@ -79,7 +77,7 @@ def around(
     """A surrogate's charts by name as seen from a mixture; surfaces only where corners have weight.
 
     Raises:
-        Refused: 422, `corners` are not three domains; 409, the surrogate cannot predict.
+        Refused: `corners` are not three domains; or the surrogate cannot predict.
     """
     best = evidence.weights(known.spec, [start])[0]
     found = {

@@ -17,7 +17,7 @@ from service.dashboard import dependencies, fit_words, words
 from service.dashboard.dependencies import Behind, Known, Shown, acting, asking
 from service.dashboard.queries.history import History
 from service.dashboard.rendering import piece, render
-from service.errors import Refused
+from service.errors import NoFit, Refused
 from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Name, Score, StudySpec, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
@@ -122,12 +122,10 @@ def prediction(
         known = dependencies.known(service, histories, study)
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
         mean, sd = (float(part[0]) for part in dependencies.predict(service, known, surrogate, X))
-    except Refused as refused:
-        if refused.status != 409:
-            raise
+    except NoFit as refused:
         return {"html": piece("_prediction.html", trouble=refused.detail)}
     except ValueError as error:
-        raise Refused(422, "invalid-request", str(error)) from error
+        raise Refused("invalid-request", str(error)) from error
     with service.database.read() as session:
         history = histories.of(session, studies.get(session, study), known.spec)
     return {
@@ -161,12 +159,10 @@ def each(
         known = dependencies.known(service, histories, study)
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
         found = _expected(service, known, surrogate, X)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
+    except NoFit:
         return {"html": ""}
     except ValueError as error:
-        raise Refused(422, "invalid-request", str(error)) from error
+        raise Refused("invalid-request", str(error)) from error
     scores = [item.score for run in known.completed for item in run.benchmarks.values()]
     scale = Scale.around(scores)
     return {"html": piece("_expected.html", expected=found, scale=scale) if found else ""}

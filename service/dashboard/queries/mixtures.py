@@ -63,7 +63,7 @@ def chosen(study: StudySpec, items: Sequence[Item], wanted: Wanted) -> list[Item
     """The items that are wanted, in the wanted order; those without a score come after the others.
 
     Raises:
-        Refused: 422, the study has no such domain.
+        Refused: the study has no such domain.
     """
     domains = [domain.name for domain in study.domains]
     for name in (wanted.domain, wanted.sort):

@@ -5,7 +5,8 @@ import pytest
 from db.errors import StudyNotFound
 from modomodo import hints
 from service.client import ServiceError
-from service.errors import HINTS, Refused
+from service.errors import Refused
+from service.http.problems import HINTS
 
 
 def said(code, detail="what was wrong", faults=()):
@@ -46,4 +47,4 @@ def test_what_needs_no_hint_stands_as_it_is():
         "trial 3 of study 'vlm' is completed"
     )
     assert not str(StudyNotFound("no study 'x'")).count("GET")
-    assert Refused(404, "x", "no study").detail == "no study"
+    assert Refused("x", "no study").detail == "no study"
