@@ -23,7 +23,7 @@ from db import statistics
 from db.models import TRIAL_STATES
 from db.sessions import Database
 from service.executor.process import Stopping
-from service.study import best as best_answer
+from service.study import evidence
 
 log = structlog.get_logger()
 
@@ -134,7 +134,7 @@ class _Stored:
             results, found = self._best.get(study.name, (-1, None))
         if results != study.results:
             try:
-                best = best_answer.train_this(best_answer.read(session, study.name))
+                best = evidence.named(session, study.name).train_this()
             except ValueError as error:  # the other studies' figures must come all the same
                 log.error("study cannot be read", study=study.name, error=str(error))
                 return None

@@ -22,8 +22,7 @@ from service.http.guards import route_behind
 from service.http.problems import answer
 from service.search import surrogates
 from service.search.space import FloatArray
-from service.study import best as best_answer
-from service.study import views
+from service.study import evidence, views
 from service.study.evidence import Evidence
 
 guarded = [Depends(session.require_key)]
@@ -136,7 +135,7 @@ def known(service: Context, histories: Histories, study: str) -> Evidence:
         n_runs = len(histories.of(session, row, views.spec(row)).runs)
         if n_runs > FITTED_AT_ALL:
             raise NoFit("too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
-        return best_answer.read(session, study)
+        return evidence.named(session, study)
 
 
 def predict(

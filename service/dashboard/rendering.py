@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from service.dashboard import assets, colours, fit_words, session, words
 from service.dashboard.charts import study as study_charts
 from service.schemas import StudySpec
-from service.study import standstill, trainer_files
+from service.study import trainer_files, waiting
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -38,7 +38,7 @@ def _environment() -> Environment:
         "chance": words.chance,
         "count": words.count,
         "trials": words.trials,
-        "last_line": standstill.last_line,
+        "last_line": waiting.last_line,
         "quantity": words.quantity,
         "as_json": words.as_json,
     }

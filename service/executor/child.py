@@ -13,7 +13,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-KINDNESS = 5
+NICENESS = 5
 """How much it yields to the service on a busy processor (`nice`)."""
 
 OVERTIME_S = 30.0
@@ -27,7 +27,7 @@ def main(descriptor: int, limit_s: float) -> None:
     # service ends this one, and without a service it ends by itself.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(KINDNESS)
+    os.nice(NICENESS)
     line = Connection(descriptor)
     questions: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(line, questions), daemon=True).start()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import structlog
@@ -18,14 +15,13 @@ from numpy.linalg import LinAlgError
 
 from service.errors import NoFit, Refused, stopping
 from service.executor.process import Engine, Stopping
+from service.fitting import questions
+from service.fitting.questions import Verdict
 from service.search.counts import counted
-from service.search.diagnostics import Diagnosis, diagnose
+from service.search.diagnostics import Diagnosis
 from service.search.runs import Runs
-from service.search.situation import Direction, sign_of, turn
-from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates import SIDE_BY_SIDE, SURROGATES, Fitted, fit, fit_each
-from service.search.surrogates.protocol import Posterior, log_density
-from service.study import headline
+from service.search.space import FloatArray
+from service.search.surrogates import SURROGATES
 from service.study.evidence import Evidence, weights
 
 log = structlog.get_logger()
@@ -33,7 +29,6 @@ T = TypeVar("T")
 
 KEPT = 64
 """Diagnoses kept in memory; the one unused for longest goes first."""
-KEPT_FITTED = 16
 
 WAITING = 16
 """Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
@@ -47,9 +42,6 @@ FAILURE_KEPT_S = 60.0
 
 Key = tuple[int, int, str]
 """Study, its results, surrogate: the same key is the same fit."""
-
-SEED = 0
-"""What is shown of a fit does not depend on chance."""
 
 
 class _Once(Generic[T]):
@@ -124,7 +116,7 @@ class Fits:
         def make() -> Diagnosis:
             with _refusals(evidence, surrogate):
                 return self._engine.ask(
-                    diagnosed, surrogate, space, runs, direction, _compared(evidence)
+                    questions.diagnosed, surrogate, space, runs, direction, _compared(evidence)
                 )
 
         check(surrogate)
@@ -146,7 +138,7 @@ class Fits:
         space, runs = evidence.space, evidence.runs
         direction = evidence.spec.objective.direction
         with self._place(), _refusals(evidence, surrogate):
-            return self._engine.ask(predict, surrogate, space, runs, mixtures, direction)
+            return self._engine.ask(questions.predict, surrogate, space, runs, mixtures, direction)
 
     def predict_each(
         self, evidence: Evidence, surrogate: str, others: Mapping[str, Runs], mixtures: FloatArray
@@ -159,7 +151,7 @@ class Fits:
         ask, runs = self._engine.ask, evidence.runs
         with self._place(), _refusals(evidence, surrogate):
             rest = list(others.values())
-            found = ask(predict_each, surrogate, evidence.space, runs, rest, mixtures)
+            found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
 
     def verdict(self, evidence: Evidence, mixtures: FloatArray) -> Verdict:
@@ -170,7 +162,9 @@ class Fits:
         """
         with self._place(), _refusals(evidence, "auto"):
             direction = evidence.spec.objective.direction
-            return self._engine.ask(verdict, evidence.space, evidence.runs, mixtures, direction)
+            return self._engine.ask(
+                questions.verdict, evidence.space, evidence.runs, mixtures, direction
+            )
 
     def stop(self) -> None:
         """Ends what is being fitted; who waits for it, and whoever asks later, is refused with
@@ -189,94 +183,6 @@ class Fits:
             yield
         finally:
             self._places.release()
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """What `auto` goes by.
-
-    Attributes:
-        trusted: the surrogate under which left-out runs are likeliest.
-        densities: log density of all left-out runs, less one for each fitted number, by surrogate.
-        posterior: the trusted one's joint belief about the noise-free objective.
-    """
-
-    trusted: str
-    densities: dict[str, float]
-    posterior: Posterior
-
-
-_fitted: OrderedDict[bytes, list[Fitted]] = OrderedDict()
-"""In the process that computes: what it fitted last, to predict again."""
-
-
-def _known(known: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
-    key = hashlib.sha256(pickle.dumps(known)).digest()
-    if key not in _fitted:
-        _fitted[key] = make()
-    _fitted.move_to_end(key)
-    while len(_fitted) > KEPT_FITTED:
-        _fitted.popitem(last=False)
-    return _fitted[key]
-
-
-def _told(runs: Runs) -> tuple[FloatArray, ...]:
-    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
-
-
-def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
-    """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
-    asked of it."""
-    runs = turn(runs, direction)
-    told = (surrogate, *space.domains, *_told(runs))
-    return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
-
-
-def diagnosed(
-    surrogate: str,
-    space: MixtureSpace,
-    runs: Runs,
-    direction: Direction,
-    compare: FloatArray | None,
-) -> Diagnosis:
-    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
-    fitted = _one(surrogate, space, runs, direction)
-    return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
-
-
-def predict(
-    surrogate: str,
-    space: MixtureSpace,
-    runs: Runs,
-    mixtures: FloatArray,
-    direction: Direction,
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of a surrogate at (n, m) mixtures."""
-    mean, sd = _one(surrogate, space, runs, direction).predict(mixtures)
-    return sign_of(direction) * mean, sd
-
-
-def predict_each(
-    surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], mixtures: FloatArray
-) -> list[tuple[FloatArray, FloatArray]]:
-    """The same of other scores, each with a model of the kind that suits the objective."""
-    told = (surrogate, *space.domains, *_told(runs), *(part for o in others for part in _told(o)))
-    fitted = _known(told, lambda: fit_each(surrogate, space, runs, others, SEED))
-    return [one.predict(mixtures) for one in fitted]
-
-
-def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray, direction: Direction) -> Verdict:
-    """`auto`'s choice among `SIDE_BY_SIDE`, with the fits that predictions are made with."""
-    able = {
-        name: _one(name, space, runs, direction)
-        for name, make in SIDE_BY_SIDE.items()
-        if len(runs) <= make().max_runs
-    }
-    densities = {name: log_density(fitted) for name, fitted in able.items()}
-    trusted = max(densities, key=lambda name: densities[name])
-    belief = able[trusted].posterior(mixtures)
-    turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
-    return Verdict(trusted, densities, turned)
 
 
 @contextmanager
@@ -298,7 +204,7 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
 
 def _compared(known: Evidence) -> FloatArray | None:
     """(2, m) the mixture to train and the uniform one; None before the first run."""
-    best = headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
+    best = known.train_this()
     if best is None:
         return None
     m = known.space.m

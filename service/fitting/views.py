@@ -17,6 +17,7 @@ from service.schemas import (
 )
 from service.search.diagnostics import Best, Diagnosis, Estimate
 from service.study.evidence import Evidence
+from service.study.views import finite
 
 
 def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
@@ -66,11 +67,6 @@ def mixture(known: Evidence, predicted: Best) -> PredictedMixture:
 
 def _named(known: Evidence, weights: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(_names(known), map(float, weights), strict=True))
-
-
-def finite(value: float | None) -> float | None:
-    """The figure, where it is defined: JSON has no NaN."""
-    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _points(known: Evidence, diagnosis: Diagnosis) -> list[FitPoint]:

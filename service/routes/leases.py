@@ -13,7 +13,6 @@ from service.context import Service, TrialId
 from service.errors import Refused, invalid
 from service.http.guards import for_workers, route_behind
 from service.http.problems import describe
-from service.proposing import proposer
 from service.schemas import (
     Failure,
     Heartbeat,
@@ -26,7 +25,7 @@ from service.schemas import (
     Result,
     Trial,
 )
-from service.study import checks, views
+from service.study import checks, views, waiting
 
 log = structlog.get_logger()
 
@@ -56,7 +55,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
         kept = leases.resume(session, body.worker, body.study, token)
         attempt = kept or leases.claim(session, body.worker, body.study, token)
         if attempt is None:
-            reason, retry_after_s = proposer.waiting(session, body.study, body.worker)
+            reason, retry_after_s = waiting.for_a_trial(session, body.study, body.worker)
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
             spec = views.spec(attempt.trial.study)

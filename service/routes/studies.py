@@ -9,6 +9,8 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service.context import Actor, Service, StudyName
 from service.errors import invalid
+from service.fitting.best import BEST_BY
+from service.fitting.best import best as best_answer
 from service.http.guards import by_method, route_behind
 from service.http.paging import that_fit
 from service.http.problems import describe
@@ -21,7 +23,6 @@ from service.schemas import (
     StudySpec,
     TrainerName,
 )
-from service.study import best as best_answer
 from service.study import checks, exports, views
 
 PAGE = 100
@@ -101,11 +102,11 @@ def best(
     service: Service,
     surrogate: Annotated[
         str, Query(description="Whose prediction to add.", max_length=64)
-    ] = best_answer.BEST_BY,
+    ] = BEST_BY,
 ) -> BestAnswer:
     """The mixture to train, by the mean of its runs, beside uniform weights, with the surrogate's
     view of it and the surrogate's own best predicted mixture."""
-    return best_answer.best(service.database, service.fits, study, surrogate)
+    return best_answer(service.database, service.fits, study, surrogate)
 
 
 @router.get(

@@ -12,7 +12,6 @@ from service.fitting import views as fit_views
 from service.http.guards import for_readers, route_behind
 from service.http.problems import describe
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
-from service.study import best as best_answer
 from service.study import checks, evidence
 
 router = APIRouter(
@@ -27,7 +26,7 @@ def one(study: StudyName, name: SurrogateName, service: Service) -> SurrogateFit
     """Leave-one-out figures, effects and the best predicted mixture of the completed trials."""
     fits.check(name)
     with service.database.read() as session:
-        known = best_answer.read(session, study)
+        known = evidence.named(session, study)
     return fit_views.fit(known, name, service.fits.diagnosis(known, name))
 
 
@@ -38,7 +37,7 @@ def predict(
     """Mean and standard deviation of the objective, without the noise of a measurement."""
     fits.check(name)
     with service.database.read() as session:
-        known = best_answer.read(session, study)
+        known = evidence.named(session, study)
     space = evidence.space(known.spec)
     mixtures = [checks.mixture(known.spec, mixture, space) for mixture in body.mixtures]
     mean, sd = service.fits.predict(known, name, evidence.weights(known.spec, mixtures))

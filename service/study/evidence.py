@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models
+from db import models, studies
 from db.models import Trial
 from service.schemas import (
     LimitSpec,
@@ -26,7 +26,8 @@ from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
 from service.search.runs import Runs
 from service.search.space import MixtureSpace, expected_steps
-from service.study import views
+from service.study import headline, views
+from service.study.headline import Tried
 
 SCORED = ("completed", "early_stopped")
 """States of trials that count as runs."""
@@ -68,6 +69,10 @@ class Evidence:
     completed: tuple[Run, ...]
     runs: Runs
 
+    def train_this(self) -> Tried[Run] | None:
+        """The mixture to train; None before the first run."""
+        return headline.train_this(headline.tried(self.completed), self.spec.objective.direction)
+
 
 def read(session: Session, study: models.Study) -> Evidence:
     """The study's evidence. Reads columns, not whole trials: there may be thousands."""
@@ -97,6 +102,15 @@ def read(session: Session, study: models.Study) -> Evidence:
         completed=tuple(completed),
         runs=_runs(spec, completed),
     )
+
+
+def named(session: Session, study: str) -> Evidence:
+    """The same of a study by its name.
+
+    Raises:
+        StudyNotFound: there is none.
+    """
+    return read(session, studies.get(session, study))
 
 
 def runs_of(known: Evidence, benchmark: str) -> Runs:

@@ -13,7 +13,6 @@ from db import models, studies, trials
 from db.sessions import Database
 from service.errors import Refused, invalid
 from service.schemas import AGGREGATES, Score, StudySpec, TrainerName, Trial, last_measurements
-from service.study import best as best_answer
 from service.study import evidence, trainer_files, views
 
 
@@ -140,7 +139,7 @@ def _cells(score: Score | None) -> tuple[str, str]:
 
 
 def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
-    best = best_answer.train_this(known)
+    best = known.train_this()
     if best is None:
         raise Refused(
             "no-result",

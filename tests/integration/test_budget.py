@@ -8,8 +8,8 @@ from sqlalchemy import text
 from db import archive, leases, proposing, studies, trials, upgrade
 from db.sessions import Database
 from db.trials import NewTrial
-from service.proposing import proposer
-from service.study import archive_checks, views
+from service.proposing.task import read_task
+from service.study import archive_checks, views, waiting
 from tests.integration.test_service_proposals import SCORES, Desk
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -35,7 +35,7 @@ class Watched(Desk):
 
     def waiting(self):
         with self.database.read() as session:
-            return proposer.waiting(session, "vlm")
+            return waiting.for_a_trial(session, "vlm")
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_a_strategy_is_told_of_the_whole_search_that_added_runs_are_part_of(desk
     for _ in range(5):
         desk.add("attached", readings=SCORES)
     with desk.database.read() as session:
-        task = proposer.read_task(session, "vlm")
-    assert (task.budget, len(task.known.runs)) == (7, 5)
+        task = read_task(session, "vlm")
+    assert (task.question.budget, len(task.known.runs)) == (7, 5)
 
 
 def test_an_archived_study_knows_again_what_uses_its_budget(desk, new_database):

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.executor.process import EngineFailed, Inline
-from service.fitting import fits
+from service.fitting import fits, questions
 from tests.bodies import study_body
 from tests.integration.test_api_calls import attach, lease
 
@@ -27,7 +27,7 @@ class SlowEngine(Inline):
         self.asked = 0
 
     def ask(self, function, *args, **kwargs):
-        if function is not fits.diagnosed:
+        if function is not questions.diagnosed:
             return super().ask(function, *args, **kwargs)
         self.asked += 1
         assert self.let_go.wait(60)

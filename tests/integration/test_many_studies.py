@@ -7,8 +7,8 @@ import pytest
 from db import studies
 from service.client import Client
 from service.http import paging
-from service.proposing import proposer
 from service.schemas import StudySpec
+from service.study import waiting
 from tests.bodies import study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -53,10 +53,10 @@ def test_finished_studies_are_not_looked_at_for_why_there_is_nothing_to_do(datab
         for name in names[:2]:
             studies.patch(session, name, "test", state="finished")
     with database.read() as session:
-        assert proposer.waiting(session, None)[0].startswith("study 's1'")
+        assert waiting.for_a_trial(session, None)[0].startswith("study 's1'")
     with database.write() as session:
         studies.patch(session, "s1", "test", state="finished")
     with database.read() as session:
-        reason, again_s = proposer.waiting(session, None)
+        reason, again_s = waiting.for_a_trial(session, None)
     assert reason.endswith("is finished")
     assert again_s is None

@@ -23,7 +23,7 @@ from service.proposing import proposer
 from service.proposing.proposer import Proposer
 from service.schemas import Measurement, StudySpec
 from service.search.situation import Proposed
-from service.study import views
+from service.study import views, waiting
 from tests.bodies import scores, study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -115,7 +115,7 @@ def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(databas
             leases.fail(session, trial, "token-of-w", "no such file", is_retryable=False)
     assert desk.proposer.turn() == 0
     with database.read() as session:
-        reason, retry_after_s = proposer.waiting(session, "vlm")
+        reason, retry_after_s = waiting.for_a_trial(session, "vlm")
     assert "the last 5 trials failed" in reason
     assert retry_after_s is None, "nothing comes by itself"
     with database.write() as session:
@@ -134,7 +134,7 @@ def test_a_strategy_that_has_nothing_more_to_propose_is_told_as_the_end(database
     def said():
         desk.proposer.turn()
         with database.read() as session:
-            return proposer.waiting(session, "vlm")
+            return waiting.for_a_trial(session, "vlm")
 
     assert said()[1] is not None, "their scores may change its mind"
     for worker, trial in running.items():
@@ -145,7 +145,7 @@ def test_a_strategy_that_has_nothing_more_to_propose_is_told_as_the_end(database
     with database.write() as session:
         studies.patch(session, "vlm", "user", budget=60)
     with database.read() as session:
-        assert proposer.waiting(session, "vlm")[1] is not None, "it is asked once more"
+        assert waiting.for_a_trial(session, "vlm")[1] is not None, "it is asked once more"
 
 
 def test_a_fleet_asking_together_gets_different_mixtures(database):
@@ -165,7 +165,7 @@ def test_the_pipeline_waits_for_its_seeds_and_goes_on_when_the_last_is_scored_or
     assert {trial.proposal["strategy"] for trial in desk.all()} == {"seed"}
     assert desk.claim() is None
     with database.read() as session:
-        reason, retry_after_s = proposer.waiting(session, "vlm")
+        reason, retry_after_s = waiting.for_a_trial(session, "vlm")
     assert f"wait for the scores of {len(seeds)} running trials" in reason
     assert retry_after_s == 1.0
     lost, holder = seeds.pop()
@@ -462,7 +462,7 @@ def broken(monkeypatch):
 
     def compute(task, strategy, really=proposer.compute):
         tried.append(strategy)
-        if strategy != proposer.STAND_IN:
+        if strategy != proposer.FALLBACK:
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 
@@ -502,7 +502,7 @@ def test_gaps_are_filled_before_a_strategy_that_failed_is_tried_again(database, 
     ready = []
 
     def compute(task, strategy, really=proposer.compute):
-        if strategy != proposer.STAND_IN:
+        if strategy != proposer.FALLBACK:
             ready.append(len(desk.queued()))
             raise RuntimeError("singular matrix")
         return really(task, strategy)
@@ -556,7 +556,7 @@ def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(d
     with database.read() as session:
         assert "domains" in studies.get(session, "broken").proposer_error
         assert studies.get(session, "broken").proposer_errors == 1, "it rests"
-        assert "domains" in proposer.waiting(session, "broken")[0]
+        assert "domains" in waiting.for_a_trial(session, "broken")[0]
         assert proposing.failing(session) == 1
 
 
@@ -577,7 +577,7 @@ def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(datab
     really = proposer.compute
 
     def compute(task, strategy):
-        if strategy != proposer.STAND_IN:
+        if strategy != proposer.FALLBACK:
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 

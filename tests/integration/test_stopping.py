@@ -15,7 +15,7 @@ import pytest
 from service import server
 from service.app import create_app
 from service.executor.process import Inline, Stopping
-from service.fitting import fits
+from service.fitting import questions
 from tests.bodies import study_body
 from tests.integration.test_api_calls import attach
 from tests.support.polling import until
@@ -31,7 +31,7 @@ class Endless(Inline):
         self.stopped, self.let_go = threading.Event(), threading.Event()
 
     def ask(self, function, *args, **kwargs):
-        if function is not fits.diagnosed:
+        if function is not questions.diagnosed:
             return super().ask(function, *args, **kwargs)
         self.asked.set()
         assert (self.let_go if self.is_deaf else self.stopped).wait(60)

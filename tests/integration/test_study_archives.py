@@ -98,7 +98,7 @@ def test_proposals_that_stand_in_for_a_failing_strategy_are_moved_too(
     database_url, database, elsewhere, tmp_path, monkeypatch
 ):
     def compute(task, strategy, really=proposer.compute):
-        if strategy != proposer.STAND_IN:
+        if strategy != proposer.FALLBACK:
             raise RuntimeError("singular matrix")
         return really(task, strategy)
 

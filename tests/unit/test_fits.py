@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.fitting import fits
+from service.fitting import questions
 from service.search.diagnostics import diagnose
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
@@ -28,40 +28,42 @@ def fitted(monkeypatch):
     """Names of what is fitted from now on."""
     names = []
 
-    def fit(name, *rest, really=fits.fit):
+    def fit(name, *rest, really=questions.fit):
         names.append(name)
         return really(name, *rest)
 
-    monkeypatch.setattr(fits, "fit", fit)
-    monkeypatch.setattr(fits, "_fitted", type(fits._fitted)())
+    monkeypatch.setattr(questions, "fit", fit)
+    monkeypatch.setattr(questions, "_fitted", type(questions._fitted)())
     return names
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_a_diagnosis_and_predictions_share_one_fit(runs, fitted, direction):
-    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
-    mean, sd = fits.predict("bayes-quadratic", SPACE, runs, found.best.weights[None], direction)
+    found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
+    mean, sd = questions.predict(
+        "bayes-quadratic", SPACE, runs, found.best.weights[None], direction
+    )
     assert (mean[0], sd[0]) == pytest.approx((found.best.mean, found.best.sd))
     assert fitted == ["bayes-quadratic"]
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_what_is_said_is_the_same_as_of_a_fit_of_its_own(runs, fitted, direction):
-    own = diagnose("bayes-quadratic", SPACE, runs, fits.SEED, direction, AT)
-    mean, sd = fits.predict("bayes-quadratic", SPACE, runs, AT, direction)
+    own = diagnose("bayes-quadratic", SPACE, runs, questions.SEED, direction, AT)
+    mean, sd = questions.predict("bayes-quadratic", SPACE, runs, AT, direction)
     assert list(mean) == pytest.approx([item.mean for item in own.predictions])
     assert list(sd) == pytest.approx([item.sd for item in own.predictions])
-    found = fits.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
+    found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
     assert found.best.mean == pytest.approx(own.best.mean)
 
 
 def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitted, monkeypatch):
-    only = {"bayes-quadratic": fits.SIDE_BY_SIDE["bayes-quadratic"]}
-    monkeypatch.setattr(fits, "SIDE_BY_SIDE", only)
+    only = {"bayes-quadratic": questions.SIDE_BY_SIDE["bayes-quadratic"]}
+    monkeypatch.setattr(questions, "SIDE_BY_SIDE", only)
     for direction in ("maximize", "minimize"):
-        fits.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
-        believed = fits.verdict(SPACE, runs, AT, direction).posterior
-        mean, sd = fits.predict("bayes-quadratic", SPACE, runs, AT, direction)
+        questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
+        believed = questions.verdict(SPACE, runs, AT, direction).posterior
+        mean, sd = questions.predict("bayes-quadratic", SPACE, runs, AT, direction)
         assert list(believed.mean) == pytest.approx(list(mean))
         assert list(believed.sd) == pytest.approx(list(sd))
     assert fitted == ["bayes-quadratic"] * 2

@@ -16,7 +16,6 @@ from service.dashboard.rendering import piece
 from service.errors import NoFit
 from service.schemas import Score
 from service.search.situation import sign_of
-from service.study import best as best_answer
 from service.study import evidence
 from service.study.evidence import Evidence, Run
 from service.study.headline import Tried
@@ -46,7 +45,7 @@ def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]
     """Both in words; empty while there are too few runs for a judgement, or too many to fit."""
     try:
         known = dependencies.known(service, histories, study)
-        best = best_answer.train_this(known)
+        best = known.train_this()
         if best is None or len(known.completed) < fit_words.needed(known.spec):
             return {"belief": "", "trust": ""}
         belief = _belief(service, known, best)

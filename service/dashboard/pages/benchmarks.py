@@ -24,8 +24,7 @@ from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
 from service.search.situation import sign_of
-from service.study import best as best_answer
-from service.study import headline, views
+from service.study import evidence, headline, views
 from service.study.evidence import Evidence, Run
 
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
@@ -58,7 +57,7 @@ def drawn(
 ) -> dict[str, Any]:
     """All charts and the runs of the front; None while there is no completed run."""
     with service.database.read() as session:
-        known = best_answer.read(session, study)
+        known = evidence.named(session, study)
         choices = titles(known.spec)
         chosen = path or known.spec.objective.name
         paths = over_steps(session, known, chosen) if chosen in choices else None

@@ -25,7 +25,6 @@ from service.fitting.fits import Fits
 from service.http.guards import by_method, route_behind
 from service.http.problems import describe
 from service.schemas import Study, StudyFigure, StudyFigures
-from service.study import best as best_answer
 from service.study import evidence
 from service.study.evidence import Evidence
 
@@ -163,7 +162,7 @@ ABOUT = {
 
 def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFigure]:
     fit = fit_views.fit(known, surrogate, fits.diagnosis(known, surrogate))
-    best = best_answer.train_this(known)
+    best = known.train_this()
     if best is None or not fit.points:
         raise NoFit("too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)
     drawn: dict[str, Figure] = study_charts.of_fit(known.spec, fit)

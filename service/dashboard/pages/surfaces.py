@@ -23,7 +23,6 @@ from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.schemas import Name, SurrogateFit
 from service.search.space import FloatArray
-from service.study import best as best_answer
 from service.study import evidence
 from service.study.evidence import Evidence
 
@@ -58,7 +57,7 @@ def drawn(
         known = dependencies.known(service, histories, study)
         diagnosis = service.fits.diagnosis(known, surrogate)
         fit = fit_views.fit(known, surrogate, diagnosis)
-        best = best_answer.train_this(known)
+        best = known.train_this()
         if best is None or not fit.points:
             said = fit_words.too_few(known.spec, fit) or "No completed run yet."
             raise NoFit("too-few-results", said)

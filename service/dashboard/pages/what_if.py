@@ -21,7 +21,6 @@ from service.errors import NoFit, Refused
 from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Name, Score, StudySpec, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
-from service.study import best as best_answer
 from service.study import evidence, headline, views
 from service.study.evidence import Evidence, Run
 
@@ -171,7 +170,7 @@ def each(
 def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:
     runs = {b.name: evidence.runs_of(known, b.name) for b in known.spec.benchmarks}
     runs = {name: own for name, own in runs.items() if len(own) >= LEAST_RUNS}
-    best = best_answer.train_this(known)
+    best = known.train_this()
     if best is None or not runs:
         return []
     found = service.fits.predict_each(known, surrogate, runs, X)

@@ -15,9 +15,8 @@ from service.dashboard.queries.forecast import Forecast, Pace
 from service.dashboard.queries.history import Histories, History
 from service.dashboard.queries.sparklines import Spark
 from service.dashboard.queries.stories import Happening
-from service.proposing import proposer
 from service.schemas import Study, StudySpec, Trial
-from service.study import standstill, views
+from service.study import views, waiting
 
 PAGE = 100
 """Trials shown at first, and added by every 'show more'."""
@@ -121,9 +120,9 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     if row.state == "active" and not counts.get("running"):
         is_queued = bool(counts.get("queued"))
         idle = (
-            standstill.came_back(session, row.id)
+            waiting.came_back(session, row.id)
             if is_queued
-            else proposer.waiting(session, row.name)[0]
+            else waiting.for_a_trial(session, row.name)[0]
         )
     if idle is None and row.state == "active" and row.proposer_error is not None:
         idle = f"{row.proposer_error}; seeds and random mixtures go on until it works again"

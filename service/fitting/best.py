@@ -1,4 +1,4 @@
-"""What a study has found so far."""
+"""The answer of a study so far: the mixture to train, with what its surrogate says of it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,12 @@ from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, Tra
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
 from service.search.situation import sign_of
-from service.study import evidence, headline, points, standstill, views
+from service.study import evidence, headline, points, views, waiting
 from service.study.evidence import Evidence, Run
 from service.study.headline import Tried
 
 BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""
-
-
-def read(session: Session, study: str) -> Evidence:
-    """A study's evidence by its name."""
-    return evidence.read(session, studies.get(session, study))
-
-
-def train_this(known: Evidence) -> Tried[Run] | None:
-    """The mixture to train; None before the first run."""
-    return headline.train_this(headline.tried(known.completed), known.spec.objective.direction)
 
 
 def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnswer:
@@ -50,7 +40,7 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         found, uniform = headline.train_this(tried, direction), headline.uniform(tried)
         shown, shown_uniform = (_trial(session, known, item) for item in (found, uniform))
         counts = studies.trial_counts(session, [row.id])[row.id]
-        waiting = standstill.why(session, row, counts)
+        idle = waiting.why_idle(session, row, counts)
         nothing = "" if found else _nothing(session, row, counts)
     gain = None
     if found is not None and uniform is not None:
@@ -67,7 +57,7 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         gain=None if gain is None else gain.value,
         gain_se=None if gain is None else gain.se,
         predicted=None if diagnosis is None else _predicted(known, diagnosis),
-        waiting=waiting,
+        waiting=idle,
         message=" ".join(filter(None, [said, trouble if len(tried) > 1 else None])),
     )
 
@@ -169,7 +159,7 @@ def _nothing(session: Session, row: models.Study, counts: dict[str, int]) -> str
         .order_by(models.Attempt.id.desc())
         .limit(1)
     )
-    said = standstill.last_line(error)[: standstill.LONGEST_ERROR]
+    said = waiting.last_line(error)[: waiting.LONGEST_ERROR]
     last = f"; the last error: {said}" if said else ""
     if not is_over and counts.get("queued", 0) + counts.get("running", 0):
         return f"{start} yet, and {counted(failed, 'trial')} failed{last}"

@@ -10,7 +10,7 @@ import pytest
 
 from db import leases, trials
 from db.models import Trial
-from service.study import standstill
+from service.study import waiting
 from tests.bodies import study_body
 from tests.integration.db.test_leases import Desk
 from tests.integration.db.test_queue import rested
@@ -32,7 +32,7 @@ def hand_back(desk, trial, n, reason=MISSING):
 
 
 def told(desk):
-    return desk.call(standstill.came_back, desk.study.id)
+    return desk.call(waiting.came_back, desk.study.id)
 
 
 @pytest.mark.backends("sqlite", "postgresql")

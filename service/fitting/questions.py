@@ -1,0 +1,114 @@
+"""What fits are asked, computed: arrays in and out, as it runs in another process.
+
+Knows neither database nor HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.search.diagnostics import Diagnosis, diagnose
+from service.search.runs import Runs
+from service.search.situation import Direction, sign_of, turn
+from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates import SIDE_BY_SIDE, Fitted, fit, fit_each
+from service.search.surrogates.protocol import Posterior, log_density
+
+KEPT = 16
+"""Fits that are kept, to predict again."""
+
+SEED = 0
+"""What is shown of a fit does not depend on chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What `auto` goes by.
+
+    Attributes:
+        trusted: the surrogate under which left-out runs are likeliest.
+        densities: log density of all left-out runs, less one for each fitted number, by surrogate.
+        posterior: the trusted one's joint belief about the noise-free objective.
+    """
+
+    trusted: str
+    densities: dict[str, float]
+    posterior: Posterior
+
+
+_fitted: OrderedDict[bytes, list[Fitted]] = OrderedDict()
+"""In the process that computes: what it fitted last, to predict again."""
+
+
+def _known(known: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
+    key = hashlib.sha256(pickle.dumps(known)).digest()
+    if key not in _fitted:
+        _fitted[key] = make()
+    _fitted.move_to_end(key)
+    while len(_fitted) > KEPT:
+        _fitted.popitem(last=False)
+    return _fitted[key]
+
+
+def _told(runs: Runs) -> tuple[FloatArray, ...]:
+    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
+
+
+def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
+    """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
+    asked of it."""
+    runs = turn(runs, direction)
+    told = (surrogate, *space.domains, *_told(runs))
+    return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
+
+
+def diagnosed(
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    direction: Direction,
+    compare: FloatArray | None,
+) -> Diagnosis:
+    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
+    fitted = _one(surrogate, space, runs, direction)
+    return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
+
+
+def predict(
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    mixtures: FloatArray,
+    direction: Direction,
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of a surrogate at (n, m) mixtures."""
+    mean, sd = _one(surrogate, space, runs, direction).predict(mixtures)
+    return sign_of(direction) * mean, sd
+
+
+def predict_each(
+    surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], mixtures: FloatArray
+) -> list[tuple[FloatArray, FloatArray]]:
+    """The same of other scores, each with a model of the kind that suits the objective."""
+    told = (surrogate, *space.domains, *_told(runs), *(part for o in others for part in _told(o)))
+    fitted = _known(told, lambda: fit_each(surrogate, space, runs, others, SEED))
+    return [one.predict(mixtures) for one in fitted]
+
+
+def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray, direction: Direction) -> Verdict:
+    """`auto`'s choice among `SIDE_BY_SIDE`, with the fits that predictions are made with."""
+    able = {
+        name: _one(name, space, runs, direction)
+        for name, make in SIDE_BY_SIDE.items()
+        if len(runs) <= make().max_runs
+    }
+    densities = {name: log_density(fitted) for name, fitted in able.items()}
+    trusted = max(densities, key=lambda name: densities[name])
+    belief = able[trusted].posterior(mixtures)
+    turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
+    return Verdict(trusted, densities, turned)

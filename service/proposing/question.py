@@ -1,0 +1,54 @@
+"""What the engine is asked for: arrays and options alone, as it goes to another process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.search.heuristics import HeuristicOptions
+from service.search.runs import Runs
+from service.search.situation import Direction, Opening, Proposed
+from service.search.space import MixtureSpace
+from service.search.strategies import propose
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Equal questions get equal answers.
+
+    Attributes:
+        pending: (p, m) mixtures whose scores are still to come.
+        avoid: (k, m) mixtures whose scores will never come: failed for good or called off.
+        n: mixtures that are wanted.
+        budget: completed runs after which the search ends, those that were attached among them.
+    """
+
+    space: MixtureSpace
+    runs: Runs
+    pending: NDArray[np.float64]
+    avoid: NDArray[np.float64]
+    n: int
+    seed: int
+    direction: Direction
+    budget: int
+    opening: Opening
+    heuristics: HeuristicOptions
+
+
+def compute(question: Question, strategy: str) -> list[Proposed]:
+    """Lets a strategy propose. Knows neither database nor HTTP, so it can run anywhere."""
+    return propose(
+        strategy,
+        question.space,
+        question.runs,
+        question.pending,
+        question.n,
+        question.seed,
+        question.direction,
+        avoid=question.avoid,
+        budget=question.budget,
+        opening=question.opening,
+        heuristics=question.heuristics,
+    )

@@ -1,0 +1,146 @@
+"""What a study needs proposed: read from the database as one task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import models, proposing, studies, trials
+from service.proposing.question import Question
+from service.search.openings import opening_size
+from service.search.strategies import BLIND
+from service.study import evidence, views
+from service.study.evidence import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a study needs proposed, and what for.
+
+    Attributes:
+        replace: ids of the queued proposals that the first answers take the place of.
+        replaced: (r, m) their mixtures.
+        question: to the engine.
+        based_on: what of the study it was made from: while that stays, so does the answer.
+    """
+
+    study: str
+    known: Evidence
+    replace: tuple[int, ...]
+    replaced: NDArray[np.float64]
+    question: Question
+    based_on: tuple[int, ...]
+
+
+def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task | None:
+    """What a study needs proposed now, if anything; with `only_gaps` what is queued stays."""
+    study = studies.get(session, name)
+    standing = proposing.standing(session, study)
+    missing, outdated = standing.missing, 0 if only_gaps else standing.outdated
+    if missing == 0 and outdated == 0:
+        return None
+    spec = views.spec(study)
+    stale, good = _stale(session, study) if outdated else ([], set())
+    replaced = [trial for trial in stale if trial.id not in good]
+    n = len(replaced) + missing
+    if n == 0:
+        return None
+    replace = {trial.id for trial in replaced}
+    pending = _mixtures_in(session, study, ("queued", "running"), replace)
+    avoid = _mixtures_in(session, study, ("failed", "cancelled"), replace)
+    first = replaced[0].number if replaced else study.last_number + 1
+    known = evidence.read(session, study)
+    return Task(
+        study=name,
+        known=known,
+        replace=tuple(trial.id for trial in replaced),
+        replaced=evidence.weights(spec, [trial.mixture for trial in replaced]),
+        question=Question(
+            space=known.space,
+            runs=known.runs,
+            pending=evidence.weights(spec, pending),
+            avoid=evidence.weights(spec, avoid),
+            n=n,
+            seed=proposal_seed(spec.seed, study.results, first),
+            direction=spec.objective.direction,
+            budget=study.budget + study.attached,
+            opening=spec.opening,
+            heuristics=evidence.heuristics(spec),
+        ),
+        based_on=(study.results, study.last_number, len(pending), len(avoid), study.budget),
+    )
+
+
+def proposal_seed(study_seed: int, results: int, number: int) -> int:
+    """Seed of a proposal: the same study in the same state proposes the same."""
+    digest = hashlib.sha256(f"proposal/{study_seed}/{results}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 2**31
+
+
+def still_good(session: Session, name: str) -> tuple[list[int], int]:
+    """Ids of the queued proposals that the results since they were made do not change, and how many
+    results the study has."""
+    study = studies.get(session, name)
+    stale, good = _stale(session, study)
+    return [trial.id for trial in stale if trial.id in good], study.results
+
+
+def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], set[int]]:
+    """Proposals that nobody has started and that were made before the newest result; and ids of
+    those that were chosen without a look at scores, and so are as good whatever the results.
+    Anything else should know the newest ones."""
+    unstarted = trials.unstarted_proposals(session, study)
+    stale, good = [], {trial.id for trial in _of_opening(session, study, unstarted)}
+    for trial in unstarted:
+        known = trial.proposed_at_results
+        if known is None:  # it stands in
+            good.discard(trial.id)
+        elif known < study.results and (study.spec["strategy"] in BLIND or _by(trial) == "seed"):
+            good.add(trial.id)
+        if known is None or known < study.results:
+            stale.append(trial)
+    return stale, good
+
+
+def _of_opening(
+    session: Session, study: models.Study, unstarted: Sequence[models.Trial]
+) -> Sequence[models.Trial]:
+    """Points of the study's opening design, as many as the opening still wants."""
+    points = [trial for trial in unstarted if _by(trial) == "opening"]
+    if not points or study.spec["opening"] != "optimal":
+        return []
+    size = opening_size(len(study.spec["domains"]), study.budget + study.attached)
+    known = session.execute(
+        select(func.count())
+        .select_from(models.Trial)
+        .where(models.Trial.study_id == study.id, models.Trial.is_withdrawn.is_(False))
+    ).scalar_one()
+    return points[: max(0, size - (known - len(points)))]
+
+
+def _by(trial: models.Trial) -> str | None:
+    """The part of a strategy that proposed it."""
+    by: str | None = (trial.proposal or {}).get("strategy")
+    return by
+
+
+def _mixtures_in(
+    session: Session, study: models.Study, states: tuple[str, ...], but: set[int]
+) -> list[dict[str, float]]:
+    """Mixtures of the study's trials in some states, without those `but`."""
+    rows = session.execute(
+        select(models.Trial.id, models.Trial.mixture)
+        .where(
+            models.Trial.study_id == study.id,
+            models.Trial.state.in_(states),
+            models.Trial.is_withdrawn.is_(False),
+        )
+        .order_by(models.Trial.number)
+    )
+    return [mixture for trial_id, mixture in rows if trial_id not in but]

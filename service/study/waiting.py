@@ -1,0 +1,121 @@
+"""Why no trial of a study runs, or can be given away, in words for people."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import models, proposing, queue, studies
+from db.models import Attempt, Trial
+from db.proposing import Standing
+from service.search.counts import all_done, counted
+
+LONGEST_WAIT_S = 30.0
+"""Until a worker asks again, whatever it waits for."""
+
+LONGEST_ERROR = 200
+"""Characters of a trial's error that a message has."""
+
+
+def why_idle(session: Session, row: models.Study, counts: dict[str, int]) -> str | None:
+    """Why nothing of a study runs now; None while something does.
+
+    Args:
+        counts: of the study's trials, as by `studies.trial_counts`.
+    """
+    if counts.get("running") and row.state == "active":
+        return None
+    queued = counts.get("queued", 0)
+    if row.state == "active" and queued and not proposing.standings(session, [row])[0].is_stuck:
+        what = f"{counted(queued, 'trial')} {'is' if queued == 1 else 'are'} queued"
+        back = came_back(session, row.id)
+        return f"study {row.name!r}: {what}, and no worker runs one" + (f"; {back}" if back else "")
+    return for_a_trial(session, row.name)[0]
+
+
+def came_back(session: Session, study_id: int) -> str | None:
+    """Which queued trials workers have failed or handed back, how often, and why the last time;
+    None where there are none."""
+    is_back = (Trial.study_id == study_id, Trial.state == "queued", Trial.error.is_not(None))
+    found = session.execute(
+        select(Trial.id, Trial.number, Trial.error)
+        .where(*is_back)
+        .order_by(Trial.revision.desc())
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        return None
+    n = session.scalar(select(func.count()).select_from(Trial).where(*is_back)) or 1
+    times = session.scalar(
+        select(func.count())
+        .select_from(Attempt)
+        .where(Attempt.trial_id == found.id, Attempt.state.in_(("failed", "expired", "released")))
+    )
+    often = "once" if times == 1 else f"{times} times"
+    who = f"trial {found.number} came back from its workers {often}"
+    if n > 1:
+        who = (
+            f"{n} of them came back from their workers, trial {found.number} last ({often} so far)"
+        )
+    return f"{who}: {last_line(found.error)[:LONGEST_ERROR]}"
+
+
+def last_line(text: str | None) -> str:
+    """What a traceback ends with: its last line that is not blank."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def for_a_trial(session: Session, name: str | None, worker: str = "") -> tuple[str, float | None]:
+    """Why there is no trial to give to a worker, and after how many seconds to ask again (None:
+    nothing more comes by itself)."""
+    if name is not None:
+        found = [studies.get(session, name)]
+    else:
+        # The finished ones, which grow to be many, only matter where there is no other.
+        found = studies.everyone(session, "active", "paused") or studies.everyone(session)
+    if not found:
+        return "there is no study yet", 10.0
+    reasons = []
+    for now in proposing.standings(session, found):
+        is_asked = now.state == "active" and now.queued
+        due_in_s = queue.due_in_s(session, now.study_id, worker) if is_asked else None
+        reasons.append(_of_one(now, due_in_s))
+    return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
+
+
+def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
+    """Of one study; `due_in_s` as by `queue.due_in_s`."""
+    where = f"study {now.study!r}"
+    if now.state == "finished":
+        return f"{where} is finished", None
+    if now.state == "paused":
+        return f"{where} is paused", 30.0
+    if now.is_done:
+        return f"{where} is finished: {all_done(now.budget)}", None
+    if due_in_s == 0:
+        return f"{where}: others were quicker", 0.5
+    if due_in_s is not None:
+        return (
+            f"{where}: what is queued failed or was handed back just now, and is given away again "
+            f"in {due_in_s:.0f} s; the trials say why",
+            min(max(due_in_s, 0.5), LONGEST_WAIT_S),
+        )
+    if now.is_stuck:
+        return (
+            f"{where}: the last {now.failing} trials failed, so no more are proposed or given "
+            "away; see their errors, then retry one or pause and resume the study",
+            LONGEST_WAIT_S if now.running else None,
+        )
+    if now.room == 0:
+        return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
+    if now.error is not None:
+        return f"{where}: {now.error}; tried again soon", 5.0
+    if now.is_out:
+        return (
+            f"{where}: its strategy has nothing more to propose; {now.completed} of the budget's "
+            f"{now.budget} trials are done",
+            None,
+        )
+    also = f", or wait for the scores of {now.running} running trials" if now.running else ""
+    return f"{where}: proposals are being made{also}", 1.0
