@@ -13,6 +13,10 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+ASKED = ("service.proposing.question", "service.fitting.questions")
+"""Where the functions are that will be asked for: imported before they are. Neither knows database
+or HTTP."""
+
 NICENESS = 5
 """How much it yields to the service on a busy processor (`nice`)."""
 
@@ -31,7 +35,8 @@ def main(descriptor: int, limit_s: float) -> None:
     line = Connection(descriptor)
     questions: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(line, questions), daemon=True).start()
-    importlib.import_module("service.proposing.proposer")  # what will be asked for, before it is
+    for asked in ASKED:
+        importlib.import_module(asked)
     while True:
         function, args, kwargs = questions.get()
         faulthandler.dump_traceback_later(limit_s + OVERTIME_S, exit=True)

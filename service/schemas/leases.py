@@ -1,0 +1,177 @@
+"""What workers say and hear: leases, heartbeats, results, failures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, FailFast, Field, JsonValue, StringConstraints
+
+from db.texts import storable
+from service.schemas.scores import Measurement
+from service.schemas.trials import Trial
+from service.schemas.values import (
+    MAX_POINTS,
+    Body,
+    Capabilities,
+    JsonObject,
+    Name,
+    SentMetrics,
+    Step,
+    Text,
+    Token,
+)
+
+Worker = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(storable),
+]
+
+
+class Lease(Body):
+    """The right to one trial. Count `duration_s` on your own clock; `until` is the database's."""
+
+    token: Token
+    until: datetime
+    duration_s: float
+
+
+class NextRequest(Body):
+    """Body of `POST /trials/next`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"worker": "node-7", "study": "vlm"}]}
+    )
+
+    worker: Worker
+    study: Name | None = None
+    capabilities: Capabilities = Field(default_factory=dict)
+
+
+class NextAnswer(Body):
+    """A leased trial with its recipe, or None with the reason and when to ask again."""
+
+    trial: Trial | None = None
+    lease: Lease | None = None
+    recipe: dict[str, JsonValue] | None = None
+    benchmarks: list[Name] | None = None
+    """All that the study scores; a score of another is refused."""
+    weighed: list[Name] | None = None
+    """Those of them that the objective weighs: what a result must have."""
+    results: int = 0
+    """Trials of the study that have a result: others could run its recipe."""
+    reason: str | None = None
+    """Why there is no trial."""
+    retry_after_s: float | None = None
+    """When to ask again; None with no trial means that nothing more will come by itself."""
+
+
+class CurvePoint(Body):
+    """What a run said of itself at one training step."""
+
+    step: Step
+    metrics: SentMetrics
+
+
+class Heartbeat(Body):
+    """Body of `POST /trials/{id}/heartbeat`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "step": 120,
+                    "total_steps": 500,
+                    "metrics": {"reward/coco": 0.42},
+                }
+            ]
+        }
+    )
+
+    token: Token
+    step: Step | None = None
+    total_steps: Step | None = None
+    metrics: SentMetrics = Field(default_factory=dict)
+    """Latest progress; with `step` also a point of the learning curve."""
+    points: Annotated[list[CurvePoint], Field(max_length=MAX_POINTS), FailFast()] = Field(
+        default_factory=list
+    )
+    """Further points of the learning curve; a step that came before stays as it was."""
+
+
+class HeartbeatAnswer(Body):
+    until: datetime
+    duration_s: float
+    cancel: bool
+    """The trial was cancelled: stop the run."""
+
+
+class MeasurementsRequest(Body):
+    """Body of `POST /trials/{id}/measurements`: scores of a checkpoint during training."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "measurements": [{"benchmark": "chartqa", "score": 0.61, "samples": 2500}],
+                }
+            ]
+        }
+    )
+
+    token: Token
+    measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
+
+
+class Result(Body):
+    """Body of `POST /trials/{id}/result`. Sending the same body again is safe."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "measurements": [{"benchmark": "chartqa", "score": 0.61, "samples": 2500}],
+                    "wall_s": 5400,
+                }
+            ]
+        }
+    )
+
+    token: Token
+    measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
+    artifacts: JsonObject = Field(default_factory=dict)
+    wall_s: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class Failure(Body):
+    """Body of `POST /trials/{id}/failure`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"token": "a-token-of-the-lease", "error": "out of memory", "retryable": True}
+            ]
+        }
+    )
+
+    token: Token
+    error: Text
+    retryable: bool = True
+
+
+class Release(Body):
+    """Body of `POST /trials/{id}/release`: hand the trial back, nothing counted against it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": "a-token-of-the-lease", "reason": "preempted"}]}
+    )
+
+    token: Token
+    reason: Text = ""
+    cause: Literal["stopped", "environment"] = "stopped"
+    """`environment`: it cannot be run where this worker is (no data, no GPU, no room on the disk);
+    another worker is asked first, and the trial says why. `stopped`: shutdown, preemption."""

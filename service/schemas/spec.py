@@ -1,0 +1,108 @@
+"""What a study's spec is made of: domains, limits, benchmarks, the objective."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from service.schemas.values import AGGREGATES, Body, Direction, Name, Weight
+
+
+class DomainSpec(Body):
+    """One training dataset: its name, its number of samples and the weights it may get."""
+
+    name: Name
+    samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    lower: Weight = 0.0
+    upper: Weight = 1.0
+    zero_or_at_least: Weight = 0.0
+    """A mixture that uses the domain gives it at least this."""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.lower > self.upper:
+            raise ValueError(
+                f"lower weight {self.lower:g} is above upper weight {self.upper:g} "
+                f"(domain {self.name!r})"
+            )
+        return self
+
+
+class LimitSpec(Body):
+    """A linear limit: the sum of coefficient times weight is at most, or at least, a number."""
+
+    weights: Annotated[
+        dict[Name, Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=1, max_length=64)
+    ]
+    """Coefficients by domain."""
+    at_most: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+    at_least: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("a limit has either `at_most` or `at_least`")
+        return self
+
+    def describe(self) -> str:
+        """Such as `coco + 2*lisa <= 0.6`."""
+        terms = [name if c == 1 else f"{c:g}*{name}" for name, c in self.weights.items()]
+        sign, level = ("<=", self.at_most) if self.at_most is not None else (">=", self.at_least)
+        return f"{' + '.join(terms).replace('+ -', '- ')} {sign} {level:g}"
+
+
+class Reach(Body):
+    """How many samples a run asks for, and whether a mixture must let it finish.
+
+    A run takes `steps` times `prompts_per_step` unseen samples; a domain has `epochs` times its
+    number of samples. Unless enforced, a mixture may make a run end early; proposals then say when.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=10**9)]
+    prompts_per_step: Annotated[int, Field(ge=1, le=10**6)]
+    epochs: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
+    enforce: bool = False
+
+
+class BenchmarkSpec(Body):
+    """One test set; `group` says whether In-Score or Out-Score counts it."""
+
+    name: Name
+    group: Literal["in", "out"]
+    samples: Annotated[int, Field(ge=1, le=10**12)]
+    """Its weight in In-Score or Out-Score (the paper weighs by number of samples)."""
+
+
+class Objective(Body):
+    """What the search improves: `in_score`, `out_score`, or an own weighted mean of benchmarks."""
+
+    name: Name = "out_score"
+    weights: dict[Name, Annotated[float, Field(gt=0.0, le=1e9)]] | None = None
+    direction: Direction = "maximize"
+
+    @model_validator(mode="after")
+    def _weights_if_own(self) -> Self:
+        known = self.name in AGGREGATES
+        if known and self.weights is not None:
+            raise ValueError(
+                f"{self.name} has its own weights (sample counts); leave `weights` out, "
+                "or give the objective another name"
+            )
+        if not known and not self.weights:
+            raise ValueError(
+                f"objective {self.name!r} needs `weights` (benchmark -> weight); "
+                "only in_score and out_score go without"
+            )
+        return self
+
+
+class HeuristicsSpec(Body):
+    """What the paper varies of its heuristics."""
+
+    scores: Literal["final", "averaged"] = "final"
+    """From the last step's scores, or from their mean over all steps that were scored."""
+    alpha_single: Annotated[float, Field(ge=0.0, le=1000.0)] = 1.0
+    """Factor of single-domain runs' scores in the alpha family; the paper does not say its own."""
+    leave_out: Annotated[list[Name], Field(max_length=64)] = Field(default_factory=list)
+    """Domains that get no weight (the paper's "No1" leaves out its first)."""

@@ -1,0 +1,217 @@
+"""A study: what it is created with, what of it changes, and what is stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from service.schemas.scores import Measurement, Score, Scores, last_measurements
+from service.schemas.spec import (
+    BenchmarkSpec,
+    DomainSpec,
+    HeuristicsSpec,
+    LimitSpec,
+    Objective,
+    Reach,
+)
+from service.schemas.values import (
+    SUM_TOLERANCE,
+    Body,
+    JsonObject,
+    Name,
+    StudyState,
+    Text,
+    TrialState,
+)
+
+
+class StudySpec(Body):
+    """What a study is; the body of `POST /studies`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "vlm",
+                    "domains": [
+                        {"name": "coco", "samples": 5997, "upper": 0.5},
+                        {"name": "sat", "samples": 15000},
+                    ],
+                    "benchmarks": [
+                        {"name": "sat", "group": "in", "samples": 1928},
+                        {"name": "chartqa", "group": "out", "samples": 2500},
+                    ],
+                    "budget": 24,
+                    "recipe": {"steps": 24},
+                }
+            ]
+        }
+    )
+
+    name: Name
+    domains: Annotated[list[DomainSpec], Field(min_length=1, max_length=64)]
+    benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
+    objective: Objective = Objective()
+    limits: Annotated[list[LimitSpec], Field(max_length=64)] = Field(default_factory=list)
+    max_active: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Most domains that a mixture uses."""
+    reach: Reach | None = None
+    strategy: Name = "auto"
+    opening: Literal["optimal", "seeds"] = "optimal"
+    """What the surrogate strategies begin with: an optimal design, or the paper's seeds."""
+    heuristics: HeuristicsSpec = HeuristicsSpec()
+    recipe: JsonObject = Field(default_factory=dict)
+    """Handed to workers as it is. One that is not empty is refused when no worker could run it on
+    these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
+    budget: Annotated[int, Field(ge=1, le=100_000)] = 32
+    """Number of completed trials after which no more are proposed; runs that were added finished do
+    not count."""
+    baseline: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
+    """Scores of the base model before any training, to compare with."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    lease_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 120.0
+    lookahead: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Proposals kept ready for workers to claim."""
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, names in (
+            ("domain", [d.name for d in self.domains]),
+            ("benchmark", [b.name for b in self.benchmarks]),
+        ):
+            doubles = sorted({n for n in names if names.count(n) > 1})
+            if doubles:
+                raise ValueError(f"{what} {doubles[0]!r} is listed more than once")
+        low, high = sum(d.lower for d in self.domains), sum(d.upper for d in self.domains)
+        if low > 1 + 1e-12:
+            raise ValueError(f"lower weights sum to {low:g}, above 1: no mixture fits")
+        if high < 1 - 1e-12:
+            raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
+        known = {domain.name for domain in self.domains}
+        self._check_left_out(known)
+        for limit in self.limits:
+            strange = sorted(limit.weights.keys() - known)
+            if strange:
+                raise ValueError(
+                    f"limit '{limit.describe()}' names unknown domain {strange[0]!r} "
+                    f"(known: {', '.join(sorted(known))})"
+                )
+        weights = self.objective_weights()
+        unknown = sorted(set(weights) - {b.name for b in self.benchmarks})
+        if unknown:
+            raise ValueError(
+                f"objective {self.objective.name!r} weighs unknown benchmark {unknown[0]!r} "
+                f"(known: {', '.join(b.name for b in self.benchmarks)})"
+            )
+        if not weights:
+            group = "in" if self.objective.name == "in_score" else "out"
+            raise ValueError(
+                f"objective {self.objective.name!r} needs a benchmark of group {group!r}"
+            )
+        return self
+
+    def _check_left_out(self, known: set[str]) -> None:
+        left_out = set(self.heuristics.leave_out)
+        strange = sorted(left_out - known)
+        if strange:
+            raise ValueError(
+                f"heuristics.leave_out names unknown domain {strange[0]!r} "
+                f"(known: {', '.join(sorted(known))})"
+            )
+        if left_out == known:
+            raise ValueError("heuristics.leave_out names every domain: nothing is left to weigh")
+
+    def group_weights(self, group: Literal["in", "out"]) -> dict[str, float]:
+        """Benchmarks of a group with their sample counts: the weights of In- or Out-Score."""
+        return {b.name: float(b.samples) for b in self.benchmarks if b.group == group}
+
+    def objective_weights(self) -> dict[str, float]:
+        if self.objective.weights is not None:
+            return dict(self.objective.weights)
+        return self.group_weights("in" if self.objective.name == "in_score" else "out")
+
+    def scores(self, measurements: Iterable[Measurement]) -> Scores:
+        """Objective, In-Score and Out-Score of some measurements."""
+        taken = list(measurements)
+        measured = last_measurements(taken).keys()
+
+        def of(weights: dict[str, float]) -> Score | None:
+            if not weights or not weights.keys() <= measured:
+                return None
+            return Score.weighted(taken, weights)
+
+        return Scores(
+            objective=of(self.objective_weights()),
+            in_score=of(self.group_weights("in")),
+            out_score=of(self.group_weights("out")),
+        )
+
+    def mixture(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """A checked mixture in the study's domain order; domains left out get weight 0.
+
+        Raises:
+            ValueError: unknown domain, weight outside its bounds, or a sum that is not 1.
+        """
+        where = f"(study {self.name!r})"
+        names = [d.name for d in self.domains]
+        unknown = sorted(set(weights) - set(names))
+        if unknown:
+            raise ValueError(f"unknown domain {unknown[0]!r} {where}; it has {', '.join(names)}")
+        for name, weight in weights.items():
+            if not math.isfinite(weight) or weight < 0:
+                raise ValueError(f"weight of {name!r} is {weight:g}, not between 0 and 1 {where}")
+        total = sum(weights.values())
+        if abs(total - 1) > SUM_TOLERANCE:
+            raise ValueError(f"weights sum to {total:.6g}, not 1 {where}")
+        mixture = {name: float(weights.get(name, 0.0)) / total for name in names}
+        for domain in self.domains:
+            weight = mixture[domain.name]
+            if not domain.lower - SUM_TOLERANCE <= weight <= domain.upper + SUM_TOLERANCE:
+                raise ValueError(
+                    f"weight of {domain.name!r} is {weight:.6g}, outside its bounds "
+                    f"{domain.lower:g} to {domain.upper:g} {where}"
+                )
+        return mixture
+
+
+class StudyPatch(Body):
+    """Body of `PATCH /studies/{study}`; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "paused"}]})
+
+    state: StudyState | None = None
+    budget: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    note: Text | None = None
+
+
+class Study(StudySpec):
+    """A stored study."""
+
+    state: StudyState
+    """`finished` also once the budget is used and all trials have ended; `active` again when the
+    budget is raised, or a trial queued or retried."""
+    created_at: datetime
+    updated_at: datetime
+    trials: dict[TrialState, int]
+    """Number of trials in each state."""
+    attached: int = 0
+    """Those of the completed ones that were added as finished runs: they use none of the budget."""
+    baseline_scores: Scores
+
+    @property
+    def n_done(self) -> int:
+        """Trials with a result that the budget counts."""
+        found = self.trials
+        return found.get("completed", 0) + found.get("early_stopped", 0) - self.attached
+
+
+class StudyPage(Body):
+    studies: list[Study]
+    more: bool = False
+    """Pass the last one's name as `?before=` to get those that are older."""
