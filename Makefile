@@ -78,15 +78,15 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 # The browser tests drive a Chromium that is there, Debian's (as root), or Playwright's own.
 browser: setup
-	@$(BIN)/python -m tests.browser
+	@$(BIN)/python -m tests.support.browser
 
 # The tests start a PostgreSQL server themselves; this says so when none can be had.
 database: setup
-	@$(BIN)/python -m tests.postgres
+	@$(BIN)/python -m tests.support.postgres
 
 # The compose file is read by Docker Compose itself, which needs no engine for that.
 compose: setup
-	@$(BIN)/python -m tests.compose
+	@$(BIN)/python -m tests.support.compose
 
 clean:
 	rm -rf $(VENV) runs

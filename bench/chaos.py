@@ -33,7 +33,7 @@ from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
 from service.schemas import StudySpec
-from tests.postgres import Server
+from tests.support.postgres import Server
 
 ROOT = Path(__file__).parents[1]
 START_S = 60.0

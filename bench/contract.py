@@ -21,8 +21,8 @@ from bench.report import read_results, table, write_results, write_section
 from bench.service import database_of, service
 from db import keys
 from db.sessions import Database
-from tests import contract
-from tests.contract import Outcome
+from tests.support import contract
+from tests.support.contract import Outcome
 
 PHASES = "examples,coverage,fuzzing,stateful"
 OWN = "k" * 32

@@ -41,7 +41,7 @@ from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
 from service.schemas import Measurement, StudyPatch, StudySpec, TrialCreate
-from tests.postgres import Server
+from tests.support.postgres import Server
 
 ROOT = Path(__file__).parents[1]
 STORED = (10, 1000, 10_000)

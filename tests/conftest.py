@@ -28,7 +28,7 @@ from db.sessions import Database
 from service.app import create_app
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.postgres import NoServer, Server
+from tests.support.postgres import NoServer, Server
 
 SLOW_S = 600
 

@@ -13,7 +13,7 @@ from db import leases, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
 from db.trials import NewTrial
-from tests.postgres import programs
+from tests.support.postgres import programs
 from tests.support.warm import Command
 
 

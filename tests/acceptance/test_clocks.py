@@ -15,8 +15,8 @@ import libfaketime
 import pytest
 
 from modomodo.local import free_port
-from tests.bodies import scores, study_body
 from tests.support import serving
+from tests.support.bodies import scores, study_body
 from tests.support.polling import until
 from tests.support.serving import is_ready
 

@@ -7,8 +7,8 @@ import pytest
 from db import keys
 from service.app import create_app
 from service.settings import Settings
-from tests import contract
-from tests.visits import Service
+from tests.support import contract
+from tests.support.visits import Service
 
 
 @pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))

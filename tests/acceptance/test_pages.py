@@ -12,9 +12,8 @@ import yaml
 
 from db.sessions import Database
 from modomodo.local import free_port
-from tests import dashboard
-from tests.datasets import png
-from tests.support import TRAINING_S, toy
+from tests.support import TRAINING_S, dashboard, toy
+from tests.support.datasets import png
 from tests.support.pages import ROOT, Reader, blocks, commands
 
 EASY_VQA = ROOT / "tests/data/easy_vqa"

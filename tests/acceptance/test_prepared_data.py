@@ -8,8 +8,8 @@ import pytest
 
 from service.client import Client
 from service.schemas import BenchmarkSpec, DomainSpec, StudySpec
-from tests.datasets import png, write_jsonl
 from tests.support import TRAINING_S
+from tests.support.datasets import png, write_jsonl
 from tests.support.polling import until
 from tests.support.warm import Command, run
 

@@ -24,7 +24,7 @@ from sqlalchemy import select
 from db.models import Study
 from db.sessions import Database
 from modomodo.local import free_port
-from tests.bodies import scores, study_body
+from tests.support.bodies import scores, study_body
 from tests.support.polling import until
 from tests.support.serving import is_ready, service
 from tests.support.warm import run

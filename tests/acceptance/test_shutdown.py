@@ -16,7 +16,7 @@ from sqlalchemy import select
 from db.models import Study, Trial
 from modomodo.local import free_port
 from tests.acceptance.test_service_processes import fitted_to, proposer_of, queue
-from tests.bodies import scores, study_body
+from tests.support.bodies import scores, study_body
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command

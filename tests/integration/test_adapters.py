@@ -12,7 +12,7 @@ from trl.distributed import DistributedBackend
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
-from tests.vlm import save_qwen2_vl
+from tests.support.vlm import save_qwen2_vl
 from trainer.data import training_rows
 from trainer.recipe import Recipe
 from trainer.run import grpo, models, trl_config

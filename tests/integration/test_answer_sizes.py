@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from tests.dashboard import store_many
+from tests.support.dashboard import store_many
 
 MOST = 2**20
 TRIALS = 10_000

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.bodies import scores, study_body
 from tests.integration.test_api_calls import finish, lease
+from tests.support.bodies import scores, study_body
 
 HEADERS = {"Content-Type": "application/json"}
 

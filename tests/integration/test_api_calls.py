@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from service.proposing.proposer import Proposer
-from tests.bodies import scores, study_body
+from tests.support.bodies import scores, study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

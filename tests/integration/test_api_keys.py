@@ -17,7 +17,7 @@ from modomodo.errors import CommandFailed
 from service.app import create_app
 from service.executor.process import Inline
 from service.http import auth
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

@@ -26,7 +26,7 @@ from service.schemas import (
     Release,
     Result,
 )
-from tests.processes import ends
+from tests.support.processes import ends
 from tests.unit.cli.test_summary import trial
 from trainer.storage.work_folder import TrialFolder, WorkFolder
 from trainer.worker.attempt import Attempt, Setting

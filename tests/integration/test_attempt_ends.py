@@ -21,7 +21,7 @@ from tests.integration.test_attempt import (
     run,
     signals,
 )
-from tests.processes import ends
+from tests.support.processes import ends
 from trainer.job import Crash, Job, Outcome, Progress
 from trainer.storage.work_folder import TrialFolder, WorkFolder
 from trainer.worker.attempt import Attempt, Setting

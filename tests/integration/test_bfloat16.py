@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support import TRAINING_S
-from tests.vlm import save_qwen2_vl
+from tests.support.vlm import save_qwen2_vl
 from trainer.job import Halted, Job
 from trainer.recipe import Recipe, RecipeError
 from trainer.run import models, run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ends, is_running
+from tests.support.processes import ends, is_running
 from trainer.backends import run_job
 from trainer.job import Halted, Job, Progress
 from trainer.recipe import Recipe

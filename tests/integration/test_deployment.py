@@ -22,7 +22,7 @@ from db import keys
 from modomodo.cli import app
 from service.app import create_app
 from service.settings import Settings
-from tests import compose as docker_compose
+from tests.support import compose as docker_compose
 from tests.support import warm
 
 ROOT = Path(__file__).parents[2]

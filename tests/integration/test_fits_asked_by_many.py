@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.executor.process import EngineFailed, Inline
 from service.fitting import fits, questions
-from tests.bodies import study_body
 from tests.integration.test_api_calls import attach, lease
+from tests.support.bodies import study_body
 
 CROWD = 45
 """More than there are threads that answer calls."""

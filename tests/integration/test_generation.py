@@ -9,7 +9,7 @@ import pytest
 from transformers import GenerationConfig
 
 from tests.support import TRAINING_S
-from tests.vlm import save_qwen2_vl
+from tests.support.vlm import save_qwen2_vl
 from trainer.data import benchmark_sets
 from trainer.job import Job
 from trainer.recipe import Recipe

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DataError
 
 from service.study import checks
-from tests.bodies import scores, study_body
-from tests.dashboard import Markup, own
 from tests.integration.test_api_calls import finish, lease
+from tests.support.bodies import scores, study_body
+from tests.support.dashboard import Markup, own
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

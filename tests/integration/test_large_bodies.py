@@ -9,8 +9,8 @@ import pytest
 
 from service.http import bodies
 from service.study import evidence
-from tests.bodies import scores, study_body
 from tests.integration.test_api_calls import lease
+from tests.support.bodies import scores, study_body
 
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/studies/vlm/surrogates/quadsurface/predict"

@@ -9,7 +9,7 @@ from service.client import Client
 from service.http import paging
 from service.schemas import StudySpec
 from service.study import waiting
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

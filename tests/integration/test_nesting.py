@@ -14,9 +14,9 @@ from modomodo import archives
 from modomodo import trial as trials_command
 from service.schemas import Measurement, TrialPage
 from service.study import views
-from tests.bodies import scores, study_body
-from tests.dashboard import own
 from tests.integration.test_api_calls import finish, lease
+from tests.support.bodies import scores, study_body
+from tests.support.dashboard import own
 
 JSON = {"Content-Type": "application/json"}
 MEASURED = [Measurement.model_validate(item) for item in scores()]

@@ -20,9 +20,9 @@ from service.executor.process import Inline
 from service.proposing import proposer
 from service.schemas import StudySpec
 from service.settings import Settings
-from tests.bodies import scores, study_body
-from tests.dashboard import sign_in
 from tests.integration.test_api_calls import finish, lease, queue_is_filled
+from tests.support.bodies import scores, study_body
+from tests.support.dashboard import sign_in
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets import png, write_jsonl
+from tests.support.datasets import png, write_jsonl
 from trainer.catalog import open_dataset
 from trainer.domains.errors import DataError
 from trainer.domains.prepare import prepare

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.vlm import save_qwen2_5_vl, save_qwen2_vl
+from tests.support.vlm import save_qwen2_5_vl, save_qwen2_vl
 from trainer.job import Job
 from trainer.recipe import Recipe, RecipeError
 from trainer.run import models, run

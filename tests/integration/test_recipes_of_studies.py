@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from modomodo import presets
 from service.app import create_app
 from service.executor.process import Inline
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 TINY = {
     "domains": [{"name": "coco", "samples": 300}, {"name": "sat", "samples": 750}],

@@ -24,7 +24,7 @@ from service.schemas import (
     TrialCreate,
 )
 from service.search.surrogates import SIDE_BY_SIDE
-from tests.bodies import scores, study_body
+from tests.support.bodies import scores, study_body
 
 
 @pytest.fixture

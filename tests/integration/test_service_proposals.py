@@ -24,7 +24,7 @@ from service.proposing.proposer import Proposer
 from service.schemas import Measurement, StudySpec
 from service.search.situation import Proposed
 from service.study import views, waiting
-from tests.bodies import scores, study_body
+from tests.support.bodies import scores, study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

@@ -16,8 +16,8 @@ from service import server
 from service.app import create_app
 from service.executor.process import Inline, Stopping
 from service.fitting import questions
-from tests.bodies import study_body
 from tests.integration.test_api_calls import attach
+from tests.support.bodies import study_body
 from tests.support.polling import until
 
 FITTED = ["/studies/vlm/best", "/studies/vlm/surrogates/auto", "/ui/studies/vlm/fits/auto"]

@@ -20,7 +20,7 @@ from modomodo.errors import CommandFailed
 from service.proposing import proposer
 from service.proposing.proposer import Proposer
 from service.schemas import StudySpec
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 SCORES = [Reading(name, 1 / 3, 100, se=0.1) for name in ("lisa_test", "chart", "info")]
 WORSE = [Reading(name, 0.1, 100) for name in ("lisa_test", "chart", "info")]

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from modomodo import pictures
 from modomodo.cli import app
-from tests import browser
-from tests.dashboard import create, few_iterations, fill, finish
-from tests.visits import Service
+from tests.support import browser
+from tests.support.dashboard import create, few_iterations, fill, finish
+from tests.support.visits import Service
 
 PNGS = "PNGs need Chromium or Chrome"
 
@@ -108,7 +108,7 @@ def test_pictures_show_the_chart(chromium, service, plot):
     from PIL import Image
 
     if chromium is None:
-        pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
+        pytest.skip("NOT RUN: no Chromium found; `python -m tests.support.browser` installs one")
     study = create(service.client)
     fill(service.client, study, 1)
     result, folder = plot(study, "--url", service.url, "--browser", chromium)

@@ -8,8 +8,8 @@ import pytest
 from db import leases, studies
 from service.schemas import Measurement, StudySpec
 from service.study import evidence, views
-from tests.bodies import scores, study_body
 from tests.integration.test_service_proposals import Desk
+from tests.support.bodies import scores, study_body
 
 LIMITED = {
     "domains": [

@@ -18,7 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from modomodo.cli import app
-from tests.dashboard import create, finish, page
+from tests.support.dashboard import create, finish, page
 
 MIXTURE = {"coco": 0.5, "lisa": 0.3, "sat": 0.2}
 DOMAINS = ["coco", "lisa", "none", "sat"]

@@ -11,9 +11,9 @@ import pytest
 from db import leases, trials
 from db.models import Trial
 from service.study import waiting
-from tests.bodies import study_body
 from tests.integration.db.test_leases import Desk
 from tests.integration.db.test_queue import rested
+from tests.support.bodies import study_body
 
 MISSING = "the recipe runs 'train', and this worker has no folder of commands"
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 STEPS = 3
 BENCHMARKS = ("lisa_test", "chart", "info")

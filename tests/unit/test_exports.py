@@ -11,7 +11,7 @@ from modomodo.runs_file import Asked
 from service.errors import Refused
 from service.schemas import Measurement, StudySpec, Trial
 from service.study import exports
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WEIGHTS = [0.0, 0.25, 0.5, 1.0]

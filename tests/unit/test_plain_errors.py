@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from service.plain_errors import listed, located, plain
 from service.schemas import StudySpec
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 
 @pytest.mark.parametrize(

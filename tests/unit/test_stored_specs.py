@@ -12,7 +12,7 @@ from db.trials import NewTrial
 from service import schemas
 from service.schemas import StudySpec
 from service.study import archive_checks, views
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 PARTS = {
     "domains": schemas.DomainSpec,

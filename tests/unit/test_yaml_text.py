@@ -10,7 +10,7 @@ import yaml
 
 from modomodo import study
 from service import yaml_text
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 from trainer import recipes
 
 

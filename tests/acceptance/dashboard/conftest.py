@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 
 from db.sessions import Database
 from service.settings import Settings
-from tests.dashboard import few_iterations, lease, store
-from tests.visits import WITHIN_MS, Chromium, Service, Visit, launched
+from tests.support.dashboard import few_iterations, lease, store
+from tests.support.visits import WITHIN_MS, Chromium, Service, Visit, launched
 
 expect.set_options(timeout=WITHIN_MS)
 

@@ -7,8 +7,8 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
 from service.settings import Settings
-from tests.dashboard import create, finish, store
-from tests.visits import WINDOW, Service, Visit
+from tests.support.dashboard import create, finish, store
+from tests.support.visits import WINDOW, Service, Visit
 
 pytestmark = pytest.mark.browser
 

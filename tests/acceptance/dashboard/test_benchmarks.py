@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard import create, finish, scores
+from tests.support.dashboard import create, finish, scores
 
 pytestmark = pytest.mark.browser
 

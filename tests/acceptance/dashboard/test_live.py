@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard import create, finish
+from tests.support.dashboard import create, finish
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unfitted")]
 

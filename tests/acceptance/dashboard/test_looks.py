@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.visits import WINDOW, Visit
+from tests.support.visits import WINDOW, Visit
 
 pytestmark = pytest.mark.browser
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from tests import browser, dashboard_pictures
-from tests.dashboard import create, fill
+from tests.support import browser, dashboard_pictures
+from tests.support.dashboard import create, fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_the_command_takes_every_page_in_small_files(service, name, tmp_path):
     if browser.find() is None:
-        pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
+        pytest.skip("NOT RUN: no Chromium found; `python -m tests.support.browser` installs one")
     study = create(service.client, name=name)
     fill(service.client, study, 6)
     taken = list(dashboard_pictures.take(service.url, study, tmp_path))
@@ -28,7 +28,7 @@ def test_the_command_takes_every_page_in_small_files(service, name, tmp_path):
 
 def test_a_study_without_runs_is_refused(service, name, tmp_path):
     if browser.find() is None:
-        pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
+        pytest.skip("NOT RUN: no Chromium found; `python -m tests.support.browser` installs one")
     study = create(service.client, name=name)
     with pytest.raises(SystemExit, match="no run is completed"):
         list(dashboard_pictures.take(service.url, study, tmp_path))

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from service.settings import Settings
-from tests.dashboard import create
-from tests.visits import Service, Visit
+from tests.support.dashboard import create
+from tests.support.visits import Service, Visit
 
 KEY = "a-key-of-thirty-two-or-more-chars"
 

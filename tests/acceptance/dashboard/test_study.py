@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard import HOSTILE, create, finish, lease, scores, store_many
+from tests.support.dashboard import HOSTILE, create, finish, lease, scores, store_many
 
 pytestmark = pytest.mark.browser
 

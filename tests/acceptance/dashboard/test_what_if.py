@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard import create
+from tests.support.dashboard import create
 
 pytestmark = pytest.mark.browser
 

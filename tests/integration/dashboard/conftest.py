@@ -12,7 +12,7 @@ from modomodo import presets
 from service.app import create_app
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.dashboard import few_iterations
+from tests.support.dashboard import few_iterations
 
 
 @pytest.fixture(autouse=True)

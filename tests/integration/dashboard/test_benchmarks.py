@@ -7,7 +7,7 @@ import pytest
 from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts.benchmarks import Scored
 from service.schemas import Score
-from tests.dashboard import BENCHMARKS, create, finish, page, store_many
+from tests.support.dashboard import BENCHMARKS, create, finish, page, store_many
 
 UNIFORM = [0.2] * 5
 

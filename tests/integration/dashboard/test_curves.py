@@ -6,7 +6,7 @@ import pytest
 
 from service.dashboard.charts import curves as curve_charts
 from service.schemas import Curve, Score, StudySpec
-from tests.dashboard import body, create, finish, lease, page, scores
+from tests.support.dashboard import body, create, finish, lease, page, scores
 
 
 def curve_of(attempts=None, **metrics) -> Curve:

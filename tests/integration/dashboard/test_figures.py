@@ -24,7 +24,7 @@ from service.schemas import (
     SurrogateFit,
 )
 from service.study import views
-from tests.dashboard import DOMAINS, body, create, fill, finish, store
+from tests.support.dashboard import DOMAINS, body, create, fill, finish, store
 
 SOME_DAY = datetime(2026, 11, 23, 7, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import pytest
 from service.dashboard.charts import mixtures as mixture_charts
 from service.dashboard.queries.mixtures import Item
 from service.schemas import Score, StudySpec
-from tests.dashboard import DOMAINS, body, create, finish, lease, page, store_many
+from tests.support.dashboard import DOMAINS, body, create, finish, lease, page, store_many
 
 
 @pytest.fixture

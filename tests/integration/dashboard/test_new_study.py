@@ -12,7 +12,7 @@ from service.app import create_app
 from service.executor.process import Inline
 from service.schemas import StudySpec
 from service.settings import Settings
-from tests.dashboard import create, own, page, sign_in
+from tests.support.dashboard import create, own, page, sign_in
 from trainer.benchmarks.table import BENCHMARKS
 from trainer.catalog import DOMAINS
 from trainer.recipe import Recipe

@@ -16,7 +16,7 @@ from service.app import create_app
 from service.dashboard.pages import events
 from service.executor.process import Inline
 from service.server import Server
-from tests.dashboard import create, finish
+from tests.support.dashboard import create, finish
 
 UNIFORM = [0.2] * 5
 WITHIN_S = 30

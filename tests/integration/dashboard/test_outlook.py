@@ -9,7 +9,7 @@ from sqlalchemy import Double, type_coerce, update
 
 from db.clock import Moment
 from db.models import Attempt
-from tests.dashboard import create, fill, finish, lease, page, scores, store
+from tests.support.dashboard import create, fill, finish, lease, page, scores, store
 
 UNIFORM = [0.2] * 5
 

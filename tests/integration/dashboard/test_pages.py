@@ -11,7 +11,7 @@ from service.app import create_app
 from service.dashboard import dependencies
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.dashboard import (
+from tests.support.dashboard import (
     HOSTILE,
     Markup,
     create,

@@ -16,7 +16,7 @@ from service.dashboard import session
 from service.executor.process import Inline
 from service.http import auth
 from service.settings import Settings
-from tests.dashboard import body, own, sign_in
+from tests.support.dashboard import body, own, sign_in
 
 KEY = "a-key-of-thirty-two-or-more-chars"
 PAGE = {"Accept": "text/html"}

@@ -10,7 +10,7 @@ from service.dashboard.charts import surfaces as surface_charts
 from service.schemas import FitPoint, StudySpec
 from service.search.limits import LinearLimit
 from service.search.space import MixtureSpace
-from tests.dashboard import DOMAINS, body, create, finish, page, store
+from tests.support.dashboard import DOMAINS, body, create, finish, page, store
 
 BEST = np.array([0.4, 0.3, 0.2, 0.1, 0.0])
 

@@ -7,7 +7,7 @@ import pytest
 from service.dashboard.charts import study as study_charts
 from service.dashboard.queries import stories
 from service.schemas import Measurement, StudySpec
-from tests.dashboard import HOSTILE, body, create, finish, lease, own, page, scores
+from tests.support.dashboard import HOSTILE, body, create, finish, lease, own, page, scores
 
 UNIFORM = [0.2] * 5
 

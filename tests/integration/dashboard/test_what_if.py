@@ -7,7 +7,7 @@ import re
 import pytest
 
 from service.dashboard import dependencies
-from tests.dashboard import (
+from tests.support.dashboard import (
     BENCHMARKS,
     DOMAINS,
     body,

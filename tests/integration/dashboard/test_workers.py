@@ -14,7 +14,7 @@ from service.app import create_app
 from service.dashboard.queries import workers
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.dashboard import HOSTILE, body, create, finish, lease, page, scores, sign_in
+from tests.support.dashboard import HOSTILE, body, create, finish, lease, page, scores, sign_in
 
 UNIFORM = [0.2] * 5
 

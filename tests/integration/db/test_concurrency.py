@@ -21,7 +21,7 @@ from db.models import Attempt, Event, Study, Trial
 from db.sessions import Database
 from db.trials import NewTrial
 from tests.integration.db.test_leases import spec
-from tests.postgres import Server, programs
+from tests.support.postgres import Server, programs
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 from db import proposing, studies
 from db.models import Study, Trial
 from service.schemas import StudySpec
-from tests.bodies import study_body
+from tests.support.bodies import study_body
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.datasets import embedded, jpeg, png, prepared_from, write_parquet
+from tests.support.datasets import embedded, jpeg, png, prepared_from, write_parquet
 from trainer.benchmarks import chartqa, infovqa, mathvista, mmmu
 from trainer.benchmarks.table import BENCHMARKS
 from trainer.catalog import DOMAINS, SOURCES

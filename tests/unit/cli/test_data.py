@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
-from tests.datasets import coco_row, embedded, png, write_parquet
+from tests.support.datasets import coco_row, embedded, png, write_parquet
 
 runner = CliRunner()
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.datasets import coco_row, write_parquet
+from tests.support.datasets import coco_row, write_parquet
 from trainer.catalog import open_dataset
 from trainer.domains import coco, lisa, prepare, reading
 from trainer.domains.errors import DataError

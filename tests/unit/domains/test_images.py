@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from tests.datasets import jpeg, png
+from tests.support.datasets import jpeg, png
 from trainer.domains import images
 from trainer.domains.errors import Dropped
 

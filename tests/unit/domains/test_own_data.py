@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.datasets import embedded, jpeg, png, write_jsonl, write_parquet
+from tests.support.datasets import embedded, jpeg, png, write_jsonl, write_parquet
 from trainer.catalog import open_dataset
 from trainer.domains import canonical, own, own_columns, own_pictures
 from trainer.domains.errors import DataError, Dropped

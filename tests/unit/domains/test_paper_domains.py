@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.datasets import (
+from tests.support.datasets import (
     COCO_PROBLEM,
     coco_row,
     embedded,

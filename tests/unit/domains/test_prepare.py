@@ -8,7 +8,7 @@ from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.datasets import coco_row, embedded, jpeg, png, prepared_from, write_parquet
+from tests.support.datasets import coco_row, embedded, jpeg, png, prepared_from, write_parquet
 from trainer.benchmarks import infovqa
 from trainer.domains import coco, manifest, prepare
 from trainer.domains.errors import DataError

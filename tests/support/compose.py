@@ -1,4 +1,4 @@
-"""Finds Docker Compose to read the compose file, or gets one: `python -m tests.compose`.
+"""Finds Docker Compose to read the compose file, or gets one: `python -m tests.support.compose`.
 
 Reading needs no engine. Where Compose is missing, Debian's program is unpacked beside the virtual
 environment; nothing is installed.

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.bodies import scores, study_body
+from tests.support.bodies import scores, study_body
 
 CONFIG = """
 # That a mixture sums to 1, that text holds no U+0000, or that a study knows a benchmark, a schema

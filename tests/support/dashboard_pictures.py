@@ -1,4 +1,4 @@
-"""Pictures of a running service's pages: `python -m tests.dashboard_pictures URL STUDY FOLDER`.
+"""Pictures of pages: `python -m tests.support.dashboard_pictures URL STUDY FOLDER`.
 
 For the documentation: take them from a real study, for example that of `make demo`.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from tests import browser
+from tests.support import browser
 
 MOST_BYTES = 300_000
 COLOURS = 255
@@ -55,7 +55,7 @@ def take(url: str, study: str, folder: Path) -> Iterator[Path]:
     """`dashboard-NAME.png` for each of `PICTURES`, of at most `MOST_BYTES`."""
     path = browser.find()
     if path is None:
-        raise SystemExit("no Chromium found; `python -m tests.browser` installs one")
+        raise SystemExit("no Chromium found; `python -m tests.support.browser` installs one")
     folder.mkdir(parents=True, exist_ok=True)
     base = f"{url.rstrip('/')}/ui/studies/{study}"
     with sync_playwright() as playwright:

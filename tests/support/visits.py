@@ -32,10 +32,10 @@ from service.app import create_app
 from service.executor.process import Inline
 from service.server import Server
 from service.settings import Settings
-from tests import browser as installed
+from tests.support import browser as installed
 from tests.support.polling import until
 
-ARTIFACTS = Path(__file__).parent / "artifacts"
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 WINDOW: ViewportSize = {"width": 1400, "height": 900}
 PRESS_MS = 3000
 WITHIN_MS = 45_000
@@ -126,7 +126,7 @@ def launched() -> Iterator[Chromium]:
     """A Chromium; the test that wants it is skipped where there is none."""
     path = installed.find()
     if path is None:
-        pytest.skip("NOT RUN: no Chromium found; `python -m tests.browser` installs one")
+        pytest.skip("NOT RUN: no Chromium found; `python -m tests.support.browser` installs one")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,

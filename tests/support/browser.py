@@ -1,4 +1,4 @@
-"""Finds a Chromium for the browser tests, or gets one: `python -m tests.browser`."""
+"""Finds a Chromium for the browser tests, or gets one: `python -m tests.support.browser`."""
 
 from __future__ import annotations
 
