@@ -12,8 +12,9 @@ from trainer.benchmarks import table
 from trainer.domains import manifest
 from trainer.domains.errors import DataError
 from trainer.domains.prepared import PreparedRows
-from trainer.recipe import Data, Recipe
+from trainer.recipe import Recipe
 from trainer.rows import Row
+from trainer.sections import Data
 from trainer.tiny import world as tiny_world
 
 
@@ -56,17 +57,22 @@ def training_rows(recipe: Recipe, root: Path, domains: Collection[str]) -> Mappi
     return sets
 
 
-def benchmark_sets(recipe: Recipe, root: Path) -> dict[str, ItemSet]:
+def benchmark_sets(recipe: Recipe, root: Path, *, on_the_way: bool = False) -> dict[str, ItemSet]:
     """The recipe's benchmarks, cut to its evaluation limit.
+
+    Args:
+        on_the_way: for a point before the last one.
 
     Raises:
         DataError: a folder is not prepared, or a rule of it is unknown or not installed.
     """
-    settings = recipe.evaluation
+    limit = recipe.evaluation.limit
+    if on_the_way:
+        limit = recipe.evaluation.limit_on_the_way or limit
     if recipe.data is None:
         return {
             name: ItemSet(
-                tiny_world.benchmark_rows(name, split=settings.split, n=settings.limit),
+                tiny_world.benchmark_rows(name, split=recipe.evaluation.split, n=limit),
                 official=benchmark.source.official,
             )
             for name, benchmark in table.BENCHMARKS.items()
@@ -77,7 +83,7 @@ def benchmark_sets(recipe: Recipe, root: Path) -> dict[str, ItemSet]:
         prepared = PreparedRows(root / folder, name)
         made = prepared.manifest
         official = tuple(_usable(rule, made) for rule in made.official)
-        sets[name] = ItemSet(prepared.subset(settings.limit), _usable(made.rule, made), official)
+        sets[name] = ItemSet(prepared.subset(limit), _usable(made.rule, made), official)
     return sets
 
 

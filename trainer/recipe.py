@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -20,10 +18,20 @@ from pydantic import (
 from rewards.math_judge import MathVerifyMissing, is_available
 from rewards.training import PAPER_WEIGHTS, REWARDS
 from service.plain_errors import located, path_of
-from service.schemas import Name
 from trainer.prompts import StyleName
+from trainer.sections import (
+    AdamW,
+    Checkpoints,
+    Command,
+    Data,
+    Evaluation,
+    Lora,
+    PositiveInt,
+    Section,
+    Speed,
+    Vllm,
+)
 
-PositiveInt = Annotated[int, Field(ge=1)]
 RewardWeight = Annotated[float, Field(ge=0.0, le=1e6)]
 """Penalties are below zero themselves."""
 
@@ -34,10 +42,6 @@ TINY = "tiny"
 
 class RecipeError(ValueError):
     """The recipe cannot be run."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 ELSEWHERE = {"elsewhere": True}
@@ -53,114 +57,7 @@ def _known_rewards(weights: dict[str, float], info: ValidationInfo) -> dict[str,
     return weights
 
 
-def _below_root(folder: str) -> str:
-    path = PurePosixPath(folder)
-    if not folder or "\0" in folder or path.is_absolute() or ".." in path.parts:
-        raise ValueError("is a folder below the worker's data folder, such as 'coco-train'")
-    return folder
-
-
-Folder = Annotated[str, AfterValidator(_below_root)]
-"""A folder's name below the one that a worker was given with --data."""
-
-
-def _rising(steps: tuple[int, ...]) -> tuple[int, ...]:
-    if list(steps) != sorted(set(steps)):
-        raise ValueError("evaluation points rise, each named once, as [500, 1500, 2000]")
-    return steps
-
-
-class Data(_Part):
-    """Prepared datasets (`modomodo data prepare`), each by the folder it lies in."""
-
-    domains: Annotated[dict[Name, Folder], Field(min_length=1, max_length=64)]
-    """What mixtures weigh: the study's domains, by name."""
-    benchmarks: Annotated[dict[Name, Folder], Field(min_length=1, max_length=256)]
-    """What is scored: the study's benchmarks, by name."""
-
-
-class Evaluation(_Part):
-    """When and how a model is scored."""
-
-    at: Annotated[tuple[PositiveInt, ...], AfterValidator(_rising)] = ()
-    """Steps to score at on the way; the last step of a run is always scored."""
-
-    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
-    """0 decodes greedily, as the paper does; above 0 one answer is drawn per item."""
-    batch_size: PositiveInt = 100
-    limit: PositiveInt | None = None
-    """Items per benchmark, a fixed stratified subset; None takes all."""
-    split: Literal["test", "tune"] = "test"
-    """Of the built-in world: `tune` items are for choosing settings, `test` items for reporting."""
-
-
-class Lora(_Part):
-    """Low-rank adapters instead of full fine-tuning (needs the extra `lora`)."""
-
-    rank: PositiveInt = 64
-    alpha: PositiveInt = 128
-    """The adapters' share is scaled by alpha / rank."""
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
-        *("q_proj", "k_proj", "v_proj", "o_proj"),
-        *("gate_proj", "up_proj", "down_proj"),
-    )
-    """Linear layers of the language model that get adapters, by the end of their name."""
-
-
-class AdamW(_Part):
-    """The optimizer, decoupled weight decay."""
-
-    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    epsilon: Annotated[float, Field(gt=0.0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    offload: bool = False
-    """Keeps moments, and weights in float32, in host memory, and steps there (`threads`)."""
-
-
-class Checkpoints(_Part):
-    """What a run leaves on disk to go on from."""
-
-    every: PositiveInt | None = None
-    """Steps between two; None writes none, and a killed run starts over. With a number the last
-    step gets one too."""
-    keep: PositiveInt = 2
-    """Newest ones that stay."""
-
-
-class Vllm(_Part):
-    """Generation of training completions by vLLM instead of transformers."""
-
-    mode: Literal["off", "auto", "colocate", "server"] = "off"
-    """`colocate` shares the training GPUs, `server` asks one started with `trl vllm-serve`, `auto`
-    is `colocate` where vLLM is installed and a GPU is there, else `off`."""
-    gpu_memory_utilization: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
-    """Share of a GPU that `colocate` takes."""
-    tensor_parallel_size: PositiveInt = 1
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    correction: Literal[
-        "token_truncate", "token_mask", "sequence_truncate", "sequence_mask", "none"
-    ] = "token_truncate"
-    """What is done about probabilities that differ between vLLM and training: each token's or whole
-    completion's ratio weighs it, cut off at `correction_max` (`truncate`) or not counted above it
-    (`mask`)."""
-    correction_max: Annotated[float, Field(gt=0.0)] = 3.0
-
-
-class Command(_Part):
-    """A trainer of the user's, for `backend: command`."""
-
-    script: Annotated[str, AfterValidator(_below_root)]
-    """An executable below the folder that the worker was given for commands: a study names it, the
-    worker's owner provides it."""
-    arguments: tuple[str, ...] = ()
-    time_limit_s: Annotated[float, Field(gt=0.0)] | None = None
-    """Seconds until it is stopped; None waits for ever."""
-
-
-class Recipe(_Part):
+class Recipe(Section):
     """One GRPO run. The defaults are the built-in offline world's; scores are its own too."""
 
     backend: Literal["trl", "command"] = "trl"
@@ -218,13 +115,15 @@ class Recipe(_Part):
     """Gradients are clipped to this norm; 0 leaves them."""
     gradient_accumulation: PositiveInt = 1
     """Pieces that a step's completions are cut into for forward and backward, on each GPU."""
-    gradient_checkpointing: bool = False
-    """Computes activations twice instead of keeping them."""
+    gradient_checkpointing: bool | Literal["auto"] = False
+    """Computes activations twice instead of keeping them; `auto` does where the GPU's memory is too
+    small to keep them (`trainer/planning/memory.py`)."""
     freeze_vision: bool = True
     lora: Lora | None = None
     """Adapters on the language model; None trains all of it."""
     vllm: Vllm = Vllm()
     checkpoints: Checkpoints = Checkpoints()
+    speed: Speed = Speed()
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Of order and completions, the same for every trial; None takes each trial's own."""
     reward_weights: Annotated[dict[str, RewardWeight], AfterValidator(_known_rewards)] = Field(
@@ -295,5 +194,5 @@ def _keys(part: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in part.model_fields.items():
         yield prefix + name
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, _Part):
+            if isinstance(kind, type) and issubclass(kind, Section):
                 yield from _keys(kind, f"{prefix}{name}.")

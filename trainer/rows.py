@@ -46,6 +46,10 @@ class Rows(Sequence[Row]):
     def row(self, index: int) -> Row:
         """The row at an index of `range(len(self))`."""
 
+    def length(self, index: int) -> int:
+        """About how many tokens a row's prompt has, its images unscaled."""
+        return _length(self.row(index))
+
     @overload
     def __getitem__(self, index: int) -> Row: ...
     @overload
@@ -54,3 +58,18 @@ class Rows(Sequence[Row]):
         if isinstance(index, slice):
             return [self.row(i) for i in range(len(self))[index]]
         return self.row(range(len(self))[index])
+
+
+def length_of(rows: Sequence[Row], index: int) -> int:
+    """About how many tokens a row's prompt has; rows made when asked for may know it without."""
+    return rows.length(index) if isinstance(rows, Rows) else _length(rows[index])
+
+
+def _length(row: Row) -> int:
+    pixels = sum(image.width * image.height for image in row.images)
+    return length(pixels, [row.question, *row.choices])
+
+
+def length(pixels: int, words: Sequence[str]) -> int:
+    """About how many tokens Qwen-VL models read of so many pixels and these words."""
+    return pixels // 28**2 + sum(map(len, words)) // 4

@@ -15,7 +15,7 @@ from trainer.job import Job
 from trainer.recipe import Recipe
 from trainer.run import models, run
 from trainer.run.adapters import peft_config
-from trainer.run.evaluate import respond
+from trainer.run.answers import answers as answers_of
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -37,7 +37,7 @@ LORA = {"lora": {"rank": 4, "alpha": 8}}
 def answers(model, processor, temperature: float) -> list[str]:
     recipe = Recipe.parse({"evaluation": {"temperature": temperature, "limit": 6}})
     rows = benchmark_sets(recipe, Path())["sat"].rows
-    return respond(model, processor, rows, recipe, [[1, i] for i in range(len(rows))])
+    return answers_of(model, processor, rows, recipe, "sat")
 
 
 def chatty(model) -> GenerationConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from trainer.domains import images, manifest
 from trainer.domains.errors import DataError
 from trainer.domains.files import FEATURES
 from trainer.domains.subsets import stratified
-from trainer.rows import Row, Rows
+from trainer.rows import Row, Rows, length, length_of
 
 GROUPS_KEPT = 32
 """Row groups that stay in memory: neighbours are often asked for one after the other."""
@@ -65,12 +67,21 @@ class PreparedRows(Rows):
         ]
 
     def row(self, index: int) -> Row:
+        return self._decoded(self._read(index))
+
+    def length(self, index: int) -> int:
+        columns, pixels = self._read(index), 0
+        for image in columns["images"]:
+            with Image.open(io.BytesIO(image["bytes"])) as opened:  # reads its header
+                pixels += opened.width * opened.height
+        return length(pixels, [columns["question"], *columns["choices"]])
+
+    def _read(self, index: int) -> dict[str, Any]:
         group = bisect_right(self._starts, index) - 1
         path, number = self._groups[group]
-        columns = (
-            _read_group(str(path), number).slice(index - self._starts[group], 1).to_pylist()[0]
-        )
-        return self._decoded(columns)
+        table = _read_group(str(path), number)
+        columns: dict[str, Any] = table.slice(index - self._starts[group], 1).to_pylist()[0]
+        return columns
 
     def _decoded(self, columns: dict[str, Any]) -> Row:
         return Row(
@@ -98,6 +109,9 @@ class Picked(Rows):
 
     def row(self, index: int) -> Row:
         return self._rows[self._picks[index]]
+
+    def length(self, index: int) -> int:
+        return length_of(self._rows, self._picks[index])
 
 
 def _metadata(path: Path, rows: int) -> pq.FileMetaData:

@@ -13,14 +13,17 @@ forward-backward, C completions that this GPU generates at once, n layers, h hid
     activations  M S a (n h + layer)   with gradient checkpointing: inputs of all layers, one layer
                  M S a n layer         without;  layer = 8 h + 2 q + 4 k + 4 f numbers a token
     logits       2 S_c 4 v             one completion's, in float32: TRL works them off in chunks
-    cache        2 n k S C a           keys and values while completions are generated; not at the
-                                       same time as activations, so the larger of the two counts
+    cache        2 n k S C a           keys and values while completions are generated; they stay
+                                       with compiled decoding
+    evaluation   E a 2 n k S'          those of a batch of E answers, S' tokens with their prompts,
+                 E a P (4 h + 3 f)     and one layer over the prompts, P tokens each
     rest         1.5 GiB + 10%         CUDA, libraries' workspaces, fragmentation
 
 q, k: width of queries and of keys; f: width of the feed-forward layer; v: vocabulary. `layer`
 counts what autograd keeps of a block with SDPA attention: norms, projections, attention's output,
 the gated feed-forward layer (after Korthikanti et al. 2022, arXiv 2205.05198, section 4, without
-the attention matrix). vLLM's share comes on top where it is colocated.
+the attention matrix). Activations with logits, a cache that does not stay, and evaluation are there
+one after the other, so the largest counts. vLLM's share comes on top where it is colocated.
 """
 
 from __future__ import annotations
@@ -50,16 +53,23 @@ class Memory:
     activations: float
     logits: float
     cache: float
+    evaluation: float
     rest: float
     host: float
-    """Of the machine, not of the GPU: the optimizer's state where it is kept there, and the weights
-    below adapters where these are handed to vLLM."""
+    """Of the machine, not of the GPU: the optimizer's state where it is kept there, the weights
+    below adapters where these are handed to vLLM, and pictures and features that are kept."""
+    cache_stays: bool
+    """Whether the cache is there at the same time as activations."""
 
     @property
     def total(self) -> float:
         lasting = self.weights + self.reference + self.gradients + self.optimizer
-        passing = max(self.activations + self.logits, self.cache)
-        return (lasting + passing) * (1 + SPARE) + self.rest
+        passing = [self.activations + self.logits, self.evaluation]
+        if self.cache_stays:
+            lasting += self.cache
+        else:
+            passing.append(self.cache)
+        return (lasting + max(passing)) * (1 + SPARE) + self.rest
 
 
 def trained_parameters(recipe: Recipe, shape: Shape) -> int:
@@ -101,8 +111,16 @@ def prompt_tokens(recipe: Recipe, shape: Shape) -> int:
     return QUESTION_TOKENS + -(-pixels // shape.pixels_per_token)
 
 
-def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
-    """Memory of one of `gpus` GPUs that share a step's completions (data parallel)."""
+def estimate(
+    recipe: Recipe, shape: Shape, gpus: int = 1, *, checkpointing: bool | None = None
+) -> Memory:
+    """Memory of one of `gpus` GPUs that share a step's completions (data parallel).
+
+    Args:
+        checkpointing: of gradients; None for the recipe's, which is without for `auto`.
+    """
+    if checkpointing is None:
+        checkpointing = recipe.gradient_checkpointing is True
     b = 2 if recipe.dtype == "bfloat16" else 4
     a = 4 if recipe.dtype == "float32" else 2
     trained = trained_parameters(recipe, shape)
@@ -110,13 +128,12 @@ def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
     below = shape.layers * sum(inputs * outputs for inputs, outputs in _adapted(recipe, shape))
     here = -(-recipe.completions_per_step // gpus)
     at_once = -(-here // recipe.gradient_accumulation)
-    sequence = prompt_tokens(recipe, shape) + recipe.max_completion_tokens
+    prompt = prompt_tokens(recipe, shape)
+    sequence = prompt + recipe.max_completion_tokens
+    answer = prompt + (recipe.evaluation.max_tokens or recipe.max_completion_tokens)
+    keys = 2 * shape.layers * shape.kv_width
     layer = 8 * shape.hidden + 2 * shape.heads_width + 4 * shape.kv_width + 4 * shape.intermediate
-    kept = (
-        shape.layers * shape.hidden + layer
-        if recipe.gradient_checkpointing
-        else shape.layers * layer
-    )
+    kept = shape.layers * shape.hidden + layer if checkpointing else shape.layers * layer
     return Memory(
         weights=shape.parameters * b,
         reference=shape.parameters * b if recipe.beta > 0 and recipe.lora is None else 0,
@@ -124,8 +141,13 @@ def estimate(recipe: Recipe, shape: Shape, gpus: int = 1) -> Memory:
         optimizer=0 if recipe.adamw.offload else state,
         activations=at_once * sequence * a * kept,
         logits=2 * recipe.max_completion_tokens * 4 * shape.vocabulary,
-        cache=2 * shape.layers * shape.kv_width * sequence * here * a,
+        cache=keys * sequence * here * a,
+        evaluation=recipe.evaluation.batch_size
+        * a
+        * (keys * answer + prompt * (4 * shape.hidden + 3 * shape.intermediate)),
         rest=REST,
         host=(state if recipe.adamw.offload else 0)
-        + (below * b if recipe.vllm.mode != "off" else 0),
+        + (below * b if recipe.vllm.mode != "off" else 0)
+        + (recipe.speed.kept_gib * GIB if recipe.speed.pictures_once else 0),
+        cache_stays=recipe.speed.compiled is not False,
     )

@@ -11,14 +11,14 @@ from trainer.catalog import DOMAINS
 from trainer.data import training_rows
 from trainer.domains.errors import DataError
 from trainer.planning import memory
-from trainer.planning.shapes import shape_of
+from trainer.planning.shapes import Shape, shape_of
 from trainer.recipe import Recipe
 from trainer.sampler import draw_order
 from trainer.tiny.world import BENCHMARKS
 
 FORMULA = (
-    "total = 1.1 (weights + reference + gradients + optimizer + max(activations + logits, cache)) "
-    "+ rest; host memory apart; each term in docs/reference/recipe.md"
+    "total = 1.1 (weights + reference + gradients + optimizer + cache + max(activations + logits, "
+    "evaluation)) + rest; host memory apart; each term in docs/reference/recipe.md"
 )
 
 
@@ -39,13 +39,32 @@ def check(
     shape = shape_of(recipe.model)
     parts = memory.estimate(recipe, shape, gpus)
     terms = asdict(parts)
-    host = terms.pop("host")
+    host, _ = terms.pop("host"), terms.pop("cache_stays")
+    does = sentences(recipe, memory.trained_parameters(recipe, shape), shape.parameters, gpus)
+    if recipe.backend != "command":
+        does.append(_checkpointing(recipe, shape, gpus))
     return {
-        "does": sentences(recipe, memory.trained_parameters(recipe, shape), shape.parameters, gpus),
+        "does": does,
         "reach": None if mixture is None else reach(recipe, mixture, root, seed),
         "memory": terms | {"total": parts.total, "host": host},
         "memory_formula": FORMULA,
     }
+
+
+def _checkpointing(recipe: Recipe, shape: Shape, gpus: int) -> str:
+    kept, twice = (
+        memory.estimate(recipe, shape, gpus, checkpointing=on).total / memory.GIB
+        for on in (False, True)
+    )
+    how = {
+        True: "twice",
+        False: "once",
+        "auto": "twice where memory is too small",
+    }
+    return (
+        f"Activations are computed {how[recipe.gradient_checkpointing]} (gradient_checkpointing): "
+        f"once takes {kept:.1f} GiB in all, twice {twice:.1f} GiB."
+    )
 
 
 def reach(
@@ -115,6 +134,7 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
         f"{', '.join(recipe.data.benchmarks if recipe.data else BENCHMARKS)}, "
         + (f"{recipe.evaluation.limit:,} items each." if recipe.evaluation.limit else "all items."),
     ]
+    said.append(_speed(recipe))
     every = recipe.checkpoints.every
     said.append(
         "Checkpoints: none, so a killed run starts over."
@@ -122,3 +142,27 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
         else f"Checkpoints: every {every:,} steps, the newest {recipe.checkpoints.keep} kept."
     )
     return said
+
+
+def _speed(recipe: Recipe) -> str:
+    speed = recipe.speed
+    parts = [
+        "pictures are processed "
+        + (
+            f"once ({speed.kept_gib:g} GiB of host memory keep them"
+            + (" or their features)" if speed.features and recipe.freeze_vision else ")")
+            if speed.pictures_once
+            else "for each that sees them"
+        ),
+        "decoding is "
+        + {True: "compiled", False: "not compiled", "auto": "compiled on a GPU where it can be"}[
+            speed.compiled
+        ],
+    ]
+    if (
+        memory.has_masters(recipe)
+        and recipe.dtype == "bfloat16"
+        and recipe.gradient_accumulation > 1
+    ):
+        parts.append("gradients of a step's pieces are added up in bfloat16")
+    return "Speed: " + "; ".join(parts) + "."

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from trainer.recipe import Lora, RecipeError
+from trainer.recipe import RecipeError
+from trainer.sections import Lora
 
 
 def is_peft_model(model: Any) -> bool:

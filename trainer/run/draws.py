@@ -49,10 +49,12 @@ class TokenDraws(LogitsProcessor):
 
 
 @contextmanager
-def drawing(model: Any, draws: TokenDraws) -> Iterator[None]:
-    """Within, `model.generate` draws so; for callers that cannot pass a logits processor."""
+def drawing(model: Any, draws: TokenDraws, **options: Any) -> Iterator[None]:
+    """Within, `model.generate` draws so, with these options; for callers that cannot pass them."""
     own = vars(model).get("generate")  # FSDP gives a model one that gathers what it needs
-    model.generate = partial(model.generate, logits_processor=LogitsProcessorList([draws]))
+    model.generate = partial(
+        model.generate, logits_processor=LogitsProcessorList([draws]), **options
+    )
     try:
         yield
     finally:

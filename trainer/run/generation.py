@@ -23,11 +23,11 @@ def own_settings_aside(model: Any, tokenizer: Any) -> Iterator[None]:
         model: transformers' own, or peft's around it.
         tokenizer: whose end ends a completion, as each one of the model's does.
     """
-    inner = model.get_base_model() if is_peft_model(model) else model
+    inner = _inner(model)
     own = inner.generation_config
     inner.generation_config = GenerationConfig(
         bos_token_id=own.bos_token_id,
-        eos_token_id=_ends(own.eos_token_id, tokenizer.eos_token_id),
+        eos_token_id=ends_of(model, tokenizer) or None,
         pad_token_id=tokenizer.pad_token_id,
     )
     try:
@@ -36,8 +36,14 @@ def own_settings_aside(model: Any, tokenizer: Any) -> Iterator[None]:
         inner.generation_config = own
 
 
-def _ends(models: int | list[int] | None, tokenizers: int | None) -> list[int] | None:
+def ends_of(model: Any, tokenizer: Any) -> list[int]:
+    """Tokens that end a completion: the model's and the tokenizer's."""
+    models, tokenizers = _inner(model).generation_config.eos_token_id, tokenizer.eos_token_id
     ends = [] if models is None else [models] if isinstance(models, int) else list(models)
     if tokenizers is not None and tokenizers not in ends:
         ends.append(tokenizers)
-    return ends or None
+    return ends
+
+
+def _inner(model: Any) -> Any:
+    return model.get_base_model() if is_peft_model(model) else model

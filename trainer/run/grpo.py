@@ -17,9 +17,12 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trainer.job import Halted, IsStopping, never
 from trainer.recipe import Recipe, RecipeError
 from trainer.run.adapters import is_peft_model, peft_config, restore_base_after_handing_over
+from trainer.run.decoding import WIDTHS, decoding_of
 from trainer.run.draws import TokenDraws, drawing, uniforms
+from trainer.run.features import keep_features
 from trainer.run.generation import own_settings_aside
 from trainer.run.learning import RewardLog
+from trainer.run.models import keeps_features
 from trainer.run.optimizer import MasterAdamW
 from trainer.run.training_set import Prompts
 from trainer.run.trl_config import grpo_config
@@ -74,6 +77,7 @@ class MixtureTrainer(GRPOTrainer):
         self._recipe, self._folder, self._points = recipe, folder, list(points)
         self._score_at, self._is_stopping, self._draw_seed = score_at, is_stopping, seed
         self._streams: list[tuple[int, int, int]] = []
+        self._decoding = decoding_of(recipe)
         super().__init__(
             model=model,
             processing_class=processor,
@@ -85,6 +89,8 @@ class MixtureTrainer(GRPOTrainer):
         )
         self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
         self._choose_optimizer()
+        if self.ref_model is not None and keeps_features(recipe):
+            keep_features(self.ref_model, processor.pictures)
         if self.use_vllm and is_peft_model(self.model):
             restore_base_after_handing_over(self.vllm_generation, self.model)
 
@@ -128,14 +134,28 @@ class MixtureTrainer(GRPOTrainer):
         ]
         return super()._generate_and_score_completions(inputs)
 
-    def _generate_single_turn(self, *arguments: Any, **options: Any) -> Any:
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], *arguments: Any, **options: Any
+    ) -> Any:
         if self.use_vllm:
-            return super()._generate_single_turn(*arguments, **options)
-        numbers = uniforms(self._streams, self._recipe.max_completion_tokens)
+            return super()._generate_single_turn(prompt_ids, *arguments, **options)
+        return self._decoding.run(lambda: self._draw(prompt_ids, *arguments, **options))
+
+    def _draw(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
+        tokens = self._recipe.max_completion_tokens
         model = self.accelerator.unwrap_model(self.model)
-        draws = TokenDraws(numbers, self.temperature)
-        with drawing(model, draws), own_settings_aside(model, self._tokenizer):
-            return super()._generate_single_turn(*arguments, **options)
+        draws = TokenDraws(uniforms(self._streams, tokens), self.temperature)
+        width = self._decoding.width(max(map(len, prompt_ids)))
+        how = self._decoding.options(model, len(prompt_ids), width + tokens)
+        # TRL hard-codes that nothing is compiled, and pads prompts to this.
+        self.generation_config.disable_compile = how.pop("disable_compile", True)
+        self.generation_config.compile_config = how.pop("compile_config", None)
+        self.pad_to_multiple_of = WIDTHS if self._decoding.compiled else None
+        try:
+            with drawing(model, draws, **how), own_settings_aside(model, self._tokenizer):
+                return super()._generate_single_turn(prompt_ids, *arguments, **options)
+        finally:
+            self.pad_to_multiple_of = None
 
     # Checkpoints: what transformers writes, but whole or not at all.
 

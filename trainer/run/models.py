@@ -13,9 +13,12 @@ from transformers import (
 )
 
 from trainer.recipe import TINY, Recipe, RecipeError
+from trainer.run.features import keep_features
 from trainer.run.processors import PictureProcessor, cap_pixels
+from trainer.run.sharding import is_sharded
 from trainer.tiny.model import load as load_tiny
 
+GIB = 2**30
 ARCHITECTURES = ("qwen2_vl", "qwen2_5_vl")
 
 
@@ -33,7 +36,20 @@ def load(recipe: Recipe) -> tuple[Any, PictureProcessor]:
         model.model.visual.requires_grad_(False)
     if recipe.max_pixels is not None:
         cap_pixels(processor, recipe.max_pixels)
+    if recipe.speed.pictures_once:
+        pictures = processor.keep_pictures(recipe.speed.kept_gib * GIB)
+        if keeps_features(recipe):
+            keep_features(model, pictures)
     return model, processor
+
+
+def keeps_features(recipe: Recipe) -> bool:
+    """Whether pictures' features are computed once: the tower is frozen, and whole in a process.
+
+    A tower that is sharded computes in all processes at once or not at all.
+    """
+    speed = recipe.speed
+    return speed.pictures_once and speed.features and recipe.freeze_vision and not is_sharded()
 
 
 def device() -> torch.device:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from PIL.Image import Image, Resampling
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.image_utils import make_flat_list_of_images
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 
+from trainer.run.pictures import Pictures
+
 IMAGE, VIDEO = "<|image_pad|>", "<|video_pad|>"
+UNCAPPED = 2**62
 _CONTROL = re.compile(r"<\|.*\|>")
 
 
@@ -17,7 +24,12 @@ class PictureProcessor(Qwen2VLProcessor):
     """Qwen-VL's processor without its video part, which cannot be built without torchvision.
 
     The same for Qwen2-VL and Qwen2.5-VL: they differ in how they read videos.
+
+    Attributes:
+        pictures: those it has processed; None keeps none.
     """
+
+    pictures: Pictures | None = None
 
     def __init__(
         self,
@@ -54,6 +66,37 @@ class PictureProcessor(Qwen2VLProcessor):
         inputs: BatchFeature = super().__call__(images, *arguments, **options)
         return inputs
 
+    def keep_pictures(self, limit: float) -> Pictures:
+        """Processes each picture once from now on; so many bytes of them stay."""
+        self.pictures = Pictures(self._patches, limit)
+        return self.pictures
+
+    def prepare(self, images: Sequence[Image]) -> None:
+        """Processes pictures that will be asked for, where they are kept."""
+        if self.pictures is not None:
+            for image in images:
+                self.pictures.prepare(image)
+
+    def _patches(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
+        made = self.image_processor([image], return_tensors="pt")
+        return made["pixel_values"].numpy(), made["image_grid_thw"][0].numpy()
+
+    def _process_images(self, images: Any, **options: Any) -> tuple[Any, list[str]]:
+        made: Any
+        if self.pictures is None:
+            made, words = super()._process_images(images, **options)
+            return made, words
+        flat: Any = make_flat_list_of_images(images)
+        found = self.pictures.get(flat)
+        grids = np.stack([picture.grid for picture in found])
+        if self.pictures.stands_for_patches:
+            numbers = np.array([[picture.number] for picture in found])
+            rows = np.repeat(numbers, grids.prod(axis=1), axis=0)
+        else:
+            rows = np.concatenate([picture.patches for picture in found])
+        made = BatchFeature({"pixel_values": rows, "image_grid_thw": grids})
+        return made, [self.replace_image_token(made, i) for i in range(len(found))]
+
 
 def _plain(part: Any, control: re.Pattern[str]) -> Any:
     """Messages with a space after the first character of each control token in their texts."""
@@ -72,3 +115,21 @@ def cap_pixels(processor: PictureProcessor, max_pixels: int) -> None:
     size = processor.image_processor.size
     least = min(int(size["shortest_edge"]), max_pixels)
     processor.image_processor.size = type(size)(shortest_edge=least, longest_edge=max_pixels)
+
+
+def scaled(image: Image, processor: PictureProcessor) -> Image:
+    """The image as the processor would scale it, where it is larger than the processor's cap.
+
+    vLLM processes images itself, by the published model's cap; of a scaled one both make the same.
+    """
+    images = processor.image_processor
+    least, most = (int(images.size[edge]) for edge in ("shortest_edge", "longest_edge"))
+    side = images.patch_size * images.merge_size
+    height, width = smart_resize(image.height, image.width, side, least, most)
+    uncapped = smart_resize(image.height, image.width, side, least, UNCAPPED)
+    if (height, width) == uncapped:
+        return image
+    if smart_resize(height, width, side, least, most) != (height, width):
+        return image  # it would be scaled once more
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    return image.resize((width, height), Resampling.BICUBIC)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,9 @@ from trainer.data import ItemSet, benchmark_sets, training_rows
 from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
 from trainer.recipe import Recipe
 from trainer.run import models
-from trainer.run.evaluate import Share, evaluate
+from trainer.run.answers import Share
+from trainer.run.decoding import decoding_of
+from trainer.run.evaluate import evaluate
 from trainer.run.grpo import MixtureTrainer
 from trainer.run.learning import Reporter, RewardLog
 from trainer.run.software import software
@@ -78,8 +81,17 @@ def train_and_score(
     model, processor = models.load(recipe)
     scorer.processor = processor
     if steps:
-        prompts = Prompts(rows, order, recipe.prompt, recipe.max_completion_tokens)
-        _train(model, prompts, job, folder, scorer, report)
+        prompts = Prompts(
+            rows,
+            order,
+            recipe.prompt,
+            recipe.max_completion_tokens,
+            processor=processor,
+            per_step=recipe.prompts_per_step,
+            ahead=recipe.speed.prefetch,
+        )
+        with closing(prompts):
+            _train(model, prompts, job, folder, scorer, report)
     else:
         scorer(model.to(models.device()), 0)
     return Outcome(
@@ -105,7 +117,15 @@ def score_base(
     model, processor = models.load(recipe)
     benchmarks = benchmark_sets(recipe, data)
     model = model.to(models.device())
-    return evaluate(model, processor, benchmarks, recipe, step=0, progress=progress)
+    return evaluate(
+        model,
+        processor,
+        benchmarks,
+        recipe,
+        step=0,
+        progress=progress,
+        decoding=decoding_of(recipe),
+    )
 
 
 @dataclass(slots=True)
@@ -121,21 +141,24 @@ class Scorer:
     is_stopping: IsStopping
     processor: Any = None
     measurements: list[Measurement] = field(default_factory=list)
-    _benchmarks: dict[str, ItemSet] | None = None
+    _benchmarks: dict[bool, dict[str, ItemSet]] = field(default_factory=dict)
 
     def __call__(self, model: Any, step: int) -> None:
         """Scores the model at a step; what is kept of it in the run's folder is not done again."""
-        if self._benchmarks is None:
-            self._benchmarks = benchmark_sets(self.recipe, self.data)
+        on_the_way = step < self.steps
+        if on_the_way not in self._benchmarks:
+            sets = benchmark_sets(self.recipe, self.data, on_the_way=on_the_way)
+            self._benchmarks[on_the_way] = sets
         found = evaluate(
             model,
             self.processor,
-            self._benchmarks,
+            self._benchmarks[on_the_way],
             self.recipe,
             step=step,
             progress=lambda name, done, total: self._tell(step, name, done / total),
             folder=self.folder,
             share=self.share,
+            decoding=decoding_of(self.recipe),
         )
         self.measurements += found
         if step < self.steps:

@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from trl.trainer.grpo_config import GRPOConfig
 
+from trainer.planning import memory
+from trainer.planning.shapes import shape_of
 from trainer.recipe import Recipe, RecipeError
+from trainer.run.decoding import uses_autocast
 
 FIXED: dict[str, Any] = {
     # A step's completions are used for that step alone, all at once, so they are the policy's own
@@ -105,11 +108,11 @@ def grpo_config(recipe: Recipe, seed: int, output: Path, processes: int) -> GRPO
             f"{processes} processes in {recipe.gradient_accumulation} pieces each; "
             f"{recipe.completions_per_step} must be a multiple of {shares}"
         )
-    return GRPOConfig(**settings(recipe, seed, output, shares))
+    return GRPOConfig(**settings(recipe, seed, output, processes))
 
 
-def settings(recipe: Recipe, seed: int, output: Path, shares: int) -> dict[str, Any]:
-    """What TRL is told, for a step that is cut into so many shares over all processes.
+def settings(recipe: Recipe, seed: int, output: Path, processes: int) -> dict[str, Any]:
+    """What TRL is told, for a step that so many processes share.
 
     Raises:
         RecipeError: vLLM is not installed.
@@ -118,7 +121,8 @@ def settings(recipe: Recipe, seed: int, output: Path, shares: int) -> dict[str, 
     return FIXED | dict(
         output_dir=str(output),
         max_steps=recipe.steps,  # the schedule's length, also where a domain runs out before
-        per_device_train_batch_size=recipe.completions_per_step // shares,
+        per_device_train_batch_size=recipe.completions_per_step
+        // (processes * recipe.gradient_accumulation),
         gradient_accumulation_steps=recipe.gradient_accumulation,
         steps_per_generation=recipe.gradient_accumulation,
         num_generations=recipe.generations,
@@ -142,8 +146,8 @@ def settings(recipe: Recipe, seed: int, output: Path, shares: int) -> dict[str, 
         scale_rewards=recipe.scale_rewards,
         reward_weights=list(recipe.reward_weights.values()),
         shuffle_dataset=False,  # the order is the sampler's
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        bf16=on_gpu and recipe.dtype != "float32",
+        gradient_checkpointing=checkpoints_gradients(recipe, processes),
+        bf16=uses_autocast(recipe, on_gpu=on_gpu),
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
         # A vision tower that trains has no gradient in a step of texts alone.
@@ -155,6 +159,19 @@ def settings(recipe: Recipe, seed: int, output: Path, shares: int) -> dict[str, 
         seed=seed,
         **_vllm(recipe),
     )
+
+
+def checkpoints_gradients(recipe: Recipe, processes: int) -> bool:
+    """Whether a run of so many processes computes activations twice: always, or for want of memory.
+
+    What vLLM takes of a GPU is not there for training.
+    """
+    if recipe.gradient_checkpointing != "auto" or not torch.cuda.is_available():
+        return recipe.gradient_checkpointing is True
+    room = float(torch.cuda.get_device_properties().total_memory)
+    if uses_vllm(recipe) and recipe.vllm.mode != "server":
+        room *= 1 - recipe.vllm.gpu_memory_utilization
+    return memory.estimate(recipe, shape_of(recipe.model), processes).total > room
 
 
 def uses_vllm(recipe: Recipe) -> bool:

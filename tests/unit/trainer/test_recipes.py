@@ -43,7 +43,7 @@ def test_the_paper_recipe_has_the_papers_numbers():
 def test_the_one_gpu_recipe_is_the_papers_but_for_generation_and_seed():
     one = recipes.load("single-gpu").model_dump()
     differs = {key for key, value in PAPER.model_dump().items() if one[key] != value}
-    assert differs <= {"vllm", "seed", "evaluation"}
+    assert differs <= {"vllm", "seed", "evaluation", "gradient_accumulation"}
 
 
 def test_lisa_alone_reaches_663_steps_of_the_papers_recipe():
@@ -100,9 +100,16 @@ def test_memory_follows_what_is_trained():
     assert (full.gradients, full.optimizer) == (2 * shape.language, 12 * shape.language)
     adapters = memory.estimate(recipes.load("lora-24gb"), shape)
     assert adapters.reference == 0
-    assert adapters.total < 24 * memory.GIB < full.total < 80 * memory.GIB
+    twice = memory.estimate(PAPER, shape, checkpointing=True)
+    assert adapters.total < 24 * memory.GIB < twice.total < 80 * memory.GIB < full.total
+    one = memory.estimate(recipes.load("single-gpu"), shape)
+    assert one.total < 80 * memory.GIB, "activations of four completions can be kept"
     without_kl = PAPER.model_copy(update={"beta": 0.0})
     assert memory.estimate(without_kl, shape).reference == 0
+
+
+PICTURES = 4 * memory.GIB
+"""That are kept in host memory, with their features."""
 
 
 @pytest.mark.parametrize(
@@ -119,9 +126,9 @@ def test_the_optimizers_state_is_on_the_gpu_or_with_its_masters_on_the_host(reci
     here = Recipe.parse(recipe)
     trained = memory.trained_parameters(here, shape)
     on_gpu = memory.estimate(here, shape)
-    assert (on_gpu.optimizer, on_gpu.host) == (bytes_each * trained, 0)
+    assert (on_gpu.optimizer, on_gpu.host) == (bytes_each * trained, PICTURES)
     away = memory.estimate(Recipe.parse(recipe | {"adamw": {"offload": True}}), shape)
-    assert (away.optimizer, away.host) == (0, 12 * trained)
+    assert (away.optimizer, away.host) == (0, 12 * trained + PICTURES)
     assert on_gpu.total - away.total == pytest.approx(1.1 * bytes_each * trained)
 
 
@@ -131,7 +138,7 @@ def test_weights_below_adapters_that_vllm_gets_are_kept_on_the_host():
     below = shape.layers * (1536 * 1536 + 8960 * 1536)
     for mode, host in (("off", 0), ("auto", 2 * below)):
         recipe = Recipe.parse(adapters | {"vllm": {"mode": mode}})
-        assert memory.estimate(recipe, shape).host == host
+        assert memory.estimate(recipe, shape).host == host + PICTURES
 
 
 def test_more_gpus_and_more_pieces_take_less_memory_each():
@@ -140,6 +147,31 @@ def test_more_gpus_and_more_pieces_take_less_memory_each():
     assert memory.estimate(PAPER, shape, gpus=3).activations == alone.activations / 3
     pieces = PAPER.model_copy(update={"gradient_accumulation": 4})
     assert memory.estimate(pieces, shape).activations == alone.activations / 4
+
+
+def test_what_speed_costs_in_memory_is_told():
+    shape = shape_of(PAPER.model)
+    recipe = PAPER.model_copy(update={"gradient_accumulation": 3})
+    once, twice = (memory.estimate(recipe, shape, checkpointing=on) for on in (False, True))
+    assert once.activations > 5 * twice.activations
+    assert memory.estimate(recipe, shape).total == twice.total, "what the recipe says"
+    kept = recipe.model_copy(update={"gradient_checkpointing": "auto"})
+    assert memory.estimate(kept, shape).total == once.total
+    plain = Recipe.parse({"speed": {"pictures_once": False, "compiled": False}})
+    shown, quick = memory.estimate(plain, shape), memory.estimate(Recipe(), shape)
+    assert (shown.host, quick.host) == (0, PICTURES)
+    assert quick.total - shown.total == pytest.approx(1.1 * quick.cache), "it stays"
+    many = Recipe.parse({"evaluation": {"batch_size": 1000}})
+    assert memory.estimate(many, shape).evaluation == 10 * quick.evaluation
+    shorter = Recipe.parse({"evaluation": {"max_tokens": 8}})
+    assert memory.estimate(shorter, shape).evaluation < quick.evaluation
+
+
+def test_check_says_what_memory_keeping_activations_takes():
+    said = " ".join(run("check", "single-gpu").stdout.split())
+    assert "Activations are computed twice where memory is too small" in said
+    assert "Speed: pictures are processed once (4 GiB of host memory" in said
+    assert "gradients of a step's pieces are added up in bfloat16" in said
 
 
 def test_the_schema_knows_every_key():

@@ -66,7 +66,7 @@ def own_fields() -> set[str]:
 
 
 def test_no_default_of_trl_decides_a_run(tmp_path):
-    given = trl_config.settings(Recipe(), 0, tmp_path, shares=1)
+    given = trl_config.settings(Recipe(), 0, tmp_path, processes=1)
     undecided = own_fields() - set(given) - trl_config.DEPRECATED
     assert not undecided, "a new setting of TRL's: give it in trainer/run/trl_config.py"
     assert set(given) <= {field.name for field in dataclasses.fields(GRPOConfig)}

@@ -1,0 +1,44 @@
+"""Things made in a thread before they are asked for."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from threading import current_thread, main_thread
+
+import pytest
+
+from trainer.run.ahead import Ahead
+
+
+def test_what_is_expected_is_made_once_in_a_thread_and_the_rest_when_it_is_asked_for():
+    made: list[tuple[int, bool]] = []
+
+    def make(number: int) -> int:
+        made.append((number, current_thread() is main_thread()))
+        return number * number
+
+    with closing(Ahead(make, keep=10)) as ahead:
+        assert ahead.get(3) == 9
+        ahead.expect([3, 4, 5])
+        assert [ahead.get(number) for number in (5, 4, 3)] == [25, 16, 9]
+    assert made == [(3, True), (4, False), (5, False)]
+
+
+def test_without_a_thread_nothing_is_made_ahead():
+    made: list[int] = []
+    ahead = Ahead(made.append, keep=2, in_thread=False)
+    ahead.expect([1, 2])
+    assert made == []
+    for number in (1, 1, 2, 3, 1):
+        ahead.get(number)
+    assert made == [1, 2, 3, 1], "two stay"
+
+
+def test_what_making_raises_is_raised_to_who_asks():
+    def make(number: int) -> int:
+        raise OSError(f"row {number} is damaged")
+
+    with closing(Ahead(make, keep=2)) as ahead:
+        ahead.expect([4])
+        with pytest.raises(OSError, match="row 4 is damaged"):
+            ahead.get(4)

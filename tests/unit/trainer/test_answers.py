@@ -1,0 +1,165 @@
+"""Which answers are asked for together, and for how long: it changes none of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch._dynamo.exc import TorchDynamoException
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from tests.support.datasets import jpeg, prepared_from
+from trainer.data import benchmark_sets
+from trainer.domains import lisa
+from trainer.domains.prepared import PreparedRows
+from trainer.recipe import Recipe, RecipeError
+from trainer.rows import Row, length_of
+from trainer.run import answers as module
+from trainer.run import decoding, models
+from trainer.run.answers import Share, answers
+from trainer.run.decoding import Decoding
+from trainer.run.processors import cap_pixels, scaled
+from trainer.tiny.model import load
+
+SLOW = {
+    "pictures_once": False,
+    "features": False,
+    "prefetch": False,
+    "evaluation_stages": False,
+    "evaluation_sorted": False,
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """Of several lengths, one without a picture, one with two."""
+    recipe = Recipe.parse({"evaluation": {"limit": 6}})
+    sets = benchmark_sets(recipe, Path())
+    found = [*sets["sat"].rows, *sets["lisa"].rows]
+    wide = Image.new("RGB", (96, 64), "red")
+    found[1] = Row("a", "sat", (), found[1].question, "A", "choice")
+    found[4] = Row("b", "sat", (wide, found[4].images[0]), found[4].question, "A", "choice")
+    return found
+
+
+def answered(rows, speed, decode=None, share=Share(), **evaluation) -> list[str]:  # noqa: B008
+    settings = {"batch_size": 5, "temperature": 1.0} | evaluation
+    recipe = Recipe.parse({"speed": speed, "evaluation": settings})
+    model, processor = models.load(recipe)
+    return answers(model, processor, rows, recipe, "sat", share, decoding=decode)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_answers_are_the_same_by_every_way_to_ask_for_them(rows, monkeypatch, temperature):
+    plain = answered(rows, SLOW, temperature=temperature)
+    assert len(set(plain)) > 4
+    assert answered(rows, {}, temperature=temperature) == plain
+    monkeypatch.setattr(module, "FIRST_TOKENS", 3)
+    monkeypatch.setattr(module, "GROWTH", 2)
+    assert answered(rows, {}, temperature=temperature) == plain, "in stages of 3, 6, 12, 24, 32"
+    for switch in SLOW if temperature else ():
+        assert answered(rows, SLOW | {switch: True}, temperature=temperature) == plain, switch
+
+
+def test_an_answer_has_as_many_tokens_as_it_may(rows):
+    _, processor = load()
+    short = answered(rows, {}, max_tokens=4)
+    whole = answered(rows, {})
+    assert all(full.startswith(cut) for full, cut in zip(whole, short, strict=True))
+    lengths = [len(processor.tokenizer(text)["input_ids"]) for text in short]
+    assert max(lengths) <= 4 < max(len(processor.tokenizer(t)["input_ids"]) for t in whole)
+
+
+def test_decoding_compiled_gives_the_same_answers_by_one_graph_for_each_shape(rows, monkeypatch):
+    plain = answered(rows, SLOW)
+    graphs = []
+
+    def eager(graph, inputs, **options):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(decoding, "BACKEND", eager)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    decode = Decoding(compiled=True)
+    assert answered(rows, {}, decode) == plain
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert len(graphs) == 2, "one for whole batches, one for the last"
+    assert decode.compiled
+
+
+class Failing:
+    """Generates, but not compiled."""
+
+    def __init__(self, decode: Decoding) -> None:
+        self._decode = decode
+
+    def __call__(self) -> str:
+        if self._decode.compiled:
+            raise TorchDynamoException("there is no C compiler\n\n  trace")
+        return "said"
+
+
+def test_what_cannot_be_compiled_is_told_and_done_without():
+    decode = Decoding(compiled=True, may_fall_back=True)
+    with pytest.warns(UserWarning, match="compiling failed, going on without: there is no C comp"):
+        assert decode.run(Failing(decode)) == "said"
+    assert not decode.compiled
+    assert decode.width(100) == 100
+    assert decode.run(Failing(decode)) == "said"
+
+
+def test_what_is_to_be_compiled_and_cannot_be_is_an_error():
+    decode = Decoding(compiled=True)
+    with pytest.raises(RecipeError, match=r"speed\.compiled: compiling failed: there is no C comp"):
+        decode.run(Failing(decode))
+
+
+@pytest.mark.parametrize(("wanted", "filled"), [(256, 256), (65, 256), (64, 64), (3, 4), (1, 1)])
+def test_a_batch_is_filled_up_to_few_sizes_where_decoding_is_compiled(wanted, filled):
+    assert Decoding(compiled=True).rows(wanted, 256) == filled
+    assert Decoding().rows(wanted, 256) == wanted
+
+
+def test_a_picture_above_the_cap_is_scaled_to_what_the_processor_would_make_of_it():
+    _, processor = load()
+    cap_pixels(processor, 64 * 64)
+    thin = Image.new("RGB", (210, 100))
+    assert scaled(thin, processor) is thin, "what would be scaled again after that is left"
+    size = processor.image_processor.size
+    processor.image_processor.size = type(size)(shortest_edge=32 * 32, longest_edge=64 * 64)
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (100, 210, 3), dtype=torch.uint8).numpy()
+    for image in (Image.fromarray(noise), Image.fromarray(noise[:, :64]), Image.new("L", (70, 70))):
+        small = scaled(image, processor)
+        before, after = (
+            processor.image_processor([one], return_tensors="pt") for one in (image, small)
+        )
+        assert torch.equal(before["pixel_values"], after["pixel_values"])
+        # Who has the published cap, as vLLM does, makes the same of it.
+        published = Qwen2VLImageProcessorPil.from_dict(
+            processor.image_processor.to_dict()
+            | {"size": {"shortest_edge": 32 * 32, "longest_edge": 10**8}}
+        )([small], return_tensors="pt")
+        assert torch.equal(published["pixel_values"], after["pixel_values"])
+    fits = Image.new("RGB", (50, 60))
+    assert scaled(fits, processor) is fits
+
+
+def test_a_prepared_rows_length_is_known_without_decoding_its_pictures(tmp_path, monkeypatch):
+    folder = tmp_path / "source/test"
+    folder.mkdir(parents=True)
+    for name, size in (("a", (1280, 640)), ("b", (320, 640))):
+        (folder / f"{name}.jpg").write_bytes(jpeg(*size))
+        shapes = [{"label": "target", "points": [[1, 1], [9, 1], [9, 9]]}]
+        outlined = {"text": [f"the cup {name}"], "is_sentence": False, "shapes": shapes}
+        (folder / f"{name}.json").write_text(json.dumps(outlined))
+    prepared_from(lisa.TEST, tmp_path / "source", tmp_path / "out")
+    rows = PreparedRows(tmp_path / "out")
+    lengths = [length_of(list(rows), i) for i in range(len(rows))]
+    monkeypatch.setattr(PreparedRows, "_decoded", None)
+    assert [length_of(rows, i) for i in range(len(rows))] == lengths
+    assert min(lengths) > 200

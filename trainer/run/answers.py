@@ -1,0 +1,223 @@
+"""A model's answers to the items of a benchmark: which are asked together, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from transformers import LogitsProcessorList
+
+from trainer.prompts import as_response, messages
+from trainer.recipe import Recipe
+from trainer.rows import Row, length_of
+from trainer.run.ahead import Ahead
+from trainer.run.decoding import Decoding
+from trainer.run.draws import TokenDraws, uniforms
+from trainer.run.generation import ends_of, own_settings_aside
+from trainer.run.processors import scaled
+
+FIRST_TOKENS, GROWTH = 128, 4
+"""Tokens that all answers may have at first, and how many times as many those that need more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of the items this process answers, of all that evaluate together."""
+
+    index: int = 0
+    count: int = 1
+
+
+ALONE = Share()
+
+
+def answers(
+    model: Any,
+    processor: Any,
+    rows: Sequence[Row],
+    recipe: Recipe,
+    benchmark: str,
+    share: Share = ALONE,
+    progress: Callable[[int], None] = lambda answered: None,
+    decoding: Decoding | None = None,
+) -> list[str]:
+    """The model's response to each row; processes take batches in turn and exchange them.
+
+    A batch lasts as long as its longest answer. So those that are not at their end after few tokens
+    are set aside, and go on together where they were. All processes answer the same number of
+    batches (some again where they do not divide), because sharded models compute only together.
+
+    Args:
+        progress: told how many rows are answered, of all processes' about.
+    """
+    size, speed = recipe.evaluation.batch_size, recipe.speed
+    order = list(range(len(rows)))
+    if speed.evaluation_sorted:
+        order.sort(key=lambda index: length_of(rows, index), reverse=True)
+    # 1. What this process answers: every so-manieth batch.
+    mine = [i for number, batch in _batches(order, size)[share.index :: share.count] for i in batch]
+    said: dict[int, list[int]] = {index: [] for index in mine}
+
+    def read(index: int) -> Row:
+        row = rows[index]
+        processor.prepare([scaled(image, processor) for image in row.images])
+        return row
+
+    model.eval()
+    begun, spare = mine, mine or order[:1]
+    with closing(Ahead(read, 2 * size, in_thread=speed.prefetch)) as read_rows:
+        for until in _stages(answer_tokens(recipe), in_stages=speed.evaluation_stages):
+            # 2. All that is not at its end goes on until that many tokens.
+            batches = [batch for _, batch in _batches(begun, size)]
+            begun = []
+            for number in range(_most(len(batches), share)):
+                batch = batches[number] if number < len(batches) else spare[:size]
+                read_rows.expect(batches[number + 1] if number + 1 < len(batches) else ())
+                tokens = _generate(
+                    model,
+                    processor,
+                    [read_rows.get(index) for index in batch],
+                    recipe,
+                    [[*benchmark.encode(), index] for index in batch],
+                    [said[index] if number < len(batches) else [] for index in batch],
+                    until,
+                    decoding or Decoding(),
+                )
+                for index, (more, ended) in zip(batch, tokens, strict=True):
+                    if number < len(batches):
+                        said[index] += more
+                        begun += [] if ended else [index]
+                done = len(mine) - len(begun) - sum(map(len, batches[number + 1 :]))
+                progress(min(len(rows), done * share.count))
+    progress(len(rows))
+    # 3. Words, in the items' order.
+    texts = processor.batch_decode(list(said.values()), skip_special_tokens=True)
+    found = dict(zip(said, texts, strict=True))
+    if share.count > 1:
+        everyone: list[tuple[int, str]] = gather_object(list(found.items()))
+        found = dict(everyone)
+    return [as_response(found[index], recipe.prompt) for index in range(len(rows))]
+
+
+def answer_tokens(recipe: Recipe) -> int:
+    """Tokens that an answer has at most."""
+    return recipe.evaluation.max_tokens or recipe.max_completion_tokens
+
+
+def _batches(order: Sequence[int], size: int) -> list[tuple[int, Sequence[int]]]:
+    return list(enumerate(order[start : start + size] for start in range(0, len(order), size)))
+
+
+def _stages(tokens: int, *, in_stages: bool) -> list[int]:
+    """Tokens until which answers go on, one stage after the other."""
+    stages = [tokens]
+    if in_stages:
+        first = FIRST_TOKENS
+        stages = []
+        while first < tokens:
+            stages.append(first)
+            first *= GROWTH
+        stages.append(tokens)
+    return stages
+
+
+def _most(batches: int, share: Share) -> int:
+    return batches if share.count == 1 else max(gather_object([batches]))
+
+
+def _generate(
+    model: Any,
+    processor: Any,
+    rows: list[Row],
+    recipe: Recipe,
+    streams: list[list[int]],
+    said: list[list[int]],
+    until: int,
+    decoding: Decoding,
+) -> list[tuple[list[int], bool]]:
+    """Tokens after those said, which are equally many for all rows, and whether they end there."""
+    done, last = len(said[0]), until >= answer_tokens(recipe)
+    ends = ends_of(model, processor.tokenizer)
+
+    def generate() -> torch.Tensor:
+        # What fills a batch up is its last row once more, and then left out.
+        filling = decoding.rows(len(rows), recipe.evaluation.batch_size) - len(rows)
+        inputs = prompt_inputs(
+            processor, [*rows, *rows[-1:] * filling], recipe, [*said, *said[-1:] * filling]
+        )
+        padded = _padded(inputs, processor.tokenizer.pad_token_id, decoding.width)
+        width = padded["input_ids"].shape[1]
+        sampling: dict[str, Any] = {"do_sample": False}
+        if recipe.evaluation.temperature > 0:
+            numbers = uniforms([*streams, *streams[-1:] * filling], until)[:, done:]
+            draws = TokenDraws(numbers, recipe.evaluation.temperature)
+            sampling["logits_processor"] = LogitsProcessorList([draws])
+        # Not inference_mode: sharded models keep what they gather.
+        with torch.no_grad(), own_settings_aside(model, processor.tokenizer):
+            found: torch.Tensor = model.generate(
+                **{name: value.to(model.device) for name, value in padded.items()},
+                max_new_tokens=until - done,
+                use_cache=True,
+                # As in training, where one would have no picture of its own.
+                suppress_tokens=[processor.image_token_id],
+                **sampling,
+                **decoding.options(model, len(rows) + filling, width + until - done),
+            )
+        return found[: len(rows), width:]
+
+    cut = [_until_end(tokens, ends) for tokens in decoding.run(generate).tolist()]
+    return [(tokens, last or tokens[-1] in ends) for tokens in cut]
+
+
+def prompt_inputs(
+    processor: Any, rows: Sequence[Row], recipe: Recipe, said: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """What a model reads of each row, with what it has said already; sequences as lists."""
+    prompts = [
+        processor.apply_chat_template(
+            messages(row, recipe.prompt), tokenize=False, add_generation_prompt=True
+        )
+        for row in rows
+    ]
+    images = [scaled(image, processor) for row in rows for image in row.images]
+    inputs = dict(processor(text=prompts, images=images or None))
+    del inputs["attention_mask"]
+    pairs = zip(inputs["input_ids"], said, strict=True)
+    inputs["input_ids"] = [[*prompt, *more] for prompt, more in pairs]
+    if "mm_token_type_ids" in inputs:
+        kinds = zip(inputs["mm_token_type_ids"], said, strict=True)
+        inputs["mm_token_type_ids"] = [[*kind, *[0] * len(more)] for kind, more in kinds]
+    return inputs
+
+
+def _padded(
+    inputs: dict[str, Any], pad: int, width_for: Callable[[int], int]
+) -> dict[str, torch.Tensor]:
+    """Tensors, sequences padded on the left."""
+    prompts = inputs["input_ids"]
+    width = width_for(max(map(len, prompts)))
+
+    def left(sequences: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+        return torch.tensor([[value] * (width - len(one)) + list(one) for one in sequences])
+
+    made = {
+        "input_ids": left(prompts, pad),
+        "attention_mask": left([[1] * len(one) for one in prompts], 0),
+    }
+    for name, value in inputs.items():
+        if name == "mm_token_type_ids":
+            made[name] = left(value, 0)
+        elif name != "input_ids":
+            made[name] = torch.as_tensor(value)
+    return made
+
+
+def _until_end(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    for place, token in enumerate(tokens):
+        if token in ends:
+            return tokens[: place + 1]
+    return tokens
