@@ -147,6 +147,9 @@ class Speed(Section):
     compiled: bool | Literal["auto"] = "auto"
     """Decodes with a cache of fixed size by a compiled model (CUDA graphs); `auto` does where it
     can, and goes on without when compiling fails."""
+    evaluation_by_vllm: bool = True
+    """Has vLLM answer evaluations too where it is colocated, whole in each process: with the
+    model's weights, and other draws."""
     evaluation_stages: bool = True
     """Asks for few tokens first, then goes on with the answers that need more, together."""
     evaluation_sorted: bool = True

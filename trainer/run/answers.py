@@ -19,6 +19,7 @@ from trainer.run.decoding import Decoding
 from trainer.run.draws import TokenDraws, uniforms
 from trainer.run.generation import ends_of, own_settings_aside
 from trainer.run.processors import scaled
+from trainer.run.vllm_engine import Engine
 
 FIRST_TOKENS, GROWTH = 128, 4
 """Tokens that all answers may have at first, and how many times as many those that need more."""
@@ -44,6 +45,7 @@ def answers(
     share: Share = ALONE,
     progress: Callable[[int], None] = lambda answered: None,
     decoding: Decoding | None = None,
+    engine: Engine | None = None,
 ) -> list[str]:
     """The model's response to each row; processes take batches in turn and exchange them.
 
@@ -53,6 +55,8 @@ def answers(
 
     Args:
         progress: told how many rows are answered, of all processes' about.
+        decoding: how the model decodes; None for plainly.
+        engine: answers instead of the model.
     """
     size, speed = recipe.evaluation.batch_size, recipe.speed
     order = list(range(len(rows)))
@@ -64,29 +68,38 @@ def answers(
 
     def read(index: int) -> Row:
         row = rows[index]
-        processor.prepare([scaled(image, processor) for image in row.images])
+        if engine is None:
+            processor.prepare([scaled(image, processor) for image in row.images])
         return row
 
     model.eval()
     begun, spare = mine, mine or order[:1]
     with closing(Ahead(read, 2 * size, in_thread=speed.prefetch)) as read_rows:
-        for until in _stages(answer_tokens(recipe), in_stages=speed.evaluation_stages):
+        for until in _stages(
+            answer_tokens(recipe), in_stages=speed.evaluation_stages and engine is None
+        ):
             # 2. All that is not at its end goes on until that many tokens.
             batches = [batch for _, batch in _batches(begun, size)]
             begun = []
             for number in range(_most(len(batches), share)):
                 batch = batches[number] if number < len(batches) else spare[:size]
                 read_rows.expect(batches[number + 1] if number + 1 < len(batches) else ())
-                tokens = _generate(
-                    model,
-                    processor,
-                    [read_rows.get(index) for index in batch],
-                    recipe,
-                    [[*benchmark.encode(), index] for index in batch],
-                    [said[index] if number < len(batches) else [] for index in batch],
-                    until,
-                    decoding or Decoding(),
-                )
+                asked = [read_rows.get(index) for index in batch]
+                streams = [[*benchmark.encode(), index] for index in batch]
+                if engine is None:
+                    before = [said[index] if number < len(batches) else [] for index in batch]
+                    tokens = _generate(
+                        model,
+                        processor,
+                        asked,
+                        recipe,
+                        streams,
+                        before,
+                        until,
+                        decoding or Decoding(),
+                    )
+                else:
+                    tokens = _ask(engine, model, processor, asked, recipe, streams)
                 for index, (more, ended) in zip(batch, tokens, strict=True):
                     if number < len(batches):
                         said[index] += more
@@ -95,8 +108,9 @@ def answers(
                 progress(min(len(rows), done * share.count))
     progress(len(rows))
     # 3. Words, in the items' order.
-    texts = processor.batch_decode(list(said.values()), skip_special_tokens=True)
-    found = dict(zip(said, texts, strict=True))
+    found = {
+        index: processor.decode(tokens, skip_special_tokens=True) for index, tokens in said.items()
+    }
     if share.count > 1:
         everyone: list[tuple[int, str]] = gather_object(list(found.items()))
         found = dict(everyone)
@@ -173,18 +187,41 @@ def _generate(
     return [(tokens, last or tokens[-1] in ends) for tokens in cut]
 
 
-def prompt_inputs(
-    processor: Any, rows: Sequence[Row], recipe: Recipe, said: Sequence[Sequence[int]]
-) -> dict[str, Any]:
-    """What a model reads of each row, with what it has said already; sequences as lists."""
-    prompts = [
+def _ask(
+    engine: Engine,
+    model: Any,
+    processor: Any,
+    rows: list[Row],
+    recipe: Recipe,
+    streams: list[list[int]],
+) -> list[tuple[list[int], bool]]:
+    prompts = processor.tokenizer(_prompts(processor, rows, recipe))["input_ids"]
+    found = engine.answers(
+        prompts,
+        [[scaled(image, processor) for image in row.images] for row in rows],
+        streams,
+        tokens=answer_tokens(recipe),
+        temperature=recipe.evaluation.temperature,
+        ends=ends_of(model, processor.tokenizer),
+    )
+    return [(tokens, True) for tokens in found]
+
+
+def _prompts(processor: Any, rows: Sequence[Row], recipe: Recipe) -> list[str]:
+    return [
         processor.apply_chat_template(
             messages(row, recipe.prompt), tokenize=False, add_generation_prompt=True
         )
         for row in rows
     ]
+
+
+def prompt_inputs(
+    processor: Any, rows: Sequence[Row], recipe: Recipe, said: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """What a model reads of each row, with what it has said already; sequences as lists."""
     images = [scaled(image, processor) for row in rows for image in row.images]
-    inputs = dict(processor(text=prompts, images=images or None))
+    inputs = dict(processor(text=_prompts(processor, rows, recipe), images=images or None))
     del inputs["attention_mask"]
     pairs = zip(inputs["input_ids"], said, strict=True)
     inputs["input_ids"] = [[*prompt, *more] for prompt, more in pairs]

@@ -21,6 +21,7 @@ from trainer.rows import Row
 from trainer.run import responses as kept_responses
 from trainer.run.answers import ALONE, Share, answers
 from trainer.run.decoding import Decoding
+from trainer.run.vllm_engine import Engine
 from trainer.storage.run_folder import RunFolder
 
 
@@ -35,6 +36,7 @@ def evaluate(
     folder: RunFolder | None = None,
     share: Share = ALONE,
     decoding: Decoding | None = None,
+    engine: Engine | None = None,
 ) -> list[Measurement]:
     """Each benchmark's measurements: by the paper's rule (`paper`), then by each official one.
 
@@ -46,6 +48,7 @@ def evaluate(
         model: None where all responses are kept already.
         folder: where responses are kept; those already there are not asked for again.
         decoding: how the model decodes; None for plainly.
+        engine: answers in the model's stead.
 
     Raises:
         FileNotFoundError: there is no model, and a benchmark's responses are not kept.
@@ -71,6 +74,7 @@ def evaluate(
                 share,
                 lambda answered, name=name, done=done: progress(name, done + answered, total),  # type: ignore[misc]
                 decoding,
+                engine,
             )
         done += len(items.rows)
         cases = list(map(official_case, responses, items.rows))

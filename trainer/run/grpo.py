@@ -26,6 +26,7 @@ from trainer.run.models import keeps_features
 from trainer.run.optimizer import MasterAdamW
 from trainer.run.training_set import Prompts
 from trainer.run.trl_config import grpo_config
+from trainer.run.vllm_engine import Engine, one_token_an_image, room_for
 from trainer.storage.run_folder import PREFIX, RunFolder
 
 # TRL and transformers still name it so to each other.
@@ -56,6 +57,7 @@ class MixtureTrainer(GRPOTrainer):
     """
 
     model: Any
+    processing_class: Any
 
     def __init__(
         self,
@@ -78,21 +80,30 @@ class MixtureTrainer(GRPOTrainer):
         self._score_at, self._is_stopping, self._draw_seed = score_at, is_stopping, seed
         self._streams: list[tuple[int, int, int]] = []
         self._decoding = decoding_of(recipe)
-        super().__init__(
-            model=model,
-            processing_class=processor,
-            reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
-            args=grpo_config(recipe, seed, output, processes),
-            train_dataset=prompts.dataset(),
-            peft_config=peft_config(recipe.lora),
-            callbacks=list(callbacks),
-        )
+        with room_for(recipe.evaluation.batch_size if recipe.speed.evaluation_by_vllm else 0):
+            super().__init__(
+                model=model,
+                processing_class=processor,
+                reward_funcs=[rewards.watch(name) for name in recipe.reward_weights],
+                args=grpo_config(recipe, seed, output, processes),
+                train_dataset=prompts.dataset(),
+                peft_config=peft_config(recipe.lora),
+                callbacks=list(callbacks),
+            )
         self.remove_callback(PrinterCallback)  # a run reports by its own progress messages
         self._choose_optimizer()
         if self.ref_model is not None and keeps_features(recipe):
             keep_features(self.ref_model, processor.pictures)
         if self.use_vllm and is_peft_model(self.model):
             restore_base_after_handing_over(self.vllm_generation, self.model)
+
+    @property
+    def engine(self) -> Engine | None:
+        """What may answer an evaluation in the model's stead: vLLM, whole in this process."""
+        is_here = self.use_vllm and self.vllm_mode == "colocate"
+        if not is_here or self._recipe.vllm.tensor_parallel_size > 1:
+            return None
+        return Engine(self) if self._recipe.speed.evaluation_by_vllm else None
 
     def _choose_optimizer(self) -> None:
         """AdamW with float32 masters where the recipe needs them and nothing else keeps them.
@@ -138,6 +149,9 @@ class MixtureTrainer(GRPOTrainer):
         self, prompt_ids: list[list[int]], *arguments: Any, **options: Any
     ) -> Any:
         if self.use_vllm:
+            if self.vllm_mode == "colocate":
+                token = self.processing_class.image_token_id
+                prompt_ids = [one_token_an_image(ids, token) for ids in prompt_ids]
             return super()._generate_single_turn(prompt_ids, *arguments, **options)
         return self._decoding.run(lambda: self._draw(prompt_ids, *arguments, **options))
 

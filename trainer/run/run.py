@@ -33,6 +33,7 @@ from trainer.run.learning import Reporter, RewardLog
 from trainer.run.software import software
 from trainer.run.training_set import Prompts
 from trainer.run.trl_config import uses_vllm
+from trainer.run.vllm_engine import Engine
 from trainer.sampler import draw_order
 from trainer.storage.run_folder import RunFolder
 
@@ -140,6 +141,7 @@ class Scorer:
     share: Share
     is_stopping: IsStopping
     processor: Any = None
+    engine: Engine | None = None
     measurements: list[Measurement] = field(default_factory=list)
     _benchmarks: dict[bool, dict[str, ItemSet]] = field(default_factory=dict)
 
@@ -159,6 +161,7 @@ class Scorer:
             folder=self.folder,
             share=self.share,
             decoding=decoding_of(self.recipe),
+            engine=self.engine,
         )
         self.measurements += found
         if step < self.steps:
@@ -222,6 +225,7 @@ def _train(
             callbacks=callbacks,
         )
         resumed.trainer = trainer
+        scorer.engine = trainer.engine
         # 2. Where a killed run left off.
         last = max(folder.checkpoints(), default=0) if folder is not None else 0
         if folder is not None and scorer.share.index == 0:
