@@ -1,66 +1,73 @@
-"""The paper's step on one GPU: seconds, tokens, peak memory, model FLOP use, 2,000 steps.
+"""The paper's trial on one GPU: the parts of a step, decoding, evaluation, what 2,000 steps cost.
 
-`python -m bench.gpu [--steps 6] [--completion-tokens 256] [--lora] [--small]`
+`python -m bench.gpu [--steps 5] [--completion-tokens 256] [--minutes 14] [--only STAGE] [--again]`
 
-Builds a model of Qwen2-VL-2B's shape with random weights (nothing is downloaded) and trains it by
-the shipped recipe `single-gpu` on 640 x 640 pictures of noise. Random weights never end a
-completion, so each has exactly `--completion-tokens`: a step of a real model is as fast as its
-longest completion. `--small` runs the same script on a small model wherever it is started.
+A model of Qwen2-VL-2B's shape with random weights (nothing is downloaded), by the recipe
+`single-gpu` (`--lora`: `lora-24gb`) on 640 x 640 pictures of noise, as TRL does it and as this
+package does, in one go. Each stage is a process of its own; its figures are kept in
+`bench/results/gpu.json` as soon as it ends, and one that is there is not done again (`--again`
+does it). No stage begins after `--minutes`. `--small` runs all of it with a small model wherever it
+is started, and keeps nothing.
+
+Random weights never end a completion, so each of a step has exactly `--completion-tokens`: a step
+of a real model is as fast as its longest completion. Answers of an evaluation end by chance, after
+150 tokens in the mean.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import transformers
 import trl
 import typer
-from PIL import Image
-from transformers import AutoModelForImageTextToText
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from bench.report import read_results, table, write_results, write_section
-from bench.trainer import Clock
-from trainer import recipes
-from trainer.data import ItemSet
+from bench.gpu_stages import STAGES, Settings, train
+from bench.report import ROOT, read_results, table, write_results, write_section
 from trainer.planning import memory
-from trainer.planning.shapes import QWEN2_VL_2B, Shape, from_config, published
-from trainer.recipe import Recipe
-from trainer.rows import Row
-from trainer.run import models
-from trainer.run.grpo import MixtureTrainer
-from trainer.run.learning import RewardLog
-from trainer.run.processors import IMAGE, VIDEO
-from trainer.run.training_set import Prompts
-from trainer.sampler import draw_order
-from trainer.tiny.model import load as load_tiny
+from trainer.run import decoding
 
-SIDE = 640
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 """Dense bfloat16 FLOP/s by a part of the device's name, from NVIDIA's data sheets."""
-
-QUESTION = (
-    "Each of the shapes in the picture has a colour and a place. Which of them is nearest to the "
-    "one in the middle, and what colour does it have? "
-) * 3
+TRIAL_STEPS, TRIAL_ITEMS, TRIAL_EVALUATIONS = 2000, 14_543, 3
+"""Of the paper's trial: what its benchmarks hold, scored at 500, 1,500 and 2,000 steps."""
 
 app = typer.Typer()
 
 
 @app.command()
 def main(
-    steps: Annotated[int, typer.Option(min=3, help="Steps to run; the first is not timed.")] = 6,
+    steps: Annotated[int, typer.Option(min=3, help="Steps; the first two are not timed.")] = 5,
     completion_tokens: Annotated[int, typer.Option(help="Tokens of each completion.")] = 256,
     lora: Annotated[bool, typer.Option(help="The recipe lora-24gb instead.")] = False,
     small: Annotated[bool, typer.Option(help="A small model, also without a GPU.")] = False,
+    minutes: Annotated[float, typer.Option(help="No stage begins later.")] = 14.0,
+    only: Annotated[list[str] | None, typer.Option(help="Only these stages.")] = None,
+    again: Annotated[bool, typer.Option(help="Also stages whose figures are kept.")] = False,
+    stage: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
+    settings = Settings(
+        small=small,
+        steps=steps,
+        tokens=min(completion_tokens, 16) if small else completion_tokens,
+        items=8 if small else 128,
+        rows=(4, 6, 8) if small else (12, 64, 256),
+        pixels=56 * 56 if small else None,
+        lora=lora,
+    )
+    if stage is not None:
+        _run_stage(stage, settings)
+        return
     if not torch.cuda.is_available() and not small:
         print(
             "There is no GPU here (torch.cuda.is_available() is false), so there is nothing to "
@@ -68,154 +75,141 @@ def main(
             file=sys.stderr,
         )
         raise typer.Exit(1)
-    name = "lora-24gb" if lora else "single-gpu"
-    recipe = recipes.load(name)
+    known = {} if small else read_results("gpu")
+    prefix = "lora-24gb: " if lora else ""
+    started = time.monotonic()
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        shape = build(path, small=small)
-        changed: dict[str, Any] = {
-            "model": str(path),
-            "steps": steps,
-            "max_completion_tokens": completion_tokens,
-            "vllm": {"mode": "off"},
-            "data": None,
-        }
-        if small:
-            changed |= {"max_pixels": 56 * 56}
-        recipe = Recipe.parse(recipe.model_dump() | changed)
-        found = measure(recipe, shape, Path(folder))
+        for name in only or STAGES:
+            left = minutes * 60 - (time.monotonic() - started)
+            if (prefix + name in known and not again) or left <= 0:
+                continue
+            found = _in_a_process(name, left, Path(folder))
+            print(name, json.dumps(found), file=sys.stderr)
+            if "error" in found:
+                continue
+            known[prefix + name] = found
+            if not small:
+                write_results("gpu", known)
     if small:
-        print(report({name: found}))
-        return
-    # The recipe that was not asked for keeps the figures of its last run.
-    both = read_results("gpu") | {name: found}
-    write_results("gpu", both)
-    write_section("gpu", report(both))
+        print(report(known))
+    else:
+        write_section("gpu", report(known))
 
 
-def build(path: Path, *, small: bool) -> Shape:
-    """Saves a model with random weights, the miniature's words and Qwen2-VL's image processor."""
-    _, processor = load_tiny()
-    tokenizer = processor.tokenizer
-    config: Any = published(QWEN2_VL_2B)
-    if small:
-        text, eyes = config.text_config, config.vision_config
-        text.hidden_size, text.intermediate_size, text.num_hidden_layers = 96, 256, 2
-        text.layer_types = text.layer_types[:2]
-        text.num_attention_heads, text.num_key_value_heads = 3, 1
-        text.rope_parameters = text.rope_parameters | {"mrope_section": [4, 6, 6]}
-        eyes.depth, eyes.embed_dim, eyes.num_heads, eyes.hidden_size = 2, 64, 2, 96
-        text.vocab_size = 1024
-    config.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE)
-    config.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO)
-    config.vision_start_token_id = tokenizer.convert_tokens_to_ids("<|vision_start|>")
-    config.vision_end_token_id = tokenizer.convert_tokens_to_ids("<|vision_end|>")
-    torch.manual_seed(0)
-    with torch.device(models.device()):
-        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    Qwen2VLImageProcessorPil(
-        size={"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 16384}
-    ).save_pretrained(path)
-    shape = from_config(config)
-    del model
-    torch.cuda.empty_cache()
-    return shape
-
-
-def measure(recipe: Recipe, shape: Shape, folder: Path) -> dict[str, Any]:
-    """Trains the steps and reads the clocks."""
-    on_gpu = torch.cuda.is_available()
-    model, processor = models.load(recipe)
-    noise = np.random.default_rng(0)
-    rows = [
-        Row(
-            id=str(i),
-            domain="noise",
-            images=(Image.fromarray(noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)),),
-            question=QUESTION,
-            answer="A",
-            answer_type="choice",
-            choices=("red", "green", "blue", "yellow"),
-        )
-        for i in range(recipe.steps * recipe.prompts_per_step)
-    ]
-    sets = {"noise": ItemSet(rows)}
-    order = draw_order({"noise": 1.0}, {"noise": len(rows)}, len(rows), seed=0)
-    prompts = Prompts(sets, order, recipe.prompt, recipe.max_completion_tokens)
-    trainer = MixtureTrainer(
-        recipe=recipe,
-        model=model,
-        processor=processor,
-        prompts=prompts,
-        rewards=RewardLog(recipe.reward_weights),
-        seed=0,
-        output=folder / "out",
-    )
-    clock = Clock(trainer, skipped=0)
-    trainer.add_callback(clock)
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-    started = time.perf_counter()
-    trainer.train()
-    found = clock.read()
-    prompt_tokens = len(
-        processor(
-            text=processor.apply_chat_template(
-                prompts.dataset()[0]["prompt"], tokenize=False, add_generation_prompt=True
-            ),
-            images=list(rows[0].images),
-        )["input_ids"][0]
-    )
-    flop = step_flop(recipe, shape, prompt_tokens)
-    name = torch.cuda.get_device_name() if on_gpu else f"CPU ({platform.machine()})"
-    peak = next((value for part, value in PEAK.items() if part in name), None)
-    return found | {
-        "device": name,
-        "steps": recipe.steps,
-        "completions": recipe.completions_per_step,
-        "wall_s": time.perf_counter() - started,
-        "parameters": shape.parameters,
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": recipe.max_completion_tokens,
-        "peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
-        "estimated_bytes": memory.estimate(recipe, shape).total,
-        "flop": flop,
-        "mfu": None if peak is None else flop / found["step_s"] / peak,
-        "versions": {
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "trl": trl.__version__,
-        },
+def _run_stage(name: str, settings: Settings) -> None:
+    if not torch.cuda.is_available():
+        decoding.BACKEND = "eager"  # compiling for a CPU takes minutes and tells nothing
+    run = train if name == "train" else STAGES[name]
+    found = run(settings)
+    found["settings"] = asdict(settings)
+    found["versions"] = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "trl": trl.__version__,
+        "python": platform.python_version(),
     }
+    Path(os.environ["BENCH_FOUND"]).write_text(json.dumps(found))
 
 
-def step_flop(recipe: Recipe, shape: Shape, prompt_tokens: int) -> float:
-    """Model FLOP of a step: 2 a parameter and token forward, 4 backward; attention left out.
+def _in_a_process(name: str, limit_s: float, folder: Path) -> dict[str, Any]:
+    file = folder / "found.json"
+    file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "bench.gpu", *sys.argv[1:], "--stage", name]
+    environment = os.environ | {"BENCH_FOUND": str(file), "BENCH_MODEL": str(folder / "model")}
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=sys.stderr, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"did not end in the {limit_s:.0f} s that were left"}
+    if done.returncode or not file.exists():
+        return {"error": f"ended with {done.returncode}"}
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
-    Language model: generation, the reference's and the policy's forward pass, and the backward pass
-    (with adapters only the part that goes through activations). Vision tower: four patches a token,
-    forward, once for each of these passes. What checkpointed gradients compute twice counts once.
-    """
-    completions = recipe.completions_per_step
-    tokens = completions * (prompt_tokens + recipe.max_completion_tokens)
-    backward = 2 if recipe.lora is not None else 4
-    reference = 2 if recipe.beta > 0 else 0
-    language = shape.language * tokens * (2 + reference + 2 + backward)
-    pixels = recipe.max_pixels or SIDE * SIDE
-    patches = completions * 4 * min(pixels, SIDE * SIDE) / shape.pixels_per_token
-    passes = 3 if recipe.beta > 0 else 2
-    return language + shape.vision * patches * 2 * passes
+
+def report(known: dict[str, dict[str, Any]]) -> str:
+    """All that is known, a table a kind."""
+    runs = {name: found for name, found in known.items() if "step_s" in found}
+    said = []
+    if runs:
+        said += [
+            "Random weights of Qwen2-VL-2B's shape, pictures of noise, generation by transformers; "
+            "scores not included.",
+            _steps_table(runs),
+        ]
+    if parts := {name: found for name, found in runs.items() if "parts_s" in found}:
+        kinds = list(next(iter(parts.values()))["parts_s"])
+        rows = [
+            [kind, *(f"{one['parts_s'][kind]:.2f}" for one in parts.values())] for kind in kinds
+        ]
+        said += ["Seconds of a step's parts:", table(["", *parts], rows)]
+    if found := known.get("decode"):
+        rows = [
+            [
+                n,
+                *(f"{one[how]['ms_a_token']:.1f}" for how in ("plain", "compiled")),
+                f"{one['compiled']['compile_s']:.0f}",
+                f"{one['agreement']:.1%}",
+            ]
+            for n, one in found["rows"].items()
+        ]
+        head = ["rows", "ms a token", "compiled", "s to compile", "equal tokens"]
+        said += ["Decoding:", table(head, rows)]
+    if found := known.get("evaluation"):
+        rows = [
+            [
+                n,
+                how,
+                f"{one['items']}",
+                f"{one['items_per_s']:.2f}",
+                f"{one['tokens_an_answer']:.0f}",
+            ]
+            for n, ways in found["batches"].items()
+            for how, one in ways.items()
+        ]
+        head = ["batch", "", "items", "items / s", "tokens an answer"]
+        said += ["Evaluation:", table(head, rows)]
+        said += _trials(known, found)
+    if found := known.get("moved"):
+        shares = [
+            f"{name} {share:.2%}" for name, share in found.items() if isinstance(share, float)
+        ]
+        said.append(f"Weights of the miniature moved in 12 steps at 1e-6: {', '.join(shares)}.")
+    if found := known.get("kill"):
+        said.append(
+            "A run killed in the middle of a step: "
+            f"{found['taken_bytes'] / memory.GIB:.1f} GiB taken, "
+            f"{max(0, found['left_bytes']) / memory.GIB:.1f} left after "
+            f"{found['freed_after_s']:.1f} s."
+        )
+    return "\n\n".join(said)
 
 
-def report(found: dict[str, dict[str, Any]]) -> str:
-    """A column for each recipe."""
+def _trials(known: dict[str, Any], evaluation: dict[str, Any]) -> list[str]:
+    """What the paper's trial takes, by the best batch of each way."""
+    said = []
+    for how in ("as TRL does it", "ours"):
+        rates = [ways[how]["items_per_s"] for ways in evaluation["batches"].values()]
+        if how not in known:
+            continue
+        training = TRIAL_STEPS * known[how]["step_s"] / 3600
+        scoring = TRIAL_ITEMS / max(rates) / 3600
+        whole = training + TRIAL_EVALUATIONS * scoring
+        said.append(
+            f"A trial of {TRIAL_STEPS:,} steps with {TRIAL_EVALUATIONS} evaluations of "
+            f"{TRIAL_ITEMS:,} items, {how}: {whole:.1f} h, {training:.1f} of it training, "
+            f"{scoring * 60:.0f} minutes an evaluation."
+        )
+    return said
+
+
+def _steps_table(runs: dict[str, dict[str, Any]]) -> str:
     rows: dict[str, list[str]] = {}
-    for x in found.values():
+    for x in runs.values():
         used, versions = x["peak_bytes"], x["versions"]
+        peak = next((value for part, value in PEAK.items() if part in x["device"]), None)
+        mfu = None if peak is None else x["flop"] / x["step_s"] / peak
         column = {
             "device": x["device"],
             "parameters, billions": f"{x['parameters'] / 1e9:.2f}",
@@ -226,20 +220,15 @@ def report(found: dict[str, dict[str, Any]]) -> str:
             "generated tokens / s": f"{x['tokens_per_s']:,.0f}",
             "peak memory, GiB": "not a GPU" if used is None else f"{used / memory.GIB:.1f}",
             "`recipe check` expects, GiB": f"{x['estimated_bytes'] / memory.GIB:.1f}",
-            "model FLOP use": "unknown" if x["mfu"] is None else f"{x['mfu']:.1%}",
+            "model FLOP use": "unknown" if mfu is None else f"{mfu:.1%}",
             "2,000 steps, hours": f"{2000 * x['step_s'] / 3600:.1f}",
-            "steps timed": str(x["steps"] - 1),
-            "torch, transformers, trl": ", ".join(versions.values()),
+            "torch, transformers, trl": ", ".join(
+                versions[name] for name in ("torch", "transformers", "trl")
+            ),
         }
         for what, said in column.items():
             rows.setdefault(what, [what]).append(said)
-    return "\n\n".join(
-        [
-            "Random weights of Qwen2-VL-2B's shape, pictures of noise, generation by transformers; "
-            "medians of the steps after the first, scores not included.",
-            table(["", *found], list(rows.values())),
-        ]
-    )
+    return table(["", *runs], list(rows.values()))
 
 
 if __name__ == "__main__":

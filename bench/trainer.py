@@ -95,12 +95,21 @@ def run(side: str, steps: int) -> dict[str, Any]:
         seed=1,
     )
     model, processor = models.load(recipe)
-    prompts = Prompts(rows, order, recipe.prompt, recipe.max_completion_tokens)
+    prompts = Prompts(
+        rows,
+        order,
+        recipe.prompt,
+        recipe.max_completion_tokens,
+        processor=processor,
+        per_step=recipe.prompts_per_step,
+        ahead=recipe.speed.prefetch and side == "modomodo",
+    )
     with TemporaryDirectory() as folder:
         trainer = SIDES[side](model, processor, prompts, recipe, Path(folder))
         clock = Clock(trainer)
         trainer.add_callback(clock)
         trainer.train()
+    prompts.close()
     found = clock.read()
     if side == "modomodo":
         started = time.perf_counter()
