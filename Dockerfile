@@ -38,6 +38,10 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
 CMD ["modomodo", "serve", "--host", "0.0.0.0"]
 
 FROM base AS worker
+# Decoding is compiled on a GPU (recipe: speed.compiled), which needs a C compiler.
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+USER modomodo
 COPY --from=build-worker /opt/modomodo /opt/modomodo
 ENV MODOMODO_DATA=/data MODOMODO_FOLDER=/data/workers
 STOPSIGNAL SIGTERM

@@ -23,6 +23,7 @@ from trainer import recipes
 from trainer.data import ItemSet, training_rows
 from trainer.planning import memory
 from trainer.planning.shapes import Shape
+from trainer.prompts import messages
 from trainer.recipe import Recipe
 from trainer.run import models
 from trainer.run.answers import answers
@@ -123,7 +124,7 @@ def steps(settings: Settings, changed: dict[str, Any]) -> dict[str, Any]:
             trainer.train()
         prompts.close()
         text = processor.apply_chat_template(
-            prompts.dataset()[0]["prompt"], tokenize=False, add_generation_prompt=True
+            messages(rows[0], recipe.prompt), tokenize=False, add_generation_prompt=True
         )
         read = processor(text=text, images=list(rows[0].images))["input_ids"][0]
     return _steps_found(recipe, shape, parts, len(read)) | {

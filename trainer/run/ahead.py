@@ -46,9 +46,13 @@ class Ahead(Generic[Made]):
         return self._made[number].result()
 
     def close(self) -> None:
-        """Leaves what has not begun."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True, cancel_futures=True)
+        """Leaves what has not begun; from now on all is made when it is asked for."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=True, cancel_futures=True)
+            self._made = {
+                number: made for number, made in self._made.items() if not made.cancelled()
+            }
 
     def _drop_old(self) -> None:
         for number in list(self._made)[: -self._keep]:

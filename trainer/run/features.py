@@ -41,7 +41,9 @@ def keep_features(model: Any, pictures: Pictures) -> None:
         lengths = image_grid_thw.prod(-1)
         numbers = pixel_values[lengths.cumsum(0) - 1, 0].tolist()
         device = pixel_values.device
-        found: Any = tuple(pictures.features(number, compute, device) for number in numbers)
+        # A group's completions have one picture, which crosses to the GPU once.
+        each = {n: pictures.features(n, compute, device) for n in dict.fromkeys(numbers)}
+        found: Any = tuple(each[number] for number in numbers)
         return BaseModelOutputWithPooling(pooler_output=found)
 
     inner.get_image_features = get_image_features

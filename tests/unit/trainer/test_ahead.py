@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from threading import current_thread, main_thread
+from threading import Event, current_thread, main_thread
 
 import pytest
 
@@ -42,3 +42,20 @@ def test_what_making_raises_is_raised_to_who_asks():
         ahead.expect([4])
         with pytest.raises(OSError, match="row 4 is damaged"):
             ahead.get(4)
+
+
+def test_after_the_end_all_is_made_when_it_is_asked_for():
+    begun, go_on = Event(), Event()
+
+    def make(number: int) -> int:
+        begun.set()
+        assert number != 1 or go_on.wait(10)
+        return number
+
+    ahead = Ahead(make, keep=5)
+    ahead.expect([1, 2, 3])
+    assert begun.wait(10)
+    go_on.set()
+    ahead.close()
+    ahead.expect([4])
+    assert [ahead.get(number) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]

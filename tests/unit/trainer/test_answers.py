@@ -163,3 +163,15 @@ def test_a_prepared_rows_length_is_known_without_decoding_its_pictures(tmp_path,
     monkeypatch.setattr(PreparedRows, "_decoded", None)
     assert [length_of(rows, i) for i in range(len(rows))] == lengths
     assert min(lengths) > 200
+
+
+def test_a_model_in_bfloat16_says_the_same_with_and_without_casting_on_the_way(rows):
+    model, processor = models.load(Recipe.parse({"dtype": "bfloat16"}))
+    texts = ["<|vision_start|><|image_pad|><|vision_end|>What is it?"] * 2
+    images = [rows[0].images[0], rows[2].images[0]]
+    inputs = processor(text=texts, images=images, return_tensors="pt")
+    found = []
+    for casts in (True, False):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=casts):
+            found.append(model(**inputs).logits)
+    assert torch.equal(*found)

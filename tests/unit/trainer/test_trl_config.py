@@ -10,7 +10,9 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from trainer import recipes
 from trainer.recipe import Recipe, RecipeError
-from trainer.run import trl_config
+from trainer.run import decoding, trl_config
+from trainer.run.decoding import decoding_of, uses_autocast
+from trainer.sections import Vllm
 
 
 @pytest.fixture
@@ -124,3 +126,80 @@ def test_what_a_recipe_may_choose_reaches_trl(tmp_path):
 
 def test_vllms_probabilities_can_be_taken_as_they_are(tmp_path):
     assert not config(tmp_path, correction="none").vllm_importance_sampling_correction
+
+
+class Gpu:
+    """One that is not there."""
+
+    def __init__(self, gib: float) -> None:
+        self.total_memory = gib * 2**30
+
+
+@pytest.mark.parametrize(
+    ("recipe", "casts"),
+    [
+        ({"dtype": "bfloat16"}, False),
+        ({"dtype": "bfloat16", "speed": {"plain_bfloat16": False}}, True),
+        ({"dtype": "mixed"}, True),
+        ({"dtype": "float32"}, False),
+    ],
+)
+def test_nothing_is_cast_on_the_way_where_the_weights_are_in_bfloat16(
+    monkeypatch, tmp_path, recipe, casts
+):
+    assert uses_autocast(Recipe.parse(recipe), on_gpu=True) is casts
+    assert not uses_autocast(Recipe.parse(recipe), on_gpu=False)
+    if recipe["dtype"] == "bfloat16":
+        monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+        assert uses_autocast(Recipe.parse(recipe), on_gpu=True), "so FSDP keeps float32 weights"
+
+
+@pytest.mark.parametrize(
+    ("gib", "vllm", "twice"), [(80, "off", False), (48, "off", True), (80, "colocate", True)]
+)
+def test_activations_are_computed_twice_where_a_gpu_is_too_small_to_keep_them(
+    has_vllm, monkeypatch, gib, vllm, twice
+):
+    recipe = recipes.load("single-gpu").model_copy(update={"vllm": Vllm(mode=vllm)})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda: Gpu(gib))
+    assert trl_config.checkpoints_gradients(recipe, 1) is twice
+    for always in (True, False):
+        said = recipe.model_copy(update={"gradient_checkpointing": always})
+        assert trl_config.checkpoints_gradients(said, 1) is always
+
+
+def test_without_a_gpu_activations_are_kept(tmp_path):
+    made = trl_config.grpo_config(Recipe(gradient_checkpointing="auto"), 0, tmp_path, processes=1)
+    assert not made.gradient_checkpointing
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hindrance"),
+    [
+        ({"dtype": "mixed"}, "under autocast"),
+        ({"dtype": "bfloat16"}, None),
+        ({"dtype": "float32"}, None),
+    ],
+)
+def test_decoding_is_compiled_on_a_gpu_where_it_can_be(monkeypatch, recipe, hindrance):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(decoding, "find_spec", lambda name: object())
+    monkeypatch.setattr(decoding.shutil, "which", lambda name: "/usr/bin/" + name)
+    assert decoding_of(Recipe.parse(recipe)).compiled is (hindrance is None)
+    wanted = Recipe.parse(recipe | {"speed": {"compiled": True}})
+    if hindrance is None:
+        assert decoding_of(wanted).compiled
+        monkeypatch.setattr(decoding.shutil, "which", lambda name: None)
+        hindrance = "no C compiler"
+        assert not decoding_of(Recipe.parse(recipe)).compiled
+    with pytest.raises(RecipeError, match=hindrance):
+        decoding_of(wanted)
+    assert not decoding_of(Recipe.parse(recipe | {"speed": {"compiled": False}})).compiled
+
+
+def test_on_a_cpu_decoding_is_not_compiled_unless_a_recipe_wants_it(monkeypatch):
+    assert not decoding_of(Recipe()).compiled
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(RecipeError, match="FSDP or DeepSpeed"):
+        decoding_of(Recipe.parse({"speed": {"compiled": True}}))
