@@ -38,7 +38,8 @@ class Parts(TrainerCallback):
         self._optimizer_from = 0.0
         model = trainer.accelerator.unwrap_model(trainer.model)
         self._watch(trainer, "_generate_single_turn", lambda: "generation")
-        self._watch(model, "_prefill", lambda: "prefill")
+        if hasattr(model, "_prefill"):  # else it counts as decoding
+            self._watch(model, "_prefill", lambda: "prefill")
         self._watch(
             trainer,
             "_get_per_token_logps_and_entropies",

@@ -132,7 +132,12 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
         + (", in host memory." if recipe.adamw.offload else "."),
         f"Scored at: {', '.join(f'{at:,}' for at in recipe.evaluation_points(recipe.steps))}, on "
         f"{', '.join(recipe.data.benchmarks if recipe.data else BENCHMARKS)}, "
-        + (f"{recipe.evaluation.limit:,} items each." if recipe.evaluation.limit else "all items."),
+        + (f"{recipe.evaluation.limit:,} items each" if recipe.evaluation.limit else "all items")
+        + (
+            f" ({recipe.evaluation.limit_on_the_way:,} each before the last)."
+            if recipe.evaluation.limit_on_the_way
+            else "."
+        ),
     ]
     said.append(_speed(recipe))
     every = recipe.checkpoints.every

@@ -1,6 +1,7 @@
 """Measurements of scored items, and what they add up to."""
 
 import math
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -8,6 +9,8 @@ from PIL import Image
 from rewards import corpus
 from rewards.rules import RULES
 from service.schemas import BenchmarkSpec, DomainSpec, Measurement, Score, StudySpec
+from trainer.data import benchmark_sets
+from trainer.recipe import Recipe
 from trainer.rows import Row
 from trainer.run.evaluate import measurement, official_case
 
@@ -106,3 +109,13 @@ def test_boxes_in_any_coordinates_are_counted_in_the_sources_pixels():
         case = official_case(answer, row)
         assert RULES["lisa-giou"].score(case) == 1
         assert RULES["lisa-ciou"].weight(case) == 320 * 160
+
+
+def test_points_on_the_way_may_be_scored_on_fewer_items():
+    recipe = Recipe.parse({"evaluation": {"limit": 5, "limit_on_the_way": 2}})
+    last = benchmark_sets(recipe, Path())
+    before = benchmark_sets(recipe, Path(), on_the_way=True)
+    assert {len(items.rows) for items in last.values()} == {5}
+    assert {len(items.rows) for items in before.values()} == {2}
+    same = Recipe.parse({"evaluation": {"limit": 3}})
+    assert len(benchmark_sets(same, Path(), on_the_way=True)["sat"].rows) == 3

@@ -1,0 +1,20 @@
+"""Which run a folder belongs to."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainer.job import Job
+from trainer.recipe import Recipe
+from trainer.storage.run_folder import FolderTaken, RunFolder
+
+
+def job(**recipe) -> Job:
+    return Job({"sat": 1.0}, Recipe.parse(recipe), seed=3)
+
+
+def test_a_run_goes_on_in_its_folder_however_fast_it_is_computed(tmp_path):
+    RunFolder(tmp_path).claim(job(), seed=3)
+    RunFolder(tmp_path).claim(job(speed={"features": False, "compiled": False}), seed=3)
+    with pytest.raises(FolderTaken, match=r"recipe\.evaluation\.max_tokens is None there and 5"):
+        RunFolder(tmp_path).claim(job(evaluation={"max_tokens": 5}), seed=3)
