@@ -114,27 +114,32 @@ def decoding_of(recipe: Recipe) -> Decoding:
     chosen = recipe.speed.compiled
     if chosen is False or (chosen == "auto" and not torch.cuda.is_available()):
         return Decoding()
-    hindrance = what_hinders(recipe)
-    if chosen == "auto":
-        return Decoding(hindrance is None, may_fall_back=True)
-    if hindrance is not None:
-        raise RecipeError(f"recipe: speed.compiled: {hindrance}; set it to auto or false")
-    return Decoding(compiled=True)
+    hinders, lacks = what_hinders(recipe), what_lacks()
+    can = hinders is None and lacks is None
+    if chosen is True and not can:
+        raise RecipeError(f"recipe: speed.compiled: {hinders or lacks}; set it to auto or false")
+    if hinders is None and lacks is not None:
+        warnings.warn(f"decoding is not compiled: {lacks}", stacklevel=2)
+    return Decoding(can, may_fall_back=chosen == "auto")
 
 
 def what_hinders(recipe: Recipe) -> str | None:
-    """Why decoding cannot be compiled here; None where it can."""
-    on_gpu = torch.cuda.is_available()
+    """Why a run of this recipe cannot decode compiled, wherever it is; None where it can."""
     if is_sharded():
         return "a model that FSDP or DeepSpeed has cannot be compiled"
-    if uses_autocast(recipe, on_gpu=on_gpu):
+    if uses_autocast(recipe, on_gpu=torch.cuda.is_available()):
         return (
             "a model under autocast cannot be compiled: it needs dtype float32, or bfloat16 with "
             "speed.plain_bfloat16"
         )
+    return None
+
+
+def what_lacks() -> str | None:
+    """What compiling needs and this machine has not; None where it has all."""
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         return "there is no C compiler (cc, gcc) here"
-    if on_gpu and find_spec("triton") is None:
+    if torch.cuda.is_available() and find_spec("triton") is None:
         return "triton is not installed"
     return None
 

@@ -64,6 +64,16 @@ def test_answers_are_the_same_by_every_way_to_ask_for_them(rows, monkeypatch, te
         assert answered(rows, SLOW | {switch: True}, temperature=temperature) == plain, switch
 
 
+def test_the_token_of_a_picture_is_never_said_as_in_training(rows):
+    recipe = Recipe.parse({"evaluation": {"batch_size": 5, "max_tokens": 6}})
+    model, processor = models.load(recipe)
+    plain = answers(model, processor, rows[:4], recipe, "sat")
+    likely = torch.zeros(model.config.get_text_config().vocab_size)
+    likely[processor.image_token_id] = 1000.0
+    model.lm_head.register_forward_hook(lambda head, read, logits: logits + likely)
+    assert answers(model, processor, rows[:4], recipe, "sat") == plain
+
+
 def test_an_answer_has_as_many_tokens_as_it_may(rows):
     _, processor = load()
     short = answered(rows, {}, max_tokens=4)
