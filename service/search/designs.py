@@ -10,7 +10,8 @@ import numpy as np
 
 from service.search.runs import Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
-from service.search.surrogates.bayes_quadratic import LEVEL, POWERS, TYPICAL
+from service.search.surrogates.bayes_quadratic import POWERS
+from service.search.surrogates.part import LEVEL, TYPICAL
 
 DRAWS = 5000
 MAX_ROUNDS = 10

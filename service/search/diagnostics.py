@@ -231,7 +231,7 @@ def _confirmations(
         if not left[i] or same.sum() < 2 or (~same).sum() <= space.m:
             continue
         left &= ~same
-        fitted = fit(name, space, runs.subset(~same), seed)
+        fitted = fit(name, space, runs.without(runs.weights[i]), seed)
         predicted = float(fitted.predict(runs.weights[i][None])[0][0])
         scores = runs.score[same]
         mean, n = float(scores.mean()), int(same.sum())

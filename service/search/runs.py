@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.search.space import SAME, FloatArray, total_variation
+
+TARGET = "full"
+"""The channel that a search is judged by: the runs themselves."""
+ALONE = -1
+"""`Runs.run` of a training run that no other row is of, or that is not told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +28,14 @@ class Runs:
         benchmarks, benchmark_sd: (n, B) the objective's benchmarks and their sampling errors; B is
             0 where only the objective is known.
         shares: (B,) of each benchmark in the objective.
+        run: (n,) number of the training run that each is a score of; rows of different channels
+            with the same number share their training noise. `ALONE` by default.
+        channels: other evidence by its name, such as scores at an earlier step: each the runs as
+            that channel scores them. Their scores need not be on the objective's scale.
 
     Raises:
-        ValueError: shapes that do not fit, or a weight or score that is not a number.
+        ValueError: shapes that do not fit, a weight or score that is not a number, or channels of
+            other domains or benchmarks, within channels, or named as the target is.
     """
 
     weights: FloatArray
@@ -35,6 +46,8 @@ class Runs:
     benchmarks: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     benchmark_sd: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     shares: FloatArray = field(default_factory=lambda: np.empty(0))
+    run: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    channels: Mapping[str, Runs] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         weights = np.atleast_2d(np.array(self.weights, dtype=float))
@@ -61,6 +74,22 @@ class Runs:
             object.__setattr__(self, name, values)
         if not (np.isfinite(weights).all() and np.isfinite(self.score).all()):
             raise ValueError("weights and scores must be numbers; leave unscored runs out")
+        run = np.array(self.run, dtype=np.intp).reshape(-1)
+        if run.size == 0:
+            run = np.full(n, ALONE, dtype=np.intp)
+        if run.shape != (n,):
+            raise ValueError(f"run has {run.size} values for {n} runs")
+        object.__setattr__(self, "run", run)
+        for name, channel in self.channels.items():
+            if name in ("", TARGET):
+                raise ValueError(f"a channel beside the target cannot be called {name!r}")
+            if channel.channels:
+                raise ValueError(f"channel {name!r} has channels of its own")
+            if channel.m != self.m or len(channel.shares) != len(self.shares):
+                raise ValueError(
+                    f"channel {name!r} has {channel.m} domains and {len(channel.shares)} "
+                    f"benchmarks, the runs {self.m} and {len(self.shares)}"
+                )
 
     @classmethod
     def none(cls, m: int) -> Runs:
@@ -84,7 +113,7 @@ class Runs:
         return bool(np.all(total_variation(self.weights.mean(axis=0), self.weights) <= SAME))
 
     def subset(self, mask: NDArray[np.bool_]) -> Runs:
-        """The runs where `mask` (n,) is true."""
+        """The runs where `mask` (n,) is true; what the channels know stays."""
         return Runs(
             self.weights[mask],
             self.score[mask],
@@ -94,12 +123,28 @@ class Runs:
             self.benchmarks[mask],
             self.benchmark_sd[mask],
             self.shares,
+            self.run[mask],
+            self.channels,
         )
 
+    def without(self, weights: FloatArray) -> Runs:
+        """All that is known but of one mixture (m,), in every channel."""
+        others = self.subset(total_variation(weights, self.weights) > SAME)
+        left = {name: channel.without(weights) for name, channel in self.channels.items()}
+        return replace(others, channels=left)
+
     def of_benchmark(self, b: int) -> Runs:
-        """The runs with one benchmark's score as the objective."""
+        """The runs with one benchmark's score as the objective, in every channel."""
         nothing = np.full(len(self), np.nan)
-        return Runs(self.weights, self.benchmarks[:, b], self.benchmark_sd[:, b], nothing, nothing)
+        return Runs(
+            self.weights,
+            self.benchmarks[:, b],
+            self.benchmark_sd[:, b],
+            nothing,
+            nothing,
+            run=self.run,
+            channels={name: channel.of_benchmark(b) for name, channel in self.channels.items()},
+        )
 
     def averaged(self, groups: list[NDArray[np.bool_]]) -> Runs:
         """One run for each mask (n,) of replicates: their mean mixture and their mean scores."""
@@ -120,4 +165,5 @@ class Runs:
             in_score=-self.in_score,
             out_score=-self.out_score,
             benchmarks=-self.benchmarks,
+            channels={name: channel.negated() for name, channel in self.channels.items()},
         )

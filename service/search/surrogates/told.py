@@ -1,0 +1,163 @@
+"""What rows of scores tell of a quadratic's coefficients, in a form that adds up.
+
+Given its settings, each channel's log density of its scores is `l + h . beta - beta' J beta / 2` in
+the target's coefficients `beta`: what is the channel's own has been integrated out. A row whose
+training run the target has a row of, too, shares some of that row's training noise; it is taken
+less so much of the target's score that the rest is independent of it, so that channels still add
+up. Rows of one run in two channels but not in the target count as independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.search.runs import ALONE
+from service.search.space import FloatArray
+
+SHARED = 0.5
+"""Correlation of the training noise of a channel's row and the target's, of one run."""
+LOG_2_PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """n rows of one channel in standard units.
+
+    Attributes:
+        X: (n, m) mixtures.
+        F: (n, p) their features, the first one the constant.
+        y: (n,) scores.
+        sampling: (n,) sampling variances.
+        pair: (n,) the target's row of the same training run; `ALONE` for none.
+    """
+
+    X: FloatArray
+    F: FloatArray
+    y: FloatArray
+    sampling: FloatArray
+    pair: NDArray[np.intp]
+
+    @property
+    def has_pairs(self) -> bool:
+        return bool(np.any(self.pair != ALONE))
+
+    def subset(self, mask: NDArray[np.bool_]) -> Rows:
+        """The rows where `mask` (n,) is true."""
+        return Rows(self.X[mask], self.F[mask], self.y[mask], self.sampling[mask], self.pair[mask])
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """G joint settings of what is averaged over.
+
+    Attributes:
+        scales: (G, 2) prior standard deviations of linear and pair terms.
+        noise: (G,) standard deviation of the target's training noise.
+        channels: of each channel (G, 3): rho, amplitude, standard deviation of its training noise.
+    """
+
+    scales: FloatArray
+    noise: FloatArray
+    channels: list[FloatArray]
+
+    def __getitem__(self, chosen: NDArray[np.intp]) -> Settings:
+        return Settings(
+            self.scales[chosen], self.noise[chosen], [one[chosen] for one in self.channels]
+        )
+
+    def joined(self, channel: FloatArray) -> Settings:
+        """With those (G, 3) of one more channel."""
+        return Settings(self.scales, self.noise, [*self.channels, channel])
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """`l + h . beta - beta' J beta / 2` under G settings: (G, p, p), (G, p), (G,)."""
+
+    J: FloatArray
+    h: FloatArray
+    l: FloatArray  # noqa: E741 - the formula's
+
+    def __add__(self, other: Told) -> Told:
+        return Told(self.J + other.J, self.h + other.h, self.l + other.l)
+
+    def evidence(self, prior: FloatArray) -> FloatArray:
+        """(G,) log marginal likelihoods, for prior variances (G, p) of the coefficients."""
+        # Scaled by the prior, so that what nothing is told of is the identity.
+        root = np.sqrt(prior)
+        A = root[:, :, None] * self.J * root[:, None, :] + np.eye(prior.shape[1])
+        h = root * self.h
+        solved = np.linalg.solve(A, h[:, :, None])[:, :, 0]
+        evidence: FloatArray = (
+            self.l + 0.5 * (h * solved).sum(axis=1) - 0.5 * np.linalg.slogdet(A)[1]
+        )
+        return evidence
+
+
+def of_target(settings: Settings, rows: Rows) -> Told:
+    """What the target's own rows tell."""
+    noise, which = np.unique(settings.noise, return_inverse=True)
+    weight = 1 / (noise[:, None] ** 2 + rows.sampling)
+    J = np.einsum("np,gn,nq->gpq", rows.F, weight, rows.F, optimize=True)
+    h = (weight * rows.y) @ rows.F
+    log_2_pi = len(rows.y) * LOG_2_PI
+    l = -0.5 * (weight @ rows.y**2 - np.log(weight).sum(axis=1) + log_2_pi)  # noqa: E741
+    return Told(J[which], h[which], l[which])
+
+
+def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows) -> Told:
+    """What the rows of channel `c` tell, its own share of the coefficients integrated out.
+
+    With `W` the precisions of rows, `k` their shares of the target's score, `X = F L - k F` what
+    `beta` is multiplied by and `G` the prior covariance of the channel's own share, the density is
+    that of `y ~ N(X beta, 1/W + F G F')` (Woodbury).
+
+    Args:
+        prior: (G, p) variances of the coefficients.
+        target: whose rows `rows.pair` counts.
+    """
+    rho, amplitude, noise = settings.channels[c].T
+    levels = np.column_stack([settings.noise * rows.has_pairs, noise])
+    levels, which = np.unique(levels, axis=0, return_inverse=True)
+    each = [_moments(rows, target, float(of_target), float(own)) for of_target, own in levels]
+    M0, M1, M2, b0, b1, l0 = (
+        np.array([one[i] for one in each])[which.reshape(-1)] for i in range(6)
+    )
+    # The constant (column 0) is the channel's own altogether.
+    is_term = np.arange(prior.shape[1]) > 0
+    L = np.where(is_term, (amplitude * rho)[:, None], 0.0)
+    own_share = np.where(is_term, (amplitude**2 * (1 - rho**2))[:, None], 1.0)
+    root = np.sqrt(prior * own_share)
+    # T = G^(1/2) (1 + G^(1/2) F'WF G^(1/2))^-1 G^(1/2)
+    B = root[:, :, None] * M0 * root[:, None, :] + np.eye(prior.shape[1])
+    T = root[:, :, None] * np.linalg.inv(B) * root[:, None, :]
+    FWX = M0 * L[:, None, :] - M1
+    XWX = L[:, :, None] * FWX - M1 * L[:, None, :] + M2
+    Tb = (T @ b0[:, :, None])[:, :, 0]
+    return Told(
+        XWX - np.swapaxes(FWX, 1, 2) @ T @ FWX,
+        L * b0 - b1 - (np.swapaxes(FWX, 1, 2) @ Tb[:, :, None])[:, :, 0],
+        l0 - 0.5 * np.linalg.slogdet(B)[1] + 0.5 * (b0 * Tb).sum(axis=1),
+    )
+
+
+def _moments(
+    rows: Rows, target: Rows, of_target: float, own: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, float]:
+    """`F'WF`, `F'WkF`, `F'Wk^2F`, `F'Wy`, `F'Wky`, and the log density of `y ~ N(0, 1/W)`."""
+    variance = own**2 + rows.sampling
+    k, y = np.zeros(len(rows.y)), rows.y.copy()
+    paired = rows.pair != ALONE
+    if paired.any():
+        pair = rows.pair[paired]
+        shared = SHARED * of_target * own
+        k[paired] = shared / (of_target**2 + target.sampling[pair])
+        variance[paired] -= k[paired] * shared
+        y[paired] -= k[paired] * target.y[pair]
+    FW = rows.F.T / variance
+    M1 = (FW * k) @ rows.F
+    l0 = -0.5 * ((y**2 / variance).sum() + np.log(variance).sum() + len(y) * LOG_2_PI)
+    return FW @ rows.F, M1, (FW * k**2) @ rows.F, FW @ y, (FW * k) @ y, float(l0)

@@ -1,0 +1,34 @@
+"""What a channel's evidence is worth, in runs of the target."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+
+from service.search.space import FloatArray
+
+MOST = 1e4
+"""Worth that is not told apart from more."""
+
+
+def worth_in_runs(own: FloatArray, told: FloatArray, F: FloatArray, noise: float) -> float:
+    """Runs of a channel's mixtures that would leave the same uncertainty about them as it does.
+
+    Args:
+        own: (p, p) precision of the coefficients without the channel.
+        told: (p, p) precision that the channel adds.
+        F: (n, p) features of the channel's mixtures; the runs are spread evenly over them.
+        noise: variance of a run.
+    """
+    left = float(((F @ np.linalg.inv(own + told)) * F).sum(axis=1).mean())
+    # With own = R R' and e the eigenvalues of R^-1 (F'F / n / noise) R'^-1, k runs leave a mean
+    # variance of noise * sum e / (1 + k e).
+    inverse = np.linalg.inv(np.linalg.cholesky(own))
+    e = np.linalg.eigvalsh(inverse @ (F.T @ F / len(F) / noise) @ inverse.T).clip(0)
+
+    def more(k: float) -> float:
+        return float(noise * (e / (1 + k * e)).sum()) - left
+
+    if more(0.0) <= 0:
+        return 0.0
+    return MOST if more(MOST) > 0 else float(brentq(more, 0.0, MOST, xtol=1e-3))

@@ -1,0 +1,259 @@
+"""Evidence of other channels: its closed form against brute force, and what it may not do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from service.search.runs import ALONE, Runs
+from service.search.space import MixtureSpace
+from service.search.surrogates.bayes_quadratic import BayesQuadratic
+from service.search.surrogates.part import Carried
+from service.search.surrogates.told import SHARED, Rows, Settings, of_channel, of_target
+from service.search.surrogates.worth import worth_in_runs
+
+SPACE = MixtureSpace.simplex("abcd")
+NOISE = 0.03
+few = settings(max_examples=3, deadline=None, derandomize=True)
+seeds = st.integers(0, 10_000)
+
+
+def runs_of(X, y, run=(), channels=None):
+    unknown = np.full(len(y), np.nan)
+    return Runs(X, y, unknown, unknown, unknown, run=run, channels=channels or {})
+
+
+def truth(X):
+    return X @ np.array([0.3, 0.5, 0.2, 0.4]) + 0.8 * X[:, 0] * X[:, 1] - 0.3 * X[:, 2] * X[:, 3]
+
+
+def measured(n, rng):
+    X = SPACE.sample(n, rng)
+    return runs_of(X, truth(X) + NOISE * rng.normal(size=n))
+
+
+def fitted(runs, power=1.0):
+    return BayesQuadratic((power,)).fit(SPACE, runs, 0)
+
+
+def test_the_closed_form_is_that_of_the_joint_normal_distribution():
+    rng = np.random.default_rng(0)
+    n, n_c, n_d, p = 5, 6, 4, 4
+    prior = np.array([[4.0, 0.6, 0.6, 0.2]])
+    given_ = Settings(
+        np.ones((1, 2)),
+        np.array([0.5]),
+        [np.array([[0.7, 1.4, 0.3]]), np.array([[-0.4, 0.8, 0.6]])],
+    )
+    target, one, two = (
+        Rows(
+            np.empty((k, 3)),
+            np.column_stack([np.ones(k), rng.normal(size=(k, p - 1))]),
+            rng.normal(size=k),
+            rng.uniform(0.01, 0.1, size=k),
+            np.full(k, ALONE),
+        )
+        for k in (n, n_c, n_d)
+    )
+    one.pair[:3] = [2, 0, 4]  # rows of the same training run as the target's, and so mixture
+    one.F[:3] = target.F[[2, 0, 4]]
+    told = of_target(given_, target)
+    told = told + of_channel(prior, given_, 0, target, one)
+    told = told + of_channel(prior, given_, 1, target, two)
+
+    # Brute force: beta, gamma_1 and gamma_2 to all scores.
+    def design(rows, rho, amplitude, own):
+        terms = np.array([0.0, 1.0, 1.0, 1.0])
+        shares = [rows.F * (amplitude * rho * terms), np.zeros((len(rows.y), 2 * p))]
+        constant = np.array([1.0, 0.0, 0.0, 0.0])
+        shares[1][:, own * p : (own + 1) * p] = rows.F * (
+            amplitude * np.sqrt(1 - rho**2) * terms + constant
+        )
+        return np.hstack(shares)
+
+    H = np.vstack(
+        [
+            np.hstack([target.F, np.zeros((n, 2 * p))]),
+            design(one, 0.7, 1.4, 0),
+            design(two, -0.4, 0.8, 1),
+        ]
+    )
+    training = np.concatenate([np.full(n, 0.5), np.full(n_c, 0.3), np.full(n_d, 0.6)])
+    E = np.diag(training**2 + np.concatenate([r.sampling for r in (target, one, two)]))
+    for i, j in enumerate([2, 0, 4]):
+        E[n + i, j] = E[j, n + i] = SHARED * 0.5 * 0.3
+    y = np.concatenate([r.y for r in (target, one, two)])
+    D = np.diag(np.tile(prior[0], 3))
+    K = H @ D @ H.T + E
+    mean = (D @ H.T @ np.linalg.solve(K, y))[:p]
+    covariance = (D - D @ H.T @ np.linalg.solve(K, H @ D))[:p, :p]
+
+    found = np.linalg.inv(told.J[0] + np.diag(1 / prior[0]))
+    np.testing.assert_allclose(found, covariance, atol=1e-12)
+    np.testing.assert_allclose(found @ told.h[0], mean, atol=1e-12)
+    expected = multivariate_normal(np.zeros(len(y)), K).logpdf(y)
+    assert told.evidence(prior)[0] == pytest.approx(expected)
+
+
+@few
+@given(seed=seeds)
+def test_a_channel_of_pure_noise_leaves_predictions_as_they_are(seed):
+    rng = np.random.default_rng(seed)
+    runs = measured(30, rng)
+    noise = runs_of(SPACE.sample(40, rng), rng.normal(size=40))
+    X = SPACE.sample(100, rng)
+
+    alone, _ = fitted(runs).predict(X)
+    beside, _ = fitted(runs_of(runs.weights, runs.score, channels={"noise": noise})).predict(X)
+
+    spread = alone.max() - alone.min()
+    assert np.sqrt(((beside - alone) ** 2).mean()) < 0.02 * spread
+
+
+@few
+@given(seed=seeds)
+def test_a_channel_equal_to_the_target_counts_like_runs_of_it(seed):
+    rng = np.random.default_rng(seed)
+    runs, more = measured(16, rng), measured(40, rng)
+    X = SPACE.sample(100, rng)
+
+    def error(of):
+        return np.sqrt(((fitted(of).predict(X)[0] - truth(X)) ** 2).mean())
+
+    joined = fitted(runs_of(runs.weights, runs.score, channels={"same": more}))
+    pooled = runs_of(np.vstack([runs.weights, more.weights]), np.r_[runs.score, more.score])
+
+    with_channel = error(runs_of(runs.weights, runs.score, channels={"same": more}))
+    assert with_channel < error(runs)
+    assert with_channel < 2 * error(pooled) + 0.005
+    assert joined.channels["same"].rho > 0.8
+
+
+@few
+@given(seed=seeds)
+def test_the_order_of_rows_and_channels_does_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    runs, one, two = (measured(n, rng) for n in (6, 9, 8))
+    X = SPACE.sample(20, rng)
+
+    def joined(a, b, c, names):
+        told = runs_of(
+            runs.weights[a],
+            runs.score[a],
+            run=np.arange(6)[a],
+            channels={
+                name: {
+                    "one": runs_of(one.weights[b], one.score[b]),
+                    "two": runs_of(two.weights[c], two.score[c]),
+                }[name]
+                for name in names
+            },
+        )
+        return fitted(told).predict(X)
+
+    first = joined(np.arange(6), np.arange(9), np.arange(8), ("one", "two"))
+    other = joined(*(rng.permutation(n) for n in (6, 9, 8)), ("two", "one"))
+    np.testing.assert_allclose(first, other, rtol=1e-6)
+
+
+def test_scores_in_other_units_tell_the_same():
+    rng = np.random.default_rng(3)
+    runs, more = measured(8, rng), measured(30, rng)
+    X = SPACE.sample(20, rng)
+    same = runs_of(more.weights, 1000 - 40 + 7 * more.score)
+
+    one, other = (
+        fitted(runs_of(runs.weights, runs.score, channels={"c": c})).predict(X)
+        for c in (more, same)
+    )
+
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_a_left_out_run_is_foreseen_without_its_mixture_in_any_channel():
+    rng = np.random.default_rng(4)
+    runs, more = measured(10, rng), measured(12, rng)
+    early = runs_of(
+        np.vstack([runs.weights, more.weights]), np.r_[runs.score, more.score], np.arange(22)
+    )
+    whole = runs_of(runs.weights, runs.score, np.arange(10), {"early": early})
+    mean, sd = fitted(whole).leave_one_out()
+
+    again = fitted(whole.without(runs.weights[3]))
+    expected, spread = again.predict(runs.weights[[3]], noisy=True)
+    assert len(again.runs.channels["early"]) == 21
+    # The settings are averaged over as they stand for all runs, the scores' own units too.
+    assert mean[3] == pytest.approx(expected[0], abs=0.5 * spread[0])
+    assert sd[3] == pytest.approx(spread[0], rel=0.35)
+
+
+def test_a_score_of_the_same_run_tells_less_than_one_of_another_run():
+    rng = np.random.default_rng(5)
+    X = SPACE.sample(12, rng)
+    F = np.column_stack([np.ones(12), X[:, :3]])
+    y = rng.normal(size=12)
+    settings_ = Settings(np.ones((1, 2)), np.array([0.4]), [np.array([[1.0, 1.0, 0.4]])])
+    prior = np.ones((1, 4))
+    target = Rows(X, F, y, np.zeros(12), np.full(12, ALONE))
+
+    def variance(pair):
+        channel = Rows(X, F, y, np.zeros(12), pair)
+        told = of_target(settings_, target) + of_channel(prior, settings_, 0, target, channel)
+        return np.linalg.inv(told.J[0] + np.eye(4))[1:, 1:].diagonal()
+
+    assert np.all(variance(np.arange(12)) > variance(np.full(12, ALONE)))
+
+
+def test_a_channel_of_one_row_tells_nothing():
+    rng = np.random.default_rng(6)
+    runs, one = measured(8, rng), measured(1, rng)
+    X = SPACE.sample(20, rng)
+
+    beside = fitted(runs_of(runs.weights, runs.score, channels={"one": one}))
+
+    assert beside.channels == {"one": Carried(0.0, 0.0, 0.0)}
+    np.testing.assert_allclose(beside.predict(X)[0], fitted(runs).predict(X)[0], rtol=0.05)
+
+
+def test_an_exact_channel_is_worth_the_runs_that_it_has():
+    rng = np.random.default_rng(7)
+    F = np.column_stack([np.ones(20), rng.normal(size=(20, 2))])
+    own, told = np.eye(3), F.T @ F / 0.3
+
+    assert worth_in_runs(own, told, F, 0.3) == pytest.approx(20, abs=0.01)
+    assert worth_in_runs(own, np.zeros((3, 3)), F, 0.3) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        ({"full": 4}, "cannot be called 'full'"),
+        ({"": 4}, "cannot be called ''"),
+        ({"early": 3}, "channel 'early' has 3 domains and 0 benchmarks, the runs 4 and 0"),
+    ],
+)
+def test_channels_that_do_not_fit_the_runs_are_refused(channels, said):
+    made = {name: Runs.none(m) for name, m in channels.items()}
+    with pytest.raises(ValueError, match=said):
+        runs_of(np.empty((0, 4)), np.empty(0), channels=made)
+
+
+def test_channels_turn_with_the_runs_and_split_into_benchmarks_with_them():
+    X = np.eye(2)
+    parts = np.array([[0.1, 0.2], [0.3, 0.4]])
+    nothing = np.full(2, np.nan)
+    early = Runs(X, [1, 2], nothing, nothing, nothing, 10 * parts, parts, [0.5, 0.5])
+    whole = Runs(
+        X, [3, 4], nothing, nothing, nothing, parts, parts, [0.5, 0.5], [7, 8], {"e": early}
+    )
+
+    assert whole.negated().channels["e"].score.tolist() == [-1, -2]
+    assert whole.of_benchmark(1).channels["e"].score.tolist() == [2, 4]
+    assert whole.of_benchmark(1).run.tolist() == [7, 8]
+    assert whole.subset(np.array([False, True])).run.tolist() == [8]
+    left = whole.without(X[0])
+    assert left.score.tolist() == [4]
+    assert left.channels["e"].score.tolist() == [2]
