@@ -36,12 +36,13 @@ from modomodo.space_options import Wishes
 from modomodo.units import Unit
 from service.search.counts import counted
 from service.search.situation import Direction
-from service.study.points import widened
+from service.study.points import Z95, widened
 
 if TYPE_CHECKING:
     from modomodo.runs_options import Case
     from service.search.diagnostics import Diagnosis
     from service.search.space import FloatArray
+    from service.search.surrogates.carried import Carried
 
 MOST_PAIRS = 10
 """Pairs that a person is shown; JSON has all."""
@@ -80,7 +81,8 @@ def fit(
     if len(case.runs) == 0:
         what = f"columns {', '.join(benchmark)}" if benchmark else repr(objective)
         raise CommandFailed(
-            f"{case.file}: {what}: no row has a value; `modomodo suggest` proposes the first runs"
+            f"{case.file}: {what}: no {'full run' if case.runs.channels else 'row'} has a value; "
+            "`modomodo suggest` proposes the first runs"
         )
     points = case.mixtures(at)
     direction: Direction = "minimize" if minimize else "maximize"
@@ -129,6 +131,10 @@ def fit(
             }
             for x in found.confirmations
         ],
+        "channels": {
+            name: _carried(len(case.runs.channels[name]), carried)
+            for name, carried in found.channels.items()
+        },
         "predictions": [{"mean": x.mean, "sd": x.sd} for x in found.predictions],
         "messages": found.messages,
     }
@@ -151,6 +157,12 @@ def _effects(domains: tuple[str, ...], found: Diagnosis) -> dict[str, Any]:
     }
 
 
+def _carried(n: int, carried: Carried | None) -> dict[str, float | None]:
+    if carried is None:
+        return {"n": n, "rho": None, "rho_sd": None, "worth_in_runs": None}
+    return {"n": n, **carried._asdict()}
+
+
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
@@ -162,6 +174,13 @@ def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
     console.print(f"[bold]{escape(f'{found.name}: {found.kind}')}[/], fitted to {n}")
     console.print(unit.said)
     console.print(f"left-out runs: {_figures(found, unit) or 'too few to tell'}")
+    for name, carried in found.channels.items():
+        if carried is not None:
+            told = f"{counted(len(case.runs.channels[name]), 'score')} of {name}"
+            console.print(
+                f"{escape(told)}: worth {counted(round(carried.worth_in_runs), 'full run')}, "
+                f"correlation {carried.rho:.2f} ± {Z95 * carried.rho_sd:.2f}"
+            )
     best = found.best
     parts = ", ".join(
         f"{name} {100 * w:.1f}%" for name, w in zip(domains, best.weights, strict=True) if w > 5e-4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modomodo import figures, tables
+from modomodo import channels, figures, tables
 from modomodo.errors import CommandFailed
 from modomodo.tables import Table
 from service.search.runs import Runs
@@ -197,11 +197,12 @@ class Asked:
 def runs_of(file: RunsFile, asked: Asked) -> tuple[Runs, FloatArray]:
     """The scored rows as runs, and the mixtures (k, m) of rows without a score.
 
-    `in_score` and `out_score` columns serve the paper's heuristics; without an `out_score` the
-    objective stands for it.
+    A column `channel` parts off scores of other prices, as `modomodo.channels` tells. `in_score`
+    and `out_score` columns serve the paper's heuristics; without an `out_score` the objective
+    stands for it.
 
     Raises:
-        CommandFailed: an unknown column, or text in a number.
+        CommandFailed: an unknown column, text in a number, or a run of several mixtures.
     """
     shares = np.array(list(asked.benchmarks.values()))
     shares = shares / shares.sum() if len(shares) else shares
@@ -229,7 +230,7 @@ def runs_of(file: RunsFile, asked: Asked) -> tuple[Runs, FloatArray]:
         np.full(measured.shape, np.nan),
         shares,
     )
-    return runs.subset(known), file.weights[~known]
+    return channels.parted(file, runs, known), file.weights[~known]
 
 
 def _weight(table: Table, line: int, column: str, text: str) -> float:

@@ -84,6 +84,7 @@ def suggest(
     Rows without a score are left out; without any run the first mixtures are proposed.
     """
     from service.search.strategies import STRATEGIES, propose
+    from service.search.surrogates import TAKING_CHANNELS
 
     known("strategy", strategy, STRATEGIES)
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
@@ -121,6 +122,13 @@ def suggest(
             f"left out for want of a score: {len(case.unscored)} of the file's rows (--pending "
             "FILE tells mixtures that are being run)",
             style="dim",
+        )
+    if case.runs.channels and strategy not in TAKING_CHANNELS:
+        console.print(
+            f"{strategy} proposes from full runs alone; {' and '.join(TAKING_CHANNELS)} learn from "
+            f"{', '.join(case.runs.channels)}, too",
+            style="dim",
+            markup=False,
         )
     if not proposed:
         console.print(f"{strategy} waits for the scores of pending mixtures", style="yellow")

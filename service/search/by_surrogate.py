@@ -159,5 +159,7 @@ def _said(situation: Situation, fitted: Fitted, why: str) -> str:
     of_one = (
         ", all of one mixture: nothing is known of others" if fitted.runs.is_one_mixture else ""
     )
-    said = f"{fitted.name}: {why}, from {counted(len(situation.runs), 'run')}{of_one}{more}"
+    n_told = sum(len(situation.runs.channels[name]) for name in fitted.channels)
+    told = f" and {counted(n_told, 'score')} of other channels" if n_told else ""
+    said = f"{fitted.name}: {why}, from {counted(len(situation.runs), 'run')}{told}{of_one}{more}"
     return f"{said}; {fitted.kind}"

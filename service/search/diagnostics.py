@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -16,7 +17,8 @@ from service.search.counts import counted
 from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
-from service.search.surrogates import Fitted, fit
+from service.search.surrogates import TAKING_CHANNELS, Fitted, fit
+from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Posterior
 
 
@@ -114,6 +116,7 @@ class Diagnosis:
     confirmations: of the mixtures run more than once, best first.
     predictions: of the noise-free objective at the mixtures asked for.
     compared: the joint belief about the mixtures to compare, so that differences are known too.
+    channels: how far other channels carry over, by name; None of one that the surrogate ignores.
     """
 
     n: int
@@ -130,6 +133,7 @@ class Diagnosis:
     messages: list[str]
     predictions: list[Estimate]
     compared: Posterior | None
+    channels: Mapping[str, Carried | None]
 
 
 N_LESSONS = 3
@@ -194,9 +198,10 @@ def diagnose(
         margin=fitted.noise_sd,
         chance_of_better=chance,
         confirmations=_confirmations(name, space, turned, seed, sign),
-        messages=_messages(space, runs, loo),
+        messages=_messages(space, runs, loo) + _ignored(runs, fitted),
         predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
         compared=None if compare is None else _turned(fitted.posterior(compare), sign),
+        channels={channel: fitted.channels.get(channel) for channel in runs.channels},
     )
 
 
@@ -303,6 +308,16 @@ def effects(space: MixtureSpace, fitted: Fitted, sign: float = 1.0) -> Effects:
     return Effects(alone, synergy)
 
 
+def _ignored(runs: Runs, fitted: Fitted) -> list[str]:
+    ignored = [f"{name!r}" for name in runs.channels if name not in fitted.channels]
+    if not ignored:
+        return []
+    return [
+        f"{fitted.name} learns from full runs alone: scores of {_listed(ignored)} are not used; "
+        f"{' and '.join(TAKING_CHANNELS)} take them."
+    ]
+
+
 def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
     messages = []
     n_terms = space.m * (space.m + 1) // 2
@@ -317,7 +332,8 @@ def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
         messages.append(
             f"{counted(len(runs), 'run')} cannot identify the {n_terms} terms of a quadratic in "
             f"{space.m} domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
-            f"{'rest' if len(pairs) > 1 else 'rests'} on the prior."
+            f"{'rest' if len(pairs) > 1 else 'rests'} on the prior"
+            f"{' and on other channels' if runs.channels else ''}."
         )
     if loo.r2 is not None and loo.r2 < 0:
         messages.append(

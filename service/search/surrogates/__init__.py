@@ -15,7 +15,16 @@ from service.search.surrogates.log_linear import LogLinear
 from service.search.surrogates.protocol import Fitted, Surrogate
 from service.search.surrogates.quadsurface import QuadSurface
 
-__all__ = ["SIDE_BY_SIDE", "SURROGATES", "Fitted", "Surrogate", "check", "fit", "fit_each"]
+__all__ = [
+    "SIDE_BY_SIDE",
+    "SURROGATES",
+    "TAKING_CHANNELS",
+    "Fitted",
+    "Surrogate",
+    "check",
+    "fit",
+    "fit_each",
+]
 
 
 def _gp() -> PerBenchmark:
@@ -47,6 +56,9 @@ SURROGATES: dict[str, Callable[[], Surrogate]] = {
     "lightgbm": LightGbm,
 }
 """How to make each surrogate, by name."""
+
+TAKING_CHANNELS = ("auto", "bayes-quadratic")
+"""Surrogates, and strategies by them, that learn from other channels than the target, too."""
 
 
 def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:

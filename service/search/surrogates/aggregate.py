@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates.carried import Carried, averaged
 from service.search.surrogates.protocol import Fitted, Posterior, Searched, Surrogate, log_density
 
 
@@ -37,6 +38,10 @@ class PerBenchmark:
     @property
     def max_runs(self) -> int:
         return self._surrogate.max_runs
+
+    @property
+    def takes_channels(self) -> bool:
+        return self._surrogate.takes_channels
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         whole = self._surrogate.fit(space, runs, seed)
@@ -73,6 +78,12 @@ class AggregateFit(Searched):
     @property
     def kind(self) -> str:
         return f"one model for each of {len(self.parts)} benchmarks"
+
+    @property
+    def channels(self) -> Mapping[str, Carried]:
+        """Averaged over the benchmarks by their shares."""
+        each = [part.channels for part in self.parts]
+        return {name: averaged([one[name] for one in each], self.runs.shares) for name in each[0]}
 
     @property
     def noise_sd(self) -> float:

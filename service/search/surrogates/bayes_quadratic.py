@@ -23,6 +23,7 @@ from service.search.quadratics import Blend, climb, has_few_faces, maximise
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import regression
+from service.search.surrogates.carried import Carried, averaged
 from service.search.surrogates.channels import fitted_with_channels
 from service.search.surrogates.part import (
     LINEAR,
@@ -30,10 +31,8 @@ from service.search.surrogates.part import (
     NOISE,
     PAIRS,
     TYPICAL,
-    Carried,
     Part,
     Scaling,
-    averaged,
     sampling_variance,
 )
 from service.search.surrogates.protocol import ENDLESS, Posterior
@@ -56,6 +55,7 @@ class BayesQuadratic:
 
     min_runs = 2
     max_runs = ENDLESS
+    takes_channels = True
 
     def __init__(self, powers: Sequence[float] = POWERS) -> None:
         self._powers = powers

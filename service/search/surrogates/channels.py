@@ -10,42 +10,33 @@ channel which tells nothing of the target costs little, and 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from service.search import gaussian
 from service.search.runs import ALONE, Runs
 from service.search.space import SAME, FloatArray, total_variation
+from service.search.surrogates.carried import Carried, worth_in_runs
+from service.search.surrogates.channel_settings import (
+    joined,
+    of_target_alone,
+    standing_for_all,
+    told_by_all,
+    weights_of,
+)
 from service.search.surrogates.part import (
-    LINEAR,
-    NOISE,
-    PAIRS,
-    TYPICAL,
-    Carried,
     Part,
     Scaling,
     sampling_variance,
 )
 from service.search.surrogates.standard import centre_and_scale
-from service.search.surrogates.told import Rows, Settings, Told, of_channel, of_target
-from service.search.surrogates.worth import worth_in_runs
+from service.search.surrogates.told import Rows, Settings, of_channel, of_target
 
-RHO = np.array([0.0, 0.4, 0.7, 0.85, 0.95, 1.0])
-"""Correlations of a channel's coefficients with the target's, all as likely beforehand."""
-AMPLITUDE = np.geomspace(0.4, 2.5, 5)
-"""Of a channel's effects, in units of its spread, against the target's; typically 1, log-normal."""
-AMPLITUDE_SD = 0.5
 LEAST_SPREAD = 0.25
 """Of a channel's mixtures, against the target's: closer ones do not tell its scale."""
-UNLIKELY = 0.02
-"""Noise of a channel that has less weight than this by its own rows is left out."""
-STATES, LEFT_OUT_STATES, WORTH_STATES = 400, 100, 20
-"""Joint settings that stand for all: in predictions, where a mixture is left out, and where a
-channel's worth is counted."""
+WORTH_STATES = 20
+"""Settings by which a channel's worth is counted."""
 
 
 def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Part:
@@ -64,16 +55,13 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     names = sorted(name for name, channel in runs.channels.items() if len(channel) > 1)
     channels: list[Rows] = []
     # 1. Settings that stand for all by their weight, one channel after the other.
-    settings, log_prior = _of_target()
+    settings, log_prior = of_target_alone()
     for name in names:
         rows, spread = _standardised(runs.channels[name], runs, scaling)
-        noise = _likely_noise(scaling, rows, spread)
-        settings, log_prior = _joined(
-            scaling, settings, log_prior, target, channels, rows, noise, spread
-        )
+        settings, log_prior = joined(scaling, settings, log_prior, target, channels, rows, spread)
         channels.append(rows)
-    told = _all_told(scaling, settings, target, channels)
-    weight = _weights(told.evidence(scaling.prior(settings.scales)) + log_prior)
+    told = told_by_all(scaling, settings, target, channels)
+    weight = weights_of(told.evidence(scaling.prior(settings.scales)) + log_prior)
     # 2. The coefficients.
     covariances = np.asarray(
         np.linalg.inv(told.J + _diagonal(1 / scaling.prior(settings.scales))), dtype=float
@@ -117,102 +105,9 @@ def _standardised(channel: Runs, runs: Runs, scaling: Scaling) -> tuple[Rows, fl
     return Rows(channel.weights, F, y, sampling, pair), spread
 
 
-def _likely_noise(scaling: Scaling, rows: Rows, spread: float) -> FloatArray:
-    """(S,) settings of the training noise that the channel's own rows do not rule out."""
-    grid = np.array(list(product(LINEAR, PAIRS, [0.0], AMPLITUDE, NOISE * spread)))
-    alone = replace(rows, pair=np.full(len(rows.y), ALONE))
-    settings = Settings(grid[:, :2], np.ones(len(grid)), [grid[:, 2:]])
-    told = of_channel(scaling.prior(grid[:, :2]), settings, 0, alone, alone)
-    prior = _log_normal(grid[:, :2], TYPICAL[:2]) + _channel_prior(grid[:, 2:], spread)
-    each = _weights(told.l + prior).reshape(-1, len(NOISE)).sum(axis=0)
-    likely: FloatArray = NOISE[each >= UNLIKELY] * spread
-    return likely
-
-
-def _log_normal(values: FloatArray, typical: Sequence[float]) -> FloatArray:
-    """(G,) log density of (G, k) values up to a constant, with a log standard deviation of 1."""
-    density: FloatArray = -0.5 * (np.log(values / np.array(typical)) ** 2).sum(axis=1)
-    return density
-
-
-def _channel_prior(channel: FloatArray, spread: float) -> FloatArray:
-    """(G,) log density of a channel's settings (G, 3), up to a constant."""
-    amplitude = np.log(channel[:, 1]) / AMPLITUDE_SD
-    noise = np.log(channel[:, 2] / (TYPICAL[2] * spread))
-    density: FloatArray = -0.5 * (amplitude**2 + noise**2)
-    return density
-
-
-def _weights(log_weight: FloatArray) -> FloatArray:
-    weight: FloatArray = np.exp(log_weight - logsumexp(log_weight))
-    return weight
-
-
 def _diagonal(values: FloatArray) -> FloatArray:
     """(G, p, p) from (G, p)."""
     return values[:, :, None] * np.eye(values.shape[1])
-
-
-def _of_target() -> tuple[Settings, FloatArray]:
-    """All settings of the target's scales and noise, and their log prior."""
-    grid = np.array(list(product(LINEAR, PAIRS, NOISE)))
-    return Settings(grid[:, :2], grid[:, 2], []), _log_normal(grid, TYPICAL)
-
-
-def _standing_for_all(weight: FloatArray, n: int) -> NDArray[np.intp]:
-    """n settings (with repeats), as often as their weights (G,) say, evenly along their order."""
-    steps = (np.arange(n) + 0.5) / n
-    return np.minimum(np.searchsorted(np.cumsum(weight), steps), len(weight) - 1)
-
-
-def _joined(
-    scaling: Scaling,
-    settings: Settings,
-    log_prior: FloatArray,
-    target: Rows,
-    channels: list[Rows],
-    rows: Rows,
-    noise: FloatArray,
-    spread: float,
-) -> tuple[Settings, FloatArray]:
-    """Settings of one more channel beside those there are, and their log prior.
-
-    What is drawn in proportion to its weight has lost its own prior: the number returned makes up
-    for that, so that evidence and it give the weights again.
-    """
-    combos = np.array(list(product(RHO, AMPLITUDE, noise)))
-    told = _all_told(scaling, settings, target, channels)
-    prior = scaling.prior(settings.scales)
-    added = _channel_prior(combos, spread)
-    log_weight = np.empty((len(log_prior), len(combos)))
-    # What the channel tells is the same where scales (and, with shared runs, noise) are.
-    key = np.column_stack([settings.scales, settings.noise * rows.has_pairs])
-    _, group = np.unique(key, axis=0, return_inverse=True)
-    for g in range(int(group.max()) + 1):
-        members = np.flatnonzero(group.reshape(-1) == g)
-        one = settings[np.full(len(combos), members[0])]
-        more = of_channel(
-            prior[np.full(len(combos), members[0])], one.joined(combos), -1, target, rows
-        )
-        for i in members:
-            both = Told(told.J[i] + more.J, told.h[i] + more.h, told.l[i] + more.l)
-            log_weight[i] = both.evidence(np.broadcast_to(prior[i], both.h.shape))
-            log_weight[i] += log_prior[i] + added
-    chosen, count = np.unique(
-        _standing_for_all(_weights(log_weight.ravel()), STATES), return_counts=True
-    )
-    state, combo = np.divmod(chosen, len(combos))
-    kept = settings[state].joined(combos[combo])
-    evidence = log_weight.ravel()[chosen] - log_prior[state] - added[combo]
-    return kept, np.log(count) - evidence
-
-
-def _all_told(scaling: Scaling, settings: Settings, target: Rows, channels: Sequence[Rows]) -> Told:
-    prior = scaling.prior(settings.scales)
-    told = of_target(settings, target)
-    for c, rows in enumerate(channels):
-        told = told + of_channel(prior, settings, c, target, rows)
-    return told
 
 
 def _left_out(
@@ -269,7 +164,7 @@ def _carried(
     rho = settings.channels[c][:, 0]
     mean = float(weight @ rho)
     sd = float(np.sqrt(weight @ (rho - mean) ** 2))
-    some = settings[_standing_for_all(weight, WORTH_STATES)]
+    some = settings[standing_for_all(weight, WORTH_STATES)]
     prior = scaling.prior(some.scales)
     own = of_target(some, target).J + _diagonal(1 / prior)
     told = of_channel(prior, some, c, target, rows).J

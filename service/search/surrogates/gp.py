@@ -81,6 +81,7 @@ class GaussianProcess:
 
     min_runs = 2
     max_runs = 2000
+    takes_channels = False
 
     def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
         self._kinds = kinds

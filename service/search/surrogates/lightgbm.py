@@ -23,6 +23,7 @@ class LightGbm:
 
     min_runs = 3
     max_runs = ENDLESS
+    takes_channels = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> PointFit:
         kind = f"{TREES:,} boosted trees of {LEAVES} leaves"

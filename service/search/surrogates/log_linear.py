@@ -29,6 +29,7 @@ class LogLinear:
 
     min_runs = 2
     max_runs = ENDLESS
+    takes_channels = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> PointFit:
         return PointFit("log-linear", "data mixing law c + k exp(t . w)", _learn, runs)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from service.search.quadratics import Quadratic
 from service.search.runs import Runs
 from service.search.space import FloatArray
+from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Posterior
 from service.search.surrogates.standard import centre_and_scale
 
@@ -30,24 +30,6 @@ LEVEL = 10.0
 
 NEGLIGIBLE = 1e-3
 """Settings with less weight than this are left out of predictions."""
-
-
-class Carried(NamedTuple):
-    """How far a channel's evidence carries over to the target."""
-
-    rho: float
-    """Correlation of its coefficients with the target's, averaged over the belief."""
-    rho_sd: float
-    worth_in_runs: float
-    """Full runs of its mixtures that would leave the same uncertainty about them."""
-
-
-def averaged(each: Sequence[Carried], share: FloatArray) -> Carried:
-    """Over beliefs with so large shares (k,)."""
-    rho = share @ np.array([carried.rho for carried in each])
-    second = share @ np.array([carried.rho**2 + carried.rho_sd**2 for carried in each])
-    worth = share @ np.array([carried.worth_in_runs for carried in each])
-    return Carried(float(rho), float(np.sqrt(max(second - rho**2, 0.0))), float(worth))
 
 
 @dataclass(frozen=True, eq=False)

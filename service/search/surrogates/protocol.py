@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,8 +11,11 @@ import numpy as np
 from service.search import gaussian
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates.carried import Carried
 
 MAXIMA_SAMPLES = 384
+
+NO_CHANNELS: Mapping[str, Carried] = MappingProxyType({})
 
 ENDLESS = 10**9
 """`max_runs` of those that take any number."""
@@ -57,6 +62,11 @@ class Fitted(Protocol):
         """Numbers that were fitted to the runs and that `leave_one_out` does not fit again."""
         ...
 
+    @property
+    def channels(self) -> Mapping[str, Carried]:
+        """How far each channel of the runs carries over; none where only the runs are used."""
+        ...
+
     def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation (k,) at mixtures (k, m).
 
@@ -101,6 +111,11 @@ class Surrogate(Protocol):
         """Most runs it can be fitted to in reasonable time."""
         ...
 
+    @property
+    def takes_channels(self) -> bool:
+        """Whether it learns from other channels than the target, too."""
+        ...
+
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         """The model after these runs; deterministic given the seed."""
         ...
@@ -108,6 +123,10 @@ class Surrogate(Protocol):
 
 class Searched:
     """The searches of `Fitted` for models that know no better way than to try many mixtures."""
+
+    @property
+    def channels(self) -> Mapping[str, Carried]:
+        return NO_CHANNELS
 
     def highest(
         self: Fitted, space: MixtureSpace, also: FloatArray, rng: np.random.Generator

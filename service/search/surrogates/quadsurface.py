@@ -35,6 +35,7 @@ class QuadSurface:
 
     min_runs = 2
     max_runs = ENDLESS
+    takes_channels = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> QuadSurfaceFit:
         coefficients, error = _best_split(_told(runs), runs.score, seed)

@@ -11,13 +11,12 @@ from scipy.stats import multivariate_normal
 from service.search.runs import ALONE, Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
-from service.search.surrogates.part import Carried
+from service.search.surrogates.carried import Carried, worth_in_runs
 from service.search.surrogates.told import SHARED, Rows, Settings, of_channel, of_target
-from service.search.surrogates.worth import worth_in_runs
 
 SPACE = MixtureSpace.simplex("abcd")
 NOISE = 0.03
-few = settings(max_examples=3, deadline=None, derandomize=True)
+few = settings(max_examples=2, deadline=None, derandomize=True)
 seeds = st.integers(0, 10_000)
 
 

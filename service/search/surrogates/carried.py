@@ -1,6 +1,9 @@
-"""What a channel's evidence is worth, in runs of the target."""
+"""How far a channel's evidence carries over to the target, and what it is worth in runs of it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -9,6 +12,24 @@ from service.search.space import FloatArray
 
 MOST = 1e4
 """Worth that is not told apart from more."""
+
+
+class Carried(NamedTuple):
+    """How far a channel's evidence carries over to the target."""
+
+    rho: float
+    """Correlation of its coefficients with the target's, averaged over the belief."""
+    rho_sd: float
+    worth_in_runs: float
+    """Full runs of its mixtures that would leave the same uncertainty about them."""
+
+
+def averaged(each: Sequence[Carried], share: FloatArray) -> Carried:
+    """Over beliefs with so large shares (k,)."""
+    rho = share @ np.array([carried.rho for carried in each])
+    second = share @ np.array([carried.rho**2 + carried.rho_sd**2 for carried in each])
+    worth = share @ np.array([carried.worth_in_runs for carried in each])
+    return Carried(float(rho), float(np.sqrt(max(second - rho**2, 0.0))), float(worth))
 
 
 def worth_in_runs(own: FloatArray, told: FloatArray, F: FloatArray, noise: float) -> float:
