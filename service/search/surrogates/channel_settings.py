@@ -17,7 +17,8 @@ from scipy.special import logsumexp
 
 from service.search.runs import ALONE
 from service.search.space import FloatArray
-from service.search.surrogates.part import LINEAR, NOISE, PAIRS, TYPICAL, Scaling
+from service.search.surrogates.basis import Basis
+from service.search.surrogates.part import LINEAR, NOISE, PAIRS, TYPICAL
 from service.search.surrogates.told import Rows, Settings, Told, of_channel, of_target
 
 RHO = np.array([0.4, 0.7, 0.85, 0.95, 1.0])
@@ -25,10 +26,10 @@ NOTHING_CARRIES = 0.3
 """Correlations of a channel's coefficients with the target's, and the probability beforehand that
 it is 0 instead. The others are all as likely."""
 
-AMPLITUDES = np.geomspace(0.25, 4.0, 41)
+AMPLITUDES = np.geomspace(0.25, 4.0, 25)
 """Of a channel's effects, in units of its spread, against the target's: log-normal around 1."""
 AMPLITUDE_SD = 0.5
-COARSE = AMPLITUDES[4:-3:8]
+COARSE = AMPLITUDES[2:-1:5]
 """Enough where nothing carries over, so that the ratio does not matter."""
 QUANTILES = np.array([0.02, 0.15, 0.325, 0.5, 0.675, 0.85, 0.98])
 """Of what is believed of the amplitude: exact scores tell it within a hundredth."""
@@ -45,11 +46,9 @@ def of_target_alone() -> tuple[Settings, FloatArray]:
     return Settings(grid[:, :2], grid[:, 2], []), _log_normal(grid, TYPICAL)
 
 
-def told_by_all(
-    scaling: Scaling, settings: Settings, target: Rows, channels: Sequence[Rows]
-) -> Told:
+def told_by_all(basis: Basis, settings: Settings, target: Rows, channels: Sequence[Rows]) -> Told:
     """What the target's rows and the channels tell together."""
-    prior = scaling.prior(settings.scales)
+    prior = basis.prior(settings.scales)
     told = of_target(settings, target)
     for c, rows in enumerate(channels):
         told = told + of_channel(prior, settings, c, target, rows)
@@ -69,7 +68,7 @@ def standing_for_all(weight: FloatArray, n: int) -> NDArray[np.intp]:
 
 
 def joined(
-    scaling: Scaling,
+    basis: Basis,
     settings: Settings,
     log_prior: FloatArray,
     target: Rows,
@@ -83,9 +82,9 @@ def joined(
         At most `STATES` settings, and what their log evidence has to be added to for their log
         weights: where some were drawn more often than others, that makes up for it.
     """
-    told = told_by_all(scaling, settings, target, channels)
-    state = _Joint(scaling, settings, told, log_prior, target, rows)
-    noise = _likely_noise(scaling, rows, spread)
+    told = told_by_all(basis, settings, target, channels)
+    state = _Joint(basis, settings, told, log_prior, target, rows)
+    noise = _likely_noise(basis, rows, spread)
     combos, added = _combinations(state, noise, noise / (TYPICAL[2] * spread))
     log_weight = np.empty((len(log_prior), len(combos)))
     # What the channel tells is the same where scales (and, with shared runs, noise) are.
@@ -107,7 +106,7 @@ class _Joint:
 
     def __init__(
         self,
-        scaling: Scaling,
+        basis: Basis,
         settings: Settings,
         told: Told,
         log_prior: FloatArray,
@@ -115,7 +114,7 @@ class _Joint:
         rows: Rows,
     ) -> None:
         self._settings, self._told, self._log_prior = settings, told, log_prior
-        self._prior = scaling.prior(settings.scales)
+        self._prior = basis.prior(settings.scales)
         self._target, self._rows = target, rows
         self.log_weight = told.evidence(self._prior) + log_prior
         """(G,) without the channel."""
@@ -129,23 +128,21 @@ class _Joint:
         )
         found = []
         for i in members:
-            both = Told(
-                self._told.J[i] + more.J, self._told.h[i] + more.h, self._told.l[i] + more.l
-            )
+            both = self._told[int(i)] + more
             prior = np.broadcast_to(self._prior[i], both.h.shape)
             found.append(both.evidence(prior) + self._log_prior[i])
         return np.array(found)
 
 
-def _likely_noise(scaling: Scaling, rows: Rows, spread: float) -> FloatArray:
+def _likely_noise(basis: Basis, rows: Rows, spread: float) -> FloatArray:
     """(S,) settings of the training noise that the channel's own rows do not rule out."""
     grid = np.array(list(product(LINEAR, PAIRS, [0.0], COARSE, NOISE * spread)))
     alone = replace(rows, pair=np.full(len(rows.y), ALONE))
     settings = Settings(grid[:, :2], np.ones(len(grid)), [grid[:, 2:]])
-    told = of_channel(scaling.prior(grid[:, :2]), settings, 0, alone, alone)
+    told = of_channel(basis.prior(grid[:, :2]), settings, 0, alone, alone)
     prior = _log_normal(grid[:, :2], TYPICAL[:2])
     prior = prior + _of_amplitude(grid[:, 3]) + _log_normal(grid[:, 4:], [TYPICAL[2] * spread])
-    each = weights_of(told.l + prior).reshape(-1, len(NOISE)).sum(axis=0)
+    each = weights_of(told.l - told.s / 2 + prior).reshape(-1, len(NOISE)).sum(axis=0)
     likely: FloatArray = NOISE[each >= UNLIKELY] * spread
     return likely
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from service.search import gaussian
 from service.search.runs import ALONE, Runs
 from service.search.space import SAME, FloatArray, total_variation
+from service.search.surrogates.basis import Basis
 from service.search.surrogates.carried import Carried, worth_in_runs
 from service.search.surrogates.channel_settings import (
     joined,
@@ -45,32 +47,28 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     A channel of one row has no scale of its own and tells nothing.
     """
     scaling = Scaling.of(runs, power, close)
-    target = Rows(
-        runs.weights,
-        scaling.features(runs.weights),
-        (runs.score - scaling.centre) / scaling.scale,
-        sampling_variance(runs) / scaling.scale**2,
-        np.full(len(runs), ALONE),
-    )
     names = sorted(name for name, channel in runs.channels.items() if len(channel) > 1)
+    everything = [runs.weights, *(runs.channels[name].weights for name in names)]
+    basis = Basis.of(scaling, np.vstack(everything))
+    target = _rows(basis, runs, scaling.centre, scaling.scale, np.full(len(runs), ALONE))
     channels: list[Rows] = []
     # 1. Settings that stand for all by their weight, one channel after the other.
     settings, log_prior = of_target_alone()
     for name in names:
-        rows, spread = _standardised(runs.channels[name], runs, scaling)
-        settings, log_prior = joined(scaling, settings, log_prior, target, channels, rows, spread)
+        rows, spread = _standardised(runs.channels[name], runs, basis)
+        settings, log_prior = joined(basis, settings, log_prior, target, channels, rows, spread)
         channels.append(rows)
-    told = told_by_all(scaling, settings, target, channels)
-    weight = weights_of(told.evidence(scaling.prior(settings.scales)) + log_prior)
+    told = told_by_all(basis, settings, target, channels)
+    prior = basis.prior(settings.scales)
+    weight = weights_of(told.evidence(prior) + log_prior)
     # 2. The coefficients.
-    covariances = np.asarray(
-        np.linalg.inv(told.J + _diagonal(1 / scaling.prior(settings.scales))), dtype=float
-    )
+    covariances = np.asarray(np.linalg.inv(told.J + _diagonal(1 / prior)), dtype=float)
     means = (covariances @ told.h[:, :, None])[:, :, 0]
+    means, covariances = basis.all_coefficients(means, covariances, settings.scales)
     # 3. Leaving a mixture out in all channels, and how far each channel carries over.
-    mean, variance, density = _left_out(scaling, settings, log_prior, target, channels)
+    mean, variance, density = _left_out(basis, settings, log_prior, target, channels)
     carried = {
-        name: _carried(scaling, settings, weight, target, rows, c)
+        name: _carried(basis, settings, weight, target, rows, c)
         for c, (name, rows) in enumerate(zip(names, channels, strict=True))
     }
     return Part(
@@ -86,12 +84,19 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     )
 
 
-def _standardised(channel: Runs, runs: Runs, scaling: Scaling) -> tuple[Rows, float]:
+def _rows(basis: Basis, runs: Runs, centre: float, scale: float, pair: NDArray[np.intp]) -> Rows:
+    """In units of a channel's own."""
+    F, dropped = basis.features(runs.weights)
+    y, sampling = (runs.score - centre) / scale, sampling_variance(runs) / scale**2
+    return Rows(runs.weights, F, y, sampling, pair, dropped)
+
+
+def _standardised(channel: Runs, runs: Runs, basis: Basis) -> tuple[Rows, float]:
     """The channel's rows in units in which its effects are about as large as the target's in its
     own, and how widely its mixtures are spread, against the target's: its scores vary with them.
     """
-    F = scaling.features(channel.weights)
-    spread = max(scaling.spread(F), LEAST_SPREAD)
+    scaling = basis.scaling
+    spread = max(scaling.spread(scaling.features(channel.weights)), LEAST_SPREAD)
     centre, scale = centre_and_scale(channel)
     scale /= spread
     pair = np.full(len(channel), ALONE)
@@ -101,8 +106,7 @@ def _standardised(channel: Runs, runs: Runs, scaling: Scaling) -> tuple[Rows, fl
         )
         if same.any():
             pair[i] = np.argmax(same)
-    y, sampling = (channel.score - centre) / scale, sampling_variance(channel) / scale**2
-    return Rows(channel.weights, F, y, sampling, pair), spread
+    return _rows(basis, channel, centre, scale, pair), spread
 
 
 def _diagonal(values: FloatArray) -> FloatArray:
@@ -111,14 +115,14 @@ def _diagonal(values: FloatArray) -> FloatArray:
 
 
 def _left_out(
-    scaling: Scaling,
+    basis: Basis,
     settings: Settings,
     log_prior: FloatArray,
     target: Rows,
     channels: Sequence[Rows],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(n,) mean, variance and log density of each score, without its mixture in any channel."""
-    prior = scaling.prior(settings.scales)
+    prior = basis.prior(settings.scales)
     each = [of_channel(prior, settings, c, target, rows) for c, rows in enumerate(channels)]
     n = len(target.y)
     mean, variance, density = np.empty(n), np.empty(n), np.empty(n)
@@ -146,6 +150,7 @@ def _left_out(
         means = (f @ (covariance @ told.h[:, :, None]))[:, :, 0]
         variances = np.einsum("np,gpq,nq->gn", f, covariance, f)
         variances += settings.noise[:, None] ** 2 + target.sampling[same]
+        variances += settings.scales[:, 1, None] ** 2 * target.dropped[same]
         mean[same] = weight @ means
         variance[same] = weight @ (variances + (means - mean[same]) ** 2)
         each_density = gaussian.log_density(target.y[same], means, variances)
@@ -154,7 +159,7 @@ def _left_out(
 
 
 def _carried(
-    scaling: Scaling,
+    basis: Basis,
     settings: Settings,
     weight: FloatArray,
     target: Rows,
@@ -165,7 +170,7 @@ def _carried(
     mean = float(weight @ rho)
     sd = float(np.sqrt(weight @ (rho - mean) ** 2))
     some = settings[standing_for_all(weight, WORTH_STATES)]
-    prior = scaling.prior(some.scales)
+    prior = basis.prior(some.scales)
     own = of_target(some, target).J + _diagonal(1 / prior)
     told = of_channel(prior, some, c, target, rows).J
     noise = some.noise**2 + target.sampling.mean()

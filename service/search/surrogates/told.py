@@ -1,10 +1,10 @@
 """What rows of scores tell of a quadratic's coefficients, in a form that adds up.
 
-Given its settings, each channel's log density of its scores is `l + h . beta - beta' J beta / 2` in
-the target's coefficients `beta`: what is the channel's own has been integrated out. A row whose
-training run the target has a row of, too, shares some of that row's training noise; it is taken
-less so much of the target's score that the rest is independent of it, so that channels still add
-up. Rows of one run in two channels but not in the target count as independent.
+Given its settings, each channel's log density of its scores is a quadratic form in the target's
+coefficients `beta`: what is the channel's own has been integrated out. A row whose training run the
+target has a row of, too, shares some of that row's training noise; it is taken less so much of the
+target's score that the rest is independent of it, so that channels still add up. Rows of one run in
+two channels but not in the target count as independent.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Rows:
         y: (n,) scores.
         sampling: (n,) sampling variances.
         pair: (n,) the target's row of the same training run; `ALONE` for none.
+        dropped: (n,) squared length of what `F` leaves out of the features.
     """
 
     X: FloatArray
@@ -39,6 +40,7 @@ class Rows:
     y: FloatArray
     sampling: FloatArray
     pair: NDArray[np.intp]
+    dropped: FloatArray
 
     @property
     def has_pairs(self) -> bool:
@@ -46,7 +48,7 @@ class Rows:
 
     def subset(self, mask: NDArray[np.bool_]) -> Rows:
         """The rows where `mask` (n,) is true."""
-        return Rows(self.X[mask], self.F[mask], self.y[mask], self.sampling[mask], self.pair[mask])
+        return Rows(*(values[mask] for values in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,24 +77,43 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """`l + h . beta - beta' J beta / 2` under G settings: (G, p, p), (G, p), (G,)."""
+    """`l - s / 2 + h . beta - beta' J beta / 2` under G settings.
+
+    Attributes:
+        J, h: (G, p, p), (G, p).
+        s: (G,) what is left of the scores' squares where `beta` is 0.
+        l: (G,) the density's normalising constant.
+    """
 
     J: FloatArray
     h: FloatArray
+    s: FloatArray
     l: FloatArray  # noqa: E741 - the formula's
 
     def __add__(self, other: Told) -> Told:
-        return Told(self.J + other.J, self.h + other.h, self.l + other.l)
+        return Told(self.J + other.J, self.h + other.h, self.s + other.s, self.l + other.l)
+
+    def __getitem__(self, g: int) -> Told:
+        """Of one setting, to be added to those of many."""
+        return Told(self.J[g], self.h[g], self.s[g], self.l[g])
 
     def evidence(self, prior: FloatArray) -> FloatArray:
         """(G,) log marginal likelihoods, for prior variances (G, p) of the coefficients."""
-        # Scaled by the prior, so that what nothing is told of is the identity.
+        # Scaled by the prior, what nothing is told of is the identity. With A = 1 + sqrt(prior) J
+        # sqrt(prior) and h alike, one Cholesky factor of [[A, h], [h', 1 + s]] has all: the product
+        # of its diagonal but for the last is sqrt(|A|), the last squared 1 + s - h' A^-1 h. That is
+        # above 1, for s less the rest is a sum of squares.
         root = np.sqrt(prior)
-        A = root[:, :, None] * self.J * root[:, None, :] + np.eye(prior.shape[1])
-        h = root * self.h
-        solved = np.linalg.solve(A, h[:, :, None])[:, :, 0]
+        G, p = prior.shape
+        A = np.empty((G, p + 1, p + 1))
+        np.multiply(self.J, root[:, :, None], out=A[:, :p, :p])
+        A[:, :p, :p] *= root[:, None, :]
+        A[:, range(p), range(p)] += 1
+        A[:, p, :p] = A[:, :p, p] = root * self.h
+        A[:, p, p] = 1 + self.s
+        diagonal = np.diagonal(np.linalg.cholesky(A), axis1=1, axis2=2)
         evidence: FloatArray = (
-            self.l + 0.5 * (h * solved).sum(axis=1) - 0.5 * np.linalg.slogdet(A)[1]
+            self.l - 0.5 * (diagonal[:, p] ** 2 - 1) - np.log(diagonal[:, :p]).sum(axis=1)
         )
         return evidence
 
@@ -104,8 +125,8 @@ def of_target(settings: Settings, rows: Rows) -> Told:
     J = np.einsum("np,gn,nq->gpq", rows.F, weight, rows.F, optimize=True)
     h = (weight * rows.y) @ rows.F
     log_2_pi = len(rows.y) * LOG_2_PI
-    l = -0.5 * (weight @ rows.y**2 - np.log(weight).sum(axis=1) + log_2_pi)  # noqa: E741
-    return Told(J[which], h[which], l[which])
+    l = 0.5 * (np.log(weight).sum(axis=1) - log_2_pi)  # noqa: E741
+    return Told(J[which], h[which], (weight @ rows.y**2)[which], l[which])
 
 
 def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows) -> Told:
@@ -123,8 +144,8 @@ def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows
     levels = np.column_stack([settings.noise * rows.has_pairs, noise])
     levels, which = np.unique(levels, axis=0, return_inverse=True)
     each = [_moments(rows, target, float(of_target), float(own)) for of_target, own in levels]
-    M0, M1, M2, b0, b1, l0 = (
-        np.array([one[i] for one in each])[which.reshape(-1)] for i in range(6)
+    M0, M1, M2, b0, b1, s0, l0 = (
+        np.array([one[i] for one in each])[which.reshape(-1)] for i in range(7)
     )
     # The constant (column 0) is the channel's own altogether.
     is_term = np.arange(prior.shape[1]) > 0
@@ -140,14 +161,15 @@ def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows
     return Told(
         XWX - np.swapaxes(FWX, 1, 2) @ T @ FWX,
         L * b0 - b1 - (np.swapaxes(FWX, 1, 2) @ Tb[:, :, None])[:, :, 0],
-        l0 - 0.5 * np.linalg.slogdet(B)[1] + 0.5 * (b0 * Tb).sum(axis=1),
+        s0 - (b0 * Tb).sum(axis=1),
+        l0 - 0.5 * np.linalg.slogdet(B)[1],
     )
 
 
 def _moments(
     rows: Rows, target: Rows, of_target: float, own: float
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, float]:
-    """`F'WF`, `F'WkF`, `F'Wk^2F`, `F'Wy`, `F'Wky`, and the log density of `y ~ N(0, 1/W)`."""
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, float, float]:
+    """`F'WF`, `F'WkF`, `F'Wk^2F`, `F'Wy`, `F'Wky`, `y'Wy`, and the constant of `N(0, 1/W)`."""
     variance = own**2 + rows.sampling
     k, y = np.zeros(len(rows.y)), rows.y.copy()
     paired = rows.pair != ALONE
@@ -159,5 +181,7 @@ def _moments(
         y[paired] -= k[paired] * target.y[pair]
     FW = rows.F.T / variance
     M1 = (FW * k) @ rows.F
-    l0 = -0.5 * ((y**2 / variance).sum() + np.log(variance).sum() + len(y) * LOG_2_PI)
-    return FW @ rows.F, M1, (FW * k**2) @ rows.F, FW @ y, (FW * k) @ y, float(l0)
+    M2 = (FW * k**2) @ rows.F
+    s0 = float((y**2 / variance).sum())
+    l0 = -0.5 * float(np.log(variance).sum() + len(y) * LOG_2_PI)
+    return FW @ rows.F, M1, M2, FW @ y, (FW * k) @ y, s0, l0

@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal
 
 from service.search.runs import ALONE, Runs
 from service.search.space import MixtureSpace
+from service.search.surrogates import basis
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.carried import Carried, worth_in_runs
 from service.search.surrogates.told import SHARED, Rows, Settings, of_channel, of_target
@@ -54,6 +55,7 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
             rng.normal(size=k),
             rng.uniform(0.01, 0.1, size=k),
             np.full(k, ALONE),
+            np.zeros(k),
         )
         for k in (n, n_c, n_d)
     )
@@ -158,6 +160,34 @@ def test_the_order_of_rows_and_channels_does_not_matter(seed):
     np.testing.assert_allclose(first, other, rtol=1e-6)
 
 
+def test_fewer_directions_than_pairs_are_as_good_where_rows_vary_in_no_more(monkeypatch):
+    rng = np.random.default_rng(8)
+    runs, more = measured(3, rng), measured(2, rng)  # in all fewer rows than the six pairs
+    told = runs_of(runs.weights, runs.score, channels={"c": more})
+    X = SPACE.sample(20, rng)
+    whole = fitted(told)
+    monkeypatch.setattr(basis, "MOST_FEATURES", 0)
+
+    reduced = fitted(told)
+
+    np.testing.assert_allclose(reduced.predict(X), whole.predict(X), rtol=1e-6)
+    np.testing.assert_allclose(reduced.leave_one_out(), whole.leave_one_out(), rtol=1e-6)
+
+
+def test_what_directions_leave_out_stays_unknown(monkeypatch):
+    rng = np.random.default_rng(9)
+    runs, more = measured(8, rng), measured(20, rng)
+    told = runs_of(runs.weights, runs.score, channels={"c": more})
+    X = SPACE.sample(50, rng)
+    _, whole = fitted(told).predict(X)
+    monkeypatch.setattr(basis, "MOST_FEATURES", 0)
+    monkeypatch.setattr(basis, "MOST_DIRECTIONS", 1)
+
+    _, reduced = fitted(told).predict(X)
+
+    assert reduced.mean() > whole.mean()
+
+
 def test_scores_in_other_units_tell_the_same():
     rng = np.random.default_rng(3)
     runs, more = measured(8, rng), measured(30, rng)
@@ -196,10 +226,10 @@ def test_a_score_of_the_same_run_tells_less_than_one_of_another_run():
     y = rng.normal(size=12)
     settings_ = Settings(np.ones((1, 2)), np.array([0.4]), [np.array([[1.0, 1.0, 0.4]])])
     prior = np.ones((1, 4))
-    target = Rows(X, F, y, np.zeros(12), np.full(12, ALONE))
+    target = Rows(X, F, y, np.zeros(12), np.full(12, ALONE), np.zeros(12))
 
     def variance(pair):
-        channel = Rows(X, F, y, np.zeros(12), pair)
+        channel = Rows(X, F, y, np.zeros(12), pair, np.zeros(12))
         told = of_target(settings_, target) + of_channel(prior, settings_, 0, target, channel)
         return np.linalg.inv(told.J[0] + np.eye(4))[1:, 1:].diagonal()
 
