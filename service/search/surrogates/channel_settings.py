@@ -38,6 +38,8 @@ UNLIKELY = 0.02
 """Noise of a channel that has less weight than this by its own rows is left out."""
 STATES, FEW_STATES = 400, 12
 """Settings that stand for all, in predictions and where rough weights will do."""
+BETWEEN = 0.5 * (5**0.5 - 1)
+"""Where steps begin: an irrational share of one."""
 
 
 def of_target_alone() -> tuple[Settings, FloatArray]:
@@ -63,7 +65,8 @@ def weights_of(log_weight: FloatArray) -> FloatArray:
 
 def standing_for_all(weight: FloatArray, n: int) -> NDArray[np.intp]:
     """n settings (with repeats), as often as their weights (G,) say, evenly along their order."""
-    steps = (np.arange(n) + 0.5) / n
+    # Weights that were drawn before are counts: no step may fall where two of them meet.
+    steps = (np.arange(n) + BETWEEN) / n
     return np.minimum(np.searchsorted(np.cumsum(weight), steps), len(weight) - 1)
 
 
