@@ -9,7 +9,8 @@ channel which tells nothing of the target costs little, and 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from service.search.surrogates.part import (
     sampling_variance,
 )
 from service.search.surrogates.standard import centre_and_scale
-from service.search.surrogates.told import Rows, Settings, of_channel, of_target
+from service.search.surrogates.told import Rows, Settings, counts_of, of_channel, of_target
 
 LEAST_SPREAD = 0.25
 """Of a channel's mixtures, against the target's: closer ones do not tell its scale."""
@@ -50,12 +51,16 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     names = sorted(name for name, channel in runs.channels.items() if len(channel) > 1)
     everything = [runs.weights, *(runs.channels[name].weights for name in names)]
     basis = Basis.of(scaling, np.vstack(everything))
-    target = _rows(basis, runs, scaling.centre, scaling.scale, np.full(len(runs), ALONE))
+    nowhere = np.full(len(runs), ALONE)
+    target = _rows(basis, runs, scaling.centre, scaling.scale, nowhere, np.ones(len(runs)))
+    n_channels = Counter(
+        int(run) for name in names for run in np.unique(runs.channels[name].run) if run != ALONE
+    )
     channels: list[Rows] = []
     # 1. Settings that stand for all by their weight, one channel after the other.
     settings, log_prior = of_target_alone()
     for name in names:
-        rows, spread = _standardised(runs.channels[name], runs, basis)
+        rows, spread = _standardised(runs.channels[name], runs, basis, n_channels)
         settings, log_prior = joined(basis, settings, log_prior, target, channels, rows, spread)
         channels.append(rows)
     told = told_by_all(basis, settings, target, channels)
@@ -84,14 +89,23 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     )
 
 
-def _rows(basis: Basis, runs: Runs, centre: float, scale: float, pair: NDArray[np.intp]) -> Rows:
+def _rows(
+    basis: Basis,
+    runs: Runs,
+    centre: float,
+    scale: float,
+    pair: NDArray[np.intp],
+    counts: FloatArray,
+) -> Rows:
     """In units of a channel's own."""
     F, dropped = basis.features(runs.weights)
     y, sampling = (runs.score - centre) / scale, sampling_variance(runs) / scale**2
-    return Rows(runs.weights, F, y, sampling, pair, dropped)
+    return Rows(runs.weights, F, y, sampling, pair, dropped, counts)
 
 
-def _standardised(channel: Runs, runs: Runs, basis: Basis) -> tuple[Rows, float]:
+def _standardised(
+    channel: Runs, runs: Runs, basis: Basis, n_channels: Mapping[int, int]
+) -> tuple[Rows, float]:
     """The channel's rows in units in which its effects are about as large as the target's in its
     own, and how widely its mixtures are spread, against the target's: its scores vary with them.
     """
@@ -106,7 +120,9 @@ def _standardised(channel: Runs, runs: Runs, basis: Basis) -> tuple[Rows, float]
         )
         if same.any():
             pair[i] = np.argmax(same)
-    return _rows(basis, channel, centre, scale, pair), spread
+    of_run = np.array([n_channels.get(int(run), 1) for run in channel.run])
+    counts = counts_of(of_run, pair != ALONE)
+    return _rows(basis, channel, centre, scale, pair, counts), spread
 
 
 def _diagonal(values: FloatArray) -> FloatArray:

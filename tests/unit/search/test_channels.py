@@ -13,7 +13,14 @@ from service.search.space import MixtureSpace
 from service.search.surrogates import basis
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.carried import Carried, worth_in_runs
-from service.search.surrogates.told import SHARED, Rows, Settings, of_channel, of_target
+from service.search.surrogates.told import (
+    SHARED,
+    Rows,
+    Settings,
+    counts_of,
+    of_channel,
+    of_target,
+)
 
 SPACE = MixtureSpace.simplex("abcd")
 NOISE = 0.03
@@ -56,6 +63,7 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
             rng.uniform(0.01, 0.1, size=k),
             np.full(k, ALONE),
             np.zeros(k),
+            np.ones(k),
         )
         for k in (n, n_c, n_d)
     )
@@ -226,14 +234,36 @@ def test_a_score_of_the_same_run_tells_less_than_one_of_another_run():
     y = rng.normal(size=12)
     settings_ = Settings(np.ones((1, 2)), np.array([0.4]), [np.array([[1.0, 1.0, 0.4]])])
     prior = np.ones((1, 4))
-    target = Rows(X, F, y, np.zeros(12), np.full(12, ALONE), np.zeros(12))
+    target = Rows(X, F, y, np.zeros(12), np.full(12, ALONE), np.zeros(12), np.ones(12))
 
     def variance(pair):
-        channel = Rows(X, F, y, np.zeros(12), pair, np.zeros(12))
+        channel = Rows(X, F, y, np.zeros(12), pair, np.zeros(12), np.ones(12))
         told = of_target(settings_, target) + of_channel(prior, settings_, 0, target, channel)
         return np.linalg.inv(told.J[0] + np.eye(4))[1:, 1:].diagonal()
 
     assert np.all(variance(np.arange(12)) > variance(np.full(12, ALONE)))
+
+
+def test_scores_of_one_run_in_several_channels_do_not_count_as_several_runs():
+    rng = np.random.default_rng(10)
+    runs, stopped = measured(10, rng), SPACE.sample(20, rng)
+    score = truth(stopped) + NOISE * rng.normal(size=20)  # the same noise at every step
+    X = SPACE.sample(200, rng)
+
+    def sd(number):
+        early = {
+            f"step-{i}": runs_of(stopped, score + 0.003 * rng.normal(size=20), number)
+            for i in range(3)
+        }
+        return fitted(runs_of(runs.weights, runs.score, channels=early)).predict(X)[1].mean()
+
+    assert sd(np.arange(20)) > 1.1 * sd(())
+
+
+def test_rows_of_one_run_count_as_equally_correlated_ones_do():
+    counts = counts_of(np.array([1, 2, 3]), np.array([False, False, False]))
+    assert counts == pytest.approx([1, 1 / (1 + SHARED), 1 / (1 + 2 * SHARED)])
+    assert counts_of(np.array([3]), np.array([True]))[0] > counts[2]
 
 
 def test_a_channel_of_one_row_tells_nothing():
