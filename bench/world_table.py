@@ -89,40 +89,37 @@ def make(
     if lock is None:
         raise typer.BadParameter(f"another process makes shard {shard} in {out}")
     with lock:
+        wanted = share((part, parts))
         rows = Rows(out, f"shard-{part}-of-{parts}")
-        for made, row in enumerate(_made(rows, share((part, parts)), out), 1):
+        for made, row in enumerate(_made(rows, wanted, out), 1):
             rows.append(row)
             print(f"{len(rows.known)} {row.task}: {_said(row)}", flush=True)
             if made == limit:
                 return
-        waiting = [task for task in share((part, parts)) if task not in rows.known]
-        for task in waiting:
+        for task in (task for task in wanted if task not in rows.known):
             print(f"{task} waits for runs of another shard; start again when they are there")
 
 
 def _made(rows: Rows, wanted: list[Task], out: Path) -> Iterator[Row]:
-    """What is not there yet; what waits for other rows is tried again after all others."""
+    """What is not there yet, in order; what waits for other rows as soon as they are there."""
     pricer: Pricer | None = None
     waiting = [task for task in wanted if task not in rows.known]
     while waiting:
-        later: list[Task] = []
-        for task in waiting:
-            if task.kind in ("scale", "merged"):
-                rows.read()  # what other shards have made
-                needed = _needed(rows, task, out)
-                if needed is None:
-                    later.append(task)
-                    continue
-                pricer = pricer or Pricer()
-                yield pricer.price(task, *needed)
-            elif task.kind == "base":
-                pricer = pricer or Pricer()
-                yield pricer.base()
-            else:
-                yield _run(task, out)
-        if len(later) == len(waiting):
+        rows.read()  # what other shards have made
+        task = next((task for task in waiting if _is_ready(rows, task, out)), None)
+        if task is None:
             return
-        waiting = later
+        waiting.remove(task)
+        if task.kind == "run":
+            yield _run(task, out)
+            continue
+        pricer = pricer or Pricer()
+        needed = _needed(rows, task, out)
+        yield pricer.base() if needed is None else pricer.price(task, *needed)
+
+
+def _is_ready(rows: Rows, task: Task, out: Path) -> bool:
+    return task.kind in ("base", "run") or _needed(rows, task, out) is not None
 
 
 def _run(task: Task, out: Path) -> Row:
@@ -177,8 +174,12 @@ class Experts:
 
 
 def _needed(rows: Rows, task: Task, out: Path) -> tuple[Experts, float] | None:
-    """The experts and `lambda_u` of a row of merged weights; None where they are not there yet."""
+    """The experts and `lambda_u` of a row of merged weights; None where they are not there yet, and
+    for any other row."""
     from trainer.storage.run_folder import RunFolder
+
+    if task.kind not in ("scale", "merged"):
+        return None
 
     folders, steps = [], []
     for domain in DOMAINS:

@@ -97,6 +97,33 @@ def test_rows_that_are_there_are_not_made_again(
     assert made == wanted
 
 
+def test_prices_are_made_as_soon_as_their_runs_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def run(task: Task, out: Path) -> Row:
+        made.append(f"run {task.mixture}")
+        return row(task)
+
+    class Pricer:
+        def price(self, task: Task) -> Row:
+            made.append(f"price {task.mixture}")
+            return row(task)
+
+    def needed(rows: Rows, task: Task, out: Path) -> tuple[()] | None:
+        is_there = task.kind == "merged" and Task("run", "b", 1) in rows.known
+        return () if is_there else None
+
+    wanted = [Task("merged", "a", 1), *(Task("run", name, 1) for name in "abc")]
+    monkeypatch.setattr(world_table, "share", lambda shard: wanted)
+    for name, value in (("_run", run), ("_needed", needed), ("Pricer", Pricer)):
+        monkeypatch.setattr(world_table, name, value)
+    world_table.make(tmp_path, "0/1", limit=None)
+
+    assert made == ["run a", "run b", "price a", "run c"]
+
+
 def test_prices_wait_for_the_experts_of_other_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
