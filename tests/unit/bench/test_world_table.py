@@ -136,7 +136,7 @@ def test_prices_wait_for_the_experts_of_other_shards(
 
 def test_two_processes_do_not_make_the_same_shard(tmp_path: Path) -> None:
     with (
-        world_table.disk.hold(tmp_path / "shard-0-of-1"),  # type: ignore[union-attr]
+        world_table.storage_files.hold(tmp_path / "shard-0-of-1"),  # type: ignore[union-attr]
         pytest.raises(world_table.typer.BadParameter, match="another process makes shard 0/1"),
     ):
         world_table.make(tmp_path, "0/1", limit=None)
