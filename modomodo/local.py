@@ -81,7 +81,7 @@ class LocalFleet:
         if lock is None:
             raise CommandFailed(f"another process is at work in {self.folder}; give another folder")
         self._lock = lock
-        database = f"sqlite:///{(self.folder / 'modomodo.database').resolve()}"
+        database = f"sqlite:///{(self.folder / 'modomodo.db').resolve()}"
         port = self.url.rpartition(":")[2]
         self._service = self._start(
             "service", ["serve", "--host", "127.0.0.1", "--port", port, "--database", database]
