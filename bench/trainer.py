@@ -27,6 +27,7 @@ import typer
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from bench.gpu_stages import AS_TRL
 from bench.report import ROOT, machine, table, write_results, write_section
 from rewards.training import REWARDS
 from trainer.data import benchmark_sets, training_rows
@@ -86,7 +87,8 @@ def in_a_process(side: str, steps: int) -> dict[str, Any]:
 def run(side: str, steps: int) -> dict[str, Any]:
     """One run, timed step by step; then an evaluation, timed."""
     torch.set_num_threads(1)
-    recipe = Recipe.parse({"steps": steps, "evaluation": {"limit": 60}})
+    speed = {} if side == "modomodo" else AS_TRL["speed"]
+    recipe = Recipe.parse({"steps": steps, "evaluation": {"limit": 60}, "speed": speed})
     rows = training_rows(recipe, Path(), list(MIXTURE))
     order = draw_order(
         MIXTURE,

@@ -11,6 +11,7 @@ from PIL import Image
 from torch._dynamo.exc import TorchDynamoException
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from tests.support import TRAINING_S
 from tests.support.datasets import jpeg, prepared_from
 from trainer.data import benchmark_sets
 from trainer.domains import lisa
@@ -23,6 +24,8 @@ from trainer.run.answers import Share, answers
 from trainer.run.decoding import Decoding
 from trainer.run.processors import cap_pixels, scaled
 from trainer.tiny.model import load
+
+pytestmark = pytest.mark.timeout(TRAINING_S)
 
 SLOW = {
     "pictures_once": False,

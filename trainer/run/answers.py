@@ -63,7 +63,7 @@ def answers(
     if speed.evaluation_sorted:
         order.sort(key=lambda index: length_of(rows, index), reverse=True)
     # 1. What this process answers: every so-manieth batch.
-    mine = [i for number, batch in _batches(order, size)[share.index :: share.count] for i in batch]
+    mine = [i for batch in _batches(order, size)[share.index :: share.count] for i in batch]
     said: dict[int, list[int]] = {index: [] for index in mine}
 
     def read(index: int) -> Row:
@@ -79,7 +79,7 @@ def answers(
             answer_tokens(recipe), in_stages=speed.evaluation_stages and engine is None
         ):
             # 2. All that is not at its end goes on until that many tokens.
-            batches = [batch for _, batch in _batches(begun, size)]
+            batches = _batches(begun, size)
             begun = []
             for number in range(_most(len(batches), share)):
                 batch = batches[number] if number < len(batches) else spare[:size]
@@ -122,21 +122,17 @@ def answer_tokens(recipe: Recipe) -> int:
     return recipe.evaluation.max_tokens or recipe.max_completion_tokens
 
 
-def _batches(order: Sequence[int], size: int) -> list[tuple[int, Sequence[int]]]:
-    return list(enumerate(order[start : start + size] for start in range(0, len(order), size)))
+def _batches(order: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _stages(tokens: int, *, in_stages: bool) -> list[int]:
     """Tokens until which answers go on, one stage after the other."""
-    stages = [tokens]
-    if in_stages:
-        first = FIRST_TOKENS
-        stages = []
-        while first < tokens:
-            stages.append(first)
-            first *= GROWTH
-        stages.append(tokens)
-    return stages
+    stages, few = [], FIRST_TOKENS
+    while in_stages and few < tokens:
+        stages.append(few)
+        few *= GROWTH
+    return [*stages, tokens]
 
 
 def _most(batches: int, share: Share) -> int:
