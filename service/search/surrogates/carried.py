@@ -29,7 +29,7 @@ def averaged(each: Sequence[Carried], share: FloatArray) -> Carried:
     rho = share @ np.array([carried.rho for carried in each])
     second = share @ np.array([carried.rho**2 + carried.rho_sd**2 for carried in each])
     worth = share @ np.array([carried.worth_in_runs for carried in each])
-    return Carried(float(rho), float(np.sqrt(max(second - rho**2, 0.0))), float(worth))
+    return Carried(min(float(rho), 1.0), float(np.sqrt(max(second - rho**2, 0.0))), float(worth))
 
 
 def worth_in_runs(own: FloatArray, told: FloatArray, F: FloatArray, noise: float) -> float:

@@ -8,7 +8,8 @@ rather than at random.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -22,15 +23,14 @@ from service.search.surrogates.part import LINEAR, NOISE, PAIRS, TYPICAL
 from service.search.surrogates.told import Rows, Settings, Told, of_channel, of_target
 
 RHO = np.array([0.4, 0.7, 0.85, 0.95, 1.0])
-NOTHING_CARRIES = 0.3
+NOTHING_CARRIES = 0.5
 """Correlations of a channel's coefficients with the target's, and the probability beforehand that
 it is 0 instead. The others are all as likely."""
 
 AMPLITUDES = np.geomspace(0.25, 4.0, 25)
 """Of a channel's effects, in units of its spread, against the target's: log-normal around 1."""
-AMPLITUDE_SD = 0.5
-COARSE = AMPLITUDES[2:-1:5]
-"""Enough where nothing carries over, so that the ratio does not matter."""
+LEAST_OFF = 0.25
+"""Log standard deviation of the amplitude between channels whose spreads are known exactly."""
 QUANTILES = np.array([0.02, 0.15, 0.325, 0.5, 0.675, 0.85, 0.98])
 """Of what is believed of the amplitude: exact scores tell it within a hundredth."""
 
@@ -48,13 +48,77 @@ def of_target_alone() -> tuple[Settings, FloatArray]:
     return Settings(grid[:, :2], grid[:, 2], []), _log_normal(grid, TYPICAL)
 
 
-def told_by_all(basis: Basis, settings: Settings, target: Rows, channels: Sequence[Rows]) -> Told:
+def told_by_all(
+    basis: Basis, settings: Settings, target: Rows, channels: Sequence[Channel]
+) -> Told:
     """What the target's rows and the channels tell together."""
     prior = basis.prior(settings.scales)
     told = of_target(settings, target)
-    for c, rows in enumerate(channels):
-        told = told + of_channel(prior, settings, c, target, rows)
+    for c, channel in enumerate(channels):
+        told = told + channel.told(prior, settings, c, target)
     return told
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """Rows of a channel.
+
+    Attributes:
+        noise: (S,) settings of its training noise that its own rows do not rule out, rising.
+        log_prior: (S,) of these.
+        off: log standard deviation of its amplitude beforehand.
+    """
+
+    basis: Basis
+    rows: Rows
+    noise: FloatArray
+    log_prior: FloatArray
+    off: float
+
+    @classmethod
+    def of(cls, basis: Basis, rows: Rows, spread: float, n_target: int) -> Channel:
+        """Of rows whose mixtures are spread so widely, beside so many rows of the target."""
+        # Both spreads, which the amplitude is in units of, are estimated.
+        counts = np.maximum([n_target - 1, len(rows.y) - 1], 1)
+        off = float(np.sqrt(LEAST_OFF**2 + (0.5 / counts).sum()))
+        every = NOISE * spread
+        log_prior = _log_normal(every[:, None], [TYPICAL[2] * spread])
+        each = cls(basis, rows, every, log_prior, off)._alone_by_noise
+        likely = weights_of(each) >= UNLIKELY
+        kept = np.log(weights_of(log_prior[likely]))
+        return cls(basis, rows, every[likely], kept, off)
+
+    def subset(self, mask: NDArray[np.bool_]) -> Channel:
+        """With the rows where `mask` (n,) is true."""
+        return replace(self, rows=self.rows.subset(mask))
+
+    @cached_property
+    def _alone_by_noise(self) -> FloatArray:
+        """(S,) log evidence of the rows by themselves, its prior included."""
+        grid = np.array(list(product(LINEAR, PAIRS, [0.0], [1.0], self.noise)))
+        alone = replace(self.rows, pair=np.full(len(self.rows.y), ALONE))
+        settings = Settings(grid[:, :2], np.ones(len(grid)), [grid[:, 2:]])
+        told = of_channel(self.basis.prior(grid[:, :2]), settings, 0, alone, alone)
+        scales = np.log(
+            weights_of(_log_normal(np.array(list(product(LINEAR, PAIRS))), TYPICAL[:2]))
+        )
+        each = (told.l - told.s / 2).reshape(-1, len(self.noise)) + scales[:, None]
+        evidence: FloatArray = logsumexp(each, axis=0) + self.log_prior
+        return evidence
+
+    def told(self, prior: FloatArray, settings: Settings, c: int, target: Rows) -> Told:
+        """What it tells as channel `c`; where nothing carries over (rho is 0) no more than how
+        likely its rows are by themselves, with scales of their own."""
+        told = of_channel(prior, settings, c, target, self.rows)
+        carries = settings.channels[c][:, 0] != 0
+        if carries.all():
+            return told
+        return Told(
+            told.J * carries[:, None, None],
+            told.h * carries[:, None],
+            told.s * carries,
+            np.where(carries, told.l, logsumexp(self._alone_by_noise)),
+        )
 
 
 def weights_of(log_weight: FloatArray) -> FloatArray:
@@ -75,23 +139,21 @@ def joined(
     settings: Settings,
     log_prior: FloatArray,
     target: Rows,
-    channels: Sequence[Rows],
-    rows: Rows,
-    spread: float,
+    channels: Sequence[Channel],
+    channel: Channel,
 ) -> tuple[Settings, FloatArray]:
-    """Settings with those of one more channel, whose mixtures are spread so widely.
+    """Settings with those of one more channel.
 
     Returns:
         At most `STATES` settings, and what their log evidence has to be added to for their log
         weights: where some were drawn more often than others, that makes up for it.
     """
     told = told_by_all(basis, settings, target, channels)
-    state = _Joint(basis, settings, told, log_prior, target, rows)
-    noise = _likely_noise(basis, rows, spread)
-    combos, added = _combinations(state, noise, noise / (TYPICAL[2] * spread))
+    state = _Joint(basis, settings, told, log_prior, target, channel)
+    combos, added = _combinations(state, channel)
     log_weight = np.empty((len(log_prior), len(combos)))
     # What the channel tells is the same where scales (and, with shared runs, noise) are.
-    key = np.column_stack([settings.scales, settings.noise * rows.has_pairs])
+    key = np.column_stack([settings.scales, settings.noise * channel.rows.has_pairs])
     _, group = np.unique(key, axis=0, return_inverse=True)
     for g in range(int(group.max()) + 1):
         members = np.flatnonzero(group.reshape(-1) == g)
@@ -114,11 +176,11 @@ class _Joint:
         told: Told,
         log_prior: FloatArray,
         target: Rows,
-        rows: Rows,
+        channel: Channel,
     ) -> None:
         self._settings, self._told, self._log_prior = settings, told, log_prior
         self._prior = basis.prior(settings.scales)
-        self._target, self._rows = target, rows
+        self._target, self._channel = target, channel
         self.log_weight = told.evidence(self._prior) + log_prior
         """(G,) without the channel."""
 
@@ -126,8 +188,8 @@ class _Joint:
         """(k, Q) of k settings that differ in nothing the channel tells, each with channel settings
         (Q, 3), but for the prior of the latter."""
         same = np.full(len(combos), members[0])
-        more = of_channel(
-            self._prior[same], self._settings[same].joined(combos), -1, self._target, self._rows
+        more = self._channel.told(
+            self._prior[same], self._settings[same].joined(combos), -1, self._target
         )
         found = []
         for i in members:
@@ -137,46 +199,27 @@ class _Joint:
         return np.array(found)
 
 
-def _likely_noise(basis: Basis, rows: Rows, spread: float) -> FloatArray:
-    """(S,) settings of the training noise that the channel's own rows do not rule out."""
-    grid = np.array(list(product(LINEAR, PAIRS, [0.0], COARSE, NOISE * spread)))
-    alone = replace(rows, pair=np.full(len(rows.y), ALONE))
-    settings = Settings(grid[:, :2], np.ones(len(grid)), [grid[:, 2:]])
-    told = of_channel(basis.prior(grid[:, :2]), settings, 0, alone, alone)
-    prior = _log_normal(grid[:, :2], TYPICAL[:2])
-    prior = prior + _of_amplitude(grid[:, 3]) + _log_normal(grid[:, 4:], [TYPICAL[2] * spread])
-    each = weights_of(told.l - told.s / 2 + prior).reshape(-1, len(NOISE)).sum(axis=0)
-    likely: FloatArray = NOISE[each >= UNLIKELY] * spread
-    return likely
-
-
-def _combinations(
-    state: _Joint, noise: FloatArray, against_typical: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _combinations(state: _Joint, channel: Channel) -> tuple[FloatArray, FloatArray]:
     """(Q, 3) settings of a channel, and their log prior probabilities."""
-    of_noise = np.log(weights_of(-0.5 * np.log(against_typical) ** 2))
-    nothing = np.array(list(product([0.0], COARSE, noise)))
-    coarse = np.log(weights_of(_of_amplitude(COARSE)))
-    fine = _likely_amplitudes(state, noise)
-    something = np.array(list(product(RHO, fine, noise)))
+    fine = _likely_amplitudes(state, channel)
     cells = np.gradient(np.log(fine)) if len(fine) > 1 else np.ones(1)
-    density = _of_amplitude(fine) - 0.5 * np.log(2 * np.pi) - np.log(AMPLITUDE_SD)
+    density = _of_amplitude(fine, channel.off) - np.log(np.sqrt(2 * np.pi) * channel.off)
     carries = np.log((1 - NOTHING_CARRIES) / len(RHO))
-    return np.vstack([nothing, something]), np.concatenate(
-        [
-            np.log(NOTHING_CARRIES) + (coarse[:, None] + of_noise).ravel(),
-            np.tile(carries + ((density + np.log(cells))[:, None] + of_noise).ravel(), len(RHO)),
-        ]
+    each = carries + ((density + np.log(cells))[:, None] + channel.log_prior).ravel()
+    nothing = [0.0, 1.0, channel.noise[0]]  # amplitude and noise have been averaged over
+    return (
+        np.array([nothing, *product(RHO, fine, channel.noise)]),
+        np.array([np.log(NOTHING_CARRIES), *np.tile(each, len(RHO))]),
     )
 
 
-def _likely_amplitudes(state: _Joint, noise: FloatArray) -> FloatArray:
+def _likely_amplitudes(state: _Joint, channel: Channel) -> FloatArray:
     """Rising quantiles of the amplitude where something carries over, by a few settings."""
-    combos = np.array(list(product(RHO, AMPLITUDES, noise)))
+    combos = np.array(list(product(RHO, AMPLITUDES, channel.noise)))
     few = standing_for_all(weights_of(state.log_weight), FEW_STATES)
     # They were drawn by their weight: it does not count twice.
     log_weight = np.array([state.log_weights(i, combos)[0] for i in few[:, None]])
-    log_weight += _of_amplitude(combos[:, 1]) - state.log_weight[few][:, None]
+    log_weight += _of_amplitude(combos[:, 1], channel.off) - state.log_weight[few][:, None]
     each = weights_of(logsumexp(log_weight, axis=0)).reshape(len(RHO), len(AMPLITUDES), -1)
     total = np.cumsum(each.sum(axis=(0, 2)))
     # Weight lies between the amplitudes: half of an amplitude's own comes before it.
@@ -191,7 +234,7 @@ def _log_normal(values: FloatArray, typical: Sequence[float]) -> FloatArray:
     return density
 
 
-def _of_amplitude(amplitude: FloatArray) -> FloatArray:
+def _of_amplitude(amplitude: FloatArray, off: float) -> FloatArray:
     """Log density up to a constant."""
-    density: FloatArray = -0.5 * (np.log(amplitude) / AMPLITUDE_SD) ** 2
+    density: FloatArray = -0.5 * (np.log(amplitude) / off) ** 2
     return density

@@ -22,6 +22,7 @@ from service.search.space import SAME, FloatArray, total_variation
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.carried import Carried, worth_in_runs
 from service.search.surrogates.channel_settings import (
+    Channel,
     joined,
     of_target_alone,
     standing_for_all,
@@ -34,7 +35,7 @@ from service.search.surrogates.part import (
     sampling_variance,
 )
 from service.search.surrogates.standard import centre_and_scale
-from service.search.surrogates.told import Rows, Settings, counts_of, of_channel, of_target
+from service.search.surrogates.told import Rows, Settings, counts_of, of_target
 
 LEAST_SPREAD = 0.25
 """Of a channel's mixtures, against the target's: closer ones do not tell its scale."""
@@ -56,13 +57,14 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     n_channels = Counter(
         int(run) for name in names for run in np.unique(runs.channels[name].run) if run != ALONE
     )
-    channels: list[Rows] = []
+    channels: list[Channel] = []
     # 1. Settings that stand for all by their weight, one channel after the other.
     settings, log_prior = of_target_alone()
     for name in names:
         rows, spread = _standardised(runs.channels[name], runs, basis, n_channels)
-        settings, log_prior = joined(basis, settings, log_prior, target, channels, rows, spread)
-        channels.append(rows)
+        channel = Channel.of(basis, rows, spread, len(runs))
+        settings, log_prior = joined(basis, settings, log_prior, target, channels, channel)
+        channels.append(channel)
     told = told_by_all(basis, settings, target, channels)
     prior = basis.prior(settings.scales)
     weight = weights_of(told.evidence(prior) + log_prior)
@@ -73,8 +75,8 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
     # 3. Leaving a mixture out in all channels, and how far each channel carries over.
     mean, variance, density = _left_out(basis, settings, log_prior, target, channels)
     carried = {
-        name: _carried(basis, settings, weight, target, rows, c)
-        for c, (name, rows) in enumerate(zip(names, channels, strict=True))
+        name: _carried(basis, settings, weight, target, channel, c)
+        for c, (name, channel) in enumerate(zip(names, channels, strict=True))
     }
     return Part(
         scaling,
@@ -135,11 +137,11 @@ def _left_out(
     settings: Settings,
     log_prior: FloatArray,
     target: Rows,
-    channels: Sequence[Rows],
+    channels: Sequence[Channel],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(n,) mean, variance and log density of each score, without its mixture in any channel."""
     prior = basis.prior(settings.scales)
-    each = [of_channel(prior, settings, c, target, rows) for c, rows in enumerate(channels)]
+    each = [channel.told(prior, settings, c, target) for c, channel in enumerate(channels)]
     n = len(target.y)
     mean, variance, density = np.empty(n), np.empty(n), np.empty(n)
     is_left = np.ones(n, dtype=bool)
@@ -150,12 +152,10 @@ def _left_out(
         is_left &= ~same
         # 1. All that is told by other mixtures.
         told = of_target(settings, target.subset(~same))
-        for c, rows in enumerate(channels):
-            others = total_variation(target.X[i], rows.X) > SAME
+        for c, channel in enumerate(channels):
+            others = total_variation(target.X[i], channel.rows.X) > SAME
             told = told + (
-                each[c]
-                if others.all()
-                else of_channel(prior, settings, c, target, rows.subset(others))
+                each[c] if others.all() else channel.subset(others).told(prior, settings, c, target)
             )
         # 2. The settings by that, and what they foresee.
         log_weight = told.evidence(prior) + log_prior
@@ -179,18 +179,17 @@ def _carried(
     settings: Settings,
     weight: FloatArray,
     target: Rows,
-    rows: Rows,
+    channel: Channel,
     c: int,
 ) -> Carried:
     rho = settings.channels[c][:, 0]
-    mean = float(weight @ rho)
+    mean = min(float(weight @ rho), 1.0)
     sd = float(np.sqrt(weight @ (rho - mean) ** 2))
     some = settings[standing_for_all(weight, WORTH_STATES)]
     prior = basis.prior(some.scales)
     own = of_target(some, target).J + _diagonal(1 / prior)
-    told = of_channel(prior, some, c, target, rows).J
+    told = channel.told(prior, some, c, target).J
     noise = some.noise**2 + target.sampling.mean()
-    worth = [
-        worth_in_runs(own[g], told[g], rows.F, float(noise[g])) for g in range(len(some.noise))
-    ]
+    F = channel.rows.F
+    worth = [worth_in_runs(own[g], told[g], F, float(noise[g])) for g in range(len(noise))]
     return Carried(mean, sd, float(np.mean(worth)))
