@@ -24,7 +24,7 @@ from service.search.surrogates import fit
 
 SURROGATE = "bayes-quadratic"
 SIZES = (4, 8, 16, 32)
-DRAWS = 5
+DRAWS = 3
 NONE = "none"
 REGMIX = {"60M": ("test_60m", "train_1m", "1M"), "1B": ("test_1B", "test_60m", "60M")}
 """Full runs, cheap runs, and what these are called."""

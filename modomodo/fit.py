@@ -36,7 +36,7 @@ from modomodo.space_options import Wishes
 from modomodo.units import Unit
 from service.search.counts import counted
 from service.search.situation import Direction
-from service.study.points import Z95, widened
+from service.study.points import widened
 
 if TYPE_CHECKING:
     from modomodo.runs_options import Case
@@ -179,7 +179,7 @@ def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
             told = f"{counted(len(case.runs.channels[name]), 'score')} of {name}"
             console.print(
                 f"{escape(told)}: worth {counted(round(carried.worth_in_runs), 'full run')}, "
-                f"correlation {carried.rho:.2f} ± {Z95 * carried.rho_sd:.2f}"
+                f"correlation {carried.rho:.2f} (standard deviation {carried.rho_sd:.2f})"
             )
     best = found.best
     parts = ", ".join(
