@@ -277,6 +277,42 @@ def test_a_channel_of_one_row_tells_nothing():
     np.testing.assert_allclose(beside.predict(X)[0], fitted(runs).predict(X)[0], rtol=0.05)
 
 
+ODD = {
+    "a target of one mixture": lambda r, c: (
+        runs_of(np.repeat(r.weights[:1], 4, 0), r.score[:4]),
+        c,
+    ),
+    "scores that are all the same": lambda r, c: (
+        runs_of(r.weights, np.full(6, 0.5)),
+        runs_of(c.weights, np.full(9, 3.0)),
+    ),
+    "scores of other sizes": lambda r, c: (
+        runs_of(r.weights, 1e9 * r.score),
+        runs_of(c.weights, 1e-9 * c.score),
+    ),
+    "a channel of one mixture": lambda r, c: (r, runs_of(np.repeat(c.weights[:1], 9, 0), c.score)),
+    "the very same runs": lambda r, c: (
+        runs_of(r.weights, r.score, np.arange(6)),
+        runs_of(r.weights, r.score, np.arange(6)),
+    ),
+    "no scores": lambda r, c: (r, runs_of(c.weights[:0], c.score[:0])),
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+@pytest.mark.filterwarnings("error")
+def test_odd_rows_are_no_trouble(change):
+    rng = np.random.default_rng(11)
+    runs, channel = change(measured(6, rng), measured(9, rng))
+    told = runs_of(runs.weights, runs.score, runs.run, {"c": channel})
+
+    found = fitted(told)
+
+    assert np.isfinite(found.predict(SPACE.sample(20, rng))).all()
+    assert np.isfinite(found.leave_one_out()).all()
+    assert np.isfinite(found.channels["c"]).all()
+
+
 def test_an_exact_channel_is_worth_the_runs_that_it_has():
     rng = np.random.default_rng(7)
     F = np.column_stack([np.ones(20), rng.normal(size=(20, 2))])
