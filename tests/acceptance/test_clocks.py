@@ -138,6 +138,7 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.backends("postgresql")
 def test_services_whose_clocks_are_hours_apart_and_are_set_agree_on_every_lease(
     database_url, tmp_path, stack

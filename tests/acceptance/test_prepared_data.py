@@ -56,6 +56,7 @@ def test_a_prepare_that_was_killed_ends_with_the_same_bytes(tmp_path):
     assert all((cut / name).read_bytes() == (whole / name).read_bytes() for name in names)
 
 
+@pytest.mark.slow
 def test_a_worker_trains_and_scores_a_study_on_prepared_data(data, service_url):
     spec = StudySpec(
         name="own",

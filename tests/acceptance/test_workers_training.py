@@ -74,6 +74,7 @@ def curve(run: Path) -> list[dict[str, float]]:
     return [{name: v for name, v in line.items() if name != "step_s"} for line in lines]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_on_one_node_goes_on_there_as_if_nothing_had_been(
     client, undisturbed, tmp_path
 ):

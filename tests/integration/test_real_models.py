@@ -55,12 +55,14 @@ def test_a_qwen2_vl_from_a_folder_trains_in_bfloat16_with_its_vision_tower_untou
     assert not any("visual" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_the_vision_tower_trains_when_it_is_not_frozen(qwen2_vl, tmp_path):
     before = load_file(qwen2_vl / "model.safetensors")
     _, after = trained(tmp_path, model=str(qwen2_vl), freeze_vision=False)
     assert any("visual" in name for name in changed(before, after))
 
 
+@pytest.mark.slow
 def test_a_qwen2_5_vl_trains_alike(tmp_path):
     folder = save_qwen2_5_vl(tmp_path / "model")
     before = load_file(folder / "model.safetensors")

@@ -104,7 +104,9 @@ def test_a_page_that_is_not_there_is_for_everyone(bare):
 
 
 @pytest.mark.usefixtures("chromium")
-@pytest.mark.parametrize("part", OF_A_STUDY)
+@pytest.mark.parametrize(
+    "part", ["", *(pytest.param(part, marks=pytest.mark.slow) for part in OF_A_STUDY[1:])]
+)
 def test_pages_of_a_study_without_trials_are_for_everyone(tab, shared_database, name, part):
     look(tab, f"/ui/studies/{store(shared_database, 0, name=name)}{part}")
     tab.check()
