@@ -57,6 +57,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.rewards
 	$(BIN)/python -m bench.trainer
+	$(BIN)/python -m bench.switches
+	$(BIN)/python -m bench.evidence
 	$(BIN)/python -m bench.chaos
 	$(BIN)/python -m bench.contract
 	$(BIN)/python -m bench.service

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import typer
 import yaml  # type: ignore[import-untyped]
@@ -21,14 +21,13 @@ from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
-from service.schemas import Study, StudyPatch, StudySpec, TrainerName, TrialState
+from service.schemas import Study, StudyPatch, StudySpec, TrainerName
 from service.search.counts import all_done, counted
 
 app = typer.Typer(no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
-RARE: tuple[TrialState, ...] = ("cancelled", "early_stopped")
 
 
 def print_json(value: BaseModel | Iterable[BaseModel]) -> None:
@@ -74,24 +73,21 @@ def list_(url: UrlOption = None, as_json: JsonOption = False) -> None:
 
 
 def _table(studies: Sequence[Study]) -> Table:
-    """A row a study: how much of its budget is used, and its trials by state; states that are rare
-    have a column where there are any."""
-    states = [
-        state
-        for state in get_args(TrialState)
-        if state not in RARE or any(study.trials.get(state) for study in studies)
-    ]
-    heads = (state.replace("_", " ") for state in states)
-    table = Table("study", "state", "budget used", *heads, "objective")
+    """A row a study: how much of its budget is used, and how many of its trials are where."""
+    table = Table("study", "state", "budget used", "trials", "objective")
     for study in studies:
         table.add_row(
             escape(study.name),
             study.state,
             f"{study.n_done} of {study.budget}",
-            *(str(study.trials.get(state, 0)) for state in states),
+            _counts(study) or "none",
             f"{study.objective.direction} {escape(study.objective.name)}",
         )
     return table
+
+
+def _counts(study: Study) -> str:
+    return ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in study.trials.items() if n)
 
 
 @app.command()
@@ -105,7 +101,7 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
         trials = client.trials(study)
         best = client.best(study)
     console = _console()
-    counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in found.trials.items() if n)
+    counts = _counts(found)
     none = "no trials" if found.state == "finished" else "no trials yet"
     console.print(
         f"[bold]{escape(found.name)}[/] is {found.state}: {counts or none}; "
