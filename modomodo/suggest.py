@@ -157,9 +157,9 @@ def suggest(
 
 
 def _left_out(domains: tuple[str, ...], names: list[str]) -> tuple[int, ...]:
-    strange = [name for name in names if name not in domains]
-    if strange:
-        raise WrongUse(f"--leave-out: unknown domain {strange[0]!r} ({', '.join(domains)})")
+    unknown = [name for name in names if name not in domains]
+    if unknown:
+        raise WrongUse(f"--leave-out: unknown domain {unknown[0]!r} ({', '.join(domains)})")
     if set(names) == set(domains):
         raise WrongUse("--leave-out names every domain: nothing is left to weigh")
     return tuple(domains.index(name) for name in names)

@@ -131,14 +131,14 @@ class LocalNames:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _stranger(scope) if scope["type"] == "http" else None
+        refusal = _foreign_name(scope) if scope["type"] == "http" else None
         if refusal is not None and await to_thread.run_sync(_is_open, scope["app"]):
             await problem(403, *refusal)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def _stranger(scope: Scope) -> tuple[str, str] | None:
+def _foreign_name(scope: Scope) -> tuple[str, str] | None:
     """Code and detail of what is wrong with the name or origin of a call to an open service."""
     headers = dict(scope["headers"])
     named = headers.get(b"host", b"").decode("latin-1")
@@ -161,7 +161,7 @@ def _is_open(app: FastAPI) -> bool:
         gate: Gate = app.state.context.gate
         return gate.is_open()
     except SQLAlchemyError:
-        return True  # who cannot be told apart is kept out
+        return True  # without the database nobody is let in
 
 
 def _origin(said: str) -> tuple[str, str, str]:

@@ -99,7 +99,7 @@ def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], s
     stale, good = [], {trial.id for trial in _of_opening(session, study, unstarted)}
     for trial in unstarted:
         known = trial.proposed_at_results
-        if known is None:  # it stands in
+        if known is None:  # made in place of a failing strategy's
             good.discard(trial.id)
         elif known < study.results and (study.spec["strategy"] in BLIND or _by(trial) == "seed"):
             good.add(trial.id)

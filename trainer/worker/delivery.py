@@ -1,4 +1,4 @@
-"""The last mile of a result: it is brought to the service, or kept until a person can bring it.
+"""Delivery of a result: it is brought to the service, or kept until a person can bring it.
 
 A result costs a whole run. It is on disk until the service has it, and where the disk is full it is
 delivered from memory. Refusals that may pass (a key that is wrong just now, a service that does not

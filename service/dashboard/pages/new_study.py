@@ -37,7 +37,7 @@ async def _typed(request: Request) -> Typed:
 
 
 Offered = Annotated[Presets, Depends(_presets)]
-Sent = Annotated[Typed, Depends(_typed)]
+SubmittedForm = Annotated[Typed, Depends(_typed)]
 
 
 @router.get("", dependencies=guarded)
@@ -53,7 +53,7 @@ def form(
 
 
 @router.post("", dependencies=asking)
-def create(request: Request, typed: Sent, presets: Offered, service: Service) -> Response:
+def create(request: Request, typed: SubmittedForm, presets: Offered, service: Service) -> Response:
     """Creates the study and leads to it; else the form again, with what is wrong at its fields."""
     if typed["add"] in study_form.ROWS:
         return _form(
