@@ -127,7 +127,7 @@ def require_key(request: Request) -> None:
 
 
 async def require_key_first(request: Request) -> None:
-    """`require_key`, for routes that take a body: it is read after that (`auth.route_behind`)."""
+    """`require_key`, for routes that take a body: it is read after that (`guards.route_behind`)."""
     await to_thread.run_sync(require_key, request)
 
 

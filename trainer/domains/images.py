@@ -1,4 +1,7 @@
-"""The one place where images are decoded, checked and resized."""
+"""Images of prepared rows: decoded, checked, and resized to a dataset's longer side.
+
+What a recipe's `max_pixels` takes away is scaled when a model reads: `trainer/run/processors.py`.
+"""
 
 from __future__ import annotations
 
