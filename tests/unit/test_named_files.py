@@ -14,6 +14,8 @@ PACKAGES = ("service", "trainer", "db", "modomodo", "rewards", "bench", "tests")
 FOLDERS = (*PACKAGES, "docs", "deploy", "alembic")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SOURCES = [source for name in PACKAGES for source in sorted((ROOT / name).rglob("*.py"))]
+DATABASE = "modomodo.db"
+"""A file that looks like a module."""
 
 _PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
 _MODULE = re.compile(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)(?:\(\))?`")
@@ -28,7 +30,8 @@ def missing_paths(text: str) -> set[str]:
 
 
 def missing_modules(text: str) -> set[str]:
-    return {name for name in {*_MODULE.findall(text), *_RUN.findall(text)} if not _is_there(name)}
+    named = {name for name in {*_MODULE.findall(text), *_RUN.findall(text)} if name != DATABASE}
+    return {name for name in named if not _is_there(name)}
 
 
 @cache

@@ -37,13 +37,13 @@ LEAST_RUNS = 2
 SideBySide = Literal["bayes-quadratic", "gp"]
 
 
-class Wish(Body):
+class SliderWeights(Body):
     """Weights as the sliders stand; they need not fit the study."""
 
     weights: dict[Name, Annotated[float, Field(ge=0.0, le=1.0)]]
 
 
-class Chosen(Body):
+class ChosenMixture(Body):
     """A mixture of the study, as `/fitting` answered it."""
 
     mixture: dict[Name, float]
@@ -98,7 +98,7 @@ def page(
 
 
 @router.post("/fitting", dependencies=asking)
-def nearest(study: StudyName, body: Wish, service: Service) -> dict[str, Any]:
+def nearest(study: StudyName, body: SliderWeights, service: Service) -> dict[str, Any]:
     """The nearest mixture that the study may run, and why it is another than was asked for."""
     with service.database.read() as session:
         spec = views.spec(studies.get(session, study))
@@ -114,7 +114,7 @@ def nearest(study: StudyName, body: Wish, service: Service) -> dict[str, Any]:
 
 @router.post("/predictions/{surrogate}", dependencies=asking)
 def prediction(
-    study: StudyName, surrogate: str, body: Chosen, service: Service, histories: HistoryCache
+    study: StudyName, surrogate: str, body: ChosenMixture, service: Service, histories: HistoryCache
 ) -> dict[str, str]:
     """What one surrogate expects of a mixture; why it expects nothing, in words."""
     try:
@@ -151,7 +151,11 @@ class Expected:
 
 @router.post("/benchmarks/{surrogate}", dependencies=asking)
 def each(
-    study: StudyName, surrogate: SideBySide, body: Chosen, service: Service, histories: HistoryCache
+    study: StudyName,
+    surrogate: SideBySide,
+    body: ChosenMixture,
+    service: Service,
+    histories: HistoryCache,
 ) -> dict[str, str]:
     """What one surrogate expects on every benchmark that was measured; empty with too few runs."""
     try:
@@ -194,7 +198,7 @@ def _mean_on(runs: Sequence[Run], benchmark: str) -> Score | None:
 
 
 @router.post("/queue", dependencies=acting)
-def queue(study: StudyName, body: Chosen, service: Service, actor: Actor) -> dict[str, int]:
+def queue(study: StudyName, body: ChosenMixture, service: Service, actor: Actor) -> dict[str, int]:
     """Queues the mixture as if by hand."""
     trial = calls.add(study, TrialCreate(mixture=body.mixture), service, actor, Response())
     return {"number": trial.number}

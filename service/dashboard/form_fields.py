@@ -10,7 +10,7 @@ from service.dashboard.session import MOST_FIELDS
 from service.errors import invalid
 
 
-class Typed:
+class FormFields:
     """Texts by path; rows of a list count from 0 without gaps.
 
     Args:
@@ -25,7 +25,7 @@ class Typed:
         self._rows = {name: _filled(fields, name, told) for name, told in rows.items()}
 
     @classmethod
-    def of_body(cls, body: bytes, rows: Mapping[str, tuple[str, ...]]) -> Typed:
+    def of_body(cls, body: bytes, rows: Mapping[str, tuple[str, ...]]) -> FormFields:
         """From a form that a browser sent.
 
         Raises:
@@ -58,10 +58,10 @@ class Typed:
             if path.startswith(head) and text
         }
 
-    def with_rows(self, name: str, n: int) -> Typed:
+    def with_rows(self, name: str, n: int) -> FormFields:
         """The same with at least `n` rows of a list, the added ones empty."""
         added: list[dict[str, str]] = [{} for _ in range(n - len(self._rows[name]))]
-        other = Typed({}, {})
+        other = FormFields({}, {})
         other._fields, other._rows = self._fields, self._rows | {name: self._rows[name] + added}
         return other
 
