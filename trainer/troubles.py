@@ -78,9 +78,9 @@ def of_error(error: BaseException) -> Trouble:
     return of_text(f"{type(error).__name__}: {error}")
 
 
-def of_text(said: str) -> Trouble:
+def of_text(text: str) -> Trouble:
     """What the end of a program's output says."""
-    text = said.lower()
+    text = text.lower()
     if any(sign in text for sign in _MEMORY):
         return "memory"
     if any(sign in text for sign in _ENVIRONMENT):

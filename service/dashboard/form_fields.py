@@ -22,7 +22,7 @@ class FormFields:
         self._fields = {
             path: text.strip() for path, text in fields.items() if path.split(".")[0] not in rows
         }
-        self._rows = {name: _filled(fields, name, told) for name, told in rows.items()}
+        self._rows = {name: _filled(fields, name, filled_by) for name, filled_by in rows.items()}
 
     @classmethod
     def of_body(cls, body: bytes, rows: Mapping[str, tuple[str, ...]]) -> FormFields:
@@ -66,14 +66,18 @@ class FormFields:
         return other
 
 
-def _filled(fields: Mapping[str, str], name: str, told: tuple[str, ...]) -> list[dict[str, str]]:
+def _filled(
+    fields: Mapping[str, str], name: str, filled_by: tuple[str, ...]
+) -> list[dict[str, str]]:
     rows: dict[int, dict[str, str]] = {}
     for path, text in fields.items():
         head, _, rest = path.partition(".")
         place, _, field = rest.partition(".")
         if head == name and place.isdecimal() and len(place) < 9:
             rows.setdefault(int(place), {})[field] = text.strip()
-    return [rows[place] for place in sorted(rows) if any(rows[place].get(field) for field in told)]
+    return [
+        rows[place] for place in sorted(rows) if any(rows[place].get(field) for field in filled_by)
+    ]
 
 
 def flat(value: Any, path: str = "") -> dict[str, str]:

@@ -164,9 +164,9 @@ def _is_open(app: FastAPI) -> bool:
         return True  # without the database nobody is let in
 
 
-def _origin(said: str) -> tuple[str, str, str]:
+def _origin(text: str) -> tuple[str, str, str]:
     """Scheme, host and port, as two ways to write one origin have them in common."""
-    scheme, _, place = said.lower().partition("://")
+    scheme, _, place = text.lower().partition("://")
     host = _without_port(place)
     port = place.rpartition("]")[2].partition(":")[2] or {"http": "80", "https": "443"}.get(scheme)
     return scheme, host, port or ""

@@ -186,9 +186,9 @@ def _check_attempts(where: str, trial: _Trial) -> None:
     if trial.failures > lost:
         raise BadArchive(f"{where}.failures: {trial.failures}, but {lost} attempts failed")
     _once(f"{where}.curve", "place", ((p.attempt_number, p.step) for p in trial.curve))
-    told: set[Any] = {point.attempt_number for point in trial.curve}
-    told |= {item.attempt_number for item in trial.measurements} - {None}
-    unknown = sorted(told - set(numbers))
+    named: set[Any] = {point.attempt_number for point in trial.curve}
+    named |= {item.attempt_number for item in trial.measurements} - {None}
+    unknown = sorted(named - set(numbers))
     if unknown:
         raise BadArchive(f"{where}: scores or a curve of attempt {unknown[0]}, of {n} attempts")
 

@@ -130,12 +130,12 @@ class Worker:
         if self.folder.of(self.client.url, answer.trial).path != folder.path.parent:
             return  # another service's
         log = structlog.get_logger().bind(study=answer.trial.study, trial=answer.trial.number)
-        verdict, said = HeldLease.of(self.client, answer).finish(result)
+        verdict, reason = HeldLease.of(self.client, answer).finish(result)
         if verdict is Verdict.TAKEN:
             log.info("a result that was refused before is taken now")
             shutil.rmtree(folder.path, ignore_errors=True)
         else:
-            log.warning("a result is still not taken", reason=said, kept=str(folder.path))
+            log.warning("a result is still not taken", reason=reason, kept=str(folder.path))
 
     def _finished(self) -> None:
         """Clears up after an attempt.
