@@ -92,7 +92,7 @@ def still_good(session: Session, name: str) -> tuple[list[int], int]:
 
 
 def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], set[int]]:
-    """Proposals that nobody has started and that were made before the newest result; and ids of
+    """Proposals that no worker has held and that were made before the newest result; and ids of
     those that were chosen without a look at scores, and so are as good whatever the results.
     Anything else should know the newest ones."""
     unstarted = trials.unstarted_proposals(session, study)
