@@ -293,7 +293,7 @@ def _store(session: Session, document: dict[str, Any]) -> int:
 
 
 def _ids(session: Session, wanted: Sequence[int]) -> Sequence[int]:
-    """The wanted ids if all are free, else new ones; nobody else is given them from now on."""
+    """The wanted ids if all are free, else new ones; no other trial gets them from now on."""
     if not wanted:
         return wanted
     is_server = session.get_bind().dialect.name == "postgresql"

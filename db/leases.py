@@ -1,8 +1,8 @@
 """The lease protocol: how workers take trials, keep them, finish them and give them back.
 
 A lease is an attempt that is live: a random token, and a time it runs out by the database's clock.
-It is only taken away when a reaper passes by, and as long as nobody else has taken the trial, its
-old holder may still carry on: a slow heartbeat does not throw away a GPU run. What each state
+It is only taken away when a reaper passes by, and as long as no other worker has taken the trial,
+its old holder may still carry on: a slow heartbeat does not throw away a GPU run. What each state
 means is said in `states.py`.
 
 Locks are taken worker first (`seen`), then trial, then study (`events.changed`). What can be done

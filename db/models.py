@@ -134,7 +134,7 @@ class Trial(Base):
     """Strategy, seed, reason and prediction behind a proposed mixture."""
     proposed_at_results: Mapped[int | None]
     """`Study.results` when it was proposed, or was last seen to be as good still: older than the
-    study's means it can be replaced. None of a proposal that stands in for a failing strategy's."""
+    study's means it can be replaced. None for a fallback, made when the strategy failed."""
     is_withdrawn: Mapped[bool] = mapped_column(default=False)
     """Cancelled by the service because the budget left no room, not by anyone's judgement."""
     failures: Mapped[int] = mapped_column(default=0)
@@ -144,7 +144,7 @@ class Trial(Base):
     releases: Mapped[int] = mapped_column(default=0)
     """Times in a row that it was handed back before its first step."""
     rests_until: Mapped[datetime | None]
-    """Queued, it is given to nobody before this: `queue.py`."""
+    """Queued, it is not given out before this: `queue.py`."""
     kept_from: Mapped[str | None] = mapped_column(String(200))
     """The worker that could not run it, who is not given it until `kept_from_until`."""
     kept_from_until: Mapped[datetime | None]
@@ -215,7 +215,7 @@ class Attempt(Base):
     until: Mapped[datetime]
     claimed_at: Mapped[datetime] = mapped_column(default=now())
     heard_at: Mapped[datetime | None]
-    """Last time its token was used; None while nobody has shown to have received it."""
+    """Last time its token was used; None until a call with it shows that it was received."""
     ended_at: Mapped[datetime | None]
     step: Mapped[int | None]
     total_steps: Mapped[int | None]

@@ -32,7 +32,7 @@ OTHERS_S = 120.0
 
 
 def rests_s(releases: int, *, is_unfit: bool) -> float:
-    """How long nobody is given a trial that was handed back so many times in a row, in seconds.
+    """How long a trial is held back that was handed back so many times in a row, in seconds.
 
     Args:
         is_unfit: the last worker could not run it where it is; another is asked at once.

@@ -18,7 +18,7 @@ What each state means, and what may follow:
 
 An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled; failed
 and expired ones count against the study's `max_attempts`. Only an expired one may become live
-again, while nobody else has taken its trial.
+again, while no other worker has taken its trial.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def move(
     if state not in FOLLOWS[trial.state]:
         raise WrongState(f"{trial.called} is {trial.state} and cannot become {state}")
     if trial.state == "failed":
-        _forgive(session, trial.study_id)
+        _allow_one_more_failure(session, trial.study_id)
     trial.state = state
     if trial.error is not None and what in ("failed", "expired"):
         detail["error"] = trial.error
@@ -122,7 +122,7 @@ def move(
     return at
 
 
-def _forgive(session: Session, study_id: int) -> None:
+def _allow_one_more_failure(session: Session, study_id: int) -> None:
     """A trial that had failed for good is tried once more: one failure more stops the study again,
     and none less."""
     counted = case((Study.failing > FAILURES_IN_A_ROW, FAILURES_IN_A_ROW), else_=Study.failing)

@@ -94,7 +94,7 @@ def patch(
 ) -> Study:
     """Changes what is given. Pausing or finishing stops `next`; running trials go on.
 
-    A smaller budget withdraws proposals that no longer fit and that nobody has started.
+    A smaller budget withdraws proposals that no longer fit and that no worker has held.
 
     Raises:
         StudyNotFound: there is none of this name.

@@ -368,7 +368,7 @@ def committed(session: Session, study: Study) -> int:
 def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> None:
     """Cancels unstarted proposals, newest first, until the rest fits the budget.
 
-    Holds the study's row, so that nobody changes the budget or stores proposals meanwhile.
+    Holds the study's row, so that no one else changes the budget or stores proposals meanwhile.
 
     Args:
         but: id of a trial that a person wants, so it stays.

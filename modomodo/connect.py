@@ -13,7 +13,7 @@ UrlOption = Annotated[
 ]
 
 PATIENCE_S = 3.0
-"""People would rather be told than wait; workers wait longer."""
+"""A person at a terminal gets an error soon; workers wait longer."""
 
 
 def connect(url: str | None) -> Client:

@@ -26,13 +26,13 @@ from modomodo.runs_options import (
     PlotOption,
     SeedOption,
     WeightsOption,
-    asked,
     case_of,
     known,
     layout_of,
     named,
+    score_columns,
 )
-from modomodo.space_options import Wishes
+from modomodo.space_options import SpaceOptions
 from modomodo.units import Unit
 from service.search.counts import counted
 from service.search.situation import Direction
@@ -75,9 +75,11 @@ def fit(
     from service.search.surrogates import SURROGATES
 
     known("surrogate", surrogate, SURROGATES)
-    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
+    wanted = SpaceOptions(
+        bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
+    )
     layout = layout_of(weights, normalise, data, at, among)
-    case = case_of(data, asked(objective, benchmark, noise_column), wishes, layout)
+    case = case_of(data, score_columns(objective, benchmark, noise_column), wanted, layout)
     if len(case.runs) == 0:
         what = f"columns {', '.join(benchmark)}" if benchmark else repr(objective)
         raise CommandFailed(

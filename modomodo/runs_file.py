@@ -180,7 +180,7 @@ def _normalised(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScoreColumns:
     """What of a file counts.
 
     Attributes:
@@ -194,7 +194,7 @@ class Asked:
     noise_column: str | None
 
 
-def runs_of(file: RunsFile, asked: Asked) -> tuple[Runs, FloatArray]:
+def runs_of(file: RunsFile, scored: ScoreColumns) -> tuple[Runs, FloatArray]:
     """The scored rows as runs, and the mixtures (k, m) of rows without a score.
 
     A column `channel` parts off scores of other prices, as `modomodo.channels` tells. `in_score`
@@ -204,18 +204,18 @@ def runs_of(file: RunsFile, asked: Asked) -> tuple[Runs, FloatArray]:
     Raises:
         CommandFailed: an unknown column, text in a number, or a run of several mixtures.
     """
-    shares = np.array(list(asked.benchmarks.values()))
+    shares = np.array(list(scored.benchmarks.values()))
     shares = shares / shares.sum() if len(shares) else shares
     n = len(file.weights)
-    measured = np.array([file.numbers(name) for name in asked.benchmarks]).T
+    measured = np.array([file.numbers(name) for name in scored.benchmarks]).T
     measured = measured.reshape(n, len(shares))
-    score = measured @ shares if len(shares) else file.numbers(asked.objective)
+    score = measured @ shares if len(shares) else file.numbers(scored.objective)
     known = np.isfinite(score)
-    noise = np.full(n, np.nan) if asked.noise_column is None else file.numbers(asked.noise_column)
+    noise = np.full(n, np.nan) if scored.noise_column is None else file.numbers(scored.noise_column)
     wrong = np.flatnonzero(noise < 0)
     if len(wrong):
         raise CommandFailed(
-            f"{file.name}, line {file.table.lines[wrong[0]]}, column {asked.noise_column!r}: a "
+            f"{file.name}, line {file.table.lines[wrong[0]]}, column {scored.noise_column!r}: a "
             f"standard error cannot be {noise[wrong[0]]:g}"
         )
     in_score = file.numbers("in_score") if "in_score" in file.columns else np.full(n, np.nan)

@@ -14,8 +14,8 @@ import typer
 from modomodo import runs_file
 from modomodo.errors import WrongUse
 from modomodo.extras import need
-from modomodo.runs_file import Asked, Layout
-from modomodo.space_options import RunLength, Wishes, space_of
+from modomodo.runs_file import Layout, ScoreColumns
+from modomodo.space_options import RunLength, SpaceOptions, space_of
 from modomodo.tables import STDIN
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
@@ -94,7 +94,11 @@ class Case:
 
 
 def case_of(
-    path: Path, asked: Asked, wishes: Wishes, layout: Layout, length: RunLength | None = None
+    path: Path,
+    scored: ScoreColumns,
+    wanted: SpaceOptions,
+    layout: Layout,
+    length: RunLength | None = None,
 ) -> Case:
     """Reads a file of runs, which may have none.
 
@@ -103,8 +107,8 @@ def case_of(
         CommandFailed: a file that cannot be used.
     """
     file = runs_file.read(path, layout)
-    runs, unscored = runs_file.runs_of(file, asked)
-    space = space_of(file.domains, wishes, length or RunLength(), layout)
+    runs, unscored = runs_file.runs_of(file, scored)
+    space = space_of(file.domains, wanted, length or RunLength(), layout)
     return Case(file.name, file.domains, space, runs, unscored, layout)
 
 
@@ -144,7 +148,9 @@ def known(what: str, name: str, names: Iterable[str]) -> None:
         need(EXTRAS[name])
 
 
-def asked(objective: str, benchmarks: list[str] | None, noise_column: str | None) -> Asked:
+def score_columns(
+    objective: str, benchmarks: list[str] | None, noise_column: str | None
+) -> ScoreColumns:
     """The options that say what counts.
 
     Raises:
@@ -159,7 +165,7 @@ def asked(objective: str, benchmarks: list[str] | None, noise_column: str | None
             equals = ""
         if not equals or not 0 < weights[name.strip()] < 1e12:
             raise WrongUse(f"--benchmark {text!r} is not of the form chartqa=2500")
-    return Asked(objective, weights, noise_column)
+    return ScoreColumns(objective, weights, noise_column)
 
 
 def named(domains: tuple[str, ...], weights: np.ndarray[Any, Any]) -> dict[str, float]:

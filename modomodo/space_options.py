@@ -61,7 +61,7 @@ ReachOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SpaceOptions:
     """The options as they were given."""
 
     bounds: Sequence[str] = ()
@@ -85,7 +85,7 @@ class RunLength:
 
 def space_of(
     domains: tuple[str, ...],
-    wishes: Wishes,
+    wanted: SpaceOptions,
     length: RunLength,
     layout: Layout = runs_file.AS_IT_IS,
 ) -> MixtureSpace:
@@ -97,29 +97,29 @@ def space_of(
     """
     lower, upper = np.zeros(len(domains)), np.ones(len(domains))
     least = np.zeros(len(domains))
-    for text in wishes.bounds:
+    for text in wanted.bounds:
         i, value = _assignment("--bounds", text, domains)
         low, colon, high = value.partition(":")
         if not colon:
             raise WrongUse(f"--bounds {text!r} is not of the form coco=0.1:0.5")
         lower[i] = _weight("--bounds", text, low or "0")
         upper[i] = _weight("--bounds", text, high or "1")
-    for text in wishes.pins:
+    for text in wanted.pins:
         i, value = _assignment("--pin", text, domains)
         lower[i] = upper[i] = _weight("--pin", text, value)
-    for text in wishes.least:
+    for text in wanted.least:
         i, value = _assignment("--zero-or-at-least", text, domains)
         least[i] = _weight("--zero-or-at-least", text, value)
     try:
-        limits = tuple(LinearLimit.parse(text, domains) for text in wishes.limits)
-        space = MixtureSpace(domains, lower, upper, limits, wishes.max_active, least)
+        limits = tuple(LinearLimit.parse(text, domains) for text in wanted.limits)
+        space = MixtureSpace(domains, lower, upper, limits, wanted.max_active, least)
         if length.must_finish:
             if length.steps is None or not length.samples:
                 raise WrongUse("--within-reach needs --samples and --steps")
             prompts = length.steps * length.prompts_per_step
             space = space.within_reach(samples_of(domains, length), prompts, length.epochs)
-        if wishes.among is not None:
-            rows = runs_file.read(wishes.among, layout).in_order(domains)
+        if wanted.among is not None:
+            rows = runs_file.read(wanted.among, layout).in_order(domains)
             bounds = (space.lower, space.upper, space.limits)
             used = (space.max_active, space.zero_or_at_least)
             space = ListedSpace(domains, *bounds, *used, rows=rows)

@@ -25,13 +25,13 @@ from modomodo.runs_options import (
     PlotOption,
     SeedOption,
     WeightsOption,
-    asked,
     case_of,
     known,
     layout_of,
     named,
+    score_columns,
 )
-from modomodo.space_options import RunLength, Wishes, steps_of
+from modomodo.space_options import RunLength, SpaceOptions, steps_of
 from modomodo.units import Unit
 from service.search.heuristics import HeuristicOptions
 
@@ -88,9 +88,11 @@ def suggest(
 
     known("strategy", strategy, STRATEGIES)
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
-    wishes = Wishes(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among)
+    wanted = SpaceOptions(
+        bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
+    )
     layout = layout_of(weights, normalise, data, pending, among)
-    case = case_of(data, asked(objective, benchmark, noise_column), wishes, layout, length)
+    case = case_of(data, score_columns(objective, benchmark, noise_column), wanted, layout, length)
     try:
         proposed = propose(
             strategy,
@@ -157,9 +159,9 @@ def suggest(
 
 
 def _left_out(domains: tuple[str, ...], names: list[str]) -> tuple[int, ...]:
-    strange = [name for name in names if name not in domains]
-    if strange:
-        raise WrongUse(f"--leave-out: unknown domain {strange[0]!r} ({', '.join(domains)})")
+    unknown = [name for name in names if name not in domains]
+    if unknown:
+        raise WrongUse(f"--leave-out: unknown domain {unknown[0]!r} ({', '.join(domains)})")
     if set(names) == set(domains):
         raise WrongUse("--leave-out names every domain: nothing is left to weigh")
     return tuple(domains.index(name) for name in names)

@@ -18,7 +18,7 @@ from rewards.tags import answer_part
 
 
 def iou(case: Case) -> float:
-    """Shared area over united area of all boxes said and all true ones; 1 where both are none."""
+    """Shared area over united area of predicted and true boxes; 1 where there are neither."""
     shared, united = _areas(case)
     return min(1.0, shared / united) if united else 1.0
 
@@ -36,21 +36,21 @@ def _areas(case: Case) -> tuple[float, float]:
     """
     size = _pair(case.extra.get("size"))
     grid = _pair(case.extra.get("grid")) or size
-    said = _placed(read_boxes(answer_part(case.response)), size, grid)
+    predicted = _placed(read_boxes(answer_part(case.response)), size, grid)
     true = _placed(read_boxes(answer_part(case.first)), size, grid)
-    if len(said) <= 1 and len(true) <= 1:
-        shared = sum(_overlap(a, b) for a in said for b in true)
-        return shared, sum(box.area for box in (*said, *true)) - shared
-    return _areas_of_many(said, true)
+    if len(predicted) <= 1 and len(true) <= 1:
+        shared = sum(_overlap(a, b) for a in predicted for b in true)
+        return shared, sum(box.area for box in (*predicted, *true)) - shared
+    return _areas_of_many(predicted, true)
 
 
 def _overlap(a: Box, b: Box) -> float:
     return Box(max(a.x1, b.x1), max(a.y1, b.y1), min(a.x2, b.x2), min(a.y2, b.y2)).area
 
 
-def _areas_of_many(said: Sequence[Box], true: Sequence[Box]) -> tuple[float, float]:
+def _areas_of_many(predicted: Sequence[Box], true: Sequence[Box]) -> tuple[float, float]:
     """Areas over the grid of all corners, so that what boxes of a side share counts once."""
-    both = np.array([*said, *true])
+    both = np.array([*predicted, *true])
     xs, ys = np.unique(both[:, [0, 2]]), np.unique(both[:, [1, 3]])
     cells = np.outer(np.diff(ys), np.diff(xs))
 
@@ -62,8 +62,8 @@ def _areas_of_many(said: Sequence[Box], true: Sequence[Box]) -> tuple[float, flo
             mask[top:bottom, left:right] = True
         return mask
 
-    in_said, in_true = covered(said), covered(true)
-    return float(cells[in_said & in_true].sum()), float(cells[in_said | in_true].sum())
+    in_predicted, in_true = covered(predicted), covered(true)
+    return float(cells[in_predicted & in_true].sum()), float(cells[in_predicted | in_true].sum())
 
 
 def _placed(

@@ -61,7 +61,7 @@ def is_available() -> bool:
 
 
 @dataclass(slots=True)
-class Sitting:
+class CaseComparisons:
     """The comparisons of one case; it holds the judge alone and has time of its own."""
 
     judge: Judge
@@ -127,13 +127,13 @@ class Judge:
         self._owner = os.getpid()
 
     @contextmanager
-    def sitting(self) -> Iterator[Sitting]:
+    def comparisons(self) -> Iterator[CaseComparisons]:
         """The judge alone for one case, as soon as other threads' cases are done."""
         with self._lock:
-            yield Sitting(self)
+            yield CaseComparisons(self)
 
     def compare(self, right: str, given: str, limit_s: float) -> Answer:
-        """Asks the child, once it is there, with so much processor time. Only in a sitting.
+        """Asks the child, once it is there, with so much processor time. Only within `comparisons`.
 
         Raises:
             MathVerifyMissing: it is not installed.

@@ -53,21 +53,21 @@ def score(case: Case, judge: Judge = JUDGE) -> float:
 
 
 def _judged(rights: list[Text], given: Text, judge: Judge, case: Case) -> bool:
-    with judge.sitting() as sitting:
+    with judge.comparisons() as comparisons:
 
         def ask(right: str, other: str) -> bool:
             known = _known(right, other)
-            return sitting.is_equal(right, other) if known is None else known
+            return comparisons.is_equal(right, other) if known is None else known
 
         found = any(say_the_same(right, given, ask) for right in rights)
-    if not found and sitting.unjudged:
+    if not found and comparisons.unjudged:
         log.warning(
             "math: no verdict on %d of %d comparisons of response %r with %r: %s; it scores 0",
-            sitting.unjudged,
-            sitting.asked,
+            comparisons.unjudged,
+            comparisons.asked,
             case.response[:SHOWN],
             case.accepted,
-            sitting.reason,
+            comparisons.reason,
         )
     return found
 

@@ -53,7 +53,7 @@ def create_app(
 
     Raises:
         BadDatabase: at start, the database cannot be used.
-        NoKey: at start, strangers could call it.
+        NoKey: at start, anyone could call it.
     """
     chosen = settings or Settings()
     app = FastAPI(
@@ -103,7 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     watch = Watch(database.time())
 
     def look() -> None:
-        proposing.start()  # again, should it have died
+        proposing.start()  # again, where it has ended
         proposer.keep()
         proposer.wake()
 

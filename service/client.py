@@ -357,7 +357,7 @@ class Client:
 
 def _problem(response: httpx.Response) -> Problem | None:
     """The problem that the service answers with; None where it is somebody else's answer, as a
-    proxy's page: what that says of a trial is not to be believed."""
+    proxy's page: what that says of a trial does not count."""
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:

@@ -40,7 +40,7 @@ LONGEST = 60
 """Characters of a value that a message repeats."""
 
 MOST = 5
-"""Faults that one message tells."""
+"""Faults that one message lists."""
 
 
 def path_of(found: Mapping[str, Any]) -> str:

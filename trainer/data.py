@@ -73,9 +73,9 @@ def benchmark_sets(recipe: Recipe, root: Path, *, on_the_way: bool = False) -> d
         return {
             name: ItemSet(
                 tiny_world.benchmark_rows(name, split=recipe.evaluation.split, n=limit),
-                official=benchmark.source.official,
+                official=table.BENCHMARKS[name].source.official,
             )
-            for name, benchmark in table.BENCHMARKS.items()
+            for name in tiny_world.BENCHMARKS
         }
     _check_coordinates(recipe.data, root)
     sets = {}

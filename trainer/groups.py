@@ -16,7 +16,7 @@ FOLDER = "MODOMODO_GROUPS"
 
 
 def note(group: int) -> None:
-    """Notes a group of a run that a worker has started; elsewhere nobody needs it."""
+    """Notes a group of a run that a worker has started; elsewhere it does nothing."""
     folder = os.environ.get(FOLDER)
     if folder is not None:
         with suppress(OSError):  # a full disk is no reason not to run

@@ -54,7 +54,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-"""Told where a run is, whenever it has moved."""
+"""Called with where a run is, whenever it has moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ IsStopping = Callable[[], bool]
 
 
 def never() -> bool:
-    """Of a run that nobody stops."""
+    """`should_stop` of a run that is never stopped."""
     return False
 
 

@@ -12,7 +12,7 @@ LETTERS = ascii_uppercase
 """Names of a question's options, in order."""
 
 TINY_REASONING = "Think, then answer."
-"""Asks for the response form; short, because the miniature model has read it a million times."""
+"""Asks for the response form; short, because the miniature model was trained on it."""
 
 StyleName = Literal["tiny", "reasoning", "plain"]
 

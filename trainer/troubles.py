@@ -2,7 +2,7 @@
 
 A run that broke by itself is tried again, and that counts. What the machine lacks is no fault of
 the trial: it goes to another worker, with nothing counted. What is wrong in the recipe is wrong
-everywhere, so nobody tries again.
+everywhere, so it is not tried again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _names(error: BaseException) -> set[str]:
 
 
 def of_error(error: BaseException) -> Trouble:
-    """What an exception of the run says. One that names its `trouble` is believed."""
+    """What an exception of the run says. One that names its `trouble` has that."""
     named: Trouble | None = getattr(error, "trouble", None)
     if named is not None:
         return named
@@ -78,9 +78,9 @@ def of_error(error: BaseException) -> Trouble:
     return of_text(f"{type(error).__name__}: {error}")
 
 
-def of_text(said: str) -> Trouble:
+def of_text(text: str) -> Trouble:
     """What the end of a program's output says."""
-    text = said.lower()
+    text = text.lower()
     if any(sign in text for sign in _MEMORY):
         return "memory"
     if any(sign in text for sign in _ENVIRONMENT):

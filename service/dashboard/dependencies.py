@@ -28,7 +28,7 @@ from service.study.evidence import Evidence
 guarded = [Depends(session.require_key)]
 """For what only shows."""
 
-Behind = route_behind(session.require_key_first)
+GuardedRoute = route_behind(session.require_key_first)
 """Routes of pages whose calls have a body, which is only read of those who have a key."""
 
 asking = [Depends(session.require_key), Depends(session.require_token)]
@@ -67,7 +67,7 @@ def install(app: FastAPI) -> None:
         return render(request, "missing.html", status=404, name=error.study, number=error.number)
 
     @app.exception_handler(session.NotSignedIn)
-    def strange(request: Request, error: session.NotSignedIn) -> Response:
+    def not_signed_in(request: Request, error: session.NotSignedIn) -> Response:
         is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
         if not is_page:
             return answer(error)
@@ -76,7 +76,7 @@ def install(app: FastAPI) -> None:
 
 
 def _histories(request: Request) -> Histories:
-    # One for each app, made when first asked for: the cache is the pages' own affair.
+    # One for each app, made when first asked for: only pages use this cache.
     state = request.app.state
     if not hasattr(state, "dashboard_histories"):
         state.dashboard_histories = Histories()
@@ -84,10 +84,10 @@ def _histories(request: Request) -> Histories:
     return histories
 
 
-Known = Annotated[Histories, Depends(_histories)]
+HistoryCache = Annotated[Histories, Depends(_histories)]
 
 
-def _board(study: StudyName, service: Service, histories: Known) -> Board:
+def _board(study: StudyName, service: Service, histories: HistoryCache) -> Board:
     with service.database.read() as session:
         try:
             return boards.board(session, studies.get(session, study), histories)
@@ -95,7 +95,7 @@ def _board(study: StudyName, service: Service, histories: Known) -> Board:
             raise NoPage(study) from error
 
 
-Shown = Annotated[Board, Depends(_board)]
+StudyBoard = Annotated[Board, Depends(_board)]
 """The study of a page, or `NoPage`."""
 
 
@@ -114,7 +114,7 @@ def story(study: StudyName, number: TrialNumber, service: Service) -> Story:
             raise NoPage(study, number) from error
 
 
-Told = Annotated[Story, Depends(story)]
+TrialStory = Annotated[Story, Depends(story)]
 """The trial of a page, or `NoPage`."""
 
 
@@ -123,7 +123,7 @@ def address(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def known(service: Context, histories: Histories, study: str) -> Evidence:
+def fittable_evidence(service: Context, histories: Histories, study: str) -> Evidence:
     """What a study knows.
 
     Raises:

@@ -4,7 +4,7 @@ A browser cannot send `Authorization: Bearer` by itself, so people sign in (`pag
 pages take the cookie that this gives; programs may show a page's address their key.
 
 The cookie is random and holds no key; the database has its hash, so every replica knows it. Someone
-who is not signed in has one too, that nobody knows.
+who is not signed in has one too, which the database does not know.
 
 The token is made of the cookie. Pages have it in their head and send it with whatever changes
 something, as the header `X-CSRF-Token` or as the field `csrf` of a form: a page from elsewhere can
@@ -36,7 +36,7 @@ MOST_BYTES = 256 * 1024
 
 
 def cookie_of(request: Request) -> str | None:
-    """The cookie as it was sent; it may be anyone's invention."""
+    """The cookie as it was sent; it may be made up."""
     return request.cookies.get(COOKIE)
 
 
@@ -114,7 +114,7 @@ def own_path(target: str) -> str:
 
 
 class NotSignedIn(Refused):
-    """Nobody that is known asks: a browser is led to the page where one signs in."""
+    """The call has no valid key or session: a browser is led to the page where one signs in."""
 
 
 def require_key(request: Request) -> None:
@@ -127,7 +127,7 @@ def require_key(request: Request) -> None:
 
 
 async def require_key_first(request: Request) -> None:
-    """`require_key`, for routes that take a body: it is read after that (`auth.route_behind`)."""
+    """`require_key`, for routes that take a body: it is read after that (`guards.route_behind`)."""
     await to_thread.run_sync(require_key, request)
 
 

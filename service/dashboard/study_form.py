@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from service import yaml_text
-from service.dashboard.typed import Typed, flat
+from service.dashboard.form_fields import FormFields, flat
 from service.plain_errors import path_of, plain
 from service.presets import Example, Presets
 from service.schemas import StudySpec
@@ -71,16 +71,16 @@ class Wrong(Exception):  # noqa: N818 - it names a state of things
         self.messages = messages
 
 
-def blank() -> Typed:
+def blank() -> FormFields:
     """The form as it is at first."""
-    return Typed({"strategy": "auto", "objective.name": "out_score"}, ROWS)
+    return FormFields({"strategy": "auto", "objective.name": "out_score"}, ROWS)
 
 
-def of_example(example: Example) -> Typed:
+def of_example(example: Example) -> FormFields:
     """The form filled in with an example."""
     study = dict(example.study)
     fields = flat(study | {"recipe": {"base": study["recipe"]}})
-    return Typed(fields, ROWS)
+    return FormFields(fields, ROWS)
 
 
 def place(path: str) -> str:
@@ -95,7 +95,7 @@ def place(path: str) -> str:
     return ", ".join(said)
 
 
-def read(typed: Typed, presets: Presets) -> StudySpec:
+def read(typed: FormFields, presets: Presets) -> StudySpec:
     """The study that was typed.
 
     Raises:
@@ -132,7 +132,7 @@ def _filled(row: Mapping[str, str]) -> dict[str, Any]:
     return {field: text for field, text in row.items() if text}
 
 
-def _limits(typed: Typed, wrong: dict[str, str]) -> list[dict[str, Any]]:
+def _limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
     domains = [row["name"] for row in typed.rows("domains") if row.get("name")]
     found = []
     for place, row in enumerate(typed.rows("limits")):
@@ -147,7 +147,7 @@ def _limits(typed: Typed, wrong: dict[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _recipe(typed: Typed, presets: Presets, wrong: dict[str, str]) -> dict[str, Any]:
+def _recipe(typed: FormFields, presets: Presets, wrong: dict[str, str]) -> dict[str, Any]:
     """The chosen recipe with the fields that were filled in, and any other keys, over it."""
     given = typed.below("recipe")
     base, more = given.pop("base", ""), given.pop("more", "")

@@ -21,7 +21,7 @@ NICENESS = 5
 """How much it yields to the service on a busy processor (`nice`)."""
 
 OVERTIME_S = 30.0
-"""After the limit the service ends this process; should nobody be there to do so, it ends itself,
+"""After the limit the service ends this process; where the service is gone, it ends itself,
 also when a library holds the interpreter: this watchdog needs no Python."""
 
 

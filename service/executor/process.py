@@ -100,7 +100,7 @@ class EngineProcess:
                 log.warning("engine died, started again", engine=self._name, exit=self._exit())
             ours, theirs = socket.socketpair()
             with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - nobody else's words in it
+                self._process = subprocess.Popen(  # noqa: S603 - nothing from outside in it
                     # -P: not whatever is called `service` in the folder it happens to run in.
                     [sys.executable, "-P", "-m", "service.executor.child", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],

@@ -45,8 +45,8 @@ _fitted: OrderedDict[bytes, list[Fitted]] = OrderedDict()
 """In the process that computes: what it fitted last, to predict again."""
 
 
-def _known(known: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
-    key = hashlib.sha256(pickle.dumps(known)).digest()
+def _cached(of: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
+    key = hashlib.sha256(pickle.dumps(of)).digest()
     if key not in _fitted:
         _fitted[key] = make()
     _fitted.move_to_end(key)
@@ -55,7 +55,7 @@ def _known(known: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fit
     return _fitted[key]
 
 
-def _told(runs: Runs) -> tuple[FloatArray, ...]:
+def _arrays_of(runs: Runs) -> tuple[FloatArray, ...]:
     return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
 
 
@@ -63,8 +63,8 @@ def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) 
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
     asked of it."""
     runs = turn(runs, direction)
-    told = (surrogate, *space.domains, *_told(runs))
-    return _known(told, lambda: [fit(surrogate, space, runs, SEED)])[0]
+    of = (surrogate, *space.domains, *_arrays_of(runs))
+    return _cached(of, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
 def diagnosed(
@@ -95,8 +95,13 @@ def predict_each(
     surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], mixtures: FloatArray
 ) -> list[tuple[FloatArray, FloatArray]]:
     """The same of other scores, each with a model of the kind that suits the objective."""
-    told = (surrogate, *space.domains, *_told(runs), *(part for o in others for part in _told(o)))
-    fitted = _known(told, lambda: fit_each(surrogate, space, runs, others, SEED))
+    of = (
+        surrogate,
+        *space.domains,
+        *_arrays_of(runs),
+        *(part for other in others for part in _arrays_of(other)),
+    )
+    fitted = _cached(of, lambda: fit_each(surrogate, space, runs, others, SEED))
     return [one.predict(mixtures) for one in fitted]
 
 

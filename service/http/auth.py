@@ -35,10 +35,10 @@ Scope = Literal["read", "worker", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """Each may do what those before it may."""
 
-BELIEVED_S = 2.0
-"""How long an answer of the database about keys is taken for true: a revoked key ends by then."""
+CACHE_TTL_S = 2.0
+"""How long an answer of the database about keys is kept, in seconds: a revoked key ends by then."""
 
-REMEMBERED = 10_000
+MAX_CACHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +86,35 @@ class _SignIn:
     bound: str
 
 
-class _Lately(Generic[T]):
-    """What the database said of each word, and when; the word unused for longest is forgotten."""
+class _Cache(Generic[T]):
+    """What the database said of each key, and when; the oldest answer goes first."""
 
     def __init__(self) -> None:
-        self._said: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._answers: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def fresh(self, word: str) -> T | None:
-        """What was said a moment ago, and is still taken for true."""
+    def fresh(self, key: str) -> T | None:
+        """The answer for this key, where it is at most `CACHE_TTL_S` old; else None."""
         with self._lock:
-            at, said = self._said.get(word, (float("-inf"), None))
-        return said if _is_believed(at) else None
+            at, answer = self._answers.get(key, (float("-inf"), None))
+        return answer if _is_fresh(at) else None
 
-    def ever(self, word: str) -> T | None:
-        """What was said last."""
+    def ever(self, key: str) -> T | None:
+        """The last answer for this key, however old."""
         with self._lock:
-            return self._said.get(word, (0.0, None))[1]
+            return self._answers.get(key, (0.0, None))[1]
 
-    def note(self, word: str, said: T | None) -> T | None:
-        """Remembers it; None: there is no such thing any more."""
+    def note(self, key: str, answer: T | None) -> T | None:
+        """Keeps an answer; None, that there is none any more, is not kept."""
         with self._lock:
-            if said is None:
-                self._said.pop(word, None)
+            if answer is None:
+                self._answers.pop(key, None)
                 return None
-            self._said[word] = (time.monotonic(), said)
-            self._said.move_to_end(word)
-            while len(self._said) > REMEMBERED:
-                self._said.popitem(last=False)
-            return said
+            self._answers[key] = (time.monotonic(), answer)
+            self._answers.move_to_end(key)
+            while len(self._answers) > MAX_CACHED:
+                self._answers.popitem(last=False)
+            return answer
 
 
 class Gate:
@@ -129,8 +129,8 @@ class Gate:
         self._own = None if key is None else _Key(OWN, keys.hash_of(key.get_secret_value()), ANYONE)
         self._is_local = is_loopback(settings.host)
         self._database = database
-        self._keys: _Lately[_Key] = _Lately()
-        self._sign_ins: _Lately[_SignIn] = _Lately()
+        self._keys: _Cache[_Key] = _Cache()
+        self._sign_ins: _Cache[_SignIn] = _Cache()
         self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
         self._open = (float("-inf"), False)
         if not self._is_local and self._own is None and not self._has_key(keys.any_valid):
@@ -144,7 +144,7 @@ class Gate:
         if not self._is_local or self._own is not None:
             return False
         asked, is_open = self._open
-        if not _is_believed(asked):
+        if not _is_fresh(asked):
             is_open = not self._has_key(keys.any_ever)
             self._open = (time.monotonic(), is_open)
         return is_open
@@ -152,7 +152,7 @@ class Gate:
     def is_open_at_once(self) -> bool:
         """The same, where the database need not be asked; False says nothing."""
         asked, is_open = self._open
-        return is_open and _is_believed(asked)
+        return is_open and _is_fresh(asked)
 
     def caller_at_once(self, authorization: str | None) -> Caller | None:
         """Who sent this header, where the database need not be asked; None says nothing."""
@@ -166,7 +166,7 @@ class Gate:
         """Who sent this header, from where.
 
         Raises:
-            Refused: nobody that is known; or after too many wrong keys.
+            Refused: no valid key; or after too many wrong keys.
         """
         key = _bearer(authorization)
         found = None if key is None else self._find(key, address)
@@ -211,7 +211,7 @@ class Gate:
         return cookie
 
     def signed_in(self, cookie: str) -> Caller | None:
-        """Whose cookie this is; None when nobody's, or no longer."""
+        """Whose cookie this is; None when it was never given out, or is no longer valid."""
         if not cookie.startswith(SIGNED_IN):
             return None
         hashed = keys.hash_of(cookie)
@@ -276,9 +276,9 @@ class Gate:
             return question(session)
 
 
-def _is_believed(asked: float) -> bool:
-    """Whether what the database said then, by the monotonic clock, is still taken for true."""
-    return time.monotonic() - asked <= BELIEVED_S
+def _is_fresh(asked: float) -> bool:
+    """Whether an answer read then, by the monotonic clock, may still be used."""
+    return time.monotonic() - asked <= CACHE_TTL_S
 
 
 def _bearer(authorization: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Bodies of calls, read so that a large one holds up nobody else.
+"""Bodies of calls, read so that a large one holds up no other call.
 
 The loop that answers all calls stands still while it parses: for seconds with half a million keys.
 So a large body is parsed and checked in a thread, and FastAPI is handed the model that it is.
@@ -17,7 +17,7 @@ LARGE = 64 * 1024
 """Bytes from which on a body is parsed in a thread; fewer take some milliseconds."""
 
 MOST_FAULTS = 1000
-"""That are told: it takes longer to tell them than to find them."""
+"""Faults that an answer lists: listing takes longer than finding them."""
 
 
 class InvalidBody(HTTPException):

@@ -131,14 +131,14 @@ class LocalNames:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _stranger(scope) if scope["type"] == "http" else None
+        refusal = _foreign_name(scope) if scope["type"] == "http" else None
         if refusal is not None and await to_thread.run_sync(_is_open, scope["app"]):
             await problem(403, *refusal)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def _stranger(scope: Scope) -> tuple[str, str] | None:
+def _foreign_name(scope: Scope) -> tuple[str, str] | None:
     """Code and detail of what is wrong with the name or origin of a call to an open service."""
     headers = dict(scope["headers"])
     named = headers.get(b"host", b"").decode("latin-1")
@@ -161,12 +161,12 @@ def _is_open(app: FastAPI) -> bool:
         gate: Gate = app.state.context.gate
         return gate.is_open()
     except SQLAlchemyError:
-        return True  # who cannot be told apart is kept out
+        return True  # not known: the stricter of the two
 
 
-def _origin(said: str) -> tuple[str, str, str]:
+def _origin(text: str) -> tuple[str, str, str]:
     """Scheme, host and port, as two ways to write one origin have them in common."""
-    scheme, _, place = said.lower().partition("://")
+    scheme, _, place = text.lower().partition("://")
     host = _without_port(place)
     port = place.rpartition("]")[2].partition(":")[2] or {"http": "80", "https": "443"}.get(scheme)
     return scheme, host, port or ""

@@ -1,9 +1,9 @@
-"""HTTP as this service speaks it: uvicorn's own, with an end to what a stranger can hold.
+"""HTTP as this service speaks it: uvicorn's own, with bounds on what a caller can hold.
 
-A request costs memory and one of this process's files before anybody knows who sends it. So its
+A request costs memory and one of this process's files before it is known who sends it. So its
 head is short, it has a while for the head and a while for the body, and when there are too many
-connections, those that serve nobody give way. Answers may take as long as they need: only what the
-caller still owes is timed.
+connections, those that wait for nothing are closed. Answers may take as long as they need: only
+the wait for the rest of a request is timed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ MAX_DISCARDED = 16 * 2**20
 """Bytes that are read of a body after its answer, so that the caller comes to hear that answer."""
 
 MAX_CONNECTIONS = 2048
-AT_ONCE = 64
-"""Connections that give way at once."""
+CLOSED_AT_ONCE = 64
+"""Connections that are closed at once."""
 FILES = 8192
 """Files that this process asks the system for: connections, and those that wait for acceptance."""
 
@@ -61,8 +61,8 @@ class _Refused(Exception):  # noqa: N818 - it ends the parsing, and is answered
     """What the parser has read is too much."""
 
 
-class _Lingering:
-    """The transport as an answer has it: when that is told before all of the request has come, the
+class _DrainingTransport:
+    """The transport as an answer has it: when it is sent before all of the request has come, the
     rest is read first. Closed at once, the system would send a reset, and the caller, still
     sending, never hear the answer."""
 
@@ -93,7 +93,7 @@ class Protocol(HttpToolsProtocol):
         """Of a message that is not complete: `head` or `body`."""
         self._n_headers = self._head_bytes = self._discarded = 0
         self._is_ending = False
-        """Whether the connection ends with the rest of a body whose answer was told."""
+        """Whether the connection ends with the rest of a body whose answer was sent."""
         self._idle_bytes = 0
         """Since there was last something of use: neither body nor end of a head or body."""
         self._fault: tuple[int, str, str] | None = None
@@ -113,7 +113,7 @@ class Protocol(HttpToolsProtocol):
     # --- connections --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Makes room for itself where there is none."""
+        """Closes others where there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > most_connections():
             self._make_room()
@@ -132,13 +132,15 @@ class Protocol(HttpToolsProtocol):
             self._time((self._n_messages, self._part), LAST_S)
 
     def _make_room(self) -> None:
-        """Ends connections that nobody is served on, first those that never were of use."""
+        """Ends connections without a request that is being answered, first those that had none."""
         others = [c for c in self.connections if isinstance(c, Protocol) and c is not self]
         idle = [c for c in others if not c.is_serving and not c.transport.is_closing()]
         idle.sort(key=lambda other: (other.is_known, other.heard_at))
-        for other in idle[:AT_ONCE]:  # some more than one, since to look for them takes time
+        for other in idle[:CLOSED_AT_ONCE]:  # some more than one, since to look for them takes time
             other.transport.close()
-        log.warning("too many connections", open=len(self.connections), ended=len(idle[:AT_ONCE]))
+        log.warning(
+            "too many connections", open=len(self.connections), ended=len(idle[:CLOSED_AT_ONCE])
+        )
         if not idle and not any(c.transport.is_closing() for c in others):
             self._refuse(503, "busy", "too many connections are open; try again")
 
@@ -182,7 +184,7 @@ class Protocol(HttpToolsProtocol):
             self._fault = 429, "too-many-calls", "too many requests wait on this connection"
             raise _Refused
         super().on_headers_complete()
-        self.cycle.transport = cast(asyncio.Transport, _Lingering(self, self.cycle))
+        self.cycle.transport = cast(asyncio.Transport, _DrainingTransport(self, self.cycle))
         self._part = "body"
 
     def on_body(self, body: bytes) -> None:
@@ -215,9 +217,11 @@ class Protocol(HttpToolsProtocol):
     # --- time ---------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Gives the rest of a head or body its time, once; nothing where nothing is owed."""
-        is_owed = self._part is not None or not (self.is_answering or self.timeout_keep_alive_task)
-        if not is_owed or self.transport.is_closing():
+        """Gives the rest of a head or body its time, once; nothing where none is awaited."""
+        is_awaited = self._part is not None or not (
+            self.is_answering or self.timeout_keep_alive_task
+        )
+        if not is_awaited or self.transport.is_closing():
             self._unwatch()
             return
         awaited = self._n_messages, self._part or "head"
@@ -257,7 +261,7 @@ class Protocol(HttpToolsProtocol):
     # --- refusals -----------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser could not read, or was told to read no further."""
+        """What the parser could not read, or was to read no further."""
         self._refuse(*(self._fault or _MALFORMED))
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
@@ -275,7 +279,7 @@ class Protocol(HttpToolsProtocol):
         self._leave()
 
     def _leave(self) -> None:
-        """Lets the app know that nobody waits for its answer any more."""
+        """Lets the app know that the caller has gone."""
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()

@@ -37,7 +37,7 @@ def store(
     study = studies.get(session, task.study, for_update=True)
     if study.proposer != owner or study.state != "active":
         return 0
-    # 2. Proposals that are still unclaimed; those that others hold are left, so nobody waits here.
+    # 2. Proposals that are still unclaimed; what others hold is left: no waiting here.
     replaceable = [
         trial
         for trial in trials.unstarted_proposals(session, study, lock_them=True)

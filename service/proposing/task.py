@@ -92,14 +92,14 @@ def still_good(session: Session, name: str) -> tuple[list[int], int]:
 
 
 def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], set[int]]:
-    """Proposals that nobody has started and that were made before the newest result; and ids of
+    """Proposals that no worker has held and that were made before the newest result; and ids of
     those that were chosen without a look at scores, and so are as good whatever the results.
     Anything else should know the newest ones."""
     unstarted = trials.unstarted_proposals(session, study)
     stale, good = [], {trial.id for trial in _of_opening(session, study, unstarted)}
     for trial in unstarted:
         known = trial.proposed_at_results
-        if known is None:  # it stands in
+        if known is None:  # made in place of a failing strategy's
             good.discard(trial.id)
         elif known < study.results and (study.spec["strategy"] in BLIND or _by(trial) == "seed"):
             good.add(trial.id)

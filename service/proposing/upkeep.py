@@ -1,4 +1,4 @@
-"""The service's own clockwork: ends leases that ran out, and notices when it was away."""
+"""What the service does at intervals: ends leases that ran out, and notices when it was away."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Upkeep:
     """A thread that looks after the leases every `every_s` seconds and then calls `on_look`.
 
     Where that is long, it sees in between, every `PULSE_S` seconds, that the database is there, so
-    that a pause between looks is not taken for a break, and calls `on_pulse`.
+    that a pause between looks does not count as a break, and calls `on_pulse`.
     """
 
     def __init__(

@@ -40,9 +40,9 @@ def suggestions(
             return
         if not trials:
             return
-        for told in trials.values():
+        for proposed in trials.values():
             weights = np.array(space.lower)
-            weights[free] = [float(told[f"w{i}"]) for i in free]
+            weights[free] = [float(proposed[f"w{i}"]) for i in free]
             weights[last] = rest - weights[free].sum()
             yield space.project(weights)
 

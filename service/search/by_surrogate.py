@@ -1,4 +1,4 @@
-"""Strategies that fit a surrogate and propose by what it believes.
+"""Strategies that fit a surrogate and propose by its predictions.
 
 Each is a generator of suggestions in order of preference; see `service.search.strategies`.
 """

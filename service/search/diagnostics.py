@@ -30,7 +30,7 @@ class LeaveOneOut:
         mean, sd: (n,) of a new observation: model and noise together.
         nlpd: mean negative log predictive density.
         coverage_90: share of runs inside their 90% interval.
-        inside_95: number of runs inside their 95% interval: what people are told.
+        inside_95: number of runs inside their 95% interval: what pages and commands show.
         pit: (n,) probability foreseen for a score below the run's own; uniform when calibrated.
     """
 
@@ -95,7 +95,7 @@ class Confirmation:
 
     Attributes:
         mean, se: of its runs' scores.
-        optimism: predicted minus confirmed; above 0 where the surrogate promised too much.
+        optimism: predicted minus confirmed; above 0 where the surrogate predicted too much.
     """
 
     weights: FloatArray
@@ -140,7 +140,7 @@ N_LESSONS = 3
 MAX_CONFIRMATIONS = 5
 
 RARELY = 0.05
-"""Intervals are called wrong where chance alone would give such a count, or a stranger one, in
+"""Intervals are called wrong where chance alone would give such a count, or a less likely one, in
 fewer cases than this."""
 
 

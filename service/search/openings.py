@@ -22,7 +22,7 @@ from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, total_variation
 
 SEEDS_NEEDED = 0.75
-"""Share of the seeds that must be scored before a heuristic speaks."""
+"""Share of the seeds that must be scored before a heuristic proposes."""
 RANDOM_ROUNDS, RANDOM_AT_ONCE = 20, 50
 CENTROID_SIZE = 4
 """Most domains in a blend of the centroid design; all blends of 17 would be 131,071."""

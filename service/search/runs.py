@@ -13,7 +13,7 @@ from service.search.space import SAME, FloatArray, total_variation
 TARGET = "full"
 """The channel that a search is judged by: the runs themselves."""
 ALONE = -1
-"""`Runs.run` of a training run that no other row is of, or that is not told."""
+"""`Runs.run` of a training run that no other row is of, or that is not known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,9 +160,9 @@ def _check_numbers(document: _Document) -> None:
         _once("trials", key, (getattr(trial, key) for trial in trials))
     _once("workers", "name", (worker.name for worker in document.workers))
     n = len(trials)
-    strange = [trial.number for trial in trials if not 1 <= trial.number <= n]
-    if strange:
-        raise BadArchive(f"trials: one of the {n} has number {strange[0]}; they count from 1")
+    unknown = [trial.number for trial in trials if not 1 <= trial.number <= n]
+    if unknown:
+        raise BadArchive(f"trials: one of the {n} has number {unknown[0]}; they count from 1")
     if study.last_number != n:
         raise BadArchive(f"study.last_number: {study.last_number}, but there are {n} trials")
     latest = max((trial.revision for trial in trials), default=0)
@@ -186,11 +186,11 @@ def _check_attempts(where: str, trial: _Trial) -> None:
     if trial.failures > lost:
         raise BadArchive(f"{where}.failures: {trial.failures}, but {lost} attempts failed")
     _once(f"{where}.curve", "place", ((p.attempt_number, p.step) for p in trial.curve))
-    told: set[Any] = {point.attempt_number for point in trial.curve}
-    told |= {item.attempt_number for item in trial.measurements} - {None}
-    strange = sorted(told - set(numbers))
-    if strange:
-        raise BadArchive(f"{where}: scores or a curve of attempt {strange[0]}, of {n} attempts")
+    named: set[Any] = {point.attempt_number for point in trial.curve}
+    named |= {item.attempt_number for item in trial.measurements} - {None}
+    unknown = sorted(named - set(numbers))
+    if unknown:
+        raise BadArchive(f"{where}: scores or a curve of attempt {unknown[0]}, of {n} attempts")
 
 
 def _check_state(where: str, trial: _Trial) -> None:

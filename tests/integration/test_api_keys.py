@@ -32,7 +32,7 @@ def made(database):
 @pytest.fixture(autouse=True)
 def believe_nothing(monkeypatch):
     """The service asks the database each time."""
-    monkeypatch.setattr(auth, "BELIEVED_S", -1.0)
+    monkeypatch.setattr(auth, "CACHE_TTL_S", -1.0)
 
 
 def call(api, key, method, path, body=None):
@@ -159,7 +159,7 @@ def test_a_revoked_key_is_found_out_soon_though_keys_are_remembered(
 ):
     clock = [0.0]
     monkeypatch.setattr(auth.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(auth, "BELIEVED_S", 2.0)
+    monkeypatch.setattr(auth, "CACHE_TTL_S", 2.0)
     assert call(api, made["read"], "GET", "/studies").status_code == 200
     with database.write() as session:
         keys.revoke(session, "our-read")

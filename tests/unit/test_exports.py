@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from modomodo import runs_file
-from modomodo.runs_file import Asked
+from modomodo.runs_file import ScoreColumns
 from service.errors import Refused
 from service.schemas import Measurement, StudySpec, Trial
 from service.study import exports
@@ -91,7 +91,7 @@ def test_names_that_collide_are_columns_of_their_own(tmp_path, benchmarks, objec
     assert [head for head in heads if head.startswith("w_")] == ["w_a", "w_b"]
     shown = [trial(spec, number, weight) for number, weight in enumerate(WEIGHTS, 1)]
     file = read_back(tmp_path, spec, shown)
-    runs, _ = runs_file.runs_of(file, Asked(column, {}, f"{column}_se"))
+    runs, _ = runs_file.runs_of(file, ScoreColumns(column, {}, f"{column}_se"))
     assert runs.score == pytest.approx([item.scores.objective.value for item in shown])
     assert runs.noise_sd == pytest.approx([item.scores.objective.se for item in shown])
     for place, own in enumerate(heads[-1 - len(benchmarks) : -1]):
@@ -129,7 +129,7 @@ def test_only_what_the_study_counts_as_a_run_is_one_for_fit(tmp_path, state):
     spec = study(["chart"])
     shown = [trial(spec, 1, 0.5), trial(spec, 2, 0.25, "early_stopped"), trial(spec, 3, 1.0, state)]
     file = read_back(tmp_path, spec, shown)
-    runs, unscored = runs_file.runs_of(file, Asked("out_score", {}, None))
+    runs, unscored = runs_file.runs_of(file, ScoreColumns("out_score", {}, None))
     assert len(runs) == 2
     assert unscored.tolist() == [[1.0, 0.0]]
     assert file.numbers("chart") == pytest.approx([0.325, 0.3125, 0.35])

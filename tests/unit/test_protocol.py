@@ -333,7 +333,7 @@ async def test_many_requests_at_once_do_not_pile_up():
 @on_a_loop
 async def test_the_connection_that_is_of_least_use_gives_way(monkeypatch):
     monkeypatch.setattr(protocol, "most_connections", lambda: 4)
-    monkeypatch.setattr(protocol, "AT_ONCE", 1)
+    monkeypatch.setattr(protocol, "CLOSED_AT_ONCE", 1)
     server = Server(is_held=True)
     working, known = server.connect(), server.connect()
     known.data_received(HEAD + b"\r\n")

@@ -1,4 +1,7 @@
-"""The one place where images are decoded, checked and resized."""
+"""Images of prepared rows: decoded, checked, and resized to a dataset's longer side.
+
+What a recipe's `max_pixels` takes away is scaled when a model reads: `trainer/run/processors.py`.
+"""
 
 from __future__ import annotations
 
@@ -205,7 +208,7 @@ def _lower_bytes(data: bytes) -> Any:
 
 def _orientation(image: Image.Image) -> Any:
     try:
-        with warnings.catch_warnings(action="ignore"):  # a torn EXIF block harms nobody
+        with warnings.catch_warnings(action="ignore"):  # a torn EXIF block does no harm
             return image.getexif().get(_ORIENTATION)
     except Exception:  # Pillow's reader gives any error for an EXIF block that is broken
         return None

@@ -15,7 +15,7 @@ FILE = "manifest.json"
 PROGRESS = ".progress"
 """Folder of what an unfinished prepare has done so far."""
 SHOWN = 10
-"""Wrong rows of a reason that people are told at once; the manifest has all."""
+"""Wrong rows of a reason that are shown at once; the manifest has all."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PartName = Annotated[str, StringConstraints(pattern=r"^part-\d{5,}\.parquet$")]

@@ -154,13 +154,13 @@ def _options(record: Record, columns: Columns) -> Options:
 
 
 def _answer_type(record: Record, spec: OwnData, choices: Options) -> AnswerType:
-    said = own_columns.text(record, spec.columns.answer_type)
-    match said:
+    kind = own_columns.text(record, spec.columns.answer_type)
+    match kind:
         case "boxes" | "choice" | "text" | "number":
-            return said
+            return kind
         case "":
             return spec.answer_type or ("choice" if choices.texts else "text")
-    raise Dropped("malformed row", f"unknown answer_type {said!r:.40}")
+    raise Dropped("malformed row", f"unknown answer_type {kind!r:.40}")
 
 
 def _answer(answer: Any, kind: AnswerType, choices: Options, spec: OwnData) -> str:

@@ -15,7 +15,7 @@ Column = str | int
 
 _BRACES = re.compile(r"\{([^{}]+)\}")
 _OTHER_NAMES = {"images": "image", "choices": "options"}
-"""What two of the columns are called as often; read where nobody mapped the column."""
+"""What two of the columns are called as often; read where no mapping names the column."""
 
 
 class Columns(BaseModel):

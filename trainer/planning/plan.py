@@ -110,7 +110,7 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
         limit = recipe.command.time_limit_s
         until = "for as long as it takes" if limit is None else f"at most {limit:,.0f} s"
         return [f"Runs {recipe.command.script} of the worker's commands, {until}."]
-    said = [
+    sentences = [
         f"Model: {recipe.model}, {parameters / 1e6:,.1f} M parameters, dtype {recipe.dtype}; "
         f"trains {trained / 1e6:,.1f} M of them "
         + ("by adapters (LoRA)" if recipe.lora else "in full")
@@ -139,14 +139,14 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
             else "."
         ),
     ]
-    said.append(_speed(recipe))
+    sentences.append(_speed(recipe))
     every = recipe.checkpoints.every
-    said.append(
+    sentences.append(
         "Checkpoints: none, so a killed run starts over."
         if every is None
         else f"Checkpoints: every {every:,} steps, the newest {recipe.checkpoints.keep} kept."
     )
-    return said
+    return sentences
 
 
 def _speed(recipe: Recipe) -> str:

@@ -128,7 +128,7 @@ class StoredRun:
                 self._remove(place)
 
     def forget(self) -> None:
-        """Removes all checkpoints: nobody goes on with the trial."""
+        """Removes all checkpoints: the trial is over."""
         for place in self._checkpoints():
             self._remove(place)
 

@@ -1,6 +1,6 @@
 """Keeps one trial's run in the store, beside its training: a store that fails only warns.
 
-Each errand has a thread of its own, one at a time, so that the worker can keep the lease while it
+Each transfer has a thread of its own, one at a time, so that the worker can keep the lease while it
 takes. Training is never waited for and never waits: a checkpoint's files are linked before they are
 read, so the run may prune it meanwhile.
 """
@@ -21,7 +21,7 @@ from trainer.storage.run_folder import RunFolder, identity
 from trainer.storage.work_folder import TrialFolder
 
 
-class Keeper:
+class StoreSync:
     """One trial's run, here and in the store.
 
     Args:
@@ -38,18 +38,18 @@ class Keeper:
         self._sent, self._keep = 0, 1
         self._fetched: int | None = None
         self.is_public = False
-        self._errand: Thread | None = None
+        self._transfer: Thread | None = None
         self._log = structlog.get_logger().bind(store=stored.place)
 
     @property
     def is_busy(self) -> bool:
-        """Whether an errand is under way."""
-        return self._errand is not None and self._errand.is_alive()
+        """Whether a transfer is under way."""
+        return self._transfer is not None and self._transfer.is_alive()
 
     def join(self, seconds: float) -> None:
-        """Waits for the errand, at most so long."""
-        if self._errand is not None:
-            self._errand.join(max(0.0, seconds))
+        """Waits for the transfer, at most so long."""
+        if self._transfer is not None:
+            self._transfer.join(max(0.0, seconds))
 
     def fetch(self, job: Job) -> None:
         """Begins to look for a newer checkpoint of this job than the one here; `adopt` then takes
@@ -134,5 +134,5 @@ class Keeper:
                 said = f"{type(error).__name__}: {error}"
                 self._log.warning(f"{what} failed; training is not concerned", error=said)
 
-        self._errand = Thread(target=run, name=f"modomodo-{what}", daemon=True)
-        self._errand.start()
+        self._transfer = Thread(target=run, name=f"modomodo-{what}", daemon=True)
+        self._transfer.start()

@@ -2,7 +2,7 @@
 
 A worker owns one numbered folder below its root, by a lock that ends with its process. In it each
 trial has a folder: the lease as the service gave it, the run's log and checkpoints, and a result
-that is still to be delivered. A worker that starts again finds there what its forerunner owed.
+that is still to be delivered. A worker that starts again finds there what the one before left open.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class FolderError(Exception):
 
 
 class WorkFolder:
-    """The first folder `root/1`, `root/2`, … that no other worker has; freed when it dies.
+    """The first folder `root/1`, `root/2`, … that no other worker has; freed when it ends.
 
     Raises:
         FolderError: none can be made.
@@ -65,7 +65,7 @@ class WorkFolder:
         key = hashlib.sha256(f"{url} {trial.study}".encode()).hexdigest()[:8]
         return TrialFolder(self.path / f"trial-{trial.id}-{key}")
 
-    def owed(self) -> Iterator[TrialFolder]:
+    def unsettled(self) -> Iterator[TrialFolder]:
         """Folders of trials that were not brought to an end, oldest first."""
         for folder in self._trials():
             if (folder.path / _ANSWER).exists():
@@ -125,7 +125,7 @@ def _trials_in(path: Path) -> list[TrialFolder]:
 
 
 def _finished(folders: list[TrialFolder]) -> list[TrialFolder]:
-    """Those of trials that nothing is owed of and that hold more than refused results."""
+    """Those of trials that are settled and that hold more than refused results."""
     return [
         folder
         for folder in folders
@@ -210,13 +210,13 @@ class TrialFolder:
                 entry.unlink(missing_ok=True)
 
     def settle(self, *, is_over: bool) -> None:
-        """Nothing is owed to the service any more.
+        """Nothing is left to send to the service.
 
         Args:
             is_over: the trial will not be run again; otherwise its checkpoints stay.
         """
         for name in (_ANSWER, _RESULT):
-            with suppress(OSError):  # what stays is told once more, which changes nothing
+            with suppress(OSError):  # what stays is sent once more, which changes nothing
                 (self.path / name).unlink(missing_ok=True)
         if is_over:
             shutil.rmtree(self.run / "checkpoints", ignore_errors=True)

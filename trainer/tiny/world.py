@@ -16,22 +16,12 @@ from trainer.rows import Row, Rows
 from trainer.tiny import drawing
 from trainer.tiny.questions import KINDS, Question, Reading
 from trainer.tiny.sizes import DOMAIN_SIZES as DOMAIN_SIZES
+from trainer.tiny.sizes import ITEMS
 
 BENCHMARKS: dict[str, tuple[Literal["in", "out"], int]] = {
-    name: (benchmark.group, benchmark.samples) for name, benchmark in table.BENCHMARKS.items()
+    name: (table.BENCHMARKS[name].group, table.BENCHMARKS[name].samples) for name in ITEMS
 }
 """Group, and weight in In-Score or Out-Score: the paper's numbers of samples."""
-
-ITEMS: dict[str, int] = {
-    "lisa": 300,
-    "sat": 300,
-    "scienceqa": 300,
-    "chartqa": 500,
-    "infovqa": 500,
-    "mathvista": 300,
-    "mmmu": 300,
-}
-"""Test items drawn: most where Out-Score weighs most."""
 
 CHANCE: dict[str, float] = {
     "lisa": 1 / 16,

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from trainer.benchmarks.table import BENCHMARKS
 from trainer.recipe import Recipe
-from trainer.tiny.sizes import DOMAIN_SIZES
+from trainer.tiny.sizes import DOMAIN_SIZES, ITEMS
 
 
 def disagreements(recipe: Recipe, domains: Collection[str], weighed: Collection[str]) -> list[str]:
@@ -23,7 +22,7 @@ def disagreements(recipe: Recipe, domains: Collection[str], weighed: Collection[
     if recipe.backend == "command":
         return []  # its trainer alone knows
     if recipe.data is None:
-        known, scored = tuple(DOMAIN_SIZES), tuple(BENCHMARKS)
+        known, scored = tuple(DOMAIN_SIZES), tuple(ITEMS)
         where, remedy = "the built-in world", "other data is named in the recipe's section `data`"
     else:
         known, scored = tuple(recipe.data.domains), tuple(recipe.data.benchmarks)

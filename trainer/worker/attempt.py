@@ -2,15 +2,15 @@
 
 The attempt waits on its child's messages, on signals and on the next heartbeat at once, so the
 lease is kept alive whatever the child is busy with. What ends an attempt is waited for without end:
-a score is worth more than the worker's time. What is owed to the service stands on disk, so that a
-worker that was killed settles it when it starts again.
+a score is worth more than the worker's time. What the service has still to get is on disk, so
+that a worker that was killed sends it when it starts again.
 
-How it ends, and what is then told:
+How it ends, and what the service then hears:
 
     a result              delivered first, then tidied up (`delivery.py`)
     the run broke         a failure that counts; the trial is tried again, by another worker first
     this machine lacks    a release: the trial goes to another worker, with nothing counted
-    something             (`troubles.py` tells the two apart)
+    something             (`troubles.py` decides which)
     the recipe is wrong   a failure for good: it would be wrong everywhere
     asked to stop         a release
     lease lost, cancelled nothing: the service knows
@@ -33,7 +33,7 @@ from trainer import troubles
 from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Recipe, RecipeError
 from trainer.storage.remote import Store
-from trainer.storage.sync import Keeper
+from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
 from trainer.worker.child import STOP_S, Child, Message, Starting
@@ -111,14 +111,14 @@ class Attempt:
         self.is_delivered = self._has_scored = False
         self.needed_bytes = 0
         self._delivery = Delivery(self._lease, folder, signals)
-        self._keeper: Keeper | None = None
+        self._store_sync: StoreSync | None = None
         if setting.store is not None:
             stored = setting.store.of(self.trial.study, self.trial.id)
-            self._keeper = Keeper(stored, folder)
+            self._store_sync = StoreSync(stored, folder)
         self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)
 
     def take_up(self) -> None:
-        """Settles what a worker that was killed still owed: delivers its result, or trains on.
+        """Settles what a worker that was killed had left open: delivers its result, or trains on.
 
         Where the lease was lost meanwhile nothing is done; checkpoints stay for the next one.
 
@@ -180,7 +180,7 @@ class Attempt:
             needs_room=self._setting.make_room is not None,
         )
         if recipe.backend == "command":
-            self._keeper = None  # what lies in its folder is known to its trainer only
+            self._store_sync = None  # what lies in its folder is known to its trainer only
         try:
             self._fetch(job)
             try:
@@ -235,22 +235,22 @@ class Attempt:
 
     def _fetch(self, job: Job) -> None:
         """Takes over what another node has kept of the trial, where that is further."""
-        if self._keeper is None:
+        if self._store_sync is None:
             return
-        self._keeper.fetch(job)
-        if self._wait_for_keeper():
-            self._keeper.adopt()
+        self._store_sync.fetch(job)
+        if self._wait_for_store():
+            self._store_sync.adopt()
         if self._signals.came:
             self._release("the worker was asked to stop")
 
-    def _wait_for_keeper(self, until: float | None = None, *, is_over: bool = False) -> bool:
+    def _wait_for_store(self, until: float | None = None, *, is_over: bool = False) -> bool:
         """Waits while the store is at work, until then or for as long as a run may be silent; a
         signal leaves it the grace time. The lease is kept meanwhile, unless it is over. Whether the
         store has ended."""
-        assert self._keeper is not None  # noqa: S101
+        assert self._store_sync is not None  # noqa: S101
         until = time.monotonic() + self._setting.stalled_s if until is None else until
         is_stopping = self._signals.came
-        while self._keeper.is_busy:
+        while self._store_sync.is_busy:
             if self._signals.came and not is_stopping:
                 until, is_stopping = min(until, time.monotonic() + self._setting.grace_s), True
             now = time.monotonic()
@@ -260,7 +260,7 @@ class Attempt:
             if not is_over and now >= self._lease.next_beat:
                 self._lease.beat(self.progress, self.metrics)
             beat = until if is_over else self._lease.next_beat
-            self._keeper.join(min(beat - now, until - now, LOOK_EVERY_S))
+            self._store_sync.join(min(beat - now, until - now, LOOK_EVERY_S))
         return True
 
     def _follow(self, child: Child) -> None:
@@ -303,8 +303,8 @@ class Attempt:
         match message:
             case Progress():
                 self._note(message)
-                if self._keeper is not None:
-                    self._keeper.look()
+                if self._store_sync is not None:
+                    self._store_sync.look()
                 known, _ = self._sorted(message.measurements)
                 if known:
                     self._has_scored = True
@@ -316,9 +316,9 @@ class Attempt:
                 self._crashed(message)
             case Halted():
                 at = "" if message.step is None else f" at step {message.step}"
-                if self._keeper is not None and self._wait_for_keeper(patience):
-                    self._keeper.look()
-                    self._wait_for_keeper(patience)
+                if self._store_sync is not None and self._wait_for_store(patience):
+                    self._store_sync.look()
+                    self._wait_for_store(patience)
                 self._release(f"the worker was asked to stop; the run halted{at}")
         return True
 
@@ -334,7 +334,7 @@ class Attempt:
             self._lease.note(progress.step, progress.metrics | use)
 
     def _crashed(self, crash: Crash) -> None:
-        """Ends the attempt as befits whose fault the crash is."""
+        """Ends the attempt, by what the crash is due to: the run, the machine or the recipe."""
         error = cause_first(crash.error)
         if crash.needed_bytes and self._setting.make_room is not None:
             if self._setting.make_room(crash.needed_bytes) >= crash.needed_bytes:
@@ -368,8 +368,8 @@ class Attempt:
         own, beside = self._sorted(outcome.measurements)
         if beside:
             artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]
-        if self._keeper is not None:
-            artifacts["store"] = self._keeper.final
+        if self._store_sync is not None:
+            artifacts["store"] = self._store_sync.final
         if not own:
             self._scored_nothing(outcome)
             return
@@ -402,11 +402,11 @@ class Attempt:
             self._folder.settle(is_over=False)  # its checkpoints stay for who looks into it
             return
         self.is_delivered = True
-        if self._keeper is not None and self._wait_for_keeper(patience, is_over=True):
-            self._keeper.publish(int(result.artifacts.get("steps") or 0))  # type: ignore[arg-type]
-            self._wait_for_keeper(patience, is_over=True)
-            if not self._keeper.is_public:
-                self._log.error("the finished run is not in the store", url=self._keeper.final)
+        if self._store_sync is not None and self._wait_for_store(patience, is_over=True):
+            self._store_sync.publish(int(result.artifacts.get("steps") or 0))  # type: ignore[arg-type]
+            self._wait_for_store(patience, is_over=True)
+            if not self._store_sync.is_public:
+                self._log.error("the finished run is not in the store", url=self._store_sync.final)
         self._over()
 
     def _fail(self, error: str, *, retryable: bool, is_over: bool = True) -> None:
@@ -427,7 +427,7 @@ class Attempt:
 
     def _tell(self, say: Callable[[], bool]) -> None:
         """Says how the attempt ended until the service has heard it: else its lease would run out,
-        and nobody learn why.
+        without a reason.
 
         Raises:
             Stopped: a signal came first.
@@ -442,9 +442,9 @@ class Attempt:
     def _over(self) -> None:
         """Nobody will go on with the trial."""
         self._folder.settle(is_over=True)
-        if self._keeper is not None:
-            self._keeper.forget()
-            self._keeper.join(FORGET_S)
+        if self._store_sync is not None:
+            self._store_sync.forget()
+            self._store_sync.join(FORGET_S)
 
     def _release(self, reason: str) -> NoReturn:
         self._lease.release(reason)

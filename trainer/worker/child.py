@@ -107,26 +107,26 @@ class Child:
         (Path(self._folder.name) / _GROUPS).mkdir()
         port = _free_port() if processes > 1 else 0
         self._messages: list[Connection] = []
-        self._leashes: list[Connection] = []
+        self._controls: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for rank in range(processes):
             messages, theirs = context.Pipe(duplex=False)
             # Its end of file tells the process that the worker is gone.
-            leash, ours = context.Pipe(duplex=False)
+            control, ours = context.Pipe(duplex=False)
             environment = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
             if processes > 1:
                 environment |= _rendezvous(rank, processes, port)
             process = context.Process(
                 target=_main,
-                args=(job, theirs, leash, self._folder.name, log, environment),
+                args=(job, theirs, control, self._folder.name, log, environment),
                 name=f"modomodo-run-{rank}",
                 daemon=True,
             )
             process.start()
             theirs.close()
-            leash.close()
+            control.close()
             self._messages.append(messages)
-            self._leashes.append(ours)
+            self._controls.append(ours)
             self._processes.append(process)
 
     @property
@@ -157,9 +157,9 @@ class Child:
 
     def halt(self) -> None:
         """Asks the run to end as soon as it can be gone on with; its last message is `Halted`."""
-        for leash in self._leashes:
+        for control in self._controls:
             with suppress(BrokenPipeError):
-                leash.send(_HALT)
+                control.send(_HALT)
 
     def stop(self) -> None:
         """Ends the processes at once with all that they started, and frees what they hold."""
@@ -172,7 +172,7 @@ class Child:
             process.join(STOP_S)
             if process.is_alive():
                 structlog.get_logger().error("a killed run does not end", pid=process.pid)
-        for connection in (*self._messages, *self._leashes):
+        for connection in (*self._messages, *self._controls):
             connection.close()
         self._folder.cleanup()
 
@@ -198,7 +198,7 @@ def _rendezvous(rank: int, processes: int, port: int) -> dict[str, str]:
 def _main(
     job: Job,
     messages: Connection,
-    leash: Connection,
+    control: Connection,
     folder: str,
     log: Path | None,
     environment: dict[str, str],
@@ -211,7 +211,7 @@ def _main(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: None)
     halted = threading.Event()
-    threading.Thread(target=_obey, args=(leash, halted), daemon=True).start()
+    threading.Thread(target=_follow, args=(control, halted), daemon=True).start()
     tempfile.tempdir = folder  # the worker clears it, however this process ends
     if log is not None:
         _print_to(log)
@@ -242,10 +242,10 @@ def _print_to(log: Path) -> None:
     os.close(descriptor)
 
 
-def _obey(leash: Connection, halted: threading.Event) -> None:
+def _follow(control: Connection, halted: threading.Event) -> None:
     """Takes the worker's order to halt; ends this run when the worker is gone."""
     try:
-        while leash.recv() == _HALT:
+        while control.recv() == _HALT:
             halted.set()
     except EOFError:
         groups.end_all(Path(os.environ[groups.FOLDER]))

@@ -1,4 +1,4 @@
-"""The last mile of a result: it is brought to the service, or kept until a person can bring it.
+"""Delivery of a result: it is brought to the service, or kept until a person can bring it.
 
 A result costs a whole run. It is on disk until the service has it, and where the disk is full it is
 delivered from memory. Refusals that may pass (a key that is wrong just now, a service that does not
@@ -64,30 +64,30 @@ class Delivery:
 
     def _bring(self, result: Result) -> bool:
         for tries in count():
-            verdict, said = self._lease.finish(result)
+            verdict, reason = self._lease.finish(result)
             if verdict is Verdict.TAKEN:
                 return True
             if verdict is Verdict.REFUSED:
-                self._give_up(result, said)
+                self._give_up(result, reason)
                 return False
             pause = RESULT_AGAIN_S
             if verdict is Verdict.BARRED:
                 pause = min(LONGEST_PAUSE_S, RESULT_AGAIN_S * 2.0 ** min(tries, 10))
                 self._log.error(
                     "THE SERVICE DOES NOT TAKE A RESULT: it is kept and tried again",
-                    reason=said,
+                    reason=reason,
                     folder=str(self._folder.path),
                     again_in_s=pause,
                 )
             self._signals.sleep(pause)
         raise AssertionError  # count() has no end
 
-    def _give_up(self, result: Result, said: str) -> None:
+    def _give_up(self, result: Result, reason: str) -> None:
         """Puts the result aside, and ends the trial with why."""
         place = self._put_aside(result)
         where = f"the result is kept by the worker in {place}" if place else "see the worker's log"
-        self._log.error("THE SERVICE REFUSES A RESULT", reason=said, kept=place)
-        error = f"the run was finished, and the service refused its result: {said} ({where})"
+        self._log.error("THE SERVICE REFUSES A RESULT", reason=reason, kept=place)
+        error = f"the run was finished, and the service refused its result: {reason} ({where})"
         while not self._lease.fail(error, retryable=False):
             self._signals.sleep(RESULT_AGAIN_S)
 

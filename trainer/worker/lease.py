@@ -51,16 +51,16 @@ class Verdict(Enum):
 
     TAKEN = "the service has it, as the trial's own or as a replicate"
     UNHEARD = "the service did not hear it"
-    BARRED = "the service takes it from nobody, or not from here, as things are"
+    BARRED = "the service takes no result just now, or none from this worker"
     REFUSED = "the service will never take it as it is"
 
 
 class LeaseLost(Exception):  # noqa: N818 - it is a state, not a mistake
-    """The trial is another worker's now, or nobody's."""
+    """The trial is another worker's now, or queued again."""
 
 
 class TrialCancelled(Exception):  # noqa: N818
-    """Nobody wants the trial any more."""
+    """The trial was called off."""
 
 
 @dataclass(slots=True)
@@ -196,7 +196,7 @@ class HeldLease:
         return True
 
     def _tell_the_rest(self) -> None:
-        """The steps that are still untold; what comes after does not depend on them."""
+        """The steps that are still to be sent; what comes after does not depend on them."""
         with suppress(LeaseLost, TrialCancelled, ServiceError, ServiceUnreachable):
             while self._unsent:
                 self.extend()

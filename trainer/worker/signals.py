@@ -27,7 +27,7 @@ class Signals:
 
     def _note(self, number: int, frame: Any) -> None:
         if self.came:
-            os._exit(128 + number)  # children hold a leash that breaks now
+            os._exit(128 + number)  # the children's control pipes close now, which ends them
         self.came = True
         os.write(self._write, b"!")
 

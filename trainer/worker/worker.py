@@ -38,7 +38,7 @@ class GaveUp(Exception):  # noqa: N818 - it is how a worker ends
 
 
 def default_name() -> str:
-    """Host, process and a random part: two workers are never taken for one."""
+    """Host, process and a random part: no two workers have the same name."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
@@ -91,8 +91,8 @@ class Worker:
         try:
             for refused in list(self.folder.refused()):
                 self._offer_again(refused)
-            for owed in list(self.folder.owed()):
-                self._take_up(owed)
+            for unsettled in list(self.folder.unsettled()):
+                self._take_up(unsettled)
             while self.max_trials is None or self.done < self.max_trials:
                 worked_s = time.monotonic() - started
                 if self.drain_after_s is not None and worked_s > self.drain_after_s:
@@ -111,7 +111,7 @@ class Worker:
         self._finished()
 
     def _take_up(self, folder: TrialFolder) -> None:
-        """What this worker's forerunner in its folder left open."""
+        """What the worker before this one left open in its folder."""
         answer = folder.answer()
         if answer is None or answer.trial is None or answer.lease is None:
             folder.settle(is_over=False)
@@ -130,12 +130,12 @@ class Worker:
         if self.folder.of(self.client.url, answer.trial).path != folder.path.parent:
             return  # another service's
         log = structlog.get_logger().bind(study=answer.trial.study, trial=answer.trial.number)
-        verdict, said = HeldLease.of(self.client, answer).finish(result)
+        verdict, reason = HeldLease.of(self.client, answer).finish(result)
         if verdict is Verdict.TAKEN:
             log.info("a result that was refused before is taken now")
             shutil.rmtree(folder.path, ignore_errors=True)
         else:
-            log.warning("a result is still not taken", reason=said, kept=str(folder.path))
+            log.warning("a result is still not taken", reason=reason, kept=str(folder.path))
 
     def _finished(self) -> None:
         """Clears up after an attempt.

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from service.context import Context, Service, StudyName
 from service.dashboard import dependencies, fit_words
-from service.dashboard.dependencies import Known, guarded
+from service.dashboard.dependencies import HistoryCache, guarded
 from service.dashboard.rendering import piece
 from service.errors import NoFit
 from service.schemas import Score
@@ -41,10 +41,10 @@ class Belief:
 
 
 @router.get("", dependencies=guarded)
-def told(study: StudyName, service: Service, histories: Known) -> dict[str, str]:
-    """Both in words; empty while there are too few runs for a judgement, or too many to fit."""
+def panels(study: StudyName, service: Service, histories: HistoryCache) -> dict[str, str]:
+    """Both panels as HTML; empty while there are too few runs to judge by, or too many to fit."""
     try:
-        known = dependencies.known(service, histories, study)
+        known = dependencies.fittable_evidence(service, histories, study)
         best = known.train_this()
         if best is None or len(known.completed) < fit_words.needed(known.spec):
             return {"belief": "", "trust": ""}

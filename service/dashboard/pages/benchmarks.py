@@ -19,7 +19,7 @@ from service.dashboard.charts import curves as curve_charts
 from service.dashboard.charts import study as study_charts
 from service.dashboard.charts.benchmarks import Scored
 from service.dashboard.charts.study import Figure
-from service.dashboard.dependencies import Shown, guarded
+from service.dashboard.dependencies import StudyBoard, guarded
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=Fa
 
 
 @router.get("", dependencies=guarded)
-def page(request: Request, board: Shown) -> HTMLResponse:
+def page(request: Request, board: StudyBoard) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     choices = titles(board.study)
     return render(

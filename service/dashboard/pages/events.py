@@ -1,4 +1,4 @@
-"""That something changed, told to open pages as it happens (server-sent events).
+"""Events for open pages: that something changed (server-sent events).
 
 One poller a process reads the revisions of all studies while somebody listens; a listener is a
 coroutine that waits for it, and holds neither a thread nor a connection to the database.
@@ -37,7 +37,7 @@ LONGEST_S = 600.0
 """A stream ends then, and the browser opens another: its key is looked at again."""
 
 MOST = 500
-"""Listeners at once; others are told to ask for changes themselves."""
+"""Listeners at once; further pages poll instead."""
 
 RETRY_MS = 2000
 

@@ -12,7 +12,7 @@ from db import models, studies
 from service.context import Service, StudyName
 from service.dashboard import words
 from service.dashboard.charts import mixtures as mixture_charts
-from service.dashboard.dependencies import Known, Shown, guarded
+from service.dashboard.dependencies import HistoryCache, StudyBoard, guarded
 from service.dashboard.queries import mixtures
 from service.dashboard.queries.history import Histories
 from service.dashboard.queries.mixtures import Item, Wanted
@@ -23,7 +23,7 @@ from service.study import views
 
 router = APIRouter(prefix="/ui/studies/{study}/mixtures", include_in_schema=False)
 
-Looked = Annotated[Wanted, Query()]
+MixtureQuery = Annotated[Wanted, Query()]
 
 
 class Corners(Wanted):
@@ -35,7 +35,7 @@ class Corners(Wanted):
 
 
 @router.get("", dependencies=guarded)
-def page(request: Request, board: Shown) -> HTMLResponse:
+def page(request: Request, board: StudyBoard) -> HTMLResponse:
     """The page with its controls; trials and charts are fetched by it."""
     return render(
         request,
@@ -50,7 +50,7 @@ def page(request: Request, board: Shown) -> HTMLResponse:
 
 @router.get("/found", dependencies=guarded)
 def found(
-    study: StudyName, service: Service, histories: Known, wanted: Looked
+    study: StudyName, service: Service, histories: HistoryCache, wanted: MixtureQuery
 ) -> dict[str, str | int | bool]:
     """A page of the trials that are wanted, as HTML."""
     spec, items = _chosen(study, service, histories, wanted)
@@ -65,7 +65,7 @@ def found(
 
 @router.get("/figures", dependencies=guarded)
 def drawn(
-    study: StudyName, service: Service, histories: Known, wanted: Annotated[Corners, Query()]
+    study: StudyName, service: Service, histories: HistoryCache, wanted: Annotated[Corners, Query()]
 ) -> dict[str, Any]:
     """Charts of the completed ones among them, and in words what is drawn."""
     spec, items = _chosen(study, service, histories, wanted)

@@ -15,9 +15,9 @@ from db.errors import StorageError
 from service.context import Service
 from service.dashboard import session, study_form
 from service.dashboard.dependencies import asking, guarded
+from service.dashboard.form_fields import FormFields
 from service.dashboard.rendering import render
 from service.dashboard.study_form import Wrong
-from service.dashboard.typed import Typed
 from service.errors import Refused, invalid
 from service.presets import Presets
 from service.routes import studies as calls
@@ -32,12 +32,12 @@ def _presets(request: Request) -> Presets:
     return presets
 
 
-async def _typed(request: Request) -> Typed:
-    return Typed.of_body(await request.body(), study_form.ROWS)
+async def _typed(request: Request) -> FormFields:
+    return FormFields.of_body(await request.body(), study_form.ROWS)
 
 
 Offered = Annotated[Presets, Depends(_presets)]
-Sent = Annotated[Typed, Depends(_typed)]
+SubmittedForm = Annotated[FormFields, Depends(_typed)]
 
 
 @router.get("", dependencies=guarded)
@@ -53,7 +53,7 @@ def form(
 
 
 @router.post("", dependencies=asking)
-def create(request: Request, typed: Sent, presets: Offered, service: Service) -> Response:
+def create(request: Request, typed: SubmittedForm, presets: Offered, service: Service) -> Response:
     """Creates the study and leads to it; else the form again, with what is wrong at its fields."""
     if typed["add"] in study_form.ROWS:
         return _form(
@@ -75,7 +75,7 @@ def create(request: Request, typed: Sent, presets: Offered, service: Service) ->
 
 
 def _form(
-    request: Request, typed: Typed, presets: Presets, wrong: Mapping[str, str] | None = None
+    request: Request, typed: FormFields, presets: Presets, wrong: Mapping[str, str] | None = None
 ) -> HTMLResponse:
     for name, n in study_form.BLANK_ROWS.items():
         typed = typed.with_rows(name, n)

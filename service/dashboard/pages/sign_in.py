@@ -24,7 +24,7 @@ def _gate(request: Request) -> Gate:
 
 @router.get("/sign-in")
 def ask(request: Request, to: Annotated[str, Query(max_length=2000)] = "/") -> Response:
-    """The form; nobody needs it while the service has no key."""
+    """The form; not needed while the service has no key."""
     if _gate(request).is_open():
         return RedirectResponse(session.own_path(to), 303)
     return render(request, "sign_in.html", to=session.own_path(to), wrong="")

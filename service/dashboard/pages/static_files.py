@@ -11,7 +11,7 @@ from service.errors import Refused
 
 router = APIRouter(include_in_schema=False)
 
-FOR_GOOD = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @router.get("/ui/static/{version}/{name}")
@@ -28,7 +28,7 @@ def static(
     headers = {
         "Vary": "Accept-Encoding",
         # An address of another version gets what there is, but must not keep it.
-        "Cache-Control": FOR_GOOD if version == assets.version() else "no-cache",
+        "Cache-Control": IMMUTABLE if version == assets.version() else "no-cache",
     }
     body = asset.plain
     if "gzip" in request.headers.get("accept-encoding", ""):

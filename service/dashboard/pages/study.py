@@ -16,7 +16,7 @@ from db import studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import study as study_charts
-from service.dashboard.dependencies import Known, Number, Revision, Shown, guarded
+from service.dashboard.dependencies import HistoryCache, Number, Revision, StudyBoard, guarded
 from service.dashboard.queries import boards
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit
@@ -40,7 +40,7 @@ def export(
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
-def one_study(request: Request, board: Shown, service: Service) -> HTMLResponse:
+def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResponse:
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
@@ -58,7 +58,7 @@ def one_study(request: Request, board: Shown, service: Service) -> HTMLResponse:
 
 @router.get("/ui/studies/{study}/changes", dependencies=guarded)
 def changes(
-    study: StudyName, service: Service, histories: Known, after: Revision, lowest: Number = 1
+    study: StudyName, service: Service, histories: HistoryCache, after: Revision, lowest: Number = 1
 ) -> dict[str, Any]:
     """What changed after a revision: trials from number `lowest` on, and the head of the page."""
     with service.database.read() as session:
@@ -87,7 +87,7 @@ def older_rows(study: StudyName, service: Service, before: Number) -> dict[str, 
 
 
 @router.get("/ui/studies/{study}/progress", dependencies=guarded)
-def progress(study: StudyName, service: Service, histories: Known) -> dict[str, Any]:
+def progress(study: StudyName, service: Service, histories: HistoryCache) -> dict[str, Any]:
     """The chart of all completed trials; `figure` is None while there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
@@ -97,10 +97,12 @@ def progress(study: StudyName, service: Service, histories: Known) -> dict[str, 
 
 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
-def fit(study: StudyName, surrogate: str, service: Service, histories: Known) -> dict[str, Any]:
+def fit(
+    study: StudyName, surrogate: str, service: Service, histories: HistoryCache
+) -> dict[str, Any]:
     """A surrogate's figures in words, and its charts; why there are none, in words too."""
     try:
-        evidence = dependencies.known(service, histories, study)
+        evidence = dependencies.fittable_evidence(service, histories, study)
         known = evidence.spec
         diagnosis = service.fits.diagnosis(evidence, surrogate)
         found = fit_views.fit(evidence, surrogate, diagnosis)

@@ -15,7 +15,7 @@ from service.dashboard.charts import slices
 from service.dashboard.charts import surfaces as surface_charts
 from service.dashboard.charts.study import Figure
 from service.dashboard.charts.surfaces import Predicted
-from service.dashboard.dependencies import Known, Shown, guarded
+from service.dashboard.dependencies import HistoryCache, StudyBoard, guarded
 from service.dashboard.pages import mixtures
 from service.dashboard.rendering import render
 from service.errors import NoFit
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/ui/studies/{study}/surfaces", include_in_schema=Fals
 
 
 @router.get("", dependencies=guarded)
-def page(request: Request, board: Shown) -> HTMLResponse:
+def page(request: Request, board: StudyBoard) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     best = board.history.best
     return render(
@@ -49,12 +49,12 @@ def drawn(
     study: StudyName,
     surrogate: str,
     service: Service,
-    histories: Known,
+    histories: HistoryCache,
     corner: Annotated[list[Name], Query(max_length=3)] = [],  # noqa: B006 - FastAPI copies it
 ) -> dict[str, Any]:
     """Its charts by name; where there are none, `trouble` says why."""
     try:
-        known = dependencies.known(service, histories, study)
+        known = dependencies.fittable_evidence(service, histories, study)
         diagnosis = service.fits.diagnosis(known, surrogate)
         fit = fit_views.fit(known, surrogate, diagnosis)
         best = known.train_this()

@@ -11,25 +11,25 @@ from db import curves, studies, trials
 from service.context import Actor, Service, StudyName, TrialNumber
 from service.dashboard.charts import curves as curve_charts
 from service.dashboard.charts import study as study_charts
-from service.dashboard.dependencies import Behind, Revision, Told, acting
+from service.dashboard.dependencies import GuardedRoute, Revision, TrialStory, acting
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import TrialPatch
 from service.study import views
 
 router = APIRouter(
-    prefix="/ui/studies/{study}/trials/{number}", include_in_schema=False, route_class=Behind
+    prefix="/ui/studies/{study}/trials/{number}", include_in_schema=False, route_class=GuardedRoute
 )
 
 
 @router.get("")
-def one_trial(request: Request, story: Told) -> HTMLResponse:
+def one_trial(request: Request, story: TrialStory) -> HTMLResponse:
     """The whole page."""
     return render(request, "trial.html", story=story, study=story.study, trial=story.trial)
 
 
 @router.get("/story")
-def told_again(story: Told, after: Revision = 0) -> dict[str, Any]:
+def refreshed_trial(story: TrialStory, after: Revision = 0) -> dict[str, Any]:
     """What changed after a revision of the trial, for a page that is open.
 
     `html` is None when nothing did, `figure` with scores of one step.

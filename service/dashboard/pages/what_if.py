@@ -14,7 +14,7 @@ from pydantic import Field
 from db import studies
 from service.context import Actor, Context, Service, StudyName
 from service.dashboard import dependencies, fit_words, words
-from service.dashboard.dependencies import Behind, Known, Shown, acting, asking
+from service.dashboard.dependencies import GuardedRoute, HistoryCache, StudyBoard, acting, asking
 from service.dashboard.queries.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit, Refused
@@ -25,7 +25,7 @@ from service.study import evidence, headline, views
 from service.study.evidence import Evidence, Run
 
 router = APIRouter(
-    prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=Behind
+    prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=GuardedRoute
 )
 
 TOLERANCE = 5e-4
@@ -37,13 +37,13 @@ LEAST_RUNS = 2
 SideBySide = Literal["bayes-quadratic", "gp"]
 
 
-class Wish(Body):
+class SliderWeights(Body):
     """Weights as the sliders stand; they need not fit the study."""
 
     weights: dict[Name, Annotated[float, Field(ge=0.0, le=1.0)]]
 
 
-class Chosen(Body):
+class ChosenMixture(Body):
     """A mixture of the study, as `/fitting` answered it."""
 
     mixture: dict[Name, float]
@@ -75,7 +75,7 @@ class Scale:
 @router.get("")
 def page(
     request: Request,
-    board: Shown,
+    board: StudyBoard,
     service: Service,
     trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> HTMLResponse:
@@ -98,7 +98,7 @@ def page(
 
 
 @router.post("/fitting", dependencies=asking)
-def nearest(study: StudyName, body: Wish, service: Service) -> dict[str, Any]:
+def nearest(study: StudyName, body: SliderWeights, service: Service) -> dict[str, Any]:
     """The nearest mixture that the study may run, and why it is another than was asked for."""
     with service.database.read() as session:
         spec = views.spec(studies.get(session, study))
@@ -114,11 +114,11 @@ def nearest(study: StudyName, body: Wish, service: Service) -> dict[str, Any]:
 
 @router.post("/predictions/{surrogate}", dependencies=asking)
 def prediction(
-    study: StudyName, surrogate: str, body: Chosen, service: Service, histories: Known
+    study: StudyName, surrogate: str, body: ChosenMixture, service: Service, histories: HistoryCache
 ) -> dict[str, str]:
     """What one surrogate expects of a mixture; why it expects nothing, in words."""
     try:
-        known = dependencies.known(service, histories, study)
+        known = dependencies.fittable_evidence(service, histories, study)
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
         mean, sd = (float(part[0]) for part in dependencies.predict(service, known, surrogate, X))
     except NoFit as refused:
@@ -151,11 +151,15 @@ class Expected:
 
 @router.post("/benchmarks/{surrogate}", dependencies=asking)
 def each(
-    study: StudyName, surrogate: SideBySide, body: Chosen, service: Service, histories: Known
+    study: StudyName,
+    surrogate: SideBySide,
+    body: ChosenMixture,
+    service: Service,
+    histories: HistoryCache,
 ) -> dict[str, str]:
     """What one surrogate expects on every benchmark that was measured; empty with too few runs."""
     try:
-        known = dependencies.known(service, histories, study)
+        known = dependencies.fittable_evidence(service, histories, study)
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
         found = _expected(service, known, surrogate, X)
     except NoFit:
@@ -194,7 +198,7 @@ def _mean_on(runs: Sequence[Run], benchmark: str) -> Score | None:
 
 
 @router.post("/queue", dependencies=acting)
-def queue(study: StudyName, body: Chosen, service: Service, actor: Actor) -> dict[str, int]:
+def queue(study: StudyName, body: ChosenMixture, service: Service, actor: Actor) -> dict[str, int]:
     """Queues the mixture as if by hand."""
     trial = calls.add(study, TrialCreate(mixture=body.mixture), service, actor, Response())
     return {"number": trial.number}

@@ -176,7 +176,7 @@ def test_every_replica_takes_the_cookie(service, database_url):
 
 @in_sql
 def test_a_session_ends_with_its_key(service, database, monkeypatch):
-    monkeypatch.setattr(auth, "BELIEVED_S", 0.0)
+    monkeypatch.setattr(auth, "CACHE_TTL_S", 0.0)
     with database.write() as at:
         key = keys.create(at, "looker", "read")
     browser = sign_in(service(), key)
@@ -198,7 +198,7 @@ def test_a_session_ends_when_the_operators_own_key_is_another(service, database_
 
 @in_sql
 def test_a_session_ends_in_time_and_is_then_forgotten(service, database, monkeypatch):
-    monkeypatch.setattr(auth, "BELIEVED_S", -1.0)
+    monkeypatch.setattr(auth, "CACHE_TTL_S", -1.0)
     browser = sign_in(service(), KEY)
     assert browser.get("/ui/workers").status_code == 200
     with database.write() as at:

@@ -18,14 +18,15 @@ def test_the_table_is_whole():
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row['group']}-{row['experiment']}" for row in ROWS])
 def test_in_score_and_out_score_are_weighted_means_of_the_columns(row):
+    benchmarks = {name: found for name, found in BENCHMARKS.items() if name in row}
     study = StudySpec(
         name="paper",
         domains=[DomainSpec(name="coco")],
-        benchmarks=[benchmark.spec() for benchmark in BENCHMARKS.values()],
+        benchmarks=[benchmark.spec() for benchmark in benchmarks.values()],
     )
     scores = study.scores(
         Measurement(benchmark=name, score=float(row[name]), samples=benchmark.samples)
-        for name, benchmark in BENCHMARKS.items()
+        for name, benchmark in benchmarks.items()
     )
     assert scores.in_score is not None
     assert scores.out_score is not None

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
 from tests.support.datasets import coco_row, embedded, png, write_parquet
+from trainer.benchmarks.table import BENCHMARKS
 
 runner = CliRunner()
 
@@ -84,7 +85,7 @@ def test_list_names_every_dataset():
         "sat",
         "scienceqa",
     ]
-    assert len([one for one in listed if one["use"] == "benchmark"]) == 7
+    assert len([one for one in listed if one["use"] == "benchmark"]) == len(BENCHMARKS)
     assert "scienceqa-test" in run("list").stdout
 
 

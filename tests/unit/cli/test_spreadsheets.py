@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from modomodo import figures, runs_file
 from modomodo.cli import app
 from modomodo.errors import CommandFailed, WrongUse
-from modomodo.runs_file import Asked, Layout
+from modomodo.runs_file import Layout, ScoreColumns
 from modomodo.runs_options import layout_of
 from modomodo.tables import STDIN
 
@@ -56,7 +56,7 @@ def written(tmp_path, text, name="runs.csv"):
 
 def runs_in(file, layout=runs_file.AS_IT_IS, objective="out_score"):
     found = runs_file.read(file, layout)
-    return found, *runs_file.runs_of(found, Asked(objective, {}, None))
+    return found, *runs_file.runs_of(found, ScoreColumns(objective, {}, None))
 
 
 @pytest.mark.parametrize("text", AS_MEANT.values(), ids=AS_MEANT)

@@ -114,39 +114,39 @@ def fake():
 
 def test_a_child_that_dies_or_hangs_is_replaced_and_the_next_comparison_judged(fake):
     for fault in ("die", "hang"):
-        with fake.sitting() as sitting:
-            assert not sitting.is_equal("x", fault)
-            assert sitting.unjudged == 1
-            assert "the judging process" in sitting.reason
-            assert sitting.is_equal("right", "x"), "its own fault costs the case no time"
+        with fake.comparisons() as comparisons:
+            assert not comparisons.is_equal("x", fault)
+            assert comparisons.unjudged == 1
+            assert "the judging process" in comparisons.reason
+            assert comparisons.is_equal("right", "x"), "its own fault costs the case no time"
 
 
 def test_a_case_that_brings_down_child_after_child_comes_to_an_end(fake):
-    with fake.sitting() as sitting:
+    with fake.comparisons() as comparisons:
         for answer in ("a", "b", "c", "d"):
-            assert not sitting.is_equal(answer, f"die {answer}")
-        assert sitting.unjudged == 4
+            assert not comparisons.is_equal(answer, f"die {answer}")
+        assert comparisons.unjudged == 4
         started = fake._process
-        assert not sitting.is_equal("right", "x"), "it had its chances"
+        assert not comparisons.is_equal("right", "x"), "it had its chances"
         assert fake._process is started, "no further one is asked"
 
 
 def test_an_accepted_answer_without_a_verdict_takes_nothing_from_the_next_one(fake):
-    with fake.sitting() as sitting:
-        assert not sitting.is_equal("slow", "x")
-        assert sitting.is_equal("right", "x")
-        assert not sitting.is_equal("right", "y"), "now the time of the case is used up"
-    assert (sitting.asked, sitting.unjudged) == (3, 2)
-    with fake.sitting() as sitting:
-        assert sitting.is_equal("right", "x"), "each case has its own"
+    with fake.comparisons() as comparisons:
+        assert not comparisons.is_equal("slow", "x")
+        assert comparisons.is_equal("right", "x")
+        assert not comparisons.is_equal("right", "y"), "now the time of the case is used up"
+    assert (comparisons.asked, comparisons.unjudged) == (3, 2)
+    with fake.comparisons() as comparisons:
+        assert comparisons.is_equal("right", "x"), "each case has its own"
 
 
 def test_a_response_that_cannot_be_read_is_read_once(fake):
-    with fake.sitting() as sitting:
-        assert not sitting.is_equal("x", "silence")
-        left = sitting.left_s
-        assert not sitting.is_equal("right", "silence")
-        assert sitting.left_s == left
+    with fake.comparisons() as comparisons:
+        assert not comparisons.is_equal("x", "silence")
+        left = comparisons.left_s
+        assert not comparisons.is_equal("right", "silence")
+        assert comparisons.left_s == left
 
 
 def test_a_judge_that_cannot_start_is_an_error_and_no_score():

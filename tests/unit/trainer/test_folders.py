@@ -65,15 +65,15 @@ def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path):
 
 def test_what_is_owed_is_found_until_it_is_settled(place):
     folder = place.of(URL, TRIAL)
-    assert list(place.owed()) == []
+    assert list(place.unsettled()) == []
     folder.begin(ANSWER)
-    assert list(place.owed()) == [folder]
+    assert list(place.unsettled()) == [folder]
     assert folder.answer() == ANSWER
     assert folder.result() is None
     folder.keep(RESULT)
     assert folder.result() == RESULT
     folder.settle(is_over=True)
-    assert list(place.owed()) == []
+    assert list(place.unsettled()) == []
     assert folder.result() is None
 
 
@@ -162,4 +162,4 @@ def test_a_refused_result_outlives_all_pruning(place):
     assert not folder.run.exists()
     [kept] = place.refused()
     assert (kept.result(), kept.answer()) == (RESULT, ANSWER)
-    assert list(place.owed()) == []
+    assert list(place.unsettled()) == []

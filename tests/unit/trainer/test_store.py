@@ -14,7 +14,7 @@ from trainer.job import Job
 from trainer.recipe import Recipe
 from trainer.storage.remote import MANIFEST, Store, StoredRun, StoreError
 from trainer.storage.run_folder import RunFolder
-from trainer.storage.sync import Keeper
+from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 
 
@@ -133,7 +133,7 @@ def test_what_other_nodes_cannot_reach_is_refused(url, said):
         Store(url)
 
 
-# The keeper: what a worker does with a store.
+# The sync: what a worker does with a store.
 
 
 def a_job(folder: TrialFolder, seed: int = 0) -> Job:
@@ -155,14 +155,14 @@ def a_run(path: Path, *steps: int) -> TrialFolder:
     return folder
 
 
-def after(keeper: Keeper) -> None:
-    keeper.join(30)
-    assert not keeper.is_busy
+def after(sync: StoreSync) -> None:
+    sync.join(30)
+    assert not sync.is_busy
 
 
 def test_another_node_goes_on_with_all_that_a_run_needs(stored, tmp_path):
     here, there = a_run(tmp_path / "a", 3, 6), TrialFolder(tmp_path / "b")
-    first, second = Keeper(stored, here), Keeper(stored, there)
+    first, second = StoreSync(stored, here), StoreSync(stored, there)
     first.look()
     after(first)
     second.fetch(a_job(there))
@@ -176,11 +176,11 @@ def test_another_node_goes_on_with_all_that_a_run_needs(stored, tmp_path):
 
 
 def test_what_is_further_here_is_not_fetched(stored, tmp_path):
-    first = Keeper(stored, a_run(tmp_path / "a", 3))
+    first = StoreSync(stored, a_run(tmp_path / "a", 3))
     first.look()
     after(first)
     ahead = a_run(tmp_path / "b", 4)
-    second = Keeper(stored, ahead)
+    second = StoreSync(stored, ahead)
     second.fetch(a_job(ahead))
     after(second)
     second.adopt()
@@ -188,10 +188,10 @@ def test_what_is_further_here_is_not_fetched(stored, tmp_path):
 
 
 def test_another_runs_checkpoint_is_not_gone_on_with(stored, tmp_path):
-    first, there = Keeper(stored, a_run(tmp_path / "a", 3)), TrialFolder(tmp_path / "b")
+    first, there = StoreSync(stored, a_run(tmp_path / "a", 3)), TrialFolder(tmp_path / "b")
     first.look()
     after(first)
-    second = Keeper(stored, there)
+    second = StoreSync(stored, there)
     second.fetch(a_job(there, seed=1))
     after(second)
     second.adopt()
@@ -202,26 +202,26 @@ def test_a_store_that_fails_only_warns_and_the_next_checkpoint_is_tried(stored, 
     folder = a_run(tmp_path / "a", 3)
     Flaky.files_left = 2
     with capture_logs() as logged:
-        keeper = Keeper(stored, folder)
-        keeper.look()
-        after(keeper)
+        sync = StoreSync(stored, folder)
+        sync.look()
+        after(sync)
     assert [(line["log_level"], line["error"]) for line in logged] == [
         ("warning", "ConnectionError: the store is gone")
     ]
     Flaky.files_left = None
-    keeper.look()
-    assert not keeper.is_busy, "one that failed is not tried over and over"
+    sync.look()
+    assert not sync.is_busy, "one that failed is not tried over and over"
     a_folder(RunFolder(folder.run).checkpoint(6), 6)
-    keeper.look()
-    after(keeper)
+    sync.look()
+    after(sync)
     assert stored.fetch(tmp_path / "into", after=0) == 6
 
 
 def test_a_checkpoint_that_the_run_prunes_while_it_is_uploaded_arrives_whole(stored, tmp_path):
     folder = a_run(tmp_path / "a", 3)
-    keeper = Keeper(stored, folder)
+    sync = StoreSync(stored, folder)
     Flaky.gate = threading.Event()
-    keeper.look()
+    sync.look()
     wait_until_linked = threading.Event()
     while not (folder.outgoing / "checkpoints/checkpoint-3/state").exists():
         assert not wait_until_linked.wait(0.01)
@@ -230,7 +230,7 @@ def test_a_checkpoint_that_the_run_prunes_while_it_is_uploaded_arrives_whole(sto
     run.publish(6)
     assert run.checkpoints() == [6]
     Flaky.gate.set()
-    after(keeper)
+    after(sync)
     into = tmp_path / "into"
     assert stored.fetch(into, after=0) == 3
     assert (into / "checkpoints/checkpoint-3/inner/weights").read_text() == "weights of 3"
@@ -241,16 +241,16 @@ def test_a_finished_run_is_public_once_it_is_there_whole(stored, tmp_path):
     checkpoint = RunFolder(folder.run).checkpoint(9)
     (checkpoint / "model.safetensors").write_text("weights")
     (checkpoint / "optimizer.pt").write_text("moments")
-    keeper = Keeper(stored, folder)
+    sync = StoreSync(stored, folder)
     Flaky.files_left = 1
-    keeper.publish(9)
-    after(keeper)
-    assert not keeper.is_public
+    sync.publish(9)
+    after(sync)
+    assert not sync.is_public
     Flaky.files_left = None
-    keeper.publish(9)
-    after(keeper)
-    assert keeper.is_public
-    final = Path(keeper.final.removeprefix("file://").removeprefix("flaky://"))
+    sync.publish(9)
+    after(sync)
+    assert sync.is_public
+    final = Path(sync.final.removeprefix("file://").removeprefix("flaky://"))
     assert (final / "model/model.safetensors").exists()
     assert (final / "responses/step-9/chart.parquet").exists()
     assert not (final / "model/optimizer.pt").exists(), "nobody trains on from it"

@@ -10,7 +10,7 @@ from service.dashboard.session import MOST_FIELDS
 from service.errors import invalid
 
 
-class Typed:
+class FormFields:
     """Texts by path; rows of a list count from 0 without gaps.
 
     Args:
@@ -22,10 +22,10 @@ class Typed:
         self._fields = {
             path: text.strip() for path, text in fields.items() if path.split(".")[0] not in rows
         }
-        self._rows = {name: _filled(fields, name, told) for name, told in rows.items()}
+        self._rows = {name: _filled(fields, name, filled_by) for name, filled_by in rows.items()}
 
     @classmethod
-    def of_body(cls, body: bytes, rows: Mapping[str, tuple[str, ...]]) -> Typed:
+    def of_body(cls, body: bytes, rows: Mapping[str, tuple[str, ...]]) -> FormFields:
         """From a form that a browser sent.
 
         Raises:
@@ -58,22 +58,26 @@ class Typed:
             if path.startswith(head) and text
         }
 
-    def with_rows(self, name: str, n: int) -> Typed:
+    def with_rows(self, name: str, n: int) -> FormFields:
         """The same with at least `n` rows of a list, the added ones empty."""
         added: list[dict[str, str]] = [{} for _ in range(n - len(self._rows[name]))]
-        other = Typed({}, {})
+        other = FormFields({}, {})
         other._fields, other._rows = self._fields, self._rows | {name: self._rows[name] + added}
         return other
 
 
-def _filled(fields: Mapping[str, str], name: str, told: tuple[str, ...]) -> list[dict[str, str]]:
+def _filled(
+    fields: Mapping[str, str], name: str, filled_by: tuple[str, ...]
+) -> list[dict[str, str]]:
     rows: dict[int, dict[str, str]] = {}
     for path, text in fields.items():
         head, _, rest = path.partition(".")
         place, _, field = rest.partition(".")
         if head == name and place.isdecimal() and len(place) < 9:
             rows.setdefault(int(place), {})[field] = text.strip()
-    return [rows[place] for place in sorted(rows) if any(rows[place].get(field) for field in told)]
+    return [
+        rows[place] for place in sorted(rows) if any(rows[place].get(field) for field in filled_by)
+    ]
 
 
 def flat(value: Any, path: str = "") -> dict[str, str]:
