@@ -43,7 +43,7 @@ def service(database_url):
 @pytest.fixture(scope="module")
 def shared(migrated_file, tmp_path_factory):
     """For tests that send no wrong key, of which only so many are let in, and look at no row."""
-    file = tmp_path_factory.mktemp("shared") / "modomodo.database"
+    file = tmp_path_factory.mktemp("shared") / "modomodo.db"
     file.write_bytes(migrated_file.read_bytes())
     with browsers(f"sqlite:///{file}") as service:
         yield service
