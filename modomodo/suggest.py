@@ -29,7 +29,6 @@ from modomodo.runs_options import (
     case_of,
     known,
     layout_of,
-    named,
 )
 from modomodo.space_options import RunLength, Wishes, steps_of
 from modomodo.units import Unit
@@ -108,7 +107,7 @@ def suggest(
         raise CommandFailed(str(error)) from error
     mixtures: list[dict[str, Any]] = [
         {
-            "weights": named(case.domains, item.weights),
+            "weights": case.space.named(item.weights),
             "mean": item.mean,
             "sd": item.sd,
             "reason": item.reason,
