@@ -22,7 +22,7 @@ from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Name, Score, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
 from service.study import evidence, headline, views
-from service.study.evidence import Evidence, Run
+from service.study.evidence import Evidence, MeasuredRun
 
 router = APIRouter(
     prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=Behind
@@ -187,7 +187,7 @@ def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) 
     ]
 
 
-def _mean_on(runs: Sequence[Run], benchmark: str) -> Score | None:
+def _mean_on(runs: Sequence[MeasuredRun], benchmark: str) -> Score | None:
     measured = [run.benchmarks[benchmark] for run in runs if benchmark in run.benchmarks]
     if not measured:
         return None
