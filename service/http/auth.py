@@ -89,7 +89,8 @@ class _SignIn:
 class _Lately(Generic[T]):
     """What the database said of each word, and when; the word unused for longest is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, believed_s: float) -> None:
+        self._believed_s = believed_s
         self._said: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -97,7 +98,7 @@ class _Lately(Generic[T]):
         """What was said a moment ago, and is still taken for true."""
         with self._lock:
             at, said = self._said.get(word, (float("-inf"), None))
-        return said if _is_believed(at) else None
+        return said if _is_within(self._believed_s, at) else None
 
     def ever(self, word: str) -> T | None:
         """What was said last."""
@@ -120,18 +121,24 @@ class _Lately(Generic[T]):
 class Gate:
     """Knows keys by their hashes, and compares these in constant time.
 
+    Args:
+        believed_s: how long an answer of the database about keys is taken for true.
+
     Raises:
         NoKey: anyone could do everything.
     """
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, believed_s: float = BELIEVED_S
+    ) -> None:
         key = settings.api_key
         self._own = None if key is None else _Key(OWN, keys.hash_of(key.get_secret_value()), ANYONE)
         self._is_local = is_loopback(settings.host)
         self._database = database
-        self._keys: _Lately[_Key] = _Lately()
-        self._sign_ins: _Lately[_SignIn] = _Lately()
+        self._keys: _Lately[_Key] = _Lately(believed_s)
+        self._sign_ins: _Lately[_SignIn] = _Lately(believed_s)
         self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
+        self._believed_s = believed_s
         self._open = (float("-inf"), False)
         if not self._is_local and self._own is None and not self._has_key(keys.any_valid):
             raise NoKey(
@@ -144,7 +151,7 @@ class Gate:
         if not self._is_local or self._own is not None:
             return False
         asked, is_open = self._open
-        if not _is_believed(asked):
+        if not _is_within(self._believed_s, asked):
             is_open = not self._has_key(keys.any_ever)
             self._open = (time.monotonic(), is_open)
         return is_open
@@ -152,7 +159,7 @@ class Gate:
     def is_open_at_once(self) -> bool:
         """The same, where the database need not be asked; False says nothing."""
         asked, is_open = self._open
-        return is_open and _is_believed(asked)
+        return is_open and _is_within(self._believed_s, asked)
 
     def caller_at_once(self, authorization: str | None) -> Caller | None:
         """Who sent this header, where the database need not be asked; None says nothing."""
@@ -276,9 +283,9 @@ class Gate:
             return question(session)
 
 
-def _is_believed(asked: float) -> bool:
-    """Whether what the database said then, by the monotonic clock, is still taken for true."""
-    return time.monotonic() - asked <= BELIEVED_S
+def _is_within(seconds: float, asked: float) -> bool:
+    """Whether no more have passed since then, by the monotonic clock."""
+    return time.monotonic() - asked <= seconds
 
 
 def _bearer(authorization: str | None) -> str | None:
