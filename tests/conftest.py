@@ -77,7 +77,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file at the newest revision, to copy instead of migrating again."""
-    file = tmp_path_factory.mktemp("template") / "modomodo.database"
+    file = tmp_path_factory.mktemp("template") / "modomodo.db"
     _migrate(f"sqlite:///{file}")
     return file
 

@@ -62,7 +62,7 @@ def follow(reader: Reader, page: str) -> Reader:
 
 def stored(folder: Path, migrated_file: Path, study: str) -> None:
     """A database of a service that has searched, in the folder where that was started."""
-    shutil.copy(migrated_file, folder / "modomodo.database")
+    shutil.copy(migrated_file, folder / "modomodo.db")
     database = Database(f"sqlite:///{folder}/modomodo.db")
     dashboard.store(database, 8, name=study)
     database.close()

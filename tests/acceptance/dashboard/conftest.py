@@ -48,7 +48,7 @@ def chromium(browser: Chromium) -> Iterator[Chromium]:
 def shared_database(
     migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    file = tmp_path_factory.mktemp("shared") / "modomodo.database"
+    file = tmp_path_factory.mktemp("shared") / "modomodo.db"
     shutil.copy(migrated_file, file)
     database = Database(f"sqlite:///{file}")
     yield database

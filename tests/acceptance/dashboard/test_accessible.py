@@ -66,7 +66,7 @@ def tab(browser, service):
 def bare(browser, migrated_file, tmp_path_factory):
     """A page of a service without studies."""
     folder = tmp_path_factory.mktemp("bare")
-    (folder / "modomodo.database").write_bytes(migrated_file.read_bytes())
+    (folder / "modomodo.db").write_bytes(migrated_file.read_bytes())
     settings = Settings(database_url=f"sqlite:///{folder}/modomodo.db", upkeep_every_s=3600.0)
     with Service(settings) as service:
         with browser.at_work():

@@ -25,7 +25,7 @@ def untouched(
     migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestClient]:
     """A service without studies, for calls that change nothing."""
-    file = tmp_path_factory.mktemp("untouched") / "modomodo.database"
+    file = tmp_path_factory.mktemp("untouched") / "modomodo.db"
     file.write_bytes(migrated_file.read_bytes())
     settings = Settings(database_url=f"sqlite:///{file}", upkeep_every_s=3600.0)
     app = create_app(settings, Inline(), presets.load())
