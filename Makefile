@@ -27,7 +27,7 @@ endif
 # A file stays in one process, which makes what its tests share once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-slow lint bench setup browser database compose clean
+.PHONY: demo test test-quick test-slow lint bench dist setup browser database compose clean
 
 demo: setup
 	$(BIN)/modomodo demo $(if $(DEMO_EXIT),--exit) $(DEMO_ARGS)
@@ -49,6 +49,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A release: a wheel and the sources, in dist/. The version stands in pyproject.toml.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t sdist -t wheel -d dist
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.paper

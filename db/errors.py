@@ -18,6 +18,10 @@ class BadDatabase(StorageError):
     code = "bad-database"
 
 
+class DatabaseNotFound(BadDatabase):
+    """There is no file at this path."""
+
+
 class StudyNotFound(StorageError):
     """No study has this name."""
 

@@ -13,21 +13,29 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import clock, postgresql, sqlite
-from db.errors import BadDatabase
+from db.errors import BadDatabase, DatabaseNotFound
 from db.turns import WriteTurns
 
 
 class Database:
     """One database by its URL (`sqlite:///file.db`, `postgresql+psycopg://...`).
 
+    Args:
+        must_exist: whether a SQLite file has to be there already: to look for something in a new
+            one makes no sense, and leaves an empty file.
+
     Raises:
         BadDatabase: the URL is not one.
+        DatabaseNotFound: there is no such file.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, must_exist: bool = False) -> None:
         self.url = _parsed(url)
         self.is_embedded = self.url.get_backend_name() == "sqlite"
         """A file of the service's own, which it may upgrade without asking."""
+        file = sqlite.file_of(self.url) if self.is_embedded else None
+        if must_exist and file is not None and not file.exists():
+            raise DatabaseNotFound(f"there is no database at {file.absolute()}")
         self.engine: Engine
         reading: dict[str, Any] = {}
         if self.is_embedded:

@@ -33,10 +33,19 @@ def _sqlite_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
+def file_of(url: URL) -> Path | None:
+    """The file that a URL names; None where the database is in memory."""
+    name = url.database or ":memory:"
+    if "uri" in url.query:  # sqlite:///file:NAME?uri=true
+        name = name.removeprefix("file:")
+    return None if name == ":memory:" or url.query.get("mode") == "memory" else Path(name)
+
+
 def engine_for(url: URL) -> Engine:
     """An engine on a SQLite file, which need not exist yet."""
-    if url.database and url.database != ":memory:":
-        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    file = file_of(url)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
         poolclass=QueuePool,

@@ -15,8 +15,8 @@ TIMEOUT_S = 30.0
 class WriteTurns:
     """Lets `n` threads of this process write at once; the others wait here, and hold nothing."""
 
-    def __init__(self, n: int) -> None:
-        self._n = n
+    def __init__(self, n: int, timeout_s: float = TIMEOUT_S) -> None:
+        self._n, self._timeout_s = n, timeout_s
         self._free = threading.BoundedSemaphore(n)
 
     @contextmanager
@@ -24,8 +24,10 @@ class WriteTurns:
         """Raises:
         PoolTimeout: SQLAlchemy's, as when no connection is free.
         """
-        if not self._free.acquire(timeout=TIMEOUT_S):
-            raise PoolTimeout(f"{self._n} others write, and none has ended for {TIMEOUT_S:g} s")
+        if not self._free.acquire(timeout=self._timeout_s):
+            raise PoolTimeout(
+                f"{self._n} others write, and none has ended for {self._timeout_s:g} s"
+            )
         try:
             yield
         finally:

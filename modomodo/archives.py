@@ -42,7 +42,7 @@ def store(database: str, file: Path, name: str | None) -> Stored:
     Raises:
         CommandFailed: the file is no archive, the name is taken, or the database cannot be used.
     """
-    with opened(database) as found:
+    with opened(database, must_exist=False) as found:
         from db import archive, upgrade
         from db.errors import BadArchive
         from service.study import archive_checks

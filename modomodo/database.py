@@ -30,7 +30,7 @@ HERE = "sqlite:///modomodo.db"
 @app.command()
 def upgrade(database: DatabaseOption = HERE) -> None:
     """Bring the tables to this version's revision. Nothing stored is lost; back up first."""
-    with opened(database) as found:
+    with opened(database, must_exist=False) as found:
         from db import upgrade as migrations
 
         before = migrations.current(found)
@@ -75,8 +75,11 @@ def check(database: DatabaseOption = HERE) -> None:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Database]:
+def opened(url: str, must_exist: bool = True) -> Iterator[Database]:
     """The database at a URL; its troubles end the command in one line.
+
+    Args:
+        must_exist: whether a SQLite file has to be there, or may be made.
 
     Raises:
         CommandFailed: it cannot be used, or has no study of the name that was asked for.
@@ -85,11 +88,11 @@ def opened(url: str) -> Iterator[Database]:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    from db.errors import StorageError, StudyNotFound
+    from db.errors import DatabaseNotFound, StorageError, StudyNotFound
     from db.sessions import Database
 
     try:
-        database = Database(url)
+        database = Database(url, must_exist)
         try:
             yield database
         finally:
@@ -99,6 +102,8 @@ def opened(url: str) -> Iterator[Database]:
         raise CommandFailed(
             f"{error} in the database {where}; --database or MODOMODO_DATABASE_URL name another"
         ) from error
+    except DatabaseNotFound as error:
+        raise CommandFailed(f"{error}; --database or MODOMODO_DATABASE_URL name another") from error
     except StorageError as error:
         raise CommandFailed(str(error)) from error
     except (SQLAlchemyError, OSError) as error:

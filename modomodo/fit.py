@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -29,7 +29,6 @@ from modomodo.runs_options import (
     case_of,
     known,
     layout_of,
-    named,
     score_columns,
 )
 from modomodo.space_options import SpaceOptions
@@ -71,7 +70,9 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a surrogate to a CSV of runs: how far to trust it, and what it says."""
+    from service.search import documents
     from service.search.diagnostics import diagnose
+    from service.search.documents import finite
     from service.search.surrogates import SURROGATES
 
     known("surrogate", surrogate, SURROGATES)
@@ -97,48 +98,14 @@ def fit(
         from modomodo import plots
 
         plots.save(plots.diagnosis(case.domains, case.runs, found, objective, unit), plot)
-    document = {
-        "surrogate": surrogate,
-        "kind": f"{found.name}: {found.kind}",
-        "n": found.n,
-        "noise_sd": _finite(found.noise_sd),
-        "loo": {
-            "r2": _finite(found.loo.r2),
-            "spearman": _finite(found.loo.spearman),
-            "rmse": _finite(found.loo.rmse),
-            "nlpd": _finite(found.loo.nlpd),
-            "coverage_90": _finite(found.loo.coverage_90),
-            "pit": [_finite(value) for value in found.loo.pit],
-        },
-        "best": {
-            "weights": named(case.domains, found.best.weights),
-            "mean": found.best.mean,
-            "sd": found.best.sd,
-        },
-        "effects": _effects(case.domains, found),
-        "lessons": [
-            {"weights": named(case.domains, x.weights), "gain": x.gain, "mean": x.mean, "sd": x.sd}
-            for x in found.lessons
-        ],
-        "margin": found.margin,
-        "chance_of_better": found.chance_of_better,
-        "confirmations": [
-            {
-                "weights": named(case.domains, x.weights),
-                "n": x.n,
-                "predicted": x.predicted,
-                "mean": x.mean,
-                "se": x.se,
-                "optimism": x.optimism,
-            }
-            for x in found.confirmations
-        ],
+    document = {"surrogate": surrogate, **documents.diagnosis(case.space, found)}
+    document["loo"]["pit"] = [finite(value) for value in found.loo.pit]
+    document |= {
         "channels": {
             name: _carried(len(case.runs.channels[name]), carried)
             for name, carried in found.channels.items()
         },
-        "predictions": [{"mean": x.mean, "sd": x.sd} for x in found.predictions],
-        "messages": found.messages,
+        "predictions": [documents.estimate(x) for x in found.predictions],
     }
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
@@ -146,27 +113,10 @@ def fit(
         _show(found, case, points, unit)
 
 
-def _effects(domains: tuple[str, ...], found: Diagnosis) -> dict[str, Any]:
-    return {
-        "alone": {
-            name: {"mean": x.mean, "sd": x.sd}
-            for name, x in zip(domains, found.effects.alone, strict=True)
-        },
-        "synergy": {
-            f"{domains[i]}*{domains[j]}": {"mean": x.mean, "sd": x.sd}
-            for (i, j), x in found.effects.synergy.items()
-        },
-    }
-
-
 def _carried(n: int, carried: Carried | None) -> dict[str, float | None]:
     if carried is None:
         return {"n": n, "rho": None, "rho_sd": None, "worth_in_runs": None}
     return {"n": n, **carried._asdict()}
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:

@@ -36,7 +36,7 @@ def create(
     database: DatabaseOption = HERE,
 ) -> None:
     """Make a key and print it, this once. From the first key on, every call needs one."""
-    with opened(database) as found:
+    with opened(database, must_exist=False) as found:
         from db import keys, upgrade
 
         upgrade.prepare(found)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,9 +16,11 @@ from typing import Self
 import httpx
 
 from modomodo.errors import CommandFailed
+from service import own_python
 from trainer.storage import files as storage_files
 
 START_S = 60.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 GRACE_S = 15.0
 RUN_GRACE_S = 5.0
 MAX_RESTARTS = 5
@@ -137,11 +137,11 @@ class LocalFleet:
     def _start(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own command line
-                [sys.executable, "-m", "modomodo", *arguments],
+                own_python.command("modomodo", *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+                env=own_python.environment() | ONE_THREAD,
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
             )
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -166,7 +166,3 @@ def score_columns(
         if not equals or not 0 < weights[name.strip()] < 1e12:
             raise WrongUse(f"--benchmark {text!r} is not of the form chartqa=2500")
     return ScoreColumns(objective, weights, noise_column)
-
-
-def named(domains: tuple[str, ...], weights: np.ndarray[Any, Any]) -> dict[str, float]:
-    return dict(zip(domains, map(float, weights), strict=True))

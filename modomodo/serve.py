@@ -73,7 +73,7 @@ def _check(settings: Settings) -> None:
     """
     from service.http.auth import Gate, NoKey
 
-    with opened(settings.database_url) as database:
+    with opened(settings.database_url, must_exist=False) as database:
         from db import upgrade
 
         upgrade.prepare(database)

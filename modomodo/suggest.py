@@ -28,7 +28,6 @@ from modomodo.runs_options import (
     case_of,
     known,
     layout_of,
-    named,
     score_columns,
 )
 from modomodo.space_options import RunLength, SpaceOptions, steps_of
@@ -110,7 +109,7 @@ def suggest(
         raise CommandFailed(str(error)) from error
     mixtures: list[dict[str, Any]] = [
         {
-            "weights": named(case.domains, item.weights),
+            "weights": case.space.named(item.weights),
             "mean": item.mean,
             "sd": item.sd,
             "reason": item.reason,

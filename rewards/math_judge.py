@@ -41,7 +41,8 @@ TRIES = 2
 FAULTS = 2
 """Comparisons of a case that may do so: else one with many accepted answers may take for ever."""
 
-WORKER = (sys.executable, "-m", "rewards.math_worker")
+WORKER = (sys.executable, "-P", "-m", "rewards.math_worker")
+"""-P: not whatever is called `rewards` in the folder it happens to run in."""
 
 
 class MathVerifyMissing(RuntimeError):  # noqa: N818 - it is what is wrong

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
@@ -58,7 +59,7 @@ def create_app(
     chosen = settings or Settings()
     app = FastAPI(
         title="MoDoMoDo",
-        version="0.1.0",
+        version=version("modomodo"),
         description=DESCRIPTION,
         lifespan=_lifespan,
         # Their pages load scripts from a CDN; /openapi.json and docs/reference/http.md say it all.

@@ -8,18 +8,17 @@ however it went, the socket closes and the process ends.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar, cast
 
 import structlog
+
+from service import own_python
 
 log = structlog.get_logger()
 
@@ -101,8 +100,7 @@ class EngineProcess:
             ours, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - nothing from outside in it
-                    # -P: not whatever is called `service` in the folder it happens to run in.
-                    [sys.executable, "-P", "-m", "service.executor.child", str(theirs.fileno())],
+                    own_python.command("service.executor.child", str(theirs.fileno())),
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     env=self._environment(),
@@ -147,13 +145,10 @@ class EngineProcess:
             self._process.wait()
 
     def _environment(self) -> dict[str, str]:
-        code = str(Path(__file__).resolve().parents[1])
-        path = os.environ.get("PYTHONPATH")
         return {
             # More threads make small fits slower, and take the processor from requests.
             "OMP_NUM_THREADS": "1",
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([code, path] if path else [code]),
+            **own_python.environment(),
             "MODOMODO_CALCULATION_LIMIT_S": str(self._limit_s),
         }
 

@@ -17,7 +17,7 @@ from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
 from service.search.situation import sign_of
 from service.study import evidence, headline, points, views, waiting
-from service.study.evidence import Evidence, Run
+from service.study.evidence import Evidence, MeasuredRun
 from service.study.headline import Tried
 
 BEST_BY = "auto"
@@ -35,21 +35,18 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     with database.read() as session:
         row = studies.get(session, study)
         known = evidence.read(session, row)
-        tried = headline.tried(known.completed)
-        direction = known.spec.objective.direction
-        found, uniform = headline.train_this(tried, direction), headline.uniform(tried)
+        standing = known.standing()
+        found, uniform, n_tried = standing.best, standing.uniform, len(standing.mixtures)
         shown, shown_uniform = (_trial(session, known, item) for item in (found, uniform))
         counts = studies.trial_counts(session, [row.id])[row.id]
         idle = waiting.why_idle(session, row, counts)
         nothing = "" if found else _nothing(session, row, counts)
-    gain = None
-    if found is not None and uniform is not None:
+    gain = standing.gain
+    if found is not None and found is uniform:
         gain = Score(value=0.0, se=0.0)
-        if found is not uniform:
-            gain = headline.gain_over(uniform.score, found.score, direction)
     diagnosis, trouble = _diagnosis(fits, known, surrogate)
-    train = None if found is None else _train(known, found, uniform, diagnosis)
-    said = nothing if train is None else _message(known, train, uniform, len(tried), surrogate)
+    train = None if found is None else _train(known, found, standing.gain, diagnosis)
+    said = nothing if train is None else _message(known, train, uniform, n_tried, surrogate)
     return BestAnswer(
         train=train,
         best=shown,
@@ -58,11 +55,11 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         gain_se=None if gain is None else gain.se,
         predicted=None if diagnosis is None else _predicted(known, diagnosis),
         waiting=idle,
-        message=" ".join(filter(None, [said, trouble if len(tried) > 1 else None])),
+        message=" ".join(filter(None, [said, trouble if n_tried > 1 else None])),
     )
 
 
-def _trial(session: Session, known: Evidence, found: Tried[Run] | None) -> Trial | None:
+def _trial(session: Session, known: Evidence, found: Tried[MeasuredRun] | None) -> Trial | None:
     return None if found is None else views.trial(trials.get(session, found.first.id), known.spec)
 
 
@@ -81,21 +78,17 @@ def _predicted(known: Evidence, diagnosis: Diagnosis) -> PredictedMixture:
 
 def _train(
     known: Evidence,
-    found: Tried[Run],
-    uniform: Tried[Run] | None,
+    found: Tried[MeasuredRun],
+    gain: Score | None,
     diagnosis: Diagnosis | None,
 ) -> TrainThis:
-    gain = None
-    direction = known.spec.objective.direction
-    if uniform is not None and uniform is not found:
-        gain = headline.gain_over(uniform.score, found.score, direction)
     predicted = predicted_gain = None
     if diagnosis is not None and diagnosis.compared is not None:
         belief = diagnosis.compared
         here, equal = map(float, belief.mean)
         cov = belief.covariance
         variance = max(0.0, float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]))
-        sign = sign_of(direction)
+        sign = sign_of(known.spec.objective.direction)
         predicted = Prediction(mean=here, sd=float(belief.sd[0]))
         if not headline.is_uniform(found.mixture):
             predicted_gain = Prediction(mean=sign * (here - equal), sd=math.sqrt(variance))
@@ -110,7 +103,11 @@ def _train(
 
 
 def _message(
-    known: Evidence, train: TrainThis, uniform: Tried[Run] | None, n_tried: int, surrogate: str
+    known: Evidence,
+    train: TrainThis,
+    uniform: Tried[MeasuredRun] | None,
+    n_tried: int,
+    surrogate: str,
 ) -> str:
     """In points of 100, with 95% intervals, and says so."""
     n = len(train.trials)

@@ -89,15 +89,16 @@ class _SignIn:
 class _Cache(Generic[T]):
     """What the database said of each key, and when; the oldest answer goes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache_ttl_s: float) -> None:
+        self._cache_ttl_s = cache_ttl_s
         self._answers: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
     def fresh(self, key: str) -> T | None:
-        """The answer for this key, where it is at most `CACHE_TTL_S` old; else None."""
+        """The answer for this key, where it is young enough; else None."""
         with self._lock:
             at, answer = self._answers.get(key, (float("-inf"), None))
-        return answer if _is_fresh(at) else None
+        return answer if _is_within(self._cache_ttl_s, at) else None
 
     def ever(self, key: str) -> T | None:
         """The last answer for this key, however old."""
@@ -120,18 +121,24 @@ class _Cache(Generic[T]):
 class Gate:
     """Knows keys by their hashes, and compares these in constant time.
 
+    Args:
+        cache_ttl_s: how long an answer of the database about keys is kept, in seconds.
+
     Raises:
         NoKey: anyone could do everything.
     """
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, cache_ttl_s: float = CACHE_TTL_S
+    ) -> None:
         key = settings.api_key
         self._own = None if key is None else _Key(OWN, keys.hash_of(key.get_secret_value()), ANYONE)
         self._is_local = is_loopback(settings.host)
         self._database = database
-        self._keys: _Cache[_Key] = _Cache()
-        self._sign_ins: _Cache[_SignIn] = _Cache()
+        self._keys: _Cache[_Key] = _Cache(cache_ttl_s)
+        self._sign_ins: _Cache[_SignIn] = _Cache(cache_ttl_s)
         self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
+        self._cache_ttl_s = cache_ttl_s
         self._open = (float("-inf"), False)
         if not self._is_local and self._own is None and not self._has_key(keys.any_valid):
             raise NoKey(
@@ -144,7 +151,7 @@ class Gate:
         if not self._is_local or self._own is not None:
             return False
         asked, is_open = self._open
-        if not _is_fresh(asked):
+        if not _is_within(self._cache_ttl_s, asked):
             is_open = not self._has_key(keys.any_ever)
             self._open = (time.monotonic(), is_open)
         return is_open
@@ -152,7 +159,7 @@ class Gate:
     def is_open_at_once(self) -> bool:
         """The same, where the database need not be asked; False says nothing."""
         asked, is_open = self._open
-        return is_open and _is_fresh(asked)
+        return is_open and _is_within(self._cache_ttl_s, asked)
 
     def caller_at_once(self, authorization: str | None) -> Caller | None:
         """Who sent this header, where the database need not be asked; None says nothing."""
@@ -276,9 +283,9 @@ class Gate:
             return question(session)
 
 
-def _is_fresh(asked: float) -> bool:
-    """Whether an answer read then, by the monotonic clock, may still be used."""
-    return time.monotonic() - asked <= CACHE_TTL_S
+def _is_within(seconds: float, asked: float) -> bool:
+    """Whether no more have passed since then, by the monotonic clock."""
+    return time.monotonic() - asked <= seconds
 
 
 def _bearer(authorization: str | None) -> str | None:

@@ -17,9 +17,14 @@ class Buckets:
     """A bucket for each caller: `burst` calls at once, and `per_s` more each second."""
 
     def __init__(
-        self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic
+        self,
+        per_s: float,
+        burst: float,
+        clock: Callable[[], float] = time.monotonic,
+        remembered: int = REMEMBERED,
     ) -> None:
         self._per_s, self._burst, self._clock = per_s, burst, clock
+        self._remembered = remembered
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -37,7 +42,7 @@ class Buckets:
                 left -= n
             self._left[who] = (left, now)
             self._left.move_to_end(who)
-            while len(self._left) > REMEMBERED:
+            while len(self._left) > self._remembered:
                 self._left.popitem(last=False)
             return wait
 

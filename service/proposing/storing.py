@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from db import models, proposing, studies, trials
 from service.proposing.task import Task
 from service.schemas import Proposal, StudySpec
+from service.search.documents import finite
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
 from service.study import evidence
-from service.study.views import finite
+from service.study.evidence import Evidence
 
 
 def store(
@@ -59,7 +60,7 @@ def store(
             replaceable.remove(same)
             trials.renew_proposal(session, same, _proposal(task, item), results)
     for place, item in enumerate(changed):
-        mixture, proposal = _mixture(spec, item), _proposal(task, item)
+        mixture, proposal = _mixture(task.known, item), _proposal(task, item)
         if place < len(replaceable):
             trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
         else:
@@ -98,8 +99,5 @@ def _is_among(item: Proposed, others: NDArray[np.float64]) -> bool:
     return bool(np.any(total_variation(item.weights, others) <= SAME))
 
 
-def _mixture(spec: StudySpec, item: Proposed) -> dict[str, float]:
-    named = dict(
-        zip((domain.name for domain in spec.domains), map(float, item.weights), strict=True)
-    )
-    return spec.mixture(named)
+def _mixture(known: Evidence, item: Proposed) -> dict[str, float]:
+    return known.spec.mixture(known.space.named(item.weights))

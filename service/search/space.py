@@ -156,6 +156,10 @@ class MixtureSpace:
         """Number of domains."""
         return len(self.domains)
 
+    def named(self, weights: FloatArray) -> dict[str, float]:
+        """A mixture (m,) by the names of its domains."""
+        return dict(zip(self.domains, map(float, weights), strict=True))
+
     @cached_property
     def relaxed(self) -> Polytope:
         """Bounds and linear limits alone; the whole space where it is convex."""

@@ -65,6 +65,24 @@ class Tried(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing(Generic[R]):
+    """What stands out among the runs of a study.
+
+    Attributes:
+        mixtures: all that were run, in order of their first runs.
+        best: the mixture to train.
+        uniform: equal weights, if they were run.
+        gain: best over uniform in the objective's direction, with its standard error; None where
+            there is no uniform run, or it is itself the best.
+    """
+
+    mixtures: list[Tried[R]]
+    best: Tried[R] | None
+    uniform: Tried[R] | None
+    gain: Score | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lead:
     """The best mixture from a run on: its mean score then, and the number of its first run."""
 
@@ -110,6 +128,16 @@ def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
     """How much better ours is, in the objective's direction, with its standard error."""
     sign = sign_of(direction)
     return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
+
+
+def standing(runs: Sequence[R], direction: Direction) -> Standing[R]:
+    """What stands out among runs that come by number."""
+    found = tried(runs)
+    best, equal = train_this(found, direction), uniform(found)
+    gain = None
+    if best is not None and equal is not None and best is not equal:
+        gain = gain_over(equal.score, best.score, direction)
+    return Standing(found, best, equal, gain)
 
 
 def trials(numbers: Sequence[int]) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-import numpy as np
-
 from db import curves, models, studies
 from db.curves import Point
 from db.measurements import Reading
@@ -129,8 +127,3 @@ def curve(
 def _rounded(value: float | None) -> float | None:
     """To 6 digits, as much as a plot can show."""
     return None if value is None else float(f"{value:.6g}")
-
-
-def finite(value: float | None) -> float | None:
-    """The figure, where it is defined: JSON has no NaN."""
-    return float(value) if value is not None and np.isfinite(value) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -30,9 +31,10 @@ def made(database):
 
 
 @pytest.fixture(autouse=True)
-def believe_nothing(monkeypatch):
+def cache_no_keys(api, app_settings, database):
     """The service asks the database each time."""
-    monkeypatch.setattr(auth, "CACHE_TTL_S", -1.0)
+    gate = auth.Gate(app_settings, database, cache_ttl_s=-1.0)
+    api.app.state.context = replace(api.app.state.context, gate=gate)
 
 
 def call(api, key, method, path, body=None):
@@ -155,11 +157,12 @@ def test_a_revoked_key_opens_nothing(api, made, database):
 
 
 def test_a_revoked_key_is_found_out_soon_though_keys_are_remembered(
-    api, made, database, monkeypatch
+    api, app_settings, made, database, monkeypatch
 ):
     clock = [0.0]
     monkeypatch.setattr(auth.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(auth, "CACHE_TTL_S", 2.0)
+    gate = auth.Gate(app_settings, database, cache_ttl_s=2.0)
+    api.app.state.context = replace(api.app.state.context, gate=gate)
     assert call(api, made["read"], "GET", "/studies").status_code == 200
     with database.write() as session:
         keys.revoke(session, "our-read")

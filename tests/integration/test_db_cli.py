@@ -27,7 +27,8 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/modomodo.db"
 
 
-def test_an_empty_database_is_upgraded_and_then_sound(url):
+def test_an_empty_database_is_upgraded_and_then_sound(url, tmp_path):
+    (tmp_path / "modomodo.db").touch()
     before = json.loads(run("current", "--database", url, "--json").stdout)
     assert before == {"current": None, "needed": upgrade.head()}
     refused = run("check", "--database", url)
@@ -47,6 +48,29 @@ def test_tables_changed_by_hand_fail_the_check(url):
     refused = run("check", "--database", url)
     assert refused.exit_code == 1
     assert "ix_events_trial_id_id" in str(refused.exception)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{}", "sqlite:///file:{}?uri=true"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("db", "current"),
+        ("db", "current", "--json"),
+        ("db", "check"),
+        ("key", "list"),
+        ("key", "revoke", "fleet"),
+        ("study", "export", "vlm", "--format", "archive"),
+        ("study", "plot", "vlm", "--out", "pictures"),
+    ],
+)
+def test_a_command_that_reads_makes_no_database(command, uri, tmp_path):
+    file = tmp_path / "none" / "modomodo.db"
+    refused = CliRunner().invoke(app, [*command, "--database", uri.format(file)])
+    assert isinstance(refused.exception, CommandFailed)
+    assert str(refused.exception) == (
+        f"there is no database at {file}; --database or MODOMODO_DATABASE_URL name another"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_database_that_is_not_there_is_said_to_be(url):

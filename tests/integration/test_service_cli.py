@@ -339,6 +339,7 @@ def test_a_budget_is_raised_on_the_command_line(run, study_file):
 
 
 def test_an_archive_of_a_study_that_is_not_there_names_the_database(run, tmp_path):
+    (tmp_path / "mine.db").touch()
     database = f"sqlite:///{tmp_path}/mine.db"
     result = run("study", "export", "nope", "--format", "archive", "--database", database)
     assert result.exit_code == 1

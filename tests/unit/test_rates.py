@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http import rates
 from service.http.rates import Buckets
 
 
@@ -45,9 +44,8 @@ def test_never_more_than_the_burst_and_what_came_in(pauses):
     assert passed <= 4.0 + 5.0 * clock.now + 1e-6
 
 
-def test_only_so_many_callers_are_remembered(monkeypatch):
-    monkeypatch.setattr(rates, "REMEMBERED", 2)
-    buckets = Buckets(1.0, 1.0, Clock())
+def test_only_so_many_callers_are_remembered():
+    buckets = Buckets(1.0, 1.0, Clock(), remembered=2)
     for who in "abc":
         assert buckets.take(who) == 0.0
     assert buckets.take("a") == 0.0

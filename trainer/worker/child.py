@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Message = Progress | Outcome | Crash | Halted
 
 _HALT = "halt"
+_SAFE_PATH = "PYTHONSAFEPATH"
+"""Python's own variable: what is called `trainer` in the folder a program runs in is not imported.
+"""
 _GROUPS = "groups"
 STOP_S = 10.0
 """Time that a killed process has to be gone; one that a driver holds may take for ever."""
@@ -114,6 +117,8 @@ class Child:
             # Its end of file tells the process that the worker is gone.
             control, ours = context.Pipe(duplex=False)
             environment = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
+            if _SAFE_PATH in os.environ:
+                environment[_SAFE_PATH] = os.environ[_SAFE_PATH]
             if processes > 1:
                 environment |= _rendezvous(rank, processes, port)
             process = context.Process(
@@ -122,7 +127,7 @@ class Child:
                 name=f"modomodo-run-{rank}",
                 daemon=True,
             )
-            process.start()
+            _start(process)
             theirs.close()
             control.close()
             self._messages.append(messages)
@@ -177,6 +182,20 @@ class Child:
         self._folder.cleanup()
 
 
+def _start(process: BaseProcess) -> None:
+    """Starts it, and before the first one the fork server, which imports nothing of the folder that
+    the worker runs in."""
+    was = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        process.start()
+    finally:
+        if was is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = was
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -215,6 +234,7 @@ def _main(
     tempfile.tempdir = folder  # the worker clears it, however this process ends
     if log is not None:
         _print_to(log)
+    os.environ.pop(_SAFE_PATH, None)  # a user's program imports what lies beside it
     os.environ.update(environment)  # before anything asks for a device
     try:
         if job.needs_room and job.recipe.backend == "trl":

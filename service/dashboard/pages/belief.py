@@ -17,7 +17,7 @@ from service.errors import NoFit
 from service.schemas import Score
 from service.search.situation import sign_of
 from service.study import evidence
-from service.study.evidence import Evidence, Run
+from service.study.evidence import Evidence, MeasuredRun
 from service.study.headline import Tried
 
 router = APIRouter(prefix="/ui/studies/{study}/trust", include_in_schema=False)
@@ -55,7 +55,7 @@ def panels(study: StudyName, service: Service, histories: HistoryCache) -> dict[
     return {"belief": piece("_belief.html", **shown), "trust": piece("_trust.html", **shown)}
 
 
-def _belief(service: Context, known: Evidence, best: Tried[Run]) -> Belief:
+def _belief(service: Context, known: Evidence, best: Tried[MeasuredRun]) -> Belief:
     best_weights = evidence.weights(known.spec, [best.mixture])
     X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
     verdict = service.fits.verdict(known, X)

@@ -25,7 +25,7 @@ from service.errors import invalid
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
 from service.search.situation import sign_of
 from service.study import evidence, headline, views
-from service.study.evidence import Evidence, Run
+from service.study.evidence import Evidence, MeasuredRun
 
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
 
@@ -119,16 +119,16 @@ def scored(known: Evidence) -> list[Scored]:
         sums = {
             "in_score": run.scores.in_score,
             "out_score": run.scores.out_score,
-            known.spec.objective.name: run.objective,
+            known.spec.objective.name: run.score,
         }
         scores |= {name: score for name, score in sums.items() if score is not None}
         found.append(Scored(run.number, scores, headline.is_uniform(run.mixture)))
     return found
 
 
-def _best_first(known: Evidence) -> list[Run]:
+def _best_first(known: Evidence) -> list[MeasuredRun]:
     sign = sign_of(known.spec.objective.direction)
-    return sorted(known.completed, key=lambda run: -sign * run.objective.value)
+    return sorted(known.completed, key=lambda run: -sign * run.score.value)
 
 
 def over_steps(session: Session, known: Evidence, name: str) -> Figure | None:

@@ -49,10 +49,27 @@ router = APIRouter(prefix="/ui/events", include_in_schema=False)
 
 
 class News:
-    """Knows the revisions of all studies while it has listeners."""
+    """Knows the revisions of all studies while it has listeners.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        every_s: pause between two looks at the database.
+        beat_s: a stream is never silent for longer.
+        longest_s: a stream ends then.
+        most: listeners at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        every_s: float = EVERY_S,
+        beat_s: float = BEAT_S,
+        longest_s: float = LONGEST_S,
+        most: int = MOST,
+    ) -> None:
         self._database = database
+        self._every_s, self._beat_s, self._longest_s = every_s, beat_s, longest_s
+        self.most = most
         self._revisions: Revisions | None = None
         self._changed = asyncio.Event()
         self._listeners = 0
@@ -62,7 +79,7 @@ class News:
     @property
     def is_full(self) -> bool:
         """Whether there are as many listeners as there may be."""
-        return self._listeners >= MOST
+        return self._listeners >= self.most
 
     def close(self) -> None:
         """Ends all streams, and lets no new one begin; call it in the event loop."""
@@ -75,13 +92,13 @@ class News:
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
         loop = asyncio.get_running_loop()
-        ends = loop.time() + LONGEST_S
+        ends = loop.time() + self._longest_s
         known: Revisions | None = None
         try:
             yield f"retry: {RETRY_MS}\n\n"
             while not self._is_closed and loop.time() < ends:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min(BEAT_S, LONGEST_S)):
+                    async with asyncio.timeout(min(self._beat_s, self._longest_s)):
                         await self._unlike(study, known)
                 now = self._of(study)
                 yield BEAT if now == known or now is None else _event(now)
@@ -121,7 +138,7 @@ class News:
                 if revisions != self._revisions:
                     self._revisions = revisions
                     self._wake()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._every_s)
 
     def _read(self) -> Revisions:
         with self._database.read() as session:
@@ -140,6 +157,6 @@ async def events(
     """A stream for an open page."""
     news: News = request.app.state.news
     if news.is_full:
-        raise Refused("too-many-listeners", f"{MOST} pages listen already; ask for changes")
+        raise Refused("too-many-listeners", f"{news.most} pages listen already; ask for changes")
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(news.listen(study), media_type="text/event-stream", headers=headers)

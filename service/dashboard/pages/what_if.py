@@ -19,10 +19,10 @@ from service.dashboard.queries.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit, Refused
 from service.routes import trials as calls
-from service.schemas import BenchmarkSpec, Body, Name, Score, StudySpec, TrialCreate
+from service.schemas import BenchmarkSpec, Body, Name, Score, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
 from service.study import evidence, headline, views
-from service.study.evidence import Evidence, Run
+from service.study.evidence import Evidence, MeasuredRun
 
 router = APIRouter(
     prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=GuardedRoute
@@ -85,7 +85,8 @@ def page(
     elif board.history.best is not None:
         start = board.history.best.mixture
     else:
-        start = _named(board.study, evidence.space(board.study).uniform)
+        space = evidence.space(board.study)
+        start = space.named(space.uniform)
     return render(
         request,
         "what_if.html",
@@ -105,7 +106,7 @@ def nearest(study: StudyName, body: SliderWeights, service: Service) -> dict[str
     wished = evidence.weights(spec, [body.weights])[0]
     space = evidence.space(spec)
     found = space.project(wished)
-    mixture = _named(spec, found)
+    mixture = space.named(found)
     moved = float(np.abs(found - wished).max()) > TOLERANCE
     why = _why(space, wished) if moved else []
     html = piece("_chosen.html", study=spec, mixture=mixture, why=why)
@@ -190,7 +191,7 @@ def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) 
     ]
 
 
-def _mean_on(runs: Sequence[Run], benchmark: str) -> Score | None:
+def _mean_on(runs: Sequence[MeasuredRun], benchmark: str) -> Score | None:
     measured = [run.benchmarks[benchmark] for run in runs if benchmark in run.benchmarks]
     if not measured:
         return None
@@ -213,8 +214,3 @@ def _why(space: MixtureSpace, wished: FloatArray) -> list[str]:
         if not low - TOLERANCE <= weight <= high + TOLERANCE
     ]
     return found + space.broken_by(wished)
-
-
-def _named(study: StudySpec, weights: FloatArray) -> dict[str, float]:
-    names = [domain.name for domain in study.domains]
-    return dict(zip(names, map(float, weights), strict=True))

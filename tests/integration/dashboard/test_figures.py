@@ -23,7 +23,7 @@ from service.schemas import (
     StudySpec,
     SurrogateFit,
 )
-from service.study import views
+from service.study import evidence, views
 from tests.support.dashboard import DOMAINS, body, create, fill, finish, store
 
 SOME_DAY = datetime(2026, 11, 23, 7, tzinfo=UTC)
@@ -34,11 +34,11 @@ def study_of(direction="maximize", domains=DOMAINS) -> StudySpec:
     return StudySpec.model_validate(body(domains=domains, objective=objective))
 
 
-def runs_of(*values: float) -> list[history.Run]:
+def runs_of(*values: float) -> list[evidence.Run]:
     """Of as many mixtures."""
     rows = np.random.default_rng(0).dirichlet(np.ones(len(DOMAINS)), len(values))
     return [
-        history.Run(10 + n, n, dict(zip(DOMAINS, row, strict=True)), Score(value=value, se=0.01))
+        evidence.Run(10 + n, n, dict(zip(DOMAINS, row, strict=True)), Score(value=value, se=0.01))
         for n, (row, value) in enumerate(zip(rows.tolist(), values, strict=True), 1)
     ]
 
@@ -80,12 +80,28 @@ def test_the_best_so_far_follows_the_direction_of_the_objective(direction, leads
 
 
 def test_a_gain_is_positive_when_the_best_is_better_whatever_the_direction():
-    uniform = history.Run(1, 1, {"coco": 0.5, "lisa": 0.5}, Score(value=0.4, se=0.03))
+    uniform = evidence.Run(1, 1, {"coco": 0.5, "lisa": 0.5}, Score(value=0.4, se=0.03))
     better = runs_of(0.3)[0]
     found = history.of([uniform, better], "minimize")
     assert found.gain is not None
     assert found.gain.value == pytest.approx(0.1)
     assert found.gain.se == pytest.approx(np.hypot(0.03, 0.01))
+
+
+def test_a_curve_is_of_the_runs_that_a_fit_sees(database):
+    name = store(database, 6)
+    with database.read() as session:
+        row = studies.get(session, name)
+        known, (runs, numbers) = (
+            evidence.read(session, row),
+            evidence.scored(session, row, views.spec(row)),
+        )
+    assert len(runs) == 6
+    assert numbers >= {run.number for run in runs}
+    shown = [(run.id, run.number, run.mixture, run.score) for run in runs]
+    assert shown == [(run.id, run.number, run.mixture, run.score) for run in known.completed]
+    standing, found = known.standing(), history.of(runs, known.spec.objective.direction)
+    assert (standing.gain, len(standing.mixtures)) == (found.gain, found.n_mixtures)
 
 
 def test_what_is_read_bit_by_bit_is_what_is_read_at_once(api, database):

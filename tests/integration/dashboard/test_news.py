@@ -67,6 +67,7 @@ def quiet(client: httpx.Client, name: str) -> str:
 def test_a_listener_hears_of_its_own_study_and_one_without_of_any(client):
     own, other = quiet(client, "own"), quiet(client, "other")
     mine, every = Listener(client, f"?study={own}"), Listener(client)
+    assert mine.answer.headers["Content-Type"].startswith("text/event-stream")
     before, total = mine.revision(), every.revision()
     finish(client, other, UNIFORM, 0.3)
     while every.revision() <= total:
@@ -94,23 +95,31 @@ def test_a_change_is_told_within_a_second_or_so(client):
     listener.close()
 
 
-def test_a_stream_is_never_silent_for_long(client, monkeypatch):
-    monkeypatch.setattr(events, "BEAT_S", 0.02)
-    listener = Listener(client, f"?study={quiet(client, 'vlm')}")
-    assert listener.answer.headers["Content-Type"].startswith("text/event-stream")
-    assert listener.event() == "retry"
-    heard = [listener.event() for _ in range(4)]
-    assert heard.count("beat") >= 2
-    listener.close()
+def told(news: events.News, n: int) -> list[str]:
+    """What a stream says first, or all of it where it ends before."""
+
+    async def listen() -> list[str]:
+        said = []
+        stream = news.listen(None)
+        async for one in stream:
+            said.append(one)
+            if len(said) == n:
+                await stream.aclose()
+        return said
+
+    return asyncio.run(asyncio.wait_for(listen(), WITHIN_S))
 
 
-def test_a_stream_ends_after_a_while(client, monkeypatch):
-    monkeypatch.setattr(events, "BEAT_S", 0.02)
-    monkeypatch.setattr(events, "LONGEST_S", 0.1)
-    listener = Listener(client, f"?study={quiet(client, 'vlm')}")
-    said = ("retry", "event: beat", "data")
-    assert all(not line or line.startswith(said) for line in listener.rest())
-    listener.close()
+def test_a_stream_is_never_silent_for_long(database):
+    said = told(events.News(database, beat_s=0.02), 5)
+    assert said[0].startswith("retry")
+    assert said.count(events.BEAT) >= 2
+
+
+def test_a_stream_ends_after_a_while(database):
+    said = told(events.News(database, beat_s=0.02, longest_s=0.1), 1000)
+    assert len(said) < 1000
+    assert all(one.startswith(("retry", "event: beat", "data")) for one in said)
 
 
 def test_a_crowd_of_listeners_leaves_threads_and_connections_to_others(service_url, client):
@@ -143,19 +152,16 @@ def test_a_crowd_of_listeners_leaves_threads_and_connections_to_others(service_u
     asyncio.run(asyncio.wait_for(listen(), 50))
 
 
-def test_more_listeners_than_there_may_be_are_sent_away(client, monkeypatch):
-    monkeypatch.setattr(events, "MOST", 1)
-    listener = Listener(client)
-    listener.revision()
-    refused = client.get("/ui/events")
+def test_more_listeners_than_there_may_be_are_sent_away(api, database):
+    api.app.state.news = events.News(database, most=0)
+    refused = api.get("/ui/events")
     assert refused.status_code == 503
     assert refused.json()["code"] == "too-many-listeners"
-    listener.close()
+    assert refused.json()["detail"].startswith("0 pages listen already")
 
 
 @pytest.mark.parametrize("error", [ValueError("a row that makes no sense"), MemoryError()])
 def test_news_go_on_after_an_error_that_nobody_expected(monkeypatch, caplog, error):
-    monkeypatch.setattr(events, "EVERY_S", 0.0)
     looks = iter([error, error, {"vlm": 7}])
 
     def read():
@@ -165,9 +171,9 @@ def test_news_go_on_after_an_error_that_nobody_expected(monkeypatch, caplog, err
         return found
 
     async def heard() -> str:
-        told = events.News(None)
-        monkeypatch.setattr(told, "_read", read)
-        stream = told.listen("vlm")
+        news = events.News(None, every_s=0.0)
+        monkeypatch.setattr(news, "_read", read)
+        stream = news.listen("vlm")
         async for said in stream:
             if said.startswith("data"):
                 await stream.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -32,6 +33,12 @@ def browsers(database_url):
     app = create_app(settings, Inline())
     with TestClient(app, base_url="http://127.0.0.1"):
         yield lambda: TestClient(app, base_url="http://127.0.0.1")
+
+
+def cache_no_keys(app, database):
+    """Has a service ask the database about keys each time."""
+    gate = auth.Gate(app.state.settings, database, cache_ttl_s=-1.0)
+    app.state.context = replace(app.state.context, gate=gate)
 
 
 @pytest.fixture
@@ -175,8 +182,8 @@ def test_every_replica_takes_the_cookie(service, database_url):
 
 
 @in_sql
-def test_a_session_ends_with_its_key(service, database, monkeypatch):
-    monkeypatch.setattr(auth, "CACHE_TTL_S", 0.0)
+def test_a_session_ends_with_its_key(service, database):
+    cache_no_keys(service().app, database)
     with database.write() as at:
         key = keys.create(at, "looker", "read")
     browser = sign_in(service(), key)
@@ -197,8 +204,8 @@ def test_a_session_ends_when_the_operators_own_key_is_another(service, database_
 
 
 @in_sql
-def test_a_session_ends_in_time_and_is_then_forgotten(service, database, monkeypatch):
-    monkeypatch.setattr(auth, "CACHE_TTL_S", -1.0)
+def test_a_session_ends_in_time_and_is_then_forgotten(service, database):
+    cache_no_keys(service().app, database)
     browser = sign_in(service(), KEY)
     assert browser.get("/ui/workers").status_code == 200
     with database.write() as at:

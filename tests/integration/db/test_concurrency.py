@@ -241,9 +241,8 @@ def test_connections_that_a_server_ended_while_idle_are_replaced_unnoticed():
             database.close()
 
 
-def test_who_gets_no_turn_to_write_is_refused_and_the_next_one_writes(monkeypatch):
-    monkeypatch.setattr(turns, "TIMEOUT_S", 0.01)
-    turn = turns.WriteTurns(2)
+def test_who_gets_no_turn_to_write_is_refused_and_the_next_one_writes():
+    turn = turns.WriteTurns(2, timeout_s=0.01)
     with ExitStack() as writers:
         for _ in range(2):
             writers.enter_context(turn())
