@@ -70,8 +70,8 @@ def test_the_engine_computes_there(here):
 def test_formulas_are_judged_there(here):
     pytest.importorskip("math_verify")
     judge = Judge()
-    with judge.sitting() as sitting:
-        assert sitting.is_equal("x^2+2x+1", "(x+1)^2")
+    with judge.comparisons() as comparisons:
+        assert comparisons.is_equal("x^2+2x+1", "(x+1)^2")
     judge.close()
 
 
