@@ -51,7 +51,9 @@ def of_two(folder: Path) -> dict:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = [sys.executable, fsdp_on_cpus.__file__, str(folder), json.dumps(RECIPE)]
+    # -P: beside it lies a module that is called like a library it needs.
+    arguments = [fsdp_on_cpus.__name__, str(folder), json.dumps(RECIPE)]
+    program = [sys.executable, "-P", "-m", *arguments]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     root = Path(__file__).parents[2]
     both = []
