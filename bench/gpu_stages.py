@@ -98,15 +98,7 @@ def steps(settings: Settings, changed: dict[str, Any]) -> dict[str, Any]:
         model, processor = models.load(recipe)
         rows = noise_rows(recipe.steps * recipe.prompts_per_step)
         order = draw_order({"noise": 1.0}, {"noise": len(rows)}, len(rows), seed=0)
-        prompts = Prompts(
-            {"noise": ItemSet(rows)},
-            order,
-            recipe.prompt,
-            recipe.max_completion_tokens,
-            processor=processor,
-            per_step=recipe.prompts_per_step,
-            ahead=recipe.speed.prefetch,
-        )
+        prompts = Prompts.of_recipe(recipe, {"noise": ItemSet(rows)}, order, processor)
         trainer = MixtureTrainer(
             recipe=recipe,
             model=model,

@@ -11,10 +11,7 @@ tell (`compiled`, `plain_bfloat16`) is in `bench.gpu`.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -22,7 +19,8 @@ import torch
 import typer
 
 from bench.gpu_stages import AS_TRL, Settings, answered, steps
-from bench.report import ROOT, machine, table, write_results, write_section
+from bench.processes import in_a_process
+from bench.report import machine, table, write_results, write_section
 
 SETTINGS = Settings(small=True, steps=5, tokens=128, items=48, rows=(12,))
 BATCH, ITEMS = 24, 72
@@ -53,7 +51,10 @@ def main(
     with TemporaryDirectory() as folder:
         for number in range(rounds):
             for name in SPEED if number % 2 == 0 else reversed(SPEED):
-                found[name].append(_in_a_process(name, Path(folder) / "model"))
+                measured = in_a_process(
+                    "bench.switches", "--run", name, BENCH_MODEL=f"{folder}/model"
+                )
+                found[name].append(measured)
                 print(name, found[name][-1], file=sys.stderr)
     write_results("switches", found)
     text = report(found)
@@ -66,19 +67,6 @@ def measure(speed: dict[str, Any]) -> dict[str, Any]:
     short = Settings(small=True, steps=SETTINGS.steps, tokens=STEP_TOKENS, items=0, rows=())
     trained = steps(short, {"speed": speed, "gradient_accumulation": 1})["parts_s"]
     return {"step": trained, "evaluation": answered(SETTINGS, BATCH, ITEMS, speed)}
-
-
-def _in_a_process(name: str, model: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.switches", "--run", name],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "BENCH_MODEL": str(model)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def report(found: dict[str, list[dict[str, Any]]]) -> str:

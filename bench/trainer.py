@@ -11,9 +11,7 @@ Completions differ between the two samplings, so time is also given for each tok
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from itertools import pairwise
@@ -28,7 +26,8 @@ from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from bench.gpu_stages import AS_TRL
-from bench.report import ROOT, machine, table, write_results, write_section
+from bench.processes import in_a_process
+from bench.report import machine, table, write_results, write_section
 from rewards.training import REWARDS
 from trainer.data import benchmark_sets, training_rows
 from trainer.recipe import Recipe
@@ -62,26 +61,14 @@ def main(
     for number in range(rounds):
         # Turned about, so that a machine that slows down slows both.
         for name in SIDES if number % 2 == 0 else reversed(SIDES):
-            measured[name].append(in_a_process(name, steps))
+            measured[name].append(
+                in_a_process("bench.trainer", "--side", name, "--steps", str(steps))
+            )
             print(name, measured[name][-1], file=sys.stderr)
     write_results("trainer", {"steps": steps, "runs": measured})
     text = report(measured, steps)
     write_section("trainer", text)
     print(text)
-
-
-def in_a_process(side: str, steps: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.trainer", "--side", side, "--steps", str(steps)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def run(side: str, steps: int) -> dict[str, Any]:
@@ -97,15 +84,7 @@ def run(side: str, steps: int) -> dict[str, Any]:
         seed=1,
     )
     model, processor = models.load(recipe)
-    prompts = Prompts(
-        rows,
-        order,
-        recipe.prompt,
-        recipe.max_completion_tokens,
-        processor=processor,
-        per_step=recipe.prompts_per_step,
-        ahead=recipe.speed.prefetch and side == "modomodo",
-    )
+    prompts = Prompts.of_recipe(recipe, rows, order, processor, may_prefetch=side == "modomodo")
     with TemporaryDirectory() as folder:
         trainer = SIDES[side](model, processor, prompts, recipe, Path(folder))
         clock = Clock(trainer)

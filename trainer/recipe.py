@@ -156,6 +156,11 @@ class Recipe(Section):
         """Completions of one optimizer step, over all processes."""
         return self.prompts_per_step * self.generations
 
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that an answer of an evaluation has at most."""
+        return self.evaluation.max_tokens or self.max_completion_tokens
+
     def evaluation_points(self, steps: int) -> tuple[int, ...]:
         """Steps that a run of so many steps is scored at: those of `evaluation.at` and the last."""
         return (*(at for at in self.evaluation.at if at < steps), steps)

@@ -21,7 +21,6 @@ from service.errors import NoFit
 from service.http.guards import route_behind
 from service.http.problems import answer
 from service.search import surrogates
-from service.search.space import FloatArray
 from service.study import evidence, views
 from service.study.evidence import Evidence
 
@@ -136,14 +135,3 @@ def fittable_evidence(service: Context, histories: Histories, study: str) -> Evi
         if n_runs > FITTED_AT_ALL:
             raise NoFit("too-many-results", fit_words.too_many(n_runs, FITTED_AT_ALL))
         return evidence.named(session, study)
-
-
-def predict(
-    service: Context, evidence: Evidence, surrogate: str, X: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation (k,) of the noise-free objective at mixtures (k, m).
-
-    Raises:
-        Refused: no such surrogate; or too few completed trials to fit it.
-    """
-    return service.fits.predict(evidence, surrogate, X)

@@ -121,7 +121,7 @@ def require_key(request: Request) -> None:
     """Lets those in who have a key of any scope, if the service has any.
 
     Raises:
-        NotSignedIn: 401.
+        NotSignedIn: there is no valid key or session.
     """
     _let_in(request, "read")
 
@@ -135,7 +135,7 @@ def require_admin(request: Request) -> None:
     """Lets those in whose key may change studies and trials.
 
     Raises:
-        NotSignedIn: 401.
+        NotSignedIn: there is no valid key or session.
         Refused: the key's scope does not allow it.
     """
     _let_in(request, "admin")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -85,13 +83,11 @@ def _train(
     predicted = predicted_gain = None
     if diagnosis is not None and diagnosis.compared is not None:
         belief = diagnosis.compared
-        here, equal = map(float, belief.mean)
-        cov = belief.covariance
-        variance = max(0.0, float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]))
-        sign = sign_of(known.spec.objective.direction)
-        predicted = Prediction(mean=here, sd=float(belief.sd[0]))
+        predicted = Prediction(mean=float(belief.mean[0]), sd=float(belief.sd[0]))
         if not headline.is_uniform(found.mixture):
-            predicted_gain = Prediction(mean=sign * (here - equal), sd=math.sqrt(variance))
+            more, sd = belief.difference()
+            sign = sign_of(known.spec.objective.direction)
+            predicted_gain = Prediction(mean=sign * more, sd=sd)
     return TrainThis(
         mixture=found.mixture,
         trials=found.numbers,

@@ -69,7 +69,7 @@ class Requests:
                 if status is not None:
                     raise
                 why = f"a fault of the service; its log has the cause, by request {request_id}"
-                await problem(500, "internal-error", why)(scope, receive, noting)
+                await problem("internal-error", why)(scope, receive, noting)
             finally:
                 took = perf_counter() - began
                 route, ended = _route(scope), status or 500

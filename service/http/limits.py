@@ -62,7 +62,7 @@ class BodyLimit:
         detail = f"more than {most} bytes came, the most of this call; send less at once"
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and (len(declared) > 15 or int(declared) > most):
-            await problem(413, "body-too-large", detail)(scope, receive, send)
+            await problem("body-too-large", detail)(scope, receive, send)
             return
         taken = 0
 
@@ -97,8 +97,9 @@ class RateLimit:
                     f"more than {self._per_s:g} calls a second (MODOMODO_CALLS_PER_S); "
                     f"try again in {wait:.2g} s"
                 )
-                answer = problem(429, "too-many-calls", detail, headers=retry_after(wait))
-                await answer(scope, receive, send)
+                await problem("too-many-calls", detail, headers=retry_after(wait))(
+                    scope, receive, send
+                )
                 return
         await self._app(scope, receive, send)
 
@@ -133,7 +134,7 @@ class LocalNames:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _foreign_name(scope) if scope["type"] == "http" else None
         if refusal is not None and await to_thread.run_sync(_is_open, scope["app"]):
-            await problem(403, *refusal)(scope, receive, send)
+            await problem(*refusal)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

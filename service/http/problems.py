@@ -31,11 +31,14 @@ STATUS: Mapping[str, int] = {
     "key-required": 401,
     "scope-needed": 403,
     "own-page-only": 403,
+    "host-refused": 403,
+    "origin-refused": 403,
     "not-found": 404,
     "study-not-found": 404,
     "trial-not-found": 404,
     "surrogate-not-found": 404,
     "method-not-allowed": 405,
+    "too-slow": 408,
     "study-exists": 409,
     "idempotency-key-reused": 409,
     "lease-lost": 409,
@@ -49,14 +52,17 @@ STATUS: Mapping[str, int] = {
     "body-too-large": 413,
     "invalid-request": 422,
     "too-many-scores": 422,
+    "too-many-calls": 429,
     "too-many-wrong-keys": 429,
+    "head-too-large": 431,
+    "internal-error": 500,
     "bad-database": 503,
     "busy": 503,
     "database-unavailable": 503,
     "stopping": 503,
     "too-many-listeners": 503,
 }
-"""By the stable codes of what is refused below HTTP, in `service.errors` and `db.errors`."""
+"""By stable code: those of `service.errors` and `db.errors`, and those of HTTP itself."""
 
 CODES = {
     400: "malformed-request",
@@ -65,6 +71,7 @@ CODES = {
     405: "method-not-allowed",
     413: "body-too-large",
 }
+"""What the framework's own refusals are called."""
 
 
 HINTS = {
@@ -82,12 +89,15 @@ through another door (`modomodo.hints`) is told in the words of that one."""
 
 
 def problem(
-    status: int,
     code: str,
     detail: str,
     errors: list[dict[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
+    *,
+    status: int | None = None,
 ) -> JSONResponse:
+    """An answer of this code, with its status; `status` is of a code that has none."""
+    status = STATUS[code] if status is None else status
     body = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -109,8 +119,7 @@ def answer(refused: Refused) -> JSONResponse:
     headers = {} if refused.again_s is None else retry_after(refused.again_s)
     if refused.code == "key-required":
         headers["WWW-Authenticate"] = "Bearer"
-    status = STATUS[refused.code]
-    return problem(status, refused.code, refused.detail, refused.errors, headers)
+    return problem(refused.code, refused.detail, refused.errors, headers)
 
 
 def install(app: FastAPI) -> None:
@@ -122,7 +131,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(storage.StorageError)
     async def storage_refused(request: Request, error: storage.StorageError) -> JSONResponse:
-        return problem(STATUS.get(error.code, 500), error.code, str(error))
+        return problem(error.code, str(error), status=STATUS.get(error.code, 500))
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -145,11 +154,11 @@ def install(app: FastAPI) -> None:
         headers = error.headers
         if error.status_code == 405:
             headers = {"Allow": ", ".join(methods_at(app, where))}
-        return problem(error.status_code, code, detail, headers=headers)
+        return problem(code, detail, headers=headers, status=error.status_code)
 
     @app.exception_handler(ClientDisconnect)
     async def left(request: Request, error: ClientDisconnect) -> JSONResponse:
-        return problem(400, "malformed-request", "the body ended before it was complete")
+        return problem("malformed-request", "the body ended before it was complete")
 
     # Besides a database that is away: a deadlock, or two replicas that made the same row at once.
     # All were rolled back, and pass when the call comes again.
@@ -159,10 +168,9 @@ def install(app: FastAPI) -> None:
     async def storage_down(request: Request, error: SQLAlchemyError) -> JSONResponse:
         log.error("database unavailable", error=str(getattr(error, "orig", error)))
         return problem(
-            503,
             "database-unavailable",
             "the database could not do it just now; nothing was changed, try again",
-            headers={"Retry-After": "2"},
+            headers=retry_after(2.0),
         )
 
     # What the schemas let through and the database cannot hold.
@@ -170,7 +178,6 @@ def install(app: FastAPI) -> None:
     async def unstorable(request: Request, error: DataError) -> JSONResponse:
         log.error("database refused a value", path=request.url.path, error=str(error.orig))
         return problem(
-            422,
             "invalid-request",
             "a text or number of this call is none that the database can hold; nothing was changed",
         )
@@ -181,7 +188,7 @@ def _unreadable(found: Sequence[Any]) -> JSONResponse:
     if broken is not None:
         why = broken.get("ctx", {}).get("error", "")
         return problem(
-            400, "malformed-json", f"the body is not JSON: {why} at character {broken['loc'][-1]}"
+            "malformed-json", f"the body is not JSON: {why} at character {broken['loc'][-1]}"
         )
     # The input itself is never sent back: it may be huge, secret, or not even encodable.
     errors = [
@@ -194,7 +201,7 @@ def _unreadable(found: Sequence[Any]) -> JSONResponse:
     ]
     first = errors[0] if errors else {"where": "body", "what": "it is not valid"}
     more = f" (and {len(found) - 1} more, see errors)" if len(found) > 1 else ""
-    return problem(422, "invalid-request", f"{first['where']}: {first['what']}{more}", errors)
+    return problem("invalid-request", f"{first['where']}: {first['what']}{more}", errors)
 
 
 def _printable(text: str) -> str:

@@ -96,7 +96,7 @@ class Protocol(HttpToolsProtocol):
         """Whether the connection ends with the rest of a body whose answer was sent."""
         self._idle_bytes = 0
         """Since there was last something of use: neither body nor end of a head or body."""
-        self._fault: tuple[int, str, str] | None = None
+        self._fault: tuple[str, str] | None = None
         self._timer: TimerHandle | None = None
         self._timed: tuple[int, str] | None = None
 
@@ -142,7 +142,7 @@ class Protocol(HttpToolsProtocol):
             "too many connections", open=len(self.connections), ended=len(idle[:CLOSED_AT_ONCE])
         )
         if not idle and not any(c.transport.is_closing() for c in others):
-            self._refuse(503, "busy", "too many connections are open; try again")
+            self._refuse("busy", "too many connections are open; try again")
 
     # --- what comes in ------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._idle_bytes = 0
         if len(self.pipeline) >= MAX_WAITING:
-            self._fault = 429, "too-many-calls", "too many requests wait on this connection"
+            self._fault = "too-many-calls", "too many requests wait on this connection"
             raise _Refused
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _DrainingTransport(self, self.cycle))
@@ -252,7 +252,6 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(
-                408,
                 "too-slow",
                 f"the {self._part} of the request did not come in time: within {HEAD_S:g} s of its "
                 f"first byte the head, and within {BODY_S:g} s more the body",
@@ -264,13 +263,14 @@ class Protocol(HttpToolsProtocol):
         """What the parser could not read, or was to read no further."""
         self._refuse(*(self._fault or _MALFORMED))
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
+    def _refuse(self, code: str, detail: str) -> None:
         """Answers, unless another answer has begun, and ends the connection."""
         is_begun = self._running is not None and self._running.response_started
         is_told = self._part == "body" and self.cycle.response_complete
         if not (self.is_answering and is_begun) and not is_told:
+            status = problems.STATUS[code]
             again = retry_after(1.0) if status in (429, 503) else {}
-            answer = problems.problem(status, code, detail, headers=_LAST | again)
+            answer = problems.problem(code, detail, headers=_LAST | again)
             line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
             head = [line, *(b": ".join(header) for header in answer.raw_headers)]
             self.transport.write(b"\r\n".join([*head, b"", bytes(answer.body)]))
@@ -287,12 +287,10 @@ class Protocol(HttpToolsProtocol):
 
 _LAST = {"Connection": "close"}
 _MALFORMED = (
-    400,
     "malformed-request",
     f"this is not HTTP/1.1, or an address that is longer than {MAX_ADDRESS_BYTES:,} bytes",
 )
 _TOO_LONG = (
-    431,
     "head-too-large",
     f"the headers have more than {MAX_HEAD_BYTES:,} bytes, or there are more than {MAX_HEADERS}",
 )

@@ -13,13 +13,14 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from tests.support import TRAINING_S
 from tests.support.datasets import jpeg, prepared_from
+from tests.support.graphs import captured
 from trainer.data import benchmark_sets
 from trainer.domains import lisa
 from trainer.domains.prepared import PreparedRows
 from trainer.recipe import Recipe, RecipeError
 from trainer.rows import Row, length_of
 from trainer.run import answers as module
-from trainer.run import decoding, models
+from trainer.run import models
 from trainer.run.answers import Share, answers
 from trainer.run.decoding import Decoding
 from trainer.run.processors import cap_pixels, scaled
@@ -88,15 +89,7 @@ def test_an_answer_has_as_many_tokens_as_it_may(rows):
 
 def test_decoding_compiled_gives_the_same_answers_by_one_graph_for_each_shape(rows, monkeypatch):
     plain = answered(rows, SLOW)
-    graphs = []
-
-    def eager(graph, inputs, **options):
-        graphs.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr(decoding, "BACKEND", eager)
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
+    graphs = captured(monkeypatch)
     decode = Decoding(compiled=True)
     assert answered(rows, {}, decode) == plain
     assert not torch._dynamo.utils.counters["graph_break"]

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support import TRAINING_S
+from tests.support.graphs import captured
 from tests.support.vlm import save_qwen2_vl
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run import decoding, run
+from trainer.run import run
 from trainer.run.grpo import MixtureTrainer
 from trainer.run.processors import PictureProcessor
 
@@ -89,14 +90,7 @@ def test_a_run_that_decodes_compiled_draws_the_same_completions(model, tmp_path,
 
         return generate
 
-    graphs = []
-
-    def eager(graph, inputs, **options):
-        graphs.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr(decoding, "BACKEND", eager)
-    torch._dynamo.reset()
+    graphs = captured(monkeypatch)
     own = MixtureTrainer._generate_single_turn
     for name, compiled in (("plain", False), ("compiled", True)):
         monkeypatch.setattr(MixtureTrainer, "_generate_single_turn", own)

@@ -25,7 +25,7 @@ def codes_raised() -> set[str]:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
     )
-    kinds = {kind.__name__ for kind in (Refused, NoFit)} | {"NotSignedIn"}
+    kinds = {kind.__name__ for kind in (Refused, NoFit)} | {"NotSignedIn", "problem"}
     return {
         str(call.args[0].value)
         for call in calls

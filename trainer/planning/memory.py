@@ -130,7 +130,7 @@ def estimate(
     at_once = -(-here // recipe.gradient_accumulation)
     prompt = prompt_tokens(recipe, shape)
     sequence = prompt + recipe.max_completion_tokens
-    answer = prompt + (recipe.evaluation.max_tokens or recipe.max_completion_tokens)
+    answer = prompt + recipe.answer_tokens
     keys = 2 * shape.layers * shape.kv_width
     layer = 8 * shape.hidden + 2 * shape.heads_width + 4 * shape.kv_width + 4 * shape.intermediate
     kept = shape.layers * shape.hidden + layer if checkpointing else shape.layers * layer

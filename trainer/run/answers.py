@@ -76,7 +76,7 @@ def answers(
     begun, spare = mine, mine or order[:1]
     with closing(Ahead(read, 2 * size, in_thread=speed.prefetch)) as read_rows:
         for until in _stages(
-            answer_tokens(recipe), in_stages=speed.evaluation_stages and engine is None
+            recipe.answer_tokens, in_stages=speed.evaluation_stages and engine is None
         ):
             # 2. All that is not at its end goes on until that many tokens.
             batches = _batches(begun, size)
@@ -117,11 +117,6 @@ def answers(
     return [as_response(found[index], recipe.prompt) for index in range(len(rows))]
 
 
-def answer_tokens(recipe: Recipe) -> int:
-    """Tokens that an answer has at most."""
-    return recipe.evaluation.max_tokens or recipe.max_completion_tokens
-
-
 def _batches(order: Sequence[int], size: int) -> list[Sequence[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -150,7 +145,7 @@ def _generate(
     decoding: Decoding,
 ) -> list[tuple[list[int], bool]]:
     """Tokens after those said, which are equally many for all rows, and whether they end there."""
-    done, last = len(said[0]), until >= answer_tokens(recipe)
+    done, last = len(said[0]), until >= recipe.answer_tokens
     ends = ends_of(model, processor.tokenizer)
 
     def generate() -> torch.Tensor:
@@ -196,7 +191,7 @@ def _ask(
         prompts,
         [[scaled(image, processor) for image in row.images] for row in rows],
         streams,
-        tokens=answer_tokens(recipe),
+        tokens=recipe.answer_tokens,
         temperature=recipe.evaluation.temperature,
         ends=ends_of(model, processor.tokenizer),
     )

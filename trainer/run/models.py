@@ -12,13 +12,13 @@ from transformers import (
     AutoTokenizer,
 )
 
+from trainer.planning.memory import GIB
 from trainer.recipe import TINY, Recipe, RecipeError
 from trainer.run.features import keep_features
 from trainer.run.processors import PictureProcessor, cap_pixels
 from trainer.run.sharding import is_sharded
 from trainer.tiny.model import load as load_tiny
 
-GIB = 2**30
 ARCHITECTURES = ("qwen2_vl", "qwen2_5_vl")
 
 

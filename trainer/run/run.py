@@ -82,15 +82,7 @@ def train_and_score(
     model, processor = models.load(recipe)
     scorer.processor = processor
     if steps:
-        prompts = Prompts(
-            rows,
-            order,
-            recipe.prompt,
-            recipe.max_completion_tokens,
-            processor=processor,
-            per_step=recipe.prompts_per_step,
-            ahead=recipe.speed.prefetch,
-        )
+        prompts = Prompts.of_recipe(recipe, rows, order, processor)
         with closing(prompts):
             _train(model, prompts, job, folder, scorer, report)
     else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import datasets
 
 from trainer.data import ItemSet
 from trainer.prompts import StyleName, messages
+from trainer.recipe import Recipe
 from trainer.run.ahead import Ahead
 from trainer.run.processors import PictureProcessor, scaled
 from trainer.sampler import Order
@@ -41,6 +42,27 @@ class Prompts:
         # A step's rows are asked for once for each piece that it is cut into, and TRL's loader asks
         # for the next step's before this one is done.
         self._columns_of = Ahead(self._columns, 4 * per_step, in_thread=ahead)
+
+    @classmethod
+    def of_recipe(
+        cls,
+        recipe: Recipe,
+        rows: Mapping[str, ItemSet],
+        order: Order,
+        processor: PictureProcessor,
+        *,
+        may_prefetch: bool = True,
+    ) -> Self:
+        """As a run of the recipe reads them."""
+        return cls(
+            rows,
+            order,
+            recipe.prompt,
+            recipe.max_completion_tokens,
+            processor=processor,
+            per_step=recipe.prompts_per_step,
+            ahead=recipe.speed.prefetch and may_prefetch,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # datasets tells transforms apart by their pickles; threads and pictures are in none.

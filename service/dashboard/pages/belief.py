@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,14 +58,13 @@ def _belief(service: Context, known: Evidence, best: Tried[MeasuredRun]) -> Beli
     best_weights = evidence.weights(known.spec, [best.mixture])
     X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
     verdict = service.fits.verdict(known, X)
-    (here, equal), covariance = verdict.posterior.mean, verdict.posterior.covariance
-    gain = sign_of(known.spec.objective.direction) * float(here - equal)
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    sd = math.sqrt(max(variance, 1e-12))
+    belief = verdict.posterior
+    more, sd = belief.difference()
+    gain, sd = sign_of(known.spec.objective.direction) * more, max(sd, 1e-6)
     return Belief(
         trusted=verdict.trusted,
         densities=verdict.densities,
-        score=Score(value=float(here), se=math.sqrt(max(float(covariance[0, 0]), 0.0))),
+        score=Score(value=float(belief.mean[0]), se=float(belief.sd[0])),
         gain=Score(value=gain, se=sd),
         probability=float(ndtr(gain / sd)),
     )

@@ -121,7 +121,7 @@ def prediction(
     try:
         known = dependencies.fittable_evidence(service, histories, study)
         X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
-        mean, sd = (float(part[0]) for part in dependencies.predict(service, known, surrogate, X))
+        mean, sd = (float(part[0]) for part in service.fits.predict(known, surrogate, X))
     except NoFit as refused:
         return {"html": piece("_prediction.html", trouble=refused.detail)}
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -34,6 +35,12 @@ class Posterior(NamedTuple):
         """(k,) standard deviations."""
         sd: FloatArray = np.sqrt(np.clip(np.diag(self.covariance), 0, None))
         return sd
+
+    def difference(self) -> tuple[float, float]:
+        """Mean and standard deviation of the first less the second, both uncertain together."""
+        one, other, cov = *self.mean[:2], self.covariance
+        variance = float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])
+        return float(one - other), math.sqrt(max(variance, 0.0))
 
 
 class Fitted(Protocol):
