@@ -29,19 +29,19 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db import models, studies
+from db import cost, models, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
 from db.specs import Specification
 from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 4
+FORMAT, VERSION = "modomodo study", 5
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
 """Columns that say what a running service does just now."""
 
-COUNTED = {"attached"}
+COUNTED = {"attached", "gpu_s"}
 """Columns that say what the trials say too: counted anew when they come in."""
 
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
@@ -112,7 +112,7 @@ _Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
 
 _StudyRow = _row(
     models.Study,
-    without={"id", *PRESENT, *COUNTED, "failing", "proposed_out"},
+    without={"id", *PRESENT, *COUNTED, "failing", "proposed_out", "gpu_hours"},
     more={
         # Archives of version 3 have none.
         "failing": (_Count, 0),
@@ -120,9 +120,16 @@ _StudyRow = _row(
             Annotated[str, Field(max_length=64), AfterValidator(storable)] | None,
             None,
         ),
+        # Archives of version 4 have none.
+        "gpu_hours": (Annotated[float, Field(gt=0.0)] | None, None),
     },
 )
-_AttemptRow = _row(models.Attempt, without={"id", "trial_id"})
+_AttemptRow = _row(
+    models.Attempt,
+    without={"id", "trial_id", "gpus"},
+    # Archives of version 4 have none.
+    more={"gpus": (Annotated[int, Field(ge=1, lt=2**31)], 1)},
+)
 _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
@@ -289,6 +296,7 @@ def _store(session: Session, document: dict[str, Any]) -> int:
     ):
         for start in range(0, len(values), CHUNK):
             session.execute(insert(table), values[start : start + CHUNK])
+    cost.count_anew(session, study_id)
     return sum(new != trial["id"] for trial, new in zip(trials, ids, strict=True))
 
 

@@ -144,7 +144,9 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
     return kept
 
 
-def claim(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
+def claim(
+    session: Session, worker: str, study: str | None, token: str, gpus: int = 1
+) -> Attempt | None:
     """Leases the next queued trial of an active study to a worker; None when there is none that it
     may have now (`queue.py`).
 
@@ -164,6 +166,7 @@ def claim(session: Session, worker: str, study: str | None, token: str) -> Attem
         number=number,
         worker=worker,
         token_hash=token_hash(token),
+        gpus=gpus,
         lease_s=trial.study.lease_s,
         until=at + timedelta(seconds=trial.study.lease_s),
         claimed_at=at,
@@ -295,6 +298,9 @@ def finish(
         what="completed",
         is_result=True,
     )
+    study = session.get_one(Study, trial.study_id)
+    if study.gpu_hours is not None:  # a run that cost more than others leaves room for fewer
+        trials.withdraw_surplus(session, study)
     return None
 
 

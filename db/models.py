@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any, cast
 
@@ -83,6 +84,10 @@ class Study(Base):
     fitted to."""
     attached: Mapped[int] = mapped_column(default=0)
     """Finished runs that were added, among the results: they use none of the budget."""
+    gpu_s: Mapped[float] = mapped_column(default=0.0)
+    """GPU-seconds of its attempts that have ended (`cost.py`)."""
+    gpu_hours: Mapped[float | None]
+    """The budget in GPU-hours; None for none."""
     last_number: Mapped[int] = mapped_column(default=0)
     """Number of its newest trial."""
 
@@ -101,6 +106,23 @@ class Study(Base):
     """No further try before this, after an error."""
     proposed_out: Mapped[str | None] = mapped_column(String(64))
     """`Standing.mark` of where its strategy had nothing more to propose."""
+
+    @property
+    def completed(self) -> int:
+        """Trials with a result that the budget counts."""
+        return self.results - self.attached
+
+    @property
+    def planned(self) -> int:
+        """Completed trials after which the search ends: its budget, or as many as its GPU-hours
+        last for at what one has cost so far, failures and all."""
+        if self.gpu_hours is None or self.gpu_s == 0:
+            return self.budget
+        left = self.gpu_hours * 3600 - self.gpu_s
+        if self.completed == 0:
+            return self.budget if left > 0 else 0
+        more = math.floor(max(left, 0.0) * self.completed / self.gpu_s)
+        return min(self.budget, self.completed + more)
 
 
 class Trial(Base):
@@ -211,6 +233,8 @@ class Attempt(Base):
     state: Mapped[str] = mapped_column(String(16), default="live")
     token_hash: Mapped[str] = mapped_column(String(64))
     """SHA-256 of the token in hex; the token itself is only ever with its worker."""
+    gpus: Mapped[int] = mapped_column(default=1)
+    """That the worker runs it on."""
     lease_s: Mapped[float]
     until: Mapped[datetime]
     claimed_at: Mapped[datetime] = mapped_column(default=now())

@@ -44,6 +44,7 @@ _COUNTS = (
 _LOOKAHEAD = func.coalesce(
     type_coerce(Study.spec, JSON)["lookahead"].as_integer(), ABSENT["lookahead"]
 )
+_COMPLETED, _LEFT_S = Study.results - Study.attached, Study.gpu_hours * 3600 - Study.gpu_s
 _QUEUED, _COMMITTED = func.count(case((Trial.state == "queued", 1))), func.count(Trial.id)
 # The same as `Standing.missing` and `Standing.outdated`, of all studies at once: this is asked many
 # times a second. Trials that are queued or running are few, and found by the index.
@@ -55,7 +56,16 @@ _IN_NEED = (
     .having(
         or_(
             func.count(case((_IS_STALE, 1))) > 0,
-            and_(_QUEUED < _LOOKAHEAD, _COMMITTED + Study.results - Study.attached < Study.budget),
+            and_(
+                _QUEUED < _LOOKAHEAD,
+                Study.budget > _COMMITTED + _COMPLETED,
+                or_(
+                    Study.gpu_hours.is_(None),
+                    Study.gpu_s == 0,
+                    and_(_COMPLETED == 0, _LEFT_S > 0),
+                    and_(_COMPLETED > 0, (_COMMITTED + 1) * Study.gpu_s <= _LEFT_S * _COMPLETED),
+                ),
+            ),
         )
     )
     .order_by(Study.proposer_errors, Study.id)
@@ -71,6 +81,8 @@ class Standing:
         stale: those of them made before the newest result.
         failed: trials that have failed for good, ever.
         failing: those of them since the last result, or since the study was resumed.
+        budget: as `Study.planned`.
+        gpu_hours: the budget in GPU-hours, where it is this that ends the search.
         completed: trials with a result that the budget counts: none that was attached.
         proposed_out: `mark` of where the strategy had nothing more to propose.
     """
@@ -79,6 +91,7 @@ class Standing:
     study_id: int
     state: str
     budget: int
+    gpu_hours: float | None
     lookahead: int
     results: int
     last_number: int
@@ -152,14 +165,15 @@ def _standing(study: Study, counts: Any) -> Standing:
         study=study.name,
         study_id=study.id,
         state=study.state,
-        budget=study.budget,
+        budget=study.planned,
+        gpu_hours=study.gpu_hours if study.planned < study.budget else None,
         lookahead=study.spec["lookahead"],
         results=study.results,
         last_number=study.last_number,
         revision=study.revision,
         queued=counts.queued if counts else 0,
         running=counts.running if counts else 0,
-        completed=study.results - study.attached,
+        completed=study.completed,
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,
         failed=counts.failed if counts else 0,

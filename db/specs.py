@@ -24,6 +24,7 @@ ABSENT: dict[str, Any] = {
     "heuristics": {},
     "recipe": {},
     "budget": 32,
+    "gpu_hours": None,
     "baseline": [],
     "seed": 0,
     "max_attempts": 3,

@@ -29,7 +29,7 @@ from typing import Any
 from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from db import events
+from db import cost, events
 from db.clock import after, now
 from db.errors import WrongState
 from db.models import Attempt, Study, Trial
@@ -53,6 +53,7 @@ def end(session: Session, attempt: Attempt, state: str) -> None:
     attempt.state, attempt.ended_at = state, now()
     # Now, not with the trial's next change: the index allows one live attempt a trial.
     session.flush()
+    cost.count(session, attempt)
 
 
 def expire(session: Session, trial: Trial, attempt: Attempt, why: str) -> None:
@@ -67,6 +68,7 @@ def revive(session: Session, trial: Trial, attempt: Attempt) -> bool:
     is_newest = attempt.number == trial.attempt_number
     if attempt.state != "expired" or not is_newest or trial.state not in ("queued", "failed"):
         return False
+    cost.count(session, attempt, -1)
     attempt.state, attempt.ended_at = "live", None
     attempt.until = after(attempt.lease_s)
     trial.failures = max(0, trial.failures - 1)  # 0 already after a retry

@@ -39,6 +39,7 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
         name=spec["name"],
         spec=spec,
         budget=spec["budget"],
+        gpu_hours=spec.get("gpu_hours"),
         note=spec["note"],
         lease_s=spec["lease_s"],
         max_attempts=spec["max_attempts"],
@@ -90,11 +91,13 @@ def patch(
     *,
     state: str | None = None,
     budget: int | None = None,
+    gpu_hours: float | None = None,
     note: str | None = None,
 ) -> Study:
     """Changes what is given. Pausing or finishing stops `next`; running trials go on.
 
-    A smaller budget withdraws proposals that no longer fit and that no worker has held.
+    A smaller budget, in trials or GPU-hours, withdraws proposals that no longer fit and that no
+    worker has held.
 
     Raises:
         StudyNotFound: there is none of this name.
@@ -110,6 +113,10 @@ def patch(
     if budget is not None:
         change["budget"] = budget
         study.budget = budget
+    if gpu_hours is not None:
+        change["gpu_hours"] = gpu_hours
+        study.gpu_hours = gpu_hours
+    if budget is not None or gpu_hours is not None:
         session.flush()
         trials.withdraw_surplus(session, study)
     if note is not None:
@@ -123,13 +130,13 @@ def patch(
 
 
 def is_done(study: Study, counts: dict[str, int]) -> bool:
-    """Whether the budget is used and nothing is under way any more.
+    """Whether its budgets are used and nothing is under way any more.
 
     Args:
         counts: of the study's trials, as by `trial_counts`.
     """
     under_way = counts.get("queued", 0) + counts.get("running", 0)
-    return not under_way and study.results - study.attached >= study.budget
+    return not under_way and study.completed >= study.planned
 
 
 def trial_counts(session: Session, study_ids: list[int]) -> dict[int, dict[str, int]]:

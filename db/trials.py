@@ -373,12 +373,16 @@ def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> 
     Args:
         but: id of a trial that a person wants, so it stays.
     """
-    session.refresh(study, ["budget"], with_for_update={"key_share": True})
-    surplus = committed(session, study) - study.budget
+    session.refresh(
+        study,
+        ["budget", "gpu_hours", "gpu_s", "results", "attached"],
+        with_for_update={"key_share": True},
+    )
+    surplus = committed(session, study) - study.planned
     if surplus <= 0:
         return
     unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]
     for trial in [trial for trial in unstarted if trial.id != but][:surplus]:
         trial.is_withdrawn = True
-        trial.error = f"withdrawn: over the budget of {study.budget} trials"
+        trial.error = f"withdrawn: over the budget of {study.planned} trials"
         states.move(session, trial, "cancelled", actor="service", what="withdrawn")

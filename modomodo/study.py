@@ -79,11 +79,18 @@ def _table(studies: Sequence[Study]) -> Table:
         table.add_row(
             escape(study.name),
             study.state,
-            f"{study.n_done} of {study.budget}",
+            _used(study),
             _counts(study) or "none",
             f"{study.objective.direction} {escape(study.objective.name)}",
         )
     return table
+
+
+def _used(study: Study, of: str = "of") -> str:
+    """What of its budget is used: `3 of 24`, `7.5 of 40 GPU-hours`."""
+    if study.gpu_hours is not None:
+        return f"{study.gpu_hours_used:,.3g} {of} {study.gpu_hours:,.6g} GPU-hours"
+    return f"{study.n_done} {of} {study.budget}"
 
 
 def _counts(study: Study) -> str:
@@ -105,7 +112,7 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     none = "no trials" if found.state == "finished" else "no trials yet"
     console.print(
         f"[bold]{escape(found.name)}[/] is {found.state}: {counts or none}; "
-        f"budget {found.budget}{_history(found)}; strategy {escape(found.strategy)}"
+        f"{_budget(found)}{_history(found)}; strategy {escape(found.strategy)}"
     )
     if found.note:
         console.print(escape(found.note))
@@ -141,15 +148,22 @@ def edit(
             "queued proposals that no longer fit are withdrawn.",
         ),
     ] = None,
+    gpu_hours: Annotated[
+        float | None,
+        typer.Option(
+            help="GPU-hours to use in all: no more trials are proposed than they last for, at what "
+            "one has cost so far."
+        ),
+    ] = None,
     note: Annotated[str | None, typer.Option(help="Free text.")] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a study's budget or note; what is left out stays."""
-    if budget is None and note is None:
-        raise typer.BadParameter("nothing to change: give --budget or --note")
+    if budget is None and gpu_hours is None and note is None:
+        raise typer.BadParameter("nothing to change: give --budget, --gpu-hours or --note")
     try:
-        patch = StudyPatch(budget=budget, note=note)
+        patch = StudyPatch(budget=budget, gpu_hours=gpu_hours, note=note)
     except ValidationError as error:
         raise typer.BadParameter(problems(error)) from error
     with connect(url) as client:
@@ -159,7 +173,7 @@ def edit(
         return
     _console().print(
         f"study [bold]{escape(changed.name)}[/] is {changed.state}: "
-        f"{changed.n_done} of its budget of {changed.budget} used"
+        f"{_used(changed, 'of its budget of')} used"
     )
 
 
@@ -241,6 +255,14 @@ def import_(
     )
 
 
+def _budget(study: Study) -> str:
+    """Its budget, and what its runs have cost."""
+    spent = f", {study.gpu_hours_used:,.3g} GPU-hours used" if study.gpu_hours_used else ""
+    if study.gpu_hours is None:
+        return f"budget {study.budget}{spent}"
+    return f"budget {study.gpu_hours:,.6g} GPU-hours, {study.gpu_hours_used:,.3g} used"
+
+
 def _history(study: Study) -> str:
     """Says of finished runs that were added that they use no budget, where there are any."""
     if not study.attached:
@@ -263,7 +285,8 @@ def _set_state(study: str, state: Literal["active", "paused"], url: str | None, 
         return
     why = ""
     if state == "active" and changed.state == "finished":
-        why = f": {all_done(changed.budget)}"
+        hours = changed.gpu_hours if changed.planned < changed.budget else None
+        why = f": {all_done(changed.planned, hours)}"
     _console().print(f"study [bold]{escape(changed.name)}[/] is {changed.state}{why}")
 
 

@@ -42,6 +42,7 @@ from service.schemas import (
     Release,
     Result,
     Study,
+    StudyCost,
     StudyFigures,
     StudyPage,
     StudyPatch,
@@ -164,8 +165,12 @@ class Client:
         return self._call(Study, "GET", f"/studies/{_part(name)}")
 
     def patch_study(self, name: str, patch: StudyPatch) -> Study:
-        """Changes state (`active`, `paused`, `finished`), budget or note; what is None stays."""
+        """Changes state (`active`, `paused`, `finished`), budget, GPU-hours or note; None stays."""
         return self._call(Study, "PATCH", f"/studies/{_part(name)}", patch)
+
+    def cost(self, study: str) -> StudyCost:
+        """GPU-hours used and left, and those of each trial."""
+        return self._call(StudyCost, "GET", f"/studies/{_part(study)}/cost")
 
     def best(self, study: str) -> BestAnswer:
         """The mixture to train, its gain over uniform weights, and a surrogate's own best."""

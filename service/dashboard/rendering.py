@@ -35,6 +35,7 @@ def _environment() -> Environment:
         "mixture": words.mixture,
         "duration": words.duration,
         "rough": words.rough,
+        "hours": words.hours,
         "chance": words.chance,
         "count": words.count,
         "trials": words.trials,

@@ -23,8 +23,8 @@ ROWS = {
 """The lists of the form, and the fields by which a row counts as filled in."""
 
 PLAIN = (
-    *("name", "note", "strategy", "opening", "budget", "lookahead", "max_active", "seed"),
-    *("max_attempts", "lease_s"),
+    *("name", "note", "strategy", "opening", "budget", "gpu_hours", "lookahead", "max_active"),
+    *("seed", "max_attempts", "lease_s"),
 )
 """Fields that go into the body as they are."""
 
@@ -55,6 +55,7 @@ TITLES = RECIPE_KEYS | {
     "upper": "most",
     "zero_or_at_least": "if used, at least",
     "max_active": "domains in one mixture, at most",
+    "gpu_hours": "GPU-hours",
     "max_attempts": "attempts at a trial",
     "lease_s": "lease",
     "more": "other keys",

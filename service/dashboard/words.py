@@ -72,6 +72,11 @@ def rough(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
+def hours(value: float) -> str:
+    """GPU-hours: `0.0042`, `0.27`, `12.3`, `1,240`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def chance(probability: float) -> str:
     """A probability in percent: `97%`, `more than 99.9%`."""
     if probability > 0.999:

@@ -69,11 +69,11 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
             n=n,
             seed=proposal_seed(spec.seed, study.results, first),
             direction=spec.objective.direction,
-            budget=study.budget + study.attached,
+            budget=study.planned + study.attached,
             opening=spec.opening,
             heuristics=evidence.heuristics(spec),
         ),
-        based_on=(study.results, study.last_number, len(pending), len(avoid), study.budget),
+        based_on=(study.results, study.last_number, len(pending), len(avoid), study.planned),
     )
 
 
@@ -115,7 +115,7 @@ def _of_opening(
     points = [trial for trial in unstarted if _by(trial) == "opening"]
     if not points or study.spec["opening"] != "optimal":
         return []
-    size = opening_size(len(study.spec["domains"]), study.budget + study.attached)
+    size = opening_size(len(study.spec["domains"]), study.planned + study.attached)
     known = session.execute(
         select(func.count())
         .select_from(models.Trial)

@@ -53,7 +53,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
     with service.database.write() as session:
         leases.seen(session, body.worker, body.capabilities)
         kept = leases.resume(session, body.worker, body.study, token)
-        attempt = kept or leases.claim(session, body.worker, body.study, token)
+        attempt = kept or leases.claim(session, body.worker, body.study, token, body.gpus)
         if attempt is None:
             reason, retry_after_s = waiting.for_a_trial(session, body.study, body.worker)
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)

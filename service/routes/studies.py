@@ -18,12 +18,13 @@ from service.schemas import (
     BestAnswer,
     Name,
     Study,
+    StudyCost,
     StudyPage,
     StudyPatch,
     StudySpec,
     TrainerName,
 )
-from service.study import checks, exports, views
+from service.study import checks, cost, exports, views
 
 PAGE = 100
 """Studies a page at most."""
@@ -86,14 +87,27 @@ def one(study: StudyName, service: Service) -> Study:
 def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) -> Study:
     """What is left out stays. Pausing stops `next`; running trials go on."""
     if not body.model_dump(exclude_none=True):
-        raise invalid("nothing to change: give state, budget or note")
+        raise invalid("nothing to change: give state, budget, gpu_hours or note")
     with service.database.write() as session:
         row = studies.patch(
-            session, study, actor, state=body.state, budget=body.budget, note=body.note
+            session,
+            study,
+            actor,
+            state=body.state,
+            budget=body.budget,
+            gpu_hours=body.gpu_hours,
+            note=body.note,
         )
         answer = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     service.proposer.wake()
     return answer
+
+
+@router.get("/{study}/cost", summary="GPU-hours used and left", responses=describe(404))
+def cost_of(study: StudyName, service: Service) -> StudyCost:
+    """What attempts have cost: the time they held their trial, times the GPUs of their worker."""
+    with service.database.read() as session:
+        return cost.read(session, studies.get(session, study), by_trial=True)
 
 
 @router.get("/{study}/best", summary="The best mixture so far", responses=describe(404))

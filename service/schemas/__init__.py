@@ -37,7 +37,7 @@ from service.schemas.spec import (
     Objective,
     Reach,
 )
-from service.schemas.studies import Study, StudyPage, StudyPatch, StudySpec
+from service.schemas.studies import Study, StudyCost, StudyPage, StudyPatch, StudySpec
 from service.schemas.surrogates import (
     Confirmation,
     Effects,
@@ -129,6 +129,7 @@ __all__ = [
     "SentMetrics",
     "Step",
     "Study",
+    "StudyCost",
     "StudyFigure",
     "StudyFigures",
     "StudyPage",

@@ -46,6 +46,8 @@ class NextRequest(Body):
 
     worker: Worker
     study: Name | None = None
+    gpus: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """That a trial runs on here: what its GPU-hours are counted by; 1 also where there is none."""
     capabilities: Capabilities = Field(default_factory=dict)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -27,6 +27,9 @@ from service.schemas.values import (
     Text,
     TrialState,
 )
+
+MAX_BUDGET = 100_000
+GpuHours = Annotated[float, Field(gt=0.0, le=1e9)]
 
 
 class StudySpec(Body):
@@ -67,9 +70,11 @@ class StudySpec(Body):
     recipe: JsonObject = Field(default_factory=dict)
     """Handed to workers as it is. One that is not empty is refused when no worker could run it on
     these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
-    budget: Annotated[int, Field(ge=1, le=100_000)] = 32
+    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET)] = 32
     """Number of completed trials after which no more are proposed; runs that were added finished do
-    not count."""
+    not count. 32 unless `gpu_hours` is the budget."""
+    gpu_hours: GpuHours | None = None
+    """No more trials are proposed than these last for, at what one has cost so far."""
     baseline: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     """Scores of the base model before any training, to compare with."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -78,6 +83,12 @@ class StudySpec(Body):
     lookahead: Annotated[int, Field(ge=1, le=1000)] = 2
     """Proposals kept ready for workers to claim."""
     note: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hours_alone(cls, given: Any) -> Any:
+        is_alone = isinstance(given, Mapping) and given.get("gpu_hours") is not None
+        return {"budget": MAX_BUDGET, **given} if is_alone else given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -186,7 +197,8 @@ class StudyPatch(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"state": "paused"}]})
 
     state: StudyState | None = None
-    budget: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET)] | None = None
+    gpu_hours: GpuHours | None = None
     note: Text | None = None
 
 
@@ -200,6 +212,10 @@ class Study(StudySpec):
     updated_at: datetime
     trials: dict[TrialState, int]
     """Number of trials in each state."""
+    planned: int
+    """Completed trials that the budget allows: `budget`, or fewer where `gpu_hours` do not last."""
+    gpu_hours_used: float
+    """By attempts that have ended: the time they held their trial, times the worker's GPUs."""
     attached: int = 0
     """Those of the completed ones that were added as finished runs: they use none of the budget."""
     baseline_scores: Scores
@@ -209,6 +225,22 @@ class Study(StudySpec):
         """Trials with a result that the budget counts."""
         found = self.trials
         return found.get("completed", 0) + found.get("early_stopped", 0) - self.attached
+
+
+class StudyCost(Body):
+    """Answer of `GET /studies/{study}/cost`: GPU-hours, each the time that an attempt held its
+    trial times the GPUs of its worker; a worker on a CPU counts as one GPU."""
+
+    used: float
+    """By all attempts so far."""
+    running: float
+    """Those of them by attempts that go on."""
+    a_run: float | None
+    """One completed run, with its share of what failed; None before the first."""
+    left: float | None
+    """That the planned runs which are not completed will take; None while that is unknown."""
+    trials: dict[int, float] = Field(default_factory=dict)
+    """By the trial's number, of those that a worker had."""
 
 
 class StudyPage(Body):

@@ -137,7 +137,9 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
     given = content["study"]
     spec = StudySpec.model_validate(given["spec"] | {"name": name or given["name"]})
     # What may have been changed since has the same limits.
-    changed = {key: given[key] for key in ("budget", "note", "lease_s", "max_attempts")}
+    changed = {
+        key: given[key] for key in ("budget", "gpu_hours", "note", "lease_s", "max_attempts")
+    }
     StudySpec.model_validate(given["spec"] | changed | {"name": spec.name})
     with _at("study.spec"):
         checks.strategy(spec.strategy)

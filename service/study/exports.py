@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml  # type: ignore[import-untyped]
 
-from db import models, studies, trials
+from db import cost, models, studies, trials
 from db.sessions import Database
 from service.errors import Refused, invalid
 from service.schemas import AGGREGATES, Score, StudySpec, TrainerName, Trial, last_measurements
@@ -38,9 +38,10 @@ def export(
         shown = [
             views.trial(trial, spec) for trial in trials.of_study(session, row, models.TRIAL_STATES)
         ]
+        hours = cost.by_trial(session, row.id)
         study = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     if form == "csv":
-        return as_csv(spec, shown), "text/csv"
+        return as_csv(spec, shown, hours), "text/csv"
     whole = {
         "study": study.model_dump(mode="json"),
         "trials": [trial.model_dump(mode="json") for trial in shown],
@@ -48,15 +49,18 @@ def export(
     return json.dumps(whole, indent=2, allow_nan=False), "application/json"
 
 
-FIRST, LAST = ("trial", "state", "strategy"), ("wall_s",)
+FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours")
 """Columns that every export has, before and behind weights and scores."""
 WEIGHT = "w_"
 
 
-def as_csv(spec: StudySpec, shown: Sequence[Trial]) -> str:
+def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, float]) -> str:
     """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores.
 
     Scores that are means of benchmarks stand only where the study counts the trial as a run.
+
+    Args:
+        gpu_hours: by the trial's number, of those that a worker had.
     """
     names = [domain.name for domain in spec.domains]
     own = [] if spec.objective.name in AGGREGATES else [spec.objective.name]
@@ -79,6 +83,7 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial]) -> str:
                 *(cell for score in values for cell in _cells(score)),
                 *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
                 "" if trial.wall_s is None else trial.wall_s,
+                f"{gpu_hours[trial.number]:.6g}" if trial.number in gpu_hours else "",
             ]
         )
     return file.getvalue()
@@ -108,8 +113,8 @@ def check(spec: StudySpec) -> None:
     if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
         raise invalid(
             f"objective {spec.objective.name!r} has the name of another column of an export "
-            "(trial, state, strategy, wall_s, in_score_se, out_score_se, or a weight, w_...); "
-            "give it another name"
+            "(trial, state, strategy, wall_s, gpu_hours, in_score_se, out_score_se, or a weight, "
+            "w_...); give it another name"
         )
 
 

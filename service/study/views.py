@@ -26,8 +26,9 @@ MAX_VALUES = 50_000
 
 
 def spec(row: models.Study) -> StudySpec:
-    """The study's specification with its present budget and note."""
-    return StudySpec.model_validate(row.spec | {"budget": row.budget, "note": row.note})
+    """The study's specification with its present budgets and note."""
+    now = {"budget": row.budget, "gpu_hours": row.gpu_hours, "note": row.note}
+    return StudySpec.model_validate(row.spec | now)
 
 
 def study(row: models.Study, counts: dict[str, int]) -> Study:
@@ -39,6 +40,8 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "created_at": row.created_at,
             "updated_at": row.updated_at,
             "trials": {name: counts.get(name, 0) for name in models.TRIAL_STATES},
+            "planned": row.planned,
+            "gpu_hours_used": row.gpu_s / 3600,
             "attached": row.attached,
             "baseline_scores": described.scores(described.baseline),
         }

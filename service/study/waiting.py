@@ -92,7 +92,7 @@ def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
     if now.state == "paused":
         return f"{where} is paused", 30.0
     if now.is_done:
-        return f"{where} is finished: {all_done(now.budget)}", None
+        return f"{where} is finished: {all_done(now.budget, now.gpu_hours)}", None
     if due_in_s == 0:
         return f"{where}: others were quicker", 0.5
     if due_in_s is not None:

@@ -74,6 +74,11 @@ class Setting:
     store: Store | None = None
     make_room: Callable[[int], int] | None = None
 
+    @property
+    def n_gpus(self) -> int:
+        """GPUs that a run has to itself here; 1 also where there is none."""
+        return max(1, self.gpus.count) if self.devices is None else n_devices(self.devices)
+
 
 class _StartAgain(Exception):  # noqa: N818 - it is what to do
     """There is room now for the run."""

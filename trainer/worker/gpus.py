@@ -49,6 +49,11 @@ class Gpus:
         except pynvml.NVMLError:
             self._handles = {}
 
+    @property
+    def count(self) -> int:
+        """How many there are; 0 also where that cannot be told."""
+        return len(self._handles)
+
     def read(self) -> list[GpuUse]:
         """Their use now; one that cannot be read is left out."""
         return [use for name, handle in self._handles.items() if (use := _read(name, handle))]

@@ -191,7 +191,9 @@ class Worker:
                 self.signals.sleep(ROOM_AGAIN_S)
                 continue
             try:
-                answer = self.client.next(NextRequest(worker=self.name, study=self.study))
+                answer = self.client.next(
+                    NextRequest(worker=self.name, study=self.study, gpus=self.setting.n_gpus)
+                )
             except ServiceUnreachable as error:
                 log.warning("service unreachable", error=str(error))
                 self.signals.sleep(ASK_AGAIN_S)

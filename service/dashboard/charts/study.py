@@ -8,7 +8,8 @@ trial has several marks: a click leads to the trial's page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.dashboard import colours, words
@@ -44,20 +45,29 @@ def axis(title: str, **rest: Any) -> dict[str, Any]:
     return {"title": {"text": title}, **rest}
 
 
-def progress(study: Study, history: History) -> Figure:
+def progress(
+    study: Study, history: History, gpu_hours: Mapping[int, float] | None = None
+) -> Figure:
     """Every completed trial's objective with its 95% interval, and the best mixture so far.
+
+    Args:
+        gpu_hours: of each trial by number, where these are the x-axis: a run stands at what all
+            trials up to it have cost. By number of the trial otherwise.
 
     The intervals are one broken line, not error bars: one element of the page instead of three a
     trial, which is what lets 10,000 trials be drawn.
     """
+    place = _places(history, gpu_hours)
     numbers = [run.number for run in history.runs]
+    at = [place[number] for number in numbers]
     values = [in_points(run.score.value) for run in history.runs]
     margins = [in_points(words.Z95 * run.score.se) for run in history.runs]
-    last = max(numbers[-1], 2)
+    edges = (0.5, max(numbers[-1], 2) + 0.5) if gpu_hours is None else (0.0, 1.02 * at[-1])
+    last = max(numbers[-1], 2) if gpu_hours is None else at[-1]
     bars_x: list[float | None] = []
     bars_y: list[float | None] = []
-    for number, value, spread in zip(numbers, values, margins, strict=True):
-        bars_x += [number, number, None]
+    for x, value, spread in zip(at, values, margins, strict=True):
+        bars_x += [x, x, None]
         bars_y += [round(value - spread, 3), round(value + spread, 3), None]
     data: list[dict[str, Any]] = [
         {
@@ -66,13 +76,19 @@ def progress(study: Study, history: History) -> Figure:
         },
         {
             "type": "scatter", "mode": "markers", "name": "trial (95% interval)",
-            "x": numbers, "y": values, "customdata": margins, "ids": [str(n) for n in numbers],
+            "x": at, "y": values, "ids": [str(n) for n in numbers],
+            "customdata": margins
+            if gpu_hours is None
+            else list(zip(margins, numbers, strict=True)),
             "marker": {
                 "color": "@muted",
                 "size": 7 if len(numbers) <= 300 else 4,
                 "line": {"color": "@panel", "width": 1 if len(numbers) <= 300 else 0},
             },
-            "hovertemplate": "trial %{x}: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
+            "hovertemplate": "trial %{x}: %{y:.1f} ± %{customdata:.1f}<extra></extra>"
+            if gpu_hours is None
+            else "trial %{customdata[1]}, %{x:.3g} GPU-hours: "
+            "%{y:.1f} ± %{customdata[0]:.1f}<extra></extra>",
         },
     ]  # fmt: skip
     uniform = None if history.uniform is None else history.uniform.score
@@ -81,8 +97,8 @@ def progress(study: Study, history: History) -> Figure:
         ("base model, untrained", study.baseline_scores.objective, "dot"),
     ):
         if score is not None:
-            data += _reference(name, score, dash, last)
-    leads = [run.number for run in history.leads] + [last]
+            data += _reference(name, score, dash, edges)
+    leads: list[float] = [place[run.number] for run in history.leads] + [last]
     best = [in_points(run.score.value) for run in history.leads]
     spreads = [in_points(words.Z95 * run.score.se) for run in history.leads]
     spreads.append(spreads[-1])
@@ -107,19 +123,33 @@ def progress(study: Study, history: History) -> Figure:
         },
     ]  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": axis("trial number", range=[0.5, last + 0.5], tickformat="d", zeroline=False),
+        "xaxis": axis("trial number", range=list(edges), tickformat="d", zeroline=False)
+        if gpu_hours is None
+        else axis("GPU-hours used", range=list(edges), zeroline=False),
         "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
     }
-    if last < 10:
+    if gpu_hours is None and last < 10:
         layout["xaxis"]["dtick"] = 1
     return {"data": data, "layout": layout}
 
 
-def _reference(name: str, score: Score, dash: str, last: int) -> list[dict[str, Any]]:
+def _places(history: History, gpu_hours: Mapping[int, float] | None) -> dict[int, float]:
+    """Where each run stands on the x-axis, by number."""
+    numbers = [run.number for run in history.runs]
+    if gpu_hours is None:
+        return {number: number for number in numbers}
+    known = sorted(gpu_hours.keys() | set(numbers))
+    used = itertools.accumulate(gpu_hours.get(number, 0.0) for number in known)
+    return dict(zip(known, (float(f"{hours:.6g}") for hours in used), strict=True))
+
+
+def _reference(
+    name: str, score: Score, dash: str, edges: tuple[float, float]
+) -> list[dict[str, Any]]:
     value, spread = in_points(score.value), in_points(words.Z95 * score.se)
-    ends = [0.5, last + 0.5]
+    ends = list(edges)
     label = f"{name} {words.points(score.value)} ± {words.margin(score.se)}"
     return [
         {

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from db import studies
+from db import cost, studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import study as study_charts
@@ -87,12 +87,20 @@ def older_rows(study: StudyName, service: Service, before: Number) -> dict[str, 
 
 
 @router.get("/ui/studies/{study}/progress", dependencies=guarded)
-def progress(study: StudyName, service: Service, histories: HistoryCache) -> dict[str, Any]:
+def progress(
+    study: StudyName,
+    service: Service,
+    histories: HistoryCache,
+    by: Literal["trial", "gpu_hours"] = "trial",
+) -> dict[str, Any]:
     """The chart of all completed trials; `figure` is None while there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
         board = boards.board(session, row, histories)
-    figure = study_charts.progress(board.study, board.history) if board.history.runs else None
+        hours = cost.by_trial(session, row.id) if by == "gpu_hours" else None
+    figure = None
+    if board.history.runs:
+        figure = study_charts.progress(board.study, board.history, hours)
     return {"results": board.results, "figure": figure}
 
 

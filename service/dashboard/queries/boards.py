@@ -15,8 +15,8 @@ from service.dashboard.queries.forecast import Forecast, Pace
 from service.dashboard.queries.history import Histories, History
 from service.dashboard.queries.sparklines import Spark
 from service.dashboard.queries.stories import Happening
-from service.schemas import Study, StudySpec, Trial
-from service.study import views, waiting
+from service.schemas import Study, StudyCost, StudySpec, Trial
+from service.study import cost, views, waiting
 
 PAGE = 100
 """Trials shown at first, and added by every 'show more'."""
@@ -54,6 +54,7 @@ class Board:
             waits for a worker; None while it does.
         n_workers: workers that hold a trial of it.
         forecast: when its budget is used; None in a list of studies.
+        cost: None in a list of studies.
         last: what happened last; None on the study's own page.
     """
 
@@ -65,6 +66,7 @@ class Board:
     running: Sequence[Running] = ()
     idle: str | None = None
     forecast: Forecast | None = None
+    cost: StudyCost | None = None
     last: Happening | None = None
 
     @property
@@ -115,7 +117,6 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     """One study with the newest of its running trials."""
     counts = studies.trial_counts(session, [row.id])[row.id]
     pace = forecast.read(session, row)
-    done = row.results - row.attached
     idle = None
     if row.state == "active" and not counts.get("running"):
         is_queued = bool(counts.get("queued"))
@@ -134,7 +135,8 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
         _at_work(session, row).get(row.id, 0),
         running=_running(session, row, pace) if counts.get("running") else (),
         idle=idle,
-        forecast=forecast.of(pace, row.budget - done, is_active=row.state == "active"),
+        forecast=forecast.of(pace, row.planned - row.completed, is_active=row.state == "active"),
+        cost=cost.read(session, row),
     )
 
 

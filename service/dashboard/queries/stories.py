@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import events, models, trials
+from db import cost, events, models, trials
 from service.schemas import Measurement, StudySpec, Trial
 from service.study import views
 
@@ -75,6 +75,7 @@ class Story:
     Attributes:
         happenings: the newest events, oldest first; `n_earlier` came before them.
         newest: the highest number of its study.
+        gpu_hours: of all its attempts so far.
     """
 
     study: StudySpec
@@ -84,6 +85,7 @@ class Story:
     n_earlier: int
     rows: Sequence[Row]
     newest: int
+    gpu_hours: float
 
     @property
     def domains(self) -> list[str]:
@@ -124,6 +126,7 @@ def read(session: Session, study: models.Study, number: int) -> Story:
         n_earlier=max(0, len(happened) - EVENTS),
         rows=rows(spec, trial.measurements),
         newest=newest or number,
+        gpu_hours=sum(cost.by_trial(session, study.id, models.Trial.id == row.id).values()),
     )
 
 

@@ -77,8 +77,11 @@ more.addEventListener("click", async () => {
   }
 });
 
+const along = document.getElementById("progress-by");
+along.addEventListener("change", drawProgress);
+
 async function drawProgress() {
-  const { figure } = await ask(`${url}/progress`);
+  const { figure } = await ask(`${url}/progress?by=${along.value}`);
   const chart = document.getElementById("progress-chart");
   chart.hidden = figure === null;
   document.getElementById("progress-none").hidden = figure !== null;

@@ -128,6 +128,8 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
         study_of().model_dump()
         | {
             "state": "active",
+            "planned": 32,
+            "gpu_hours_used": 0.0,
             "created_at": SOME_DAY,
             "updated_at": SOME_DAY,
             "trials": {},

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import Double, type_coerce, update
+from sqlalchemy import Double, select, type_coerce, update
 
+from db import cost
 from db.clock import Moment
-from db.models import Attempt
+from db.models import Attempt, Study
 from tests.support.dashboard import create, fill, finish, lease, page, scores, store
 
 UNIFORM = [0.2] * 5
@@ -140,3 +141,68 @@ def test_the_strip_of_running_trials_draws_the_reward_as_far_as_it_has_come(api)
     raw = re.search(r'<polyline class="raw" points="([^"]+)"', strip)
     assert raw
     assert raw[1].split() == ["2.5,29.0", "12.5,16.6", "25.0,1.0"]
+
+
+def gpu_hours(html: str) -> str:
+    block = html.partition("<dt>GPU-hours</dt>")[2].partition("</div>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", block).split())
+
+
+def charge(database, hours: float) -> None:
+    """Has every attempt that ended have taken so long."""
+    with database.write() as session:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.state != "live")
+            .values(
+                claimed_at=type_coerce(
+                    type_coerce(Attempt.ended_at, Double) - 3600.0 * hours, Moment
+                )
+            )
+        )
+        for study in session.scalars(select(Study)):
+            cost.count_anew(session, study.id)
+
+
+def test_gpu_hours_used_and_to_come_stand_in_the_head(api, database):
+    study = create(api, budget=9)
+    assert gpu_hours(page(api, f"/ui/studies/{study}")) == "– no worker has run one"
+    for _ in range(3):
+        run(api, study)
+    charge(database, 2.0)
+    assert gpu_hours(page(api, f"/ui/studies/{study}")) == "6 2 a run, about 12 to go"
+    assert api.get(f"/studies/{study}").json()["gpu_hours_used"] == pytest.approx(6.0)
+    api.patch(f"/studies/{study}", json={"gpu_hours": 11})
+    said = gpu_hours(page(api, f"/ui/studies/{study}"))
+    assert said == "6 of 11 2 a run, about 4 to go: they last for 5 runs"
+    found = api.get(f"/studies/{study}/cost").json()
+    assert list(found["trials"].values()) == pytest.approx([2.0, 2.0, 2.0])
+    assert (found["a_run"], found["left"]) == pytest.approx((2.0, 4.0))
+
+
+def export(api, study: str) -> str:
+    return api.get(f"/studies/{study}/export?format=csv").text
+
+
+def test_a_trials_page_and_the_export_tell_its_gpu_hours(api, database):
+    study = create(api)
+    run(api, study)
+    charge(database, 0.25)
+    head, *rows = (line.split(",") for line in export(api, study).splitlines())
+    ran = next(row for row in rows if row[head.index("state")] == "completed")
+    assert ran[head.index("gpu_hours")] == "0.25"
+    assert "0.25 GPU-hours" in page(api, f"/ui/studies/{study}/trials/{ran[0]}")
+
+
+def test_progress_is_drawn_along_gpu_hours_too(api, database):
+    study = create(api)
+    run(api, study)
+    finish(api, study, UNIFORM, 0.3)  # added finished: nobody knows what it cost
+    run(api, study)
+    charge(database, 0.5)
+    figure = api.get(f"/ui/studies/{study}/progress?by=gpu_hours").json()["figure"]
+    runs = next(trace for trace in figure["data"] if "ids" in trace)
+    cost_so_far = dict(zip(runs["ids"], runs["x"], strict=True))
+    assert sorted(cost_so_far.values()) == [0.5, 0.5, 1.0]
+    assert figure["layout"]["xaxis"]["title"]["text"] == "GPU-hours used"
+    assert api.get(f"/ui/studies/{study}/progress?by=luck").status_code == 422

@@ -53,6 +53,8 @@ STUDY = Study.model_validate(
         "domains": [{"name": "a"}, {"name": "b"}],
         "benchmarks": [{"name": "x", "group": "out", "samples": 10}],
         "state": "active",
+        "planned": 32,
+        "gpu_hours_used": 0.0,
         "created_at": NOW,
         "updated_at": NOW,
         "trials": {},

@@ -1,0 +1,79 @@
+"""What runs cost: the GPUs of each attempt times how long it held its trial.
+
+An attempt that lost its lease counts up to the last sign of life: what its worker did then is not
+known. A worker on a CPU counts as one GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, case, func, select, type_coerce, update
+from sqlalchemy.orm import Session
+
+from db.clock import now
+from db.models import Attempt, Study, Trial
+
+HOUR_S = 3600.0
+
+_END = case(
+    (Attempt.state == "live", now()),
+    (Attempt.state == "expired", func.coalesce(Attempt.heard_at, Attempt.claimed_at)),
+    else_=func.coalesce(Attempt.ended_at, Attempt.claimed_at),
+)
+_HELD_S = type_coerce(_END, Double) - type_coerce(Attempt.claimed_at, Double)
+# Not below 0, though the clock be set back.
+_GPU_S: ColumnElement[float] = case((_HELD_S > 0, _HELD_S), else_=0.0) * Attempt.gpus
+
+
+def count(session: Session, attempt: Attempt, sign: int = 1) -> None:
+    """Adds what an ended attempt cost to its study's sum, or takes it away with `sign` -1."""
+    spent = select(_GPU_S).where(Attempt.id == attempt.id).scalar_subquery()
+    study = select(Trial.study_id).where(Trial.id == attempt.trial_id).scalar_subquery()
+    session.execute(
+        update(Study)
+        .where(Study.id == study)
+        .values(gpu_s=Study.gpu_s + sign * spent)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def count_anew(session: Session, study_id: int) -> None:
+    """Sets a study's sum to what its ended attempts say."""
+    spent = (
+        select(func.coalesce(func.sum(_GPU_S), 0.0))
+        .join(Trial, Trial.id == Attempt.trial_id)
+        .where(Trial.study_id == study_id, Attempt.state != "live")
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Study)
+        .where(Study.id == study_id)
+        .values(gpu_s=spent)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def by_trial(session: Session, study_id: int, *only: ColumnElement[bool]) -> dict[int, float]:
+    """GPU-hours of a study's trials so far, live attempts up to now, by the trial's number; none
+    of those that no worker ever had."""
+    rows: Sequence[Any] = session.execute(
+        select(Trial.number, func.sum(_GPU_S))
+        .join(Attempt, Attempt.trial_id == Trial.id)
+        .where(Trial.study_id == study_id, *only)
+        .group_by(Trial.number)
+        .order_by(Trial.number)
+    ).all()
+    return {number: spent / HOUR_S for number, spent in rows}
+
+
+def running(session: Session, study_ids: Sequence[int]) -> dict[int, float]:
+    """GPU-hours of live attempts so far, by study; none where there are none."""
+    rows: Sequence[Any] = session.execute(
+        select(Trial.study_id, func.sum(_GPU_S))
+        .join(Attempt, Attempt.trial_id == Trial.id)
+        .where(Trial.study_id.in_(study_ids), Attempt.state == "live")
+        .group_by(Trial.study_id)
+    ).all()
+    return {study_id: spent / HOUR_S for study_id, spent in rows}
