@@ -22,6 +22,7 @@ ABSENT: dict[str, Any] = {
     "strategy": "auto",
     "opening": "optimal",
     "heuristics": {},
+    "evidence": [],
     "recipe": {},
     "budget": 32,
     "gpu_hours": None,
@@ -40,6 +41,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
     "limits": {"at_most": None, "at_least": None},
     "reach": {"epochs": 1.0, "enforce": False},
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
+    "evidence": {},
     "baseline": {"step": 0, "rule": "paper", "se": None},
 }
 """The same of its parts, each of them where there is a list of them."""

@@ -51,6 +51,11 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
     return study, True
 
 
+def find(session: Session, name: str) -> Study | None:
+    """The study of this name, if there is one."""
+    return session.scalar(_NAMED, {"named": name})
+
+
 def get(session: Session, name: str, *, for_update: bool = False) -> Study:
     """The study of this name.
 

@@ -143,6 +143,16 @@ def confirmations(fit: SurrogateFit) -> list[str]:
     ]
 
 
+def channels(fit: SurrogateFit) -> list[str]:
+    """What other evidence was worth, in runs of this study."""
+    return [
+        f"{words.count(one.n, 'score')} of {name}: worth about "
+        f"{words.count(round(one.worth_in_runs), 'run')} of this study "
+        f"(correlation {words.number(one.rho)}, standard deviation {words.number(one.rho_sd)})."
+        for name, one in fit.channels.items()
+    ]
+
+
 def _optimism(value: float) -> str:
     points = words.points(abs(value))
     return f"{points} points too much" if value > 0 else f"{points} points too little"

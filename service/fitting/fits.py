@@ -40,7 +40,7 @@ BUSY_S = 3.0
 FAILURE_KEPT_S = 60.0
 """How long a fit that failed is not tried again: it was the same question."""
 
-Key = tuple[int, int, str]
+Key = tuple[int, int, tuple[int, ...], str]
 """Study, its results, surrogate: the same key is the same fit."""
 
 
@@ -83,7 +83,7 @@ class _Kept(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
-        key = (evidence.study_id, evidence.results, surrogate)
+        key = (evidence.study_id, evidence.results, evidence.others, surrogate)
         with self._lock:
             once = self._values.setdefault(key, _Once(make))
             self._values.move_to_end(key)

@@ -14,8 +14,19 @@ from service.study.evidence import Evidence
 def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
     """Figures, effects and points with the study's names of domains and trials."""
     found = documents.diagnosis(known.space, diagnosis)
+    channels = {
+        channel: {"n": len(known.runs.channels[channel]), **carried._asdict()}
+        for channel, carried in diagnosis.channels.items()
+        if carried is not None
+    }
+    found["messages"] = [*found["messages"], *known.notes]
     return SurrogateFit.model_validate(
-        {"surrogate": name, "points": _points(known, diagnosis), **found}
+        {
+            "surrogate": name,
+            "points": _points(known, diagnosis),
+            "channels": channels,
+            **found,
+        }
     )
 
 

@@ -51,6 +51,8 @@ def create(body: StudySpec, service: Service, actor: Actor, response: Response) 
     exports.check(body)
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
+        if is_new:
+            checks.earlier(session, body)
         if is_new and (fault := service.presets.fault(body)) is not None:
             raise invalid(f"{fault} (study {body.name!r})")
         counts = studies.trial_counts(session, [row.id])

@@ -32,6 +32,7 @@ from service.schemas.scores import (
 from service.schemas.spec import (
     BenchmarkSpec,
     DomainSpec,
+    EvidenceSpec,
     HeuristicsSpec,
     LimitSpec,
     Objective,
@@ -94,6 +95,7 @@ __all__ = [
     "Direction",
     "DomainSpec",
     "Effects",
+    "EvidenceSpec",
     "Failure",
     "FitPoint",
     "Fraction",

@@ -97,6 +97,13 @@ class Objective(Body):
         return self
 
 
+class EvidenceSpec(Body):
+    """Another study of the same service whose runs tell something of this one's: the same domains
+    with a smaller model, an older base, other steps."""
+
+    study: Name
+
+
 class HeuristicsSpec(Body):
     """What the paper varies of its heuristics."""
 

@@ -13,6 +13,7 @@ from service.schemas.scores import Measurement, Score, Scores, last_measurements
 from service.schemas.spec import (
     BenchmarkSpec,
     DomainSpec,
+    EvidenceSpec,
     HeuristicsSpec,
     LimitSpec,
     Objective,
@@ -67,6 +68,9 @@ class StudySpec(Body):
     opening: Literal["optimal", "seeds"] = "optimal"
     """What the surrogate strategies begin with: an optimal design, or the paper's seeds."""
     heuristics: HeuristicsSpec = HeuristicsSpec()
+    evidence: Annotated[list[EvidenceSpec], Field(max_length=16)] = Field(default_factory=list)
+    """Other studies whose completed runs count as evidence, as far as it is found to carry over.
+    Domains are matched by name."""
     recipe: JsonObject = Field(default_factory=dict)
     """Handed to workers as it is. One that is not empty is refused when no worker could run it on
     these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
@@ -95,6 +99,7 @@ class StudySpec(Body):
         for what, names in (
             ("domain", [d.name for d in self.domains]),
             ("benchmark", [b.name for b in self.benchmarks]),
+            ("evidence of study", [e.study for e in self.evidence]),
         ):
             doubles = sorted({n for n in names if names.count(n) > 1})
             if doubles:
@@ -104,6 +109,8 @@ class StudySpec(Body):
             raise ValueError(f"lower weights sum to {low:g}, above 1: no mixture fits")
         if high < 1 - 1e-12:
             raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
+        if self.name in (e.study for e in self.evidence):
+            raise ValueError(f"evidence names this very study, {self.name!r}; name an earlier one")
         known = {domain.name for domain in self.domains}
         self._check_left_out(known)
         for limit in self.limits:

@@ -97,6 +97,18 @@ class PredictedMixture(Body):
     sd: float
 
 
+class CarriedOver(Body):
+    """How far the evidence of a channel carries over to the study's own runs."""
+
+    n: int
+    """Scores it has."""
+    rho: float
+    """Correlation of its coefficients with those of the study's own runs."""
+    rho_sd: float
+    worth_in_runs: float
+    """Own runs of its mixtures that would tell as much."""
+
+
 class SurrogateFit(Body):
     """Answer of `GET /studies/{study}/surrogates/{name}`."""
 
@@ -116,5 +128,7 @@ class SurrogateFit(Body):
     chance_of_better: float
     """Probability that some mixture beats the best predicted one by more than `margin`."""
     confirmations: list[Confirmation]
+    channels: dict[str, CarriedOver] = Field(default_factory=dict)
+    """Other evidence that the surrogate has learned from, by name."""
     messages: list[str]
     """Health of the fit, in words."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from sqlalchemy.orm import Session
+
+from db import studies
 from service.errors import invalid
 from service.schemas import Measurement, StudySpec, last_measurements
 from service.search.space import MixtureSpace
@@ -29,6 +32,20 @@ def space(spec: StudySpec) -> MixtureSpace:
         return evidence.space(spec)
     except ValueError as error:
         raise invalid(str(error)) from error
+
+
+def earlier(session: Session, spec: StudySpec) -> None:
+    """Whether the studies are there that this one takes as evidence.
+
+    Raises:
+        Refused: one is not.
+    """
+    for named in spec.evidence:
+        if studies.find(session, named.study) is None:
+            raise invalid(
+                f"evidence: there is no study {named.study!r} (study {spec.name!r}); name one of "
+                "this service, whose runs it has"
+            )
 
 
 def mixture(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from service.schemas import (
     averaged_measurements,
     last_measurements,
 )
+from service.search.counts import counted
 from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
 from service.search.runs import Runs
@@ -31,6 +32,8 @@ from service.study.headline import Standing, Tried
 
 SCORED = ("completed", "early_stopped")
 """States of trials that count as runs."""
+LEAST_SHARE = 0.5
+"""Of the weight of another study's run that its domains here have, so that it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,10 @@ class Evidence:
     """What a study knows: its space and its completed trials that have an objective.
 
     Attributes:
-        completed: in order of trial number, like `runs`.
+        completed: in order of trial number, like `runs`, whose channels are the runs of the other
+            studies that this one takes as evidence.
+        others: `results` of these when they were read.
+        notes: what of them is not taken, in words.
         results: `Study.results` when it was read; the same number means the same evidence.
     """
 
@@ -70,6 +76,8 @@ class Evidence:
     space: MixtureSpace
     completed: tuple[MeasuredRun, ...]
     runs: Runs
+    others: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def standing(self) -> Standing[MeasuredRun]:
         """The mixture to train, and what it is compared with."""
@@ -83,6 +91,24 @@ class Evidence:
 def read(session: Session, study: models.Study) -> Evidence:
     """The study's evidence. Reads columns, not whole trials: there may be thousands."""
     spec = views.spec(study)
+    completed = _completed(session, study, spec)
+    wanted = [studies.find(session, named.study) for named in spec.evidence]
+    others = [other for other in wanted if other is not None]
+    channels, notes = _channels(session, spec, others)
+    return Evidence(
+        study_id=study.id,
+        spec=spec,
+        results=study.results,
+        space=space(spec),
+        completed=tuple(completed),
+        runs=replace(_runs(spec, completed), channels=channels),
+        others=tuple(other.results for other in others),
+        notes=tuple(notes),
+    )
+
+
+def _completed(session: Session, study: models.Study, spec: StudySpec) -> list[MeasuredRun]:
+    """The completed trials of a study that have the objective of `spec`."""
     measured = _measurements(session, study)
     completed: list[MeasuredRun] = []
     rows = session.execute(
@@ -101,14 +127,50 @@ def read(session: Session, study: models.Study) -> Evidence:
             other = spec.scores(averaged_measurements(all_steps))
         run = MeasuredRun(trial_id, number, mixture, scores.objective, scores, last, other)
         completed.append(run)
-    return Evidence(
-        study_id=study.id,
-        spec=spec,
-        results=study.results,
-        space=space(spec),
-        completed=tuple(completed),
-        runs=_runs(spec, completed),
-    )
+    return completed
+
+
+def _channels(
+    session: Session, spec: StudySpec, others: Sequence[models.Study]
+) -> tuple[dict[str, Runs], list[str]]:
+    """The runs of other studies as channels `study-NAME`, and what of them is not taken.
+
+    Mixtures are made of this study's domains: weight on others is left out, and the rest scaled up
+    to a sum of 1. A run that had most of its weight there is no evidence here.
+    """
+    channels, notes = {}, []
+    here = {domain.name for domain in spec.domains}
+    for other in others:
+        of = f"study {other.name!r}"
+        theirs = {domain["name"] for domain in other.spec["domains"]}
+        for names, what in (
+            (theirs - here, "are not in this study: their weight is left out"),
+            (here - theirs, "are not in it: its runs have weight 0 there"),
+        ):
+            if names:
+                notes.append(f"{of}: domains {', '.join(sorted(names))} {what}")
+        found = _completed(session, other, spec)
+        share = weights(spec, [run.mixture for run in found]).sum(axis=1)
+        taken = [
+            replace(run, mixture={d: w / part for d, w in run.mixture.items() if d in here})
+            for run, part in zip(found, share, strict=True)
+            if part >= LEAST_SHARE
+        ]
+        n_scored = other.results
+        if len(found) < n_scored:
+            wanted = ", ".join(spec.objective_weights())
+            notes.append(
+                f"{of}: {n_scored - len(found)} of {counted(n_scored, 'run')} lack a score of "
+                f"{wanted}, and are not taken"
+            )
+        if len(taken) < len(found):
+            notes.append(
+                f"{of}: {counted(len(found) - len(taken), 'run')} had most of the weight on "
+                "domains that are not in this study, and are not taken"
+            )
+        if taken:
+            channels[f"study-{other.name}"] = _runs(spec, taken)
+    return channels, notes
 
 
 def scored(

@@ -20,12 +20,14 @@ PARTS = {
     "limits": schemas.LimitSpec,
     "reach": schemas.Reach,
     "heuristics": schemas.HeuristicsSpec,
+    "evidence": schemas.EvidenceSpec,
     "baseline": schemas.Measurement,
 }
 WHOLE = study_body(
     domains=[{"name": "coco", "samples": 10, "upper": 0.5}, {"name": "lisa"}, {"name": "sat"}],
     limits=[{"weights": {"coco": 1.0}, "at_most": 0.9}],
     reach={"steps": 10, "prompts_per_step": 2},
+    evidence=[{"study": "earlier"}],
     baseline=[{"benchmark": "chart", "score": 0.5, "samples": 100}],
 )
 

@@ -1,0 +1,113 @@
+"""Runs of earlier studies as evidence: which count, as what, and what is said of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from db import studies
+from service.study import evidence
+from tests.support.bodies import scores, study_body
+
+TRUTH = np.array([[0.2, 0.3, 0.1], [0.0, 0.1, 0.2], [0.0, 0.0, 0.15]])
+
+
+def quality(x):
+    x = np.asarray(x)
+    return float(0.3 + x @ TRUTH @ x)
+
+
+def add(api, study, mixture, value):
+    body = {"mixture": mixture, "measurements": scores(value)}
+    answer = api.post(f"/studies/{study}/trials", json=body)
+    assert answer.status_code == 201, answer.text
+
+
+def fill(api, study, names, n, seed):
+    for x in np.random.default_rng(seed).dirichlet(np.ones(len(names)), n):
+        add(api, study, dict(zip(names, map(float, x), strict=True)), quality(x))
+
+
+def create(api, name, *domains, **changes):
+    body = study_body(name, **changes)
+    if domains:
+        body["domains"] = [{"name": domain} for domain in domains]
+    return api.post("/studies", json=body)
+
+
+def known(database, name):
+    with database.read() as session:
+        return evidence.named(session, name)
+
+
+def test_runs_of_an_earlier_study_are_a_channel_of_its_name(api, database):
+    create(api, "old")
+    fill(api, "old", ("coco", "lisa", "sat"), 7, 0)
+    assert create(api, "new", evidence=[{"study": "old"}]).status_code == 201
+    found = known(database, "new")
+    assert len(found.completed) == 0
+    assert list(found.runs.channels) == ["study-old"]
+    theirs = known(database, "old")
+    np.testing.assert_array_equal(found.runs.channels["study-old"].weights, theirs.runs.weights)
+    np.testing.assert_array_equal(found.runs.channels["study-old"].score, theirs.runs.score)
+    assert found.notes == ()
+
+
+def test_domains_are_matched_by_name_and_what_is_missing_is_told(api, database):
+    create(api, "old", "sat", "coco", "poems")
+    add(api, "old", {"sat": 0.6, "coco": 0.2, "poems": 0.2}, 0.5)
+    add(api, "old", {"sat": 0.1, "coco": 0.1, "poems": 0.8}, 0.4)
+    create(api, "new", evidence=[{"study": "old"}])
+    found = known(database, "new")
+    np.testing.assert_allclose(found.runs.channels["study-old"].weights, [[0.25, 0.0, 0.75]])
+    first, second, third = found.notes
+    assert first == "study 'old': domains poems are not in this study: their weight is left out"
+    assert second == "study 'old': domains lisa are not in it: its runs have weight 0 there"
+    assert "1 run had most of the weight on domains that are not in this study" in third
+
+
+def test_a_run_that_lacks_a_benchmark_of_the_objective_is_left_out_and_told(api, database):
+    create(api, "old", objective={"name": "own", "weights": {"chart": 1.0}})
+    add(api, "old", {"coco": 1.0}, 0.5)
+    body = {"mixture": {"sat": 1.0}, "measurements": scores(0.4)[1:2]}
+    assert api.post("/studies/old/trials", json=body).status_code == 201
+    create(api, "new", evidence=[{"study": "old"}])
+    found = known(database, "new")
+    assert len(found.runs.channels["study-old"]) == 1
+    assert found.notes == (
+        "study 'old': 1 of 2 runs lack a score of chart, info, and are not taken",
+    )
+
+
+def test_a_fit_says_what_the_earlier_study_was_worth_and_knows_its_new_runs(api, database):
+    create(api, "old")
+    fill(api, "old", ("coco", "lisa", "sat"), 12, 0)
+    create(api, "new", evidence=[{"study": "old"}])
+    fill(api, "new", ("coco", "lisa", "sat"), 9, 1)
+    fit = api.get("/studies/new/surrogates/bayes-quadratic").json()
+    told = fit["channels"]["study-old"]
+    assert told["n"] == 12
+    assert told["rho"] > 0.2
+    assert told["worth_in_runs"] > 1
+    page = api.get("/ui/studies/new/fits/bayes-quadratic").json()["html"]
+    assert "12 scores of study-old: worth about" in page
+    fill(api, "old", ("coco", "lisa", "sat"), 1, 2)
+    again = api.get("/studies/new/surrogates/bayes-quadratic").json()
+    assert again["channels"]["study-old"]["n"] == 13
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ([{"study": "nowhere"}], "there is no study 'nowhere'"),
+        ([{"study": "new"}], "names this very study, 'new'"),
+        ([{"study": "old"}, {"study": "old"}], "'old' is listed more than once"),
+    ],
+)
+def test_evidence_that_cannot_be_is_refused_in_words(api, database, listed, said):
+    create(api, "old")
+    answer = create(api, "new", evidence=listed)
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+    with database.read() as session:
+        assert studies.find(session, "new") is None
