@@ -133,7 +133,7 @@ def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fa
 
 @app.command("stop-early")
 def stop_early(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """End a running trial with the scores it has so far as its result."""
+    """End a running trial; its scores so far count as evidence of their step."""
     with connect(url) as client:
         changed = client.stop_early(_id(client, trial))
     _print_one(changed, as_json)

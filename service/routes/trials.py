@@ -174,8 +174,9 @@ def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     responses=describe(404, 409),
 )
 def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
-    """The scores so far become its result, so there must be one of every benchmark that the
-    objective weighs. Its worker stops at the next heartbeat. Twice is once."""
+    """There must be a score of every benchmark that the objective weighs: they are evidence of
+    their step, never taken for a whole run's. Its worker stops at the next heartbeat. Twice is
+    once."""
     with service.database.write() as session:
         trials.stop_early(session, trial, actor)
         row = trials.get(session, trial)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db import models, studies
@@ -30,8 +30,10 @@ from service.search.space import MixtureSpace, expected_steps
 from service.study import headline, views
 from service.study.headline import Standing, Tried
 
-SCORED = ("completed", "early_stopped")
-"""States of trials that count as runs."""
+FULL = "completed"
+"""The state of trials that count as runs."""
+SCORED = (FULL, "early_stopped")
+"""States of trials that end with scores."""
 LEAST_SHARE = 0.5
 """Of the weight of another study's run that its domains here have, so that it is taken."""
 
@@ -63,8 +65,9 @@ class Evidence:
     """What a study knows: its space and its completed trials that have an objective.
 
     Attributes:
-        completed: in order of trial number, like `runs`, whose channels are the runs of the other
-            studies that this one takes as evidence.
+        completed: in order of trial number, like `runs`, whose channels are what trials scored that
+            were stopped early (`step-S`), and the runs of the other studies that this one takes as
+            evidence (`study-NAME`).
         others: `results` of these when they were read.
         notes: what of them is not taken, in words.
         results: `Study.results` when it was read; the same number means the same evidence.
@@ -91,43 +94,93 @@ class Evidence:
 def read(session: Session, study: models.Study) -> Evidence:
     """The study's evidence. Reads columns, not whole trials: there may be thousands."""
     spec = views.spec(study)
-    completed = _completed(session, study, spec)
+    completed, partial = _completed(session, study, spec)
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
+    runs = _runs(spec, completed)
+    if partial:  # which scores are of one training run matters only now
+        channels |= {name: _runs(spec, one, are_told=True) for name, one in partial.items()}
+        runs = _runs(spec, completed, are_told=True)
     return Evidence(
         study_id=study.id,
         spec=spec,
         results=study.results,
         space=space(spec),
         completed=tuple(completed),
-        runs=replace(_runs(spec, completed), channels=channels),
+        runs=replace(runs, channels=channels),
         others=tuple(other.results for other in others),
         notes=tuple(notes),
     )
 
 
-def _completed(session: Session, study: models.Study, spec: StudySpec) -> list[MeasuredRun]:
-    """The completed trials of a study that have the objective of `spec`."""
+def _completed(
+    session: Session, study: models.Study, spec: StudySpec
+) -> tuple[list[MeasuredRun], dict[str, list[MeasuredRun]]]:
+    """The completed trials of a study that have the objective of `spec`; and by channel what those
+    that were stopped early scored, with what the completed ones did at the same step.
+
+    A partial score is never taken for a whole run's.
+    """
     measured = _measurements(session, study)
     completed: list[MeasuredRun] = []
+    stopped: dict[int, list[MeasuredRun]] = {}
     rows = session.execute(
-        select(Trial.id, Trial.number, Trial.mixture)
+        select(Trial.id, Trial.number, Trial.state, Trial.mixture)
         .where(Trial.study_id == study.id, Trial.state.in_(SCORED))
         .order_by(Trial.number)
     )
-    for trial_id, number, mixture in rows:
-        all_steps = measured.get(trial_id, [])
-        last = last_measurements(all_steps)
-        scores = spec.scores(last.values())
-        if scores.objective is None:
+    for trial_id, number, state, mixture in rows:
+        run = _measured(spec, trial_id, number, mixture, measured.get(trial_id, []))
+        if run is None:
             continue
-        other = scores
-        if spec.heuristics.scores == "averaged":
-            other = spec.scores(averaged_measurements(all_steps))
-        run = MeasuredRun(trial_id, number, mixture, scores.objective, scores, last, other)
-        completed.append(run)
-    return completed
+        if state == FULL:
+            completed.append(run)
+        else:
+            stopped.setdefault(last_step(spec, run.benchmarks), []).append(run)
+    for step, runs in stopped.items():
+        for run in completed:
+            then = [item for item in measured[run.id] if item.step == step]
+            early = _measured(spec, run.id, run.number, run.mixture, then)
+            if early is not None:
+                runs.append(early)
+    return completed, {channel_of(step): runs for step, runs in sorted(stopped.items())}
+
+
+def last_step(spec: StudySpec, last: Mapping[str, Measurement]) -> int:
+    """The step up to which a trial is scored: the lowest of its objective's benchmarks."""
+    return min(last[name].step for name in spec.objective_weights())
+
+
+def channel_of(step: int) -> str:
+    """The channel of scores at a step of a run that went no further; 0 where that is not known."""
+    return f"step-{step}" if step else "stopped"
+
+
+def _measured(
+    spec: StudySpec,
+    trial_id: int,
+    number: int,
+    mixture: dict[str, float],
+    measurements: Sequence[Measurement],
+) -> MeasuredRun | None:
+    """A trial as it was measured; None without an objective."""
+    last = last_measurements(measurements)
+    scores = spec.scores(last.values())
+    if scores.objective is None:
+        return None
+    other = scores
+    if spec.heuristics.scores == "averaged":
+        other = spec.scores(averaged_measurements(measurements))
+    return MeasuredRun(trial_id, number, mixture, scores.objective, scores, last, other)
+
+
+def _n_full(session: Session, study: models.Study) -> int:
+    return session.execute(
+        select(func.count())
+        .select_from(Trial)
+        .where(Trial.study_id == study.id, Trial.state == FULL)
+    ).scalar_one()
 
 
 def _channels(
@@ -149,14 +202,14 @@ def _channels(
         ):
             if names:
                 notes.append(f"{of}: domains {', '.join(sorted(names))} {what}")
-        found = _completed(session, other, spec)
+        found, _ = _completed(session, other, spec)
         share = weights(spec, [run.mixture for run in found]).sum(axis=1)
         taken = [
             replace(run, mixture={d: w / part for d, w in run.mixture.items() if d in here})
             for run, part in zip(found, share, strict=True)
             if part >= LEAST_SHARE
         ]
-        n_scored = other.results
+        n_scored = _n_full(session, other)
         if len(found) < n_scored:
             wanted = ", ".join(spec.objective_weights())
             notes.append(
@@ -199,7 +252,7 @@ def scored(
     for trial_id, number, state, mixture in rows:
         numbers.add(number)
         last = last_measurements(measured.get(trial_id, []))
-        if state in SCORED and len(last) == len(shares):
+        if state == FULL and len(last) == len(shares):
             runs.append(Run(trial_id, number, mixture, Score.weighted(last.values(), shares)))
     return runs, numbers
 
@@ -314,7 +367,9 @@ def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
-def _runs(spec: StudySpec, completed: Sequence[MeasuredRun]) -> Runs:
+def _runs(spec: StudySpec, completed: Sequence[MeasuredRun], *, are_told: bool = False) -> Runs:
+    """The trials as the engine takes them; `are_told`: each with its own number as a run."""
+
     def values(scores: Sequence[Score | None]) -> NDArray[np.float64]:
         return np.array([np.nan if score is None else score.value for score in scores])
 
@@ -333,4 +388,5 @@ def _runs(spec: StudySpec, completed: Sequence[MeasuredRun]) -> Runs:
             shape
         ),
         shares=np.array(list(shares.values())) / total,
+        run=np.array([run.id for run in completed] if are_told else [], dtype=np.intp),
     )

@@ -12,7 +12,15 @@ import yaml  # type: ignore[import-untyped]
 from db import cost, models, studies, trials
 from db.sessions import Database
 from service.errors import Refused, invalid
-from service.schemas import AGGREGATES, Score, StudySpec, TrainerName, Trial, last_measurements
+from service.schemas import (
+    AGGREGATES,
+    Measurement,
+    Score,
+    StudySpec,
+    TrainerName,
+    Trial,
+    last_measurements,
+)
 from service.study import evidence, trainer_files, views
 
 
@@ -49,7 +57,7 @@ def export(
     return json.dumps(whole, indent=2, allow_nan=False), "application/json"
 
 
-FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours")
+FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours", "channel")
 """Columns that every export has, before and behind weights and scores."""
 WEIGHT = "w_"
 
@@ -84,9 +92,17 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, floa
                 *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
                 "" if trial.wall_s is None else trial.wall_s,
                 f"{gpu_hours[trial.number]:.6g}" if trial.number in gpu_hours else "",
+                _channel(spec, trial.state, last),
             ]
         )
     return file.getvalue()
+
+
+def _channel(spec: StudySpec, state: str, last: Mapping[str, Measurement]) -> str:
+    """Empty for whole runs, and where there is no objective."""
+    if state == evidence.FULL or not spec.objective_weights().keys() <= last.keys():
+        return ""
+    return evidence.channel_of(evidence.last_step(spec, last))
 
 
 def heads(spec: StudySpec) -> list[str]:
@@ -113,8 +129,8 @@ def check(spec: StudySpec) -> None:
     if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
         raise invalid(
             f"objective {spec.objective.name!r} has the name of another column of an export "
-            "(trial, state, strategy, wall_s, gpu_hours, in_score_se, out_score_se, or a weight, "
-            "w_...); give it another name"
+            "(trial, state, strategy, wall_s, gpu_hours, channel, in_score_se, out_score_se, or a "
+            "weight, w_...); give it another name"
         )
 
 

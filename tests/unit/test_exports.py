@@ -94,7 +94,7 @@ def test_names_that_collide_are_columns_of_their_own(tmp_path, benchmarks, objec
     runs, _ = runs_file.runs_of(file, ScoreColumns(column, {}, f"{column}_se"))
     assert runs.score == pytest.approx([item.scores.objective.value for item in shown])
     assert runs.noise_sd == pytest.approx([item.scores.objective.se for item in shown])
-    for place, own in enumerate(heads[-2 - len(benchmarks) : -2]):
+    for place, own in enumerate(heads[-3 - len(benchmarks) : -3]):
         scores = [item.measurements[place].score for item in shown]
         assert file.numbers(own) == pytest.approx(scores)
 
@@ -102,7 +102,8 @@ def test_names_that_collide_are_columns_of_their_own(tmp_path, benchmarks, objec
 def test_names_that_collide_with_nothing_stay_as_they_are():
     assert exports.heads(study(["chart", "mmmu"], "mine")) == [
         *("trial", "state", "strategy", "w_a", "w_b", "in_score", "in_score_se"),
-        *("out_score", "out_score_se", "mine", "mine_se", "chart", "mmmu", "wall_s", "gpu_hours"),
+        *("out_score", "out_score_se", "mine", "mine_se", "chart", "mmmu"),
+        *("wall_s", "gpu_hours", "channel"),
     ]
 
 
@@ -130,6 +131,7 @@ def test_only_what_the_study_counts_as_a_run_is_one_for_fit(tmp_path, state):
     shown = [trial(spec, 1, 0.5), trial(spec, 2, 0.25, "early_stopped"), trial(spec, 3, 1.0, state)]
     file = read_back(tmp_path, spec, shown)
     runs, unscored = runs_file.runs_of(file, ScoreColumns("out_score", {}, None))
-    assert len(runs) == 2
+    assert runs.weights.tolist() == [[0.5, 0.5]]
+    assert runs.channels["stopped"].weights.tolist() == [[0.25, 0.75]]
     assert unscored.tolist() == [[1.0, 0.0]]
     assert file.numbers("chart") == pytest.approx([0.325, 0.3125, 0.35])
