@@ -28,7 +28,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study create": ("modomodo study create offline", "modomodo study create study.yaml"),
     "study list": ("modomodo study list",),
     "study show": ("modomodo study show first",),
-    "study edit": ("modomodo study edit first --budget 60",),
+    "study edit": (
+        "modomodo study edit first --budget 60",
+        "modomodo study edit first --gpu-hours 400",
+    ),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
     "study export": (

@@ -159,7 +159,7 @@ def edit(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a study's budget or note; what is left out stays."""
+    """Change a study's budget, in trials or GPU-hours, or note; what is left out stays."""
     if budget is None and gpu_hours is None and note is None:
         raise typer.BadParameter("nothing to change: give --budget, --gpu-hours or --note")
     try:

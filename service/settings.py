@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """Pause between looks for leases that ran out and studies that need proposals."""
     fit_limit_s: Annotated[float, Field(gt=0.0, le=DAY_S)] = 120.0
     """A fit that takes longer is ended."""
+    fits_unasked: Annotated[int, Field(ge=0)] = 200
+    """Completed runs up to which pages fit surrogates unasked; with more they wait for a click."""
     calls_per_s: Annotated[float, Field(ge=0.0, le=1e6)] = 1000.0
     """Of one key, or without one of one address, on average; 0 for no limit."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 2**20

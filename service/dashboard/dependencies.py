@@ -40,9 +40,6 @@ Revision = Annotated[int, Query(ge=0, lt=2**63)]
 Number = Annotated[int, Query(ge=1, lt=2**63)]
 
 
-FITTED_AT_ONCE = 200
-"""Completed runs up to which surrogates are fitted unasked; more take long and wait for a click."""
-
 FITTED_AT_ALL = 2000
 """Completed runs up to which they are fitted: the memory of a fit grows with their square."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -88,11 +88,11 @@ class StudySpec(Body):
     """Proposals kept ready for workers to claim."""
     note: Text = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _hours_alone(cls, given: Any) -> Any:
-        is_alone = isinstance(given, Mapping) and given.get("gpu_hours") is not None
-        return {"budget": MAX_BUDGET, **given} if is_alone else given
+    @model_validator(mode="after")
+    def _hours_alone(self) -> Self:
+        if self.gpu_hours is not None and "budget" not in self.model_fields_set:
+            self.budget = MAX_BUDGET
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -24,12 +24,17 @@ MAX_PENDING = 8
 
 
 def best_next(
-    fitted: GaussianProcessFit, space: MixtureSpace, pending: FloatArray, seed: int
+    fitted: GaussianProcessFit,
+    space: MixtureSpace,
+    pending: FloatArray,
+    seed: int,
+    restarts: int = RESTARTS,
 ) -> FloatArray:
     """(r, m) feasible mixtures, the one with the highest log noisy expected improvement first.
 
     Ament et al., "Unexpected Improvements to Expected Improvement" (2023). Pending mixtures (p, m)
-    are integrated over. The others are further local optima, for when the first is taken.
+    are integrated over. The others are further local optima, for when the first is taken; they are
+    climbed to from `restarts` starts.
     """
     if space.dimension == 0:
         return space.uniform[None]
@@ -51,7 +56,7 @@ def best_next(
         if listed is not None:
             best_first: FloatArray = listed[torch.argsort(-values, stable=True).numpy()]
             return best_first
-        top = starts[values.topk(RESTARTS).indices.numpy()]
+        top = starts[values.topk(restarts).indices.numpy()]
         # 2. From the best of them by SLSQP, which keeps the sum and the limits.
         climbed = [_climb(acquisition, space.cell_of(x), x) for x in top]
         # 3. In order of their value as they will be used: exactly feasible.

@@ -178,7 +178,7 @@ def test_a_cancelled_trial_ends_its_run_at_once(tmp_path, signals):
 
 
 def test_the_first_step_is_told_at_once(tmp_path, signals, monkeypatch):
-    monkeypatch.setattr("trainer.worker.lease.MIN_BEAT_S", 600.0)
+    monkeypatch.setattr("trainer.worker.lease.HeldLease.least_pause_s", 600.0)
     service = Service(lambda beats: beats[-1].step == 1)
     run(tmp_path, service, signals, f"{STEP} exec sleep 600", stalled_s=30)
     assert [beat.step for beat in service.beats] == [1]

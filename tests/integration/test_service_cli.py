@@ -334,9 +334,13 @@ def test_a_budget_is_raised_on_the_command_line(run, study_file):
     assert "study vlm is paused: 0 of its budget of 12 used" in edited.stdout
     changed = as_json(run("study", "edit", "vlm", "--budget", "9", "--json"))
     assert (changed["budget"], changed["note"]) == (9, "longer")
+    in_hours = run("study", "edit", "vlm", "--gpu-hours", "40")
+    assert "study vlm is paused: 0 of its budget of 40 GPU-hours used" in in_hours.stdout
     nothing = run("study", "edit", "vlm")
     assert nothing.exit_code == 2
-    assert "nothing to change: give --budget or --note" in nothing.output.replace("\n", " ")
+    assert "nothing to change: give --budget, --gpu-hours or --note" in " ".join(
+        nothing.output.replace("│", " ").split()
+    )
 
 
 def test_an_archive_of_a_study_that_is_not_there_names_the_database(run, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partialmethod
 from html.parser import HTMLParser
 from typing import Any
 
@@ -148,7 +149,10 @@ def store(database: Database, runs: int, seed: int = 0, **changes: Any) -> str:
 
 def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits of this process are quick and rough: pages show them, whatever they are worth."""
-    monkeypatch.setattr("service.search.surrogates.gp.MAX_ITERATIONS", 8)
+    from service.search.surrogates.gp import GaussianProcess  # torch: seconds, so only when asked
+
+    quick = partialmethod(GaussianProcess.__init__, iterations=8)
+    monkeypatch.setattr(GaussianProcess, "__init__", quick)
 
 
 def store_many(

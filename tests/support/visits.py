@@ -46,7 +46,7 @@ class Service:
     """A real server on a port of its own, which can be stopped and started again."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -61,7 +61,7 @@ class Service:
 
     def start(self) -> None:
         self._server = Server(
-            in_process(self._settings, Inline(), presets.load()), port=self._port, log_level="error"
+            in_process(self.settings, Inline(), presets.load()), port=self._port, log_level="error"
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
-from typing import Literal
+from typing import ClassVar, Literal
 
 import structlog
 
@@ -33,7 +33,6 @@ from trainer.job import Progress
 Cause = Literal["stopped", "environment"]
 
 HEARTBEATS_PER_LEASE = 3
-MIN_BEAT_S = 0.2
 REPORT_EVERY_S = 3.0
 """Heartbeats also carry progress to people, so they do not wait for a long lease to pass."""
 
@@ -69,7 +68,10 @@ class HeldLease:
 
     Attributes:
         next_beat: when a heartbeat is due, by the monotonic clock.
+        least_pause_s: between heartbeats that are due by themselves.
     """
+
+    least_pause_s: ClassVar[float] = 0.2
 
     client: Client
     trial: Trial
@@ -206,8 +208,8 @@ class HeldLease:
         self.next_beat = time.monotonic()
 
     def _beat_later(self) -> None:
-        pause = max(MIN_BEAT_S, min(self.duration_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S))
-        self.next_beat = time.monotonic() + pause
+        regular = min(self.duration_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S)
+        self.next_beat = time.monotonic() + max(self.least_pause_s, regular)
 
     @property
     def _log(self) -> structlog.stdlib.BoundLogger:

@@ -51,7 +51,7 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
         board=board,
         rows=rows,
         surrogates=fit_words.TITLES,
-        fits_at_once=len(board.history.runs) <= dependencies.FITTED_AT_ONCE,
+        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
         most_runs=dependencies.FITTED_AT_ALL,
     )
 

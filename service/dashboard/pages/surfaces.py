@@ -30,7 +30,7 @@ router = APIRouter(prefix="/ui/studies/{study}/surfaces", include_in_schema=Fals
 
 
 @router.get("", dependencies=guarded)
-def page(request: Request, board: StudyBoard) -> HTMLResponse:
+def page(request: Request, board: StudyBoard, service: Service) -> HTMLResponse:
     """The page with its controls; charts are fetched by it."""
     best = board.history.best
     return render(
@@ -40,7 +40,7 @@ def page(request: Request, board: StudyBoard) -> HTMLResponse:
         study=board.study,
         corners=mixtures.heaviest(board.study, best.mixture if best else {}),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs) <= dependencies.FITTED_AT_ONCE,
+        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
     )
 
 

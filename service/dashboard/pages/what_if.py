@@ -94,7 +94,7 @@ def page(
         study=board.study,
         start=start,
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs) <= dependencies.FITTED_AT_ONCE,
+        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
     )
 
 

@@ -77,30 +77,48 @@ KINDS = tuple(Kind(power, degree) for power in (1.0, 0.5, 0.25) for degree in (1
 
 
 class GaussianProcess:
-    """Fits by maximum a posteriori; `kinds` are tried."""
+    """Fits by maximum a posteriori.
+
+    Args:
+        kinds: those that are tried.
+        iterations: of the optimizer for one of them, at most.
+        learned_from: runs that hyperparameters are learned from, at most; predictions are made by
+            all.
+    """
 
     min_runs = 2
     max_runs = 2000
     takes_channels = False
 
-    def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind] = KINDS,
+        iterations: int = MAX_ITERATIONS,
+        learned_from: int = LEARNED_FROM,
+    ) -> None:
         self._kinds = kinds
+        self._iterations, self._learned_from = iterations, learned_from
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> GaussianProcessFit:
         best = self._best(runs, self._kinds, seed)
-        if min(len(runs), LEARNED_FROM) > ARD_RUNS * runs.m:
-            best = max(best, _fitted(runs, replace(best.choice, ard=True), seed), key=log_density)
+        if min(len(runs), self._learned_from) > ARD_RUNS * runs.m:
+            best = max(best, self._one(runs, replace(best.choice, ard=True), seed), key=log_density)
         return best
 
     def _best(self, runs: Runs, kinds: Sequence[Kind], seed: int) -> GaussianProcessFit:
-        return max((_fitted(runs, kind, seed) for kind in kinds), key=log_density)
+        return max((self._one(runs, kind, seed) for kind in kinds), key=log_density)
+
+    def _one(self, runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
+        some = _learned_from(len(runs), self._learned_from, seed)
+        return _fitted(runs, kind, some, self._iterations, seed)
 
 
-def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
+def _fitted(
+    runs: Runs, kind: Kind, some: NDArray[np.intp], iterations: int, seed: int
+) -> GaussianProcessFit:
     centre, scale = centre_and_scale(runs)
     y = (runs.score - centre) / scale
     noise = _sampling_noise(runs, scale)
-    some = _learned_from(len(runs), seed)
     told = (runs.weights[some], y[some], noise[some], kind)
     model = _model(*told)
     with torch.random.fork_rng(devices=[]):
@@ -108,7 +126,7 @@ def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
         try:
             fit_gpytorch_mll(
                 ExactMarginalLogLikelihood(model.likelihood, model),
-                optimizer_kwargs={"options": {"maxiter": MAX_ITERATIONS}},
+                optimizer_kwargs={"options": {"maxiter": iterations}},
             )
         except ModelFittingError:
             # The prior's own values stand: a flat likelihood says nothing against them.
@@ -118,34 +136,36 @@ def _fitted(runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
         model.set_train_data(*everything, strict=False)  # type: ignore[operator]
         model.likelihood.noise_covar.noise = _tensor(noise)
     model.eval()
-    return GaussianProcessFit(model, kind, centre, scale, runs)
+    return GaussianProcessFit(model, kind, centre, scale, runs, len(some))
 
 
-def _learned_from(n: int, seed: int) -> NDArray[np.intp]:
+def _learned_from(n: int, most: int, seed: int) -> NDArray[np.intp]:
     """Which of n runs hyperparameters are learned from."""
-    if n <= LEARNED_FROM:
+    if n <= most:
         return np.arange(n)
-    drawn = np.random.default_rng(seed).choice(n, LEARNED_FROM, replace=False)
+    drawn = np.random.default_rng(seed).choice(n, most, replace=False)
     return np.sort(drawn)
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcessFit(Searched):
-    """`model` works on standardised scores: (score - centre) / scale."""
+    """`model` works on standardised scores, (score - centre) / scale; what it has
+    besides is learned from `n_learned` of the runs."""
 
     model: SingleTaskGP
     choice: Kind
     centre: float
     scale: float
     runs: Runs
+    n_learned: int
 
     name = "gp"
 
     @property
     def kind(self) -> str:
         n = len(self.runs)
-        part = f", its scales learned from {LEARNED_FROM} of {n:,} runs" if n > LEARNED_FROM else ""
-        return f"{self.choice}{part}"
+        part = f", its scales learned from {self.n_learned} of {n:,} runs"
+        return f"{self.choice}{part if self.n_learned < n else ''}"
 
     @property
     def n_fitted(self) -> int:

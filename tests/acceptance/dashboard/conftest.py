@@ -26,9 +26,10 @@ def _quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
+def unfitted(service: Service, app_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """No surrogate is fitted unasked: for tests of something else."""
-    monkeypatch.setattr("service.dashboard.dependencies.FITTED_AT_ONCE", 0)
+    for settings in (service.settings, app_settings):
+        monkeypatch.setattr(settings, "fits_unasked", 0)
 
 
 @pytest.fixture(scope="session")

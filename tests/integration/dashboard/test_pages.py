@@ -7,14 +7,12 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from service.dashboard import dependencies
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.dashboard import (
     HOSTILE,
     Markup,
     create,
-    fill,
     finish,
     lease,
     page,
@@ -204,14 +202,12 @@ def test_a_long_study_comes_in_pages_and_small_pieces(api, database):
     assert changed == list(range(1, 451))
 
 
-def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, monkeypatch):
-    study = create(api)
-    fill(api, study, 4)
-    monkeypatch.setattr(dependencies, "FITTED_AT_ONCE", 2)
-    assert "Fit now" in page(api, f"/ui/studies/{study}")
-    monkeypatch.setattr(dependencies, "FITTED_AT_ALL", 3)
-    assert "too many to fit here" in page(api, f"/ui/studies/{study}")
-    refused = api.get(f"/ui/studies/{study}/fits/gp").json()
+def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, database):
+    store_many(database, 300, "some")  # some of them failed
+    assert "Fit now" in page(api, "/ui/studies/some")
+    store_many(database, 2100, "long")
+    assert "too many to fit here" in page(api, "/ui/studies/long")
+    refused = api.get("/ui/studies/long/fits/gp").json()
     assert "too many to fit here" in refused["html"]
     assert refused["figures"] == {}
 

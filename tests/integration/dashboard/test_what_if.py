@@ -18,6 +18,7 @@ from tests.support.dashboard import (
     page,
     scores,
     store,
+    store_many,
 )
 
 EVEN = dict.fromkeys(DOMAINS, 0.2)
@@ -125,13 +126,10 @@ def test_benchmarks_with_too_few_runs_are_left_out(api):
     assert by_benchmark(api, study, "gp", EVEN | {"coco": 0.5}).status_code == 422
 
 
-def test_too_many_runs_are_not_fitted(api, monkeypatch):
-    study = create(api)
-    fill(api, study, 4)
-    monkeypatch.setattr(dependencies, "FITTED_AT_ONCE", 2)
-    assert "Fit now" in page(api, f"/ui/studies/{study}/what-if")
-    monkeypatch.setattr(dependencies, "FITTED_AT_ALL", 3)
-    assert "too many to fit here" in predicted(api, study, "gp", EVEN).json()["html"]
+def test_too_many_runs_are_not_fitted(api, database):
+    store_many(database, 2100, "long")  # some of them failed
+    assert "Fit now" in page(api, "/ui/studies/long/what-if")
+    assert "too many to fit here" in predicted(api, "long", "gp", EVEN).json()["html"]
 
 
 def test_a_mixture_is_queued_as_by_hand(api):

@@ -483,30 +483,31 @@ def test_metrics_of_ever_new_names_have_an_end_and_the_latest_stay(desk):
     assert kept["m999"] == 999.0
 
 
-def test_scores_on_the_way_have_an_end_and_the_result_is_taken_all_the_same(desk, monkeypatch):
-    monkeypatch.setattr(measurements, "MAX_SCORES", 10)
+def test_scores_on_the_way_have_an_end_and_the_result_is_taken_all_the_same(desk):
     (trial,) = desk.queue()
     desk.claim()
-    on_the_way = [Reading("bench", 0.5, 100, step) for step in range(11)]
-    desk.call(leases.measure, trial, "token-1", on_the_way[:10])
-    with pytest.raises(TooManyScores, match="11 scores, more than 10"):
-        desk.call(leases.measure, trial, "token-1", on_the_way)
-    assert len(desk.trial(trial).measurements) == 10
-    assert desk.call(leases.finish, trial, "token-1", on_the_way) is None
+    most = measurements.MAX_SCORES
+    on_the_way = [Reading("bench", 0.5, 100, step) for step in range(most + 1)]
+    desk.call(leases.measure, trial, "token-1", on_the_way[:-1])
+    with pytest.raises(TooManyScores, match=f"{most + 1} scores, more than {most}"):
+        desk.call(leases.measure, trial, "token-1", on_the_way[-1:])
+    assert len(desk.trial(trial).measurements) == most
+    assert desk.call(leases.finish, trial, "token-1", on_the_way[-1:]) is None
     assert desk.state(trial) == ("completed", 0)
 
 
-def test_replicates_have_an_end_which_who_sends_more_is_told(desk, monkeypatch):
-    monkeypatch.setattr(measurements, "MAX_REPLICATES", 3)
+def test_replicates_have_an_end_which_who_sends_more_is_told(desk):
     (trial,) = desk.queue()
-    for n in range(3):
-        refusal = desk.call(leases.finish, trial, "nobody's", [Reading("bench", n / 10, 100)])
+    most = measurements.MAX_REPLICATES
+    many = [Reading("bench", 0.5, 100, step) for step in range(most - 1)]
+    for readings in (many, [Reading("bench", 0.2, 100)]):
+        refusal = desk.call(leases.finish, trial, "nobody's", readings)
         assert refusal.why.endswith("kept as a replicate")
     refusal = desk.call(leases.finish, trial, "nobody's", [Reading("bench", 0.9, 100)])
     assert refusal.why.endswith("too many replicates to keep these scores too")
     again = desk.call(leases.finish, trial, "nobody's", [Reading("bench", 0.2, 100)])
     assert again.why.endswith("kept as a replicate"), "it is there"
-    assert len(desk.trial(trial).measurements) == 3
+    assert len(desk.trial(trial).measurements) == most
 
 
 def test_a_lease_that_hangs_on_no_running_trial_does_not_keep_others_from_running_out(desk):

@@ -1,5 +1,7 @@
 """What tests of the search share."""
 
+from functools import partial, partialmethod
+
 import pytest
 
 
@@ -10,5 +12,7 @@ def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     from service.search import expected_improvement  # torch: seconds, so only when asked
     from service.search.surrogates import gp
 
-    monkeypatch.setattr(gp, "MAX_ITERATIONS", 5)
-    monkeypatch.setattr(expected_improvement, "RESTARTS", 2)
+    quick = partialmethod(gp.GaussianProcess.__init__, iterations=5)
+    monkeypatch.setattr(gp.GaussianProcess, "__init__", quick)
+    soon = partial(expected_improvement.best_next, restarts=2)
+    monkeypatch.setattr(expected_improvement, "best_next", soon)

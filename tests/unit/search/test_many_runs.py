@@ -11,7 +11,7 @@ from modomodo.errors import CommandFailed
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.strategies import propose
-from service.search.surrogates import fit, gp
+from service.search.surrogates import fit
 from service.search.surrogates.gp import GaussianProcess, Kind
 
 SPACE = MixtureSpace.simplex(["a", "b"])
@@ -26,10 +26,9 @@ def many(n):
     return Runs(np.column_stack([w, 1 - w]), y, unknown, unknown, y)
 
 
-def test_scales_are_learned_from_some_runs_and_predictions_made_by_all(monkeypatch):
-    monkeypatch.setattr(gp, "LEARNED_FROM", 40)
+def test_scales_are_learned_from_some_runs_and_predictions_made_by_all():
     runs = many(400)
-    fitted = GaussianProcess([Kind(1.0, 2)]).fit(SPACE, runs, 0)
+    fitted = GaussianProcess([Kind(1.0, 2)], learned_from=40).fit(SPACE, runs, 0)
     assert "its scales learned from 40 of 400 runs" in fitted.kind
     X = np.array([[0.5, 0.5], [0.2, 0.8]])
     mean, sd = fitted.predict(X)
