@@ -14,7 +14,7 @@ from service.study import points
 from service.study.headline import gain_over, is_uniform, mean
 
 Which = Literal["objective", "in_score", "out_score"]
-SCORED = ("completed", "early_stopped")
+SCORED = ("completed",)
 UNITS = "points of 100, ± 95% interval of sampling"
 
 

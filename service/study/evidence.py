@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db import models, studies
@@ -30,8 +30,10 @@ from service.search.space import MixtureSpace, expected_steps
 from service.study import headline, views
 from service.study.headline import Standing, Tried
 
-SCORED = ("completed", "early_stopped")
-"""States of trials that count as runs."""
+SCORED = ("completed",)
+"""States of trials that count as whole runs."""
+PARTIAL = ("early_stopped",)
+"""States of trials that ended before their last step: evidence in channels of their own."""
 LEAST_SHARE = 0.5
 """Of the weight of another study's run that its domains here have, so that it is taken."""
 
@@ -64,7 +66,8 @@ class Evidence:
 
     Attributes:
         completed: in order of trial number, like `runs`, whose channels are the runs of the other
-            studies that this one takes as evidence.
+            studies that this one takes as evidence, and scores at the steps where trials were
+            stopped early.
         others: `results` of these when they were read.
         notes: what of them is not taken, in words.
         results: `Study.results` when it was read; the same number means the same evidence.
@@ -95,13 +98,16 @@ def read(session: Session, study: models.Study) -> Evidence:
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
+    runs, steps = _runs(spec, completed), _at_steps(session, study, spec, completed)
+    if steps:  # which rows are of one training run matters where it may have several
+        runs = replace(runs, run=np.array([run.id for run in completed], dtype=np.intp))
     return Evidence(
         study_id=study.id,
         spec=spec,
         results=study.results,
         space=space(spec),
         completed=tuple(completed),
-        runs=replace(_runs(spec, completed), channels=channels),
+        runs=replace(runs, channels=channels | steps),
         others=tuple(other.results for other in others),
         notes=tuple(notes),
     )
@@ -130,6 +136,51 @@ def _completed(session: Session, study: models.Study, spec: StudySpec) -> list[M
     return completed
 
 
+def _at_steps(
+    session: Session, study: models.Study, spec: StudySpec, completed: Sequence[MeasuredRun]
+) -> dict[str, Runs]:
+    """Scores before the last step as channels `step-S`, for each step S at which a trial was last
+    scored that was stopped early: of all trials that went on from there, and of those that did not.
+    """
+    stopped = session.execute(
+        select(Trial.id, Trial.number, Trial.mixture)
+        .where(Trial.study_id == study.id, Trial.state.in_(PARTIAL))
+        .order_by(Trial.number)
+    ).all()
+    if not stopped:
+        return {}
+    measured = _measurements(session, study, states=(*SCORED, *PARTIAL))
+    shares = spec.objective_weights()
+    ends = {row.id: scored_at(measured.get(row.id, []), shares) for row in stopped}
+    lasts = {run.id: max(item.step for item in run.benchmarks.values()) for run in completed}
+    trials = [(row.number, row.id, row.mixture) for row in stopped]
+    trials += [(run.number, run.id, run.mixture) for run in completed]
+    trials.sort(key=lambda trial: trial[0])
+    channels = {}
+    for step in sorted({step for step in ends.values() if step}):
+        found = []
+        for number, trial, mixture in trials:
+            items = [item for item in measured.get(trial, []) if item.step == step]
+            scores = spec.scores(items)
+            if scores.objective is None or step == lasts.get(trial):
+                continue
+            own = last_measurements(items)
+            run = MeasuredRun(trial, number, mixture, scores.objective, scores, own, scores)
+            found.append(run)
+        ids = np.array([run.id for run in found], dtype=np.intp)
+        channels[f"step-{step}"] = replace(_runs(spec, found), run=ids)
+    return channels
+
+
+def scored_at(measurements: Iterable[Measurement], wanted: Collection[str]) -> int | None:
+    """The last step that has a score of each wanted benchmark under the `paper` rule."""
+    at: dict[int, set[str]] = defaultdict(set)
+    for item in measurements:
+        if item.rule == "paper":
+            at[item.step].add(item.benchmark)
+    return max((step for step, names in at.items() if names >= set(wanted)), default=None)
+
+
 def _channels(
     session: Session, spec: StudySpec, others: Sequence[models.Study]
 ) -> tuple[dict[str, Runs], list[str]]:
@@ -156,7 +207,14 @@ def _channels(
             for run, part in zip(found, share, strict=True)
             if part >= LEAST_SHARE
         ]
-        n_scored = other.results
+        n_scored = (
+            session.scalar(
+                select(func.count())
+                .select_from(Trial)
+                .where(Trial.study_id == other.id, Trial.state.in_(SCORED))
+            )
+            or 0
+        )
         if len(found) < n_scored:
             wanted = ", ".join(spec.objective_weights())
             notes.append(
@@ -228,9 +286,12 @@ def runs_of(known: Evidence, benchmark: str) -> Runs:
 
 
 def _measurements(
-    session: Session, study: models.Study, *only: ColumnElement[bool]
+    session: Session,
+    study: models.Study,
+    *only: ColumnElement[bool],
+    states: tuple[str, ...] = SCORED,
 ) -> dict[int, list[Measurement]]:
-    """What the runs of a study count with, by trial, as it came in."""
+    """What the trials of a study in some states count with, by trial, as it came in."""
     rows = session.execute(
         select(
             models.Measurement.trial_id,
@@ -244,7 +305,7 @@ def _measurements(
         .join(Trial, Trial.id == models.Measurement.trial_id)
         .where(
             Trial.study_id == study.id,
-            Trial.state.in_(SCORED),
+            Trial.state.in_(states),
             models.Measurement.replicate == "",
             models.Measurement.is_superseded.is_(False),
             *only,
