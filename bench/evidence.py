@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from bench import units, world
 from bench.regmix import TARGETS, load
 from bench.report import table, write_section
-from service.search import gaussian
+from service.search import intervals
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import fit
@@ -89,7 +89,7 @@ def measure(part: str, n: int, draw: int, target: str, kind: str) -> units.Figur
     carried = {name: one._asdict() for name, one in fitted.channels.items()}
     return {
         "spearman": float(spearmanr(mean, actual).statistic),
-        "coverage": float((np.abs(actual - mean) <= gaussian.Z90 * sd).mean()),
+        "coverage": float((np.abs(actual - mean) <= intervals.Z90 * sd).mean()),
         "channels": carried,
     }
 

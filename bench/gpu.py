@@ -35,7 +35,7 @@ import typer
 from bench.gpu_stages import STAGES, Settings, train
 from bench.report import ROOT, read_results, table, write_results, write_section
 from trainer.planning import memory
-from trainer.run import decoding
+from trainer.run.decoding import Decoding
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 """Dense bfloat16 FLOP/s by a part of the device's name, from NVIDIA's data sheets."""
@@ -98,7 +98,7 @@ def main(
 
 def _run_stage(name: str, settings: Settings) -> None:
     if not torch.cuda.is_available():
-        decoding.BACKEND = "eager"  # compiling for a CPU takes minutes and tells nothing
+        Decoding.backend = "eager"  # compiling for a CPU takes minutes and tells nothing
     run = train if name == "train" else STAGES[name]
     found = run(settings)
     found["settings"] = asdict(settings)

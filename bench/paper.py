@@ -12,8 +12,8 @@ import numpy as np
 from bench.report import ROOT, table, write_section
 from modomodo.summary import mixture_text
 from service.search.diagnostics import diagnose
-from service.search.gaussian import Z95
 from service.search.heuristics import HeuristicOptions
+from service.search.intervals import Z95
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.strategies import STRATEGIES, propose

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from bench import units
 from bench.regmix import TARGETS, load
 from bench.report import IMAGES, table, write_section
-from service.search import gaussian
+from service.search import gaussian, intervals
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import fit
@@ -82,7 +82,7 @@ def measure(part: str, n: int, draw: int, target: str, name: str) -> units.Figur
     return {
         "spearman": float(spearmanr(mean, actual).statistic),
         "r2": float(1 - (off**2).mean() / actual.var()),
-        "coverage": float((np.abs(off) <= gaussian.Z90 * sd).mean()),
+        "coverage": float((np.abs(off) <= intervals.Z90 * sd).mean()),
         # Of the loss in units of its spread over the tested runs, so that tables compare.
         "nlpd": float(-gaussian.log_density(actual, mean, sd**2).mean() - np.log(actual.std())),
         "seconds": seconds,

@@ -17,7 +17,7 @@ from bench import intervals
 from bench.report import IMAGES, machine, table, write_results, write_section
 from bench.runs import run_all
 from service.schemas import Measurement, last_measurements
-from service.study.points import Z95
+from service.search.intervals import Z95
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
 from trainer.run.run import score_base

@@ -50,7 +50,10 @@ app = typer.Typer()
 
 @app.command()
 def main(
-    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 40,
+    steps: Annotated[
+        int,
+        typer.Option(min=SKIPPED + 2, help=f"Steps of each run, {SKIPPED} not timed."),
+    ] = 40,
     rounds: Annotated[int, typer.Option(help="Runs of each side.")] = 3,
     side: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:

@@ -19,6 +19,19 @@ MODULES = {
 """What shows that an extra of pyproject.toml is installed."""
 
 
+def left_out_of_auto() -> str | None:
+    """What `auto` goes without here, and how to get it; None where all of it is installed."""
+    from service.search.surrogates import SIDE_BY_SIDE, is_installed
+
+    missing = [name for name in SIDE_BY_SIDE if not is_installed(name)]
+    if not missing:
+        return None
+    return (
+        f"auto goes without {', '.join(missing)}, whose libraries are not installed; get them "
+        f"with: pip install 'modomodo[{','.join(missing)}]'"
+    )
+
+
 def need(*extras: str) -> None:
     """Passes when the extras are installed.
 

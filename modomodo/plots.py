@@ -15,9 +15,9 @@ from modomodo.extras import need
 from modomodo.units import Unit
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
+from service.search.intervals import Z95
 from service.search.runs import Runs
 from service.search.situation import Proposed
-from service.study.points import Z95
 
 ENDINGS = (".html", ".png", ".svg")
 SHOWN_PAIRS = 12

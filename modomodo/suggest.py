@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import space_options
+from modomodo import extras, space_options
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_options import (
     BenchmarksOption,
@@ -124,6 +124,8 @@ def suggest(
             "FILE tells mixtures that are being run)",
             style="dim",
         )
+    if strategy == "auto" and (without := extras.left_out_of_auto()) is not None:
+        console.print(without, style="dim", markup=False)
     if case.runs.channels and strategy not in TAKING_CHANNELS:
         console.print(
             f"{strategy} proposes from full runs alone; {' and '.join(TAKING_CHANNELS)} learn from "

@@ -14,7 +14,7 @@ from service.study import points
 from service.study.headline import gain_over, is_uniform, mean
 
 Which = Literal["objective", "in_score", "out_score"]
-SCORED = ("completed",)
+FULL = "completed"
 UNITS = "points of 100, ± 95% interval of sampling"
 
 
@@ -52,6 +52,8 @@ def trial_line(trial: Trial) -> str:
         return f"{trial.number:>4} [red]{trial.state}[/]: {escape(reason[-1][:160])}"
     source = trial.proposal.strategy if trial.proposal else trial.origin
     weights = " ".join(f"{_weight(w):>{_width(name)}}" for name, w in trial.mixture.items())
+    if trial.state != FULL:
+        source = "stopped early"
     return (
         f"{trial.number:>4} {score_text(trial.scores.in_score):>11} "
         f"{score_text(trial.scores.out_score):>11}  [dim]{source:<15}[/] {weights}"
@@ -72,7 +74,7 @@ def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
     """Whether another mixture than the one to train was run."""
     numbers = set(train.trials)
     return any(
-        t.state in SCORED and t.scores.objective is not None and t.number not in numbers
+        t.state == FULL and t.scores.objective is not None and t.number not in numbers
         for t in trials
     )
 
@@ -96,7 +98,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("mixture")
     direction = study.objective.direction
-    scored = [t for t in trials if t.state in SCORED and t.scores.objective is not None]
+    scored = [t for t in trials if t.state == FULL and t.scores.objective is not None]
     chosen = [trial for trial in scored if trial.number in set(train.trials)]
     uniform = [trial for trial in scored if is_uniform(trial.mixture)]
     reference = _mean(uniform, "objective")

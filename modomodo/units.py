@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.search.intervals import Z95
 from service.search.space import FloatArray
-from service.study.points import Z95
 
 
 @dataclass(frozen=True, slots=True)

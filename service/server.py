@@ -40,8 +40,8 @@ class CannotListen(Exception):  # noqa: N818 - it names a state of things
 class Server(uvicorn.Server):
     """Says where it listens, and ends the streams of open pages before it waits for open calls."""
 
-    def __init__(self, app: FastAPI, **options: Any) -> None:
-        self._app = app
+    def __init__(self, app: FastAPI, *, fits_s: float = FITS_S, **options: Any) -> None:
+        self._app, self._fits_s = app, fits_s
         super().__init__(uvicorn.Config(app, http=Protocol, ws="none", access_log=False, **options))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
         state = self._app.state
         state.is_stopping = True
         state.news.close()
-        ending = asyncio.get_running_loop().call_later(FITS_S, state.context.fits.stop)
+        ending = asyncio.get_running_loop().call_later(self._fits_s, state.context.fits.stop)
         # A call that is on its way in an open connection is read before idle ones are closed.
         for listening in self.servers:
             listening.close()

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import gc
 import itertools
 import shutil
 import threading
@@ -25,10 +26,10 @@ from hypothesis import HealthCheck, settings
 
 from db import upgrade
 from db.sessions import Database
-from service.app import create_app
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.postgres import NoServer, Server
+from tests.support.serving import in_process
 
 SLOW_S = 600
 
@@ -47,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") or is_wide:
             item.add_marker(pytest.mark.timeout(SLOW_S))
+
+
+def pytest_collection_finish() -> None:
+    """What importing has made stays to the end: the garbage collector need not look through it
+    again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -171,14 +179,14 @@ def app_settings(database_url: str) -> Settings:
 @pytest.fixture
 def api(app_settings: Settings) -> Iterator[TestClient]:
     """The service and its engine in this process; faults reach the test and become no 500."""
-    with TestClient(create_app(app_settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(app_settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
 def service_url(app_settings: Settings) -> Iterator[str]:
     """The service on a real socket, in a thread of this process."""
-    config = uvicorn.Config(create_app(app_settings, Inline()), port=0, log_level="warning")
+    config = uvicorn.Config(in_process(app_settings, Inline()), port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.search.counts import counted
+from service.search.intervals import Z95 as Z95
 from service.study import headline
 from service.study import points as plain
-from service.study.points import Z95 as Z95
 from service.study.points import margin as margin
 
 MINUS = "\N{MINUS SIGN}"

@@ -11,6 +11,7 @@ from service.errors import STOPPING, Refused
 from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, TrainThis, Trial
+from service.search import intervals
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
 from service.search.situation import sign_of
@@ -118,7 +119,7 @@ def _message(
     start = f"Train this: the mixture of {which}, {known.spec.objective.name} {score}{of}"
     if train.gain is not None:
         gain = points.signed(train.gain.value, train.gain.se)
-        doubt = "" if train.gain.value > points.Z95 * train.gain.se else " (which may be chance)"
+        doubt = "" if train.gain.value > intervals.Z95 * train.gain.se else " (which may be chance)"
         start += f", {gain} over equal weights{doubt}"
     elif uniform is not None:
         start += "; its weights are equal"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,12 +105,22 @@ def predict_each(
     return [one.predict(mixtures) for one in fitted]
 
 
-def verdict(space: MixtureSpace, runs: Runs, mixtures: FloatArray, direction: Direction) -> Verdict:
-    """`auto`'s choice among `SIDE_BY_SIDE`, with the fits that predictions are made with."""
+def verdict(
+    space: MixtureSpace,
+    runs: Runs,
+    mixtures: FloatArray,
+    direction: Direction,
+    among: Iterable[str] = tuple(SIDE_BY_SIDE),
+) -> Verdict:
+    """`auto`'s choice, with the fits that predictions are made with.
+
+    Args:
+        among: names in `SIDE_BY_SIDE`.
+    """
     able = {
         name: _one(name, space, runs, direction)
-        for name, make in SIDE_BY_SIDE.items()
-        if len(runs) <= make().max_runs
+        for name in among
+        if len(runs) <= SIDE_BY_SIDE[name]().max_runs
     }
     densities = {name: log_density(fitted) for name, fitted in able.items()}
     trusted = max(densities, key=lambda name: densities[name])

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import bdtr, bdtrc, ndtr
 
-from service.search import gaussian
+from service.search import gaussian, intervals
 from service.search.acquisition import Knowledge
 from service.search.counts import counted
 from service.search.runs import Runs
@@ -274,8 +274,8 @@ def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
         spearman=float(spearmanr(runs.score, mean).statistic) if varies else None,
         rmse=float(np.sqrt((residual**2).mean())),
         nlpd=float(-gaussian.log_density(runs.score, mean, sd**2).mean()) if has_sd else None,
-        coverage_90=float((np.abs(residual) <= gaussian.Z90 * sd).mean()) if has_sd else None,
-        inside_95=int((np.abs(residual) <= gaussian.Z95 * sd).sum()) if has_sd else None,
+        coverage_90=float((np.abs(residual) <= intervals.Z90 * sd).mean()) if has_sd else None,
+        inside_95=int((np.abs(residual) <= intervals.Z95 * sd).sum()) if has_sd else None,
         pit=ndtr(residual / sd) if has_sd else np.full(len(runs), np.nan),
     )
 

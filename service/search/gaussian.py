@@ -7,10 +7,6 @@ from scipy.special import ndtri
 
 from service.search.space import FloatArray
 
-Z90 = float(ndtri(0.95))
-Z95 = float(ndtri(0.975))
-"""Half the widths of a 90% and of a 95% interval, in standard deviations."""
-
 
 def log_density(x: FloatArray, mean: FloatArray, variance: FloatArray) -> FloatArray:
     """Log density of a normal distribution, elementwise."""

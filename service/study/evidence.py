@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,10 +30,10 @@ from service.search.space import MixtureSpace, expected_steps
 from service.study import headline, views
 from service.study.headline import Standing, Tried
 
-SCORED = ("completed",)
-"""States of trials that count as whole runs."""
-PARTIAL = ("early_stopped",)
-"""States of trials that ended before their last step: evidence in channels of their own."""
+FULL = "completed"
+"""The state of trials that count as runs."""
+SCORED = (FULL, "early_stopped")
+"""States of trials that end with scores."""
 LEAST_SHARE = 0.5
 """Of the weight of another study's run that its domains here have, so that it is taken."""
 
@@ -65,9 +65,9 @@ class Evidence:
     """What a study knows: its space and its completed trials that have an objective.
 
     Attributes:
-        completed: in order of trial number, like `runs`, whose channels are the runs of the other
-            studies that this one takes as evidence, and scores at the steps where trials were
-            stopped early.
+        completed: in order of trial number, like `runs`, whose channels are what trials scored that
+            were stopped early (`step-S`), and the runs of the other studies that this one takes as
+            evidence (`study-NAME`).
         others: `results` of these when they were read.
         notes: what of them is not taken, in words.
         results: `Study.results` when it was read; the same number means the same evidence.
@@ -94,91 +94,93 @@ class Evidence:
 def read(session: Session, study: models.Study) -> Evidence:
     """The study's evidence. Reads columns, not whole trials: there may be thousands."""
     spec = views.spec(study)
-    completed = _completed(session, study, spec)
+    completed, partial = _completed(session, study, spec)
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
-    runs, steps = _runs(spec, completed), _at_steps(session, study, spec, completed)
-    if steps:  # which rows are of one training run matters where it may have several
-        runs = replace(runs, run=np.array([run.id for run in completed], dtype=np.intp))
+    runs = _runs(spec, completed)
+    if partial:  # which scores are of one training run matters only now
+        channels |= {name: _runs(spec, one, are_told=True) for name, one in partial.items()}
+        runs = _runs(spec, completed, are_told=True)
     return Evidence(
         study_id=study.id,
         spec=spec,
         results=study.results,
         space=space(spec),
         completed=tuple(completed),
-        runs=replace(runs, channels=channels | steps),
+        runs=replace(runs, channels=channels),
         others=tuple(other.results for other in others),
         notes=tuple(notes),
     )
 
 
-def _completed(session: Session, study: models.Study, spec: StudySpec) -> list[MeasuredRun]:
-    """The completed trials of a study that have the objective of `spec`."""
+def _completed(
+    session: Session, study: models.Study, spec: StudySpec
+) -> tuple[list[MeasuredRun], dict[str, list[MeasuredRun]]]:
+    """The completed trials of a study that have the objective of `spec`; and by channel what those
+    that were stopped early scored, with what the completed ones did at the same step.
+
+    A partial score is never taken for a whole run's.
+    """
     measured = _measurements(session, study)
     completed: list[MeasuredRun] = []
+    stopped: dict[int, list[MeasuredRun]] = {}
     rows = session.execute(
-        select(Trial.id, Trial.number, Trial.mixture)
+        select(Trial.id, Trial.number, Trial.state, Trial.mixture)
         .where(Trial.study_id == study.id, Trial.state.in_(SCORED))
         .order_by(Trial.number)
     )
-    for trial_id, number, mixture in rows:
-        all_steps = measured.get(trial_id, [])
-        last = last_measurements(all_steps)
-        scores = spec.scores(last.values())
-        if scores.objective is None:
+    for trial_id, number, state, mixture in rows:
+        run = _measured(spec, trial_id, number, mixture, measured.get(trial_id, []))
+        if run is None:
             continue
-        other = scores
-        if spec.heuristics.scores == "averaged":
-            other = spec.scores(averaged_measurements(all_steps))
-        run = MeasuredRun(trial_id, number, mixture, scores.objective, scores, last, other)
-        completed.append(run)
-    return completed
+        if state == FULL:
+            completed.append(run)
+        else:
+            stopped.setdefault(last_step(spec, run.benchmarks), []).append(run)
+    for step, runs in stopped.items():
+        for run in completed:
+            then = [item for item in measured[run.id] if item.step == step]
+            early = _measured(spec, run.id, run.number, run.mixture, then)
+            if early is not None:
+                runs.append(early)
+    return completed, {channel_of(step): runs for step, runs in sorted(stopped.items())}
 
 
-def _at_steps(
-    session: Session, study: models.Study, spec: StudySpec, completed: Sequence[MeasuredRun]
-) -> dict[str, Runs]:
-    """Scores before the last step as channels `step-S`, for each step S at which a trial was last
-    scored that was stopped early: of all trials that went on from there, and of those that did not.
-    """
-    stopped = session.execute(
-        select(Trial.id, Trial.number, Trial.mixture)
-        .where(Trial.study_id == study.id, Trial.state.in_(PARTIAL))
-        .order_by(Trial.number)
-    ).all()
-    if not stopped:
-        return {}
-    measured = _measurements(session, study, states=(*SCORED, *PARTIAL))
-    shares = spec.objective_weights()
-    ends = {row.id: scored_at(measured.get(row.id, []), shares) for row in stopped}
-    lasts = {run.id: max(item.step for item in run.benchmarks.values()) for run in completed}
-    trials = [(row.number, row.id, row.mixture) for row in stopped]
-    trials += [(run.number, run.id, run.mixture) for run in completed]
-    trials.sort(key=lambda trial: trial[0])
-    channels = {}
-    for step in sorted({step for step in ends.values() if step}):
-        found = []
-        for number, trial, mixture in trials:
-            items = [item for item in measured.get(trial, []) if item.step == step]
-            scores = spec.scores(items)
-            if scores.objective is None or step == lasts.get(trial):
-                continue
-            own = last_measurements(items)
-            run = MeasuredRun(trial, number, mixture, scores.objective, scores, own, scores)
-            found.append(run)
-        ids = np.array([run.id for run in found], dtype=np.intp)
-        channels[f"step-{step}"] = replace(_runs(spec, found), run=ids)
-    return channels
+def last_step(spec: StudySpec, last: Mapping[str, Measurement]) -> int:
+    """The step up to which a trial is scored: the lowest of its objective's benchmarks."""
+    return min(last[name].step for name in spec.objective_weights())
 
 
-def scored_at(measurements: Iterable[Measurement], wanted: Collection[str]) -> int | None:
-    """The last step that has a score of each wanted benchmark under the `paper` rule."""
-    at: dict[int, set[str]] = defaultdict(set)
-    for item in measurements:
-        if item.rule == "paper":
-            at[item.step].add(item.benchmark)
-    return max((step for step, names in at.items() if names >= set(wanted)), default=None)
+def channel_of(step: int) -> str:
+    """The channel of scores at a step of a run that went no further; 0 where that is not known."""
+    return f"step-{step}" if step else "stopped"
+
+
+def _measured(
+    spec: StudySpec,
+    trial_id: int,
+    number: int,
+    mixture: dict[str, float],
+    measurements: Sequence[Measurement],
+) -> MeasuredRun | None:
+    """A trial as it was measured; None without an objective."""
+    last = last_measurements(measurements)
+    scores = spec.scores(last.values())
+    if scores.objective is None:
+        return None
+    other = scores
+    if spec.heuristics.scores == "averaged":
+        other = spec.scores(averaged_measurements(measurements))
+    return MeasuredRun(trial_id, number, mixture, scores.objective, scores, last, other)
+
+
+def _n_full(session: Session, study: models.Study) -> int:
+    return session.execute(
+        select(func.count())
+        .select_from(Trial)
+        .where(Trial.study_id == study.id, Trial.state == FULL)
+    ).scalar_one()
 
 
 def _channels(
@@ -200,21 +202,14 @@ def _channels(
         ):
             if names:
                 notes.append(f"{of}: domains {', '.join(sorted(names))} {what}")
-        found = _completed(session, other, spec)
+        found, _ = _completed(session, other, spec)
         share = weights(spec, [run.mixture for run in found]).sum(axis=1)
         taken = [
             replace(run, mixture={d: w / part for d, w in run.mixture.items() if d in here})
             for run, part in zip(found, share, strict=True)
             if part >= LEAST_SHARE
         ]
-        n_scored = (
-            session.scalar(
-                select(func.count())
-                .select_from(Trial)
-                .where(Trial.study_id == other.id, Trial.state.in_(SCORED))
-            )
-            or 0
-        )
+        n_scored = _n_full(session, other)
         if len(found) < n_scored:
             wanted = ", ".join(spec.objective_weights())
             notes.append(
@@ -257,7 +252,7 @@ def scored(
     for trial_id, number, state, mixture in rows:
         numbers.add(number)
         last = last_measurements(measured.get(trial_id, []))
-        if state in SCORED and len(last) == len(shares):
+        if state == FULL and len(last) == len(shares):
             runs.append(Run(trial_id, number, mixture, Score.weighted(last.values(), shares)))
     return runs, numbers
 
@@ -286,12 +281,9 @@ def runs_of(known: Evidence, benchmark: str) -> Runs:
 
 
 def _measurements(
-    session: Session,
-    study: models.Study,
-    *only: ColumnElement[bool],
-    states: tuple[str, ...] = SCORED,
+    session: Session, study: models.Study, *only: ColumnElement[bool]
 ) -> dict[int, list[Measurement]]:
-    """What the trials of a study in some states count with, by trial, as it came in."""
+    """What the runs of a study count with, by trial, as it came in."""
     rows = session.execute(
         select(
             models.Measurement.trial_id,
@@ -305,7 +297,7 @@ def _measurements(
         .join(Trial, Trial.id == models.Measurement.trial_id)
         .where(
             Trial.study_id == study.id,
-            Trial.state.in_(states),
+            Trial.state.in_(SCORED),
             models.Measurement.replicate == "",
             models.Measurement.is_superseded.is_(False),
             *only,
@@ -375,7 +367,9 @@ def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
-def _runs(spec: StudySpec, completed: Sequence[MeasuredRun]) -> Runs:
+def _runs(spec: StudySpec, completed: Sequence[MeasuredRun], *, are_told: bool = False) -> Runs:
+    """The trials as the engine takes them; `are_told`: each with its own number as a run."""
+
     def values(scores: Sequence[Score | None]) -> NDArray[np.float64]:
         return np.array([np.nan if score is None else score.value for score in scores])
 
@@ -394,4 +388,5 @@ def _runs(spec: StudySpec, completed: Sequence[MeasuredRun]) -> Runs:
             shape
         ),
         shares=np.array(list(shares.values())) / total,
+        run=np.array([run.id for run in completed] if are_told else [], dtype=np.intp),
     )

@@ -12,7 +12,15 @@ import yaml  # type: ignore[import-untyped]
 from db import cost, models, studies, trials
 from db.sessions import Database
 from service.errors import Refused, invalid
-from service.schemas import AGGREGATES, Score, StudySpec, TrainerName, Trial, last_measurements
+from service.schemas import (
+    AGGREGATES,
+    Measurement,
+    Score,
+    StudySpec,
+    TrainerName,
+    Trial,
+    last_measurements,
+)
 from service.study import evidence, trainer_files, views
 
 
@@ -49,7 +57,7 @@ def export(
     return json.dumps(whole, indent=2, allow_nan=False), "application/json"
 
 
-FIRST, LAST = ("trial", "state", "strategy", "channel"), ("wall_s", "gpu_hours")
+FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours", "channel")
 """Columns that every export has, before and behind weights and scores."""
 WEIGHT = "w_"
 
@@ -57,8 +65,7 @@ WEIGHT = "w_"
 def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, float]) -> str:
     """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores.
 
-    Scores that are means of benchmarks stand only where the study counts the trial as a run. One
-    that was stopped early has them with the channel that they are of, `step-S`.
+    Scores that are means of benchmarks stand only where the study counts the trial as a run.
 
     Args:
         gpu_hours: by the trial's number, of those that a worker had.
@@ -69,31 +76,33 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, floa
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads(spec))
     for trial in shown:
-        counted, channel = trial.measurements, ""
-        if trial.state in evidence.PARTIAL:
-            step = evidence.scored_at(counted, spec.objective_weights())
-            if step:
-                counted, channel = [m for m in counted if m.step == step], f"step-{step}"
-        last, scores = last_measurements(counted), spec.scores(counted)
-        values = [scores.in_score, scores.out_score]
+        last = last_measurements(trial.measurements)
+        values = [trial.scores.in_score, trial.scores.out_score]
         if own:
-            values.append(scores.objective)
-        if trial.state not in evidence.SCORED and not channel:
+            values.append(trial.scores.objective)
+        if trial.state not in evidence.SCORED:
             values = [None] * len(values)
         writer.writerow(
             [
                 trial.number,
                 trial.state,
                 trial.proposal.strategy if trial.proposal else trial.origin,
-                channel,
                 *(repr(trial.mixture[name]) for name in names),
                 *(cell for score in values for cell in _cells(score)),
                 *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
                 "" if trial.wall_s is None else trial.wall_s,
                 f"{gpu_hours[trial.number]:.6g}" if trial.number in gpu_hours else "",
+                _channel(spec, trial.state, last),
             ]
         )
     return file.getvalue()
+
+
+def _channel(spec: StudySpec, state: str, last: Mapping[str, Measurement]) -> str:
+    """Empty for whole runs, and where there is no objective."""
+    if state == evidence.FULL or not spec.objective_weights().keys() <= last.keys():
+        return ""
+    return evidence.channel_of(evidence.last_step(spec, last))
 
 
 def heads(spec: StudySpec) -> list[str]:
@@ -120,7 +129,7 @@ def check(spec: StudySpec) -> None:
     if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
         raise invalid(
             f"objective {spec.objective.name!r} has the name of another column of an export "
-            "(trial, state, strategy, channel, wall_s, gpu_hours, in_score_se, out_score_se, or a "
+            "(trial, state, strategy, wall_s, gpu_hours, channel, in_score_se, out_score_se, or a "
             "weight, w_...); give it another name"
         )
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-Z95 = 1.959964
-"""Half-width of a 95% interval in standard errors."""
+from service.search.intervals import Z95
 
 
 def value(score: float) -> str:

@@ -28,7 +28,7 @@ def test_nothing_is_lost_or_doubled_while_everything_is_killed(database):
     if database == "postgresql" and programs() is None:
         pytest.skip("NOT RUN on PostgreSQL: there are no programs of it")
     plan = Plan(
-        trials=60,
+        trials=40,
         workers=4,
         database=database,
         seed=1,

@@ -28,6 +28,7 @@ def test_no_made_up_call_is_answered_against_the_description(database_url, tmp_p
     assert found.cases > 500
 
 
+@pytest.mark.slow
 def test_neither_are_those_of_who_may_not_do_everything_and_calls_too_often(
     database_url, database, tmp_path
 ):

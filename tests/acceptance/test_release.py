@@ -65,10 +65,10 @@ def test_the_wheel_of_a_release_works_in_an_empty_environment(tmp_path):
     assert call(modomodo, "--version", cwd=tmp_path) == f"modomodo {VERSION}\n"
     (tmp_path / "runs.csv").write_text(RUNS)
     from_file = ("--data", "runs.csv", "--objective", "score", "--json")
-    suggest = (modomodo, "suggest", "--strategy", "bayes-quadratic", *from_file)
+    suggest = (modomodo, "suggest", *from_file)
     [proposed] = json.loads(call(*suggest, cwd=tmp_path))["mixtures"]
     assert sum(proposed["weights"].values()) == pytest.approx(1)
-    fit = (modomodo, "fit", "--surrogate", "bayes-quadratic", *from_file)
+    fit = (modomodo, "fit", "--surrogate", "auto", *from_file)
     assert json.loads(call(*fit, cwd=tmp_path))["n"] == 5
     assert "tiny" in call(modomodo, "recipe", "list", cwd=tmp_path)
 

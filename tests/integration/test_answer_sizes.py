@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
+from db.sessions import Database
+from service.executor.process import Inline
+from service.settings import Settings
 from tests.support.dashboard import store_many
+from tests.support.serving import in_process
 
 MOST = 2**20
 TRIALS = 10_000
@@ -69,10 +76,19 @@ def addresses(app: FastAPI, named: Mapping[str, str] = NAMED) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def long_study(api, database):
+@pytest.fixture(scope="module")
+def long_study(
+    migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A service with a long study, for calls that change nothing."""
+    file = tmp_path_factory.mktemp("long") / "modomodo.db"
+    shutil.copy(migrated_file, file)
+    database = Database(f"sqlite:///{file}")
     store_many(database, TRIALS)
-    return api
+    database.close()
+    settings = Settings(database_url=f"sqlite:///{file}", upkeep_every_s=3600.0)
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
+        yield client
 
 
 def test_no_answer_about_ten_thousand_trials_is_above_a_megabyte(long_study):

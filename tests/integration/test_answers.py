@@ -19,7 +19,6 @@ from trainer.domains import lisa
 from trainer.domains.prepared import PreparedRows
 from trainer.recipe import Recipe, RecipeError
 from trainer.rows import Row, length_of
-from trainer.run import answers as module
 from trainer.run import models
 from trainer.run.answers import Share, answers
 from trainer.run.decoding import Decoding
@@ -49,23 +48,23 @@ def rows() -> list[Row]:
     return found
 
 
-def answered(rows, speed, decode=None, share=Share(), **evaluation) -> list[str]:  # noqa: B008
+def answered(rows, speed, decode=None, share=Share(), stages=None, **evaluation) -> list[str]:  # noqa: B008
     settings = {"batch_size": 5, "temperature": 1.0} | evaluation
     recipe = Recipe.parse({"speed": speed, "evaluation": settings})
     model, processor = models.load(recipe)
-    return answers(model, processor, rows, recipe, "sat", share, decoding=decode)
+    return answers(model, processor, rows, recipe, "sat", share, decoding=decode, **(stages or {}))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_answers_are_the_same_by_every_way_to_ask_for_them(rows, monkeypatch, temperature):
+def test_answers_are_the_same_by_every_way_to_ask_for_them(rows, temperature):
     plain = answered(rows, SLOW, temperature=temperature)
     assert len(set(plain)) > 4
     assert answered(rows, {}, temperature=temperature) == plain
-    monkeypatch.setattr(module, "FIRST_TOKENS", 3)
-    monkeypatch.setattr(module, "GROWTH", 2)
-    assert answered(rows, {}, temperature=temperature) == plain, "in stages of 3, 6, 12, 24, 32"
+    often = {"first_tokens": 3, "growth": 2}  # in stages of 3, 6, 12, 24, 32
+    assert answered(rows, {}, stages=often, temperature=temperature) == plain
     for switch in SLOW if temperature else ():
-        assert answered(rows, SLOW | {switch: True}, temperature=temperature) == plain, switch
+        speed = SLOW | {switch: True}
+        assert answered(rows, speed, stages=often, temperature=temperature) == plain, switch
 
 
 def test_the_token_of_a_picture_is_never_said_as_in_training(rows):

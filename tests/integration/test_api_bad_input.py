@@ -248,12 +248,8 @@ def test_a_method_that_is_not_offered_is_refused(api):
 
 
 def test_an_empty_change_is_refused(api, study):
-    refused(
-        api.patch("/studies/vlm", json={}),
-        422,
-        "invalid-request",
-        "state, budget, gpu_hours or note",
-    )
+    said = "state, budget, gpu_hours or note"
+    refused(api.patch("/studies/vlm", json={}), 422, "invalid-request", said)
 
 
 def test_a_completed_trial_is_not_cancelled_or_retried(api, held):

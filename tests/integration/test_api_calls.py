@@ -12,6 +12,7 @@ import yaml
 
 from service.proposing.proposer import Proposer
 from tests.support.bodies import scores, study_body
+from tests.support.polling import until
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
 
@@ -22,15 +23,13 @@ def study(api):
     return "vlm"
 
 
-def lease(api, worker="w1", study=None, within_s=20.0):
+def lease(api, worker="w1", study=None):
     """The next trial and its token; proposals come within moments."""
-    deadline = time.monotonic() + within_s
-    while True:
-        answer = api.post("/trials/next", json={"worker": worker, "study": study}).json()
-        if answer["trial"]:
-            return answer["trial"], answer["lease"]["token"]
-        assert time.monotonic() < deadline, answer["reason"]
-        time.sleep(0.01)
+    asked = {"worker": worker, "study": study}
+    answer = until(
+        lambda: api.post("/trials/next", json=asked).json(), lambda answer: answer["trial"]
+    )
+    return answer["trial"], answer["lease"]["token"]
 
 
 def finish(api, trial, token, value=0.5, **more):
@@ -45,11 +44,8 @@ def attach(api, mixture, value):
     return answer.json()
 
 
-def queue_is_filled(api, n, within_s=20.0):
-    deadline = time.monotonic() + within_s
-    while api.get("/studies/vlm").json()["trials"]["queued"] < n:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def queue_is_filled(api, n):
+    until(lambda: api.get("/studies/vlm").json()["trials"]["queued"] >= n)
 
 
 def test_probes_answer(api):

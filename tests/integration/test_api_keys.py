@@ -15,12 +15,12 @@ from db.errors import BadKey, KeyNotFound
 from db.models import ApiKey
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
-from service.app import create_app
 from service.executor.process import Inline
 from service.http import auth
 from tests.support.bodies import study_body
+from tests.support.serving import in_process
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 
 @pytest.fixture
@@ -82,6 +82,7 @@ ADMINISTERING = [
 ]
 
 
+@pytest.mark.backends("sqlite", "postgresql")
 def test_each_scope_allows_its_calls_and_no_others(api, made):
     assert call(api, made["admin"], "POST", "/studies", study_body()).status_code == 201
     calls = {"read": READING, "worker": WORKING, "admin": ADMINISTERING}
@@ -186,7 +187,7 @@ def test_a_key_that_is_nearly_right_opens_nothing(api, made):
 def test_the_operators_own_key_goes_on_to_do_everything(app_settings, made):
     own = "the-operators-own-and-very-long-key"
     settings = type(app_settings)(**app_settings.model_dump() | {"api_key": own})
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         assert call(client, own, "POST", "/studies", study_body()).status_code == 201
         assert call(client, made["read"], "GET", "/studies").status_code == 200
         assert call(client, made["read"], "PATCH", "/studies/vlm", {}).status_code == 403

@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 
 from db import keys
 from db.sessions import Database
-from service.app import create_app
 from service.executor.process import Inline
 from service.settings import Settings
+from tests.support.serving import in_process
 
 KEY = "a-key-of-thirty-two-or-more-chars"
 OURS = {"Authorization": f"Bearer {KEY}"}
@@ -21,7 +21,7 @@ def slow(database_url):
     settings = Settings(
         database_url=database_url, upkeep_every_s=3600.0, api_key=KEY, calls_per_s=0.01
     )
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -67,7 +67,7 @@ def test_heartbeats_of_strangers_are_held_up_like_anything(slow):
 def test_heartbeats_are_not_held_up_while_nobody_needs_a_key(database_url):
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, calls_per_s=0.01)
     beat = {"token": "x" * 20}
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         assert client.get("/studies").status_code == 200
         assert client.get("/studies").status_code == 429
         assert client.post("/trials/1/heartbeat", json=beat).status_code == 404

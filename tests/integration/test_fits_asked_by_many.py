@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import create_app
 from service.executor.process import EngineFailed, Inline
 from service.fitting import fits, questions
 from tests.integration.test_api_calls import attach, lease
 from tests.support.bodies import study_body
+from tests.support.serving import in_process
 
 CROWD = 45
 """More than there are threads that answer calls."""
@@ -43,7 +43,7 @@ def engine():
 
 @pytest.fixture
 def api(app_settings, engine):
-    with TestClient(create_app(app_settings, engine), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(app_settings, engine), base_url="http://127.0.0.1") as client:
         client.post("/studies", json=study_body())
         attach(client, {"coco": 1.0}, 0.5)
         yield client

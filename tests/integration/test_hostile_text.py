@@ -15,7 +15,7 @@ from tests.integration.test_api_calls import finish, lease
 from tests.support.bodies import scores, study_body
 from tests.support.dashboard import Markup, own
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 REFUSED = ["a\x00b", "\ud800", "a\udfffb"]
 """What databases or JSON writers cannot hold."""
@@ -76,6 +76,7 @@ def test_text_that_cannot_be_stored_is_refused_with_its_place(api, study, word):
         assert answer.json()["errors"][0]["where"].startswith("body")
 
 
+@pytest.mark.backends("sqlite", "postgresql")
 @pytest.mark.parametrize("word", KEPT, ids=ascii)
 def test_any_other_text_is_kept_as_it_is_and_never_shown_as_html(api, study, word):
     trial, token = lease(api)
@@ -111,7 +112,6 @@ JUNK = [
 ]
 
 
-@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: junk[:12])
 def test_addresses_of_junk_name_nothing(api, study, junk):
     _, token = lease(api)
@@ -164,6 +164,7 @@ def test_what_may_be_anything_never_makes_a_fault(api, word):
 NUMBERS = ["1e400", "-1e400", "1" + "0" * 30, "1e308", "NaN", "-0.0", "1.5", "9" * 5000]
 
 
+@pytest.mark.backends("sqlite", "postgresql")
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda text: text[:8])
 def test_numbers_of_any_size_are_taken_or_refused(api, study, number):
     trial, token = lease(api)

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from db import studies
 from modomodo.cli import app
 from service import metrics
-from service.app import create_app
 from service.executor.process import Inline
 from service.proposing import proposer
 from service.schemas import StudySpec
@@ -23,6 +22,7 @@ from service.settings import Settings
 from tests.integration.test_api_calls import finish, lease, queue_is_filled
 from tests.support.bodies import scores, study_body
 from tests.support.dashboard import sign_in
+from tests.support.serving import in_process
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -145,7 +145,7 @@ def test_who_was_given_which_trial_is_logged(api, logged):
 def test_no_secret_is_in_a_log_line_wherever_it_was_sent(database_url, logged):
     key, secret = "a-key-of-thirty-two-or-more-chars", "what-nobody-shall-read"
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         bearer = {"Authorization": f"Bearer {key}"}
         client.post("/studies", json=study_body(), headers=bearer)
         client.get("/studies", headers={"Authorization": f"Bearer {secret}"})

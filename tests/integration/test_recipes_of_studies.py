@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from modomodo import presets
-from service.app import create_app
 from service.executor.process import Inline
 from tests.support.bodies import study_body
+from tests.support.serving import in_process
 
 TINY = {
     "domains": [{"name": "coco", "samples": 300}, {"name": "sat", "samples": 750}],
@@ -21,7 +21,7 @@ TINY = {
 
 @pytest.fixture
 def offering(app_settings):
-    app = create_app(app_settings, Inline(), presets.load())
+    app = in_process(app_settings, Inline(), presets.load())
     with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
 

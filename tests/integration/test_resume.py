@@ -98,6 +98,7 @@ def assert_same(folder: Path, outcome: Outcome, undisturbed) -> None:
     assert learning_curve(folder) == learning_curve(whole)
 
 
+@pytest.mark.slow
 def test_a_run_killed_over_and_over_ends_with_the_weights_and_scores_of_an_undisturbed_one(
     undisturbed, tmp_path
 ):

@@ -144,7 +144,8 @@ def test_a_study_without_a_result_says_just_that_and_why(run, service_url):
             if trial.state == "queued":
                 client.cancel(trial.id)
     shown = " ".join(run("study", "show", "vlm").stdout.split())
-    assert "1 trial failed; the last error: OSError: gone" in shown
+    # Whether one had been proposed before the pause, and was cancelled, is left to chance.
+    assert "trial failed; the last error: OSError: gone" in shown
     assert "Out-Score" not in shown
 
 

@@ -17,7 +17,6 @@ from db import clock, leases, models, proposing, studies, trials
 from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
-from service.app import create_app
 from service.executor.process import Inline
 from service.proposing import proposer
 from service.proposing.proposer import Proposer
@@ -25,8 +24,9 @@ from service.schemas import Measurement, StudySpec
 from service.search.situation import Proposed
 from service.study import views, waiting
 from tests.support.bodies import scores, study_body
+from tests.support.serving import in_process
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 SCORES = views.readings([Measurement.model_validate(item) for item in scores()])
 
@@ -443,7 +443,7 @@ def test_a_long_fit_keeps_its_study_from_other_replicas(database, app_settings):
         with database.read() as session:
             return studies.get(session, "vlm").proposer_until
 
-    with TestClient(create_app(settings, engine), base_url="http://127.0.0.1") as api:
+    with TestClient(in_process(settings, engine), base_url="http://127.0.0.1") as api:
         api.post("/studies", json=study_body())
         try:
             assert engine.began.wait(30)

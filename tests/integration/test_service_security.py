@@ -7,10 +7,10 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from db import keys
-from service.app import create_app
 from service.executor.process import Inline
 from service.http.auth import Gate, NoKey
 from service.settings import Settings, is_loopback
+from tests.support.serving import in_process
 
 KEY = "a-key-of-more-than-32-characters"
 
@@ -18,7 +18,7 @@ KEY = "a-key-of-more-than-32-characters"
 @pytest.fixture
 def locked(app_settings):
     settings = app_settings.model_copy(update={"api_key": Settings(api_key=KEY).api_key})
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
 

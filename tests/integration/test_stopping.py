@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 from service import server
-from service.app import create_app
 from service.executor.process import Inline, Stopping
 from service.fitting import questions
 from tests.integration.test_api_calls import attach
 from tests.support.bodies import study_body
 from tests.support.polling import until
+from tests.support.serving import in_process
 
 FITTED = ["/studies/vlm/best", "/studies/vlm/surrogates/auto", "/ui/studies/vlm/fits/auto"]
 
@@ -44,9 +44,9 @@ class Endless(Inline):
 @contextmanager
 def serving(settings, engine, grace_s):
     """The service as `modomodo serve` runs it, in a thread; a client, and how to stop it."""
-    app = create_app(settings, engine)
+    app = in_process(settings, engine)
     options = {"host": "127.0.0.1", "port": 0, "log_level": "warning"}
-    running = server.Server(app, **options, timeout_graceful_shutdown=grace_s)
+    running = server.Server(app, **options, fits_s=0.01, timeout_graceful_shutdown=grace_s)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     until(lambda: running.started)
@@ -77,7 +77,6 @@ def is_stopping_problem(answer):
 def test_a_call_that_waits_for_a_fit_when_the_service_stops_hears_so(
     app_settings, monkeypatch, caplog, path, is_deaf
 ):
-    monkeypatch.setattr(server, "FITS_S", 0.01)
     monkeypatch.setattr(server.gc, "freeze", lambda: None)  # this process goes on
     engine = Endless(is_deaf)
     with (

@@ -74,7 +74,7 @@ def elsewhere(backend, request, tmp_path):
     return request.getfixturevalue("new_on_postgresql")()
 
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 
 def test_a_study_moved_to_the_other_kind_of_database_and_back_is_identical(
@@ -130,6 +130,7 @@ def test_workers_carry_on_with_a_moved_study_and_new_trials_follow_its_own(
     database.close()
 
 
+@pytest.mark.backends("sqlite", "postgresql")
 def test_beside_another_study_trials_get_new_ids_and_nothing_else_changes(
     database_url, new_database, tmp_path
 ):

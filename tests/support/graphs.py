@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.run import decoding
+from trainer.run.decoding import Decoding
 
 
 def captured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -18,7 +18,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         graphs.append(graph)
         return graph.forward
 
-    monkeypatch.setattr(decoding, "BACKEND", eager)
+    monkeypatch.setattr(Decoding, "backend", eager)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     return graphs

@@ -1,4 +1,4 @@
-"""The service as a process of its own."""
+"""The service: in this process, or as one of its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
+from service.app import create_app
+from service.executor.process import Engine
+from service.presets import Presets
+from service.settings import Settings
 from tests.support.polling import until
 from tests.support.warm import Command
+
+_routes: list[BaseRoute] = []
+
+
+def in_process(settings: Settings, engine: Engine, presets: Presets | None = None) -> FastAPI:
+    """The application, with the routes of the first that this process made.
+
+    What FastAPI works out of each route when that is first called, a tenth of a second in all, is
+    worked out once; settings, middleware and state are the application's own.
+    """
+    app = create_app(settings, engine, presets)
+    if not _routes:
+        _routes.extend(app.router.routes)
+    app.router.routes = _routes
+    return app
 
 
 def is_ready(port: int) -> bool:

@@ -28,12 +28,12 @@ from playwright.sync_api import TimeoutError as TookTooLong
 
 from modomodo import presets
 from modomodo.local import free_port
-from service.app import create_app
 from service.executor.process import Inline
 from service.server import Server
 from service.settings import Settings
 from tests.support import browser as installed
 from tests.support.polling import until
+from tests.support.serving import in_process
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 WINDOW: ViewportSize = {"width": 1400, "height": 900}
@@ -61,7 +61,7 @@ class Service:
 
     def start(self) -> None:
         self._server = Server(
-            create_app(self._settings, Inline(), presets.load()), port=self._port, log_level="error"
+            in_process(self._settings, Inline(), presets.load()), port=self._port, log_level="error"
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

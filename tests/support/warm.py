@@ -19,15 +19,19 @@ ROOT = Path(__file__).parents[2]
 START_S = 60.0
 
 
+FITS = ("service.search.expected_improvement", "service.search.surrogates.gp")
+"""With torch, for the many commands of a page that fit models."""
+
+
 @functools.cache
-def _server() -> str:
-    """Address of this process's server, which ends with it."""
+def _server(*more: str) -> str:
+    """Address of this process's server, which ends with it; modules that it imports, too."""
     address = f"\0modomodo-warm-{os.getpid()}-{os.urandom(8).hex()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(address)
         listening.listen(128)
         subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm_server", str(listening.fileno())],
+            [sys.executable, "-m", "tests.support.warm_server", str(listening.fileno()), *more],
             cwd=ROOT,
             pass_fds=[listening.fileno()],
             stdin=subprocess.DEVNULL,
@@ -134,7 +138,7 @@ sys.exit(int(line.recv(32)))
 def install(folder: Path) -> None:
     """Puts a program `modomodo` into a folder, for scripts that call it."""
     program = folder / "modomodo"
-    program.write_text(SHIM.format(python=sys.executable, address=_server()))
+    program.write_text(SHIM.format(python=sys.executable, address=_server(*FITS)))
     program.chmod(0o755)
 
 

@@ -1,9 +1,9 @@
 """Forks commands of this project from a process that has imported them once.
 
-`python -m tests.support.warm_server DESCRIPTOR`, of a socket that listens; `tests.support.warm` is
-the other end. A forked command is a process like any other: it has its own environment, folder and
-output, can be killed, and ends when the tests end. Only the second or three that Python needs to
-import everything are saved.
+`python -m tests.support.warm_server DESCRIPTOR [MODULE...]`, of a socket that listens, and what it
+imports beside what all commands need; `tests.support.warm` is the other end. A forked command is a
+process like any other: it has its own environment, folder and output, can be killed, and ends when
+the tests end. Only the second or three that Python needs to import everything are saved.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ IMPORTED = (
 """No torch: a training run imports it in a process of its own."""
 
 
-def main(listening: socket.socket) -> NoReturn:
+def main(listening: socket.socket, *more: str) -> NoReturn:
     """Answers connections, a command each, until it is killed."""
     end_with_parent()
-    for module in IMPORTED:
+    for module in (*IMPORTED, *more):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
@@ -92,4 +92,4 @@ def end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])

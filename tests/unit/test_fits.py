@@ -57,12 +57,12 @@ def test_what_is_said_is_the_same_as_of_a_fit_of_its_own(runs, fitted, direction
     assert found.best.mean == pytest.approx(own.best.mean)
 
 
-def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitted, monkeypatch):
-    only = {"bayes-quadratic": questions.SIDE_BY_SIDE["bayes-quadratic"]}
-    monkeypatch.setattr(questions, "SIDE_BY_SIDE", only)
+def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitted):
     for direction in ("maximize", "minimize"):
         questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
-        believed = questions.verdict(SPACE, runs, AT, direction).posterior
+        believed = questions.verdict(
+            SPACE, runs, AT, direction, among=["bayes-quadratic"]
+        ).posterior
         mean, sd = questions.predict("bayes-quadratic", SPACE, runs, AT, direction)
         assert list(believed.mean) == pytest.approx(list(mean))
         assert list(believed.sd) == pytest.approx(list(sd))

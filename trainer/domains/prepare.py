@@ -46,6 +46,7 @@ def prepare(
     coordinates: Coordinates = "thousandths",
     limit: int | None = None,
     progress: ReportProgress = lambda read, total, kept: None,
+    chunk: int = CHUNK,
 ) -> Manifest:
     """Reads all records, writes the good rows to `out`, and returns its manifest.
 
@@ -55,6 +56,7 @@ def prepare(
         coordinates: what boxes shall count in.
         limit: keep a stratified subset of so many rows.
         progress: told after each chunk.
+        chunk: records of the source that become one part; to go on, the same as before.
 
     Raises:
         DataError: `out` holds something else, no row is good, or the source breaks off.
@@ -75,7 +77,7 @@ def prepare(
     folder = ProgressFolder(out)
     with folder.begin(plan):
         reports = folder.reports()
-        for report in _work(source, reader, folder, plan, reports):
+        for report in _work(source, reader, folder, plan, reports, chunk):
             reports.append(report)
             progress(_read(reports), reader.total, sum(len(one.ids) for one in reports))
         made = _finish(source, folder, plan, reports)
@@ -105,7 +107,12 @@ def _finished(out: Path, plan: Plan) -> Manifest:
 
 
 def _work(
-    source: Source, reader: Reader, folder: ProgressFolder, plan: Plan, done: Sequence[Report]
+    source: Source,
+    reader: Reader,
+    folder: ProgressFolder,
+    plan: Plan,
+    done: Sequence[Report],
+    size: int,
 ) -> Iterator[Report]:
     """Does the chunks that are not done, each written before it is handed over."""
     if done and done[-1].last:
@@ -115,11 +122,11 @@ def _work(
     items = _guarded(reader.items(done[-1].bookmark if done else {}), plan.origin.name, read)
     number, last = len(done), False
     while not last:
-        chunk = [(item, reader.place()) for item in islice(items, CHUNK)]
+        chunk = [(item, reader.place()) for item in islice(items, size)]
         tally = Tally(source, plan, read, seen)
         tally.take(chunk)
         full = source.take is not None and len(seen) >= source.take
-        last = len(chunk) < CHUNK or full
+        last = len(chunk) < size or full
         report = Report(
             read=tally.read,
             bookmark=reader.bookmark(),

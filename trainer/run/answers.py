@@ -46,6 +46,8 @@ def answers(
     progress: Callable[[int], None] = lambda answered: None,
     decoding: Decoding | None = None,
     engine: Engine | None = None,
+    first_tokens: int = FIRST_TOKENS,
+    growth: int = GROWTH,
 ) -> list[str]:
     """The model's response to each row; processes take batches in turn and exchange them.
 
@@ -57,6 +59,7 @@ def answers(
         progress: told how many rows are answered, of all processes' about.
         decoding: how the model decodes; None for plainly.
         engine: answers instead of the model.
+        first_tokens, growth: tokens that all may have at first, and how many times as many then.
     """
     size, speed = recipe.evaluation.batch_size, recipe.speed
     order = list(range(len(rows)))
@@ -76,7 +79,9 @@ def answers(
     begun, spare = mine, mine or order[:1]
     with closing(Ahead(read, 2 * size, in_thread=speed.prefetch)) as read_rows:
         for until in _stages(
-            recipe.answer_tokens, in_stages=speed.evaluation_stages and engine is None
+            recipe.answer_tokens,
+            first_tokens if speed.evaluation_stages and engine is None else recipe.answer_tokens,
+            growth,
         ):
             # 2. All that is not at its end goes on until that many tokens.
             batches = _batches(begun, size)
@@ -121,12 +126,12 @@ def _batches(order: Sequence[int], size: int) -> list[Sequence[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _stages(tokens: int, *, in_stages: bool) -> list[int]:
+def _stages(tokens: int, first: int, growth: int) -> list[int]:
     """Tokens until which answers go on, one stage after the other."""
-    stages, few = [], FIRST_TOKENS
-    while in_stages and few < tokens:
+    stages, few = [], first
+    while few < tokens:
         stages.append(few)
-        few *= GROWTH
+        few *= growth
     return [*stages, tokens]
 
 

@@ -22,7 +22,6 @@ from trainer.run.sharding import is_sharded
 
 WIDTHS = 128
 """Prompts are padded to multiples of so many tokens where decoding is compiled."""
-BACKEND = "inductor"
 GRAPHS = 64
 """Compiled graphs that are kept: one for each width and batch size of training and evaluation."""
 SAID = 300
@@ -39,6 +38,9 @@ class Decoding:
         may_fall_back: whether it goes on without where compiling fails.
     """
 
+    backend: str | Callable[..., Any] = "inductor"
+    """What compiles, as `torch.compile` takes it. Of the class, since every run makes its own."""
+
     def __init__(self, compiled: bool = False, may_fall_back: bool = False) -> None:
         self.compiled, self._may_fall_back = compiled, may_fall_back
         self._caches: dict[int, tuple[int, StaticCache]] = {}
@@ -54,7 +56,7 @@ class Decoding:
         """
         if not self.compiled:
             return {}
-        how = CompileConfig(backend=BACKEND, dynamic=False)
+        how = CompileConfig(backend=type(self).backend, dynamic=False)
         how._compile_all_devices = True  # type: ignore[assignment]
         return {
             "past_key_values": self._cache_for(model, rows, tokens),

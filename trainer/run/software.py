@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from trainer.recipe import Recipe
@@ -10,9 +11,9 @@ from trainer.recipe import Recipe
 ALWAYS = ("modomodo", "torch", "transformers", "trl", "accelerate")
 
 
-def software(recipe: Recipe, *, uses_vllm: bool) -> dict[str, str]:
+def software(recipe: Recipe, *, uses_vllm: bool, always: Sequence[str] = ALWAYS) -> dict[str, str]:
     """Versions of Python and of the packages that decide a run of this recipe, by name."""
-    names = [*ALWAYS, *(["peft"] if recipe.lora else []), *(["vllm"] if uses_vllm else [])]
+    names = [*always, *(["peft"] if recipe.lora else []), *(["vllm"] if uses_vllm else [])]
     return {"python": platform.python_version()} | {name: _version(name) for name in names}
 
 

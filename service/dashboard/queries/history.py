@@ -12,42 +12,41 @@ from dataclasses import dataclass, field
 from sqlalchemy.orm import Session
 
 from db import models
-from service.schemas import Score, StudySpec
+from service.schemas import StudySpec
 from service.search.situation import Direction
 from service.study import evidence, headline
 from service.study.evidence import Run
-from service.study.headline import Lead, Tried
+from service.study.headline import Lead, Standing
 
 KEPT = 32
 """Studies whose history is kept in memory; the one that came first goes first."""
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """The completed trials by number, and what stands out among them.
+class History(Standing[Run]):
+    """What stands out among the completed trials, and these themselves.
 
     Attributes:
-        n_mixtures: how many different ones they are.
-        best: the mixture to train.
+        runs: by number.
         leads: the best mixture so far when the runs are taken by number.
-        uniform: the runs with equal weights.
-        gain: best over uniform in the objective's direction, with its standard error; None where
-            there is no uniform run, or it is itself the best.
     """
 
     runs: tuple[Run, ...]
-    n_mixtures: int
-    best: Tried[Run] | None
     leads: tuple[Lead, ...]
-    uniform: Tried[Run] | None
-    gain: Score | None
+
+    @property
+    def n_mixtures(self) -> int:
+        """How many different ones were run."""
+        return len(self.mixtures)
 
 
 def of(runs: Sequence[Run], direction: Direction) -> History:
     """What stands out among runs that come by number."""
     found = headline.standing(runs, direction)
     leads = tuple(headline.leads(found.mixtures, direction))
-    return History(tuple(runs), len(found.mixtures), found.best, leads, found.uniform, found.gain)
+    return History(
+        found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 from service.search.counts import counted
 from service.search.runs import Runs
@@ -24,6 +25,7 @@ __all__ = [
     "check",
     "fit",
     "fit_each",
+    "is_installed",
 ]
 
 
@@ -39,14 +41,19 @@ def _bayes_quadratic() -> PerBenchmark:
 
 
 def _auto() -> Surrogate:
-    return Automatic(list(SIDE_BY_SIDE.values()))
+    return Automatic([make for name, make in SIDE_BY_SIDE.items() if is_installed(name)])
+
+
+def is_installed(name: str) -> bool:
+    """Whether the libraries are there that one of `SIDE_BY_SIDE` is made with."""
+    return name != "gp" or find_spec("botorch") is not None
 
 
 SIDE_BY_SIDE: dict[str, Callable[[], PerBenchmark]] = {
     "bayes-quadratic": _bayes_quadratic,
     "gp": _gp,
 }
-"""Those that know how sure they are where; `auto` trusts one of them."""
+"""Those that know how sure they are where; `auto` trusts one of them, of those installed."""
 
 SURROGATES: dict[str, Callable[[], Surrogate]] = {
     "auto": _auto,

@@ -27,13 +27,19 @@ class Basis:
     directions: FloatArray | None
 
     @classmethod
-    def of(cls, scaling: Scaling, X: FloatArray) -> Basis:
+    def of(
+        cls,
+        scaling: Scaling,
+        X: FloatArray,
+        most_features: int = MOST_FEATURES,
+        most_directions: int = MOST_DIRECTIONS,
+    ) -> Basis:
         """For rows of mixtures (n, m)."""
         F = scaling.features(X)
-        if F.shape[1] <= MOST_FEATURES:
+        if F.shape[1] <= most_features:
             return cls(scaling, None)
         _, lengths, directions = np.linalg.svd(F[:, 1 + scaling.m :], full_matrices=False)
-        kept = min(MOST_DIRECTIONS, int((lengths > 1e-9 * lengths[0]).sum()))
+        kept = min(most_directions, int((lengths > 1e-9 * lengths[0]).sum()))
         return cls(scaling, directions[:kept].T)
 
     def features(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:

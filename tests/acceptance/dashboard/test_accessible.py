@@ -13,7 +13,9 @@ from tests.support.visits import WINDOW, Service, Visit
 pytestmark = pytest.mark.browser
 
 OF_A_STUDY = ("", "/mixtures", "/benchmarks", "/surfaces", "/what-if")
-FAILED, RUNNING = "/trials/13", "/trials/14"
+RUNNING = "/trials/14"
+DONE = ("/trials/13", "/trials/1")
+"""A failed trial and a completed one: less is on their pages than on that of one that runs."""
 
 ONLY_COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 """All rules of axe-core that look at colours; the others find the same at night as by day."""
@@ -77,7 +79,9 @@ def bare(browser, migrated_file, tmp_path_factory):
 
 
 @pytest.mark.usefixtures("chromium")
-@pytest.mark.parametrize("part", [*OF_A_STUDY, FAILED, RUNNING, "/trials/1"])
+@pytest.mark.parametrize(
+    "part", [*OF_A_STUDY, RUNNING, *(pytest.param(p, marks=pytest.mark.slow) for p in DONE)]
+)
 def test_pages_of_a_study_with_trials_are_for_everyone(tab, searched, part):
     look(tab, f"/ui/studies/{searched}{part}")
     tab.check()

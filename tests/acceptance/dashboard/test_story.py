@@ -6,15 +6,14 @@ What it trains is a script, done in a moment; `slow`, the miniature.
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.support.warm import Command
 
 pytestmark = pytest.mark.browser
 
@@ -58,19 +57,10 @@ def worker(url: str, study: str, folder: Path, commands: Path) -> Iterator[None]
     """A worker of this machine for one study, stopped at the end."""
     options = ["--url", url, "--study", study, "--folder", str(folder), "--min-free-gb", "0.1"]
     options += ["--commands", str(commands)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "modomodo", "worker", "--name", "laptop", *options],
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-    )
-    try:
+    with Command("worker", "--name", "laptop", *options) as process:
         yield
-    finally:
         process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
+        process.wait(30)
 
 
 @pytest.mark.timeout(240)  # the worker imports its libraries, and again for its first run

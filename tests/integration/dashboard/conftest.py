@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from modomodo import presets
-from service.app import create_app
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.dashboard import few_iterations
+from tests.support.serving import in_process
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,6 @@ def untouched(
     file = tmp_path_factory.mktemp("untouched") / "modomodo.db"
     file.write_bytes(migrated_file.read_bytes())
     settings = Settings(database_url=f"sqlite:///{file}", upkeep_every_s=3600.0)
-    app = create_app(settings, Inline(), presets.load())
+    app = in_process(settings, Inline(), presets.load())
     with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False) as client:
         yield client

@@ -8,11 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from modomodo import presets
-from service.app import create_app
 from service.executor.process import Inline
 from service.schemas import StudySpec
 from service.settings import Settings
 from tests.support.dashboard import create, own, page, sign_in
+from tests.support.serving import in_process
 from trainer.benchmarks.table import BENCHMARKS
 from trainer.catalog import DOMAINS
 from trainer.recipe import Recipe
@@ -44,7 +44,7 @@ FILLED = {
 
 @pytest.fixture
 def offering(app_settings):
-    app = create_app(app_settings, Inline(), presets.load())
+    app = in_process(app_settings, Inline(), presets.load())
     with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False) as client:
         yield client
 
@@ -214,7 +214,7 @@ def test_a_key_that_may_only_read_keeps_what_was_typed(database_url, database):
     with database.write() as session:
         key = keys.create(session, "looker", "read")
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0)
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         sign_in(client, key)
         typed = FILLED | {"recipe.base": ""}
         answer = client.post("/ui/new", data=typed, headers=own(client))

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from modomodo.local import free_port
-from service.app import create_app
 from service.dashboard.pages import events
 from service.executor.process import Inline
 from service.server import Server
 from tests.support.dashboard import create, finish
+from tests.support.serving import in_process
 
 UNIFORM = [0.2] * 5
 WITHIN_S = 30
@@ -188,7 +188,7 @@ def test_news_go_on_after_an_error_that_nobody_expected(monkeypatch, caplog, err
 def test_an_open_stream_does_not_hold_up_the_end_of_the_service(app_settings):
     port = free_port()
     server = Server(
-        create_app(app_settings, Inline()),
+        in_process(app_settings, Inline()),
         port=port,
         log_level="error",
         timeout_graceful_shutdown=3600,  # it would wait for so long

@@ -7,7 +7,6 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import create_app
 from service.dashboard import dependencies
 from service.executor.process import Inline
 from service.settings import Settings
@@ -23,6 +22,7 @@ from tests.support.dashboard import (
     store,
     store_many,
 )
+from tests.support.serving import in_process
 
 UNIFORM = [0.2] * 5
 
@@ -247,7 +247,7 @@ class TestWithAKey:
     @pytest.fixture
     def guarded(self, database_url):
         settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=self.KEY)
-        with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+        with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
             yield client
 
     def test_the_data_of_a_page_needs_it_too(self, guarded):

@@ -12,12 +12,12 @@ from sqlalchemy import func, select, update
 from db import keys
 from db.clock import after
 from db.models import SignIn
-from service.app import create_app
 from service.dashboard import session
 from service.executor.process import Inline
 from service.http import auth
 from service.settings import Settings
 from tests.support.dashboard import body, own, sign_in
+from tests.support.serving import in_process
 
 KEY = "a-key-of-thirty-two-or-more-chars"
 PAGE = {"Accept": "text/html"}
@@ -30,7 +30,7 @@ in_sql = pytest.mark.backends("sqlite", "postgresql")
 def browsers(database_url):
     """A service with `KEY`; call it for a browser of its own."""
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY)
-    app = create_app(settings, Inline())
+    app = in_process(settings, Inline())
     with TestClient(app, base_url="http://127.0.0.1"):
         yield lambda: TestClient(app, base_url="http://127.0.0.1")
 
@@ -174,7 +174,7 @@ def test_what_the_database_holds_makes_no_cookie(service, database):
 @in_sql
 def test_every_replica_takes_the_cookie(service, database_url):
     browser = sign_in(service(), KEY)
-    other = create_app(
+    other = in_process(
         Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY), Inline()
     )
     with TestClient(other, base_url="http://127.0.0.1", cookies=browser.cookies) as replica:
@@ -198,7 +198,7 @@ def test_a_session_ends_when_the_operators_own_key_is_another(service, database_
     browser = sign_in(service(), KEY)
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=KEY[::-1])
     with TestClient(
-        create_app(settings, Inline()), base_url="http://127.0.0.1", cookies=browser.cookies
+        in_process(settings, Inline()), base_url="http://127.0.0.1", cookies=browser.cookies
     ) as changed:
         assert changed.get("/ui/workers").status_code == 401
 

@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from db import models
-from service.app import create_app
 from service.dashboard.queries import workers
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.dashboard import HOSTILE, body, create, finish, lease, page, scores, sign_in
+from tests.support.serving import in_process
 
 UNIFORM = [0.2] * 5
 
@@ -105,7 +105,7 @@ def test_a_study_is_exported_as_csv_json_and_its_best_mixture_as_yaml(api):
 def test_with_a_key_exports_and_workers_are_for_its_holders(database_url):
     key = "a-key-of-thirty-two-or-more-chars"
     settings = Settings(database_url=database_url, upkeep_every_s=3600.0, api_key=key)
-    with TestClient(create_app(settings, Inline()), base_url="http://127.0.0.1") as client:
+    with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         bearer = {"Authorization": f"Bearer {key}"}
         assert client.post("/studies", json=body(), headers=bearer).status_code == 201
         pages = [f"/ui/studies/vlm/{part}" for part in _parts()] + ["/ui/workers"]

@@ -27,7 +27,6 @@ def repository(tmp_path, monkeypatch):
     write_parquet(folder / "data/train-00000-of-00002.parquet", "coco", rows[:12])
     write_parquet(folder / "data/train-00001-of-00002.parquet", "coco", rows[12:])
     monkeypatch.setattr(reading, "HfApi", LocalHub)
-    monkeypatch.setattr(prepare, "CHUNK", 8)
     return folder
 
 
@@ -37,7 +36,7 @@ def on_hub(name):
 
 def test_a_hub_dataset_is_streamed_at_one_commit(repository, tmp_path):
     source = on_hub(repository)
-    made = prepare.prepare(source, reading.from_hub(source), tmp_path / "out")
+    made = prepare.prepare(source, reading.from_hub(source), tmp_path / "out", chunk=8)
     assert (made.rows, made.origin.kind, made.origin.revision) == (20, "hub", COMMIT)
     assert len(PreparedRows(tmp_path / "out")) == 20
 

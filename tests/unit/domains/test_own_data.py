@@ -36,9 +36,9 @@ reward: exact
 """
 
 
-def prepared(what: Path, out: Path, where: Path | None = None):
+def prepared(what: Path, out: Path, where: Path | None = None, **how):
     source, reader = open_dataset(str(what), None if where is None else str(where))
-    return prepare(source, reader, out), PreparedRows(out)
+    return prepare(source, reader, out, **how), PreparedRows(out)
 
 
 def mapped(folder: Path, **spec) -> Path:
@@ -473,10 +473,9 @@ def test_wrong_rows_are_told_by_file_and_line(tmp_path):
     assert places == [("1.parquet", 2), ("2.parquet", 1)]
 
 
-def test_lines_are_counted_on_after_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr("trainer.domains.prepare.CHUNK", 3)
+def test_lines_are_counted_on_after_an_interruption(tmp_path):
     rows = [row(answer="" if i % 2 else "a") if i % 3 else "" for i in range(20)]
-    whole, _ = prepared(write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "whole")
+    whole, _ = prepared(write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "whole", chunk=3)
 
     def stop(read, total, kept):
         raise KeyboardInterrupt
@@ -484,8 +483,8 @@ def test_lines_are_counted_on_after_an_interruption(tmp_path, monkeypatch):
     for _ in range(4):
         source, reader = open_dataset(str(tmp_path / "rows.jsonl"))
         with contextlib.suppress(KeyboardInterrupt):
-            prepare(source, reader, tmp_path / "cut", progress=stop)
-    assert prepared(tmp_path / "rows.jsonl", tmp_path / "cut")[0] == whole
+            prepare(source, reader, tmp_path / "cut", progress=stop, chunk=3)
+    assert prepared(tmp_path / "rows.jsonl", tmp_path / "cut", chunk=3)[0] == whole
     assert [one.line for one in whole.dropped.rows] == [
         i + 1 for i, line in enumerate(rows) if line and not line["answer"]
     ]

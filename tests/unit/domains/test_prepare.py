@@ -1,6 +1,7 @@
 """Preparing: resumable, deterministic, one folder one dataset, bad rows counted."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.datasets import coco_row, embedded, jpeg, png, prepared_from, write_parquet
+from tests.support import datasets
+from tests.support.datasets import coco_row, embedded, jpeg, png, write_parquet
 from trainer.benchmarks import infovqa
-from trainer.domains import coco, manifest, prepare
+from trainer.domains import coco, manifest
 from trainer.domains.errors import DataError
 from trainer.domains.files import FEATURES
 from trainer.domains.prepared import PreparedRows
@@ -34,11 +36,7 @@ def source(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_chunks():
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(prepare, "CHUNK", 8)
-        yield
+prepared_from = partial(datasets.prepared_from, chunk=8)
 
 
 @pytest.fixture(scope="module")

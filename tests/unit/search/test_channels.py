@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from service.search.runs import ALONE, Runs
 from service.search.space import MixtureSpace
-from service.search.surrogates import basis
+from service.search.surrogates.basis import Basis
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.carried import Carried, worth_in_runs
 from service.search.surrogates.told import (
@@ -174,7 +176,7 @@ def test_fewer_directions_than_pairs_are_as_good_where_rows_vary_in_no_more(monk
     told = runs_of(runs.weights, runs.score, channels={"c": more})
     X = SPACE.sample(20, rng)
     whole = fitted(told)
-    monkeypatch.setattr(basis, "MOST_FEATURES", 0)
+    monkeypatch.setattr(Basis, "of", partial(Basis.of, most_features=0))
 
     reduced = fitted(told)
 
@@ -188,8 +190,7 @@ def test_what_directions_leave_out_stays_unknown(monkeypatch):
     told = runs_of(runs.weights, runs.score, channels={"c": more})
     X = SPACE.sample(50, rng)
     _, whole = fitted(told).predict(X)
-    monkeypatch.setattr(basis, "MOST_FEATURES", 0)
-    monkeypatch.setattr(basis, "MOST_DIRECTIONS", 1)
+    monkeypatch.setattr(Basis, "of", partial(Basis.of, most_features=0, most_directions=1))
 
     _, reduced = fitted(told).predict(X)
 

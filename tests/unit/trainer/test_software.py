@@ -16,6 +16,6 @@ def test_what_has_a_part_in_a_run_is_named_with_its_version():
     assert set(adapters) == {"python", "peft", "vllm", *ALWAYS}
 
 
-def test_a_package_that_is_only_a_folder_is_told_apart(monkeypatch):
-    monkeypatch.setattr("trainer.run.software.ALWAYS", ("no-such-package",))
-    assert software(Recipe(), uses_vllm=False)["no-such-package"] == "not installed as a package"
+def test_a_package_that_is_only_a_folder_is_told_apart():
+    found = software(Recipe(), uses_vllm=False, always=["no-such-package"])
+    assert found["no-such-package"] == "not installed as a package"
