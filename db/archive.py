@@ -8,7 +8,7 @@ Only who proposes just now is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import (
@@ -35,7 +35,7 @@ from db.errors import BadArchive, StudyExists
 from db.specs import Specification
 from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 5
+FORMAT, VERSION = "modomodo study", 6
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
@@ -46,6 +46,10 @@ COUNTED = {"attached", "gpu_s"}
 
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
 """Columns that say when a trial is given away again, and to whom."""
+
+
+PAUSING = {"stop_at", "asked", "asked_why"}
+"""Columns that say where a trial's run ends before its last step."""
 
 
 def _plain(model: type[models.Base]) -> Table:
@@ -134,7 +138,7 @@ _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
-    without={"study_id", "id", "client_hash", *RESTING},
+    without={"study_id", "id", "client_hash", *RESTING, *PAUSING},
     more={
         "id": (Annotated[int, Field(ge=1, lt=2**30)], ...),  # others are still to be counted on
         # Archives of version 2 have none.
@@ -144,6 +148,10 @@ _TrialRow = _row(
         "rests_until": (_Moment | None, None),
         "kept_from": (Annotated[str, Field(max_length=200), AfterValidator(storable)] | None, None),
         "kept_from_until": (_Moment | None, None),
+        # Archives of version 5 have none.
+        "stop_at": (_Count | None, None),
+        "asked": (Literal["pause", "stop"] | None, None),
+        "asked_why": (Annotated[str, AfterValidator(storable)] | None, None),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.

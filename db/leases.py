@@ -183,11 +183,14 @@ def claim(
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Answer to a heartbeat: how long the lease lasts, and whether the trial was called off."""
+    """Answer to a heartbeat: how long the lease lasts, whether the trial was called off, and what
+    its run is to do at the next evaluation point, with why."""
 
     until: datetime
     duration_s: float
     is_cancelled: bool
+    action: Literal["continue", "pause", "stop"] = "continue"
+    reason: str = ""
 
 
 def heartbeat(
@@ -211,7 +214,7 @@ def heartbeat(
     trial, attempt = _find(session, trial_id, token)
     if attempt is not None and attempt.state == "cancelled":
         until = session.execute(select(after(attempt.lease_s))).scalar_one()
-        return Pulse(until, attempt.lease_s, is_cancelled=True)
+        return Pulse(until, attempt.lease_s, True, "stop", f"the trial is {trial.state}")
     attempt = _held(session, trial, attempt)
     latest = [] if step is None else [Point(step, metrics or {})]
     curves.keep(session, trial, [*latest, *points])
@@ -228,7 +231,10 @@ def heartbeat(
         session, trial.study_id, actor=f"worker {attempt.worker}", what=None, trial=trial
     )
     session.flush()
-    return Pulse(until, attempt.lease_s, is_cancelled=False)
+    action: Literal["continue", "pause", "stop"] = "continue"
+    if trial.asked is not None:
+        action = "stop" if trial.asked == "stop" else "pause"
+    return Pulse(until, attempt.lease_s, False, action, trial.asked_why or "")
 
 
 def measure(session: Session, trial_id: int, token: str, readings: Sequence[Reading]) -> None:
@@ -325,6 +331,44 @@ def finish_in_part(
         return _keep_beside(session, trial, attempt, readings, digest, lost)
     _measured(session, trial, attempt, readings)
     return None
+
+
+def leave(
+    session: Session, trial_id: int, token: str, step: int, readings: Sequence[Reading]
+) -> None:
+    """Ends the lease at a step that the run can be gone on with from, with the scores it has there;
+    nothing is counted against the trial. It is paused, or stopped early where that was asked for.
+    Twice is once. The trial is loaded as by `trials.get`.
+
+    Raises:
+        LeaseLost: the token is not that of the trial's lease.
+        TooManyScores: there are so many that there must be an end.
+        TrialNotFound: there is none of this id.
+    """
+    trial, attempt = _find(session, trial_id, token)
+    if attempt is not None and attempt.state == "paused":
+        trials.get(session, trial_id)
+        return
+    attempt = _held(session, trial, attempt)
+    trials.fill(trial, attempt, measurements.keep_on_the_way(session, trial, readings))
+    attempt.step, attempt.heard_at = step, now()
+    states.end(session, attempt, "paused")
+    trial.error, trial.releases = None, 0
+    actor, why = f"worker {attempt.worker}", trial.asked_why
+    more: dict[str, Any] = {"step": step} | ({} if why is None else {"why": why})
+    if trial.asked == "stop":
+        states.move(
+            session,
+            trial,
+            "early_stopped",
+            actor=actor,
+            what="early-stopped",
+            is_result=True,
+            **more,
+        )
+    else:
+        states.move(session, trial, "paused", actor=actor, what="paused", **more)
+    session.flush()
 
 
 def _keep_beside(

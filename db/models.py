@@ -32,8 +32,11 @@ from db.clock import Moment, now
 from db.specs import Specification
 
 STUDY_STATES = ("active", "paused", "finished")
-TRIAL_STATES = ("queued", "running", "completed", "failed", "cancelled", "early_stopped")
-ATTEMPT_STATES = ("live", "completed", "failed", "expired", "released", "cancelled")
+TRIAL_STATES = (
+    *("queued", "running", "completed", "failed", "cancelled", "early_stopped"),
+    "paused",
+)
+ATTEMPT_STATES = ("live", "completed", "failed", "expired", "released", "cancelled", "paused")
 KEY_SCOPES = ("read", "worker", "admin")
 ORIGINS = ("proposed", "queued", "attached")
 
@@ -170,6 +173,11 @@ class Trial(Base):
     kept_from: Mapped[str | None] = mapped_column(String(200))
     """The worker that could not run it, who is not given it until `kept_from_until`."""
     kept_from_until: Mapped[datetime | None]
+    stop_at: Mapped[int | None]
+    """Step at which it pauses; None trains the whole recipe."""
+    asked: Mapped[str | None] = mapped_column(String(16))
+    """`pause` or `stop`: what its run is to do at its next evaluation point."""
+    asked_why: Mapped[str | None] = mapped_column(Text)
     wall_s: Mapped[float | None]
     artifacts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)

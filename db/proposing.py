@@ -14,6 +14,7 @@ from db.clock import after, now
 from db.models import Study, Trial
 from db.queue import FAILURES_IN_A_ROW
 from db.specs import ABSENT
+from db.states import UNDER_WAY
 
 LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
@@ -28,6 +29,7 @@ _COUNTS = (
             for name, condition in {
                 "queued": Trial.state == "queued",
                 "running": Trial.state == "running",
+                "paused": Trial.state == "paused",
                 "failed": Trial.state == "failed",
                 "unstarted": _IS_UNSTARTED,
                 "stale": _IS_STALE,
@@ -37,7 +39,7 @@ _COUNTS = (
     .join(Study, Study.id == Trial.study_id)
     .where(
         Trial.study_id.in_(bindparam("of_studies", expanding=True)),
-        Trial.state.in_(("queued", "running", "failed")),
+        Trial.state.in_((*UNDER_WAY, "failed")),
     )
     .group_by(Trial.study_id)
 )
@@ -50,7 +52,7 @@ _QUEUED, _COMMITTED = func.count(case((Trial.state == "queued", 1))), func.count
 # times a second. Trials that are queued or running are few, and found by the index.
 _IN_NEED = (
     select(Study.name)
-    .outerjoin(Trial, and_(Trial.study_id == Study.id, Trial.state.in_(("queued", "running"))))
+    .outerjoin(Trial, and_(Trial.study_id == Study.id, Trial.state.in_(UNDER_WAY)))
     .where(Study.state == "active", Study.failing < FAILURES_IN_A_ROW)
     .group_by(Study.id)
     .having(
@@ -98,6 +100,7 @@ class Standing:
     revision: int
     queued: int
     running: int
+    paused: int
     completed: int
     unstarted: int
     stale: int
@@ -108,7 +111,12 @@ class Standing:
 
     @property
     def committed(self) -> int:
-        return self.queued + self.running + self.completed
+        return self.under_way + self.completed
+
+    @property
+    def under_way(self) -> int:
+        """Trials whose results are still to come."""
+        return self.queued + self.running + self.paused
 
     @property
     def room(self) -> int:
@@ -118,7 +126,7 @@ class Standing:
     @property
     def is_done(self) -> bool:
         """The budget is used, and nothing is under way any more."""
-        return self.completed >= self.budget and not self.queued + self.running
+        return self.completed >= self.budget and not self.under_way
 
     @property
     def mark(self) -> str:
@@ -128,7 +136,7 @@ class Standing:
     @property
     def is_out(self) -> bool:
         """The strategy has nothing more to propose, and nothing is under way that may change it."""
-        return self.proposed_out == self.mark and not self.queued + self.running
+        return self.proposed_out == self.mark and not self.under_way
 
     @property
     def is_stuck(self) -> bool:
@@ -173,6 +181,7 @@ def _standing(study: Study, counts: Any) -> Standing:
         revision=study.revision,
         queued=counts.queued if counts else 0,
         running=counts.running if counts else 0,
+        paused=counts.paused if counts else 0,
         completed=study.completed,
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,

@@ -7,18 +7,23 @@ What each state means, and what may follow:
     running        one live attempt holds it, until its lease ends.
                    finish -> completed; fail, expire -> queued or failed; release -> queued (who
                    gets it next, and when, is said in `queue.py`);
-                   cancel -> cancelled; stop early -> early_stopped
+                   cancel -> cancelled; stop early -> early_stopped;
+                   come to its step -> paused, or early_stopped where someone asked for that
+    paused         its run stands at a step, with a checkpoint to go on from; no worker holds it.
+                   continue -> queued; cancel -> cancelled; stop -> early_stopped
     completed      its result is stored. Nothing follows: a further result is a replicate.
     failed         as many attempts as allowed failed or expired, or one failed for good.
                    retry -> queued; a sign of life from its expired holder -> running
     cancelled      someone called it off; its worker hears so at the next heartbeat.
                    retry -> queued
-    early_stopped  someone ended it with the scores on the way as its own; its worker hears so at
-                   the next heartbeat. Nothing follows: a result that comes still is a replicate.
+    early_stopped  someone ended it before its last step; what was scored until then stays, and is
+                   never taken for the scores of a whole run. Nothing follows: a result that comes
+                   still is a replicate.
 
-An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled; failed
-and expired ones count against the study's `max_attempts`. Only an expired one may become live
-again, while no other worker has taken its trial.
+An attempt is `live` and then, once, one of completed, failed, expired, released, cancelled, paused
+(it came to the step where it was to end); failed and expired ones count against the study's
+`max_attempts`. Only an expired one may become live again, while no other worker has taken its
+trial.
 """
 
 from __future__ import annotations
@@ -37,7 +42,8 @@ from db.queue import FAILURES_IN_A_ROW
 
 FOLLOWS: dict[str, frozenset[str]] = {
     "queued": frozenset({"running", "cancelled"}),
-    "running": frozenset({"completed", "queued", "failed", "cancelled", "early_stopped"}),
+    "running": frozenset({"completed", "queued", "failed", "cancelled", "early_stopped", "paused"}),
+    "paused": frozenset({"queued", "cancelled", "early_stopped"}),
     "completed": frozenset(),
     "failed": frozenset({"queued", "running"}),
     "cancelled": frozenset({"queued"}),
@@ -46,6 +52,10 @@ FOLLOWS: dict[str, frozenset[str]] = {
 """The states that may follow each state."""
 
 ENDED = frozenset({"completed", "failed", "cancelled", "early_stopped"})
+RESULTS = frozenset({"completed", "early_stopped"})
+"""States that `Study.results` counts."""
+UNDER_WAY = ("queued", "running", "paused")
+"""States of trials whose scores are still to come."""
 
 
 def end(session: Session, attempt: Attempt, state: str) -> None:
@@ -107,6 +117,8 @@ def move(
     if trial.state == "failed":
         _allow_one_more_failure(session, trial.study_id)
     trial.state = state
+    if state == "paused" or state in ENDED:
+        trial.asked = trial.asked_why = None
     if trial.error is not None and what in ("failed", "expired"):
         detail["error"] = trial.error
     at = events.changed(

@@ -12,6 +12,7 @@ from db.clock import now
 from db.errors import StudyExists, StudyNotFound
 from db.models import Study, Trial
 from db.specs import complete
+from db.states import UNDER_WAY
 
 _NAMED = (
     select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)
@@ -140,7 +141,7 @@ def is_done(study: Study, counts: dict[str, int]) -> bool:
     Args:
         counts: of the study's trials, as by `trial_counts`.
     """
-    under_way = counts.get("queued", 0) + counts.get("running", 0)
+    under_way = sum(counts.get(state, 0) for state in UNDER_WAY)
     return not under_way and study.completed >= study.planned
 
 

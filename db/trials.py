@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -35,6 +35,7 @@ class NewTrial:
     note: str = ""
     client_key: str | None = None
     priority: int = field(default=0)
+    stop_at: int | None = None
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -77,6 +78,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         state="completed" if is_finished else "queued",
         origin=new.origin,
         priority=new.priority,
+        stop_at=new.stop_at,
         mixture=new.mixture,
         seed=training_seed(study.spec["seed"], number),
         proposal=new.proposal,
@@ -100,7 +102,9 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
 def _digest(new: NewTrial) -> str:
     """Hash by which the same body is known again, whatever became of its trial."""
     scores = measurements.digest(new.readings, None, new.wall_s)
-    body = [new.mixture, new.note, new.origin, scores]
+    body: list[Any] = [new.mixture, new.note, new.origin, scores]
+    if new.stop_at is not None:
+        body.append(new.stop_at)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -312,7 +316,7 @@ def cancel(session: Session, trial_id: int, actor: str) -> None:
         return
     if trial.state in states.ENDED:
         raise WrongState(
-            f"{trial.called} is {trial.state}; only queued and running ones are cancelled"
+            f"{trial.called} is {trial.state}; only queued, running and paused ones are cancelled"
         )
     _end_lease(session, trial)
     states.move(session, trial, "cancelled", actor=actor, what="cancelled")
@@ -323,11 +327,13 @@ def retry(session: Session, trial_id: int, actor: str) -> None:
 
     Raises:
         TrialNotFound: there is none of this id.
-        WrongState: the trial is completed.
+        WrongState: the trial is completed, or paused.
     """
     trial = lock(session, trial_id)
     if trial.state in ("queued", "running"):
         return
+    if trial.state == "paused":
+        raise WrongState(f"{trial.called} is paused, and did not fail; continue it instead")
     if "queued" not in states.FOLLOWS[trial.state]:
         raise WrongState(
             f"{trial.called} is {trial.state}; only failed and cancelled ones are retried "
@@ -336,6 +342,69 @@ def retry(session: Session, trial_id: int, actor: str) -> None:
     trial.failures, trial.error, trial.is_withdrawn, trial.releases = 0, None, False, 0
     queue.wake(trial)
     states.move(session, trial, "queued", actor=actor, what="retried")
+
+
+Ask = Literal["pause", "stop"]
+
+
+def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> None:
+    """Has a running trial pause, or end for good, at its next evaluation point: its worker hears so
+    at the next heartbeat. A paused one is stopped at once. Twice is once.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: it is not running, or is to be stopped and cannot be paused any more.
+    """
+    trial = lock(session, trial_id)
+    if trial.state == {"pause": "paused", "stop": "early_stopped"}[action]:
+        return
+    if action == "stop" and trial.state == "paused":
+        states.move(
+            session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True
+        )
+        return
+    if trial.state != "running":
+        can = "running ones are paused" if action == "pause" else "running and paused ones stop"
+        raise WrongState(f"{trial.called} is {trial.state}; only {can}")
+    if trial.asked == "stop" and action == "pause":
+        raise WrongState(f"{trial.called} is about to be stopped for good; it cannot be paused")
+    if trial.asked == action:
+        return
+    trial.asked, trial.asked_why = action, why
+    events.changed(
+        session, trial.study_id, actor=actor, what=f"{action}-asked", trial=trial, why=why
+    )
+    session.flush()
+
+
+def go_on(session: Session, trial_id: int, actor: str, stop_at: int | None = None) -> None:
+    """Queues a paused trial again: whoever takes it goes on from its checkpoint. Twice is once.
+
+    Args:
+        stop_at: step at which it pauses again; None trains the rest.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+        WrongState: it is not paused, or stands at that step already.
+    """
+    trial = lock(session, trial_id)
+    if trial.state in ("queued", "running") and trial.attempt_number and trial.stop_at == stop_at:
+        return
+    if trial.state != "paused":
+        raise WrongState(f"{trial.called} is {trial.state}; only paused ones are continued")
+    at = session.scalar(
+        select(Attempt.step).where(
+            Attempt.trial_id == trial.id, Attempt.number == trial.attempt_number
+        )
+    )
+    if stop_at is not None and at is not None and stop_at <= at:
+        raise WrongState(
+            f"{trial.called} is paused at step {at}; a later one than {stop_at} is needed to go on"
+        )
+    trial.stop_at, trial.releases = stop_at, 0
+    queue.wake(trial)
+    more: dict[str, Any] = {} if stop_at is None else {"stop_at": stop_at}
+    states.move(session, trial, "queued", actor=actor, what="continued", **more)
 
 
 def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
@@ -353,13 +422,13 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
 
 
 def committed(session: Session, study: Study) -> int:
-    """Trials that use the budget: completed, running or queued, but none that was attached."""
+    """Trials that use the budget: with a result or under way, but none that was attached."""
     return session.execute(
         select(func.count())
         .select_from(Trial)
         .where(
             Trial.study_id == study.id,
-            Trial.state.in_(("completed", "early_stopped", "running", "queued")),
+            Trial.state.in_((*states.UNDER_WAY, *sorted(states.RESULTS))),
             Trial.origin != "attached",
         )
     ).scalar_one()

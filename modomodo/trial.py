@@ -1,4 +1,4 @@
-"""`modomodo trial …`: add, read, retry, cancel and stop trials."""
+"""`modomodo trial …`: add, read, retry, cancel, pause, continue and stop trials."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ TrialArgument = Annotated[
 ]
 
 
+StopAtOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="STEP", help="Pause at this step; without it, train to the end."),
+]
+
+
 @app.command()
 def add(
     study: StudyArgument,
@@ -48,6 +54,7 @@ def add(
         ),
     ] = None,
     note: Annotated[str, typer.Option(help="Free text.")] = "",
+    stop_at: StopAtOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,6 +63,7 @@ def add(
         "mixture": dict(map(_weight, mixture)),
         "measurements": [] if measurements is None else _read(measurements),
         "note": note,
+        "stop_at": stop_at,
     }
     try:
         trial = TrialCreate.model_validate(body)
@@ -131,9 +139,38 @@ def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fa
     _print_one(changed, as_json)
 
 
+@app.command()
+def pause(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Pause a running trial at its next evaluation point."""
+    with connect(url) as client:
+        changed = client.pause(_id(client, trial))
+    _print_one(changed, as_json)
+
+
+@app.command("continue")
+def continue_(
+    trial: TrialArgument,
+    stop_at: StopAtOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a paused trial to go on from its checkpoint."""
+    with connect(url) as client:
+        changed = client.continue_(_id(client, trial), stop_at)
+    _print_one(changed, as_json)
+
+
+@app.command()
+def stop(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Stop a running trial for good at its next evaluation point, or a paused one at once."""
+    with connect(url) as client:
+        changed = client.stop(_id(client, trial))
+    _print_one(changed, as_json)
+
+
 @app.command("stop-early")
 def stop_early(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """End a running trial; its scores so far count as evidence of their step."""
+    """End a running trial at once, with the scores it has so far."""
     with connect(url) as client:
         changed = client.stop_early(_id(client, trial))
     _print_one(changed, as_json)
@@ -182,9 +219,12 @@ def _print_one(trial: Trial, as_json: bool) -> None:
 
 def _state_text(trial: Trial) -> str:
     if trial.state == "running" and trial.step is not None:
+        until = f", to {trial.asked} at its next evaluation point" if trial.asked else ""
         return f"running, step {trial.step}" + (
-            f" of {trial.total_steps}" if trial.total_steps else ""
+            (f" of {trial.total_steps}" if trial.total_steps else "") + until
         )
+    if trial.state == "paused":
+        return f"paused at step {trial.step}"
     return trial.state.replace("_", " ")
 
 

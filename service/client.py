@@ -36,6 +36,7 @@ from service.schemas import (
     MeasurementsRequest,
     NextAnswer,
     NextRequest,
+    Partial,
     PredictAnswer,
     PredictRequest,
     Problem,
@@ -50,6 +51,7 @@ from service.schemas import (
     SurrogateFit,
     TrainerName,
     Trial,
+    TrialContinue,
     TrialCreate,
     TrialPage,
     TrialPatch,
@@ -251,8 +253,23 @@ class Client:
         """Calls a queued or running trial off; 409 `wrong-state` when it has ended otherwise."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/cancel")
 
+    def pause(self, trial_id: int) -> Trial:
+        """Has a running trial pause at its next evaluation point; 409 `wrong-state`."""
+        return self._call(Trial, "POST", f"/trials/{trial_id}/pause")
+
+    def continue_(self, trial_id: int, stop_at: int | None = None) -> Trial:
+        """Queues a paused trial to go on from its checkpoint, to step `stop_at` or to its end; 409
+        `wrong-state`."""
+        body = TrialContinue(stop_at=stop_at)
+        return self._call(Trial, "POST", f"/trials/{trial_id}/continue", body)
+
+    def stop(self, trial_id: int) -> Trial:
+        """Ends a running trial for good at its next evaluation point, a paused one at once; 409
+        `wrong-state`."""
+        return self._call(Trial, "POST", f"/trials/{trial_id}/stop")
+
     def stop_early(self, trial_id: int) -> Trial:
-        """Ends a running trial for good, with its scores on the way as its result; 409
+        """Ends a running trial for good and at once, with its scores on the way; 409
         `wrong-state`."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/early-stop")
 
@@ -296,6 +313,11 @@ class Client:
         """Finishes the trial: every benchmark that the objective weighs. Answered 200, it is on the
         disk. 409 `lease-lost`, `result-conflict`: the scores were kept as a replicate."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/result", body)
+
+    def partial(self, trial_id: int, body: Partial) -> Trial:
+        """The run ended at a step before its last one, with a checkpoint: the trial is paused, or
+        stopped early where that was asked."""
+        return self._call(Trial, "POST", f"/trials/{trial_id}/partial", body)
 
     def failure(self, trial_id: int, body: Failure) -> Trial:
         """The run did not work; when `retryable` it is queued again while attempts are left."""

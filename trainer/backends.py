@@ -6,19 +6,23 @@ from collections.abc import Callable
 
 from trainer.job import IsStopping, Job, Outcome, Report, never
 
-Train = Callable[[Job, Report, IsStopping], Outcome]
+Train = Callable[[Job, Report, IsStopping, IsStopping], Outcome]
 
 MODULES = {"trl": "trainer.run.run", "command": "trainer.run.command"}
 """What each back end needs imported: ten seconds of libraries, or next to nothing."""
 
 
 def run_job(
-    job: Job, report: Report = lambda progress: None, is_stopping: IsStopping = never
+    job: Job,
+    report: Report = lambda progress: None,
+    is_stopping: IsStopping = never,
+    is_pausing: IsStopping = never,
 ) -> Outcome:
     """Trains the job's mixture with the recipe's back end, and scores it.
 
     Raises:
         Halted: it was told to stop.
+        Paused: it came to the job's step, or to an evaluation point after it was told to pause.
         CommandError: back end `command`; the program did not train the mixture.
         RecipeError, DataError, FolderTaken: see `trainer.run.run.train_and_score`.
     """
@@ -27,4 +31,4 @@ def run_job(
         from trainer.run.command import run_command as train
     else:
         from trainer.run.run import train_and_score as train
-    return train(job, report, is_stopping)
+    return train(job, report, is_stopping, is_pausing)

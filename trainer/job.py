@@ -26,6 +26,8 @@ class Job:
     what is there; None keeps nothing."""
     commands: Path | None = None
     """Folder of the executables that recipes of back end `command` may name, on this machine."""
+    stop_at: int | None = None
+    """Step at which the run pauses, before its last one; None trains the whole recipe."""
     needs_room: bool = False
     """Whether to see first that the folder's disk has room for its checkpoints."""
 
@@ -77,7 +79,8 @@ class Outcome:
 
 
 IsStopping = Callable[[], bool]
-"""Whether a run shall end; it raises `Halted` as soon as it can be gone on with."""
+"""Whether a run shall end: at once (`Halted`) or at its next evaluation point (`Paused`), each as
+soon as it can be gone on with."""
 
 
 def never() -> bool:
@@ -95,6 +98,19 @@ class Halted(Exception):  # noqa: N818 - it is a state, not a mistake
     def __init__(self, step: int | None) -> None:
         super().__init__(step)
         self.step = step
+
+
+class Paused(Exception):  # noqa: N818 - it is a state, not a mistake
+    """A run came to the step where it was to pause.
+
+    Attributes:
+        step: what a run with the same folder goes on from.
+        measurements: of all evaluation points until then.
+    """
+
+    def __init__(self, step: int, measurements: list[Measurement]) -> None:
+        super().__init__(step, measurements)
+        self.step, self.measurements = step, measurements
 
 
 @dataclass(frozen=True, slots=True)

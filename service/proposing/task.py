@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import models, proposing, studies, trials
+from db.states import UNDER_WAY
 from service.proposing.question import Question
 from service.search.openings import opening_size
 from service.search.strategies import BLIND
@@ -52,7 +53,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     if n == 0:
         return None
     replace = {trial.id for trial in replaced}
-    pending = _mixtures_in(session, study, ("queued", "running"), replace)
+    pending = _mixtures_in(session, study, UNDER_WAY, replace)
     avoid = _mixtures_in(session, study, ("failed", "cancelled"), replace)
     first = replaced[0].number if replaced else study.last_number + 1
     known = evidence.read(session, study)

@@ -21,6 +21,7 @@ from service.schemas import (
     MeasurementsRequest,
     NextAnswer,
     NextRequest,
+    Partial,
     Release,
     Result,
     Trial,
@@ -91,7 +92,8 @@ def _reap(service: Service) -> bool:
 
 @router.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
 def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
-    """Send one every third of the lease. `cancel` in the answer means: stop the run."""
+    """Send one every third of the lease. `cancel` in the answer means: stop the run at once;
+    `action` what it is to do at its next evaluation point."""
     with service.database.write() as session:
         pulse = leases.heartbeat(
             session,
@@ -103,7 +105,11 @@ def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAns
             points=[Point(point.step, point.metrics) for point in body.points],
         )
     return HeartbeatAnswer(
-        until=pulse.until, duration_s=pulse.duration_s, cancel=pulse.is_cancelled
+        until=pulse.until,
+        duration_s=pulse.duration_s,
+        cancel=pulse.is_cancelled,
+        action=pulse.action,
+        reason=pulse.reason,
     )
 
 
@@ -151,6 +157,24 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
         raise Refused(refusal.code, refusal.why)
     if absent:
         raise invalid(f"{checks.lacks(spec, absent)}; {KEPT_IN_PART}")
+    service.proposer.wake()
+    return answer
+
+
+@router.post(
+    "/{trial:int}/partial", summary="End a run before its last step", responses=describe(404, 409)
+)
+def partial(trial: TrialId, body: Partial, service: Service) -> Trial:
+    """At the trial's `stop_at`, or at an evaluation point where a heartbeat's answer asked for it,
+    with a checkpoint kept. The trial is paused, or stopped early where that was asked: the answer's
+    `state` says which. Nothing is counted against it. Twice is once."""
+    with service.database.write() as session:
+        row = trials.with_study(session, trial)
+        spec = views.spec(row.study)
+        checks.measurements(spec, body.measurements)
+        readings = views.readings(body.measurements)
+        leases.leave(session, trial, body.token, body.step, readings)
+        answer = views.trial(row, spec)
     service.proposer.wake()
     return answer
 

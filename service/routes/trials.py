@@ -16,6 +16,7 @@ from service.schemas import (
     Curve,
     MetricName,
     Trial,
+    TrialContinue,
     TrialCreate,
     TrialPage,
     TrialPatch,
@@ -70,6 +71,7 @@ def add(
             note=body.note,
             client_key=idempotency_key,
             priority=trials.BY_HAND,
+            stop_at=body.stop_at,
         )
         added, is_new = trials.add(session, row, new, actor)
         trials.withdraw_surplus(session, row)
@@ -168,15 +170,55 @@ def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     return answer
 
 
+@router.post("/trials/{trial:int}/pause", summary="Pause a trial", responses=describe(404, 409))
+def pause(trial: TrialId, service: Service, actor: Actor) -> Trial:
+    """A running one pauses at its next evaluation point, with its scores there and a checkpoint to
+    go on from. Twice is once."""
+    return _ask(trial, "pause", service, actor)
+
+
+@router.post(
+    "/trials/{trial:int}/stop",
+    summary="Stop a trial at its next evaluation point",
+    responses=describe(404, 409),
+)
+def stop(trial: TrialId, service: Service, actor: Actor) -> Trial:
+    """For good, with its scores until then, which are never taken for those of a whole run. A
+    paused one is stopped at once. Twice is once."""
+    return _ask(trial, "stop", service, actor)
+
+
+def _ask(trial: int, action: trials.Ask, service: Service, actor: str) -> Trial:
+    with service.database.write() as session:
+        trials.ask(session, trial, action, actor, f"{actor} asked to {action} it")
+        row = trials.get(session, trial)
+        answer = views.trial(row, views.spec(row.study))
+    service.proposer.wake()
+    return answer
+
+
+@router.post(
+    "/trials/{trial:int}/continue", summary="Continue a paused trial", responses=describe(404, 409)
+)
+def go_on(
+    trial: TrialId, service: Service, actor: Actor, body: TrialContinue | None = None
+) -> Trial:
+    """It is queued, and whoever takes it goes on from its checkpoint. Twice is once."""
+    with service.database.write() as session:
+        trials.go_on(session, trial, actor, None if body is None else body.stop_at)
+        row = trials.get(session, trial)
+        return views.trial(row, views.spec(row.study))
+
+
 @router.post(
     "/trials/{trial:int}/early-stop",
-    summary="End a trial as it stands",
+    summary="End a trial at once, as it stands",
     responses=describe(404, 409),
 )
 def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
-    """There must be a score of every benchmark that the objective weighs: they are evidence of
-    their step, never taken for a whole run's. Its worker stops at the next heartbeat. Twice is
-    once."""
+    """Does not wait for an evaluation point, as `stop` does: there must be a score of every
+    benchmark that the objective weighs. They are never taken for those of a whole run. Its worker
+    stops at the next heartbeat. Twice is once."""
     with service.database.write() as session:
         trials.stop_early(session, trial, actor)
         row = trials.get(session, trial)

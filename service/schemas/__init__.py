@@ -16,6 +16,7 @@ from service.schemas.leases import (
     MeasurementsRequest,
     NextAnswer,
     NextRequest,
+    Partial,
     Release,
     Result,
     Worker,
@@ -51,7 +52,15 @@ from service.schemas.surrogates import (
     PredictRequest,
     SurrogateFit,
 )
-from service.schemas.trials import Curve, Proposal, Trial, TrialCreate, TrialPage, TrialPatch
+from service.schemas.trials import (
+    Curve,
+    Proposal,
+    Trial,
+    TrialContinue,
+    TrialCreate,
+    TrialPage,
+    TrialPatch,
+)
 from service.schemas.values import (
     AGGREGATES,
     MAX_CAPABILITIES,
@@ -117,6 +126,7 @@ __all__ = [
     "NextRequest",
     "Objective",
     "Origin",
+    "Partial",
     "PredictAnswer",
     "PredictRequest",
     "PredictedMixture",
@@ -144,6 +154,7 @@ __all__ = [
     "TrainThis",
     "TrainerName",
     "Trial",
+    "TrialContinue",
     "TrialCreate",
     "TrialPage",
     "TrialPatch",

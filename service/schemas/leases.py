@@ -107,7 +107,12 @@ class HeartbeatAnswer(Body):
     until: datetime
     duration_s: float
     cancel: bool
-    """The trial was cancelled: stop the run."""
+    """The trial was cancelled: stop the run at once."""
+    action: Literal["continue", "pause", "stop"] = "continue"
+    """What the run is to do at its next evaluation point: go on, or end there with `POST
+    /trials/{id}/partial`, to be continued later (`pause`) or not (`stop`)."""
+    reason: Text = ""
+    """Why, in words."""
 
 
 class MeasurementsRequest(Body):
@@ -147,6 +152,30 @@ class Result(Body):
     measurements: Annotated[list[Measurement], Field(min_length=1, max_length=2000)]
     artifacts: JsonObject = Field(default_factory=dict)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class Partial(Body):
+    """Body of `POST /trials/{id}/partial`: the run ends before its last step."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "a-token-of-the-lease",
+                    "step": 500,
+                    "measurements": [
+                        {"benchmark": "chartqa", "score": 0.55, "samples": 2500, "step": 500}
+                    ],
+                }
+            ]
+        }
+    )
+
+    token: Token
+    step: Step
+    """That there is a checkpoint of."""
+    measurements: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
+    """Scores on the way that were not sent yet."""
 
 
 class Failure(Body):

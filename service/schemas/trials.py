@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from service.schemas.scores import Measurement, Scores
 from service.schemas.values import Body, Mixture, Name, Origin, Text, TrialState
+
+StopAt = Annotated[int, Field(ge=1, le=10**9)] | None
 
 
 class Proposal(Body):
@@ -37,6 +39,23 @@ class TrialCreate(Body):
     measurements: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
     note: Text = ""
+    stop_at: StopAt = None
+    """Step at which a queued one pauses, to be continued later; None trains the whole recipe."""
+
+    @model_validator(mode="after")
+    def _still_to_run(self) -> Self:
+        if self.measurements and self.stop_at is not None:
+            raise ValueError("stop_at is for a trial that is still to run, and this one has scores")
+        return self
+
+
+class TrialContinue(Body):
+    """Body of `POST /trials/{trial}/continue`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stop_at": 1000}]})
+
+    stop_at: StopAt = None
+    """Step at which it pauses again; None trains the rest of the recipe."""
 
 
 class TrialPatch(Body):
@@ -83,6 +102,10 @@ class Trial(Body):
     finished_at: datetime | None
     revision: int
     """Grows with every change in the study; `?after=` takes it."""
+    stop_at: int | None = None
+    """Step at which it pauses; None trains the whole recipe."""
+    asked: Literal["pause", "stop"] | None = None
+    """What its run is to do at the next evaluation point."""
 
 
 class Curve(Body):

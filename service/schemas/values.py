@@ -68,7 +68,9 @@ Token = Annotated[str, StringConstraints(min_length=16, max_length=200)]
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
 Direction = Literal["maximize", "minimize"]
 StudyState = Literal["active", "paused", "finished"]
-TrialState = Literal["queued", "running", "completed", "failed", "cancelled", "early_stopped"]
+TrialState = Literal[
+    "queued", "running", "completed", "failed", "cancelled", "early_stopped", "paused"
+]
 Origin = Literal["proposed", "queued", "attached"]
 AGGREGATES = ("in_score", "out_score")
 """Objectives that go without weights of their own; every study has both."""

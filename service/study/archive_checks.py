@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from db.archive import Archive
 from db.errors import BadArchive
-from db.states import ENDED
+from db.states import ENDED, RESULTS
 from service.errors import Refused
 from service.schemas import (
     Measurement,
@@ -32,7 +32,6 @@ from service.schemas import (
 )
 from service.search.space import MixtureSpace
 from service.study import checks
-from service.study.evidence import SCORED
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -52,7 +51,7 @@ class _Measured(Measurement):
 
 class _Attempt(_Part):
     number: int
-    state: Literal["live", "completed", "failed", "expired", "released", "cancelled"]
+    state: Literal["live", "completed", "failed", "expired", "released", "cancelled", "paused"]
     worker: Worker
     token_hash: Hash
     lease_s: float = Field(gt=0.0, le=86_400.0)
@@ -170,7 +169,7 @@ def _check_numbers(document: _Document) -> None:
     latest = max((trial.revision for trial in trials), default=0)
     if study.revision < latest:
         raise BadArchive(f"study.revision: {study.revision}, but a trial has {latest}")
-    results = sum(trial.state in SCORED for trial in trials)
+    results = sum(trial.state in RESULTS for trial in trials)
     if study.results != results:
         raise BadArchive(f"study.results: {study.results}, but {results} trials are completed")
     for place, event in enumerate(document.events):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Literal, cast
 
 from db import curves, models, studies
 from db.curves import Point
@@ -71,7 +71,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         seed=row.seed,
         proposal=None if row.proposal is None else Proposal.model_validate(row.proposal),
         attempts=row.failures + is_counting,
-        worker=attempt.worker if attempt is not None and row.state != "queued" else None,
+        worker=None if attempt is None or row.state in ("queued", "paused") else attempt.worker,
         lease_until=attempt.until if attempt is not None and is_live else None,
         step=attempt.step if attempt is not None else None,
         total_steps=attempt.total_steps if attempt is not None else None,
@@ -87,6 +87,8 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         started_at=row.started_at,
         finished_at=row.finished_at,
         revision=row.revision,
+        stop_at=row.stop_at,
+        asked=cast(Literal["pause", "stop"] | None, row.asked),
     )
 
 

@@ -108,7 +108,10 @@ def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
             LONGEST_WAIT_S if now.running else None,
         )
     if now.room == 0:
-        return f"{where}: the last {now.running} of its {now.budget} trials are running", 5.0
+        if now.running == 0 and now.paused:
+            return f"{where}: {_paused(now.paused)}", LONGEST_WAIT_S
+        also = f", and {_paused(now.paused)}" if now.paused else ""
+        return f"{where}: the last {now.running} of its {now.budget} trials are running{also}", 5.0
     if now.error is not None:
         return f"{where}: {now.error}; tried again soon", 5.0
     if now.is_out:
@@ -119,3 +122,10 @@ def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
         )
     also = f", or wait for the scores of {now.running} running trials" if now.running else ""
     return f"{where}: proposals are being made{also}", 1.0
+
+
+def _paused(n: int) -> str:
+    return (
+        f"{counted(n, 'trial')} of its budget {'is' if n == 1 else 'are'} paused, until someone "
+        f"continues or stops {'it' if n == 1 else 'them'}"
+    )

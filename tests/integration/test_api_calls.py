@@ -234,7 +234,40 @@ def test_a_trial_that_is_stopped_early_ends_with_the_scores_it_has(api, study):
     assert finish(api, trial, token).status_code == 409
     for call in ("cancel", "retry"):
         assert api.post(f"{path}/{call}").status_code == 409
-    assert api.get("/studies/vlm/best").json()["best"] is None, "part of a run is no run"
+    assert api.get("/studies/vlm/best").json()["best"] is None, "it is no whole run"
+
+
+def test_a_trial_pauses_where_it_is_to_goes_on_and_is_stopped(api, study):
+    body = {"mixture": {"coco": 1.0}, "stop_at": 10}
+    added = api.post("/studies/vlm/trials", json=body).json()
+    path = f"/trials/{added['id']}"
+    trial, token = lease(api)
+    assert (trial["id"], trial["stop_at"]) == (added["id"], 10)
+    measured = [score | {"step": 10} for score in scores(0.2)]
+    body = {"token": token, "step": 10, "measurements": measured}
+    paused = api.post(f"{path}/partial", json=body).json()
+    assert (paused["state"], paused["step"], paused["worker"]) == ("paused", 10, None)
+    assert api.post(f"{path}/partial", json=body).json() == paused, "twice is once"
+    assert api.get("/studies/vlm").json()["trials"]["paused"] == 1
+    refused = api.post(f"{path}/retry")
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong-state")
+    assert "continue it" in refused.json()["detail"]
+    assert api.post(f"{path}/continue", json={"stop_at": 10}).status_code == 409
+    assert api.post(f"{path}/continue").json()["state"] == "queued"
+    again, token = lease(api)
+    assert (again["id"], again["stop_at"]) == (added["id"], None)
+    assert api.post(f"{path}/pause").json()["asked"] == "pause"
+    assert api.post(f"{path}/stop").json()["asked"] == "stop"
+    pulse = api.post(f"{path}/heartbeat", json={"token": token}).json()
+    assert (pulse["action"], pulse["cancel"]) == ("stop", False)
+    assert "asked to stop it" in pulse["reason"]
+    ended = api.post(f"{path}/partial", json={"token": token, "step": 20}).json()
+    assert (ended["state"], ended["asked"]) == ("early_stopped", None)
+
+
+def test_a_finished_run_that_is_added_does_not_pause(api, study):
+    body = {"mixture": {"coco": 1.0}, "stop_at": 10, "measurements": scores(0.5)}
+    assert "stop_at is for a trial" in api.post("/studies/vlm/trials", json=body).text
 
 
 def test_a_mixture_queued_by_hand_goes_before_proposals(api, study):

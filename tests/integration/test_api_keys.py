@@ -67,6 +67,7 @@ WORKING = [
     ("POST", "/trials/1/result", {"token": "x" * 20, "measurements": []}),
     ("POST", "/trials/1/failure", {"token": "x" * 20, "error": "e", "retryable": True}),
     ("POST", "/trials/1/release", {"token": "x" * 20}),
+    ("POST", "/trials/1/partial", {"token": "x" * 20, "step": 1}),
 ]
 ADMINISTERING = [
     ("POST", "/studies", study_body("other")),
@@ -76,6 +77,9 @@ ADMINISTERING = [
     ("POST", "/trials/1/cancel", None),
     ("POST", "/trials/1/retry", None),
     ("POST", "/trials/1/early-stop", None),
+    ("POST", "/trials/1/pause", None),
+    ("POST", "/trials/1/continue", None),
+    ("POST", "/trials/1/stop", None),
 ]
 
 

@@ -23,8 +23,10 @@ from service.schemas import (
     Lease,
     NextAnswer,
     NextRequest,
+    Partial,
     Release,
     Result,
+    Trial,
 )
 from tests.support.processes import ends
 from tests.unit.cli.test_summary import trial
@@ -51,6 +53,8 @@ class Service:
         self.failures: list[Failure] = []
         self.releases: list[Release] = []
         self.answers: list[NextAnswer] = []
+        self.partials: list[Partial] = []
+        self.action, self.ends = "continue", "paused"
         self._on_beat = on_beat
 
     def heartbeat(self, trial_id: int, body: Heartbeat) -> HeartbeatAnswer:
@@ -58,7 +62,13 @@ class Service:
         answer = self._on_beat(self.beats)
         if isinstance(answer, Exception):
             raise answer
-        return HeartbeatAnswer(until=FOREVER, duration_s=0.6, cancel=bool(answer))
+        return HeartbeatAnswer(
+            until=FOREVER, duration_s=0.6, cancel=bool(answer), action=self.action
+        )
+
+    def partial(self, trial_id: int, body: Partial) -> Trial:
+        self.partials.append(body)
+        return trial(7, {"coco": 1.0}, 0.5, state=self.ends)
 
     def next(self, request: NextRequest) -> NextAnswer:
         return self.answers.pop(0)
@@ -262,6 +272,27 @@ def test_a_worker_that_stops_waits_for_its_run_to_end_in_order(tmp_path, signals
     assert (place.run / "state").read_text() == "kept\n"
     assert "asked to stop" in service.releases[0].reason
     assert is_settled(place)
+
+
+@pytest.mark.parametrize("ends", ["paused", "early_stopped"])
+def test_a_run_that_is_told_to_pause_gives_its_scores_and_keeps_its_checkpoint(
+    tmp_path, signals, ends
+):
+    service = Service()
+    service.action, service.ends = "pause", ends
+    told = RESULT.replace("]}", '], "paused_at": 4}')
+    script = (
+        f'mkdir -p checkpoints/checkpoint-4; {STEP} while [ ! -e "$MODOMODO_PAUSE" ]; '
+        f"do sleep 0.05; done; echo '{told}' > \"$MODOMODO_RESULT\""
+    )
+    tried, place = attempt(tmp_path, service, signals, script)
+    tried.run()
+    [partial] = service.partials
+    assert (partial.step, [m.score for m in partial.measurements]) == (4, [0.5])
+    assert not service.results + service.failures + service.releases
+    assert is_settled(place)
+    assert (place.run / "checkpoints/checkpoint-4").exists() == (ends == "paused")
+    assert tried.is_delivered
 
 
 def test_a_run_that_ends_within_the_grace_gives_its_result(tmp_path, signals):

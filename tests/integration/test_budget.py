@@ -137,7 +137,10 @@ def test_runs_added_before_they_were_counted_apart_are_counted_by_the_upgrade(de
         desk.add("attached", readings=SCORES)
     desk.add("queued")
     with desk.database.write() as session:
-        later = ("studies.gpu_s", "studies.gpu_hours", "attempts.gpus")
+        later = [
+            *("studies.gpu_s", "studies.gpu_hours", "attempts.gpus"),
+            *("trials.stop_at", "trials.asked", "trials.asked_why"),
+        ]
         for table, column in (name.split(".") for name in ("studies.attached", *later)):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
         session.execute(text("UPDATE alembic_version SET version_num = '0007'"))

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import ends, is_running
 from trainer.backends import run_job
-from trainer.job import Halted, Job, Progress
+from trainer.job import Halted, Job, Paused, Progress
 from trainer.recipe import Recipe
 from trainer.run import command
 from trainer.worker.child import Child
@@ -151,6 +152,36 @@ def test_a_script_that_finishes_while_it_is_asked_to_stop_has_given_its_result(t
     asked = iter([False] * 5)
     outcome = run_job(job(tmp_path, script), is_stopping=lambda: next(asked, True))
     assert outcome.measurements[0].score == 0.5
+
+
+PAUSING = """
+mkdir -p "$MODOMODO_FOLDER/checkpoints/checkpoint-${MODOMODO_STOP_AT:-9}"
+echo "from $MODOMODO_RESUME_FROM" >> legs
+echo '{"measurements": [], "paused_at": 9}' > "$MODOMODO_RESULT"
+"""
+
+
+def test_a_script_pauses_at_its_step_and_is_told_where_to_go_on(tmp_path):
+    given = replace(job(tmp_path, PAUSING), stop_at=9)
+    for _ in range(2):
+        with pytest.raises(Paused) as paused:
+            run_job(given)
+        assert paused.value.step == 9
+    folder = (tmp_path / "run").resolve()
+    assert (folder / "legs").read_text() == f"from \nfrom {folder}/checkpoints/checkpoint-9\n"
+    told = json.loads((folder / "job.json").read_text())
+    assert (told["stop_at"], told["resume_from"]) == (9, f"{folder}/checkpoints/checkpoint-9")
+
+
+def test_a_script_hears_by_a_file_that_it_is_to_pause(tmp_path):
+    script = f'while [ ! -e "$MODOMODO_PAUSE" ]; do sleep 0.05; done\n{PAUSING}'
+    with pytest.raises(Paused):
+        run_job(job(tmp_path, script), is_pausing=lambda: True)
+
+
+def test_a_script_that_nobody_asked_to_pause_has_no_result(tmp_path):
+    with pytest.raises(command.MalformedResultError, match="nobody asked it to"):
+        run_job(job(tmp_path, PAUSING))
 
 
 def test_only_scripts_of_the_workers_folder_are_run(tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.support import TRAINING_S, forks
-from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.job import Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Checkpoints, Recipe
 from trainer.storage.run_folder import FolderTaken, RunFolder
 from trainer.worker.child import Child
@@ -42,8 +43,12 @@ def job(folder: Path, **other) -> Job:
 
 
 def run(
-    job: Job, *, die_at: int | None = None, halt_at: tuple[str, int] | None = None
-) -> tuple[Outcome | None, list[Progress]]:
+    job: Job,
+    *,
+    die_at: int | None = None,
+    halt_at: tuple[str, int] | None = None,
+    pause_at: tuple[str, int] | None = None,
+) -> tuple[Outcome | Paused | None, list[Progress]]:
     """Runs in a process of its own, which SIGKILL ends at its message number `die_at`, or which is
     asked to halt when it tells that it is in that stage of that step."""
     child, heard = Child(job), []
@@ -56,12 +61,16 @@ def run(
             if isinstance(message, Halted):
                 assert message.step == max(RunFolder(job.folder).checkpoints())
                 return None, heard
+            if isinstance(message, Paused):
+                return message, heard
             heard.append(message)
             if len(heard) == die_at:
                 os.kill(child.pids[0], signal.SIGKILL)
                 return None, heard
             if (message.stage, message.step) == halt_at:
                 child.halt()
+            if (message.stage, message.step) == pause_at:
+                child.pause()
     finally:
         child.stop()
 
@@ -169,6 +178,24 @@ def test_a_folder_of_another_run_is_refused_with_what_differs(undisturbed):
         kept.claim(job(folder), seed=6)
     with pytest.raises(FolderTaken, match=r"recipe\.steps is 5 there and 8 here"):
         kept.claim(job(folder, steps=8), seed=5)
+
+
+def test_a_run_paused_at_a_step_and_at_a_point_ends_as_an_undisturbed_one(undisturbed, tmp_path):
+    whole = undisturbed[1]
+    paused, _ = run(replace(job(tmp_path), stop_at=2))
+    assert isinstance(paused, Paused)
+    assert (paused.step, {m.step for m in paused.measurements}) == (2, {2})
+    assert RunFolder(tmp_path).checkpoints() == [2]
+    again, heard = run(replace(job(tmp_path), stop_at=2))
+    assert again.args == paused.args, "who died before it was told so pauses there again"
+    assert not any(message.metrics.get("reward") for message in heard)
+    paused, _ = run(job(tmp_path), pause_at=("train", 2))
+    assert (paused.step, paused.measurements) == (
+        3,
+        whole.measurements[: len(whole.measurements) // 2],
+    )
+    outcome, _ = run(job(tmp_path))
+    assert_same(tmp_path, outcome, undisturbed)
 
 
 def test_what_a_killed_run_had_begun_to_write_is_not_gone_on_from(tmp_path):

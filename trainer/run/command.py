@@ -12,18 +12,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.plain_errors import located
 from service.schemas import MAX_METRICS, Measurement, Metrics, Step
 from trainer import groups, troubles
-from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
+from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Paused, Progress, Report, never
+from trainer.storage.run_folder import RunFolder
 from trainer.troubles import Trouble
 
 LOOK_EVERY_S = 0.2
@@ -87,13 +89,23 @@ class _Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    measurements: Annotated[list[Measurement], Field(min_length=1)]
+    measurements: list[Measurement]
+    paused_at: Annotated[int, Field(ge=1)] | None = None
+    """Step at which it paused, with a checkpoint of it."""
     steps: Annotated[int, Field(ge=0)] | None = None
     exhausted: str | None = None
     samples: dict[str, int] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _has_scores(self) -> Self:
+        if not self.measurements and self.paused_at is None:
+            raise ValueError("measurements: has 0 entries; at least 1 must be there")
+        return self
 
-def run_command(job: Job, report: Report, is_stopping: IsStopping = never) -> Outcome:
+
+def run_command(
+    job: Job, report: Report, is_stopping: IsStopping = never, is_pausing: IsStopping = never
+) -> Outcome:
     """Runs the recipe's script on the job, in the run's folder, and reads its result.
 
     Told to stop, it passes that on as SIGTERM; a script that ends with a result all the same has
@@ -102,15 +114,24 @@ def run_command(job: Job, report: Report, is_stopping: IsStopping = never) -> Ou
     Raises:
         CommandError: one of the kinds above; says in words what happened.
         Halted: it was told to stop, and the script has ended.
+        Paused: the script paused at the job's step, or since it was told to.
+        FolderTaken: the folder belongs to another run.
     """
     started = time.monotonic()
     script = _script(job)
     if job.folder is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
-        result = _run(script, job, job.folder.resolve(), report, is_stopping)
+        RunFolder(job.folder).claim(job, job.run_seed)
+        result = _run(script, job, job.folder.resolve(), report, is_stopping, is_pausing)
     else:
         with TemporaryDirectory(prefix="modomodo-run-") as folder:
-            result = _run(script, job, Path(folder), report, is_stopping)
+            result = _run(script, job, Path(folder), report, is_stopping, is_pausing)
+    if result.paused_at is not None:
+        if job.stop_at is None and not is_pausing():
+            raise MalformedResultError(
+                f"{script.name} paused at step {result.paused_at}, and nobody asked it to"
+            )
+        raise Paused(result.paused_at, result.measurements)
     return Outcome(
         measurements=result.measurements,
         steps=job.recipe.steps if result.steps is None else result.steps,
@@ -134,11 +155,21 @@ def _script(job: Job) -> Path:
     return script
 
 
-def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsStopping) -> _Result:
+def _run(
+    script: Path,
+    job: Job,
+    folder: Path,
+    report: Report,
+    is_stopping: IsStopping,
+    is_pausing: IsStopping,
+) -> _Result:
     command = job.recipe.command
     assert command is not None  # noqa: S101
     files = {name: folder / f"{name}.json" for name in ("job", "result")}
     files["progress"] = folder / "progress.jsonl"
+    files["pause"] = folder / "pause"
+    kept = RunFolder(folder)
+    last = max(kept.checkpoints(), default=None)
     told: dict[str, Any] = {
         "mixture": dict(job.mixture),
         "seed": job.run_seed,
@@ -147,8 +178,12 @@ def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsSt
         "folder": str(folder),
         "progress": str(files["progress"]),
         "result": str(files["result"]),
+        "stop_at": job.stop_at,
+        "resume_from": None if last is None else str(kept.checkpoint(last)),
+        "pause": str(files["pause"]),
     }
-    files["result"].unlink(missing_ok=True)  # of an attempt that was killed
+    for name in ("result", "pause"):  # of an attempt that was killed
+        files[name].unlink(missing_ok=True)
     files["progress"].write_text("")
     files["job"].write_text(json.dumps(told, indent=1))
     environment = os.environ | {
@@ -159,6 +194,9 @@ def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsSt
         "MODOMODO_FOLDER": told["folder"],
         "MODOMODO_PROGRESS": told["progress"],
         "MODOMODO_RESULT": told["result"],
+        "MODOMODO_STOP_AT": str(job.stop_at or ""),
+        "MODOMODO_RESUME_FROM": told["resume_from"] or "",
+        "MODOMODO_PAUSE": told["pause"],
     }
     with (folder / "command.log").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - of the worker's own folder
@@ -179,6 +217,7 @@ def _run(script: Path, job: Job, folder: Path, report: Report, is_stopping: IsSt
                 job.recipe.steps,
                 report,
                 is_stopping,
+                lambda: files["pause"].touch() if is_pausing() else None,
             )
         except subprocess.TimeoutExpired:
             raise TimeLimitError(
@@ -203,6 +242,7 @@ def _follow(
     steps: int,
     report: Report,
     is_stopping: IsStopping,
+    pause_if_told: Callable[[], object],
 ) -> None:
     """Passes on what the progress file gets, until the process ends.
 
@@ -216,6 +256,7 @@ def _follow(
             if is_stopping() and not is_told:
                 _signal_all(process, signal.SIGTERM)
                 is_told = True
+            pause_if_told()
             try:
                 process.wait(LOOK_EVERY_S)
             except subprocess.TimeoutExpired:

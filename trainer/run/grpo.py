@@ -14,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from trainer.job import Halted, IsStopping, never
+from trainer.job import Halted, IsStopping, Paused, never
 from trainer.recipe import Recipe, RecipeError
 from trainer.run.adapters import is_peft_model, peft_config, restore_base_after_handing_over
 from trainer.run.decoding import WIDTHS, decoding_of
@@ -50,6 +50,10 @@ class MixtureTrainer(GRPOTrainer):
         score_at: scores the model; told at each point, and at once for one that a resumed run
             stands at.
         is_stopping: asked after each step.
+        is_pausing: whether to pause at the next point, or at the next checkpoint when none is left.
+        stop_at: step to pause at; None pauses only when asked to.
+        steps: that the run has; what it pauses at is before the last one. The schedule is that of
+            the recipe's steps, wherever the run pauses.
         processes: that share the run.
 
     Raises:
@@ -73,11 +77,16 @@ class MixtureTrainer(GRPOTrainer):
         points: Sequence[int] = (),
         score_at: ScoreAt = lambda model, step: None,
         is_stopping: IsStopping = never,
+        is_pausing: IsStopping = never,
+        stop_at: int | None = None,
+        steps: int | None = None,
         processes: int = 1,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self._recipe, self._folder, self._points = recipe, folder, list(points)
         self._score_at, self._is_stopping, self._draw_seed = score_at, is_stopping, seed
+        self._is_pausing, self._stop_at = is_pausing, stop_at
+        self._steps, self._scored = recipe.steps if steps is None else steps, 0
         self._streams: list[tuple[int, int, int]] = []
         self._decoding = decoding_of(recipe)
         with room_for(recipe.evaluation.batch_size if recipe.speed.evaluation_by_vllm else 0):
@@ -217,9 +226,32 @@ class MixtureTrainer(GRPOTrainer):
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
         super()._maybe_log_save_evaluate(*arguments, **options)
-        if self._all_stop():
+        if self._all_say(self._is_stopping):
             self._halt(self.state.global_step)
         self.score_if_due()
+        self.pause_if_due()
+
+    def pause_if_due(self) -> None:
+        """Ends the run where it is to pause.
+
+        Raises:
+            Paused: it is here; with a folder there is a checkpoint to go on from.
+        """
+        step = self.state.global_step
+        if step == 0 or step >= self._steps:
+            return
+        if self._stop_at is not None and step >= self._stop_at:
+            self._pause(step)
+        if not self._all_say(self._is_pausing):
+            return
+        has_point_ahead = any(point > step for point in self._points)
+        every = self._recipe.checkpoints.every or 1
+        if self._scored == step or not (has_point_ahead or step % every):
+            self._pause(step)
+
+    def _pause(self, step: int) -> NoReturn:
+        self._keep(step)
+        raise Paused(step, [])
 
     def score_if_due(self) -> None:
         """Scores the model where its step is a point not yet scored; leaves no trace in the run."""
@@ -228,6 +260,7 @@ class MixtureTrainer(GRPOTrainer):
             return
         self._points.remove(step)
         self.score(step)
+        self._scored = step
 
     def score(self, step: int) -> None:
         """Scores the model as it is now.
@@ -244,17 +277,21 @@ class MixtureTrainer(GRPOTrainer):
             self._halt(step)
         self.model.train(was_training)
 
-    def _all_stop(self) -> bool:
-        """Whether the first process is to stop: the others may have heard of it a step apart."""
-        order = [self._is_stopping()]
-        if self.accelerator.num_processes > 1 and self._is_stopping is not never:
+    def _all_say(self, ask: IsStopping) -> bool:
+        """What the first process hears: the others may have heard of it a step apart."""
+        order = [ask()]
+        if self.accelerator.num_processes > 1 and ask is not never:
             broadcast_object_list(order)
         return order[0]
 
     def _halt(self, step: int) -> NoReturn:
+        self._keep(step)
+        raise Halted(step)
+
+    def _keep(self, step: int) -> None:
+        """Sees that there is a checkpoint of this step."""
         if self._folder is not None and step not in self._folder.checkpoints():
             self._save_checkpoint(self.model, trial=None)
-        raise Halted(step)
 
     def _whole(self) -> Any:
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):

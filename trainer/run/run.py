@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 
 from service.schemas import Measurement
 from trainer.data import ItemSet, benchmark_sets, training_rows
-from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Progress, Report, never
+from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Paused, Progress, Report, never
 from trainer.recipe import Recipe
 from trainer.run import models
 from trainer.run.answers import Share
@@ -43,7 +43,10 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def train_and_score(
-    job: Job, report: Report = lambda progress: None, is_stopping: IsStopping = never
+    job: Job,
+    report: Report = lambda progress: None,
+    is_stopping: IsStopping = never,
+    is_pausing: IsStopping = never,
 ) -> Outcome:
     """Fine-tunes the recipe's model on the mixture by GRPO and scores all benchmarks.
 
@@ -53,9 +56,12 @@ def train_and_score(
 
     Args:
         is_stopping: asked after each step and, of one process, each batch of an evaluation.
+        is_pausing: whether to pause at the next evaluation point; where none is left before the
+            last step, at the next checkpoint.
 
     Raises:
         Halted: it was told to stop; with a folder there is a checkpoint of where it stood.
+        Paused: it came to the job's step, or was told to; with a folder there is a checkpoint.
         RecipeError: the recipe cannot be run here.
         DataError: a dataset of the recipe's is not there.
         FolderTaken: the folder belongs to another run.
@@ -84,7 +90,10 @@ def train_and_score(
     if steps:
         prompts = Prompts.of_recipe(recipe, rows, order, processor)
         with closing(prompts):
-            _train(model, prompts, job, folder, scorer, report)
+            try:
+                _train(model, prompts, job, folder, scorer, report, is_pausing)
+            except Paused as paused:
+                raise Paused(paused.step, scorer.measurements) from None
     else:
         scorer(model.to(models.device()), 0)
     return Outcome(
@@ -178,19 +187,28 @@ class CheckpointSteps(TrainerCallback):
 
 
 class ResumedPoint(TrainerCallback):
-    """Scores a resumed run that stands at an evaluation point, before it goes on."""
+    """Scores a resumed run that stands at an evaluation point, before it goes on or pauses."""
 
     trainer: MixtureTrainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.trainer.score_if_due()
+        self.trainer.pause_if_due()
 
 
 def _train(
-    model: Any, prompts: Prompts, job: Job, folder: RunFolder | None, scorer: Scorer, report: Report
+    model: Any,
+    prompts: Prompts,
+    job: Job,
+    folder: RunFolder | None,
+    scorer: Scorer,
+    report: Report,
+    is_pausing: IsStopping,
 ) -> None:
     recipe = job.recipe
-    points = recipe.evaluation_points(scorer.steps)
+    regular = recipe.evaluation_points(scorer.steps)
+    stop_at = job.stop_at if job.stop_at is not None and job.stop_at < scorer.steps else None
+    points = regular if stop_at is None else tuple(sorted({*regular, stop_at}))
     rewards = RewardLog(recipe.reward_weights)
     resumed = ResumedPoint()
     callbacks = [
@@ -213,6 +231,9 @@ def _train(
             points=points[:-1],
             score_at=scorer,
             is_stopping=scorer.is_stopping,
+            is_pausing=is_pausing,
+            stop_at=stop_at,
+            steps=scorer.steps,
             processes=scorer.share.count,
             callbacks=callbacks,
         )
@@ -225,7 +246,7 @@ def _train(
             if last:
                 report(Progress(TRAIN, last, scorer.steps, past=folder.learning_curve()))
         trainer.accelerator.wait_for_everyone()
-        for point in points[:-1]:
+        for point in regular[:-1]:
             if point < last:  # its responses are kept, so no model is asked
                 scorer(None, point)
         # 3. The steps that are left, and the scores of the last one.

@@ -64,7 +64,8 @@ class RunFolder:
     def checkpoints(self) -> list[int]:
         """Steps that have a checkpoint, rising."""
         names = (path.name for path in self.staging.parent.glob(f"{PREFIX}*"))
-        return sorted(int(name.removeprefix(PREFIX)) for name in names)
+        steps = (name.removeprefix(PREFIX) for name in names)
+        return sorted(int(step) for step in steps if step.isdecimal())
 
     def checkpoint(self, step: int) -> Path:
         """Where a step's checkpoint lies."""

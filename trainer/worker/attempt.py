@@ -13,6 +13,8 @@ How it ends, and what the service then hears:
     something             (`troubles.py` decides which)
     the recipe is wrong   a failure for good: it would be wrong everywhere
     asked to stop         a release
+    it came to its step,  the scores there, with a checkpoint kept: the trial is paused, or stopped
+    or was asked to pause
     lease lost, cancelled nothing: the service knows
 """
 
@@ -30,7 +32,7 @@ import structlog
 from service.client import Client, ServiceError, ServiceUnreachable
 from service.schemas import Measurement, NextAnswer, Result
 from trainer import troubles
-from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Progress
+from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Recipe, RecipeError
 from trainer.storage.remote import Store
 from trainer.storage.sync import StoreSync
@@ -115,6 +117,7 @@ class Attempt:
         self.broke: str | None = None
         self.is_delivered = self._has_scored = False
         self.needed_bytes = 0
+        self._is_own = False
         self._delivery = Delivery(self._lease, folder, signals)
         self._store_sync: StoreSync | None = None
         if setting.store is not None:
@@ -182,10 +185,11 @@ class Attempt:
             self._setting.data,
             self._folder.run,
             self._setting.commands,
+            stop_at=self.trial.stop_at,
             needs_room=self._setting.make_room is not None,
         )
-        if recipe.backend == "command":
-            self._store_sync = None  # what lies in its folder is known to its trainer only
+        # While a trainer of the user's is at work nobody knows what in its folder is whole.
+        self._is_own = recipe.backend == "command"
         try:
             self._fetch(job)
             try:
@@ -271,12 +275,17 @@ class Attempt:
     def _follow(self, child: Child) -> None:
         stalled = time.monotonic() + self._setting.stalled_s
         patience: float | None = None  # until when a run that was asked to stop is waited for
+        is_told = False
         while True:
             if self._signals.came and patience is None:
                 self._log.info("stopping: waiting for a checkpoint", grace_s=self._setting.grace_s)
                 patience = time.monotonic() + self._setting.grace_s
                 child.halt()
             ends = stalled if patience is None else patience
+            if self._lease.action != "continue" and not is_told:
+                self._log.info(f"told to {self._lease.action}", reason=self._lease.reason)
+                child.pause()
+                is_told = True
             pause = max(0.0, min(self._lease.next_beat, ends) - time.monotonic())
             others = [self._signals.descriptor] if patience is None else []
             message = child.hear(pause, *others)
@@ -308,7 +317,7 @@ class Attempt:
         match message:
             case Progress():
                 self._note(message)
-                if self._store_sync is not None:
+                if self._store_sync is not None and not self._is_own:
                     self._store_sync.look()
                 known, _ = self._sorted(message.measurements)
                 if known:
@@ -321,11 +330,31 @@ class Attempt:
                 self._crashed(message)
             case Halted():
                 at = "" if message.step is None else f" at step {message.step}"
-                if self._store_sync is not None and self._wait_for_store(patience):
-                    self._store_sync.look()
-                    self._wait_for_store(patience)
+                if not self._is_own:
+                    self._keep_in_store(patience)
                 self._release(f"the worker was asked to stop; the run halted{at}")
+            case Paused():
+                self._paused(message, patience)
         return True
+
+    def _keep_in_store(self, patience: float | None) -> None:
+        """Puts the newest checkpoint of a run that has ended into the store."""
+        if self._store_sync is not None and self._wait_for_store(patience):
+            self._store_sync.look()
+            self._wait_for_store(patience)
+
+    def _paused(self, paused: Paused, patience: float | None) -> None:
+        """Gives the trial back where its run came to its step: whoever continues it needs the
+        checkpoint, so that comes first."""
+        self._keep_in_store(patience)
+        known, _ = self._sorted(paused.measurements)
+        self._tell(lambda: self._lease.leave(paused.step, known))
+        self._log.info("run paused", step=paused.step, trial_is=self._lease.state)
+        self.is_delivered = self._lease.state in ("paused", "early_stopped")
+        if self._lease.state == "early_stopped":
+            self._over()
+        else:
+            self._folder.settle(is_over=False)
 
     def _note(self, progress: Progress) -> None:
         if progress.step and not (self.progress and self.progress.step):
@@ -373,7 +402,7 @@ class Attempt:
         own, beside = self._sorted(outcome.measurements)
         if beside:
             artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]
-        if self._store_sync is not None:
+        if self._store_sync is not None and not self._is_own:
             artifacts["store"] = self._store_sync.final
         if not own:
             self._scored_nothing(outcome)
@@ -407,7 +436,9 @@ class Attempt:
             self._folder.settle(is_over=False)  # its checkpoints stay for who looks into it
             return
         self.is_delivered = True
-        if self._store_sync is not None and self._wait_for_store(patience, is_over=True):
+        keeps = self._store_sync is not None and "store" in result.artifacts
+        if keeps and self._wait_for_store(patience, is_over=True):
+            assert self._store_sync is not None  # noqa: S101
             self._store_sync.publish(int(result.artifacts.get("steps") or 0))  # type: ignore[arg-type]
             self._wait_for_store(patience, is_over=True)
             if not self._store_sync.is_public:

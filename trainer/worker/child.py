@@ -24,14 +24,14 @@ import structlog
 
 from trainer import groups, troubles
 from trainer.backends import MODULES, run_job
-from trainer.job import Crash, Halted, Job, Outcome, Progress
+from trainer.job import Crash, Halted, Job, Outcome, Paused, Progress
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-Message = Progress | Outcome | Crash | Halted
+Message = Progress | Outcome | Crash | Halted | Paused
 
-_HALT = "halt"
+_HALT, _PAUSE = "halt", "pause"
 _SAFE_PATH = "PYTHONSAFEPATH"
 """Python's own variable: what is called `trainer` in the folder a program runs in is not imported.
 """
@@ -141,7 +141,7 @@ class Child:
 
     def hear(self, timeout: float | None = None, *others: int) -> Message | None:
         """The run's next message; None after so many seconds or when one of the other file
-        descriptors is ready. The last one is an `Outcome`, a `Crash` or `Halted`."""
+        descriptors is ready. The last one is an `Outcome`, a `Crash`, `Halted` or `Paused`."""
         ready = wait([*self._messages, *others], timeout=timeout)
         for number, messages in enumerate(self._messages):
             if messages in ready:
@@ -162,9 +162,16 @@ class Child:
 
     def halt(self) -> None:
         """Asks the run to end as soon as it can be gone on with; its last message is `Halted`."""
+        self._order(_HALT)
+
+    def pause(self) -> None:
+        """Asks the run to end at its next evaluation point; its last message is then `Paused`."""
+        self._order(_PAUSE)
+
+    def _order(self, what: str) -> None:
         for control in self._controls:
             with suppress(BrokenPipeError):
-                control.send(_HALT)
+                control.send(what)
 
     def stop(self) -> None:
         """Ends the processes at once with all that they started, and frees what they hold."""
@@ -229,8 +236,9 @@ def _main(
     # SIG_IGN, which the processes that this one starts would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: None)
-    halted = threading.Event()
-    threading.Thread(target=_follow, args=(control, halted), daemon=True).start()
+    halted, paused = threading.Event(), threading.Event()
+    told = {_HALT: halted, _PAUSE: paused}
+    threading.Thread(target=_follow, args=(control, told), daemon=True).start()
     tempfile.tempdir = folder  # the worker clears it, however this process ends
     if log is not None:
         _print_to(log)
@@ -241,10 +249,10 @@ def _main(
             from trainer.worker import room
 
             room.check(job)
-        last: Message = run_job(job, messages.send, halted.is_set)
+        last: Message = run_job(job, messages.send, halted.is_set, paused.is_set)
     except BrokenPipeError:
         os._exit(1)
-    except Halted as ended:
+    except (Halted, Paused) as ended:
         last = ended
     except Exception as error:
         needed = getattr(error, "needed_bytes", 0)
@@ -262,11 +270,11 @@ def _print_to(log: Path) -> None:
     os.close(descriptor)
 
 
-def _follow(control: Connection, halted: threading.Event) -> None:
-    """Takes the worker's order to halt; ends this run when the worker is gone."""
+def _follow(control: Connection, told: dict[str, threading.Event]) -> None:
+    """Takes the worker's orders; ends this run when the worker is gone."""
     try:
-        while control.recv() == _HALT:
-            halted.set()
+        while True:
+            told[control.recv()].set()
     except EOFError:
         groups.end_all(Path(os.environ[groups.FOLDER]))
         os.killpg(os.getpid(), signal.SIGKILL)

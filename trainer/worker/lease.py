@@ -24,6 +24,7 @@ from service.schemas import (
     Measurement,
     MeasurementsRequest,
     NextAnswer,
+    Partial,
     Release,
     Result,
     Trial,
@@ -69,6 +70,8 @@ class HeldLease:
     Attributes:
         next_beat: when a heartbeat is due, by the monotonic clock.
         least_pause_s: between heartbeats that are due by themselves.
+        action, reason: what the run is to do at its next evaluation point, and why.
+        state: what became of the trial after `leave`.
     """
 
     least_pause_s: ClassVar[float] = 0.2
@@ -78,6 +81,9 @@ class HeldLease:
     token: str
     duration_s: float
     next_beat: float = field(init=False)
+    action: Literal["continue", "pause", "stop"] = field(default="continue", init=False)
+    reason: str = field(default="", init=False)
+    state: str = field(default="running", init=False)
     _unsent: deque[CurvePoint] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +137,7 @@ class HeldLease:
         for _ in points:
             self._unsent.popleft()
         self.duration_s = answer.duration_s
+        self.action, self.reason = answer.action, answer.reason
         self._beat_later()
 
     def beat(self, progress: Progress | None, metrics: dict[str, float]) -> None:
@@ -179,6 +186,16 @@ class HeldLease:
         hear it."""
         body = Release(token=self.token, reason=_proper(reason), cause=cause)
         return self._last_word("release", lambda: self.client.release(self.trial.id, body))
+
+    def leave(self, step: int, measurements: list[Measurement]) -> bool:
+        """Ends the attempt at a step that there is a checkpoint of; False when the service did not
+        hear it. `state` then says whether someone may go on from there."""
+        body = Partial(token=self.token, step=step, measurements=measurements)
+
+        def say() -> None:
+            self.state = self.client.partial(self.trial.id, body).state
+
+        return self._last_word("pause", say)
 
     def _last_word(self, what: str, say: Callable[[], object]) -> bool:
         """Ends the attempt at the service; False when the service did not hear it.

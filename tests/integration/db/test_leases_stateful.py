@@ -34,10 +34,21 @@ N_QUEUED, N_TRIALS = 3, 5
 MAX_ATTEMPTS = 2
 
 
+def pause(session, trial, actor):
+    trials.ask(session, trial, "pause", actor, "maintenance")
+
+
+def stop(session, trial, actor):
+    trials.ask(session, trial, "stop", actor, "not worth more")
+
+
 REFUSED = {
     trials.cancel: {"completed", "failed", "early_stopped"},
-    trials.retry: {"completed", "early_stopped"},
-    trials.stop_early: {"queued", "completed", "failed", "cancelled"},
+    trials.retry: {"completed", "early_stopped", "paused"},
+    trials.stop_early: {"queued", "completed", "failed", "cancelled", "paused"},
+    pause: {"queued", "completed", "failed", "cancelled", "early_stopped"},
+    stop: {"queued", "completed", "failed", "cancelled"},
+    trials.go_on: {"completed", "failed", "cancelled", "early_stopped"},
 }
 """States in which a call is refused and changes nothing."""
 
@@ -152,6 +163,20 @@ class LeaseProtocol(RuleBasedStateMachine):
         self._twice(times, lambda s: leases.release(s, trial, token, is_unfit=is_unfit))
         assert self._row(trial).failures <= failures, "a release never counts"
 
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), times=st.integers(1, 2), step=st.integers(1, 3))
+    def comes_to_its_step(self, data: st.DataObject, times: int, step: int) -> None:
+        trial, token = data.draw(st.sampled_from(self.given))
+        before = self._row(trial)
+        score = 0.6 + step / 100
+        reading = Reading("chart", score, 100, step)
+        answer = self._twice(times, lambda s: leases.leave(s, trial, token, step, [reading]))
+        after = self._row(trial)
+        assert after.failures <= before.failures, "a pause never counts"
+        if answer is not LeaseLost and before.state == "running":
+            assert after.state == ("early_stopped" if before.asked == "stop" else "paused")
+            self.posted.add((trial, score))
+
     def _twice(self, times: int, call) -> object:
         """The answer of one call, or of the same one twice, which must answer the same."""
         answers = []
@@ -194,10 +219,15 @@ class LeaseProtocol(RuleBasedStateMachine):
     @rule(
         trial=st.integers(1, N_TRIALS),
         times=st.integers(1, 2),
-        call=st.sampled_from([trials.cancel, trials.retry, trials.stop_early]),
+        call=st.sampled_from(list(REFUSED)),
     )
     def someone_steps_in(self, trial: int, times: int, call) -> None:
-        before = self._row(trial).state
+        row = self._row(trial)
+        before = row.state
+        if (call, row.asked) == (pause, "stop"):
+            return  # refused while it runs: a test of its own
+        if call is trials.go_on and (row.attempt_number == 0 or row.stop_at is not None):
+            return  # likewise
         for _ in range(times):
             try:
                 with self.database.write() as session:
