@@ -17,7 +17,7 @@ from service.settings import is_loopback
 PROBES = re.compile(r"^/(healthz|readyz|metrics)$")
 """Asked every few seconds by machines; never held up."""
 
-ABOUT_A_RUN = re.compile(r"^/trials/\d{1,10}/(heartbeat|result)$")
+ABOUT_A_RUN = re.compile(r"^/trials/\d{1,10}/(heartbeat|result|partial)$")
 """What decides about a run on a GPU; not held up either, of those who may call it."""
 
 
@@ -30,7 +30,7 @@ BODIES = (
     (re.compile(r"^/ui/new/?$"), 128 * KIB),
     (re.compile(r"^/studies/?$"), 2048 * KIB),
     (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
-    (re.compile(r"^/trials/[^/]+/(measurements|result)/?$"), 2048 * KIB),
+    (re.compile(r"^/trials/[^/]+/(measurements|result|partial)/?$"), 2048 * KIB),
     (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),
     (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 4096 * KIB),
 )

@@ -119,6 +119,8 @@ def beats_through(desks: list[Desk], held: tuple[int, str], for_s: float) -> Non
                 "until": None,
                 "duration_s": LEASE_S,
                 "cancel": False,
+                "action": "continue",
+                "reason": "",
             }
         return time.monotonic() - began
 

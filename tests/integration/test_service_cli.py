@@ -301,7 +301,10 @@ def test_a_file_that_is_no_study_is_wrong_use(run, tmp_path, content, words):
         (["trial", "cancel", "nope", "3"], "`modomodo study list` lists them"),
         (["trial", "show", "vlm", "7"], "study 'vlm' has no trial 7; its newest is 2; `modomodo "),
         (["trial", "retry", "vlm", "2"], "trial 2 of study 'vlm' is completed; only failed and"),
-        (["trial", "cancel", "vlm", "2"], "trial 2 of study 'vlm' is completed; only queued and"),
+        (
+            ["trial", "cancel", "vlm", "2"],
+            "is completed; only queued, running and paused",
+        ),
         (["trial", "stop-early", "vlm", "2"], "trial 2 of study 'vlm' is completed; only running"),
         (["trial", "show", "99"], "no trial 99 (an id, not the number in a study); `modomodo "),
         (["trial", "add", "vlm", "coco=0.9"], "sum to 0.9"),
