@@ -46,7 +46,7 @@ SIDE_BY_SIDE: dict[str, Callable[[], PerBenchmark]] = {
     "bayes-quadratic": _bayes_quadratic,
     "gp": _gp,
 }
-"""Those that know how sure they are where; `auto` trusts one of them."""
+"""Those that know how sure they are where; `auto` averages them."""
 
 SURROGATES: dict[str, Callable[[], Surrogate]] = {
     "auto": _auto,
