@@ -318,7 +318,7 @@ def _ignored(runs: Runs, fitted: Fitted) -> list[str]:
         return []
     return [
         f"{fitted.name} learns from full runs alone: scores of {_listed(ignored)} are not used; "
-        f"{' and '.join(TAKING_CHANNELS)} take them."
+        f"{', '.join(TAKING_CHANNELS)} take them."
     ]
 
 

@@ -17,7 +17,7 @@ from service.search import gaussian
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.carried import Carried, averaged
-from service.search.surrogates.protocol import ENDLESS, Fitted, Posterior, Surrogate
+from service.search.surrogates.protocol import ENDLESS, Fitted, Posterior, Surrogate, scores_for
 
 MIN_SHARE = 0.05
 """Surrogates with a smaller share are left out altogether."""
@@ -47,7 +47,9 @@ class Automatic:
         able = [
             s
             for s in made
-            if s.min_runs <= len(runs) <= s.max_runs and (s.takes_channels or not runs.channels)
+            if s.min_runs <= len(runs)
+            and scores_for(s, runs) <= s.max_runs
+            and (s.takes_channels or not runs.channels)
         ]
         return average([s.fit(space, runs, seed) for s in able])
 
@@ -115,7 +117,11 @@ class AverageFit:
     def channels(self) -> Mapping[str, Carried]:
         """Averaged over the surrogates by their shares."""
         each = [part.channels for part in self.parts]
-        return {name: averaged([one[name] for one in each], self.share) for name in each[0]}
+        names = {name: None for one in each for name in one}
+        return {
+            name: averaged([one.get(name, Carried(0.0, 0.0, 0.0)) for one in each], self.share)
+            for name in names
+        }
 
     @property
     def noise_sd(self) -> float:
