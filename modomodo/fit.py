@@ -101,6 +101,7 @@ def fit(
     document = {"surrogate": surrogate, **documents.diagnosis(case.space, found)}
     document["loo"]["pit"] = [finite(value) for value in found.loo.pit]
     document |= {
+        "shares": dict(found.shares),
         "channels": {
             name: _carried(len(case.runs.channels[name]), carried)
             for name, carried in found.channels.items()

@@ -128,7 +128,7 @@ def suggest(
         console.print(without, style="dim", markup=False)
     if case.runs.channels and strategy not in TAKING_CHANNELS:
         console.print(
-            f"{strategy} proposes from full runs alone; {' and '.join(TAKING_CHANNELS)} learn from "
+            f"{strategy} proposes from full runs alone; {', '.join(TAKING_CHANNELS)} learn from "
             f"{', '.join(case.runs.channels)}, too",
             style="dim",
             markup=False,

@@ -17,6 +17,7 @@ from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import SIDE_BY_SIDE, Fitted, fit, fit_each
+from service.search.surrogates.automatic import average
 from service.search.surrogates.protocol import Posterior, log_density
 
 KEPT = 16
@@ -33,7 +34,7 @@ class Verdict:
     Attributes:
         trusted: the surrogate under which left-out runs are likeliest.
         densities: log density of all left-out runs, less one for each fitted number, by surrogate.
-        posterior: the trusted one's joint belief about the noise-free objective.
+        posterior: their average's joint belief about the noise-free objective.
     """
 
     trusted: str
@@ -124,6 +125,6 @@ def verdict(
     }
     densities = {name: log_density(fitted) for name, fitted in able.items()}
     trusted = max(densities, key=lambda name: densities[name])
-    belief = able[trusted].posterior(mixtures)
+    belief = average(list(able.values())).posterior(mixtures)
     turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
     return Verdict(trusted, densities, turned)

@@ -45,9 +45,13 @@ def quadsurface(situation: Situation) -> Iterator[Proposed]:
         yield Proposed(candidates[i], float(mean[i]), float(sd[i]), reason, "quadsurface")
 
 
-def gp(situation: Situation) -> Iterator[Proposed]:
+def gp(situation: Situation) -> Iterator[Proposed | None]:
     space, runs = situation.space, situation.runs
     if len(runs) < situation.runs_needed():
+        return
+    if runs.channels:
+        # BoTorch's improvement is of one output; the knowledge gradient goes by any joint belief.
+        yield from knowledge_gradient("gp")(situation)
         return
     from service.search import expected_improvement  # torch: seconds, so only when asked
     from service.search.surrogates.gp import GaussianProcess
@@ -55,7 +59,7 @@ def gp(situation: Situation) -> Iterator[Proposed]:
     # One model of the objective: the expected improvement of a sum of models is another matter.
     surrogate = GaussianProcess()
     check("gp", surrogate, runs)
-    fitted = surrogate.fit(space, runs, situation.seed)
+    fitted = surrogate.fit_alone(runs, situation.seed)
 
     def said(weights: FloatArray, why: str) -> Proposed:
         mean, sd = fitted.predict(weights[None])

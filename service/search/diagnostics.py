@@ -18,6 +18,7 @@ from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import TAKING_CHANNELS, Fitted, fit
+from service.search.surrogates.automatic import AverageFit
 from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Posterior
 
@@ -110,6 +111,7 @@ class Confirmation:
 class Diagnosis:
     """Attributes:
     kind: what the surrogate chose to be, in words.
+    shares: of the surrogates that it averages, by their names.
     lessons: what the next runs would teach, most telling first.
     margin, chance_of_better: probability that some mixture beats the best predicted one by more
         than the margin, the noise of one run.
@@ -122,6 +124,7 @@ class Diagnosis:
     n: int
     name: str
     kind: str
+    shares: Mapping[str, float]
     noise_sd: float
     loo: LeaveOneOut
     best: Best
@@ -190,6 +193,7 @@ def diagnose(
         n=len(runs),
         name=fitted.name,
         kind=fitted.kind,
+        shares=fitted.shares if isinstance(fitted, AverageFit) else {fitted.name: 1.0},
         noise_sd=fitted.noise_sd,
         loo=said,
         best=Best(highest, sign * float(mean[0]), float(sd[0])),
@@ -314,7 +318,7 @@ def _ignored(runs: Runs, fitted: Fitted) -> list[str]:
         return []
     return [
         f"{fitted.name} learns from full runs alone: scores of {_listed(ignored)} are not used; "
-        f"{' and '.join(TAKING_CHANNELS)} take them."
+        f"{', '.join(TAKING_CHANNELS)} take them."
     ]
 
 

@@ -13,7 +13,7 @@ from service.search.surrogates.automatic import Automatic
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.lightgbm import LightGbm
 from service.search.surrogates.log_linear import LogLinear
-from service.search.surrogates.protocol import Fitted, Surrogate
+from service.search.surrogates.protocol import Fitted, Surrogate, scores_for
 from service.search.surrogates.quadsurface import QuadSurface
 
 __all__ = [
@@ -53,7 +53,7 @@ SIDE_BY_SIDE: dict[str, Callable[[], PerBenchmark]] = {
     "bayes-quadratic": _bayes_quadratic,
     "gp": _gp,
 }
-"""Those that know how sure they are where; `auto` trusts one of them, of those installed."""
+"""Those that know how sure they are where; `auto` averages them, of those installed."""
 
 SURROGATES: dict[str, Callable[[], Surrogate]] = {
     "auto": _auto,
@@ -64,7 +64,7 @@ SURROGATES: dict[str, Callable[[], Surrogate]] = {
 }
 """How to make each surrogate, by name."""
 
-TAKING_CHANNELS = ("auto", "bayes-quadratic")
+TAKING_CHANNELS = ("auto", "bayes-quadratic", "gp")
 """Surrogates, and strategies by them, that learn from other channels than the target, too."""
 
 
@@ -93,9 +93,12 @@ def check(name: str, surrogate: Surrogate, runs: Runs) -> None:
             f"{name} needs at least {counted(surrogate.min_runs, 'completed run')}; "
             f"so far there {'is' if len(runs) == 1 else 'are'} {len(runs)}"
         )
-    if len(runs) > surrogate.max_runs:
+    n_scores = scores_for(surrogate, runs)
+    if n_scores > surrogate.max_runs:
+        of_all = " and scores of other channels" if n_scores > len(runs) else ""
         raise ValueError(
-            f"{name} takes at most {surrogate.max_runs:,} completed runs; there are {len(runs):,} "
+            f"{name} takes at most {surrogate.max_runs:,} completed runs{of_all}; "
+            f"there are {n_scores:,} "
             "(auto and bayes-quadratic take any number)"
         )
 

@@ -1,19 +1,36 @@
-"""The surrogate under which left-out runs are likeliest."""
+"""Several surrogates averaged, each by how likely it makes left-out runs.
+
+The shares are those under which the mixture of the surrogates' predictions makes left-out runs
+likeliest (stacking of predictive distributions: Yao, Vehtari, Simpson and Gelman, 2018). Picking
+one instead stakes everything on a difference in densities that often is chance. With one more run's
+worth of belief in each surrogate beforehand, few runs do not shut one out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from service.search import gaussian
 from service.search.runs import Runs
-from service.search.space import MixtureSpace
-from service.search.surrogates.protocol import ENDLESS, Fitted, Surrogate, log_density
+from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates.carried import Carried, averaged
+from service.search.surrogates.protocol import ENDLESS, Fitted, Posterior, Surrogate, scores_for
+
+MIN_SHARE = 0.05
+"""Surrogates with a smaller share are left out altogether."""
+BELIEF = 1.0
+"""Runs' worth of belief in each surrogate beforehand."""
+ROUNDS = 500
 
 
 class Automatic:
-    """Fits several surrogates and keeps the one whose left-out runs are likeliest.
+    """Fits several surrogates and averages them.
 
     Args:
-        candidates: makers, the one preferred in a tie first; it takes any runs and channels.
+        candidates: makers; the first takes any runs and channels.
     """
 
     min_runs = 2
@@ -24,11 +41,135 @@ class Automatic:
         self._candidates = candidates
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
-        """Those compete that can take so many runs, and their channels where they have some."""
+        """Those are averaged that can take so many runs, and their channels where they have some;
+        where one has all the share, it alone."""
         made = [make() for make in self._candidates]
         able = [
             s
             for s in made
-            if s.min_runs <= len(runs) <= s.max_runs and (s.takes_channels or not runs.channels)
+            if s.min_runs <= len(runs)
+            and scores_for(s, runs) <= s.max_runs
+            and (s.takes_channels or not runs.channels)
         ]
-        return max((s.fit(space, runs, seed) for s in able), key=log_density)
+        return average([s.fit(space, runs, seed) for s in able])
+
+
+def average(fits: Sequence[Fitted]) -> Fitted:
+    """Surrogates fitted to the same runs as one; the only one with a share as it is."""
+    share = shares_of(fits)
+    kept = [int(i) for i in np.flatnonzero(share >= min(MIN_SHARE, float(share.max())))]
+    if len(kept) == 1:
+        return fits[kept[0]]
+    return AverageFit([fits[i] for i in kept], share[kept] / share[kept].sum())
+
+
+def shares_of(fits: Sequence[Fitted]) -> FloatArray:
+    """(S,) what each of several surrogates contributes; one without an interval nothing.
+
+    A number that was fitted and that leaving a run out does not fit again costs a nat of the sum of
+    log densities (Akaike, 1974), spread evenly over the runs.
+    """
+    density = np.full((len(fits), len(fits[0].runs)), -np.inf)
+    for log_density, fitted in zip(density, fits, strict=True):
+        mean, sd = fitted.leave_one_out()
+        if np.all(sd > 0):
+            each = gaussian.log_density(fitted.runs.score, mean, sd**2)
+            log_density[:] = each - fitted.n_fitted / len(each)
+    able = np.isfinite(density).all(axis=1)
+    if not able.any():
+        first: FloatArray = np.eye(len(fits))[0]
+        return first
+    share: FloatArray = able / able.sum()
+    likelihood = np.exp(density - density.max(axis=0))
+    # Expectation maximisation: which surrogate each run speaks for, and what that makes of shares.
+    for _ in range(ROUNDS):
+        speaks = share[:, None] * likelihood
+        total = (speaks / speaks.sum(axis=0)).sum(axis=1) + BELIEF * able
+        share = total / total.sum()
+    return share
+
+
+@dataclass(frozen=True, eq=False)
+class AverageFit:
+    """The mixture of the beliefs of `parts`, with shares (S,) that sum to 1."""
+
+    parts: Sequence[Fitted]
+    share: FloatArray
+
+    name = "auto"
+
+    @property
+    def runs(self) -> Runs:
+        return self.parts[0].runs
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        return {part.name: float(s) for part, s in zip(self.parts, self.share, strict=True)}
+
+    @property
+    def kind(self) -> str:
+        return " and ".join(
+            f"{100 * share:.0f}% {part.name} ({part.kind})"
+            for share, part in zip(self.share, self.parts, strict=True)
+        )
+
+    @property
+    def channels(self) -> Mapping[str, Carried]:
+        """Averaged over the surrogates by their shares."""
+        each = [part.channels for part in self.parts]
+        names = {name: None for one in each for name in one}
+        return {
+            name: averaged([one.get(name, Carried(0.0, 0.0, 0.0)) for one in each], self.share)
+            for name in names
+        }
+
+    @property
+    def noise_sd(self) -> float:
+        return float(np.sqrt(self.share @ np.array([part.noise_sd**2 for part in self.parts])))
+
+    @property
+    def n_fitted(self) -> int:
+        return max(part.n_fitted for part in self.parts)
+
+    def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
+        return self._mixed([part.predict(X, noisy=noisy) for part in self.parts])
+
+    def posterior(self, X: FloatArray) -> Posterior:
+        each = [part.posterior(X) for part in self.parts]
+        mean = self.share @ np.array([belief.mean for belief in each])
+        covariance = np.zeros((len(mean), len(mean)))
+        for share, belief in zip(self.share, each, strict=True):
+            off = belief.mean - mean
+            covariance += share * (belief.covariance + np.outer(off, off))
+        return Posterior(mean, covariance)
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
+        return self._mixed([part.leave_one_out() for part in self.parts])
+
+    def highest(
+        self, space: MixtureSpace, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """From the best of each surrogate upwards."""
+        tops = np.array([part.highest(space, also, rng) for part in self.parts])
+        return space.maximise(lambda X: self.predict(X)[0], rng, also=np.vstack([also, tops]))
+
+    def maxima(
+        self, space: MixtureSpace, n: int, also: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """Each by a surrogate that was drawn by its share."""
+        counts = np.bincount(
+            rng.choice(len(self.parts), size=n, p=self.share), minlength=len(self.parts)
+        )
+        drawn = [
+            part.maxima(space, int(count), also, rng)
+            for part, count in zip(self.parts, counts, strict=True)
+            if count
+        ]
+        found: FloatArray = rng.permutation(np.vstack([np.empty((0, space.m)), *drawn]))
+        return found
+
+    def _mixed(self, each: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+        """By the law of total variance."""
+        means, sds = np.array([mean for mean, _ in each]), np.array([sd for _, sd in each])
+        mean = self.share @ means
+        return mean, np.sqrt(self.share @ (sds**2 + (means - mean) ** 2))

@@ -45,7 +45,22 @@ def worth_in_runs(own: FloatArray, told: FloatArray, F: FloatArray, noise: float
     # With own = R R' and e the eigenvalues of R^-1 (F'F / n / noise) R'^-1, k runs leave a mean
     # variance of noise * sum e / (1 + k e).
     inverse = np.linalg.inv(np.linalg.cholesky(own))
-    e = np.linalg.eigvalsh(inverse @ (F.T @ F / len(F) / noise) @ inverse.T).clip(0)
+    return _runs_leaving(left, inverse @ (F.T @ F / len(F) / noise) @ inverse.T, noise)
+
+
+def worth_by_covariance(before: FloatArray, left: float, noise: float) -> float:
+    """The same of a belief that has no coefficients.
+
+    Args:
+        before: (n, n) covariance of the target at the channel's mixtures without the channel.
+        left: mean variance there with it.
+        noise: variance of a run.
+    """
+    return _runs_leaving(left, before / len(before) / noise, noise)
+
+
+def _runs_leaving(left: float, told_by_one: FloatArray, noise: float) -> float:
+    e = np.linalg.eigvalsh(told_by_one).clip(0)
 
     def more(k: float) -> float:
         return float(noise * (e / (1 + k * e)).sum()) - left

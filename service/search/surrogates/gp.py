@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
+from service.search.surrogates import gp_channels
+from service.search.surrogates.gp_channels import ChannelsFit
 from service.search.surrogates.protocol import Posterior, Searched, log_density
 from service.search.surrogates.standard import centre_and_scale
 
@@ -88,7 +90,7 @@ class GaussianProcess:
 
     min_runs = 2
     max_runs = 2000
-    takes_channels = False
+    takes_channels = True
 
     def __init__(
         self,
@@ -99,7 +101,14 @@ class GaussianProcess:
         self._kinds = kinds
         self._iterations, self._learned_from = iterations, learned_from
 
-    def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> GaussianProcessFit:
+    def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> GaussianProcessFit | ChannelsFit:
+        if any(len(channel) > 1 for channel in runs.channels.values()):
+            every = (_with_channels(runs, kind, self._iterations, seed) for kind in self._kinds)
+            return max(every, key=log_density)
+        return self.fit_alone(runs, seed)
+
+    def fit_alone(self, runs: Runs, seed: int) -> GaussianProcessFit:
+        """From the runs themselves, whatever channels there are."""
         best = self._best(runs, self._kinds, seed)
         if min(len(runs), self._learned_from) > ARD_RUNS * runs.m:
             best = max(best, self._one(runs, replace(best.choice, ard=True), seed), key=log_density)
@@ -137,6 +146,17 @@ def _fitted(
         model.likelihood.noise_covar.noise = _tensor(noise)
     model.eval()
     return GaussianProcessFit(model, kind, centre, scale, runs, len(some))
+
+
+def _with_channels(runs: Runs, kind: Kind, iterations: int, seed: int) -> ChannelsFit:
+    names = sorted(name for name, channel in runs.channels.items() if len(channel) > 1)
+    rows = gp_channels.Rows.of(runs, names, kind.power)
+    kernel = _kernel(rows.X, kind).double()
+    n_fitted = sum(p.numel() for p in kernel.parameters() if p.requires_grad) + 1
+    known = gp_channels.learned(kernel, rows, iterations, seed)
+    settings, log_prior = gp_channels.settings_of(known, rows)
+    scales = centre_and_scale(runs)
+    return ChannelsFit(kind, runs, names, rows, known, settings, log_prior, *scales, n_fitted)
 
 
 def _learned_from(n: int, most: int, seed: int) -> NDArray[np.intp]:
@@ -259,7 +279,8 @@ class _Powers(Kernel):  # type: ignore[misc]
         return value
 
 
-def _model(X: FloatArray, y: FloatArray, sampling: FloatArray, kind: Kind) -> SingleTaskGP:
+def _kernel(X: FloatArray, kind: Kind) -> _Powers:
+    """Of weights, with the priors that mixtures (n, m) suggest."""
     n, m = X.shape
     # The usual distance between runs sets the scale of the length scale; broad on the log scale.
     Z = X**kind.power
@@ -276,6 +297,10 @@ def _model(X: FloatArray, y: FloatArray, sampling: FloatArray, kind: Kind) -> Si
     if kind.degree == 2:
         trend = PolynomialKernel(power=2, offset_constraint=Interval(0.0, 2.0))
         terms.append(ScaleKernel(trend, outputscale_prior=GammaPrior(1.0, 2.0)))
+    return _Powers(terms, kind.power)
+
+
+def _model(X: FloatArray, y: FloatArray, sampling: FloatArray, kind: Kind) -> SingleTaskGP:
     likelihood = FixedNoiseGaussianLikelihood(
         _tensor(sampling),
         learn_additional_noise=True,
@@ -287,7 +312,7 @@ def _model(X: FloatArray, y: FloatArray, sampling: FloatArray, kind: Kind) -> Si
         _tensor(X),
         _tensor(y)[:, None],
         likelihood=likelihood,
-        covar_module=_Powers(terms, kind.power),
+        covar_module=_kernel(X, kind),
         outcome_transform=None,  # standardised by hand, so that leave-one-out is plain algebra
     )
 

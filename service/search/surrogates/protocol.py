@@ -115,7 +115,7 @@ class Surrogate(Protocol):
 
     @property
     def max_runs(self) -> int:
-        """Most runs it can be fitted to in reasonable time."""
+        """Most runs, with scores of other channels if it takes them, to fit in reasonable time."""
         ...
 
     @property
@@ -126,6 +126,12 @@ class Surrogate(Protocol):
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         """The model after these runs; deterministic given the seed."""
         ...
+
+
+def scores_for(surrogate: Surrogate, runs: Runs) -> int:
+    """How many scores a surrogate is fitted to: of the runs, and of channels if it takes them."""
+    others = runs.channels.values() if surrogate.takes_channels else ()
+    return len(runs) + sum(map(len, others))
 
 
 class Searched:

@@ -163,3 +163,11 @@ def test_cheap_scores_alone_still_get_first_runs_proposed(rows, tmp_path):
     document = said("suggest", "--data", file, "--strategy", "bayes-quadratic", "-n", 2)
 
     assert len(document["mixtures"]) == 2
+
+
+def test_a_fit_says_what_share_each_surrogate_has(rows, tmp_path):
+    file = written(tmp_path / "runs.csv", rows[:10])
+
+    shares = said("fit", "--data", file, "--surrogate", "bayes-quadratic")["shares"]
+
+    assert shares == {"bayes-quadratic": 1.0}
