@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from service.search.acquisition import Knowledge
+from service.search.acquisition import Candidate, Knowledge
 from service.search.counts import counted
 from service.search.designs import gaussian_candidates
+from service.search.runs import TARGET
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, FloatArray, total_variation
 from service.search.surrogates import Fitted, check, fit
@@ -89,7 +90,8 @@ def by_ax(situation: Situation) -> Iterator[Proposed]:
 
 
 def knowledge_gradient(name: str) -> Strategy:
-    """Runs what is expected to raise the best prediction most, by the surrogate of that name."""
+    """Scores what is expected to raise the best prediction most for its cost, by the surrogate of
+    that name."""
 
     def suggest(situation: Situation) -> Iterator[Proposed]:
         space, runs = situation.space, situation.runs
@@ -97,25 +99,49 @@ def knowledge_gradient(name: str) -> Strategy:
             return
         fitted = fit(name, space, runs, situation.seed)
         rng = situation.rng()
-        knowledge = Knowledge.gathered(fitted, space, situation.unscored(), rng)
+        costs = situation.costs
+        pending = {channel: situation.unscored(channel) for channel in costs}
+        knowledge = Knowledge.gathered(fitted, space, pending, rng, costs)
         chance = knowledge.chance_of_better(fitted.noise_sd, rng)
         left = f"{100 * chance:.0f}% chance that one beats the best by more than a run's noise"
         if name == "auto":
             yield from _confirmations(situation, fitted)
         while True:
-            barred = np.vstack([situation.unscored(), situation.avoid])
+            barred = {channel: _barred(situation, channel) for channel in costs}
             best = knowledge.best(barred)
-            why = f"most informative run ({left})"
-            if best.gain < IDLE_GAIN * fitted.noise_sd:
+            why = f"most informative {_named(best)} ({left})"
+            if best.gain < IDLE_GAIN * fitted.noise_sd * best.cost:
                 # Nothing is expected to change the choice: what is chosen may as well be confirmed.
                 best = knowledge.highest(barred)
                 why = f"best predicted; more runs will hardly change the choice ({left}): stop here"
-            repeats = not situation.is_new(best.weights)
-            reason = _said(situation, fitted, why)
-            yield Proposed(best.weights, best.mean, best.sd, reason, fitted.name, repeats)
-            knowledge = knowledge.after(best.weights)
+            yield Proposed(
+                best.weights,
+                best.mean,
+                best.sd,
+                _said(situation, fitted, why),
+                fitted.name,
+                not situation.is_new(best.weights, best.channel),
+                best.channel,
+                best.cost,
+                best.gain,
+            )
+            knowledge = knowledge.after(best.weights, best.channel)
 
     return suggest
+
+
+def _barred(situation: Situation, channel: str) -> FloatArray:
+    """(b, m) mixtures that are not scored in a channel (again): a full run may be repeated once it
+    is scored, for its noise; cheap scores of a mixture are much alike."""
+    if channel == TARGET:
+        return np.vstack([situation.unscored(), situation.avoid])
+    return np.vstack([situation.scored_in(channel), situation.unscored(channel), situation.avoid])
+
+
+def _named(candidate: Candidate) -> str:
+    if candidate.channel == TARGET:
+        return "run"
+    return f"score for its cost, of channel {candidate.channel} at {candidate.cost:.2g} of a run"
 
 
 def _confirmations(situation: Situation, fitted: Fitted) -> Iterator[Proposed]:

@@ -14,7 +14,7 @@ from scipy.special import bdtr, bdtrc, ndtr
 from service.search import gaussian, intervals
 from service.search.acquisition import Knowledge
 from service.search.counts import counted
-from service.search.runs import Runs
+from service.search.runs import TARGET, Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import TAKING_CHANNELS, Fitted, fit
@@ -172,7 +172,7 @@ def diagnose(
     sign, turned = sign_of(direction), turn(runs, direction)
     fitted = fitted or fit(name, space, turned, seed)
     rng = np.random.default_rng(seed)
-    knowledge = Knowledge.gathered(fitted, space, np.empty((0, space.m)), rng)
+    knowledge = Knowledge.gathered(fitted, space, {}, rng)
     chance = knowledge.chance_of_better(fitted.noise_sd, rng)
     loo = leave_one_out(turned, fitted)
     said = LeaveOneOut(
@@ -220,11 +220,10 @@ def _turned(belief: Posterior, sign: float) -> Posterior:
 
 def _lessons(knowledge: Knowledge, sign: float) -> list[Lesson]:
     lessons: list[Lesson] = []
-    barred = np.empty((0, knowledge.X.shape[1]))
     for _ in range(N_LESSONS):
-        best = knowledge.best(barred)
+        barred = np.array([lesson.weights for lesson in lessons])
+        best = knowledge.best({TARGET: barred})
         lessons.append(Lesson(best.weights, max(0.0, best.gain), sign * best.mean, best.sd))
-        barred = np.vstack([barred, best.weights])
         knowledge = knowledge.after(best.weights)
     return lessons
 

@@ -18,12 +18,15 @@ from service.search.designs import (
     seed_design,
 )
 from service.search.heuristics import HEURISTICS
+from service.search.runs import MERGED
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, total_variation
 
 SEEDS_NEEDED = 0.75
 """Share of the seeds that must be scored before a heuristic proposes."""
 RANDOM_ROUNDS, RANDOM_AT_ONCE = 20, 50
+LEAST_PRICES, PRICES_FOR = 4, 2.0
+"""Merged models that are priced at once: at least so many, and for so many runs' cost."""
 CENTROID_SIZE = 4
 """Most domains in a blend of the centroid design; all blends of 17 would be 131,071."""
 
@@ -76,27 +79,57 @@ def by_criterion(criterion: Criterion) -> Strategy:
 
 
 def opening(situation: Situation) -> Iterator[Proposed]:
-    """A design, for as long as fewer runs than it has are known or on their way."""
-    seeds = seed_design(situation.space)
-    size = opening_size(situation.space.m, situation.budget)
-    if situation.opening == "seeds":
-        size = len(seeds)
+    """A design, for as long as fewer runs than it has are known or on their way; then, where models
+    can be merged, prices of enough mixtures to see how far they carry over."""
+    yield from _design_of_runs(situation)
+    if MERGED in situation.costs and len(situation.runs) >= situation.runs_needed():
+        yield from _first_prices(situation)
+
+
+def _design_of_runs(situation: Situation) -> Iterator[Proposed]:
+    space, uniform = situation.space, situation.space.uniform
+    size = opening_size(space.m, situation.budget)
+    points = [DesignPoint(uniform, "equal weights: what all is compared with")]
+    if MERGED in situation.costs:
+        points += [point for point in seed_design(space) if point.weights.max() > 1 - SAME]
+        size = len(points)
+    elif situation.opening == "seeds":
+        points = seed_design(space)
+        size = len(points)
+    elif situation.is_told():
+        size = situation.runs_needed()
     missing = size - len(situation.known())
     if missing <= 0:
         return
-    if situation.opening == "seeds":
-        points = seeds
-    else:
+    if MERGED not in situation.costs and situation.opening == "optimal":
         # Uniform first: everything is compared with it.
-        uniform = situation.space.uniform
-        known = np.vstack([situation.known(), uniform])
+        told = [channel.weights for channel in situation.runs.channels.values()]
+        known = np.vstack([situation.known(), uniform, *told])
         rest = max(0, missing - 1) if situation.is_new(uniform) else missing
-        points = optimal(situation.space, rest, known, np.random.default_rng(0), "I")
-        points = [DesignPoint(uniform, "equal weights: what all is compared with"), *points]
+        points += optimal(space, rest, known, np.random.default_rng(0), "I")
     for item in _design(points, "opening"):
         if len(situation.known()) >= size:
             return
         yield item
+
+
+def _first_prices(situation: Situation) -> Iterator[Proposed]:
+    """Prices of merged models for what a couple of runs cost, no more than a quadratic has terms.
+
+    The uniform one first: by its run's score it is known how far to merge.
+    """
+    space, cost = situation.space, situation.costs[MERGED]
+    terms = space.m * (space.m + 1) // 2
+    size = max(LEAST_PRICES, min(terms, int(PRICES_FOR / cost)))
+    points = [DesignPoint(space.uniform, "equal weights: its real run says how far to merge")]
+    points += optimal(space, size, situation.known(), np.random.default_rng(0), "I")
+    for point in points:
+        n_known = len(situation.scored_in(MERGED)) + len(situation.unscored(MERGED))
+        if n_known >= size:
+            return
+        yield Proposed(
+            point.weights, None, None, point.reason, "opening", channel=MERGED, cost=cost
+        )
 
 
 def opening_size(m: int, budget: int | None) -> int:

@@ -12,6 +12,8 @@ from service.search.space import SAME, FloatArray, total_variation
 
 TARGET = "full"
 """The channel that a search is judged by: the runs themselves."""
+MERGED = "merged"
+"""The channel of models merged from runs of single domains, which have to be there first."""
 ALONE = -1
 """`Runs.run` of a training run that no other row is of, or that is not known."""
 

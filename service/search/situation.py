@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from service.search.heuristics import AS_PUBLISHED, HeuristicOptions
-from service.search.runs import Runs
+from service.search.runs import TARGET, Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 
 Direction = Literal["maximize", "minimize"]
 Opening = Literal["optimal", "seeds"]
+
+FULL_RUNS: Mapping[str, float] = MappingProxyType({TARGET: 1.0})
+"""What may be proposed where nothing cheaper is there."""
+TOLD_BY = 3
+"""Full runs after which a surrogate may choose where other channels tell of many mixtures."""
 
 
 def sign_of(direction: Direction) -> float:
@@ -37,6 +43,10 @@ class Proposed:
         reason: in words.
         strategy: the part of the strategy that spoke: a pipeline passes through several.
         is_repeat: meant to be run again although it was run, or is on its way, already.
+        channel: what of it is to be scored: a full run, or something cheaper.
+        cost: of that, in full runs.
+        gain: by how much its score is expected to raise the best prediction; None where that was
+            not asked.
     """
 
     weights: FloatArray
@@ -45,6 +55,9 @@ class Proposed:
     reason: str
     strategy: str
     is_repeat: bool = False
+    channel: str = TARGET
+    cost: float = 1.0
+    gain: float | None = None
 
 
 @dataclass(eq=False)
@@ -54,34 +67,53 @@ class Situation:
     Attributes:
         runs: turned so that higher scores are better.
         sign: -1.0 where they were turned, to say predictions as the user knows them.
+        pending: of each channel, (p, m) mixtures whose scores are still to come.
+        costs: of a score in each channel that may be proposed, in full runs.
         budget: completed runs after which the search ends; None for no end.
     """
 
     space: MixtureSpace
     runs: Runs
     sign: float
-    pending: FloatArray
+    pending: Mapping[str, FloatArray]
     avoid: FloatArray
     seed: int
     budget: int | None = None
     opening: Opening = "optimal"
     heuristics: HeuristicOptions = AS_PUBLISHED
-    taken: list[FloatArray] = field(default_factory=list)
+    costs: Mapping[str, float] = field(default_factory=lambda: FULL_RUNS)
+    taken: list[tuple[str, FloatArray]] = field(default_factory=list)
 
     def known(self) -> FloatArray:
         """(k, m) mixtures that were run, are on their way, or are to be avoided."""
         return np.vstack([self.runs.weights, self.unscored(), self.avoid])
 
-    def is_new(self, weights: FloatArray) -> bool:
-        return bool(np.all(total_variation(weights, self.known()) > SAME))
+    def is_new(self, weights: FloatArray, channel: str = TARGET) -> bool:
+        """Whether a channel has no score of a mixture (m,), and none on its way."""
+        if channel == TARGET:
+            known = self.known()
+        else:
+            known = np.vstack([self.scored_in(channel), self.unscored(channel)])
+        return bool(np.all(total_variation(weights, known) > SAME))
 
     def runs_needed(self) -> int:
-        """Scored runs before a surrogate may choose: one more than a plane through the domains."""
-        return self.space.m + 1
+        """Scored runs before a surrogate may choose: one more than a plane through the domains, but
+        where another channel tells of as many mixtures, enough to see how far it carries over."""
+        return min(TOLD_BY, self.space.m + 1) if self.is_told() else self.space.m + 1
 
-    def unscored(self) -> FloatArray:
-        """(p, m) mixtures whose scores are still to come, this call's own among them."""
-        return np.vstack([self.pending, *(t[None] for t in self.taken)])
+    def is_told(self) -> bool:
+        """Whether a channel has as many scores as a plane through the domains needs."""
+        return any(len(channel) > self.space.m for channel in self.runs.channels.values())
+
+    def scored_in(self, channel: str) -> FloatArray:
+        """(n, m) mixtures that another channel has scores of."""
+        found = self.runs.channels.get(channel)
+        return np.empty((0, self.space.m)) if found is None else found.weights
+
+    def unscored(self, channel: str = TARGET) -> FloatArray:
+        """(p, m) mixtures whose scores in a channel are to come, this call's own among them."""
+        taken = [weights[None] for name, weights in self.taken if name == channel]
+        return np.vstack([self.pending.get(channel, np.empty((0, self.space.m))), *taken])
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)

@@ -8,16 +8,17 @@ higher scores are better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 
 from service.search import by_surrogate, openings
 from service.search.heuristics import AS_PUBLISHED, HEURISTICS, HeuristicOptions
-from service.search.runs import Runs
+from service.search.runs import TARGET, Runs
 from service.search.situation import (
+    FULL_RUNS,
     Direction,
     Opening,
     Proposed,
@@ -43,6 +44,8 @@ def propose(
     budget: int | None = None,
     opening: Opening = "optimal",
     heuristics: HeuristicOptions = AS_PUBLISHED,
+    costs: Mapping[str, float] = FULL_RUNS,
+    pending_in: Mapping[str, FloatArray] | None = None,
 ) -> list[Proposed]:
     """The next n mixtures; the same arguments give the same answer.
 
@@ -55,6 +58,8 @@ def propose(
             leaves room for its confirmations. None for no end.
         opening: what the surrogate strategies begin with: an optimal design, or the paper's seeds.
         heuristics: what the paper varies of them.
+        costs: of a score in each channel that may be proposed, in full runs.
+        pending_in: (p, m) mixtures whose scores in channels other than the target are to come.
 
     Raises:
         KeyError: no such strategy; the message lists them.
@@ -66,12 +71,16 @@ def propose(
         space,
         turn(runs, direction),
         sign,
-        np.asarray(pending, dtype=float).reshape(-1, space.m),
+        {
+            name: np.asarray(mixtures, dtype=float).reshape(-1, space.m)
+            for name, mixtures in {**(pending_in or {}), TARGET: pending}.items()
+        },
         np.empty((0, space.m)) if avoid is None else np.asarray(avoid).reshape(-1, space.m),
         seed,
         budget,
         opening,
         heuristics,
+        costs,
     )
     chosen: list[Proposed] = []
     if n < 1:
@@ -79,19 +88,12 @@ def propose(
     for suggestion in chain(_STRATEGIES[strategy](situation), openings.at_random(situation)):
         if suggestion is None:
             return chosen
-        if not suggestion.is_repeat and not situation.is_new(suggestion.weights):
+        is_new = situation.is_new(suggestion.weights, suggestion.channel)
+        if not suggestion.is_repeat and not is_new:
             continue
-        situation.taken.append(suggestion.weights)
-        chosen.append(
-            Proposed(
-                suggestion.weights,
-                None if suggestion.mean is None else sign * suggestion.mean,
-                suggestion.sd,
-                suggestion.reason,
-                suggestion.strategy,
-                suggestion.is_repeat,
-            )
-        )
+        situation.taken.append((suggestion.channel, suggestion.weights))
+        mean = None if suggestion.mean is None else sign * suggestion.mean
+        chosen.append(replace(suggestion, mean=mean))
         if len(chosen) == n:
             return chosen
     # A space so small that everything in it was tried: try its centre again.

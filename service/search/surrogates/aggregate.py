@@ -11,7 +11,14 @@ import numpy as np
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.carried import Carried, averaged
-from service.search.surrogates.protocol import Fitted, Posterior, Searched, Surrogate, log_density
+from service.search.surrogates.protocol import (
+    Fitted,
+    Joint,
+    Posterior,
+    Searched,
+    Surrogate,
+    log_density,
+)
 
 
 class PerBenchmark:
@@ -104,6 +111,17 @@ class AggregateFit(Searched):
             s**2 * belief.covariance for s, belief in zip(self.runs.shares, each, strict=True)
         )
         return Posterior(np.asarray(mean), np.asarray(covariance))
+
+    def joint(self, X: FloatArray) -> Joint:
+        """A channel's score of the objective is told by its scores of the benchmarks."""
+        each = [part.joint(X) for part in self.parts]
+        shares = self.runs.shares
+        return Joint(
+            each[0].names,
+            np.tensordot(shares, np.array([one.mean for one in each]), 1),
+            np.asarray(sum(s**2 * one.covariance for s, one in zip(shares, each, strict=True))),
+            shares**2 @ np.array([one.noise for one in each]),
+        )
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         return self._added([part.leave_one_out() for part in self.parts])

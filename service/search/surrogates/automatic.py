@@ -17,7 +17,15 @@ from service.search import gaussian
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.carried import Carried, averaged
-from service.search.surrogates.protocol import ENDLESS, Fitted, Posterior, Surrogate, scores_for
+from service.search.surrogates.protocol import (
+    ENDLESS,
+    Fitted,
+    Joint,
+    Posterior,
+    Surrogate,
+    mixed,
+    scores_for,
+)
 
 MIN_SHARE = 0.05
 """Surrogates with a smaller share are left out altogether."""
@@ -142,6 +150,9 @@ class AverageFit:
             off = belief.mean - mean
             covariance += share * (belief.covariance + np.outer(off, off))
         return Posterior(mean, covariance)
+
+    def joint(self, X: FloatArray) -> Joint:
+        return mixed([part.joint(X) for part in self.parts], self.share)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         return self._mixed([part.leave_one_out() for part in self.parts])

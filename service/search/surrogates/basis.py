@@ -52,6 +52,15 @@ class Basis:
         left = np.maximum((pairs**2).sum(axis=1) - (along**2).sum(axis=1), 0)
         return np.hstack([F[:, : 1 + self.scaling.m], along]), left
 
+    def left_out(self, X: FloatArray) -> FloatArray:
+        """(k, k) products of what `features` leave out of mixtures (k, m)."""
+        if self.directions is None:
+            return np.zeros((len(X), len(X)))
+        pairs = self.scaling.features(X)[:, 1 + self.scaling.m :]
+        rest = pairs - (pairs @ self.directions) @ self.directions.T
+        products: FloatArray = rest @ rest.T
+        return products
+
     def prior(self, scales: FloatArray) -> FloatArray:
         """(G, q) variances of the coefficients for standard deviations (G, 2) of their kinds."""
         prior = self.scaling.prior(scales)

@@ -35,7 +35,7 @@ from service.search.surrogates.part import (
     Scaling,
     sampling_variance,
 )
-from service.search.surrogates.protocol import ENDLESS, Posterior
+from service.search.surrogates.protocol import ENDLESS, Joint, Posterior, mixed, of_target_alone
 from service.search.surrogates.standard import least_spread_of
 
 POWERS = (1.0, 0.5, 0.25)
@@ -127,6 +127,12 @@ class BayesQuadraticFit:
             off = belief.mean - mean
             covariance += share * (belief.covariance + np.outer(off, off))
         return Posterior(mean, covariance)
+
+    def joint(self, X: FloatArray) -> Joint:
+        each = [part.joint(X) for part in self.parts if part.joint is not None]
+        if not each:
+            return of_target_alone(self.posterior(X), self.noise_sd)
+        return mixed(each, self.share)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """In closed form, each run's weight in the averages taken out too."""

@@ -21,6 +21,7 @@ from service.search.runs import ALONE, Runs
 from service.search.space import SAME, FloatArray, total_variation
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.carried import Carried, worth_in_runs
+from service.search.surrogates.channel_belief import ChannelBelief
 from service.search.surrogates.channel_settings import (
     Channel,
     joined,
@@ -88,6 +89,7 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
         scaling.scale**2 * variance,
         density - np.log(scaling.scale),
         {name: carried.get(name, Carried(0.0, 0.0, 0.0)) for name in runs.channels},
+        ChannelBelief(basis, names, settings, weight, target, channels).joint,
     )
 
 

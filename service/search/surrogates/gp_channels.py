@@ -22,12 +22,12 @@ from scipy.linalg import cho_solve
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from service.search.runs import ALONE, Runs
+from service.search.runs import ALONE, TARGET, Runs
 from service.search.space import SAME, FloatArray, total_variation
 from service.search.surrogates.carried import Carried, worth_by_covariance
 from service.search.surrogates.channel_settings import NOTHING_CARRIES, RHO, weights_of
 from service.search.surrogates.part import LEVEL, NEGLIGIBLE
-from service.search.surrogates.protocol import Posterior, Searched
+from service.search.surrogates.protocol import Joint, Posterior, Searched
 from service.search.surrogates.standard import centre_and_scale
 from service.search.surrogates.told import LOG_2_PI, SHARED
 
@@ -112,6 +112,13 @@ class Learned:
     kernel: Kernel
     amplitude: FloatArray
     noise: FloatArray
+
+    def between(self, rho: FloatArray) -> FloatArray:
+        """(1 + C, 1 + C) of the channels, for correlations (1 + C,) with the target."""
+        between = np.outer(rho, rho)
+        np.fill_diagonal(between, 1.0)
+        covariance: FloatArray = np.outer(self.amplitude, self.amplitude) * between
+        return covariance
 
     def among(self, A: FloatArray, B: FloatArray) -> FloatArray:
         """(a, b) covariances of the target between mixtures."""
@@ -263,6 +270,31 @@ class ChannelsFit(Searched):
         covariance += (self.weight[:, None] * off).T @ off
         return Posterior(self.centre + self.scale * mean, self.scale**2 * covariance)
 
+    def joint(self, X: FloatArray) -> Joint:
+        k, n = len(X), 1 + len(self.names)
+        among, own = self.learned.among(X, self.rows.X), self.learned.among(X, X)
+        level = LEVEL**2 * (np.arange(n)[:, None] == self.rows.channel)
+        means, covariance = [], np.zeros((n * k, n * k))
+        for w, rho, (inverse, pull, _) in zip(
+            self.weight, self.settings, self._solved, strict=True
+        ):
+            B = self.learned.between(rho)
+            cross = B[:, self.rows.channel][:, None] * among + level[:, None]
+            cross = cross.reshape(n * k, -1)
+            prior = np.kron(B, own) + np.kron(np.eye(n), np.full((k, k), LEVEL**2))
+            means.append(cross @ pull)
+            covariance += w * (prior - cross @ inverse @ cross.T)
+        mean = self.weight @ np.array(means)
+        off = np.array(means) - mean
+        covariance += (self.weight[:, None] * off).T @ off
+        sampling = [self.rows.sampling[self.rows.channel == c].mean() for c in range(n)]
+        return Joint(
+            (TARGET, *self.names),
+            self.centre + self.scale * mean.reshape(n, k),
+            self.scale**2 * covariance,
+            self.scale**2 * (self.learned.noise**2 + np.array(sampling)),
+        )
+
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """In closed form, each mixture left out in all channels, with what was learned by all."""
         n = len(self.runs)
@@ -315,9 +347,7 @@ class ChannelsFit(Searched):
 def solved(known: Learned, rows: Rows, rho: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     """K^-1, K^-1 y and the log evidence of rows for correlations (1 + C,), the target's being 1."""
     channel = rows.channel
-    between = np.outer(rho, rho)
-    np.fill_diagonal(between, 1.0)
-    B = np.outer(known.amplitude, known.amplitude) * between
+    B = known.between(rho)
     noise = known.noise[channel]
     K = known.among(rows.X, rows.X) * B[np.ix_(channel, channel)]
     K += LEVEL**2 * (channel[:, None] == channel)

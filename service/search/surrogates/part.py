@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from service.search.quadratics import Quadratic
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates.carried import Carried
-from service.search.surrogates.protocol import Posterior
+from service.search.surrogates.protocol import Joint, Posterior
 from service.search.surrogates.standard import centre_and_scale
 
 LINEAR = np.geomspace(0.15, 6.0, 7)
@@ -92,6 +92,7 @@ class Part:
         noise: (G,) standard deviation of a run around the quadratic.
         left_out_mean, left_out_variance, left_out_density: (n,) of each run without itself; log.
         channels: how far each other channel's evidence carries over, by its name.
+        joint: the belief about mixtures (k, m) in all channels; None where there are none.
     """
 
     scaling: Scaling
@@ -103,6 +104,7 @@ class Part:
     left_out_variance: FloatArray
     left_out_density: FloatArray
     channels: Mapping[str, Carried] = field(default_factory=dict)
+    joint: Callable[[FloatArray], Joint] | None = None
 
     @property
     def power(self) -> float:

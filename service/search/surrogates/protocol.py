@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from service.search import gaussian
-from service.search.runs import Runs
+from service.search.runs import TARGET, Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.carried import Carried
 
@@ -41,6 +41,34 @@ class Posterior(NamedTuple):
         one, other, cov = *self.mean[:2], self.covariance
         variance = float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])
         return float(one - other), math.sqrt(max(variance, 0.0))
+
+
+class Joint(NamedTuple):
+    """Belief about k mixtures as the target and every channel see them.
+
+    Channels are in units in which their effects are about as large as the target's, and have levels
+    of their own: what matters is how they vary together.
+    """
+
+    names: tuple[str, ...]
+    """Of the target and the C channels that tell something of it."""
+    mean: FloatArray
+    """(1 + C, k)"""
+    covariance: FloatArray
+    """((1 + C) k, (1 + C) k), one after the other."""
+    noise: FloatArray
+    """(1 + C,) variance of a score around what it is a score of."""
+
+
+def mixed(each: Sequence[Joint], share: FloatArray) -> Joint:
+    """The mixture of beliefs (S,) about the same channels, by the law of total variance."""
+    means = np.array([one.mean for one in each])
+    mean = np.tensordot(share, means, 1)
+    off = (means - mean).reshape(len(each), -1)
+    covariance = (share[:, None] * off).T @ off
+    for s, one in zip(share, each, strict=True):
+        covariance += s * one.covariance
+    return Joint(each[0].names, mean, covariance, share @ np.array([one.noise for one in each]))
 
 
 class Fitted(Protocol):
@@ -83,6 +111,13 @@ class Fitted(Protocol):
 
     def posterior(self, X: FloatArray) -> Posterior:
         """The joint belief about the noise-free objective at mixtures (k, m)."""
+        ...
+
+    def joint(self, X: FloatArray) -> Joint:
+        """The belief about mixtures (k, m) in every channel; of all it has, `posterior` is a part.
+
+        Where settings are averaged over, it may be by fewer of them.
+        """
         ...
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
@@ -141,6 +176,9 @@ class Searched:
     def channels(self) -> Mapping[str, Carried]:
         return NO_CHANNELS
 
+    def joint(self: Fitted, X: FloatArray) -> Joint:
+        return of_target_alone(self.posterior(X), self.noise_sd)
+
     def highest(
         self: Fitted, space: MixtureSpace, also: FloatArray, rng: np.random.Generator
     ) -> FloatArray:
@@ -156,6 +194,11 @@ class Searched:
         draws = belief.mean + rng.normal(size=(n, len(X))) @ spread.T
         best: FloatArray = X[np.argmax(draws, axis=1)]
         return best
+
+
+def of_target_alone(belief: Posterior, noise_sd: float) -> Joint:
+    """Where nothing is known of channels."""
+    return Joint((TARGET,), belief.mean[None], belief.covariance, np.array([noise_sd**2]))
 
 
 def log_density(fitted: Fitted) -> float:

@@ -145,21 +145,7 @@ def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows
         prior: (G, p) variances of the coefficients.
         target: whose rows `rows.pair` counts.
     """
-    rho, amplitude, noise = settings.channels[c].T
-    levels = np.column_stack([settings.noise * rows.has_pairs, noise])
-    levels, which = np.unique(levels, axis=0, return_inverse=True)
-    each = [_moments(rows, target, float(of_target), float(own)) for of_target, own in levels]
-    M0, M1, M2, b0, b1, s0, l0 = (
-        np.array([one[i] for one in each])[which.reshape(-1)] for i in range(7)
-    )
-    # The constant (column 0) is the channel's own altogether.
-    is_term = np.arange(prior.shape[1]) > 0
-    L = np.where(is_term, (amplitude * rho)[:, None], 0.0)
-    own_share = np.where(is_term, (amplitude**2 * (1 - rho**2))[:, None], 1.0)
-    root = np.sqrt(prior * own_share)
-    # T = G^(1/2) (1 + G^(1/2) F'WF G^(1/2))^-1 G^(1/2)
-    B = root[:, :, None] * M0 * root[:, None, :] + np.eye(prior.shape[1])
-    T = root[:, :, None] * np.linalg.inv(B) * root[:, None, :]
+    L, B, T, M0, M1, M2, b0, b1, s0, l0 = _solved(prior, settings, c, target, rows)
     FWX = M0 * L[:, None, :] - M1
     XWX = L[:, :, None] * FWX - M1 * L[:, None, :] + M2
     Tb = (T @ b0[:, :, None])[:, :, 0]
@@ -169,6 +155,40 @@ def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows
         s0 - (b0 * Tb).sum(axis=1),
         l0 - 0.5 * np.linalg.slogdet(B)[1],
     )
+
+
+def given_target(
+    prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The channel's coefficients after its rows, for known ones of the target.
+
+    Returns:
+        `A` (G, p, p), `b` (G, p) and `T` (G, p, p) of `beta_c ~ N(A beta + b, T)`: the share of the
+        target's, and of its own what `y - X beta` says (see `of_channel`).
+    """
+    L, _, T, M0, M1, _, b0, *_ = _solved(prior, settings, c, target, rows)
+    A = L[:, :, None] * np.eye(L.shape[1]) - T @ (M0 * L[:, None, :] - M1)
+    return A, (T @ b0[:, :, None])[:, :, 0], T
+
+
+def _solved(
+    prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows
+) -> tuple[FloatArray, ...]:
+    """`L` (G, p), `B` and `T = (1/G + F'WF)^-1` (G, p, p), and the moments of `_moments`."""
+    rho, amplitude, noise = settings.channels[c].T
+    levels = np.column_stack([settings.noise * rows.has_pairs, noise])
+    levels, which = np.unique(levels, axis=0, return_inverse=True)
+    each = [_moments(rows, target, float(of_target), float(own)) for of_target, own in levels]
+    moments = tuple(np.array([one[i] for one in each])[which.reshape(-1)] for i in range(7))
+    # The constant (column 0) is the channel's own altogether.
+    is_term = np.arange(prior.shape[1]) > 0
+    L = np.where(is_term, (amplitude * rho)[:, None], 0.0)
+    own_share = np.where(is_term, (amplitude**2 * (1 - rho**2))[:, None], 1.0)
+    root = np.sqrt(prior * own_share)
+    # T = G^(1/2) (1 + G^(1/2) F'WF G^(1/2))^-1 G^(1/2)
+    B = root[:, :, None] * moments[0] * root[:, None, :] + np.eye(prior.shape[1])
+    T = root[:, :, None] * np.linalg.inv(B) * root[:, None, :]
+    return L, B, T, *moments
 
 
 def counts_of(n_channels: NDArray[np.intp], is_paired: NDArray[np.bool_]) -> FloatArray:

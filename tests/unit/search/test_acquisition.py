@@ -29,7 +29,7 @@ def test_between_two_mixtures_the_gain_is_that_of_the_textbook():
     X = np.array([[1.0, 0, 0], [0, 1.0, 0]])
     covariance = np.diag([0.0, sd**2])
     belief = Posterior(np.array([known, other]), covariance)
-    gains = Knowledge(X, belief, covariance, noise**2).gains
+    (gains,) = Knowledge(X, belief, covariance, np.array([noise**2])).gains
     s = sd**2 / np.sqrt(sd**2 + noise**2)
     z = (known - other) / s
     assert gains[1] == pytest.approx(s * (NORMAL.pdf(z) - z * NORMAL.cdf(-z)), rel=0.02)
@@ -38,37 +38,36 @@ def test_between_two_mixtures_the_gain_is_that_of_the_textbook():
 
 def test_what_is_on_its_way_makes_its_neighbours_less_telling():
     fitted, rng = fitted_to(8), np.random.default_rng(1)
-    nothing = np.empty((0, 3))
-    before = Knowledge.gathered(fitted, SPACE, nothing, rng)
-    best = before.best(nothing)
+    before = Knowledge.gathered(fitted, SPACE, {}, rng)
+    best = before.best({})
     after = before.after(best.weights)
     i = int(np.argmin(total_variation(best.weights, before.X)))
-    assert after.gains[i] < before.gains[i]
+    assert after.gains[0, i] < before.gains[0, i]
     assert np.all(np.diag(after.covariance) <= np.diag(before.covariance) + 1e-12)
 
 
 def test_a_barred_mixture_is_not_chosen():
     fitted = fitted_to(8)
-    knowledge = Knowledge.gathered(fitted, SPACE, np.empty((0, 3)), np.random.default_rng(1))
-    first = knowledge.best(np.empty((0, 3))).weights
-    second = knowledge.best(first[None]).weights
+    knowledge = Knowledge.gathered(fitted, SPACE, {}, np.random.default_rng(1))
+    first = knowledge.best({}).weights
+    second = knowledge.best({"full": first[None]}).weights
     assert total_variation(first, second[None])[0] > 0.005
 
 
 def test_the_chance_of_something_better_falls_as_runs_come_in():
     def chance(n):
         fitted, rng = fitted_to(n), np.random.default_rng(2)
-        return Knowledge.gathered(fitted, SPACE, np.empty((0, 3)), rng).chance_of_better(0.005, rng)
+        return Knowledge.gathered(fitted, SPACE, {}, rng).chance_of_better(0.005, rng)
 
     assert chance(6) > chance(80)
     assert chance(80) < 0.1
 
 
 def test_what_candidates_teach_is_computed_once_for_a_choice():
-    knowledge = Knowledge.gathered(fitted_to(8), SPACE, np.empty((0, 3)), np.random.default_rng(1))
-    best = knowledge.best(np.empty((0, 3)))
+    knowledge = Knowledge.gathered(fitted_to(8), SPACE, {}, np.random.default_rng(1))
+    best = knowledge.best({})
     gains = knowledge.gains
     assert best.gain == gains.max()
-    assert knowledge.highest(best.weights[None]).gain in gains
+    assert knowledge.highest({"full": best.weights[None]}).gain in gains
     assert knowledge.gains is gains
     assert knowledge.after(best.weights).gains is not gains, "then it is another's"
