@@ -7,20 +7,78 @@ same `run` are scores of one training run.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
-from modomodo.errors import CommandFailed
+from modomodo.errors import CommandFailed, WrongUse
 from service.search.runs import ALONE, TARGET, Runs
-from service.search.space import SAME, total_variation
+from service.search.situation import FULL_RUNS
+from service.search.space import SAME, FloatArray, total_variation
 
 if TYPE_CHECKING:
     from modomodo.runs_file import RunsFile
 
 CHANNEL, RUN = "channel", "run"
+
+CostOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cost",
+        help="What a score of other channels costs, in full runs, as step-500=0.25,merged=0.02.",
+    ),
+]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--channels",
+        help="What may be proposed, as full,merged; full runs and what has a --cost if not said.",
+    ),
+]
+
+
+def costs_of(cost: str | None, channels: str | None) -> Mapping[str, float]:
+    """What a score costs in each channel that may be proposed, in full runs.
+
+    Raises:
+        WrongUse: an option that cannot be read, a channel without a cost, or none but cheap ones.
+    """
+    costs = dict(FULL_RUNS)
+    for part in filter(None, (text.strip() for text in (cost or "").split(","))):
+        name, equals, value = part.partition("=")
+        name = _channel(name.strip())
+        if not equals or not name:
+            raise WrongUse(f"--cost: {part!r} is not of the form merged=0.02")
+        try:
+            costs[name] = float(value)
+        except ValueError:
+            costs[name] = math.nan
+        if not 0 < costs[name] < math.inf:
+            raise WrongUse(f"--cost: {part!r}: {value!r} is not a number of full runs above 0")
+        if name == TARGET and costs[name] != 1:
+            raise WrongUse(f"--cost: {part!r}: costs are in full runs, so {TARGET} is 1")
+    if channels is None:
+        return costs
+    names = [_channel(name.strip()) for name in channels.split(",")]
+    without = [name for name in names if name not in costs]
+    if without:
+        raise WrongUse(f"--channels: {without[0]!r} has no cost; say --cost {without[0]}=0.1")
+    if TARGET not in names:
+        raise WrongUse(f"--channels: {channels!r} lacks {TARGET}, which predictions are of")
+    return {name: costs[name] for name in (TARGET, *names)}
+
+
+def pending_by_channel(file: RunsFile, mixtures: FloatArray) -> dict[str, FloatArray]:
+    """The mixtures (k, m) of a file's rows by its column `channel`; all full runs without one."""
+    if CHANNEL not in file.columns:
+        return {TARGET: mixtures}
+    channel = np.array([_channel(row[CHANNEL]) for row in file.table.rows], dtype=object)
+    return {str(name): mixtures[channel == name] for name in (TARGET, *sorted({*channel}))}
 
 
 def parted(file: RunsFile, runs: Runs, known: NDArray[np.bool_]) -> Runs:

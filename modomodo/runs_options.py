@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from modomodo import runs_file
+from modomodo import channels, runs_file
 from modomodo.errors import WrongUse
 from modomodo.extras import need
 from modomodo.runs_file import Layout, ScoreColumns
@@ -91,6 +91,17 @@ class Case:
         if path is None:
             return np.empty((0, self.space.m))
         return runs_file.read(path, self.layout).in_order(self.domains)
+
+    def pending(self, path: Path | None) -> dict[str, FloatArray]:
+        """(p, m) mixtures of another file by their channel.
+
+        Raises:
+            CommandFailed: not readable, or with other domains.
+        """
+        if path is None:
+            return {}
+        file = runs_file.read(path, self.layout)
+        return channels.pending_by_channel(file, file.in_order(self.domains))
 
 
 def case_of(

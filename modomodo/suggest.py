@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import extras, space_options
+from modomodo import channels, extras, space_options
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_options import (
     BenchmarksOption,
@@ -33,6 +34,7 @@ from modomodo.runs_options import (
 from modomodo.space_options import RunLength, SpaceOptions, steps_of
 from modomodo.units import Unit
 from service.search.heuristics import HeuristicOptions
+from service.search.runs import TARGET
 
 
 def suggest(
@@ -75,6 +77,8 @@ def suggest(
     prompts_per_step: space_options.PromptsOption = 2.0,
     epochs: space_options.EpochsOption = 1.0,
     within_reach: space_options.ReachOption = False,
+    cost: channels.CostOption = None,
+    may_be_proposed: channels.ChannelsOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,24 +90,33 @@ def suggest(
     from service.search.surrogates import TAKING_CHANNELS
 
     known("strategy", strategy, STRATEGIES)
+    costs = channels.costs_of(cost, may_be_proposed)
+    if len(costs) > 1 and strategy not in TAKING_CHANNELS:
+        raise WrongUse(
+            f"--cost: {strategy} proposes full runs alone; "
+            f"{', '.join(TAKING_CHANNELS)} choose by cost"
+        )
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
     wanted = SpaceOptions(
         bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
     )
     layout = layout_of(weights, normalise, data, pending, among)
     case = case_of(data, score_columns(objective, benchmark, noise_column), wanted, layout, length)
+    under_way = case.pending(pending)
     try:
         proposed = propose(
             strategy,
             case.space,
             case.runs,
-            case.mixtures(pending),
+            under_way.get(TARGET, np.empty((0, case.space.m))),
             n,
             seed,
             "minimize" if minimize else "maximize",
             budget=budget,
             opening=opening,
             heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
+            costs=costs,
+            pending_in=under_way,
         )
     except ValueError as error:
         raise CommandFailed(str(error)) from error
@@ -113,6 +126,9 @@ def suggest(
             "mean": item.mean,
             "sd": item.sd,
             "reason": item.reason,
+            "channel": item.channel,
+            "cost": item.cost,
+            "gain_per_cost": None if item.gain is None else item.gain / item.cost,
             **_with_steps(steps_of(case.domains, length, item.weights)),
         }
         for item in proposed
@@ -146,12 +162,14 @@ def suggest(
         return
     is_predicted = any(item["mean"] is not None for item in mixtures)
     caption = unit.said if is_predicted else None
-    table = Table("", *map(escape, case.domains), "predicted", caption=caption)
+    costly = ["to score", "cost in runs"] if len(costs) > 1 else []
+    table = Table("", *map(escape, case.domains), "predicted", *costly, caption=caption)
     for i, item in enumerate(mixtures, 1):
         mean, sd = item["mean"], item["sd"]
         predicted = "" if mean is None else unit.with_margin(mean, sd)
         parts = [f"{100 * w:.1f}%" if w else "-" for w in item["weights"].values()]
-        table.add_row(str(i), *parts, predicted)
+        what = [escape(item["channel"]), f"{item['cost']:.3g}"] if costly else []
+        table.add_row(str(i), *parts, predicted, *what)
     out = Console()
     out.print(table)
     for i, item in enumerate(mixtures, 1):

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modomodo.cli import app
-from modomodo.errors import CommandFailed
+from modomodo.errors import CommandFailed, WrongUse
 from service.search.surrogates import SURROGATES, TAKING_CHANNELS
 
 HEAD = ["w_coco", "w_lisa", "w_sat", "out_score", "channel", "run"]
@@ -171,3 +171,52 @@ def test_a_fit_says_what_share_each_surrogate_has(rows, tmp_path):
     shares = said("fit", "--data", file, "--surrogate", "bayes-quadratic")["shares"]
 
     assert shares == {"bayes-quadratic": 1.0}
+
+
+def test_with_a_cost_cheaper_scores_are_proposed_and_what_they_gain(rows, tmp_path):
+    file = written(tmp_path / "runs.csv", rows)
+    asked = ["suggest", "--data", file, "--strategy", "bayes-quadratic", "-n", 2]
+
+    plain = said(*asked)["mixtures"]
+    cheap = said(*asked, "--cost", "merged=0.001")["mixtures"]
+    barred = said(*asked, "--cost", "merged=0.001", "--channels", "full")["mixtures"]
+
+    assert [(item["channel"], item["cost"]) for item in plain] == [("full", 1.0)] * 2
+    assert [(item["channel"], item["cost"]) for item in cheap] == [("merged", 0.001)] * 2
+    assert all(item["gain_per_cost"] > 0 for item in plain + cheap)
+    assert barred == plain
+    table = run(*asked, "--cost", "merged=0.001").stdout
+    assert "cost in runs" in table
+    assert "merged" in table
+
+
+def test_what_is_under_way_in_a_channel_is_not_proposed_again(rows, tmp_path):
+    file = written(tmp_path / "runs.csv", rows)
+    asked = ["suggest", "--data", file, "--strategy", "bayes-quadratic", "--cost", "merged=0.001"]
+    (first,) = said(*asked)["mixtures"]
+    row = [*first["weights"].values(), "merged"]
+    pending = written(tmp_path / "pending.csv", [row], [*HEAD[:3], "channel"])
+
+    (second,) = said(*asked, "--pending", pending)["mixtures"]
+
+    assert second["weights"] != first["weights"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cost", "merged"], "--cost: 'merged' is not of the form merged=0.02"),
+        (["--cost", "merged=0"], "--cost: 'merged=0': '0' is not a number of full runs above 0"),
+        (["--cost", "merged=nan"], "--cost: 'merged=nan': 'nan' is not a number of full runs"),
+        (["--cost", "merged=x"], "'x' is not a number of full runs above 0"),
+        (["--cost", "full=2"], "costs are in full runs, so full is 1"),
+        (["--channels", "full,merged"], "'merged' has no cost; say --cost merged=0.1"),
+        (["--cost", "merged=1", "--channels", "merged"], "'merged' lacks full"),
+        (["--cost", "merged=1", "--strategy", "random"], "random proposes full runs alone"),
+    ],
+)
+def test_costs_that_cannot_be_meant_are_told_apart(rows, tmp_path, options, message):
+    file = written(tmp_path / "runs.csv", rows)
+    result = run("suggest", "--data", file, *options)
+    assert isinstance(result.exception, WrongUse)
+    assert message in str(result.exception)

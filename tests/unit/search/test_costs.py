@@ -145,7 +145,8 @@ def test_proposals_say_channel_cost_and_gain():
     items = proposed(runs, 3)
     first = items[0]
     assert (first.channel, first.cost) == ("early", 0.25)
-    assert first.gain is not None and first.gain > 0
+    assert first.gain is not None
+    assert first.gain > 0
     assert "channel early" in first.reason
     early = [item.weights for item in items if item.channel == "early"]
     assert all(total_variation(a, b[None])[0] > 0.005 for a, b in pairwise(early))
