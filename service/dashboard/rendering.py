@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.dashboard import assets, colours, fit_words, session, words
 from service.dashboard.charts import study as study_charts
+from service.dashboard.navigation import STUDY_LINKS
 from service.schemas import StudySpec
 from service.study import trainer_files, waiting
 
@@ -53,6 +54,7 @@ def _environment() -> Environment:
         "fit_words": fit_words,
         "trainers": trainer_files.TITLES,
         "z95": words.Z95,
+        "study_links": STUDY_LINKS,
         "study_url": _study_url,
         "trial_url": lambda study, number: f"{_study_url(study)}/trials/{number}",
     }

@@ -20,6 +20,7 @@ from service.dashboard.charts import study as study_charts
 from service.dashboard.charts.benchmarks import Scored
 from service.dashboard.charts.study import Figure
 from service.dashboard.dependencies import StudyBoard, guarded
+from service.dashboard.navigation import StudyLink
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
@@ -27,6 +28,7 @@ from service.search.situation import sign_of
 from service.study import evidence, headline, views
 from service.study.evidence import Evidence, MeasuredRun
 
+LINK = StudyLink("benchmarks", "Benchmarks")
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
 
 
