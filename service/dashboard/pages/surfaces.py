@@ -13,7 +13,7 @@ from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import slices
 from service.dashboard.charts import surfaces as surface_charts
-from service.dashboard.charts.study import Figure
+from service.dashboard.charts.figure import Figure
 from service.dashboard.charts.surfaces import Predicted
 from service.dashboard.dependencies import HistoryCache, StudyBoard, guarded
 from service.dashboard.navigation import StudyLink
