@@ -18,7 +18,7 @@ from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import TAKING_CHANNELS, Fitted, fit
-from service.search.surrogates.automatic import AverageFit
+from service.search.surrogates.automatic import named_shares
 from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Posterior
 
@@ -193,7 +193,7 @@ def diagnose(
         n=len(runs),
         name=fitted.name,
         kind=fitted.kind,
-        shares=fitted.shares if isinstance(fitted, AverageFit) else {fitted.name: 1.0},
+        shares=named_shares(fitted),
         noise_sd=fitted.noise_sd,
         loo=said,
         best=Best(highest, sign * float(mean[0]), float(sd[0])),
