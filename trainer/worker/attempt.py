@@ -82,8 +82,8 @@ class Setting:
         return max(1, self.gpus.count) if self.devices is None else n_devices(self.devices)
 
 
-class _StartAgain(Exception):  # noqa: N818 - it is what to do
-    """There is room now for the run."""
+class _RoomMade(Exception):  # noqa: N818 - it is a state of things
+    """There is room on the disk now: the run can start again."""
 
 
 class Attempt:
@@ -194,7 +194,7 @@ class Attempt:
             self._fetch(job)
             try:
                 self._train(job)
-            except _StartAgain:
+            except _RoomMade:
                 self._train(replace(job, needs_room=False))
         except LeaseLost as lost:
             self._log.warning("lease lost, run stopped", error=str(lost))
@@ -372,7 +372,7 @@ class Attempt:
         error = cause_first(crash.error)
         if crash.needed_bytes and self._setting.make_room is not None:
             if self._setting.make_room(crash.needed_bytes) >= crash.needed_bytes:
-                raise _StartAgain
+                raise _RoomMade
             self.needed_bytes = crash.needed_bytes
         is_here = troubles.is_of_this_machine(
             crash.trouble,

@@ -247,7 +247,7 @@ class GaussianProcessFit(Searched):
         """In closed form with the hyperparameters of the whole fit (Rasmussen and Williams, 5.12).
 
         With K the covariance of the noisy scores: mean y - K^-1 (y - c) / diag(K^-1), variance
-        1 / diag(K^-1). Keeping the hyperparameters makes it a little kind to the model.
+        1 / diag(K^-1). Keeping the hyperparameters makes it a little optimistic.
         """
         inverse, coefficients = self._algebra
         spread = 1 / inverse.diagonal()
