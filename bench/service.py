@@ -368,7 +368,7 @@ def proposals_s(address: str) -> float:
             time.sleep(0.1)
         by = {trial.proposal.strategy for trial in client.trials(STUDY) if trial.proposal}
         if "seed" in by:
-            raise RuntimeError("the strategy failed, and seeds stood in for it")
+            raise RuntimeError("the strategy failed, and seeds were its fallback")
         return time.perf_counter() - began
 
 

@@ -16,6 +16,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+HOUR_S = 3600.0
+
 
 class Moment(TypeDecorator[datetime]):
     """An instant: seconds since 1970 in the database, an aware UTC datetime in Python."""

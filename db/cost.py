@@ -12,10 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Double, case, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
-from db.clock import now
+from db.clock import HOUR_S, now
 from db.models import Attempt, Study, Trial
-
-HOUR_S = 3600.0
 
 _END = case(
     (Attempt.state == "live", now()),

@@ -28,7 +28,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 
-from db.clock import Moment, now
+from db.clock import HOUR_S, Moment, now
 from db.specs import Specification
 
 STUDY_STATES = ("active", "paused", "finished")
@@ -121,7 +121,7 @@ class Study(Base):
         last for at what one has cost so far, failures and all."""
         if self.gpu_hours is None or self.gpu_s == 0:
             return self.budget
-        left = self.gpu_hours * 3600 - self.gpu_s
+        left = self.gpu_hours * HOUR_S - self.gpu_s
         if self.completed == 0:
             return self.budget if left > 0 else 0
         more = math.floor(max(left, 0.0) * self.completed / self.gpu_s)

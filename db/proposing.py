@@ -10,11 +10,11 @@ from sqlalchemy import JSON, and_, bindparam, case, func, or_, select, type_coer
 from sqlalchemy.orm import Session
 
 from db import events
-from db.clock import after, now
+from db.clock import HOUR_S, after, now
 from db.models import Study, Trial
 from db.queue import FAILURES_IN_A_ROW
 from db.specs import ABSENT
-from db.states import UNDER_WAY
+from db.trial_states import UNDER_WAY
 
 LONGEST_REST_S = 300.0
 """Of a strategy that keeps failing."""
@@ -46,7 +46,7 @@ _COUNTS = (
 _LOOKAHEAD = func.coalesce(
     type_coerce(Study.spec, JSON)["lookahead"].as_integer(), ABSENT["lookahead"]
 )
-_COMPLETED, _LEFT_S = Study.results - Study.attached, Study.gpu_hours * 3600 - Study.gpu_s
+_COMPLETED, _LEFT_S = Study.results - Study.attached, Study.gpu_hours * HOUR_S - Study.gpu_s
 _QUEUED, _COMMITTED = func.count(case((Trial.state == "queued", 1))), func.count(Trial.id)
 # The same as `Standing.missing` and `Standing.outdated`, of all studies at once: this is asked many
 # times a second. Trials that are queued or running are few, and found by the index.

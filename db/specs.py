@@ -46,6 +46,10 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
 }
 """The same of its parts, each of them where there is a list of them."""
 
+IN_COLUMNS = ("budget", "gpu_hours", "note", "lease_s", "max_attempts")
+"""Fields that a study has as columns too: these hold now, the specification says what was at first.
+"""
+
 
 def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The specification with what it lacks; what it has stays as it is."""

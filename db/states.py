@@ -39,6 +39,9 @@ from db.clock import after, now
 from db.errors import WrongState
 from db.models import Attempt, Study, Trial
 from db.queue import FAILURES_IN_A_ROW
+from db.trial_states import ENDED as ENDED
+from db.trial_states import RESULTS as RESULTS
+from db.trial_states import UNDER_WAY as UNDER_WAY
 
 FOLLOWS: dict[str, frozenset[str]] = {
     "queued": frozenset({"running", "cancelled"}),
@@ -50,12 +53,6 @@ FOLLOWS: dict[str, frozenset[str]] = {
     "early_stopped": frozenset(),
 }
 """The states that may follow each state."""
-
-ENDED = frozenset({"completed", "failed", "cancelled", "early_stopped"})
-RESULTS = frozenset({"completed", "early_stopped"})
-"""States that `Study.results` counts."""
-UNDER_WAY = ("queued", "running", "paused")
-"""States of trials whose scores are still to come."""
 
 
 def end(session: Session, attempt: Attempt, state: str) -> None:

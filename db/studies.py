@@ -12,7 +12,7 @@ from db.clock import now
 from db.errors import StudyExists, StudyNotFound
 from db.models import Study, Trial
 from db.specs import complete
-from db.states import UNDER_WAY
+from db.trial_states import UNDER_WAY
 
 _NAMED = (
     select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
+from db.trial_states import RESULTS
 from modomodo import bars
 from modomodo.errors import CommandFailed
 from modomodo.extras import need
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 FAILURES_IN_A_ROW = 3
-DONE = ("completed", "early_stopped")
-"""States of runs that have a result."""
 INTERRUPTED = 130
 """Exit code of a search that was stopped before its end."""
 
@@ -202,11 +201,11 @@ def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:
             for trial in changed:
                 trials[trial.id] = trial
                 _show_running(progress, running, trial)
-                if trial.state in (*DONE, "failed") and trial.id not in shown:
+                if trial.state in (*RESULTS, "failed") and trial.id not in shown:
                     shown.add(trial.id)
                     progress.console.print(trial_line(trial))
                     failures = failures + 1 if trial.state == "failed" else 0
-            done = [trial for trial in trials.values() if trial.state in DONE]
+            done = [trial for trial in trials.values() if trial.state in RESULTS]
             state = "" if study.state == "active" else f", {study.state}"
             progress.update(
                 whole,

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from modomodo.runs_options import Case
     from service.search.diagnostics import Diagnosis
     from service.search.space import FloatArray
-    from service.search.surrogates.carried import Carried
 
 MOST_PAIRS = 10
 """Pairs that a person is shown; JSON has all."""
@@ -103,7 +102,7 @@ def fit(
     document |= {
         "shares": dict(found.shares),
         "channels": {
-            name: _carried(len(case.runs.channels[name]), carried)
+            name: documents.channel(len(case.runs.channels[name]), carried)
             for name, carried in found.channels.items()
         },
         "predictions": [documents.estimate(x) for x in found.predictions],
@@ -112,12 +111,6 @@ def fit(
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         _show(found, case, points, unit)
-
-
-def _carried(n: int, carried: Carried | None) -> dict[str, float | None]:
-    if carried is None:
-        return {"n": n, "rho": None, "rho_sd": None, "worth_in_runs": None}
-    return {"n": n, **carried._asdict()}
 
 
 def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:

@@ -17,7 +17,7 @@ from modomodo import bars
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from rewards.cases import Case
-from rewards.rules import RULES, Rule, UnknownRule, rule_named
+from rewards.rules import RULES, Rule, UnknownRuleError, rule_named
 from service.search.counts import counted
 from service.study import points
 
@@ -52,7 +52,7 @@ def score(
         raise WrongUse("give a rule and a file: modomodo score --rule exact --in cases.jsonl")
     try:
         known = rule_named(rule)
-    except UnknownRule as error:
+    except UnknownRuleError as error:
         raise WrongUse(str(error)) from error
     if known.needs is not None:
         need(known.needs)

@@ -93,13 +93,13 @@ def rescore(
 ) -> None:
     """Score responses that a run kept again, by any rule, without the model."""
     need("trainer")
-    from rewards.rules import UnknownRule, rule_named
+    from rewards.rules import UnknownRuleError, rule_named
     from trainer.run import responses
 
     if rule != responses.PAPER:
         try:
             needed = rule_named(rule).needs
-        except UnknownRule as error:
+        except UnknownRuleError as error:
             raise WrongUse(str(error)) from error
         if needed is not None:
             need(needed)

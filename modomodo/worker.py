@@ -109,8 +109,8 @@ def worker(
     from service.client import Client
     from trainer.storage.remote import Store, StoreError
     from trainer.storage.work_folder import FolderError, WorkFolder
-    from trainer.worker.attempt import Setting
     from trainer.worker.gpus import Gpus
+    from trainer.worker.setting import Setting
     from trainer.worker.signals import Signals
     from trainer.worker.worker import GaveUp, Worker, default_name
 

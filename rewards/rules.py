@@ -67,7 +67,7 @@ class Rule:
         return corpus.mean(scores, weights)
 
 
-class UnknownRule(ValueError):  # noqa: N818 - it is what was wrong
+class UnknownRuleError(ValueError):
     """No rule of that name; names the nearest one."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
@@ -152,7 +152,7 @@ RULES: dict[str, Rule] = {
         Rule(
             "mathvista",
             "Extracts the answer, brings it into the question's form (option, whole number, "
-            "decimals) and compares; patterns stand in for the language model.",
+            "decimals) and compares; patterns instead of the language model.",
             "MathVista, evaluation/calculate_score.py; lmms-eval, mathvista_evals.py (MIT)",
             mathvista.score,
         ),
@@ -217,9 +217,9 @@ def rule_named(name: str) -> Rule:
     """A rule by its name.
 
     Raises:
-        UnknownRule: there is none.
+        UnknownRuleError: there is none.
     """
     known = RULES.get(ALIASES.get(name, name))
     if known is None:
-        raise UnknownRule(name, RULES)
+        raise UnknownRuleError(name, RULES)
     return known

@@ -34,7 +34,7 @@ def rule_for(answer_type: AnswerType, named: str | None = None) -> Rule:
     """The rule of a row: its dataset's, where that fits the kind of answer; else the paper's.
 
     Raises:
-        UnknownRule: there is no rule of that name.
+        UnknownRuleError: there is no rule of that name.
     """
     is_boxes = answer_type == "boxes"
     if named is not None:
@@ -57,7 +57,7 @@ def answer_score(
 
     Raises:
         ValueError: the row's own answer is not what its type says.
-        UnknownRule: there is no rule of that name.
+        UnknownRuleError: there is no rule of that name.
     """
     given = formed_answer(response, answer_type)
     if given is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewards.math_judge import MathVerifyMissing
-from rewards.rules import UnknownRule, rule_named
+from rewards.rules import UnknownRuleError, rule_named
 from trainer.benchmarks import table
 from trainer.domains import manifest
 from trainer.domains.errors import DataError
@@ -91,7 +91,7 @@ def _usable(name: str, made: manifest.Manifest) -> str:
     """The name of a rule, once it is sure that it can be used."""
     try:
         rule_named(name).check_installed()
-    except (UnknownRule, MathVerifyMissing) as error:
+    except (UnknownRuleError, MathVerifyMissing) as error:
         raise DataError(f"dataset {made.name!r}, rule {name!r}: {error}") from error
     return name
 

@@ -48,6 +48,8 @@ _AT_START = (
     "bad interpreter",
 )
 
+OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
+DISK_IS_FULL = "No space left on device"
 
 _IN_WORDS = {"CommandError", "DataError", "RecipeError", "FolderTaken", "NoRoom"}
 """Errors whose message says all that helps."""
@@ -58,6 +60,18 @@ def in_words(error: BaseException) -> str:
     if _names(error) & _IN_WORDS:
         return str(error)
     return "".join(traceback.format_exception(error))
+
+
+def cause_first(error: str) -> str:
+    """A traceback, after what people can do about it where that is known."""
+    if any(sign in error for sign in OUT_OF_MEMORY):
+        return (
+            "out of memory: a smaller prompts_per_step, generations or max_completion_tokens, or "
+            f"more GPUs a trial, would help\n{error}"
+        )
+    if DISK_IS_FULL in error:
+        return f"no room left on the disk\n{error}"
+    return error
 
 
 def _names(error: BaseException) -> set[str]:

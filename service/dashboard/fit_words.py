@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.dashboard import colours, words
-from service.dashboard.charts.study import DRAWN_PAIRS, DRAWN_POINTS, is_inside
+from service.dashboard.charts.fits import DRAWN_PAIRS, DRAWN_POINTS, is_inside
 from service.schemas import Lesson, StudySpec, SurrogateFit
 from service.study.points import widened
 

@@ -12,7 +12,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.dashboard import assets, colours, fit_words, session, words
-from service.dashboard.charts import study as study_charts
+from service.dashboard.charts.figure import objective_label
+from service.dashboard.navigation import STUDY_LINKS
 from service.schemas import StudySpec
 from service.study import trainer_files, waiting
 
@@ -49,10 +50,11 @@ def _environment() -> Environment:
         "largest": colours.largest,
         "look": colours.look,
         "rewards_by_domain": _rewards,
-        "objective_label": study_charts.objective_label,
+        "objective_label": objective_label,
         "fit_words": fit_words,
         "trainers": trainer_files.TITLES,
         "z95": words.Z95,
+        "study_links": STUDY_LINKS,
         "study_url": _study_url,
         "trial_url": lambda study, number: f"{_study_url(study)}/trials/{number}",
     }

@@ -1,9 +1,10 @@
-"""The addresses of all pages."""
+"""The addresses of all pages, and which of them a study's navigation has."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
+from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
@@ -30,10 +31,12 @@ for part in (
     workers,
     belief,
     trial,
-    what_if,
+    study,
     mixtures,
     benchmarks,
     surfaces,
-    study,
+    what_if,
 ):
     router.include_router(part.router)
+    if hasattr(part, "LINK"):
+        STUDY_LINKS.append(part.LINK)

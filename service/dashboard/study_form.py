@@ -64,7 +64,7 @@ TITLES = RECIPE_KEYS | {
 """What the form calls a field whose name is another in the API."""
 
 
-class Wrong(Exception):  # noqa: N818 - it names a state of things
+class FormError(Exception):
     """What was typed makes no study; `messages` by path, those of the whole under the empty one."""
 
     def __init__(self, messages: Mapping[str, str]) -> None:
@@ -100,7 +100,7 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     """The study that was typed.
 
     Raises:
-        Wrong: it is none; with the messages of the API.
+        FormError: it is none; with the messages of the API.
     """
     wrong: dict[str, str] = {}
     body: dict[str, Any] = {name: typed[name] for name in PLAIN if typed[name]}
@@ -123,9 +123,9 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     try:
         study = StudySpec.model_validate(body, strict=False)  # all that is typed is text
     except ValidationError as error:
-        raise Wrong(_messages(error) | wrong) from error
+        raise FormError(_messages(error) | wrong) from error
     if wrong:
-        raise Wrong(wrong)
+        raise FormError(wrong)
     return study
 
 

@@ -155,7 +155,7 @@ class Fits:
         return dict(zip(others, found, strict=True))
 
     def verdict(self, evidence: Evidence, mixtures: FloatArray) -> Verdict:
-        """Which surrogate is trusted, and what it believes of (n, m) mixtures.
+        """What `auto` averages, and what it believes of (n, m) mixtures.
 
         Raises:
             Refused: too few completed trials to fit any.

@@ -17,8 +17,8 @@ from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import SIDE_BY_SIDE, Fitted, fit, fit_each
-from service.search.surrogates.automatic import average
-from service.search.surrogates.protocol import Posterior, log_density
+from service.search.surrogates.automatic import average, named_shares
+from service.search.surrogates.protocol import Posterior, log_density, scores_for
 
 KEPT = 16
 """Fits that are kept, to predict again."""
@@ -32,12 +32,12 @@ class Verdict:
     """What `auto` goes by.
 
     Attributes:
-        trusted: the surrogate under which left-out runs are likeliest.
+        shares: of the surrogates that it averages, by name; those left out have none.
         densities: log density of all left-out runs, less one for each fitted number, by surrogate.
-        posterior: their average's joint belief about the noise-free objective.
+        posterior: the average's joint belief about the noise-free objective.
     """
 
-    trusted: str
+    shares: dict[str, float]
     densities: dict[str, float]
     posterior: Posterior
 
@@ -56,15 +56,20 @@ def _cached(of: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitte
     return _fitted[key]
 
 
-def _arrays_of(runs: Runs) -> tuple[FloatArray, ...]:
-    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
+def _all_of(runs: Runs) -> tuple[Any, ...]:
+    """All that a fit may depend on: which scores are of one training run tells channels apart."""
+    channels = sorted(runs.channels.items())
+    return (
+        *(runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run),
+        *(part for name, channel in channels for part in (name, *_all_of(channel))),
+    )
 
 
 def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
     asked of it."""
     runs = turn(runs, direction)
-    of = (surrogate, *space.domains, *_arrays_of(runs))
+    of = (surrogate, *space.domains, *_all_of(runs))
     return _cached(of, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
@@ -99,8 +104,8 @@ def predict_each(
     of = (
         surrogate,
         *space.domains,
-        *_arrays_of(runs),
-        *(part for other in others for part in _arrays_of(other)),
+        *_all_of(runs),
+        *(part for other in others for part in _all_of(other)),
     )
     fitted = _cached(of, lambda: fit_each(surrogate, space, runs, others, SEED))
     return [one.predict(mixtures) for one in fitted]
@@ -113,7 +118,7 @@ def verdict(
     direction: Direction,
     among: Iterable[str] = tuple(SIDE_BY_SIDE),
 ) -> Verdict:
-    """`auto`'s choice, with the fits that predictions are made with.
+    """`auto`'s average, of the fits that predictions are made with.
 
     Args:
         among: names in `SIDE_BY_SIDE`.
@@ -121,10 +126,10 @@ def verdict(
     able = {
         name: _one(name, space, runs, direction)
         for name in among
-        if len(runs) <= SIDE_BY_SIDE[name]().max_runs
+        if scores_for(made := SIDE_BY_SIDE[name](), runs) <= made.max_runs
     }
     densities = {name: log_density(fitted) for name, fitted in able.items()}
-    trusted = max(densities, key=lambda name: densities[name])
-    belief = average(list(able.values())).posterior(mixtures)
+    averaged = average(list(able.values()))
+    belief = averaged.posterior(mixtures)
     turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
-    return Verdict(trusted, densities, turned)
+    return Verdict(dict(named_shares(averaged)), densities, turned)

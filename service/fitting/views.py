@@ -15,7 +15,7 @@ def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
     """Figures, effects and points with the study's names of domains and trials."""
     found = documents.diagnosis(known.space, diagnosis)
     channels = {
-        channel: {"n": len(known.runs.channels[channel]), **carried._asdict()}
+        channel: documents.channel(len(known.runs.channels[channel]), carried)
         for channel, carried in diagnosis.channels.items()
         if carried is not None
     }

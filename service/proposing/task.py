@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import models, proposing, studies, trials
-from db.states import UNDER_WAY
+from db.trial_states import UNDER_WAY
 from service.proposing.question import Question
 from service.search.openings import opening_size
 from service.search.strategies import BLIND

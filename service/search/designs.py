@@ -135,7 +135,7 @@ def optimal(
     k = len(known)
     beliefs = [_prior(X, targets, power) for power in POWERS]
     for i in range(k):
-        beliefs = [_told(belief, i) for belief in beliefs]
+        beliefs = [_conditioned(belief, i) for belief in beliefs]
     where = slice(len(X) - len(targets), None)
 
     def gains(state: list[FloatArray]) -> FloatArray:
@@ -156,13 +156,13 @@ def optimal(
     for _ in range(n):
         i = int(np.argmax(gains(beliefs)))
         chosen.append(i)
-        beliefs = [_told(belief, i) for belief in beliefs]
+        beliefs = [_conditioned(belief, i) for belief in beliefs]
     # 3. Each against what is best without it.
     if n <= EXCHANGED:
         for place in range(n):
             state = [_prior(X, targets, power) for power in POWERS]
             for i in [*range(k), *chosen[:place], *chosen[place + 1 :]]:
-                state = [_told(belief, i) for belief in state]
+                state = [_conditioned(belief, i) for belief in state]
             worth = gains(state)
             if worth.max() > worth[chosen[place]] + 1e-9:
                 chosen[place] = int(np.argmax(worth))
@@ -192,7 +192,7 @@ def _terms(Z: FloatArray) -> FloatArray:
     return np.hstack([Z, Z[:, i] * Z[:, j]])
 
 
-def _told(covariance: FloatArray, i: int) -> FloatArray:
+def _conditioned(covariance: FloatArray, i: int) -> FloatArray:
     """The covariance after a run of mixture i."""
     row = covariance[i]
     left: FloatArray = covariance - np.outer(row, row) / (row[i] + NOISE**2)

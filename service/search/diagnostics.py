@@ -6,44 +6,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, ndtr
 
-from service.search import gaussian, intervals
 from service.search.acquisition import Knowledge
-from service.search.counts import counted
+from service.search.health import ignored, messages
+from service.search.leave_one_out import LeaveOneOut, leave_one_out
 from service.search.runs import TARGET, Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
-from service.search.surrogates import TAKING_CHANNELS, Fitted, fit
-from service.search.surrogates.automatic import AverageFit
+from service.search.surrogates import Fitted, fit
+from service.search.surrogates.automatic import named_shares
 from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Posterior
-
-
-@dataclass(frozen=True, eq=False)
-class LeaveOneOut:
-    """Each run as foreseen without it; figures are None where too few runs define them.
-
-    Attributes:
-        mean, sd: (n,) of a new observation: model and noise together.
-        nlpd: mean negative log predictive density.
-        coverage_90: share of runs inside their 90% interval.
-        inside_95: number of runs inside their 95% interval: what pages and commands show.
-        pit: (n,) probability foreseen for a score below the run's own; uniform when calibrated.
-    """
-
-    mean: FloatArray
-    sd: FloatArray
-    r2: float | None
-    spearman: float | None
-    rmse: float | None
-    nlpd: float | None
-    coverage_90: float | None
-    inside_95: int | None
-    pit: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +117,6 @@ class Diagnosis:
 N_LESSONS = 3
 MAX_CONFIRMATIONS = 5
 
-RARELY = 0.05
-"""Intervals are called wrong where chance alone would give such a count, or a less likely one, in
-fewer cases than this."""
-
 
 def diagnose(
     name: str,
@@ -193,7 +164,7 @@ def diagnose(
         n=len(runs),
         name=fitted.name,
         kind=fitted.kind,
-        shares=fitted.shares if isinstance(fitted, AverageFit) else {fitted.name: 1.0},
+        shares=named_shares(fitted),
         noise_sd=fitted.noise_sd,
         loo=said,
         best=Best(highest, sign * float(mean[0]), float(sd[0])),
@@ -202,7 +173,7 @@ def diagnose(
         margin=fitted.noise_sd,
         chance_of_better=chance,
         confirmations=_confirmations(name, space, turned, seed, sign),
-        messages=_messages(space, runs, loo) + _ignored(runs, fitted),
+        messages=messages(space, runs, loo) + ignored(runs, fitted),
         predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
         compared=None if compare is None else _turned(fitted.posterior(compare), sign),
         channels={channel: fitted.channels.get(channel) for channel in runs.channels},
@@ -258,31 +229,6 @@ def _confirmations(
     return sorted(found, key=lambda c: -sign * c.mean)
 
 
-def leave_one_out(runs: Runs, fitted: Fitted) -> LeaveOneOut:
-    """Leave-one-out predictions of the runs and their figures."""
-    if len(runs) < 3:
-        nothing = np.full(len(runs), np.nan)
-        return LeaveOneOut(nothing, nothing, None, None, None, None, None, None, nothing)
-    mean, sd = fitted.leave_one_out()
-    residual = runs.score - mean
-    total = ((runs.score - runs.score.mean()) ** 2).sum()
-    varies = bool(total > 0 and np.ptp(mean) > 0)
-    has_sd = bool(np.all(sd > 0))
-    from scipy.stats import spearmanr  # takes a tenth of the service's start, which needs it not
-
-    return LeaveOneOut(
-        mean=mean,
-        sd=sd,
-        r2=float(1 - (residual**2).sum() / total) if total > 0 else None,
-        spearman=float(spearmanr(runs.score, mean).statistic) if varies else None,
-        rmse=float(np.sqrt((residual**2).mean())),
-        nlpd=float(-gaussian.log_density(runs.score, mean, sd**2).mean()) if has_sd else None,
-        coverage_90=float((np.abs(residual) <= intervals.Z90 * sd).mean()) if has_sd else None,
-        inside_95=int((np.abs(residual) <= intervals.Z95 * sd).sum()) if has_sd else None,
-        pit=ndtr(residual / sd) if has_sd else np.full(len(runs), np.nan),
-    )
-
-
 def effects(space: MixtureSpace, fitted: Fitted, sign: float = 1.0) -> Effects:
     """Own value per domain and synergy per pair, with standard deviations.
 
@@ -309,79 +255,3 @@ def effects(space: MixtureSpace, fitted: Fitted, sign: float = 1.0) -> Effects:
         for pair, mean, variance in zip(pairs, means, variances, strict=True)
     }
     return Effects(alone, synergy)
-
-
-def _ignored(runs: Runs, fitted: Fitted) -> list[str]:
-    ignored = [f"{name!r}" for name in runs.channels if name not in fitted.channels]
-    if not ignored:
-        return []
-    return [
-        f"{fitted.name} learns from full runs alone: scores of {_listed(ignored)} are not used; "
-        f"{', '.join(TAKING_CHANNELS)} take them."
-    ]
-
-
-def _messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
-    messages = []
-    n_terms = space.m * (space.m + 1) // 2
-    unknown = _unidentified(runs.weights)
-    if runs.is_one_mixture:
-        messages.append(
-            f"All {len(runs)} runs are one mixture, within {SAME:g} of each other: they tell its "
-            "score and the noise, and nothing of other mixtures, which are taken to score like it."
-        )
-    elif unknown:
-        pairs = [f"{space.domains[i]}*{space.domains[j]}" for i, j in unknown]
-        messages.append(
-            f"{counted(len(runs), 'run')} cannot identify the {n_terms} terms of a quadratic in "
-            f"{space.m} domains: the {'pairs' if len(pairs) > 1 else 'pair'} {_listed(pairs)} "
-            f"{'rest' if len(pairs) > 1 else 'rests'} on the prior"
-            f"{' and on other channels' if runs.channels else ''}."
-        )
-    if loo.r2 is not None and loo.r2 < 0:
-        messages.append(
-            f"Left-out runs are predicted worse than by their mean (R² {loo.r2:.2f}): "
-            "do not trust the ranking yet."
-        )
-    if loo.inside_95 is not None:
-        fault = miscalibrated(loo.inside_95, len(runs))
-        if fault is not None:
-            messages.append(
-                f"{loo.inside_95} of {len(runs)} left-out runs lie inside their 95% interval: "
-                f"the intervals are too {fault}."
-            )
-    corners = np.eye(space.m)
-    beyond = [d for d, ok in zip(space.domains, space.contains(corners), strict=True) if not ok]
-    if beyond:
-        messages.append(
-            f"{', '.join(beyond)} alone would be out of bounds: what is said of that is a guess."
-        )
-    n_mixtures = len(np.unique(np.round(runs.weights, 6), axis=0))
-    if n_mixtures == len(runs) and not runs.is_one_mixture:
-        messages.append("No mixture was run twice, so noise and fit cannot be told apart.")
-    return messages
-
-
-def miscalibrated(n_inside: int, n: int) -> Literal["narrow", "wide"] | None:
-    """Whether 95% intervals of `n` runs, of which so many are inside, cannot well be right.
-
-    An exact two-sided binomial test at `RARELY`. All of few runs inside says nothing: it takes 72.
-    """
-    if bdtr(n_inside, n, 0.95) <= RARELY / 2:
-        return "narrow"
-    at_least = 1.0 if n_inside == 0 else float(bdtrc(n_inside - 1, n, 0.95))
-    return "wide" if at_least <= RARELY / 2 else None
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _unidentified(X: FloatArray) -> list[tuple[int, int]]:
-    """Pairs whose term in the Scheffe columns w_i and w_i w_j the runs do not determine."""
-    m = X.shape[1]
-    pairs = list(combinations(range(m), 2))
-    columns = np.hstack([X, *((X[:, [i]] * X[:, [j]]) for i, j in pairs)])
-    values, vectors = np.linalg.eigh(columns.T @ columns)
-    free = np.linalg.norm(vectors[:, values <= 1e-9 * len(X)], axis=1)
-    return [pair for pair, lack in zip(pairs, free[m:], strict=True) if lack > 1e-3]

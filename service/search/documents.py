@@ -7,6 +7,7 @@ from typing import Any
 
 from service.search.diagnostics import Best, Diagnosis, Estimate
 from service.search.space import MixtureSpace
+from service.search.surrogates.carried import Carried
 
 
 def finite(value: float | None) -> float | None:
@@ -58,6 +59,11 @@ def diagnosis(space: MixtureSpace, found: Diagnosis) -> dict[str, Any]:
         ],
         "messages": found.messages,
     }
+
+
+def channel(n: int, found: Carried | None) -> dict[str, float | None]:
+    """`n` scores of a channel, and how far they carry over; None where nothing is known of that."""
+    return {"n": n, **(dict.fromkeys(Carried._fields) if found is None else found._asdict())}
 
 
 def best(space: MixtureSpace, found: Best) -> dict[str, Any]:

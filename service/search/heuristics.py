@@ -54,7 +54,7 @@ def alpha(runs: Runs, blend: float, options: HeuristicOptions = AS_PUBLISHED) ->
     Each domain's In-Scores and Out-Scores are averaged over the runs that used it, single-domain
     runs scaled by `alpha_single`; both are min-max scaled over domains, blended and normalised.
     The paper sums; all its seeds together use every domain equally often, so that the mean gives
-    the same weights, and it does not punish a domain for a seed whose run failed.
+    the same weights, and a seed whose run failed does not lower its domains.
     """
     raw, kept = np.zeros(runs.m), options.kept(runs.m)
     for share, score in ((blend, runs.in_score), (1 - blend, runs.out_score)):

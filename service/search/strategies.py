@@ -134,8 +134,8 @@ BLIND = frozenset({"random", "seed", "lattice", "centroid", "d-optimal", "i-opti
 """Strategies that look at no score: what they have proposed stays as good, whatever the results."""
 
 STRATEGIES: dict[str, str] = {
-    "auto": "an optimal design, then the most informative runs by whichever surrogate predicts "
-    "runs best, then confirmations",
+    "auto": "an optimal design, then the most informative runs by surrogates averaged by how well "
+    "they predict runs, then confirmations",
     "bayes-quadratic": "an optimal design, then the most informative runs by a Bayesian quadratic",
     "gp": "an optimal design, then noisy expected improvement of a Gaussian process",
     "ax": "Ax's own default strategy, the baseline",

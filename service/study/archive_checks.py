@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from db.archive import Archive
 from db.errors import BadArchive
-from db.states import ENDED, RESULTS
+from db.specs import IN_COLUMNS
+from db.trial_states import ENDED, RESULTS
 from service.errors import Refused
 from service.schemas import (
     Measurement,
@@ -136,9 +137,7 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
     given = content["study"]
     spec = StudySpec.model_validate(given["spec"] | {"name": name or given["name"]})
     # What may have been changed since has the same limits.
-    changed = {
-        key: given[key] for key in ("budget", "gpu_hours", "note", "lease_s", "max_attempts")
-    }
+    changed = {key: given[key] for key in IN_COLUMNS}
     StudySpec.model_validate(given["spec"] | changed | {"name": spec.name})
     with _at("study.spec"):
         checks.strategy(spec.strategy)

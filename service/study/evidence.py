@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import models, studies
 from db.models import Trial
+from db.trial_states import RESULTS, WHOLE
 from service.schemas import (
     LimitSpec,
     Measurement,
@@ -30,10 +31,6 @@ from service.search.space import MixtureSpace, expected_steps
 from service.study import headline, views
 from service.study.headline import Standing, Tried
 
-FULL = "completed"
-"""The state of trials that count as runs."""
-SCORED = (FULL, "early_stopped")
-"""States of trials that end with scores."""
 LEAST_SHARE = 0.5
 """Of the weight of another study's run that its domains here have, so that it is taken."""
 
@@ -127,14 +124,14 @@ def _completed(
     stopped: dict[int, list[MeasuredRun]] = {}
     rows = session.execute(
         select(Trial.id, Trial.number, Trial.state, Trial.mixture)
-        .where(Trial.study_id == study.id, Trial.state.in_(SCORED))
+        .where(Trial.study_id == study.id, Trial.state.in_(RESULTS))
         .order_by(Trial.number)
     )
     for trial_id, number, state, mixture in rows:
         run = _measured(spec, trial_id, number, mixture, measured.get(trial_id, []))
         if run is None:
             continue
-        if state == FULL:
+        if state == WHOLE:
             completed.append(run)
         else:
             stopped.setdefault(last_step(spec, run.benchmarks), []).append(run)
@@ -179,7 +176,7 @@ def _n_full(session: Session, study: models.Study) -> int:
     return session.execute(
         select(func.count())
         .select_from(Trial)
-        .where(Trial.study_id == study.id, Trial.state == FULL)
+        .where(Trial.study_id == study.id, Trial.state == WHOLE)
     ).scalar_one()
 
 
@@ -252,7 +249,7 @@ def scored(
     for trial_id, number, state, mixture in rows:
         numbers.add(number)
         last = last_measurements(measured.get(trial_id, []))
-        if state == FULL and len(last) == len(shares):
+        if state == WHOLE and len(last) == len(shares):
             runs.append(Run(trial_id, number, mixture, Score.weighted(last.values(), shares)))
     return runs, numbers
 
@@ -297,7 +294,7 @@ def _measurements(
         .join(Trial, Trial.id == models.Measurement.trial_id)
         .where(
             Trial.study_id == study.id,
-            Trial.state.in_(SCORED),
+            Trial.state.in_(RESULTS),
             models.Measurement.replicate == "",
             models.Measurement.is_superseded.is_(False),
             *only,

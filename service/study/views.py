@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, cast
 
 from db import curves, models, studies
+from db.clock import HOUR_S
 from db.curves import Point
 from db.measurements import Reading
+from db.specs import IN_COLUMNS
 from service.schemas import (
     Curve,
     Measurement,
@@ -26,8 +28,8 @@ MAX_VALUES = 50_000
 
 
 def spec(row: models.Study) -> StudySpec:
-    """The study's specification with its present budgets and note."""
-    now = {"budget": row.budget, "gpu_hours": row.gpu_hours, "note": row.note}
+    """The study's specification as it holds now."""
+    now = {name: getattr(row, name) for name in IN_COLUMNS}
     return StudySpec.model_validate(row.spec | now)
 
 
@@ -41,7 +43,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "updated_at": row.updated_at,
             "trials": {name: counts.get(name, 0) for name in models.TRIAL_STATES},
             "planned": row.planned,
-            "gpu_hours_used": row.gpu_s / 3600,
+            "gpu_hours_used": row.gpu_s / HOUR_S,
             "attached": row.attached,
             "baseline_scores": described.scores(described.baseline),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,16 @@ def test_what_is_said_is_the_same_as_of_a_fit_of_its_own(runs, fitted, direction
     assert list(sd) == pytest.approx([item.sd for item in own.predictions])
     found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
     assert found.best.mean == pytest.approx(own.best.mean)
+
+
+def test_a_fit_is_another_one_when_a_channel_has_more_scores(runs, fitted):
+    few, more = (replace(runs, channels={"step-5": runs.subset(np.arange(9) < n)}) for n in (4, 6))
+    first, second = (
+        questions.predict("bayes-quadratic", SPACE, known, AT, "maximize") for known in (few, more)
+    )
+    assert list(first[1]) != list(second[1])
+    questions.predict("bayes-quadratic", SPACE, few, AT, "maximize")
+    assert fitted == ["bayes-quadratic"] * 2
 
 
 def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitted):

@@ -96,7 +96,7 @@ def rescore(found: pa.Table, rule: str) -> tuple[list[float], Estimate]:
     wherever it stands, as benchmarks' own rules do.
 
     Raises:
-        UnknownRule: there is no rule of that name.
+        UnknownRuleError: there is no rule of that name.
     """
     rows = found.to_pylist()
     if rule == PAPER:

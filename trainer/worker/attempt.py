@@ -1,31 +1,17 @@
-"""One try at one trial: the run under a lease, and how it ends.
+"""One try at one trial: the run under a lease. How it ends is in `ending.py`.
 
 The attempt waits on its child's messages, on signals and on the next heartbeat at once, so the
 lease is kept alive whatever the child is busy with. What ends an attempt is waited for without end:
 a score is worth more than the worker's time. What the service has still to get is on disk, so
 that a worker that was killed sends it when it starts again.
-
-How it ends, and what the service then hears:
-
-    a result              delivered first, then tidied up (`delivery.py`)
-    the run broke         a failure that counts; the trial is tried again, by another worker first
-    this machine lacks    a release: the trial goes to another worker, with nothing counted
-    something             (`troubles.py` decides which)
-    the recipe is wrong   a failure for good: it would be wrong everywhere
-    asked to stop         a release
-    it came to its step,  the scores there, with a checkpoint kept: the trial is paused, or stopped
-    or was asked to pause
-    lease lost, cancelled nothing: the service knows
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -34,56 +20,23 @@ from service.schemas import Measurement, NextAnswer, Result
 from trainer import troubles
 from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Recipe, RecipeError
-from trainer.storage.remote import Store
 from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
 from trainer.worker.child import STOP_S, Child, Message, Starting
 from trainer.worker.delivery import RESULT_AGAIN_S, Delivery
-from trainer.worker.gpus import Gpus, GpuUse, metrics
+from trainer.worker.ending import Ending
+from trainer.worker.gpus import GpuUse, metrics
 from trainer.worker.lease import HeldLease, LeaseLost, TrialCancelled
-from trainer.worker.signals import Signals, Stopped
+from trainer.worker.setting import Setting, n_devices
+from trainer.worker.signals import Signals
 
-FORGET_S = 10.0
 LOOK_EVERY_S = 0.2
 """Between two looks for a signal, while a run is being started."""
-OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "MemoryError")
-DISK_IS_FULL = "No space left on device"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What an attempt has of this machine.
-
-    Attributes:
-        data: folder of prepared datasets.
-        commands: folder of the executables that recipes of back end `command` may name.
-        devices: the CUDA devices a run may see, such as `0,1`; None leaves them as they are.
-        gpus: what tells of their use.
-        stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
-        grace_s: time that a run has for its checkpoint when the worker is asked to stop.
-        store: where runs are kept for other nodes; None keeps them here only.
-        make_room: removes what is not needed until so many bytes are free on the disk, and tells
-            how many are; None does not look whether there is room for a run's checkpoints.
-    """
-
-    data: Path = Path()
-    commands: Path | None = None
-    devices: str | None = None
-    gpus: Gpus = field(default_factory=Gpus)
-    stalled_s: float = 3600.0
-    grace_s: float = 60.0
-    store: Store | None = None
-    make_room: Callable[[int], int] | None = None
-
-    @property
-    def n_gpus(self) -> int:
-        """GPUs that a run has to itself here; 1 also where there is none."""
-        return max(1, self.gpus.count) if self.devices is None else n_devices(self.devices)
-
-
-class _StartAgain(Exception):  # noqa: N818 - it is what to do
-    """There is room now for the run."""
+class _RoomMade(Exception):  # noqa: N818 - it is a state of things
+    """There is room on the disk now: the run can start again."""
 
 
 class Attempt:
@@ -114,8 +67,7 @@ class Attempt:
         self.progress: Progress | None = None
         self.metrics: dict[str, float] = {}
         self.gpus: list[GpuUse] = []
-        self.broke: str | None = None
-        self.is_delivered = self._has_scored = False
+        self._has_scored = False
         self.needed_bytes = 0
         self._is_own = False
         self._delivery = Delivery(self._lease, folder, signals)
@@ -123,7 +75,16 @@ class Attempt:
         if setting.store is not None:
             stored = setting.store.of(self.trial.study, self.trial.id)
             self._store_sync = StoreSync(stored, folder)
+        self._ending = Ending(self._lease, folder, signals, self._store_sync)
         self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)
+
+    @property
+    def broke(self) -> str | None:
+        return self._ending.broke
+
+    @property
+    def is_delivered(self) -> bool:
+        return self._ending.is_delivered
 
     def take_up(self) -> None:
         """Settles what a worker that was killed had left open: delivers its result, or trains on.
@@ -165,17 +126,17 @@ class Attempt:
         try:
             self._folder.begin(self._answer)
         except OSError as error:
-            self._cannot(f"the trial's folder cannot be written: {error}")
+            self._ending.cannot(f"the trial's folder cannot be written: {error}")
             return
         try:
             recipe = Recipe.parse(self._answer.recipe or {})
         except RecipeError as error:
-            self._fail(str(error), retryable=False)
+            self._ending.fail(str(error), retryable=False)
             return
         used = [name for name, weight in self.trial.mixture.items() if weight > 0]
         wrong = agreement.disagreements(recipe, used, self._answer.weighed or ())
         if wrong:
-            self._fail(f"recipe: {'; '.join(wrong)}; nothing was trained", retryable=False)
+            self._ending.fail(f"recipe: {'; '.join(wrong)}; nothing was trained", retryable=False)
             return
         self._log.info("run started", mixture=self.trial.mixture, seed=self.trial.seed)
         job = Job(
@@ -194,7 +155,7 @@ class Attempt:
             self._fetch(job)
             try:
                 self._train(job)
-            except _StartAgain:
+            except _RoomMade:
                 self._train(replace(job, needs_room=False))
         except LeaseLost as lost:
             self._log.warning("lease lost, run stopped", error=str(lost))
@@ -202,8 +163,8 @@ class Attempt:
         except TrialCancelled:
             self._log.info("trial cancelled, run stopped")
             # One that was stopped early has its scores: this machine can run trials.
-            self.is_delivered = self._has_scored
-            self._over()
+            self._ending.is_delivered = self._has_scored
+            self._ending.over()
 
     def _train(self, job: Job) -> None:
         child = self._start(job)
@@ -225,10 +186,12 @@ class Attempt:
             while not starting.wait(min(self._lease.next_beat - time.monotonic(), LOOK_EVERY_S)):
                 if self._signals.came:
                     starting.abandon()
-                    self._release("the worker was asked to stop before the run had started")
+                    self._ending.release("the worker was asked to stop before the run had started")
                 if time.monotonic() >= stalled:
                     starting.abandon()
-                    self._cannot(f"the run did not start within {self._setting.stalled_s:g} s")
+                    self._ending.cannot(
+                        f"the run did not start within {self._setting.stalled_s:g} s"
+                    )
                     return None
                 if time.monotonic() >= self._lease.next_beat:
                     self._lease.beat(None, {})
@@ -239,7 +202,7 @@ class Attempt:
         try:
             return starting.child
         except (OSError, EOFError, RuntimeError) as error:
-            self._cannot(f"the run cannot be started: {type(error).__name__}: {error}")
+            self._ending.cannot(f"the run cannot be started: {type(error).__name__}: {error}")
             return None
 
     def _fetch(self, job: Job) -> None:
@@ -250,7 +213,7 @@ class Attempt:
         if self._wait_for_store():
             self._store_sync.adopt()
         if self._signals.came:
-            self._release("the worker was asked to stop")
+            self._ending.release("the worker was asked to stop")
 
     def _wait_for_store(self, until: float | None = None, *, is_over: bool = False) -> bool:
         """Waits while the store is at work, until then or for as long as a run may be silent; a
@@ -295,9 +258,11 @@ class Attempt:
                     return
             now = time.monotonic()
             if patience is not None and now >= patience:
-                self._release("the worker was asked to stop, and a step took longer than its grace")
+                self._ending.release(
+                    "the worker was asked to stop, and a step took longer than its grace"
+                )
             if now >= stalled:
-                self._fail(self._stall(), retryable=True)
+                self._ending.fail(self._stall(), retryable=True)
                 return
             if now >= self._lease.next_beat:
                 self._lease.beat(self.progress, self.metrics)
@@ -332,7 +297,7 @@ class Attempt:
                 at = "" if message.step is None else f" at step {message.step}"
                 if not self._is_own:
                     self._keep_in_store(patience)
-                self._release(f"the worker was asked to stop; the run halted{at}")
+                self._ending.release(f"the worker was asked to stop; the run halted{at}")
             case Paused():
                 self._paused(message, patience)
         return True
@@ -348,13 +313,7 @@ class Attempt:
         checkpoint, so that comes first."""
         self._keep_in_store(patience)
         known, _ = self._sorted(paused.measurements)
-        self._tell(lambda: self._lease.leave(paused.step, known))
-        self._log.info("run paused", step=paused.step, trial_is=self._lease.state)
-        self.is_delivered = self._lease.state in ("paused", "early_stopped")
-        if self._lease.state == "early_stopped":
-            self._over()
-        else:
-            self._folder.settle(is_over=False)
+        self._ending.pause(paused.step, known)
 
     def _note(self, progress: Progress) -> None:
         if progress.step and not (self.progress and self.progress.step):
@@ -369,10 +328,10 @@ class Attempt:
 
     def _crashed(self, crash: Crash) -> None:
         """Ends the attempt, by what the crash is due to: the run, the machine or the recipe."""
-        error = cause_first(crash.error)
+        error = troubles.cause_first(crash.error)
         if crash.needed_bytes and self._setting.make_room is not None:
             if self._setting.make_room(crash.needed_bytes) >= crash.needed_bytes:
-                raise _StartAgain
+                raise _RoomMade
             self.needed_bytes = crash.needed_bytes
         is_here = troubles.is_of_this_machine(
             crash.trouble,
@@ -380,9 +339,9 @@ class Attempt:
             others_could=self._answer.results > 0,
         )
         if is_here:
-            self._cannot(error)
+            self._ending.cannot(error)
         else:
-            self._fail(error, retryable=crash.trouble != "recipe")
+            self._ending.fail(error, retryable=crash.trouble != "recipe")
 
     def _sorted(self, found: list[Measurement]) -> tuple[list[Measurement], list[Measurement]]:
         """Scores that the study asks for, and others."""
@@ -423,7 +382,7 @@ class Attempt:
     def _scored_nothing(self, outcome: Outcome) -> None:
         found = ", ".join(sorted({item.benchmark for item in outcome.measurements}))
         asked = ", ".join(self._answer.benchmarks or ())
-        self._fail(
+        self._ending.fail(
             f"the run scored none of the study's benchmarks ({asked}), but {found}; its folder is "
             f"{self._folder.path} on the worker",
             retryable=False,
@@ -435,7 +394,7 @@ class Attempt:
         if not self._delivery.bring(result):
             self._folder.settle(is_over=False)  # its checkpoints stay for who looks into it
             return
-        self.is_delivered = True
+        self._ending.is_delivered = True
         keeps = self._store_sync is not None and "store" in result.artifacts
         if keeps and self._wait_for_store(patience, is_over=True):
             assert self._store_sync is not None  # noqa: S101
@@ -443,63 +402,4 @@ class Attempt:
             self._wait_for_store(patience, is_over=True)
             if not self._store_sync.is_public:
                 self._log.error("the finished run is not in the store", url=self._store_sync.final)
-        self._over()
-
-    def _fail(self, error: str, *, retryable: bool, is_over: bool = True) -> None:
-        if retryable:
-            self.broke = error
-        self._tell(lambda: self._lease.fail(error, retryable=retryable))
-        if retryable or not is_over:
-            self._folder.settle(is_over=False)
-        else:
-            self._over()
-
-    def _cannot(self, why: str) -> None:
-        """Leaves the trial to another worker: it is this machine that cannot run it."""
-        self.broke = why
-        self._log.error("THIS MACHINE CANNOT RUN THE TRIAL: another worker is to", reason=why)
-        self._tell(lambda: self._lease.release(why, "environment"))
-        self._folder.settle(is_over=False)
-
-    def _tell(self, say: Callable[[], bool]) -> None:
-        """Says how the attempt ended until the service has heard it: else its lease would run out,
-        without a reason.
-
-        Raises:
-            Stopped: a signal came first.
-        """
-        try:
-            while not say():
-                self._signals.sleep(RESULT_AGAIN_S)
-        except Stopped:
-            self._folder.settle(is_over=False)
-            raise
-
-    def _over(self) -> None:
-        """Nobody will go on with the trial."""
-        self._folder.settle(is_over=True)
-        if self._store_sync is not None:
-            self._store_sync.forget()
-            self._store_sync.join(FORGET_S)
-
-    def _release(self, reason: str) -> NoReturn:
-        self._lease.release(reason)
-        self._folder.settle(is_over=False)
-        raise Stopped
-
-
-def n_devices(devices: str) -> int:
-    """How many CUDA devices a list like `0,1` names."""
-    return devices.count(",") + 1
-
-
-def cause_first(error: str) -> str:
-    """A traceback, after what people can do about it where that is known."""
-    if any(sign in error for sign in OUT_OF_MEMORY):
-        return (
-            "out of memory: a smaller prompts_per_step, generations or max_completion_tokens, or "
-            f"more GPUs a trial, would help\n{error}"
-        )
-    if DISK_IS_FULL in error:
-        return f"no room left on the disk\n{error}"
-    return error
+        self._ending.over()

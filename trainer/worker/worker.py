@@ -15,8 +15,9 @@ import structlog
 from service.client import Client, ServiceUnreachable
 from service.schemas import NextAnswer, NextRequest
 from trainer.storage.work_folder import TrialFolder, WorkFolder
-from trainer.worker.attempt import Attempt, Setting
+from trainer.worker.attempt import Attempt
 from trainer.worker.lease import HeldLease, Verdict
+from trainer.worker.setting import Setting
 from trainer.worker.signals import Signals, Stopped
 
 ASK_AGAIN_S = 5.0

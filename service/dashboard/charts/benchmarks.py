@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.dashboard import words
-from service.dashboard.charts.study import Figure, axis, in_points
+from service.dashboard.charts.figure import Figure, axis, in_points
 from service.schemas import Score
 
 ROWS = 50

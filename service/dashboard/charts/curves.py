@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from service.dashboard import colours, words
+from service.dashboard.charts.figure import Figure, axis, in_points
 from service.dashboard.charts.mixtures import SHADES
-from service.dashboard.charts.study import Figure, axis, in_points
 from service.dashboard.colours import DASHES
 from service.schemas import Curve, Score, StudySpec
 

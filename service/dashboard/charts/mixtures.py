@@ -10,7 +10,7 @@ import numpy as np
 
 from service.dashboard import colours, words
 from service.dashboard.charts.embedding import Plane
-from service.dashboard.charts.study import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.mixtures import Item
 from service.schemas import Score, StudySpec
 from service.search.situation import sign_of

@@ -1,48 +1,69 @@
-"""The charts as plain Plotly JSON: data and layout, scores in points of 100.
-
-Colours are roles (`@ink`, `@muted`, `@d3`), not values: whoever draws puts in those of the light
-or the dark page (`static/charts.js`). Texts hold only names of the `Name` pattern and numbers, for
-Plotly reads a kind of HTML in them. `ids` are trial numbers, with `/` and something more where a
-trial has several marks: a click leads to the trial's page.
-"""
+"""Charts of a study's runs and of one run's scores (`figure.py` says how charts are made)."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from service.dashboard import colours, words
+from service.dashboard import words
+from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.history import History
-from service.schemas import (
-    Effects,
-    FitPoint,
-    Measurement,
-    Prediction,
-    Score,
-    Study,
-    StudySpec,
-    SurrogateFit,
-)
-
-Figure = dict[str, Any]
-
-DRAWN_POINTS = 600
-"""Points of a predicted-against-actual chart at most; more would hide each other."""
-
-REACH = 1.0
-"""How far beyond the actual scores predictions are drawn, in ranges of the actual scores."""
-
-DRAWN_PAIRS = 15
-"""Pairs of the synergy chart at most: those that are most clearly not zero."""
+from service.schemas import Measurement, Score, Study, StudySpec
 
 
-def in_points(value: float) -> float:
-    return round(100 * value, 3)
+@dataclass(frozen=True, slots=True)
+class _Along:
+    """What runs stand along on the chart of progress.
+
+    Attributes:
+        place: of each run by number.
+        edges: where the axis begins and ends.
+        last: where the best mixture so far ends.
+        hover: what is said of a run that is pointed at.
+        details: what `hover` needs of runs, from their margins and numbers.
+        ticks: of the axis, as Plotly has them.
+    """
+
+    title: str
+    place: Mapping[int, float]
+    edges: tuple[float, float]
+    last: float
+    hover: str
+    details: Callable[[list[float], list[int]], list[Any]]
+    ticks: Mapping[str, Any]
 
 
-def axis(title: str, **rest: Any) -> dict[str, Any]:
-    return {"title": {"text": title}, **rest}
+def _by_number(numbers: Sequence[int]) -> _Along:
+    last = max(numbers[-1], 2)
+    return _Along(
+        title="trial number",
+        place={number: number for number in numbers},
+        edges=(0.5, last + 0.5),
+        last=last,
+        hover="trial %{x}: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
+        details=lambda margins, _: margins,
+        ticks={"tickformat": "d"} | ({"dtick": 1} if last < 10 else {}),
+    )
+
+
+def _by_cost(numbers: Sequence[int], gpu_hours: Mapping[int, float]) -> _Along:
+    """A run stands at what all trials up to it have cost."""
+    known = sorted(gpu_hours.keys() | set(numbers))
+    used = itertools.accumulate(gpu_hours.get(number, 0.0) for number in known)
+    place = dict(zip(known, (float(f"{hours:.6g}") for hours in used), strict=True))
+    last = place[numbers[-1]]
+    return _Along(
+        title="GPU-hours used",
+        place=place,
+        edges=(0.0, 1.02 * last),
+        last=last,
+        hover="trial %{customdata[1]}, %{x:.3g} GPU-hours: "
+        "%{y:.1f} ± %{customdata[0]:.1f}<extra></extra>",
+        details=lambda margins, numbers: list(zip(margins, numbers, strict=True)),
+        ticks={},
+    )
 
 
 def progress(
@@ -51,19 +72,16 @@ def progress(
     """Every completed trial's objective with its 95% interval, and the best mixture so far.
 
     Args:
-        gpu_hours: of each trial by number, where these are the x-axis: a run stands at what all
-            trials up to it have cost. By number of the trial otherwise.
+        gpu_hours: of each trial by number, where runs stand along these; else along their numbers.
 
     The intervals are one broken line, not error bars: one element of the page instead of three a
     trial, which is what lets 10,000 trials be drawn.
     """
-    place = _places(history, gpu_hours)
     numbers = [run.number for run in history.runs]
-    at = [place[number] for number in numbers]
+    along = _by_number(numbers) if gpu_hours is None else _by_cost(numbers, gpu_hours)
+    at = [along.place[number] for number in numbers]
     values = [in_points(run.score.value) for run in history.runs]
     margins = [in_points(words.Z95 * run.score.se) for run in history.runs]
-    edges = (0.5, max(numbers[-1], 2) + 0.5) if gpu_hours is None else (0.0, 1.02 * at[-1])
-    last = max(numbers[-1], 2) if gpu_hours is None else at[-1]
     bars_x: list[float | None] = []
     bars_y: list[float | None] = []
     for x, value, spread in zip(at, values, margins, strict=True):
@@ -77,18 +95,13 @@ def progress(
         {
             "type": "scatter", "mode": "markers", "name": "trial (95% interval)",
             "x": at, "y": values, "ids": [str(n) for n in numbers],
-            "customdata": margins
-            if gpu_hours is None
-            else list(zip(margins, numbers, strict=True)),
+            "customdata": along.details(margins, numbers),
             "marker": {
                 "color": "@muted",
                 "size": 7 if len(numbers) <= 300 else 4,
                 "line": {"color": "@panel", "width": 1 if len(numbers) <= 300 else 0},
             },
-            "hovertemplate": "trial %{x}: %{y:.1f} ± %{customdata:.1f}<extra></extra>"
-            if gpu_hours is None
-            else "trial %{customdata[1]}, %{x:.3g} GPU-hours: "
-            "%{y:.1f} ± %{customdata[0]:.1f}<extra></extra>",
+            "hovertemplate": along.hover,
         },
     ]  # fmt: skip
     uniform = None if history.uniform is None else history.uniform.score
@@ -97,8 +110,9 @@ def progress(
         ("base model, untrained", study.baseline_scores.objective, "dot"),
     ):
         if score is not None:
-            data += _reference(name, score, dash, edges)
-    leads: list[float] = [place[run.number] for run in history.leads] + [last]
+            data += _reference(name, score, dash, along.edges)
+    leads: list[float] = [along.place[run.number] for run in history.leads]
+    leads.append(along.last)
     best = [in_points(run.score.value) for run in history.leads]
     spreads = [in_points(words.Z95 * run.score.se) for run in history.leads]
     spreads.append(spreads[-1])
@@ -123,26 +137,12 @@ def progress(
         },
     ]  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": axis("trial number", range=list(edges), tickformat="d", zeroline=False)
-        if gpu_hours is None
-        else axis("GPU-hours used", range=list(edges), zeroline=False),
+        "xaxis": axis(along.title, range=list(along.edges), zeroline=False, **along.ticks),
         "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
     }
-    if gpu_hours is None and last < 10:
-        layout["xaxis"]["dtick"] = 1
     return {"data": data, "layout": layout}
-
-
-def _places(history: History, gpu_hours: Mapping[int, float] | None) -> dict[int, float]:
-    """Where each run stands on the x-axis, by number."""
-    numbers = [run.number for run in history.runs]
-    if gpu_hours is None:
-        return {number: number for number in numbers}
-    known = sorted(gpu_hours.keys() | set(numbers))
-    used = itertools.accumulate(gpu_hours.get(number, 0.0) for number in known)
-    return dict(zip(known, (float(f"{hours:.6g}") for hours in used), strict=True))
 
 
 def _reference(
@@ -217,185 +217,3 @@ def _curve(
         "marker": {"color": colour, "symbol": symbol, "size": 7},
         "hovertemplate": f"{name} at step %{{x}}: %{{y:.1f}} ± %{{customdata:.1f}}<extra></extra>",
     }  # fmt: skip
-
-
-def objective_label(study: StudySpec) -> str:
-    """`Out-Score`, `In-Score`, or the study's own name for it."""
-    known = {"out_score": "Out-Score", "in_score": "In-Score"}
-    return known.get(study.objective.name, study.objective.name)
-
-
-def of_fit(study: StudySpec, fit: SurrogateFit) -> dict[str, Figure]:
-    """Charts of a fit by name; none before a run can be predicted from the others.
-
-    Until then effects would show the prior as if it were learned.
-    """
-    found: dict[str, Figure] = {}
-    if fit.points:
-        found["loo"] = predicted_against_actual(study, fit.points)
-        if fit.effects and fit.effects.alone:
-            found["alone"] = own_values(study, fit.effects)
-        if fit.effects and fit.effects.synergy:
-            found["synergy"] = synergies(study, fit.effects)
-    return found
-
-
-def is_inside(point: FitPoint) -> bool:
-    """Whether the actual score lies in the 95% interval of its leave-one-out prediction."""
-    return abs(point.actual - point.mean) <= words.Z95 * point.sd
-
-
-def drawn(points: Sequence[FitPoint]) -> list[FitPoint]:
-    """At most `DRAWN_POINTS` of them, spread evenly over the trials."""
-    step = max(1, -(-len(points) // DRAWN_POINTS))
-    return list(points)[::step]
-
-
-def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
-    """Leave-one-out means with their 95% intervals against the actual scores.
-
-    A fit with hardly more runs than terms can miss by hundreds of points. What lies far beyond the
-    actual scores is put at the edge, so that the rest can still be read.
-    """
-    shown = drawn(points)
-    x_range, y_range = _ranges(shown)
-    ends = [min(x_range[0], y_range[0]), max(x_range[1], y_range[1])]
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter", "mode": "lines", "x": ends, "y": ends, "name": "exact",
-            "line": {"color": "@faint", "width": 1.5, "dash": "dash"}, "hoverinfo": "skip",
-            "showlegend": False,
-        }
-    ]  # fmt: skip
-    low, high = y_range
-    kinds: dict[tuple[str, str, str], list[FitPoint]] = {
-        ("inside its 95% interval", "@ink", "circle"): [],
-        ("outside", "@bad", "diamond"): [],
-        ("beyond the chart", "@bad", "triangle-up"): [],
-        ("beyond the chart ", "@bad", "triangle-down"): [],
-    }
-    inside, outside, above, below = kinds.values()
-    for point in shown:
-        mean = in_points(point.mean)
-        kind = above if mean > high else below if mean < low else outside
-        (inside if kind is outside and is_inside(point) else kind).append(point)
-    for (name, colour, symbol), part in kinds.items():
-        if part:
-            data.append(_fit_points(part, name, colour, symbol, y_range))
-    name = objective_label(study)
-    layout = {
-        "xaxis": axis(f"actual {name}, points", range=x_range, zeroline=False),
-        "yaxis": axis(f"predicted {name}, points", range=y_range, zeroline=False),
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "margin": {"l": 56, "r": 12, "t": 40, "b": 52},
-    }
-    return {"data": data, "layout": layout}
-
-
-def _fit_points(
-    part: Sequence[FitPoint], name: str, colour: str, symbol: str, y_range: list[float]
-) -> dict[str, Any]:
-    margins = [in_points(words.Z95 * point.sd) for point in part]
-    means = [in_points(point.mean) for point in part]
-    low, high = y_range
-    return {
-        "type": "scatter", "mode": "markers", "name": name.strip(),
-        "x": [in_points(point.actual) for point in part],
-        "y": [min(max(mean, low), high) for mean in means],
-        "error_y": {
-            "type": "data", "symmetric": False, "color": colour, "thickness": 1, "width": 0,
-            "array": [
-                max(0.0, min(mean + m, high) - min(max(mean, low), high))
-                for mean, m in zip(means, margins, strict=True)
-            ],
-            "arrayminus": [
-                max(0.0, min(max(mean, low), high) - max(mean - m, low))
-                for mean, m in zip(means, margins, strict=True)
-            ],
-        },
-        "customdata": [
-            [point.number, mean, m] for point, mean, m in zip(part, means, margins, strict=True)
-        ],
-        "ids": [str(point.number) for point in part],
-        "cliponaxis": False,
-        "marker": {
-            "color": colour, "symbol": symbol, "size": 8, "line": {"color": "@panel", "width": 1},
-        },
-        "hovertemplate": "trial %{customdata[0]}: actual %{x:.1f}, "
-        "predicted %{customdata[1]:.1f} ± %{customdata[2]:.1f}<extra></extra>",
-    }  # fmt: skip
-
-
-def _ranges(points: Sequence[FitPoint]) -> tuple[list[float], list[float]]:
-    """Range of the actual scores, and of the predictions as far as they are near."""
-    actual = [in_points(point.actual) for point in points]
-    low, high = min(actual), max(actual)
-    span = max(high - low, 1.0)
-    edges = [in_points(p.mean + words.Z95 * side * p.sd) for p in points for side in (-1, 1)]
-    y_low = max(min([low, *edges]), low - REACH * span)
-    y_high = min(max([high, *edges]), high + REACH * span)
-    room = 0.06 * (y_high - y_low)
-    return [low - 0.08 * span, high + 0.08 * span], [y_low - room, y_high + room]
-
-
-def own_values(study: StudySpec, effects: Effects) -> Figure:
-    """Predicted objective of each domain alone, with 95% intervals.
-
-    In the study's order, the first on top, so that two surrogates can be compared line by line.
-    """
-    looks = colours.looks([domain.name for domain in study.domains])
-    rows = [
-        (name, effects.alone[name], f"@d{look.colour}")
-        for name, look in reversed(looks.items())
-        if name in effects.alone
-    ]
-    return _dots(rows, f"predicted {objective_label(study)}, points")
-
-
-def synergies(study: StudySpec, effects: Effects) -> Figure:
-    """What an equal blend of two domains gains over their mean, with 95% intervals.
-
-    Where there are too many pairs, those that are most clearly not zero.
-    """
-    clearest = sorted(effects.synergy, key=lambda pair: -_clearness(effects.synergy[pair]))
-    drawn = set(clearest[:DRAWN_PAIRS])
-    rows = [
-        (pair.replace("*", " × "), Prediction(mean=value.mean / 4, sd=value.sd / 4), "@ink")
-        for pair, value in reversed(effects.synergy.items())
-        if pair in drawn
-    ]
-    figure = _dots(rows, "gain of the blend, points")
-    figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
-    return figure
-
-
-def _clearness(value: Prediction) -> float:
-    return abs(value.mean) / value.sd if value.sd > 0 else float("inf")
-
-
-def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
-    margins = [in_points(words.Z95 * value.sd) for _, value, _ in rows]
-    data = [
-        {
-            "type": "scatter", "mode": "markers", "showlegend": False,
-            "x": [in_points(value.mean) for _, value, _ in rows],
-            "y": [name for name, _, _ in rows],
-            "error_x": {
-                "type": "data", "array": margins, "color": "@muted", "thickness": 1.5, "width": 0,
-            },
-            "customdata": margins,
-            "marker": {
-                "color": [colour for _, _, colour in rows], "size": 11,
-                "line": {"color": "@panel", "width": 1},
-            },
-            "hovertemplate": "%{y}: %{x:.1f} ± %{customdata:.1f}<extra></extra>",
-        }
-    ]  # fmt: skip
-    layout = {
-        "height": 90 + 28 * max(len(rows), 2),
-        "xaxis": axis(title, zeroline=False),
-        # Names that look like numbers or dates stay names.
-        "yaxis": {"type": "category", "automargin": True, "showgrid": False},
-        "margin": {"l": 12, "r": 16, "t": 8, "b": 52},
-    }
-    return {"data": data, "layout": layout}

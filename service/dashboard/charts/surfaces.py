@@ -8,16 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from service.dashboard import colours, words
+from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.fits import drawn, is_inside
 from service.dashboard.charts.mixtures import SHADES, colour_bar, scale, triangle
 from service.dashboard.charts.slices import STEPS, Slice
-from service.dashboard.charts.study import (
-    Figure,
-    axis,
-    drawn,
-    in_points,
-    is_inside,
-    objective_label,
-)
 from service.dashboard.colours import DASHES, Look
 from service.schemas import FitPoint, StudySpec
 from service.search.space import FloatArray

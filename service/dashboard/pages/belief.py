@@ -1,4 +1,4 @@
-"""Which surrogate `auto` trusts, and what that one predicts of the mixture to train."""
+"""What `auto` predicts of the mixture to train, and how far it goes by which surrogate."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ class Belief:
     """What is expected of a mixture without the noise of single runs.
 
     Attributes:
+        shares: of the surrogates that `auto` averages, by name.
+        densities: of each, log density of the runs left out.
         score: the noise-free objective.
         gain: over equal weights in the objective's direction, both uncertain together.
         probability: that it is better than equal weights.
     """
 
-    trusted: str
+    shares: dict[str, float]
     densities: dict[str, float]
     score: Score
     gain: Score
@@ -62,7 +64,7 @@ def _belief(service: Context, known: Evidence, best: Tried[MeasuredRun]) -> Beli
     more, sd = belief.difference()
     gain, sd = sign_of(known.spec.objective.direction) * more, max(sd, 1e-6)
     return Belief(
-        trusted=verdict.trusted,
+        shares=verdict.shares,
         densities=verdict.densities,
         score=Score(value=float(belief.mean[0]), se=float(belief.sd[0])),
         gain=Score(value=gain, se=sd),

@@ -16,10 +16,10 @@ from db import models
 from service.context import Service, StudyName
 from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts import curves as curve_charts
-from service.dashboard.charts import study as study_charts
 from service.dashboard.charts.benchmarks import Scored
-from service.dashboard.charts.study import Figure
+from service.dashboard.charts.figure import Figure, objective_label
 from service.dashboard.dependencies import StudyBoard, guarded
+from service.dashboard.navigation import StudyLink
 from service.dashboard.rendering import piece, render
 from service.errors import invalid
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
@@ -27,6 +27,7 @@ from service.search.situation import sign_of
 from service.study import evidence, headline, views
 from service.study.evidence import Evidence, MeasuredRun
 
+LINK = StudyLink("benchmarks", "Benchmarks")
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)
 
 
@@ -103,7 +104,7 @@ def titles(study: StudySpec) -> dict[str, str]:
     sums = {"in_score": "In-Score", "out_score": "Out-Score"}
     found = {name: title for name, title in sums.items() if name.partition("_")[0] in groups}
     if study.objective.name not in sums:
-        found[study.objective.name] = study_charts.objective_label(study)
+        found[study.objective.name] = objective_label(study)
     return found | {benchmark.name: benchmark.name for benchmark in study.benchmarks}
 
 

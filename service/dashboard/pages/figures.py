@@ -12,9 +12,10 @@ from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words, words
 from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts import curves as curve_charts
+from service.dashboard.charts import fits as fit_charts
 from service.dashboard.charts import mixtures as mixture_charts
 from service.dashboard.charts import study as study_charts
-from service.dashboard.charts.study import Figure
+from service.dashboard.charts.figure import Figure, objective_label
 from service.dashboard.pages import benchmarks, surfaces
 from service.dashboard.pages.mixtures import heaviest
 from service.dashboard.queries import boards, mixtures
@@ -59,7 +60,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
     found = [
         StudyFigure(
             name="progress",
-            title=f"{study_charts.objective_label(board.study)} of every completed run",
+            title=f"{objective_label(board.study)} of every completed run",
             about="With 95% intervals from the sampling of test items; the best of many is "
             "partly chance.",
             figure=study_charts.progress(board.study, board.history),
@@ -68,7 +69,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         *_benchmarks(known),
     ]
     if paths is not None:
-        label = study_charts.objective_label(board.study)
+        label = objective_label(board.study)
         about = f"The {curve_charts.RUNS} best runs that were scored during training."
         title = f"{label} over training steps"
         found.append(StudyFigure(name="steps", title=title, about=about, figure=paths))
@@ -165,7 +166,7 @@ def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFig
     best = known.train_this()
     if best is None or not fit.points:
         raise NoFit("too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)
-    drawn: dict[str, Figure] = study_charts.of_fit(known.spec, fit)
+    drawn: dict[str, Figure] = fit_charts.of_fit(known.spec, fit)
     if surrogate in dependencies.SIDE_BY_SIDE:
         corners = heaviest(known.spec, best.mixture)
         drawn |= surfaces.around(fits, known, fit, best.mixture, corners)

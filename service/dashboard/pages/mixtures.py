@@ -13,6 +13,7 @@ from service.context import Service, StudyName
 from service.dashboard import words
 from service.dashboard.charts import mixtures as mixture_charts
 from service.dashboard.dependencies import HistoryCache, StudyBoard, guarded
+from service.dashboard.navigation import StudyLink
 from service.dashboard.queries import mixtures
 from service.dashboard.queries.history import Histories
 from service.dashboard.queries.mixtures import Item, Wanted
@@ -21,6 +22,7 @@ from service.errors import invalid
 from service.schemas import Name, StudySpec
 from service.study import views
 
+LINK = StudyLink("mixtures", "Mixtures")
 router = APIRouter(prefix="/ui/studies/{study}/mixtures", include_in_schema=False)
 
 MixtureQuery = Annotated[Wanted, Query()]

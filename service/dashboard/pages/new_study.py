@@ -17,7 +17,7 @@ from service.dashboard import session, study_form
 from service.dashboard.dependencies import asking, guarded
 from service.dashboard.form_fields import FormFields
 from service.dashboard.rendering import render
-from service.dashboard.study_form import Wrong
+from service.dashboard.study_form import FormError
 from service.errors import Refused, invalid
 from service.presets import Presets
 from service.routes import studies as calls
@@ -63,7 +63,7 @@ def create(request: Request, typed: SubmittedForm, presets: Offered, service: Se
         session.require_admin(request)
         spec = study_form.read(typed, presets)
         calls.create(spec, service, request.state.caller.name, Response())
-    except Wrong as wrong:
+    except FormError as wrong:
         return _form(request, typed, presets, wrong.messages)
     except StorageError as error:
         return _form(request, typed, presets, {"name": str(error)})

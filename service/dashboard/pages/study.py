@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse
 from db import cost, studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
+from service.dashboard.charts import fits as fit_charts
 from service.dashboard.charts import study as study_charts
 from service.dashboard.dependencies import HistoryCache, Number, Revision, StudyBoard, guarded
 from service.dashboard.queries import boards
@@ -116,7 +117,7 @@ def fit(
         found = fit_views.fit(evidence, surrogate, diagnosis)
     except NoFit as refused:
         return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
-    drawn = study_charts.of_fit(known, found)
+    drawn = fit_charts.of_fit(known, found)
     return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
 
 

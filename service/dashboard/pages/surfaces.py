@@ -13,9 +13,10 @@ from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import slices
 from service.dashboard.charts import surfaces as surface_charts
-from service.dashboard.charts.study import Figure
+from service.dashboard.charts.figure import Figure
 from service.dashboard.charts.surfaces import Predicted
 from service.dashboard.dependencies import HistoryCache, StudyBoard, guarded
+from service.dashboard.navigation import StudyLink
 from service.dashboard.pages import mixtures
 from service.dashboard.rendering import render
 from service.errors import NoFit
@@ -26,6 +27,7 @@ from service.search.space import FloatArray
 from service.study import evidence
 from service.study.evidence import Evidence
 
+LINK = StudyLink("surfaces", "Surfaces")
 router = APIRouter(prefix="/ui/studies/{study}/surfaces", include_in_schema=False)
 
 

@@ -15,6 +15,7 @@ from db import studies
 from service.context import Actor, Context, Service, StudyName
 from service.dashboard import dependencies, fit_words, words
 from service.dashboard.dependencies import GuardedRoute, HistoryCache, StudyBoard, acting, asking
+from service.dashboard.navigation import StudyLink
 from service.dashboard.queries.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit, Refused
@@ -24,6 +25,7 @@ from service.search.space import FloatArray, MixtureSpace
 from service.study import evidence, headline, views
 from service.study.evidence import Evidence, MeasuredRun
 
+LINK = StudyLink("what-if", "What if")
 router = APIRouter(
     prefix="/ui/studies/{study}/what-if", include_in_schema=False, route_class=GuardedRoute
 )

@@ -71,6 +71,11 @@ def average(fits: Sequence[Fitted]) -> Fitted:
     return AverageFit([fits[i] for i in kept], share[kept] / share[kept].sum())
 
 
+def named_shares(fitted: Fitted) -> Mapping[str, float]:
+    """Of the surrogates that it averages, by their names; its own name where it is no average."""
+    return fitted.shares if isinstance(fitted, AverageFit) else {fitted.name: 1.0}
+
+
 def shares_of(fits: Sequence[Fitted]) -> FloatArray:
     """(S,) what each of several surrogates contributes; one without an interval nothing.
 

@@ -32,16 +32,16 @@ def averaged(each: Sequence[Carried], share: FloatArray) -> Carried:
     return Carried(min(float(rho), 1.0), float(np.sqrt(max(second - rho**2, 0.0))), float(worth))
 
 
-def worth_in_runs(own: FloatArray, told: FloatArray, F: FloatArray, noise: float) -> float:
+def worth_in_runs(own: FloatArray, added: FloatArray, F: FloatArray, noise: float) -> float:
     """Runs of a channel's mixtures that would leave the same uncertainty about them as it does.
 
     Args:
         own: (p, p) precision of the coefficients without the channel.
-        told: (p, p) precision that the channel adds.
+        added: (p, p) precision that the channel adds.
         F: (n, p) features of the channel's mixtures; the runs are spread evenly over them.
         noise: variance of a run.
     """
-    left = float(((F @ np.linalg.inv(own + told)) * F).sum(axis=1).mean())
+    left = float(((F @ np.linalg.inv(own + added)) * F).sum(axis=1).mean())
     # With own = R R' and e the eigenvalues of R^-1 (F'F / n / noise) R'^-1, k runs leave a mean
     # variance of noise * sum e / (1 + k e).
     inverse = np.linalg.inv(np.linalg.cholesky(own))
@@ -59,8 +59,8 @@ def worth_by_covariance(before: FloatArray, left: float, noise: float) -> float:
     return _runs_leaving(left, before / len(before) / noise, noise)
 
 
-def _runs_leaving(left: float, told_by_one: FloatArray, noise: float) -> float:
-    e = np.linalg.eigvalsh(told_by_one).clip(0)
+def _runs_leaving(left: float, by_one: FloatArray, noise: float) -> float:
+    e = np.linalg.eigvalsh(by_one).clip(0)
 
     def more(k: float) -> float:
         return float(noise * (e / (1 + k * e)).sum()) - left

@@ -13,11 +13,11 @@ from service.search.space import FloatArray
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.channel_settings import (
     Channel,
+    joint_likelihood,
     standing_for_all,
-    told_by_all,
 )
+from service.search.surrogates.likelihood import Rows, Settings, given_target
 from service.search.surrogates.protocol import Joint
-from service.search.surrogates.told import Rows, Settings, given_target
 
 STATES = 64
 """Settings that stand for all."""
@@ -47,7 +47,7 @@ class ChannelBelief:
     def _coefficients(self) -> tuple[FloatArray, FloatArray]:
         """(1 + C, q) means and ((1 + C) q, (1 + C) q) covariance, over all settings."""
         prior = self.basis.prior(self._some.scales)
-        told = told_by_all(self.basis, self._some, self.target, self.channels)
+        told = joint_likelihood(self.basis, self._some, self.target, self.channels)
         G, q = prior.shape
         own = np.linalg.inv(told.J + np.eye(q) / prior[:, :, None])
         mean = (own @ told.h[:, :, None])[:, :, 0]

@@ -19,8 +19,8 @@ from scipy.special import logsumexp
 from service.search.runs import ALONE
 from service.search.space import FloatArray
 from service.search.surrogates.basis import Basis
+from service.search.surrogates.likelihood import Likelihood, Rows, Settings, of_channel, of_target
 from service.search.surrogates.part import LINEAR, NOISE, PAIRS, TYPICAL
-from service.search.surrogates.told import Rows, Settings, Told, of_channel, of_target
 
 RHO = np.array([0.4, 0.7, 0.85, 0.95, 1.0])
 NOTHING_CARRIES = 0.5
@@ -48,15 +48,15 @@ def of_target_alone() -> tuple[Settings, FloatArray]:
     return Settings(grid[:, :2], grid[:, 2], []), _log_normal(grid, TYPICAL)
 
 
-def told_by_all(
+def joint_likelihood(
     basis: Basis, settings: Settings, target: Rows, channels: Sequence[Channel]
-) -> Told:
-    """What the target's rows and the channels tell together."""
+) -> Likelihood:
+    """Of the target's rows and the channels' together."""
     prior = basis.prior(settings.scales)
-    told = of_target(settings, target)
+    found = of_target(settings, target)
     for c, channel in enumerate(channels):
-        told = told + channel.told(prior, settings, c, target)
-    return told
+        found = found + channel.likelihood(prior, settings, c, target)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,26 +98,26 @@ class Channel:
         grid = np.array(list(product(LINEAR, PAIRS, [0.0], [1.0], self.noise)))
         alone = replace(self.rows, pair=np.full(len(self.rows.y), ALONE))
         settings = Settings(grid[:, :2], np.ones(len(grid)), [grid[:, 2:]])
-        told = of_channel(self.basis.prior(grid[:, :2]), settings, 0, alone, alone)
+        found = of_channel(self.basis.prior(grid[:, :2]), settings, 0, alone, alone)
         scales = np.log(
             weights_of(_log_normal(np.array(list(product(LINEAR, PAIRS))), TYPICAL[:2]))
         )
-        each = (told.l - told.s / 2).reshape(-1, len(self.noise)) + scales[:, None]
+        each = (found.l - found.s / 2).reshape(-1, len(self.noise)) + scales[:, None]
         evidence: FloatArray = logsumexp(each, axis=0) + self.log_prior
         return evidence
 
-    def told(self, prior: FloatArray, settings: Settings, c: int, target: Rows) -> Told:
-        """What it tells as channel `c`; where nothing carries over (rho is 0) no more than how
-        likely its rows are by themselves, with scales of their own."""
-        told = of_channel(prior, settings, c, target, self.rows)
+    def likelihood(self, prior: FloatArray, settings: Settings, c: int, target: Rows) -> Likelihood:
+        """As channel `c`; where nothing carries over (rho is 0) no more than how likely its rows
+        are by themselves, with scales of their own."""
+        found = of_channel(prior, settings, c, target, self.rows)
         carries = settings.channels[c][:, 0] != 0
         if carries.all():
-            return told
-        return Told(
-            told.J * carries[:, None, None],
-            told.h * carries[:, None],
-            told.s * carries,
-            np.where(carries, told.l, logsumexp(self._alone_by_noise)),
+            return found
+        return Likelihood(
+            found.J * carries[:, None, None],
+            found.h * carries[:, None],
+            found.s * carries,
+            np.where(carries, found.l, logsumexp(self._alone_by_noise)),
         )
 
 
@@ -148,8 +148,8 @@ def joined(
         At most `STATES` settings, and what their log evidence has to be added to for their log
         weights: where some were drawn more often than others, that makes up for it.
     """
-    told = told_by_all(basis, settings, target, channels)
-    state = _Joint(basis, settings, told, log_prior, target, channel)
+    so_far = joint_likelihood(basis, settings, target, channels)
+    state = _Joint(basis, settings, so_far, log_prior, target, channel)
     combos, added = _combinations(state, channel)
     log_weight = np.empty((len(log_prior), len(combos)))
     # What the channel tells is the same where scales (and, with shared runs, noise) are.
@@ -167,33 +167,33 @@ def joined(
 
 
 class _Joint:
-    """Settings, what is told under them so far, and rows of one more channel."""
+    """Settings, the likelihood under them so far, and rows of one more channel."""
 
     def __init__(
         self,
         basis: Basis,
         settings: Settings,
-        told: Told,
+        so_far: Likelihood,
         log_prior: FloatArray,
         target: Rows,
         channel: Channel,
     ) -> None:
-        self._settings, self._told, self._log_prior = settings, told, log_prior
+        self._settings, self._so_far, self._log_prior = settings, so_far, log_prior
         self._prior = basis.prior(settings.scales)
         self._target, self._channel = target, channel
-        self.log_weight = told.evidence(self._prior) + log_prior
+        self.log_weight = so_far.evidence(self._prior) + log_prior
         """(G,) without the channel."""
 
     def log_weights(self, members: NDArray[np.intp], combos: FloatArray) -> FloatArray:
         """(k, Q) of k settings that differ in nothing the channel tells, each with channel settings
         (Q, 3), but for the prior of the latter."""
         same = np.full(len(combos), members[0])
-        more = self._channel.told(
+        more = self._channel.likelihood(
             self._prior[same], self._settings[same].joined(combos), -1, self._target
         )
         found = []
         for i in members:
-            both = self._told[int(i)] + more
+            both = self._so_far[int(i)] + more
             prior = np.broadcast_to(self._prior[i], both.h.shape)
             found.append(both.evidence(prior) + self._log_prior[i])
         return np.array(found)

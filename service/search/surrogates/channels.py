@@ -1,4 +1,4 @@
-"""Evidence of every price: the target's quadratic, and what other channels tell of it.
+"""Evidence of every price: the target's quadratic, and what other channels say of it.
 
 Coefficients of channel c are `beta_c = a_c (rho_c beta + sqrt(1 - rho_c^2) gamma_c)`, with `beta`
 the target's and `gamma_c` the channel's own, both with the same prior; the constant is the
@@ -25,18 +25,18 @@ from service.search.surrogates.channel_belief import ChannelBelief
 from service.search.surrogates.channel_settings import (
     Channel,
     joined,
+    joint_likelihood,
     of_target_alone,
     standing_for_all,
-    told_by_all,
     weights_of,
 )
+from service.search.surrogates.likelihood import Rows, Settings, counts_of, of_target
 from service.search.surrogates.part import (
     Part,
     Scaling,
     sampling_variance,
 )
 from service.search.surrogates.standard import centre_and_scale
-from service.search.surrogates.told import Rows, Settings, counts_of, of_target
 
 LEAST_SPREAD = 0.25
 """Of a channel's mixtures, against the target's: closer ones do not tell its scale."""
@@ -66,12 +66,12 @@ def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, floa
         channel = Channel.of(basis, rows, spread, len(runs))
         settings, log_prior = joined(basis, settings, log_prior, target, channels, channel)
         channels.append(channel)
-    told = told_by_all(basis, settings, target, channels)
+    likelihood = joint_likelihood(basis, settings, target, channels)
     prior = basis.prior(settings.scales)
-    weight = weights_of(told.evidence(prior) + log_prior)
+    weight = weights_of(likelihood.evidence(prior) + log_prior)
     # 2. The coefficients.
-    covariances = np.asarray(np.linalg.inv(told.J + _diagonal(1 / prior)), dtype=float)
-    means = (covariances @ told.h[:, :, None])[:, :, 0]
+    covariances = np.asarray(np.linalg.inv(likelihood.J + _diagonal(1 / prior)), dtype=float)
+    means = (covariances @ likelihood.h[:, :, None])[:, :, 0]
     means, covariances = basis.all_coefficients(means, covariances, settings.scales)
     # 3. Leaving a mixture out in all channels, and how far each channel carries over.
     mean, variance, density = _left_out(basis, settings, log_prior, target, channels)
@@ -143,7 +143,7 @@ def _left_out(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(n,) mean, variance and log density of each score, without its mixture in any channel."""
     prior = basis.prior(settings.scales)
-    each = [channel.told(prior, settings, c, target) for c, channel in enumerate(channels)]
+    each = [channel.likelihood(prior, settings, c, target) for c, channel in enumerate(channels)]
     n = len(target.y)
     mean, variance, density = np.empty(n), np.empty(n), np.empty(n)
     is_left = np.ones(n, dtype=bool)
@@ -152,20 +152,19 @@ def _left_out(
             continue
         same = total_variation(target.X[i], target.X) <= SAME
         is_left &= ~same
-        # 1. All that is told by other mixtures.
-        told = of_target(settings, target.subset(~same))
+        # 1. What other mixtures say.
+        rest = of_target(settings, target.subset(~same))
         for c, channel in enumerate(channels):
             others = total_variation(target.X[i], channel.rows.X) > SAME
-            told = told + (
-                each[c] if others.all() else channel.subset(others).told(prior, settings, c, target)
-            )
+            some = channel.subset(others)
+            rest = rest + (each[c] if others.all() else some.likelihood(prior, settings, c, target))
         # 2. The settings by that, and what they foresee.
-        log_weight = told.evidence(prior) + log_prior
+        log_weight = rest.evidence(prior) + log_prior
         log_weight -= logsumexp(log_weight)
         weight = np.exp(log_weight)
-        covariance = np.linalg.inv(told.J + _diagonal(1 / prior))
+        covariance = np.linalg.inv(rest.J + _diagonal(1 / prior))
         f = target.F[np.flatnonzero(same)]
-        means = (f @ (covariance @ told.h[:, :, None]))[:, :, 0]
+        means = (f @ (covariance @ rest.h[:, :, None]))[:, :, 0]
         variances = np.einsum("np,gpq,nq->gn", f, covariance, f)
         variances += settings.noise[:, None] ** 2 + target.sampling[same]
         variances += settings.scales[:, 1, None] ** 2 * target.dropped[same]
@@ -190,8 +189,8 @@ def _carried(
     some = settings[standing_for_all(weight, WORTH_STATES)]
     prior = basis.prior(some.scales)
     own = of_target(some, target).J + _diagonal(1 / prior)
-    told = channel.told(prior, some, c, target).J
+    added = channel.likelihood(prior, some, c, target).J
     noise = some.noise**2 + target.sampling.mean()
     F = channel.rows.F
-    worth = [worth_in_runs(own[g], told[g], F, float(noise[g])) for g in range(len(noise))]
+    worth = [worth_in_runs(own[g], added[g], F, float(noise[g])) for g in range(len(noise))]
     return Carried(mean, sd, float(np.mean(worth)))

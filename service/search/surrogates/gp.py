@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates import gp_channels
+from service.search.surrogates import coregionalisation
 from service.search.surrogates.gp_channels import ChannelsFit
 from service.search.surrogates.protocol import Posterior, Searched, log_density
 from service.search.surrogates.standard import centre_and_scale
@@ -128,8 +128,8 @@ def _fitted(
     centre, scale = centre_and_scale(runs)
     y = (runs.score - centre) / scale
     noise = _sampling_noise(runs, scale)
-    told = (runs.weights[some], y[some], noise[some], kind)
-    model = _model(*told)
+    given = (runs.weights[some], y[some], noise[some], kind)
+    model = _model(*given)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -139,7 +139,7 @@ def _fitted(
             )
         except ModelFittingError:
             # The prior's own values stand: a flat likelihood says nothing against them.
-            model = _model(*told)
+            model = _model(*given)
     if len(some) < len(runs):
         everything = _tensor(runs.weights), _tensor(y)
         model.set_train_data(*everything, strict=False)  # type: ignore[operator]
@@ -150,11 +150,11 @@ def _fitted(
 
 def _with_channels(runs: Runs, kind: Kind, iterations: int, seed: int) -> ChannelsFit:
     names = sorted(name for name, channel in runs.channels.items() if len(channel) > 1)
-    rows = gp_channels.Rows.of(runs, names, kind.power)
+    rows = coregionalisation.Rows.of(runs, names, kind.power)
     kernel = _kernel(rows.X, kind).double()
     n_fitted = sum(p.numel() for p in kernel.parameters() if p.requires_grad) + 1
-    known = gp_channels.learned(kernel, rows, iterations, seed)
-    settings, log_prior = gp_channels.settings_of(known, rows)
+    known = coregionalisation.learned(kernel, rows, iterations, seed)
+    settings, log_prior = coregionalisation.settings_of(known, rows)
     scales = centre_and_scale(runs)
     return ChannelsFit(kind, runs, names, rows, known, settings, log_prior, *scales, n_fitted)
 
@@ -247,7 +247,7 @@ class GaussianProcessFit(Searched):
         """In closed form with the hyperparameters of the whole fit (Rasmussen and Williams, 5.12).
 
         With K the covariance of the noisy scores: mean y - K^-1 (y - c) / diag(K^-1), variance
-        1 / diag(K^-1). Keeping the hyperparameters makes it a little kind to the model.
+        1 / diag(K^-1). Keeping the hyperparameters makes it a little optimistic.
         """
         inverse, coefficients = self._algebra
         spread = 1 / inverse.diagonal()

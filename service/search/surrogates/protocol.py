@@ -205,7 +205,7 @@ def log_density(fitted: Fitted) -> float:
     """Of all runs, each as foreseen without itself, less one for each number fitted (Akaike, 1974).
 
     What surrogates are compared by: leaving a run out does not fit hyperparameters again, which
-    flatters those that have many.
+    favours those that have many.
     """
     mean, sd = fitted.leave_one_out()
     if not np.all(sd > 0):

@@ -38,7 +38,7 @@ class QuadSurface:
     takes_channels = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> QuadSurfaceFit:
-        coefficients, error = _best_split(_told(runs), runs.score, seed)
+        coefficients, error = _best_split(_mixtures(runs), runs.score, seed)
         return QuadSurfaceFit(coefficients, error, runs, seed)
 
 
@@ -70,7 +70,7 @@ class QuadSurfaceFit(Searched):
         """By fitting again without each run."""
         n = len(self.runs)
         mean, sd = np.empty(n), np.empty(n)
-        X = _told(self.runs)
+        X = _mixtures(self.runs)
         for i in range(n):
             others = np.arange(n) != i
             coefficients, error = _best_split(X[others], self.runs.score[others], self.seed)
@@ -79,7 +79,7 @@ class QuadSurfaceFit(Searched):
         return mean, sd
 
 
-def _told(runs: Runs) -> FloatArray:
+def _mixtures(runs: Runs) -> FloatArray:
     """(n, m) the mixtures, the very same for runs of one: their noise must not pass for slopes."""
     if not runs.is_one_mixture:
         return runs.weights

@@ -10,6 +10,7 @@ import pytest
 
 from db import studies
 from service.dashboard import colours, fit_words, words
+from service.dashboard.charts import fits as fit_charts
 from service.dashboard.charts import study as study_charts
 from service.dashboard.queries import history
 from service.schemas import (
@@ -147,7 +148,7 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
 
 def test_runs_outside_their_interval_stand_out():
     points = points_of((0.30, 0.31), (0.35, 0.34), (0.40, 0.30))
-    figure = study_charts.predicted_against_actual(study_of(), points)
+    figure = fit_charts.predicted_against_actual(study_of(), points)
     assert trace(figure, "inside its 95% interval")["x"] == [30.0, 35.0]
     outside = trace(figure, "outside")
     assert outside["x"] == [40.0]
@@ -157,7 +158,7 @@ def test_runs_outside_their_interval_stand_out():
 
 def test_a_prediction_far_off_does_not_squeeze_the_rest():
     points = points_of((0.30, 0.31), (0.35, 0.34), (0.40, 5.0), (0.36, -3.0))
-    figure = study_charts.predicted_against_actual(study_of(), points)
+    figure = fit_charts.predicted_against_actual(study_of(), points)
     low, high = figure["layout"]["yaxis"]["range"]
     assert high - low < 40
     beyond = [trace for trace in figure["data"] if trace["name"] == "beyond the chart"]
@@ -167,13 +168,13 @@ def test_a_prediction_far_off_does_not_squeeze_the_rest():
 
 def test_of_very_many_runs_an_even_selection_is_drawn_and_said_so():
     fit = fit_of(points_of(*[(0.3 + i / 1e5, 0.3) for i in range(3000)]))
-    assert len(study_charts.drawn(fit.points)) <= study_charts.DRAWN_POINTS
+    assert len(fit_charts.drawn(fit.points)) <= fit_charts.DRAWN_POINTS
     assert "3,000 runs" in fit_words.reading_aid(fit)
 
 
 def test_synergy_is_what_an_equal_blend_gains_over_the_mean_of_the_two():
     effects = Effects(alone={}, synergy={"coco*lisa": Prediction(mean=0.4, sd=0.04)})
-    drawn = study_charts.synergies(study_of(), effects)["data"][0]
+    drawn = fit_charts.synergies(study_of(), effects)["data"][0]
     assert drawn["x"] == [10.0]
     assert drawn["y"] == ["coco × lisa"]
     assert drawn["error_x"]["array"] == [pytest.approx(1.96, abs=0.001)]
@@ -185,15 +186,15 @@ def test_of_many_pairs_the_clearest_are_drawn():
     synergy = {pair: Prediction(mean=0.001, sd=1.0) for pair in pairs}
     synergy["d03*d17"] = Prediction(mean=-0.5, sd=0.1)
     fit = fit_of([], effects=Effects(alone={}, synergy=synergy))
-    drawn = study_charts.synergies(study_of(domains=names), fit.effects)["data"][0]
-    assert len(drawn["y"]) == study_charts.DRAWN_PAIRS
+    drawn = fit_charts.synergies(study_of(domains=names), fit.effects)["data"][0]
+    assert len(drawn["y"]) == fit_charts.DRAWN_PAIRS
     assert "d03 × d17" in drawn["y"]
     assert "clearest of 190 pairs" in fit_words.synergy_aid(fit)
 
 
 def test_a_domain_has_the_same_colour_in_bars_and_charts():
     effects = Effects(alone={name: Prediction(mean=0.3, sd=0.01) for name in DOMAINS}, synergy={})
-    drawn = study_charts.own_values(study_of(), effects)["data"][0]
+    drawn = fit_charts.own_values(study_of(), effects)["data"][0]
     charts = dict(zip(drawn["y"], drawn["marker"]["color"], strict=True))
     bars = colours.segments(DOMAINS, dict.fromkeys(DOMAINS, 0.2))
     assert charts == {part.domain: f"@d{part.look.colour}" for part in bars}

@@ -106,21 +106,24 @@ def test_the_list_says_who_is_at_work_and_what_happened_last(api):
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_what_is_believed_of_the_best_mixture_is_the_trusted_surrogates_prediction(
+def test_what_is_believed_of_the_best_mixture_is_the_prediction_of_autos_average(
     api, database, direction
 ):
     study = store(database, 8, objective={"name": "out_score", "direction": direction})
     told = api.get(f"/ui/studies/{study}/trust").json()
-    trusted = "gp" if "<b>Gaussian process</b>" in told["trust"] else "bayes-quadratic"
     best = api.get(f"/studies/{study}/best").json()["best"]["mixture"]
     asked = {"mixtures": [best, dict.fromkeys(best, 0.2)]}
-    answer = api.post(f"/studies/{study}/surrogates/{trusted}/predict", json=asked).json()
+    answer = api.post(f"/studies/{study}/surrogates/auto/predict", json=asked).json()
     (score, equal) = (prediction["mean"] for prediction in answer["predictions"])
     assert f"<b>{100 * score:.1f}</b>" in told["belief"]
     gain = (score - equal) * (1 if direction == "maximize" else -1)
     assert f"<b>{100 * gain:+.1f}</b>" in told["belief"]
     assert re.search(r"with a probability of <b>(more than )?\d+(\.\d)?%</b>", told["belief"])
-    assert "times as likely under it" in told["trust"] or "about as likely" in told["trust"]
+    assert "times as likely under the" in told["trust"] or "about as likely" in told["trust"]
+    shares = api.get(f"/studies/{study}/surrogates/auto").json()["kind"]
+    for name, title in (("bayes-quadratic", "Bayesian quadratic"), ("gp", "Gaussian process")):
+        (share,) = re.findall(rf"(\d+)% {name} ", shares) or ["0"]
+        assert (f"<b>{title}</b>" in told["trust"]) == (share != "0")
 
 
 def test_before_a_first_judgement_nothing_is_believed(api):

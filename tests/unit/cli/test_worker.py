@@ -12,7 +12,7 @@ from modomodo.errors import WrongUse
 from modomodo.worker import _shares, seconds
 from modomodo.worker_view import duration, table
 from trainer.job import Progress
-from trainer.worker.attempt import cause_first
+from trainer.troubles import cause_first
 from trainer.worker.gpus import GpuUse
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rewards import corpus
 from rewards.cases import Case
-from rewards.rules import ALIASES, MAX_RESPONSE, RULES, UnknownRule, rule_named
+from rewards.rules import ALIASES, MAX_RESPONSE, RULES, UnknownRuleError, rule_named
 from rewards.scoring import rule_for
 from rewards.training import PAPER_WEIGHTS, REWARDS
 from trainer.catalog import SOURCES
@@ -203,7 +203,7 @@ def test_the_page_of_rules_names_each_of_them():
 
 
 def test_an_unknown_rule_is_refused_with_the_nearest_one():
-    with pytest.raises(UnknownRule, match="no rule 'chartqa'; did you mean 'chartqa-relaxed'"):
+    with pytest.raises(UnknownRuleError, match="no rule 'chartqa'; did you mean 'chartqa-relaxed'"):
         rule_named("chartqa")
     assert rule_named("anls") is RULES[ALIASES["anls"]]
 

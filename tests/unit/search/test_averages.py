@@ -76,7 +76,7 @@ def test_a_number_that_was_fitted_counts_against_a_surrogate():
     assert share[0] > 0.7
 
 
-def test_one_without_an_interval_has_no_share_and_nobodys_is_the_first():
+def test_one_without_an_interval_has_no_share_and_where_none_has_one_the_first_has_all():
     runs = runs_of(5)
     exact = Plane("exact", runs, np.zeros(5), sd=0.0)
     assert shares_of([Plane("one", runs, np.ones(5)), exact]) == pytest.approx([1, 0])

@@ -15,7 +15,7 @@ from service.search.space import MixtureSpace
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.carried import Carried, worth_in_runs
-from service.search.surrogates.told import (
+from service.search.surrogates.likelihood import (
     SHARED,
     Rows,
     Settings,
@@ -71,9 +71,9 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
     )
     one.pair[:3] = [2, 0, 4]  # rows of the same training run as the target's, and so mixture
     one.F[:3] = target.F[[2, 0, 4]]
-    told = of_target(given_, target)
-    told = told + of_channel(prior, given_, 0, target, one)
-    told = told + of_channel(prior, given_, 1, target, two)
+    likelihood = of_target(given_, target)
+    likelihood = likelihood + of_channel(prior, given_, 0, target, one)
+    likelihood = likelihood + of_channel(prior, given_, 1, target, two)
 
     # Brute force: beta, gamma_1 and gamma_2 to all scores.
     def design(rows, rho, amplitude, own):
@@ -102,11 +102,11 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
     mean = (D @ H.T @ np.linalg.solve(K, y))[:p]
     covariance = (D - D @ H.T @ np.linalg.solve(K, H @ D))[:p, :p]
 
-    found = np.linalg.inv(told.J[0] + np.diag(1 / prior[0]))
+    found = np.linalg.inv(likelihood.J[0] + np.diag(1 / prior[0]))
     np.testing.assert_allclose(found, covariance, atol=1e-12)
-    np.testing.assert_allclose(found @ told.h[0], mean, atol=1e-12)
+    np.testing.assert_allclose(found @ likelihood.h[0], mean, atol=1e-12)
     expected = multivariate_normal(np.zeros(len(y)), K).logpdf(y)
-    assert told.evidence(prior)[0] == pytest.approx(expected)
+    assert likelihood.evidence(prior)[0] == pytest.approx(expected)
 
 
 @few
@@ -239,8 +239,8 @@ def test_a_score_of_the_same_run_tells_less_than_one_of_another_run():
 
     def variance(pair):
         channel = Rows(X, F, y, np.zeros(12), pair, np.zeros(12), np.ones(12))
-        told = of_target(settings_, target) + of_channel(prior, settings_, 0, target, channel)
-        return np.linalg.inv(told.J[0] + np.eye(4))[1:, 1:].diagonal()
+        likelihood = of_target(settings_, target) + of_channel(prior, settings_, 0, target, channel)
+        return np.linalg.inv(likelihood.J[0] + np.eye(4))[1:, 1:].diagonal()
 
     assert np.all(variance(np.arange(12)) > variance(np.full(12, ALONE)))
 
@@ -317,9 +317,9 @@ def test_odd_rows_are_no_trouble(change):
 def test_an_exact_channel_is_worth_the_runs_that_it_has():
     rng = np.random.default_rng(7)
     F = np.column_stack([np.ones(20), rng.normal(size=(20, 2))])
-    own, told = np.eye(3), F.T @ F / 0.3
+    own, added = np.eye(3), F.T @ F / 0.3
 
-    assert worth_in_runs(own, told, F, 0.3) == pytest.approx(20, abs=0.01)
+    assert worth_in_runs(own, added, F, 0.3) == pytest.approx(20, abs=0.01)
     assert worth_in_runs(own, np.zeros((3, 3)), F, 0.3) == 0.0
 
 

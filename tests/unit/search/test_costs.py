@@ -13,8 +13,8 @@ from service.search.surrogates import fit
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.channel_belief import ChannelBelief
 from service.search.surrogates.channel_settings import Channel
+from service.search.surrogates.likelihood import SHARED, Rows, Settings
 from service.search.surrogates.part import LEVEL, Scaling
-from service.search.surrogates.told import SHARED, Rows, Settings
 
 SPACE = MixtureSpace.simplex("abcd")
 SLOPES = np.array([0.2, 0.6, 0.1, 0.4])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, kstest
 
-from service.search.diagnostics import diagnose, miscalibrated
+from service.search.diagnostics import diagnose
+from service.search.health import miscalibrated
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from service.search.diagnostics import diagnose, effects, leave_one_out
+from service.search.diagnostics import diagnose, effects
+from service.search.leave_one_out import leave_one_out
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates import SURROGATES, fit

@@ -1,4 +1,4 @@
-"""What rows of scores tell of a quadratic's coefficients, in a form that adds up.
+"""The likelihood of a quadratic's coefficients under rows of scores, in a form that adds up.
 
 Given its settings, each channel's log density of its scores is a quadratic form in the target's
 coefficients `beta`: what is the channel's own has been integrated out. A row whose training run the
@@ -81,8 +81,8 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """`l - s / 2 + h . beta - beta' J beta / 2` under G settings.
+class Likelihood:
+    """The log likelihood `l - s / 2 + h . beta - beta' J beta / 2` under G settings.
 
     Attributes:
         J, h: (G, p, p), (G, p).
@@ -95,16 +95,16 @@ class Told:
     s: FloatArray
     l: FloatArray  # noqa: E741 - the formula's
 
-    def __add__(self, other: Told) -> Told:
-        return Told(self.J + other.J, self.h + other.h, self.s + other.s, self.l + other.l)
+    def __add__(self, other: Likelihood) -> Likelihood:
+        return Likelihood(self.J + other.J, self.h + other.h, self.s + other.s, self.l + other.l)
 
-    def __getitem__(self, g: int) -> Told:
+    def __getitem__(self, g: int) -> Likelihood:
         """Of one setting, to be added to those of many."""
-        return Told(self.J[g], self.h[g], self.s[g], self.l[g])
+        return Likelihood(self.J[g], self.h[g], self.s[g], self.l[g])
 
     def evidence(self, prior: FloatArray) -> FloatArray:
         """(G,) log marginal likelihoods, for prior variances (G, p) of the coefficients."""
-        # Scaled by the prior, what nothing is told of is the identity. With A = 1 + sqrt(prior) J
+        # Scaled by the prior, what no score informs is the identity. With A = 1 + sqrt(prior) J
         # sqrt(prior) and h alike, one Cholesky factor of [[A, h], [h', 1 + s]] has all: the product
         # of its diagonal but for the last is sqrt(|A|), the last squared 1 + s - h' A^-1 h. That is
         # above 1, for s less the rest is a sum of squares.
@@ -123,19 +123,21 @@ class Told:
         return evidence
 
 
-def of_target(settings: Settings, rows: Rows) -> Told:
-    """What the target's own rows tell."""
+def of_target(settings: Settings, rows: Rows) -> Likelihood:
+    """Of the target's own rows."""
     noise, which = np.unique(settings.noise, return_inverse=True)
     weight = 1 / (noise[:, None] ** 2 + rows.sampling)
     J = np.einsum("np,gn,nq->gpq", rows.F, weight, rows.F, optimize=True)
     h = (weight * rows.y) @ rows.F
     log_2_pi = len(rows.y) * LOG_2_PI
     l = 0.5 * (np.log(weight).sum(axis=1) - log_2_pi)  # noqa: E741
-    return Told(J[which], h[which], (weight @ rows.y**2)[which], l[which])
+    return Likelihood(J[which], h[which], (weight @ rows.y**2)[which], l[which])
 
 
-def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows) -> Told:
-    """What the rows of channel `c` tell, its own share of the coefficients integrated out.
+def of_channel(
+    prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows
+) -> Likelihood:
+    """Of the rows of channel `c`, its own share of the coefficients integrated out.
 
     With `W` the precisions of rows, `k` their shares of the target's score, `X = F L - k F` what
     `beta` is multiplied by and `G` the prior covariance of the channel's own share, the density is
@@ -149,7 +151,7 @@ def of_channel(prior: FloatArray, settings: Settings, c: int, target: Rows, rows
     FWX = M0 * L[:, None, :] - M1
     XWX = L[:, :, None] * FWX - M1 * L[:, None, :] + M2
     Tb = (T @ b0[:, :, None])[:, :, 0]
-    return Told(
+    return Likelihood(
         XWX - np.swapaxes(FWX, 1, 2) @ T @ FWX,
         L * b0 - b1 - (np.swapaxes(FWX, 1, 2) @ Tb[:, :, None])[:, :, 0],
         s0 - (b0 * Tb).sum(axis=1),
