@@ -9,6 +9,7 @@ from db import curves, models, studies
 from db.curves import Point
 from db.measurements import Reading
 from service.schemas import (
+    Channel,
     Curve,
     Measurement,
     Origin,
@@ -26,8 +27,9 @@ MAX_VALUES = 50_000
 
 
 def spec(row: models.Study) -> StudySpec:
-    """The study's specification with its present budgets and note."""
-    now = {"budget": row.budget, "gpu_hours": row.gpu_hours, "note": row.note}
+    """The study's specification with its present budgets, channels and note."""
+    search = row.spec["search"] | {"channels": row.channels.split(",")}
+    now = {"budget": row.budget, "gpu_hours": row.gpu_hours, "note": row.note, "search": search}
     return StudySpec.model_validate(row.spec | now)
 
 
@@ -43,6 +45,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "planned": row.planned,
             "gpu_hours_used": row.gpu_s / 3600,
             "attached": row.attached,
+            "merged": row.merged,
             "baseline_scores": described.scores(described.baseline),
         }
     )
@@ -89,6 +92,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         revision=row.revision,
         stop_at=row.stop_at,
         asked=cast(Literal["pause", "stop"] | None, row.asked),
+        channel=cast(Channel, row.channel),
     )
 
 
