@@ -357,9 +357,15 @@ def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> N
 
     Raises:
         TrialNotFound: there is none of this id.
-        WrongState: it is not running, or is to be stopped and cannot be paused any more.
+        WrongState: it is not running, is to be stopped and cannot be paused any more, or is not
+            trained at all.
     """
     trial = lock(session, trial_id)
+    if trial.channel != "full" and trial.state == "running":
+        raise WrongState(
+            f"{trial.called} is of channel {trial.channel}: it trains nothing that could {action} "
+            "at a step; cancel it, or let it end"
+        )
     if trial.state == {"pause": "paused", "stop": "early_stopped"}[action]:
         return
     if action == "stop" and trial.state == "paused":

@@ -82,6 +82,16 @@ class Desk:
         self.finish(answer, 0.6, scale_at_uniform=scale)
         return experts
 
+    def turn(self):
+        """What the service queues by itself, without a strategy's proposals."""
+        before = {trial["id"] for trial in self.trials()}
+        self.api.app.state.context.proposer.turn()
+        return [trial for trial in self.trials() if trial["id"] not in before]
+
+    def trials(self):
+        found = self.api.get("/studies/vlm/trials").json()["trials"]
+        return sorted(found, key=lambda trial: trial["number"])
+
     def study(self):
         return self.api.get("/studies/vlm").json()
 
@@ -197,6 +207,15 @@ def test_the_first_merged_model_is_the_uniform_one_and_finds_the_scale_for_the_o
     assert (second["merge"]["scale_at_uniform"], second["merge"]["calibrate"]) == (1.75, None)
     # Domains without weight need no expert.
     assert [one["domain"] for one in second["merge"]["experts"]] == ["coco", "lisa"]
+
+
+def test_a_merged_model_is_not_paused_or_stopped_at_a_step(desk):
+    desk.calibrate()
+    desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    trial = desk.ask("w")["trial"]["id"]
+    for action in ("pause", "stop"):
+        refused = desk.api.post(f"/trials/{trial}/{action}")
+        assert (refused.status_code, "trains nothing" in refused.json()["detail"]) == (409, True)
 
 
 def test_a_second_model_of_the_uniform_mixture_waits_for_the_first_one_to_find_the_scale(desk):
@@ -325,3 +344,78 @@ def test_a_finished_merged_model_can_be_added(desk):
     study = desk.study()
     assert (study["merged"], study["attached"]) == (1, 0)
     assert list(desk.known().runs.channels) == ["merged"]
+
+
+# --- what the service queues for it -------------------------------------------------------------
+
+
+def told(trials):
+    return [(trial["channel"], trial["mixture"], trial["proposal"]["strategy"]) for trial in trials]
+
+
+def corner(name):
+    return {domain: float(domain == name) for domain in DOMAINS}
+
+
+def test_the_service_queues_the_runs_that_are_missing_the_uniform_one_first(desk):
+    queued = desk.turn()
+    assert told(queued) == [
+        ("full", UNIFORM, "experts"),
+        *(("full", corner(name), "experts") for name in DOMAINS),
+        ("merged", UNIFORM, "experts"),
+    ]
+    assert queued[1]["proposal"]["reason"] == "the expert of 'coco', for merged models"
+    assert desk.turn() == []
+
+
+def test_trials_that_people_queued_or_that_are_done_are_not_queued_again(desk):
+    desk.run({"coco": 1.0})
+    desk.queue({"lisa": 1.0})
+    desk.queue(UNIFORM)
+    assert told(desk.turn()) == [
+        ("full", corner("sat"), "experts"),
+        ("merged", UNIFORM, "experts"),
+    ]
+
+
+def test_nothing_is_queued_once_all_is_there(desk):
+    desk.calibrate()
+    desk.run({"coco": 1.0}, keeps_weights=False)
+    assert desk.turn() == []
+
+
+def test_an_expert_that_lost_its_weights_is_queued_once(desk):
+    desk.run({"coco": 1.0}, keeps_weights=False)
+    queued = desk.turn()
+    assert ("full", corner("coco"), "experts") in told(queued)
+    while (answer := desk.ask("w"))["trial"] is not None:
+        desk.finish(answer)  # none of them keeps weights
+    assert desk.turn() == []
+    assert "trial 3 is completed, and its weights are in no store" in answer["reason"]
+
+
+def test_what_people_called_off_is_left_to_them(desk):
+    for trial in desk.turn():
+        assert desk.api.post(f"/trials/{trial['id']}/cancel").is_success
+    assert desk.turn() == []
+
+
+def test_no_more_runs_are_queued_than_the_budget_allows(desk):
+    desk.api.patch("/studies/vlm", json={"budget": 2})
+    assert [trial["channel"] for trial in desk.turn()] == ["full", "full"]
+    desk.api.patch("/studies/vlm", json={"budget": 4})
+    assert [trial["channel"] for trial in desk.turn()] == ["full", "full", "merged"]
+
+
+def test_nothing_is_queued_for_a_study_without_the_channel(desk):
+    desk.api.patch("/studies/vlm", json={"search": {"channels": ["full"]}})
+    assert desk.turn() == []
+
+
+def test_experts_stay_queued_when_results_come_in(desk):
+    first, *rest = desk.turn()
+    answer = desk.ask("w")
+    assert answer["trial"]["id"] == first["id"]
+    desk.finish(answer)
+    assert desk.turn() == []
+    assert [t["id"] for t in desk.trials() if t["state"] == "queued"] == [t["id"] for t in rest]
