@@ -183,7 +183,9 @@ def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
         running.append(
             Running(
                 trial=views.trial(trial, spec),
-                left_s=forecast.left_s(trial.attempt, now, pace),
+                left_s=(
+                    forecast.left_s(trial.attempt, now, pace) if trial.channel == "full" else None
+                ),
                 spark=sparklines.of(points, total_steps),
             )
         )
