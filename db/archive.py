@@ -29,19 +29,19 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db import cost, models, studies
+from db import cost, models, states, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
 from db.specs import Specification
 from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 6
+FORMAT, VERSION = "modomodo study", 7
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
 """Columns that say what a running service does just now."""
 
-COUNTED = {"attached", "gpu_s"}
+COUNTED = {"attached", "merged", "gpu_s"}
 """Columns that say what the trials say too: counted anew when they come in."""
 
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
@@ -116,7 +116,7 @@ _Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
 
 _StudyRow = _row(
     models.Study,
-    without={"id", *PRESENT, *COUNTED, "failing", "proposed_out", "gpu_hours"},
+    without={"id", *PRESENT, *COUNTED, "failing", "proposed_out", "gpu_hours", "channels"},
     more={
         # Archives of version 3 have none.
         "failing": (_Count, 0),
@@ -126,6 +126,8 @@ _StudyRow = _row(
         ),
         # Archives of version 4 have none.
         "gpu_hours": (Annotated[float, Field(gt=0.0)] | None, None),
+        # Archives of version 6 have none.
+        "channels": (Annotated[str, Field(pattern="^full(,merged)?$")], "full"),
     },
 )
 _AttemptRow = _row(
@@ -138,7 +140,7 @@ _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
-    without={"study_id", "id", "client_hash", *RESTING, *PAUSING},
+    without={"study_id", "id", "client_hash", "channel", *RESTING, *PAUSING},
     more={
         "id": (Annotated[int, Field(ge=1, lt=2**30)], ...),  # others are still to be counted on
         # Archives of version 2 have none.
@@ -152,6 +154,8 @@ _TrialRow = _row(
         "stop_at": (_Count | None, None),
         "asked": (Literal["pause", "stop"] | None, None),
         "asked_why": (Annotated[str, AfterValidator(storable)] | None, None),
+        # Archives of version 6 have none.
+        "channel": (Literal["full", "merged"], "full"),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.
@@ -268,9 +272,12 @@ def load(session: Session, archive: Archive, spec: dict[str, Any]) -> int:
 
 def _store(session: Session, document: dict[str, Any]) -> int:
     trials = document["trials"]
-    n_attached = sum(trial["origin"] == "attached" for trial in trials)
+    counted = {
+        "attached": sum(t["origin"] == "attached" and t["channel"] == "full" for t in trials),
+        "merged": sum(t["channel"] == "merged" and t["state"] in states.RESULTS for t in trials),
+    }
     study_id = session.execute(
-        insert(STUDIES).values(document["study"] | {"attached": n_attached}).returning(STUDIES.c.id)
+        insert(STUDIES).values(document["study"] | counted).returning(STUDIES.c.id)
     ).scalar_one()
     ids = _ids(session, [trial["id"] for trial in trials])
     by_number = {trial["number"]: new for trial, new in zip(trials, ids, strict=True)}

@@ -19,6 +19,7 @@ _STEP = (
     .values(
         revision=STUDIES.c.revision + 1,
         results=STUDIES.c.results + bindparam("more_results"),
+        merged=STUDIES.c.merged + bindparam("more_merged"),
         failing=case(
             (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
         ),
@@ -57,6 +58,7 @@ def changed(
             {
                 "of_study": study_id,
                 "more_results": int(is_result),
+                "more_merged": int(is_result and trial is not None and trial.channel == "merged"),
                 "more_failed": int(is_failure),
             },
         ).one()

@@ -145,14 +145,22 @@ def resume(session: Session, worker: str, study: str | None, token: str) -> Atte
 
 
 def claim(
-    session: Session, worker: str, study: str | None, token: str, gpus: int = 1
+    session: Session,
+    worker: str,
+    study: str | None,
+    token: str,
+    gpus: int = 1,
+    ready: Sequence[int] = (),
 ) -> Attempt | None:
     """Leases the next queued trial of an active study to a worker; None when there is none that it
     may have now (`queue.py`).
 
+    Args:
+        ready: ids of the trials of channel `merged` that it may have: their experts are there.
+
     The attempt has its trial, loaded as by `trials.get`.
     """
-    trial = queue.head(session, worker, study)
+    trial = queue.head(session, worker, study, ready)
     if trial is None:
         return None
     queue.wake(trial)

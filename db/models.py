@@ -39,6 +39,7 @@ TRIAL_STATES = (
 ATTEMPT_STATES = ("live", "completed", "failed", "expired", "released", "cancelled", "paused")
 KEY_SCOPES = ("read", "worker", "admin")
 ORIGINS = ("proposed", "queued", "attached")
+CHANNELS = ("full", "merged")
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -87,6 +88,11 @@ class Study(Base):
     fitted to."""
     attached: Mapped[int] = mapped_column(default=0)
     """Finished runs that were added, among the results: they use none of the budget."""
+    merged: Mapped[int] = mapped_column(default=0)
+    """Models merged of experts, among the results: they are no runs, and use none either."""
+    channels: Mapped[str] = mapped_column(String(200), default="full")
+    """What the search may spend on, with commas between; the specification says what it was at
+    first."""
     gpu_s: Mapped[float] = mapped_column(default=0.0)
     """GPU-seconds of its attempts that have ended (`cost.py`)."""
     gpu_hours: Mapped[float | None]
@@ -113,7 +119,7 @@ class Study(Base):
     @property
     def completed(self) -> int:
         """Trials with a result that the budget counts."""
-        return self.results - self.attached
+        return self.results - self.attached - self.merged
 
     @property
     def planned(self) -> int:
@@ -137,6 +143,7 @@ class Trial(Base):
         UniqueConstraint("study_id", "client_key"),
         _one_of("state", TRIAL_STATES),
         _one_of("origin", ORIGINS),
+        _one_of("channel", CHANNELS),
         Index("ix_trials_study_id_revision", "study_id", "revision"),
         Index("ix_trials_study_id_state_finished_at", "study_id", "state", "finished_at"),
         # In the order of the queue, so that its head is found without sorting. Not DESC, which
@@ -152,6 +159,9 @@ class Trial(Base):
     origin: Mapped[str] = mapped_column(String(16))
     priority: Mapped[int] = mapped_column(default=0)
     """Higher goes first; trials of the same priority go in order of their ids."""
+    channel: Mapped[str] = mapped_column(String(16), default="full")
+    """`full`: a training run. `merged`: no training, the experts' weights are added up and scored.
+    """
     mixture: Mapped[dict[str, Any]]
     seed: Mapped[int]
     """Seed of the training run."""

@@ -21,6 +21,8 @@ LONGEST_REST_S = 300.0
 
 _IS_UNSTARTED = and_(Trial.state == "queued", Trial.origin == "proposed", Trial.attempt_number == 0)
 _IS_STALE = and_(_IS_UNSTARTED, func.coalesce(Trial.proposed_at_results, -1) < Study.results)
+# Merged models that a person queued may have to wait for experts: they keep no worker busy.
+_IS_AHEAD = and_(Trial.state == "queued", or_(Trial.channel == "full", Trial.origin == "proposed"))
 _COUNTS = (
     select(
         Trial.study_id,
@@ -28,6 +30,8 @@ _COUNTS = (
             func.count(case((condition, 1))).label(name)
             for name, condition in {
                 "queued": Trial.state == "queued",
+                "ahead": _IS_AHEAD,
+                "runs": and_(Trial.channel == "full", Trial.state.in_(UNDER_WAY)),
                 "running": Trial.state == "running",
                 "paused": Trial.state == "paused",
                 "failed": Trial.state == "failed",
@@ -46,8 +50,10 @@ _COUNTS = (
 _LOOKAHEAD = func.coalesce(
     type_coerce(Study.spec, JSON)["lookahead"].as_integer(), ABSENT["lookahead"]
 )
-_COMPLETED, _LEFT_S = Study.results - Study.attached, Study.gpu_hours * HOUR_S - Study.gpu_s
-_QUEUED, _COMMITTED = func.count(case((Trial.state == "queued", 1))), func.count(Trial.id)
+_COMPLETED = Study.results - Study.attached - Study.merged
+_LEFT_S = Study.gpu_hours * HOUR_S - Study.gpu_s
+_AHEAD = func.count(case((_IS_AHEAD, 1)))
+_COMMITTED = func.count(case((Trial.channel == "full", 1)))
 # The same as `Standing.missing` and `Standing.outdated`, of all studies at once: this is asked many
 # times a second. Trials that are queued or running are few, and found by the index.
 _IN_NEED = (
@@ -59,7 +65,7 @@ _IN_NEED = (
         or_(
             func.count(case((_IS_STALE, 1))) > 0,
             and_(
-                _QUEUED < _LOOKAHEAD,
+                _AHEAD < _LOOKAHEAD,
                 Study.budget > _COMMITTED + _COMPLETED,
                 or_(
                     Study.gpu_hours.is_(None),
@@ -85,7 +91,9 @@ class Standing:
         failing: those of them since the last result, or since the study was resumed.
         budget: as `Study.planned`.
         gpu_hours: the budget in GPU-hours, where it is this that ends the search.
-        completed: trials with a result that the budget counts: none that was attached.
+        ahead: queued trials that keep a worker busy: all but merged models that a person queued.
+        runs: training runs whose results are still to come: the budget counts them alone.
+        completed: trials with a result that the budget counts: none that was attached or merged.
         proposed_out: `mark` of where the strategy had nothing more to propose.
     """
 
@@ -99,8 +107,10 @@ class Standing:
     last_number: int
     revision: int
     queued: int
+    ahead: int
     running: int
     paused: int
+    runs: int
     completed: int
     unstarted: int
     stale: int
@@ -111,7 +121,7 @@ class Standing:
 
     @property
     def committed(self) -> int:
-        return self.under_way + self.completed
+        return self.runs + self.completed
 
     @property
     def under_way(self) -> int:
@@ -120,7 +130,7 @@ class Standing:
 
     @property
     def room(self) -> int:
-        """Trials that the budget still allows to propose."""
+        """Runs that the budget still allows to propose."""
         return max(0, self.budget - self.committed)
 
     @property
@@ -147,7 +157,7 @@ class Standing:
         """Proposals to make now so that `lookahead` trials are ready."""
         if self.state != "active" or self.is_stuck:
             return 0
-        return max(0, min(self.lookahead - self.queued, self.room))
+        return max(0, min(self.lookahead - self.ahead, self.room))
 
     @property
     def outdated(self) -> int:
@@ -180,8 +190,10 @@ def _standing(study: Study, counts: Any) -> Standing:
         last_number=study.last_number,
         revision=study.revision,
         queued=counts.queued if counts else 0,
+        ahead=counts.ahead if counts else 0,
         running=counts.running if counts else 0,
         paused=counts.paused if counts else 0,
+        runs=counts.runs if counts else 0,
         completed=study.completed,
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,

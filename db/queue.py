@@ -7,7 +7,9 @@ the same worker gets it again after a while.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, contains_eager
@@ -99,14 +101,17 @@ _IS_DUE = and_(
         _is_over(Trial.kept_from_until),
     ),
 )
+_IS_A_RUN = Trial.channel == "full"
+_IS_READY = or_(_IS_A_RUN, Trial.id.in_(bindparam("ready", expanding=True)))
+"""Merged models need experts: which of them may be given away is for the caller to say."""
 
 
-def _head(*, of_one_study: bool) -> Select[Trial]:
+def _head(*, of_one_study: bool, with_merged: bool) -> Select[Trial]:
     head = (
         select(Trial)
         .join(Trial.study)
         .options(contains_eager(Trial.study))
-        .where(_IS_DUE)
+        .where(_IS_DUE, _IS_READY if with_merged else _IS_A_RUN)
         .order_by(-Trial.priority, Trial.id)  # the words of the index
         .limit(1)
         .with_for_update(skip_locked=True, of=Trial)
@@ -116,23 +121,61 @@ def _head(*, of_one_study: bool) -> Select[Trial]:
 
 
 # Built once: building one takes longer than running it.
-_HEAD, _HEAD_OF_STUDY = _head(of_one_study=False), _head(of_one_study=True)
+_HEADS = {
+    (of_one_study, with_merged): _head(of_one_study=of_one_study, with_merged=with_merged)
+    for of_one_study in (False, True)
+    for with_merged in (False, True)
+}
 
 
-def head(session: Session, worker: str, study: str | None) -> Trial | None:
-    """The trial that a worker is given next, with its study, locked; None when there is none."""
-    if study is None:
-        return session.scalar(_HEAD, {"who": worker})
-    return session.scalar(_HEAD_OF_STUDY, {"who": worker, "named": study})
+def head(
+    session: Session, worker: str, study: str | None, ready: Sequence[int] = ()
+) -> Trial | None:
+    """The trial that a worker is given next, with its study, locked; None when there is none.
+
+    Args:
+        ready: ids of the trials of channel `merged` that it may be given.
+    """
+    asked: dict[str, Any] = {"who": worker}
+    if study is not None:
+        asked["named"] = study
+    if ready:
+        asked["ready"] = list(ready)
+    return session.scalar(_HEADS[study is not None, bool(ready)], asked)
 
 
-def due_in_s(session: Session, study_id: int, worker: str) -> float | None:
+def queued_merged(session: Session, study: str | None = None) -> Sequence[tuple[int, int]]:
+    """Ids of the queued trials of channel `merged` and of their studies, where these are active, in
+    the order of the queue."""
+    query = (
+        select(Trial.id, Trial.study_id)
+        .join(Trial.study)
+        .where(Trial.state == "queued", Trial.channel == "merged", Study.state == "active")
+        .order_by(-Trial.priority, Trial.id)
+    )
+    if study is not None:
+        query = query.where(Study.name == study)
+    return session.execute(query).tuples().all()
+
+
+def due_in_s(
+    session: Session, study_id: int, worker: str, ready: Sequence[int] = ()
+) -> float | None:
     """Seconds until one of an active study's first queued trials may be given to this worker; 0
-    when one may be now, None when they are held back for good."""
+    when one may be now, None when they are held back for good.
+
+    Args:
+        ready: as for `head`.
+    """
     rows = session.execute(
         select(Trial.rests_until, Trial.kept_from, Trial.kept_from_until)
         .join(Trial.study)
-        .where(Trial.study_id == study_id, Trial.state == "queued", _IS_WANTED)
+        .where(
+            Trial.study_id == study_id,
+            Trial.state == "queued",
+            _IS_WANTED,
+            or_(_IS_A_RUN, Trial.id.in_(ready)),
+        )
         .order_by(-Trial.priority, Trial.id)
         .limit(100)
     ).all()

@@ -23,6 +23,7 @@ ABSENT: dict[str, Any] = {
     "opening": "optimal",
     "heuristics": {},
     "evidence": [],
+    "search": {},
     "recipe": {},
     "budget": 32,
     "gpu_hours": None,
@@ -42,6 +43,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
     "reach": {"epochs": 1.0, "enforce": False},
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
     "evidence": {},
+    "search": {"channels": ["full"], "early_stopping": False},
     "baseline": {"step": 0, "rule": "paper", "se": None},
 }
 """The same of its parts, each of them where there is a list of them."""

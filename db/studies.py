@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -29,9 +30,8 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
     Raises:
         StudyExists: the name is taken by a study with another body.
     """
-    found = session.scalar(select(Study).where(Study.name == spec["name"]))
+    found, asked = session.scalar(select(Study).where(Study.name == spec["name"])), complete(spec)
     if found is not None:
-        asked = complete(spec)
         different = sorted(key for key in spec if asked[key] != found.spec.get(key))
         if different:
             raise StudyExists(f"study {spec['name']!r} exists with another {', '.join(different)}")
@@ -41,6 +41,7 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
         spec=spec,
         budget=spec["budget"],
         gpu_hours=spec.get("gpu_hours"),
+        channels=",".join(asked["search"]["channels"]),
         note=spec["note"],
         lease_s=spec["lease_s"],
         max_attempts=spec["max_attempts"],
@@ -99,6 +100,7 @@ def patch(
     budget: int | None = None,
     gpu_hours: float | None = None,
     note: str | None = None,
+    channels: Sequence[str] | None = None,
 ) -> Study:
     """Changes what is given. Pausing or finishing stops `next`; running trials go on.
 
@@ -125,6 +127,9 @@ def patch(
     if budget is not None or gpu_hours is not None:
         session.flush()
         trials.withdraw_surplus(session, study)
+    if channels is not None:
+        change["channels"] = list(channels)
+        study.channels = ",".join(channels)
     if note is not None:
         change["note"] = note
         study.note = note

@@ -36,6 +36,7 @@ class NewTrial:
     client_key: str | None = None
     priority: int = field(default=0)
     stop_at: int | None = None
+    channel: str = "full"
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -66,7 +67,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         .where(Study.id == study.id)
         .values(
             last_number=Study.last_number + 1,
-            attached=Study.attached + int(new.origin == "attached"),
+            attached=Study.attached + int(new.origin == "attached" and new.channel == "full"),
         )
         .returning(Study.last_number)
         .execution_options(synchronize_session=False)
@@ -79,6 +80,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         origin=new.origin,
         priority=new.priority,
         stop_at=new.stop_at,
+        channel=new.channel,
         mixture=new.mixture,
         seed=training_seed(study.spec["seed"], number),
         proposal=new.proposal,
@@ -105,6 +107,8 @@ def _digest(new: NewTrial) -> str:
     body: list[Any] = [new.mixture, new.note, new.origin, scores]
     if new.stop_at is not None:
         body.append(new.stop_at)
+    if new.channel != "full":
+        body.append(new.channel)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -353,9 +357,15 @@ def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> N
 
     Raises:
         TrialNotFound: there is none of this id.
-        WrongState: it is not running, or is to be stopped and cannot be paused any more.
+        WrongState: it is not running, is to be stopped and cannot be paused any more, or is not
+            trained at all.
     """
     trial = lock(session, trial_id)
+    if trial.channel != "full" and trial.state == "running":
+        raise WrongState(
+            f"{trial.called} is of channel {trial.channel}: it trains nothing that could {action} "
+            "at a step; cancel it, or let it end"
+        )
     if trial.state == {"pause": "paused", "stop": "early_stopped"}[action]:
         return
     if action == "stop" and trial.state == "paused":
@@ -422,7 +432,7 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
 
 
 def committed(session: Session, study: Study) -> int:
-    """Trials that use the budget: with a result or under way, but none that was attached."""
+    """Runs that use the budget: with a result or under way, but none that was attached."""
     return session.execute(
         select(func.count())
         .select_from(Trial)
@@ -430,6 +440,7 @@ def committed(session: Session, study: Study) -> int:
             Trial.study_id == study.id,
             Trial.state.in_((*states.UNDER_WAY, *sorted(states.RESULTS))),
             Trial.origin != "attached",
+            Trial.channel == "full",
         )
     ).scalar_one()
 
@@ -444,14 +455,15 @@ def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> 
     """
     session.refresh(
         study,
-        ["budget", "gpu_hours", "gpu_s", "results", "attached"],
+        ["budget", "gpu_hours", "gpu_s", "results", "attached", "merged"],
         with_for_update={"key_share": True},
     )
     surplus = committed(session, study) - study.planned
     if surplus <= 0:
         return
     unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]
-    for trial in [trial for trial in unstarted if trial.id != but][:surplus]:
+    runs = [trial for trial in unstarted if trial.channel == "full" and trial.id != but]
+    for trial in runs[:surplus]:
         trial.is_withdrawn = True
         trial.error = f"withdrawn: over the budget of {study.planned} trials"
         states.move(session, trial, "cancelled", actor="service", what="withdrawn")

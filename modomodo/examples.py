@@ -31,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study edit": (
         "modomodo study edit first --budget 60",
         "modomodo study edit first --gpu-hours 400",
+        "modomodo study edit first --channels full,merged",
     ),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
@@ -44,6 +45,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "trial add": (
         "modomodo trial add first coco=0.25 sat=0.75",
         "modomodo trial add first coco=0.25 sat=0.75 --measurements scores.json",
+        "modomodo trial add first coco=0.25 sat=0.75 --channel merged",
     ),
     "trial list": ("modomodo trial list first --state failed",),
     "trial show": ("modomodo trial show first 3",),

@@ -21,7 +21,7 @@ from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
-from service.schemas import Study, StudyPatch, StudySpec, TrainerName
+from service.schemas import SearchSpec, Study, StudyPatch, StudySpec, TrainerName
 from service.search.counts import all_done, counted
 
 app = typer.Typer(no_args_is_help=True)
@@ -155,15 +155,27 @@ def edit(
             "one has cost so far."
         ),
     ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="What the search may spend on: full, or full,merged.",
+        ),
+    ] = None,
     note: Annotated[str | None, typer.Option(help="Free text.")] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a study's budget, in trials or GPU-hours, or note; what is left out stays."""
-    if budget is None and gpu_hours is None and note is None:
-        raise typer.BadParameter("nothing to change: give --budget, --gpu-hours or --note")
+    """Change a study's budget, in trials or GPU-hours, channels or note; what is left out stays."""
+    if budget is None and gpu_hours is None and channels is None and note is None:
+        raise typer.BadParameter(
+            "nothing to change: give --budget, --gpu-hours, --channels or --note"
+        )
     try:
-        patch = StudyPatch(budget=budget, gpu_hours=gpu_hours, note=note)
+        search = None
+        if channels is not None:
+            search = SearchSpec(channels=[name.strip() for name in channels.split(",")])
+        patch = StudyPatch(budget=budget, gpu_hours=gpu_hours, search=search, note=note)
     except ValidationError as error:
         raise typer.BadParameter(problems(error)) from error
     with connect(url) as client:
@@ -264,13 +276,18 @@ def _budget(study: Study) -> str:
 
 
 def _history(study: Study) -> str:
-    """Says of finished runs that were added that they use no budget, where there are any."""
-    if not study.attached:
+    """Says of finished runs that were added, and of merged models, that they use no budget, where
+    there are any."""
+    beside = []
+    if study.attached:
+        what = counted(study.attached, "run")
+        beside.append(f"{what} that {'was' if study.attached == 1 else 'were'} added finished")
+    if study.merged:
+        beside.append(counted(study.merged, "merged model"))
+    if not beside:
         return ""
-    runs = "1 run that was added finished does"
-    if study.attached > 1:
-        runs = f"{study.attached} runs that were added finished do"
-    return f", {study.n_done} used ({runs} not count)"
+    does = "does" if study.attached + study.merged == 1 else "do"
+    return f", {study.n_done} used ({' and '.join(beside)} {does} not count)"
 
 
 def _console() -> Console:

@@ -54,10 +54,17 @@ def trial_line(trial: Trial) -> str:
     weights = " ".join(f"{_weight(w):>{_width(name)}}" for name, w in trial.mixture.items())
     if trial.state != WHOLE:
         source = "stopped early"
+    elif not _is_run(trial):
+        source = trial.channel
     return (
         f"{trial.number:>4} {score_text(trial.scores.in_score):>11} "
         f"{score_text(trial.scores.out_score):>11}  [dim]{source:<15}[/] {weights}"
     )
+
+
+def _is_run(trial: Trial) -> bool:
+    """Whether it is a whole training run: what the search is judged by."""
+    return trial.state == WHOLE and trial.channel == "full"
 
 
 def _width(domain: str) -> int:
@@ -74,8 +81,7 @@ def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
     """Whether another mixture than the one to train was run."""
     numbers = set(train.trials)
     return any(
-        t.state == WHOLE and t.scores.objective is not None and t.number not in numbers
-        for t in trials
+        _is_run(t) and t.scores.objective is not None and t.number not in numbers for t in trials
     )
 
 
@@ -98,7 +104,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("mixture")
     direction = study.objective.direction
-    scored = [t for t in trials if t.state == WHOLE and t.scores.objective is not None]
+    scored = [t for t in trials if _is_run(t) and t.scores.objective is not None]
     chosen = [trial for trial in scored if trial.number in set(train.trials)]
     uniform = [trial for trial in scored if is_uniform(trial.mixture)]
     reference = _mean(uniform, "objective")

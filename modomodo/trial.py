@@ -19,7 +19,7 @@ from modomodo.errors import problems
 from modomodo.study import JsonOption, StudyArgument, print_json
 from modomodo.summary import UNITS, mixture_text, score_text
 from service.client import Client
-from service.schemas import Trial, TrialCreate, TrialState
+from service.schemas import Channel, Trial, TrialCreate, TrialState
 from service.search.counts import counted
 from service.study import points
 
@@ -55,6 +55,12 @@ def add(
     ] = None,
     note: Annotated[str, typer.Option(help="Free text.")] = "",
     stop_at: StopAtOption = None,
+    channel: Annotated[
+        Channel,
+        typer.Option(
+            help="merged: score a model merged of the runs of single domains, without training."
+        ),
+    ] = "full",
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,6 +70,7 @@ def add(
         "measurements": [] if measurements is None else _read(measurements),
         "note": note,
         "stop_at": stop_at,
+        "channel": channel,
     }
     try:
         trial = TrialCreate.model_validate(body)
@@ -78,13 +85,18 @@ def add(
 def list_(
     study: StudyArgument,
     state: Annotated[TrialState | None, typer.Option(help="Only trials in this state.")] = None,
+    channel: Annotated[Channel | None, typer.Option(help="Only trials of this channel.")] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List a study's trials by number."""
     with connect(url) as client:
         trials = sorted(client.trials(study), key=lambda trial: trial.number)
-    shown = [trial for trial in trials if state in (None, trial.state)]
+    shown = [
+        trial
+        for trial in trials
+        if state in (None, trial.state) and channel in (None, trial.channel)
+    ]
     if as_json:
         print_json(shown)
         return
@@ -94,7 +106,7 @@ def list_(
         table.add_row(
             str(trial.number),
             str(trial.id),
-            _state_text(trial),
+            _state_text(trial) + ("" if trial.channel == "full" else f", {trial.channel}"),
             score_text(trial.scores.in_score),
             score_text(trial.scores.out_score),
             trial.proposal.strategy if trial.proposal else trial.origin,
@@ -202,6 +214,7 @@ def _print_one(trial: Trial, as_json: bool) -> None:
     console.print(
         f"trial [bold]{trial.number}[/] (id {trial.id}, study {escape(trial.study)}) is "
         f"{_state_text(trial)}: {mixture_text(trial.mixture)}"
+        + ("" if trial.channel == "full" else f" (channel {trial.channel})")
     )
     console.print(
         f"In-Score {score_text(trial.scores.in_score)}  "
@@ -218,7 +231,7 @@ def _print_one(trial: Trial, as_json: bool) -> None:
 
 
 def _state_text(trial: Trial) -> str:
-    if trial.state == "running" and trial.step is not None:
+    if trial.state == "running" and trial.step is not None and trial.channel == "full":
         until = f", to {trial.asked} at its next evaluation point" if trial.asked else ""
         return f"running, step {trial.step}" + (
             (f" of {trial.total_steps}" if trial.total_steps else "") + until

@@ -18,7 +18,7 @@ def run_job(
     is_stopping: IsStopping = never,
     is_pausing: IsStopping = never,
 ) -> Outcome:
-    """Trains the job's mixture with the recipe's back end, and scores it.
+    """Trains the job's mixture with the recipe's back end, or merges it of experts, and scores it.
 
     Raises:
         Halted: it was told to stop.
@@ -27,6 +27,10 @@ def run_job(
         RecipeError, DataError, FolderTaken: see `trainer.run.run.train_and_score`.
     """
     train: Train
+    if job.merging is not None:
+        from trainer.run.merging import merge_and_score
+
+        return merge_and_score(job, report, is_stopping)
     if job.recipe.backend == "command":
         from trainer.run.command import run_command as train
     else:

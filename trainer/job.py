@@ -13,6 +13,31 @@ from trainer.troubles import Trouble
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertWeights:
+    """The model after a run of one domain alone, on this machine."""
+
+    domain: str
+    folder: Path
+    """Its weights, or its adapters."""
+    steps: int
+    """That it was trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """What a model is merged of instead of being trained (`trainer/run/merge.py`)."""
+
+    experts: tuple[ExpertWeights, ...]
+    """One for each domain of the mixture with a weight."""
+    scale_at_uniform: float | None = None
+    """`lambda_u`; None where it is to be found."""
+    target: float = 0.0
+    """To find it by: the score of the uniform mixture's run, a fraction."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Of the benchmarks in that score."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What to train: weights by domain name, the recipe, and the run's seed."""
 
@@ -28,6 +53,10 @@ class Job:
     """Folder of the executables that recipes of back end `command` may name, on this machine."""
     stop_at: int | None = None
     """Step at which the run pauses, before its last one; None trains the whole recipe."""
+    merging: Merging | None = None
+    """What to merge and score instead of training; None trains."""
+    keeps_weights: bool = False
+    """Whether the last step gets a checkpoint also where the recipe wants none."""
     needs_room: bool = False
     """Whether to see first that the folder's disk has room for its checkpoints."""
 

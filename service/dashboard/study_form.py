@@ -56,6 +56,7 @@ TITLES = RECIPE_KEYS | {
     "zero_or_at_least": "if used, at least",
     "max_active": "domains in one mixture, at most",
     "gpu_hours": "GPU-hours",
+    "channels": "may spend on",
     "max_attempts": "attempts at a trial",
     "lease_s": "lease",
     "more": "other keys",
@@ -118,6 +119,8 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
                 {"benchmark": row.get("name", ""), "score": base, "samples": row.get("samples", 1)}
             )
     body["recipe"] = _recipe(typed, presets, wrong)
+    if typed["search.channels"]:
+        body["search"] = {"channels": typed["search.channels"].split(",")}
     if typed["reach"]:
         body["reach"] = _reach(typed["reach"], body["recipe"], wrong)
     try:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import proposing, studies, trials
 from db.sessions import Database
 from service.executor.process import Engine, Inline, Stopping
+from service.proposing import experts
 from service.proposing.question import compute
 from service.proposing.storing import store
 from service.proposing.task import Task, read_task, still_good
@@ -62,6 +63,7 @@ class Proposer:
         self._stopped = threading.Event()
         self._is_at_work = False
         self._fruitless: dict[str, tuple[int, ...]] = {}
+        self._looked_at: dict[str, tuple[int, ...]] = {}
         self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
 
     def start(self) -> None:
@@ -87,9 +89,9 @@ class Proposer:
 
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
+        stored = self._queue_experts()
         with self._database.read() as session:
             names = proposing.in_need(session)
-        stored = 0
         for name in names:
             if self._stopped.is_set():
                 break
@@ -105,6 +107,23 @@ class Proposer:
             finally:
                 self._is_at_work = False
         return stored
+
+    def _queue_experts(self) -> int:
+        """What merged models need comes before a strategy's proposals, which then count with it."""
+        with self._database.read() as session:
+            found = experts.merging_studies(session)
+        queued = 0
+        for name, based_on in found:
+            if self._looked_at.get(name) == based_on:
+                continue
+            try:
+                with self._database.write() as session:
+                    queued += experts.queue_missing(session, name)
+            except Exception:  # the other studies must not suffer from it
+                log.exception("experts could not be queued, tried again", study=name)
+            else:
+                self._looked_at[name] = based_on
+        return queued
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?

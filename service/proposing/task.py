@@ -16,7 +16,7 @@ from db.trial_states import UNDER_WAY
 from service.proposing.question import Question
 from service.search.openings import opening_size
 from service.search.strategies import BLIND
-from service.study import evidence, views
+from service.study import evidence, merging, views
 from service.study.evidence import Evidence
 
 
@@ -102,7 +102,9 @@ def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], s
         known = trial.proposed_at_results
         if known is None:  # made in place of a failing strategy's
             good.discard(trial.id)
-        elif known < study.results and (study.spec["strategy"] in BLIND or _by(trial) == "seed"):
+        elif known < study.results and (
+            study.spec["strategy"] in BLIND or _by(trial) in ("seed", merging.BY)
+        ):
             good.add(trial.id)
         if known is None or known < study.results:
             stale.append(trial)
@@ -120,7 +122,11 @@ def _of_opening(
     known = session.execute(
         select(func.count())
         .select_from(models.Trial)
-        .where(models.Trial.study_id == study.id, models.Trial.is_withdrawn.is_(False))
+        .where(
+            models.Trial.study_id == study.id,
+            models.Trial.channel == "full",
+            models.Trial.is_withdrawn.is_(False),
+        )
     ).scalar_one()
     return points[: max(0, size - (known - len(points)))]
 
@@ -134,11 +140,12 @@ def _by(trial: models.Trial) -> str | None:
 def _mixtures_in(
     session: Session, study: models.Study, states: tuple[str, ...], but: set[int]
 ) -> list[dict[str, float]]:
-    """Mixtures of the study's trials in some states, without those `but`."""
+    """Mixtures of the study's runs in some states, without those `but`."""
     rows = session.execute(
         select(models.Trial.id, models.Trial.mixture)
         .where(
             models.Trial.study_id == study.id,
+            models.Trial.channel == "full",
             models.Trial.state.in_(states),
             models.Trial.is_withdrawn.is_(False),
         )

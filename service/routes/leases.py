@@ -26,7 +26,7 @@ from service.schemas import (
     Result,
     Trial,
 )
-from service.study import checks, views, waiting
+from service.study import checks, merging, views, waiting
 
 log = structlog.get_logger()
 
@@ -54,9 +54,14 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
     with service.database.write() as session:
         leases.seen(session, body.worker, body.capabilities)
         kept = leases.resume(session, body.worker, body.study, token)
-        attempt = kept or leases.claim(session, body.worker, body.study, token, body.gpus)
+        attempt, can_merge = kept, "merged" in body.channels
         if attempt is None:
-            reason, retry_after_s = waiting.for_a_trial(session, body.study, body.worker)
+            ready = merging.ready(session, body.study) if can_merge else ()
+            attempt = leases.claim(session, body.worker, body.study, token, body.gpus, ready)
+        if attempt is None:
+            reason, retry_after_s = waiting.for_a_trial(
+                session, body.study, body.worker, can_merge=can_merge
+            )
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
             spec = views.spec(attempt.trial.study)
@@ -73,6 +78,8 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
                 recipe=spec.recipe,
                 benchmarks=[benchmark.name for benchmark in spec.benchmarks],
                 weighed=sorted(spec.objective_weights()),
+                merge=merging.job(session, attempt.trial, spec),
+                keeps_weights=merging.is_expert(attempt.trial, spec),
                 results=attempt.trial.study.results,
             )
     return answer

@@ -47,6 +47,7 @@ def create(body: StudySpec, service: Service, actor: Actor, response: Response) 
     recipe that cannot be run, or lacks a domain or a benchmark of the study's, is 422."""
     checks.strategy(body.strategy)
     checks.space(body)
+    checks.channels(body)
     checks.measurements(body, body.baseline)
     exports.check(body)
     with service.database.write() as session:
@@ -84,13 +85,18 @@ def one(study: StudyName, service: Service) -> Study:
 
 
 @router.patch(
-    "/{study}", summary="Pause, resume, finish; change budget or note", responses=describe(404)
+    "/{study}",
+    summary="Pause, resume, finish; change budget, channels or note",
+    responses=describe(404),
 )
 def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) -> Study:
     """What is left out stays. Pausing stops `next`; running trials go on."""
     if not body.model_dump(exclude_none=True):
-        raise invalid("nothing to change: give state, budget, gpu_hours or note")
+        raise invalid("nothing to change: give state, budget, gpu_hours, search or note")
     with service.database.write() as session:
+        if body.search is not None:
+            spec = views.spec(studies.get(session, study))
+            checks.channels(spec.model_copy(update={"search": body.search}))
         row = studies.patch(
             session,
             study,
@@ -99,6 +105,7 @@ def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) ->
             budget=body.budget,
             gpu_hours=body.gpu_hours,
             note=body.note,
+            channels=None if body.search is None else body.search.channels,
         )
         answer = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     service.proposer.wake()

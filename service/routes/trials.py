@@ -59,6 +59,7 @@ def add(
     with service.database.write() as session:
         row = studies.get(session, study)
         spec = views.spec(row)
+        checks.channel(spec, body.channel)
         mixture = checks.mixture(spec, body.mixture)
         checks.measurements(spec, body.measurements)
         if body.measurements:
@@ -72,6 +73,7 @@ def add(
             client_key=idempotency_key,
             priority=trials.BY_HAND,
             stop_at=body.stop_at,
+            channel=body.channel,
         )
         added, is_new = trials.add(session, row, new, actor)
         trials.withdraw_surplus(session, row)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from service.schemas.answers import BestAnswer, StudyFigure, StudyFigures, TrainThis
 from service.schemas.leases import (
+    Calibration,
     CurvePoint,
+    Expert,
     Failure,
     Heartbeat,
     HeartbeatAnswer,
     Lease,
     MeasurementsRequest,
+    Merge,
     NextAnswer,
     NextRequest,
     Partial,
@@ -38,6 +41,7 @@ from service.schemas.spec import (
     LimitSpec,
     Objective,
     Reach,
+    SearchSpec,
 )
 from service.schemas.studies import Study, StudyCost, StudyPage, StudyPatch, StudySpec
 from service.schemas.surrogates import (
@@ -70,6 +74,7 @@ from service.schemas.values import (
     SUM_TOLERANCE,
     Body,
     Capabilities,
+    Channel,
     Direction,
     JsonObject,
     MetricName,
@@ -97,7 +102,9 @@ __all__ = [
     "BenchmarkSpec",
     "BestAnswer",
     "Body",
+    "Calibration",
     "Capabilities",
+    "Channel",
     "Confirmation",
     "Curve",
     "CurvePoint",
@@ -105,6 +112,7 @@ __all__ = [
     "DomainSpec",
     "Effects",
     "EvidenceSpec",
+    "Expert",
     "Failure",
     "FitPoint",
     "Fraction",
@@ -118,6 +126,7 @@ __all__ = [
     "LimitSpec",
     "Measurement",
     "MeasurementsRequest",
+    "Merge",
     "MetricName",
     "Metrics",
     "Mixture",
@@ -138,6 +147,7 @@ __all__ = [
     "Result",
     "Score",
     "Scores",
+    "SearchSpec",
     "SentMetrics",
     "Step",
     "Study",

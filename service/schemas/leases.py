@@ -14,6 +14,7 @@ from service.schemas.values import (
     MAX_POINTS,
     Body,
     Capabilities,
+    Channel,
     JsonObject,
     Name,
     SentMetrics,
@@ -49,6 +50,40 @@ class NextRequest(Body):
     gpus: Annotated[int, Field(ge=1, le=100_000)] = 1
     """That a trial runs on here: what its GPU-hours are counted by; 1 also where there is none."""
     capabilities: Capabilities = Field(default_factory=dict)
+    channels: Annotated[list[Channel], Field(min_length=1, max_length=2)] = Field(default=["full"])
+    """Of trials that it can run: `merged` needs a store where the experts' weights lie."""
+
+
+class Expert(Body):
+    """A completed run of one domain alone, whose weights are kept."""
+
+    domain: Name
+    trial: int
+    """Its id."""
+    run: Text
+    """URL of the finished run in the workers' store."""
+    steps: Step
+    """That it was trained: fewer than the recipe's where the domain ran out."""
+
+
+class Calibration(Body):
+    """The score of the uniform mixture's run, which its merged model is to meet."""
+
+    score: float
+    """The objective, a fraction."""
+    weights: dict[Name, float]
+    """Of the benchmarks in it."""
+
+
+class Merge(Body):
+    """What a trial of channel `merged` is made of."""
+
+    experts: list[Expert]
+    """One for each domain of the mixture with a weight."""
+    scale_at_uniform: float | None = None
+    """`lambda_u`: how many times the mean of the experts' changes the uniform mixture gets."""
+    calibrate: Calibration | None = None
+    """To find it by; the result's artifacts then have it as `scale_at_uniform`."""
 
 
 class NextAnswer(Body):
@@ -61,6 +96,10 @@ class NextAnswer(Body):
     """All that the study scores; a score of another is refused."""
     weighed: list[Name] | None = None
     """Those of them that the objective weighs: what a result must have."""
+    merge: Merge | None = None
+    """Of a trial of channel `merged`: what to merge, in the place of training."""
+    keeps_weights: bool = False
+    """The finished run's weights are wanted in the store: it may be an expert."""
     results: int = 0
     """Trials of the study that have a result: others could run its recipe."""
     reason: str | None = None

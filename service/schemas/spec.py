@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from service.schemas.values import AGGREGATES, Body, Direction, Name, Weight
 
+FULL, MERGED = "full", "merged"
+CHANNELS = (FULL, MERGED)
+"""Channels that trials can be of."""
+
 
 class DomainSpec(Body):
     """One training dataset: its name, its number of samples and the weights it may get."""
@@ -102,6 +106,37 @@ class EvidenceSpec(Body):
     with a smaller model, an older base, other steps."""
 
     study: Name
+
+
+class SearchSpec(Body):
+    """What the search may spend GPU-hours on."""
+
+    channels: Annotated[list[Name], Field(min_length=1, max_length=16)] = Field(
+        default_factory=lambda: [FULL]
+    )
+    """`full`, whole training runs, is always among them; `merged` adds models that are not trained
+    but merged of the runs of single domains."""
+    early_stopping: bool = False
+    """Whether the search may end a run before its last step. Only people can so far."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        known = ", ".join(CHANNELS)
+        strange = sorted(set(self.channels) - set(CHANNELS))
+        if strange:
+            raise ValueError(f"unknown channel {strange[0]!r}; there are {known}")
+        if FULL not in self.channels:
+            raise ValueError(
+                f"channels lack {FULL!r}: whole runs are what a search is judged by; "
+                f"name it beside {', '.join(self.channels)}"
+            )
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping: the search does not stop runs by itself yet; leave it false, and "
+                "pause or stop trials by hand"
+            )
+        self.channels = [name for name in CHANNELS if name in self.channels]
+        return self
 
 
 class HeuristicsSpec(Body):

@@ -18,6 +18,7 @@ from service.schemas.spec import (
     LimitSpec,
     Objective,
     Reach,
+    SearchSpec,
 )
 from service.schemas.values import (
     SUM_TOLERANCE,
@@ -71,6 +72,7 @@ class StudySpec(Body):
     evidence: Annotated[list[EvidenceSpec], Field(max_length=16)] = Field(default_factory=list)
     """Other studies whose completed runs count as evidence, as far as it is found to carry over.
     Domains are matched by name."""
+    search: SearchSpec = SearchSpec()
     recipe: JsonObject = Field(default_factory=dict)
     """Handed to workers as it is. One that is not empty is refused when no worker could run it on
     these domains and benchmarks (`trainer/recipe.py`); an empty one leaves all to who trains."""
@@ -206,6 +208,7 @@ class StudyPatch(Body):
     state: StudyState | None = None
     budget: Annotated[int, Field(ge=1, le=MAX_BUDGET)] | None = None
     gpu_hours: GpuHours | None = None
+    search: SearchSpec | None = None
     note: Text | None = None
 
 
@@ -225,13 +228,17 @@ class Study(StudySpec):
     """By attempts that have ended: the time they held their trial, times the worker's GPUs."""
     attached: int = 0
     """Those of the completed ones that were added as finished runs: they use none of the budget."""
+    merged: int = 0
+    """Those of the completed ones that are merged models, not runs: they use none either."""
     baseline_scores: Scores
 
     @property
     def n_done(self) -> int:
         """Trials with a result that the budget counts."""
         found = self.trials
-        return found.get("completed", 0) + found.get("early_stopped", 0) - self.attached
+        return (
+            found.get("completed", 0) + found.get("early_stopped", 0) - self.attached - self.merged
+        )
 
 
 class StudyCost(Body):

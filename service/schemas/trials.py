@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from service.schemas.scores import Measurement, Scores
-from service.schemas.values import Body, Mixture, Name, Origin, Text, TrialState
+from service.schemas.values import Body, Channel, Mixture, Name, Origin, Text, TrialState
 
 StopAt = Annotated[int, Field(ge=1, le=10**9)] | None
 
@@ -41,11 +41,15 @@ class TrialCreate(Body):
     note: Text = ""
     stop_at: StopAt = None
     """Step at which a queued one pauses, to be continued later; None trains the whole recipe."""
+    channel: Channel = "full"
+    """`merged`: a model merged of the runs of single domains is scored, without training."""
 
     @model_validator(mode="after")
     def _still_to_run(self) -> Self:
         if self.measurements and self.stop_at is not None:
             raise ValueError("stop_at is for a trial that is still to run, and this one has scores")
+        if self.channel == "merged" and self.stop_at is not None:
+            raise ValueError("stop_at is for training runs, and a merged model is not trained")
         return self
 
 
@@ -106,6 +110,8 @@ class Trial(Body):
     """Step at which it pauses; None trains the whole recipe."""
     asked: Literal["pause", "stop"] | None = None
     """What its run is to do at the next evaluation point."""
+    channel: Channel = "full"
+    """`full`: a training run; `merged`: no training, experts' weights added up and scored."""
 
 
 class Curve(Body):

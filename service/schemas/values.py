@@ -71,6 +71,7 @@ StudyState = Literal["active", "paused", "finished"]
 TrialState = Literal[
     "queued", "running", "completed", "failed", "cancelled", "early_stopped", "paused"
 ]
+Channel = Literal["full", "merged"]
 Origin = Literal["proposed", "queued", "attached"]
 AGGREGATES = ("in_score", "out_score")
 """Objectives that go without weights of their own; every study has both."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from db import studies
-from service.errors import invalid
+from service.errors import Refused, invalid
 from service.schemas import Measurement, StudySpec, last_measurements
+from service.schemas.spec import MERGED
 from service.search.space import MixtureSpace
 from service.search.strategies import STRATEGIES
 from service.study import evidence
@@ -46,6 +47,49 @@ def earlier(session: Session, spec: StudySpec) -> None:
                 f"evidence: there is no study {named.study!r} (study {spec.name!r}); name one of "
                 "this service, whose runs it has"
             )
+
+
+def channels(spec: StudySpec) -> None:
+    """Whether all that the study's channels need can be had.
+
+    Raises:
+        Refused: a domain cannot be trained alone, so that there is no expert of it; or the recipe's
+            trainer leaves no weights that could be merged.
+    """
+    if MERGED not in spec.search.channels:
+        return
+    names = [domain.name for domain in spec.domains]
+    if len(names) < 2:
+        raise invalid(f"channel 'merged' needs two domains or more (study {spec.name!r})")
+    if spec.recipe.get("backend") == "command":
+        raise invalid(
+            "channel 'merged' needs weights that the worker can read, and those of back end "
+            f"'command' are its trainer's own (study {spec.name!r}); leave the channel out"
+        )
+    within = space(spec)
+    experts = [(f"of {name!r} alone", {name: 1.0}) for name in names]
+    for what, weights in (
+        *experts,
+        ("of all domains equally", dict.fromkeys(names, 1 / len(names))),
+    ):
+        try:
+            mixture(spec, weights, within)
+        except Refused as refused:
+            raise invalid(
+                f"channel 'merged' needs a run {what}, which this study does not allow: "
+                f"{refused.detail}; widen its bounds and limits, or leave the channel out"
+            ) from refused
+
+
+def channel(spec: StudySpec, name: str) -> None:
+    """Raises:
+    Refused: the study's search has no such channel.
+    """
+    if name not in spec.search.channels:
+        raise invalid(
+            f"study {spec.name!r} has no channel {name!r}, but {', '.join(spec.search.channels)}; "
+            "change its search.channels first"
+        )
 
 
 def mixture(

@@ -23,6 +23,7 @@ from service.schemas import (
     averaged_measurements,
     last_measurements,
 )
+from service.schemas.spec import MERGED
 from service.search.counts import counted
 from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
@@ -63,8 +64,8 @@ class Evidence:
 
     Attributes:
         completed: in order of trial number, like `runs`, whose channels are what trials scored that
-            were stopped early (`step-S`), and the runs of the other studies that this one takes as
-            evidence (`study-NAME`).
+            were stopped early (`step-S`), models merged of experts (`merged`), and the runs of the
+            other studies that this one takes as evidence (`study-NAME`).
         others: `results` of these when they were read.
         notes: what of them is not taken, in words.
         results: `Study.results` when it was read; the same number means the same evidence.
@@ -114,24 +115,28 @@ def read(session: Session, study: models.Study) -> Evidence:
 def _completed(
     session: Session, study: models.Study, spec: StudySpec
 ) -> tuple[list[MeasuredRun], dict[str, list[MeasuredRun]]]:
-    """The completed trials of a study that have the objective of `spec`; and by channel what those
-    that were stopped early scored, with what the completed ones did at the same step.
+    """The completed runs of a study that have the objective of `spec`; and by channel what those
+    that were stopped early scored, with what the completed ones did at the same step, and what
+    merged models scored.
 
-    A partial score is never taken for a whole run's.
+    Neither is ever taken for a whole run's score.
     """
     measured = _measurements(session, study)
     completed: list[MeasuredRun] = []
+    merged: list[MeasuredRun] = []
     stopped: dict[int, list[MeasuredRun]] = {}
     rows = session.execute(
-        select(Trial.id, Trial.number, Trial.state, Trial.mixture)
+        select(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel)
         .where(Trial.study_id == study.id, Trial.state.in_(RESULTS))
         .order_by(Trial.number)
     )
-    for trial_id, number, state, mixture in rows:
+    for trial_id, number, state, mixture, channel in rows:
         run = _measured(spec, trial_id, number, mixture, measured.get(trial_id, []))
         if run is None:
             continue
-        if state == WHOLE:
+        if channel == MERGED:
+            merged.append(run)
+        elif state == WHOLE:
             completed.append(run)
         else:
             stopped.setdefault(last_step(spec, run.benchmarks), []).append(run)
@@ -141,7 +146,8 @@ def _completed(
             early = _measured(spec, run.id, run.number, run.mixture, then)
             if early is not None:
                 runs.append(early)
-    return completed, {channel_of(step): runs for step, runs in sorted(stopped.items())}
+    others = {channel_of(step): runs for step, runs in sorted(stopped.items())}
+    return completed, others | ({MERGED: merged} if merged else {})
 
 
 def last_step(spec: StudySpec, last: Mapping[str, Measurement]) -> int:
@@ -176,7 +182,7 @@ def _n_full(session: Session, study: models.Study) -> int:
     return session.execute(
         select(func.count())
         .select_from(Trial)
-        .where(Trial.study_id == study.id, Trial.state == WHOLE)
+        .where(Trial.study_id == study.id, Trial.state == WHOLE, Trial.channel != MERGED)
     ).scalar_one()
 
 
@@ -242,14 +248,14 @@ def scored(
     runs: list[Run] = []
     numbers: set[int] = set()
     rows = session.execute(
-        select(Trial.id, Trial.number, Trial.state, Trial.mixture)
+        select(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel)
         .where(*changed)
         .order_by(Trial.number)
     )
-    for trial_id, number, state, mixture in rows:
+    for trial_id, number, state, mixture, channel in rows:
         numbers.add(number)
         last = last_measurements(measured.get(trial_id, []))
-        if state == WHOLE and len(last) == len(shares):
+        if state == WHOLE and channel != MERGED and len(last) == len(shares):
             runs.append(Run(trial_id, number, mixture, Score.weighted(last.values(), shares)))
     return runs, numbers
 

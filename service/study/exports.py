@@ -93,15 +93,17 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, floa
                 *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
                 "" if trial.wall_s is None else trial.wall_s,
                 f"{gpu_hours[trial.number]:.6g}" if trial.number in gpu_hours else "",
-                _channel(spec, trial.state, last),
+                _channel(spec, trial, last),
             ]
         )
     return file.getvalue()
 
 
-def _channel(spec: StudySpec, state: str, last: Mapping[str, Measurement]) -> str:
-    """Empty for whole runs, and where there is no objective."""
-    if state == WHOLE or not spec.objective_weights().keys() <= last.keys():
+def _channel(spec: StudySpec, trial: Trial, last: Mapping[str, Measurement]) -> str:
+    """Empty for whole runs, and for others where there is no objective."""
+    if trial.channel != "full":
+        return trial.channel
+    if trial.state == WHOLE or not spec.objective_weights().keys() <= last.keys():
         return ""
     return evidence.channel_of(evidence.last_step(spec, last))
 

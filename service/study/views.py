@@ -11,6 +11,7 @@ from db.curves import Point
 from db.measurements import Reading
 from db.specs import IN_COLUMNS
 from service.schemas import (
+    Channel,
     Curve,
     Measurement,
     Origin,
@@ -30,6 +31,7 @@ MAX_VALUES = 50_000
 def spec(row: models.Study) -> StudySpec:
     """The study's specification as it holds now."""
     now = {name: getattr(row, name) for name in IN_COLUMNS}
+    now["search"] = row.spec["search"] | {"channels": row.channels.split(",")}
     return StudySpec.model_validate(row.spec | now)
 
 
@@ -45,6 +47,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "planned": row.planned,
             "gpu_hours_used": row.gpu_s / HOUR_S,
             "attached": row.attached,
+            "merged": row.merged,
             "baseline_scores": described.scores(described.baseline),
         }
     )
@@ -91,6 +94,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         revision=row.revision,
         stop_at=row.stop_at,
         asked=cast(Literal["pause", "stop"] | None, row.asked),
+        channel=cast(Channel, row.channel),
     )
 
 

@@ -9,9 +9,15 @@ from db import models, proposing, queue, studies
 from db.models import Attempt, Trial
 from db.proposing import Standing
 from service.search.counts import all_done, counted
+from service.study import merging
 
 LONGEST_WAIT_S = 30.0
 """Until a worker asks again, whatever it waits for."""
+
+NO_STORE = (
+    "its merged models wait for a worker that has the store of the experts' weights "
+    "(modomodo worker --store URL)"
+)
 
 LONGEST_ERROR = 200
 """Characters of a trial's error that a message has."""
@@ -27,10 +33,18 @@ def why_idle(session: Session, row: models.Study, counts: dict[str, int]) -> str
         return None
     queued = counts.get("queued", 0)
     if row.state == "active" and queued and not proposing.standings(session, [row])[0].is_stuck:
+        held_back = merging.held_back(session, row)
+        if held_back is not None and not _has_runs_queued(session, row):
+            return f"study {row.name!r}: {held_back}"
         what = f"{counted(queued, 'trial')} {'is' if queued == 1 else 'are'} queued"
         back = came_back(session, row.id)
         return f"study {row.name!r}: {what}, and no worker runs one" + (f"; {back}" if back else "")
     return for_a_trial(session, row.name)[0]
+
+
+def _has_runs_queued(session: Session, row: models.Study) -> bool:
+    is_run = (Trial.study_id == row.id, Trial.state == "queued", Trial.channel == "full")
+    return session.scalar(select(Trial.id).where(*is_run).limit(1)) is not None
 
 
 def came_back(session: Session, study_id: int) -> str | None:
@@ -66,9 +80,15 @@ def last_line(text: str | None) -> str:
     return lines[-1] if lines else ""
 
 
-def for_a_trial(session: Session, name: str | None, worker: str = "") -> tuple[str, float | None]:
+def for_a_trial(
+    session: Session, name: str | None, worker: str = "", *, can_merge: bool = True
+) -> tuple[str, float | None]:
     """Why there is no trial to give to a worker, and after how many seconds to ask again (None:
-    nothing more comes by itself)."""
+    nothing more comes by itself).
+
+    Args:
+        can_merge: whether the worker takes trials of channel `merged`.
+    """
     if name is not None:
         found = [studies.get(session, name)]
     else:
@@ -77,15 +97,23 @@ def for_a_trial(session: Session, name: str | None, worker: str = "") -> tuple[s
     if not found:
         return "there is no study yet", 10.0
     reasons = []
-    for now in proposing.standings(session, found):
-        is_asked = now.state == "active" and now.queued
-        due_in_s = queue.due_in_s(session, now.study_id, worker) if is_asked else None
-        reasons.append(_of_one(now, due_in_s))
+    for row, now in zip(found, proposing.standings(session, found), strict=True):
+        due_in_s, merged = None, None
+        if now.state == "active" and now.queued:
+            is_merging = bool(queue.queued_merged(session, now.study))
+            ready = merging.ready(session, now.study) if is_merging else []
+            due_in_s = queue.due_in_s(session, now.study_id, worker, ready if can_merge else [])
+            if is_merging:
+                merged = merging.held_back(session, row) or NO_STORE
+        reasons.append(_of_one(now, due_in_s, merged))
     return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
 
 
-def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
-    """Of one study; `due_in_s` as by `queue.due_in_s`."""
+def _of_one(
+    now: Standing, due_in_s: float | None, merged: str | None = None
+) -> tuple[str, float | None]:
+    """Of one study; `due_in_s` as by `queue.due_in_s`, `merged` what its queued merged models wait
+    for."""
     where = f"study {now.study!r}"
     if now.state == "finished":
         return f"{where} is finished", None
@@ -107,6 +135,8 @@ def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
             "away; see their errors, then retry one or pause and resume the study",
             LONGEST_WAIT_S if now.running else None,
         )
+    if merged is not None and now.room == 0:
+        return f"{where}: {merged}", 5.0 if now.running else None
     if now.room == 0:
         if now.running == 0 and now.paused:
             return f"{where}: {_paused(now.paused)}", LONGEST_WAIT_S
@@ -121,7 +151,8 @@ def _of_one(now: Standing, due_in_s: float | None) -> tuple[str, float | None]:
             None,
         )
     also = f", or wait for the scores of {now.running} running trials" if now.running else ""
-    return f"{where}: proposals are being made{also}", 1.0
+    said = "" if merged is None else f"; {merged}"
+    return f"{where}: proposals are being made{also}{said}", 1.0
 
 
 def _paused(n: int) -> str:

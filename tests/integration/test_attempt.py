@@ -17,10 +17,12 @@ import pytest
 
 from service.client import ServiceError, ServiceUnreachable
 from service.schemas import (
+    Expert,
     Failure,
     Heartbeat,
     HeartbeatAnswer,
     Lease,
+    Merge,
     NextAnswer,
     NextRequest,
     Partial,
@@ -30,6 +32,7 @@ from service.schemas import (
 )
 from tests.support.processes import ends
 from tests.unit.cli.test_summary import trial
+from trainer.storage.remote import Store
 from trainer.storage.work_folder import TrialFolder, WorkFolder
 from trainer.worker.attempt import Attempt, Setting
 from trainer.worker.child import Child
@@ -325,3 +328,49 @@ def test_no_trial_is_taken_while_the_disk_is_full(tmp_path, signals, monkeypatch
     assert len(signals.slept) == 2
     assert service.answers == [], "asked once there was room"
     place.close()
+
+
+def merged_answer(recipe, **more) -> NextAnswer:
+    one = trial(7, {"coco": 1.0}, 0.5).model_copy(update={"channel": "merged"})
+    lease = Lease(token="t" * 32, until=FOREVER, duration_s=0.6)
+    return NextAnswer(trial=one, lease=lease, recipe=recipe, **more)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"backend": "command", "command": {"script": "train"}}, "weights of back end 'command'"),
+        ({}, "the service did not say what to merge; nothing was trained"),
+    ],
+)
+def test_what_cannot_be_merged_anywhere_fails_for_good_and_nothing_is_trained(
+    tmp_path, signals, recipe, said
+):
+    service, place = Service(), TrialFolder(tmp_path / "trial-7-abc")
+    Attempt(service, merged_answer(recipe), signals, place, Setting()).run()
+    [failure] = service.failures
+    assert said in failure.error
+    assert not failure.retryable
+    assert not service.results
+
+
+def test_a_worker_without_a_store_leaves_a_merged_model_to_others(tmp_path, signals):
+    merge = Merge(experts=[Expert(domain="coco", trial=3, run="file:///s/x/final", steps=2)])
+    service, place = Service(), TrialFolder(tmp_path / "trial-7-abc")
+    Attempt(service, merged_answer({}, merge=merge), signals, place, Setting()).run()
+    [release] = service.releases
+    assert (release.cause, "this worker has none (--store)" in release.reason) == (
+        "environment",
+        True,
+    )
+
+
+def test_a_worker_whose_store_has_no_such_expert_leaves_a_merged_model_to_others(tmp_path, signals):
+    store = Store(f"{tmp_path}/store")
+    merge = Merge(experts=[Expert(domain="coco", trial=3, run=store.of("vlm", 3).final, steps=2)])
+    service, place = Service(), TrialFolder(tmp_path / "trial-7-abc")
+    setting = Setting(store=store, experts=tmp_path / "experts")
+    Attempt(service, merged_answer({}, merge=merge), signals, place, setting).run()
+    [release] = service.releases
+    assert "is not in the store, or not yet" in release.reason
+    assert not service.results

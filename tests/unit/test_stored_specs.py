@@ -21,6 +21,7 @@ PARTS = {
     "reach": schemas.Reach,
     "heuristics": schemas.HeuristicsSpec,
     "evidence": schemas.EvidenceSpec,
+    "search": schemas.SearchSpec,
     "baseline": schemas.Measurement,
 }
 WHOLE = study_body(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trainer.recipe import RecipeError
 from trainer.sections import Lora
@@ -16,6 +19,13 @@ def is_peft_model(model: Any) -> bool:
     return hasattr(model, "peft_config")
 
 
+def _need_peft() -> None:
+    if find_spec("peft") is None:
+        raise RecipeError(
+            "recipe: lora needs peft, which is not installed; pip install 'modomodo[lora]'"
+        )
+
+
 def peft_config(lora: Lora | None) -> Any:
     """peft's settings for adapters on the language model; None without.
 
@@ -24,10 +34,7 @@ def peft_config(lora: Lora | None) -> Any:
     """
     if lora is None:
         return None
-    if find_spec("peft") is None:
-        raise RecipeError(
-            "recipe: lora needs peft, which is not installed; pip install 'modomodo[lora]'"
-        )
+    _need_peft()
     from peft import LoraConfig
 
     return LoraConfig(
@@ -37,6 +44,37 @@ def peft_config(lora: Lora | None) -> Any:
         target_modules=rf".*language_model.*\.({'|'.join(lora.target_modules)})",
         task_type="CAUSAL_LM",
     )
+
+
+def change(model: Any, folders: Sequence[Path], shares: Sequence[float]) -> dict[str, Tensor]:
+    """What adapters change of the model's weights together: the sum of their deltas, each times its
+    share, in float32, by the weight's name. The model is left as it was.
+
+    Args:
+        folders: of saved adapters, one after the other in memory.
+
+    Raises:
+        RecipeError: peft is not installed.
+    """
+    _need_peft()
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    total: dict[str, Tensor] = {}
+    for folder, share in zip(folders, shares, strict=True):
+        adapted = PeftModel.from_pretrained(model, str(folder))
+        inner: Any = adapted.base_model.model
+        for name, layer in inner.named_modules():
+            if not isinstance(layer, LoraLayer):
+                continue
+            # Not by the layer's own sum, which is in the adapter's precision.
+            parts: tuple[Any, Any] = layer.lora_A, layer.lora_B
+            down, up = (part["default"].weight.detach().float() for part in parts)
+            delta = (up @ down) * (layer.scaling["default"] * share)
+            key = f"{name}.weight"
+            total[key] = total[key] + delta if key in total else delta
+        adapted.unload()
+    return total
 
 
 class BaseWeights:

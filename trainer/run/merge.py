@@ -13,7 +13,7 @@ one domain, and `lambda_u` where it is uniform.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -83,16 +83,54 @@ def merged(
         origin = start.to(torch.float32)
         total = origin.clone()
         for i, expert, factor in used:
-            if name not in expert:
-                raise ValueError(f"expert {i} has no tensor {name!r}")
-            end = expert[name]
-            if end.shape != start.shape:
-                raise ValueError(
-                    f"tensor {name!r} of expert {i} has shape {tuple(end.shape)}, "
-                    f"not {tuple(start.shape)} as in the base"
-                )
+            end = _of_expert(i, expert, name, start)
             total.add_(end.to(torch.float32) - origin, alpha=factor)
         yield name, total.to(start.dtype)
+
+
+def change(
+    base: Mapping[str, Tensor], experts: Iterable[Mapping[str, Tensor]], shares: Sequence[float]
+) -> dict[str, Tensor]:
+    """What the experts change of the base together, in float32: `sum_i shares_i (theta_i - base)`.
+
+    The experts are gone through one by one, so that only one of them need be in memory.
+
+    Args:
+        shares: of each expert, as `coefficients` gives them, without the scale.
+
+    Raises:
+        ValueError: an expert lacks a tensor of the base's, or has it in another shape.
+    """
+    total: dict[str, Tensor] = {}
+    for i, (expert, share) in enumerate(zip(experts, shares, strict=True)):
+        for name, start in base.items():
+            end = _of_expert(i, expert, name, start)
+            if not start.is_floating_point():
+                continue
+            step = (end.to(torch.float32) - start.to(torch.float32)).mul_(share)
+            total[name] = total[name].add_(step) if name in total else step
+    return total
+
+
+def _of_expert(i: int, expert: Mapping[str, Tensor], name: str, start: Tensor) -> Tensor:
+    if name not in expert:
+        raise ValueError(f"expert {i} has no tensor {name!r}")
+    if expert[name].shape != start.shape:
+        raise ValueError(
+            f"tensor {name!r} of expert {i} has shape {tuple(expert[name].shape)}, "
+            f"not {tuple(start.shape)} as in the base"
+        )
+    return expert[name]
+
+
+def applied(
+    base: Mapping[str, Tensor], changes: Mapping[str, Tensor], scale: float
+) -> Iterator[tuple[str, Tensor]]:
+    """`base + scale * changes` of every tensor that changes, computed in float32, in the base's
+    dtype."""
+    for name, step in changes.items():
+        start = base[name]
+        yield name, start.to(torch.float32).add(step, alpha=scale).to(start.dtype)
 
 
 def scale_at_uniform(scales: Sequence[float], prices: Sequence[float], truth: float) -> float:

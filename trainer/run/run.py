@@ -217,6 +217,8 @@ def _train(
     ]
     if folder is not None and recipe.checkpoints.every is not None:
         callbacks.append(CheckpointSteps(recipe.checkpoints.every, points))
+    elif folder is not None and job.keeps_weights:
+        callbacks.append(CheckpointSteps(scorer.steps, points[-1:]))
     # 1. The trainer. What it writes beside checkpoints is of no use to anyone.
     with TemporaryDirectory(prefix="modomodo-run-") as elsewhere:
         trainer = MixtureTrainer(

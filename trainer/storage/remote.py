@@ -76,6 +76,15 @@ class Store:
             raise StoreError(f"store {url!r} is this process's own memory; no other node sees it")
         self._root = root.rstrip("/")
 
+    def at(self, url: str) -> StoredRun | None:
+        """The place of the trial whose finished run is at this URL; None where that is in another
+        store."""
+        place = str(self._files._strip_protocol(url))
+        here = place.startswith(f"{self._root}/") and place.endswith("/final")
+        if not here or self._files.unstrip_protocol(place) != url:
+            return None
+        return StoredRun(self._files, place.removesuffix("/final"))
+
     def of(self, study: str, trial_id: int) -> StoredRun:
         """The place of one trial."""
         return StoredRun(self._files, f"{self._root}/{study}/trial-{trial_id}")
@@ -102,6 +111,23 @@ class StoredRun:
         """Uploads a finished run in the place of one that is there."""
         self._remove(f"{self.place}/final")
         self._upload(folder, f"{self.place}/final", step)
+
+    def finished(self) -> Manifest | None:
+        """What the finished run has; None while it is not there whole."""
+        self.files.invalidate_cache()
+        try:
+            text = self.files.cat_file(f"{self.place}/final/{MANIFEST}")
+            return Manifest.model_validate_json(text)
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def fetch_finished(self, manifest: Manifest, into: Path) -> str | None:
+        """Lays files of the finished run into a folder.
+
+        Returns:
+            The first one that is not as the manifest says; None where all are.
+        """
+        return self._download(f"{self.place}/final", manifest, into)
 
     def fetch(self, into: Path, after: int) -> int | None:
         """Lays the newest whole checkpoint of a later step than `after` into an empty folder.

@@ -113,6 +113,11 @@ class StoreSync:
             shutil.rmtree(outgoing, ignore_errors=True)
         self.is_public = True
 
+    def has_weights(self, steps: int) -> bool:
+        """Whether the finished run has weights that others can load."""
+        checkpoint = self._run.checkpoint(steps)
+        return any(checkpoint.glob("*.safetensors"))
+
     @property
     def final(self) -> str:
         """URL that the finished run is put at; whole once it has a manifest."""

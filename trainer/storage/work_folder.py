@@ -27,6 +27,7 @@ MAX_WORKERS = 1024
 KEPT_RUNS = 20
 """Folders of finished runs that a worker keeps, the newest."""
 
+EXPERTS = "experts"
 _ANSWER, _RESULT, _LOG = "lease.json", "result.json", "run.log"
 _REFUSED = "refused-"
 
@@ -82,9 +83,18 @@ class WorkFolder:
         for folder in finished[: max(0, len(finished) - keep)]:
             folder.clear()
 
-    def make_room(self, wanted: int) -> int:
+    @property
+    def experts(self) -> Path:
+        """Where experts' weights are kept for the next merged model."""
+        return self.path / EXPERTS
+
+    def make_room(self, wanted: int, *, is_idle: bool = False) -> int:
         """Removes finished runs, oldest first, until so many bytes are free: this worker's, then
-        those of workers that are gone. Returns how many are free."""
+        those of workers that are gone. Returns how many are free.
+
+        Args:
+            is_idle: no trial is at work here, so experts' weights may go too.
+        """
         free = self.free_bytes()
         for folder in _finished(self._trials()):
             if free >= wanted:
@@ -96,7 +106,16 @@ class WorkFolder:
                 break
             if other.name.isdecimal() and other != self.path:
                 free = self._make_room_at(other, wanted, free)
+        if free < wanted and is_idle:
+            free = self._drop(self.experts, free)
         return free
+
+    def _drop(self, folder: Path, free: int) -> int:
+        """Removes a folder where it is there; how many bytes are free then."""
+        if not folder.is_dir():
+            return free
+        shutil.rmtree(folder, ignore_errors=True)
+        return self.free_bytes()
 
     def _make_room_at(self, other: Path, wanted: int, free: int) -> int:
         try:
@@ -106,6 +125,7 @@ class WorkFolder:
         if lock is None:
             return free  # its worker is at work
         with lock:
+            free = self._drop(other / EXPERTS, free)
             for folder in _finished(_trials_in(other)):
                 if free < wanted:
                     folder.clear()
@@ -149,6 +169,10 @@ class TrialFolder:
     def run(self) -> Path:
         """The run's own folder: checkpoints and responses."""
         return self.path / "run"
+
+    def experts_in(self, root: Path) -> Path:
+        """Where its study's experts lie below the folder of all of them."""
+        return root / self.path.name.rsplit("-", 1)[-1]  # the key of service and study
 
     @property
     def incoming(self) -> Path:

@@ -16,10 +16,11 @@ from typing import Any
 import structlog
 
 from service.client import Client, ServiceError, ServiceUnreachable
-from service.schemas import Measurement, NextAnswer, Result
+from service.schemas import Measurement, Merge, NextAnswer, Result
 from trainer import troubles
-from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Paused, Progress
+from trainer.job import TRAIN, Crash, Halted, Job, Merging, Outcome, Paused, Progress
 from trainer.recipe import Recipe, RecipeError
+from trainer.storage.experts import Experts
 from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
@@ -72,7 +73,7 @@ class Attempt:
         self._is_own = False
         self._delivery = Delivery(self._lease, folder, signals)
         self._store_sync: StoreSync | None = None
-        if setting.store is not None:
+        if setting.store is not None and answer.merge is None:
             stored = setting.store.of(self.trial.study, self.trial.id)
             self._store_sync = StoreSync(stored, folder)
         self._ending = Ending(self._lease, folder, signals, self._store_sync)
@@ -138,6 +139,10 @@ class Attempt:
         if wrong:
             self._ending.fail(f"recipe: {'; '.join(wrong)}; nothing was trained", retryable=False)
             return
+        cannot_merge = self._cannot_merge(recipe)
+        if cannot_merge is not None:
+            self._ending.fail(cannot_merge, retryable=False)
+            return
         self._log.info("run started", mixture=self.trial.mixture, seed=self.trial.seed)
         job = Job(
             self.trial.mixture,
@@ -147,12 +152,19 @@ class Attempt:
             self._folder.run,
             self._setting.commands,
             stop_at=self.trial.stop_at,
+            keeps_weights=self._answer.keeps_weights and self._store_sync is not None,
             needs_room=self._setting.make_room is not None,
         )
         # While a trainer of the user's is at work nobody knows what in its folder is whole.
         self._is_own = recipe.backend == "command"
         try:
-            self._fetch(job)
+            if self._answer.merge is not None:
+                merging = self._fetch_experts(self._answer.merge, recipe)
+                if merging is None:
+                    return
+                job = replace(job, merging=merging, needs_room=False)
+            else:
+                self._fetch(job)
             try:
                 self._train(job)
             except _RoomMade:
@@ -179,7 +191,8 @@ class Attempt:
         """Starts the run; None when that cannot be done here. The lease is kept meanwhile: the
         first one waits for its libraries, though not longer than a run may be silent."""
         devices = self._setting.devices
-        processes = 1 if devices is None or job.recipe.backend == "command" else n_devices(devices)
+        is_one = devices is None or job.recipe.backend == "command" or job.merging is not None
+        processes = 1 if is_one else n_devices(devices or "")
         starting = Starting(lambda: Child(job, self._folder.log, devices, processes))
         stalled = time.monotonic() + self._setting.stalled_s
         try:
@@ -215,14 +228,60 @@ class Attempt:
         if self._signals.came:
             self._ending.release("the worker was asked to stop")
 
-    def _wait_for_store(self, until: float | None = None, *, is_over: bool = False) -> bool:
+    def _cannot_merge(self, recipe: Recipe) -> str | None:
+        """Why a merged model can be made nowhere of what the service said; None where it can, and
+        of a run."""
+        if self.trial.channel == "full":
+            return None
+        if recipe.backend == "command":
+            return "weights of back end 'command' are its trainer's own; nothing was merged"
+        if self._answer.merge is None:
+            return "the service did not say what to merge; nothing was trained"
+        return None
+
+    def _fetch_experts(self, merge: Merge, recipe: Recipe) -> Merging | None:
+        """Fetches what is to be merged; None where that cannot be done."""
+        setting = self._setting
+        if setting.store is None or setting.experts is None:
+            self._ending.cannot(
+                "experts' weights are in the workers' store, and this worker has none (--store)"
+            )
+            return None
+        place = self._folder.experts_in(setting.experts)
+        experts = Experts(setting.store, place, setting.make_room)
+        experts.fetch(merge.experts, recipe)
+        is_done = self._wait_for_store(transfer=experts)
+        if self._signals.came:
+            self._ending.release("the worker was asked to stop")
+        if not is_done:
+            self._ending.cannot(f"the store gave no experts within {setting.stalled_s:g} s")
+            return None
+        if experts.trouble is not None:
+            if experts.is_wrong:
+                self._ending.fail(experts.trouble, retryable=False)
+            else:
+                self._ending.cannot(experts.trouble)
+            return None
+        found = Merging(experts.weights, merge.scale_at_uniform)
+        if merge.calibrate is None:
+            return found
+        return replace(found, target=merge.calibrate.score, weights=merge.calibrate.weights)
+
+    def _wait_for_store(
+        self,
+        until: float | None = None,
+        *,
+        is_over: bool = False,
+        transfer: StoreSync | Experts | None = None,
+    ) -> bool:
         """Waits while the store is at work, until then or for as long as a run may be silent; a
         signal leaves it the grace time. The lease is kept meanwhile, unless it is over. Whether the
         store has ended."""
-        assert self._store_sync is not None  # noqa: S101
+        transfer = transfer or self._store_sync
+        assert transfer is not None  # noqa: S101
         until = time.monotonic() + self._setting.stalled_s if until is None else until
         is_stopping = self._signals.came
-        while self._store_sync.is_busy:
+        while transfer.is_busy:
             if self._signals.came and not is_stopping:
                 until, is_stopping = min(until, time.monotonic() + self._setting.grace_s), True
             now = time.monotonic()
@@ -232,7 +291,7 @@ class Attempt:
             if not is_over and now >= self._lease.next_beat:
                 self._lease.beat(self.progress, self.metrics)
             beat = until if is_over else self._lease.next_beat
-            self._store_sync.join(min(beat - now, until - now, LOOK_EVERY_S))
+            transfer.join(min(beat - now, until - now, LOOK_EVERY_S))
         return True
 
     def _follow(self, child: Child) -> None:
@@ -363,6 +422,7 @@ class Attempt:
             artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]
         if self._store_sync is not None and not self._is_own:
             artifacts["store"] = self._store_sync.final
+            artifacts["keeps_weights"] = self._store_sync.has_weights(outcome.steps)
         if not own:
             self._scored_nothing(outcome)
             return

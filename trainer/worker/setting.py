@@ -22,6 +22,7 @@ class Setting:
         stalled_s: a run that reports nothing for so long is taken to hang, and is stopped.
         grace_s: time that a run has for its checkpoint when the worker is asked to stop.
         store: where runs are kept for other nodes; None keeps them here only.
+        experts: where experts' weights are kept for the next merged model; None merges none.
         make_room: removes what is not needed until so many bytes are free on the disk, and tells
             how many are; None does not look whether there is room for a run's checkpoints.
     """
@@ -34,6 +35,7 @@ class Setting:
     grace_s: float = 60.0
     store: Store | None = None
     make_room: Callable[[int], int] | None = None
+    experts: Path | None = None
 
     @property
     def n_gpus(self) -> int:

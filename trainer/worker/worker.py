@@ -86,6 +86,7 @@ class Worker:
         """
         if self.min_free_bytes is None:
             self.setting = replace(self.setting, make_room=self.folder.make_room)
+        self.setting = replace(self.setting, experts=self.folder.experts)
         started = time.monotonic()
         log = structlog.get_logger().bind(worker=self.name)
         log.info("worker started", service=self.client.url, folder=str(self.folder.path))
@@ -181,7 +182,7 @@ class Worker:
             if self.signals.came:
                 raise Stopped
             wanted = self._wanted_bytes()
-            free = self.folder.make_room(wanted)
+            free = self.folder.make_room(wanted, is_idle=True)
             if free < wanted:
                 log.error(
                     "no room for a run",
@@ -193,7 +194,12 @@ class Worker:
                 continue
             try:
                 answer = self.client.next(
-                    NextRequest(worker=self.name, study=self.study, gpus=self.setting.n_gpus)
+                    NextRequest(
+                        worker=self.name,
+                        study=self.study,
+                        gpus=self.setting.n_gpus,
+                        channels=["full"] if self.setting.store is None else ["full", "merged"],
+                    )
                 )
             except ServiceUnreachable as error:
                 log.warning("service unreachable", error=str(error))

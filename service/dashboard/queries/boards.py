@@ -16,7 +16,7 @@ from service.dashboard.queries.history import Histories, History
 from service.dashboard.queries.sparklines import Spark
 from service.dashboard.queries.stories import Happening
 from service.schemas import Study, StudyCost, StudySpec, Trial
-from service.study import cost, views, waiting
+from service.study import cost, merging, views, waiting
 
 PAGE = 100
 """Trials shown at first, and added by every 'show more'."""
@@ -121,7 +121,7 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     if row.state == "active" and not counts.get("running"):
         is_queued = bool(counts.get("queued"))
         idle = (
-            waiting.came_back(session, row.id)
+            waiting.came_back(session, row.id) or merging.held_back(session, row)
             if is_queued
             else waiting.for_a_trial(session, row.name)[0]
         )
@@ -183,7 +183,9 @@ def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
         running.append(
             Running(
                 trial=views.trial(trial, spec),
-                left_s=forecast.left_s(trial.attempt, now, pace),
+                left_s=(
+                    forecast.left_s(trial.attempt, now, pace) if trial.channel == "full" else None
+                ),
                 spark=sparklines.of(points, total_steps),
             )
         )

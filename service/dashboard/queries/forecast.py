@@ -62,6 +62,7 @@ def read(session: Session, study: models.Study) -> Pace:
         .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
         .where(
             models.Trial.study_id == study.id,
+            models.Trial.channel == "full",
             models.Attempt.state.in_(("completed", "failed", "expired")),
         )
         .order_by(models.Attempt.ended_at.desc())
@@ -72,7 +73,11 @@ def read(session: Session, study: models.Study) -> Pace:
     live = session.scalars(
         select(models.Attempt.claimed_at)
         .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
-        .where(models.Trial.study_id == study.id, models.Attempt.state == "live")
+        .where(
+            models.Trial.study_id == study.id,
+            models.Trial.channel == "full",
+            models.Attempt.state == "live",
+        )
     )
     return Pace(
         took=[time for state, time in seconds if state == "completed"],

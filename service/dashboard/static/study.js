@@ -77,6 +77,11 @@ more.addEventListener("click", async () => {
   }
 });
 
+const channel = document.getElementById("channel");
+channel?.addEventListener("change", () => {
+  rows.dataset.only = channel.value;
+});
+
 const along = document.getElementById("progress-by");
 along.addEventListener("change", drawProgress);
 

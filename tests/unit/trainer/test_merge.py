@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from trainer.recipe import Recipe
-from trainer.run.merge import coefficients, merged, rate_sum, scale, scale_at_uniform
+from trainer.run.merge import (
+    applied,
+    change,
+    coefficients,
+    merged,
+    rate_sum,
+    scale,
+    scale_at_uniform,
+)
 
 
 def test_changes_are_added_to_the_base_by_their_factors() -> None:
@@ -22,6 +30,25 @@ def test_changes_are_added_to_the_base_by_their_factors() -> None:
 
     assert torch.equal(found["a"], torch.tensor([1.5, 10.0]))
     assert torch.equal(found["b"], torch.tensor([[1.0]]))
+
+
+def test_one_change_at_a_scale_is_the_sum_with_scaled_factors() -> None:
+    torch.manual_seed(0)
+    base = {"a": torch.randn(50), "b": torch.randn(3, 4).to(torch.bfloat16)}
+    experts = [{name: torch.randn_like(value) for name, value in base.items()} for _ in range(3)]
+    shares = [0.2, 0.5, 0.3]
+
+    found = dict(applied(base, change(base, iter(experts), shares), 1.8))
+
+    for name, wanted in merged(base, experts, [1.8 * share for share in shares]):
+        assert found[name].dtype == wanted.dtype
+        torch.testing.assert_close(found[name], wanted)
+
+
+def test_whole_numbers_among_the_weights_stay_those_of_the_base() -> None:
+    base = {"a": torch.zeros(1), "n": torch.tensor([7])}
+
+    assert list(change(base, [{"a": torch.ones(1), "n": torch.tensor([9])}], [1.0])) == ["a"]
 
 
 def test_one_expert_alone_is_itself() -> None:
@@ -64,6 +91,8 @@ def test_a_tensor_at_a_time_is_read_and_none_of_an_expert_without_weight() -> No
 def test_weights_of_another_model_are_refused(expert: dict[str, torch.Tensor], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         dict(merged({"a": torch.zeros(2)}, [expert], [1.0]))
+    with pytest.raises(ValueError, match=said):
+        change({"a": torch.zeros(2)}, [expert], [1.0])
 
 
 def test_the_scale_is_one_at_a_corner_and_what_was_set_at_uniform() -> None:

@@ -1,0 +1,272 @@
+"""What a study has for merging models of experts, derived from its trials alone.
+
+A model of channel `merged` is made of the experts' weights (`trainer/run/merge.py` has the formula)
+and scored, without training. It can be run when
+
+1. every domain of its mixture has an expert: a completed run of that domain alone whose weights
+   are in the workers' store; of several the earliest;
+2. `lambda_u` is known: the first merged model is of the uniform mixture, and is scaled so that its
+   score meets that of the uniform mixture's run. Until it is completed no other one is given away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import models, queue, trials
+from db.models import Study, Trial
+from db.states import UNDER_WAY
+from service.schemas import SUM_TOLERANCE, Calibration, Expert, Merge, Score, StudySpec
+from service.schemas.spec import FULL, MERGED
+from service.search.counts import counted
+from service.study import headline, views
+
+BY = "experts"
+"""What the service names as the strategy of the trials that it queues for merging."""
+SCALE = "scale_at_uniform"
+"""The artifact of a merged trial that says which `lambda_u` it found."""
+STORE, WEIGHTS = "store", "keeps_weights"
+"""Artifacts of a run: its URL in the store, and whether its weights lie there."""
+MOST_SCALE = 1000.0
+"""A larger `lambda_u` is taken for a mistake."""
+MOST_READY = 200
+"""Trials that are told to be ready at once, the first of the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What of a trial matters here."""
+
+    id: int
+    number: int
+    state: str
+    channel: str
+    mixture: Mapping[str, float]
+    by: str
+    is_withdrawn: bool
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in UNDER_WAY
+
+    @property
+    def is_uniform(self) -> bool:
+        return headline.is_uniform(self.mixture)
+
+    @property
+    def alone(self) -> str | None:
+        """The only domain of its mixture; None where there are several."""
+        return alone(self.mixture)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What there is to merge.
+
+    Attributes:
+        rows: the study's trials by number.
+        experts: by domain, of those that have one.
+        truth: the objective of the uniform mixture, by the mean of its runs; None before the first.
+        scale_at_uniform: `lambda_u`; None before it was found.
+        calibrating: id of the merged trial of the uniform mixture that is to find it, or does.
+    """
+
+    domains: Sequence[str]
+    rows: Sequence[Row]
+    experts: Mapping[str, Expert]
+    truth: Score | None
+    scale_at_uniform: float | None
+    calibrating: int | None
+
+    def without_expert(self, mixture: Mapping[str, float]) -> list[str]:
+        """Domains of a mixture that have no expert yet."""
+        return [name for name in self.domains if mixture[name] > 0 and name not in self.experts]
+
+    def is_ready(self, trial_id: int, mixture: Mapping[str, float]) -> bool:
+        """Whether a queued merged trial can be run now."""
+        if self.without_expert(mixture):
+            return False
+        if self.scale_at_uniform is not None:
+            return True
+        return trial_id == self.calibrating and self.truth is not None
+
+
+def alone(mixture: Mapping[str, float]) -> str | None:
+    """The only domain of a mixture; None where there are several."""
+    return next((name for name, w in mixture.items() if w >= 1 - SUM_TOLERANCE), None)
+
+
+def is_expert(trial: Trial, spec: StudySpec) -> bool:
+    """Whether a run's weights are to be kept for merging."""
+    is_on = MERGED in spec.search.channels
+    return is_on and trial.channel == FULL and alone(trial.mixture) is not None
+
+
+def read(session: Session, study: Study, spec: StudySpec) -> Standing:
+    """What a study has for merging now."""
+    domains = [domain.name for domain in spec.domains]
+    rows = _rows(session, study)
+    done = [row for row in rows if row.state == "completed"]
+    singles = [row for row in done if row.channel == FULL and row.alone]
+    uniform = [row for row in rows if row.is_uniform]
+    merged = [row for row in uniform if row.channel == MERGED]
+    artifacts = _artifacts(session, [row.id for row in (*singles, *merged)])
+    experts: dict[str, Expert] = {}
+    for row in singles:
+        found = _expert(row, artifacts[row.id])
+        if found is not None:
+            experts.setdefault(found.domain, found)
+    scales = (_scale(artifacts[row.id]) for row in merged if row.state == "completed")
+    return Standing(
+        domains=domains,
+        rows=rows,
+        experts=experts,
+        truth=_truth(session, [r.id for r in uniform if r in done and r.channel == FULL], spec),
+        scale_at_uniform=next((scale for scale in scales if scale is not None), None),
+        calibrating=next((row.id for row in merged if row.is_under_way), None),
+    )
+
+
+def ready(session: Session, study: str | None) -> list[int]:
+    """Ids of the queued merged trials of active studies that can be run now, in the order of the
+    queue.
+
+    Args:
+        study: only of this one; None for all.
+    """
+    waiting = queue.queued_merged(session, study)
+    standings: dict[int, Standing] = {}
+    found = []
+    for trial_id, study_id in waiting:
+        if study_id not in standings:
+            row = session.get_one(Study, study_id)
+            standings[study_id] = read(session, row, views.spec(row))
+        now = standings[study_id]
+        mixture = next(row.mixture for row in now.rows if row.id == trial_id)
+        if now.is_ready(trial_id, mixture):
+            found.append(trial_id)
+        if len(found) == MOST_READY:
+            break
+    return found
+
+
+def job(session: Session, trial: Trial, spec: StudySpec) -> Merge | None:
+    """What a leased trial of channel `merged` is made of; None for a run.
+
+    Args:
+        trial: with its study, as it was leased.
+    """
+    if trial.channel != MERGED:
+        return None
+    now = read(session, trial.study, spec)
+    used = [name for name in now.domains if trial.mixture[name] > 0]
+    calibrate = None
+    if now.scale_at_uniform is None and now.truth is not None:
+        calibrate = Calibration(score=now.truth.value, weights=spec.objective_weights())
+    return Merge(
+        experts=[now.experts[name] for name in used if name in now.experts],
+        scale_at_uniform=now.scale_at_uniform,
+        calibrate=calibrate,
+    )
+
+
+def held_back(session: Session, study: Study) -> str | None:
+    """What the queued merged trials of an active study wait for, in words; None where there is none
+    or one is ready."""
+    waiting = [trial_id for trial_id, _ in queue.queued_merged(session, study.name)]
+    if not waiting:
+        return None
+    now = read(session, study, views.spec(study))
+    if any(now.is_ready(row.id, row.mixture) for row in now.rows if row.id in waiting):
+        return None
+    return f"{counted(len(waiting), 'merged model')} cannot be made yet: {_why_not(now)}"
+
+
+def _why_not(now: Standing) -> str:
+    for name in now.domains:
+        if name not in now.experts:
+            return f"domain {name!r} has no expert yet ({_story(now, name)})"
+    if now.truth is None:
+        return f"the uniform mixture has no run yet ({_uniform_story(now)})"
+    if now.calibrating is None:
+        return (
+            "none of them is of the uniform mixture, which is merged first to find how far the "
+            "experts' changes are to be scaled; queue it"
+        )
+    return "the uniform mixture is merged first, to find how far the experts' changes are scaled"
+
+
+def _story(now: Standing, domain: str) -> str:
+    """What became of the runs of a domain alone."""
+    mine = [row for row in now.rows if row.channel == FULL and row.alone == domain]
+    return _last(mine, "its weights are in no store: start workers with --store")
+
+
+def _uniform_story(now: Standing) -> str:
+    mine = [row for row in now.rows if row.channel == FULL and row.is_uniform]
+    return _last(mine, "it lacks a score that the objective weighs")
+
+
+def _last(mine: Sequence[Row], unfit: str) -> str:
+    """Args:
+    unfit: why a completed one does not do.
+    """
+    if not mine:
+        return "no run of it was queued"
+    last = next((row for row in mine if row.is_under_way), mine[-1])
+    said = f"trial {last.number} is {last.state}"
+    return f"{said}, and {unfit}" if last.state == "completed" else said
+
+
+def _rows(session: Session, study: Study) -> list[Row]:
+    found = session.execute(
+        select(
+            Trial.id,
+            Trial.number,
+            Trial.state,
+            Trial.channel,
+            Trial.mixture,
+            Trial.proposal,
+            Trial.is_withdrawn,
+        )
+        .where(Trial.study_id == study.id)
+        .order_by(Trial.number)
+    )
+    return [
+        Row(id_, number, state, channel, mixture, (proposal or {}).get("strategy", ""), withdrawn)
+        for id_, number, state, channel, mixture, proposal, withdrawn in found
+    ]
+
+
+def _artifacts(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    rows = session.execute(
+        select(models.Trial.id, models.Trial.artifacts).where(models.Trial.id.in_(ids))
+    )
+    return dict(rows.tuples().all())
+
+
+def _expert(row: Row, artifacts: Mapping[str, Any]) -> Expert | None:
+    url, steps = artifacts.get(STORE), artifacts.get("steps")
+    is_kept = artifacts.get(WEIGHTS) is True
+    if not is_kept or not isinstance(url, str) or not isinstance(steps, int) or steps < 1:
+        return None
+    return Expert(domain=row.alone or "", trial=row.id, run=url, steps=steps)
+
+
+def _scale(artifacts: Mapping[str, Any]) -> float | None:
+    """`lambda_u` as a worker reported it; None where it did not."""
+    found = artifacts.get(SCALE)
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return None
+    return float(found) if 0 < found < MOST_SCALE else None
+
+
+def _truth(session: Session, ids: Sequence[int], spec: StudySpec) -> Score | None:
+    shown = (views.trial(trials.get(session, trial_id), spec) for trial_id in ids)
+    scores = [one.scores.objective for one in shown if one.scores.objective is not None]
+    return headline.mean(scores) if scores else None
