@@ -293,7 +293,7 @@ def stop_early(session: Session, trial_id: int, actor: str) -> None:
     if trial.state != "running":
         raise WrongState(f"{trial.called} is {trial.state}; only running ones are stopped early")
     _end_lease(session, trial)
-    states.move(session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True)
+    states.stop(session, trial, actor)
 
 
 def _end_lease(session: Session, trial: Trial) -> None:
@@ -359,9 +359,7 @@ def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> N
     if trial.state == {"pause": "paused", "stop": "early_stopped"}[action]:
         return
     if action == "stop" and trial.state == "paused":
-        states.move(
-            session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True
-        )
+        states.stop(session, trial, actor)
         return
     if trial.state != "running":
         can = "running ones are paused" if action == "pause" else "running and paused ones stop"

@@ -6,6 +6,7 @@ import csv
 import io
 
 import numpy as np
+import pytest
 
 from db import studies
 from service.dashboard.queries import history
@@ -104,3 +105,67 @@ def test_a_fit_learns_from_it_and_says_so(api):
     fit = api.get("/studies/vlm/surrogates/bayes-quadratic").json()
     assert fit["n"] == 5
     assert fit["channels"]["step-5"]["n"] == 6
+
+
+def taken(api):
+    """A trial under a lease: where its calls go, and its token."""
+    api.post("/studies", json=study_body())
+    api.post("/studies/vlm/trials", json={"mixture": {"coco": 1.0}})
+    taken = api.post("/trials/next", json={"worker": "w1", "study": "vlm"}).json()
+    return f"/trials/{taken['trial']['id']}", taken["lease"]["token"]
+
+
+def only(items, *names):
+    return [item for item in items if item["benchmark"] in names]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["on the way", "in the result"])
+def test_an_earlier_steps_score_does_not_stand_in_for_one_that_the_last_step_lacks(api, together):
+    trial, token = taken(api)
+    early, late = at_step(0.3, 5), only(at_step(0.6, 20), "lisa_test", "chart")
+    if not together:
+        api.post(f"{trial}/measurements", json={"token": token, "measurements": early})
+    body = {"token": token, "measurements": [*early, *late] if together else late}
+    refused = api.post(f"{trial}/result", json=body)
+    assert refused.status_code == 422
+    assert "no score of info under rule 'paper' at step 20, its last one" in refused.text
+    kept = api.get(trial).json()
+    assert kept["state"] == "running"
+    assert sorted((m["benchmark"], m["step"]) for m in kept["measurements"]) == [
+        *(("chart", 5), ("chart", 20), ("info", 5), ("lisa_test", 5), ("lisa_test", 20)),
+    ]
+    rest = {"token": token, "measurements": only(at_step(0.6, 20), "info")}
+    done = api.post(f"{trial}/result", json=rest).json()
+    assert (done["state"], done["scores"]["objective"]["value"]) == ("completed", 0.6)
+
+
+def test_the_rest_of_a_result_must_be_of_the_same_step(api):
+    trial, token = taken(api)
+    late = {"token": token, "measurements": only(at_step(0.6, 20), "chart")}
+    assert api.post(f"{trial}/result", json=late).status_code == 422
+    early = {"token": token, "measurements": only(at_step(0.3, 5), "info")}
+    refused = api.post(f"{trial}/result", json=early)
+    assert refused.status_code == 422
+    assert "no score of chart under rule 'paper' at step 5" in refused.text
+
+
+def test_a_finished_run_is_not_added_with_an_earlier_steps_score_for_its_last(api):
+    api.post("/studies", json=study_body())
+    mixed = [*only(at_step(0.3, 5), "info"), *only(at_step(0.6, 20), "chart")]
+    refused = api.post("/studies/vlm/trials", json={"mixture": {"coco": 1}, "measurements": mixed})
+    assert refused.status_code == 422
+    assert "no score of info under rule 'paper' at step 20" in refused.text
+    whole = [*at_step(0.3, 5), *at_step(0.6, 20)]
+    added = api.post("/studies/vlm/trials", json={"mixture": {"coco": 1}, "measurements": whole})
+    assert added.json()["scores"]["objective"]["value"] == 0.6
+
+
+def test_what_an_earlier_attempt_scored_beyond_the_last_step_is_put_aside(api):
+    trial, token = taken(api)
+    beyond = {"token": token, "measurements": at_step(0.9, 30)}
+    api.post(f"{trial}/measurements", json=beyond)
+    ended = {"token": token, "measurements": only(at_step(0.6, 20), "chart", "info")}
+    done = api.post(f"{trial}/result", json=ended).json()
+    assert sorted((m["benchmark"], m["step"]) for m in done["measurements"]) == [
+        *(("chart", 20), ("info", 20)),
+    ]
