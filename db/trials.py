@@ -405,6 +405,22 @@ def go_on(session: Session, trial_id: int, actor: str, stop_at: int | None = Non
     states.move(session, trial, "queued", actor=actor, what="continued", **more)
 
 
+def paused_steps(session: Session, study: Study) -> dict[int, int]:
+    """Step at which a trial paused last, by its id: of those whose scores are still to come, also
+    where they were continued since."""
+    rows = session.execute(
+        select(Attempt.trial_id, Attempt.step)
+        .join(Trial, Trial.id == Attempt.trial_id)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state.in_(states.UNDER_WAY),
+            Attempt.state == "paused",
+        )
+        .order_by(Attempt.trial_id, Attempt.number)
+    )
+    return {trial_id: step for trial_id, step in rows.tuples() if step is not None}
+
+
 def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
     """Gives a trial another note, in any state. The same again changes nothing.
 

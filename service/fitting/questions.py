@@ -56,8 +56,9 @@ def _cached(of: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitte
     return _fitted[key]
 
 
-def _arrays_of(runs: Runs) -> tuple[FloatArray, ...]:
-    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks)
+def _arrays_of(runs: Runs) -> tuple[Any, ...]:
+    channels = [(name, *_arrays_of(runs.channels[name])) for name in sorted(runs.channels)]
+    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, *channels)
 
 
 def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
