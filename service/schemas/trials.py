@@ -106,6 +106,7 @@ class Trial(Body):
     """Step at which it pauses; None trains the whole recipe."""
     asked: Literal["pause", "stop"] | None = None
     """What its run is to do at the next evaluation point."""
+    asked_why: Text | None = None
 
 
 class Curve(Body):

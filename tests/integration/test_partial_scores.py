@@ -1,4 +1,4 @@
-"""Scores of trials that paused or were stopped early: evidence of their step, and no whole run's."""
+"""Scores of trials that paused or were stopped early: evidence of their step, no whole run's."""
 
 from __future__ import annotations
 
