@@ -365,15 +365,7 @@ def leave(
     actor, why = f"worker {attempt.worker}", trial.asked_why
     more: dict[str, Any] = {"step": step} | ({} if why is None else {"why": why})
     if trial.asked == "stop":
-        states.move(
-            session,
-            trial,
-            "early_stopped",
-            actor=actor,
-            what="early-stopped",
-            is_result=True,
-            **more,
-        )
+        states.stop(session, trial, actor, **more)
     else:
         states.move(session, trial, "paused", actor=actor, what="paused", **more)
     session.flush()

@@ -104,15 +104,17 @@ def close(session: Session, trial: Trial, readings: Sequence[Reading]) -> list[M
     """Stores the final scores, and puts aside what earlier attempts measured beyond them.
 
     A first attempt may have scored step 1500 and died, and the one that finished have ended at
-    step 1000: the trial's last score is then that of step 1000. Returns what `keep` does.
+    step 1000: the trial's last score is then that of step 1000, also of a benchmark that the result
+    leaves to what came before it. Returns what `keep` does.
     """
     rows = keep(session, trial, readings)
+    end = max((reading.step for reading in readings), default=0)
     last: dict[tuple[str, str], int] = {}
     for reading in readings:
         place = reading.benchmark, reading.rule
         last[place] = max(reading.step, last.get(place, 0))
     for row in rows:
-        is_beyond = row.step > last.get((row.benchmark, row.rule), row.step)
+        is_beyond = row.step > last.get((row.benchmark, row.rule), end or row.step)
         if is_beyond and not row.replicate:
             row.is_superseded = True
     session.flush()

@@ -84,6 +84,19 @@ def revive(session: Session, trial: Trial, attempt: Attempt) -> bool:
     return True
 
 
+def stop(session: Session, trial: Trial, actor: str, **detail: Any) -> None:
+    """Ends a locked trial for good before its last step: its scores until then are a result."""
+    move(
+        session,
+        trial,
+        "early_stopped",
+        actor=actor,
+        what="early-stopped",
+        is_result=True,
+        **detail,
+    )
+
+
 def count_against(session: Session, trial: Trial, *, actor: str, what: str, is_final: bool) -> None:
     """Counts an ended attempt: the trial is queued again, or failed when that was its last."""
     trial.failures += 1

@@ -297,7 +297,7 @@ def stop_early(session: Session, trial_id: int, actor: str) -> None:
     if trial.state != "running":
         raise WrongState(f"{trial.called} is {trial.state}; only running ones are stopped early")
     _end_lease(session, trial)
-    states.move(session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True)
+    states.stop(session, trial, actor)
 
 
 def _end_lease(session: Session, trial: Trial) -> None:
@@ -369,9 +369,7 @@ def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> N
     if trial.state == {"pause": "paused", "stop": "early_stopped"}[action]:
         return
     if action == "stop" and trial.state == "paused":
-        states.move(
-            session, trial, "early_stopped", actor=actor, what="early-stopped", is_result=True
-        )
+        states.stop(session, trial, actor)
         return
     if trial.state != "running":
         can = "running ones are paused" if action == "pause" else "running and paused ones stop"
@@ -415,6 +413,22 @@ def go_on(session: Session, trial_id: int, actor: str, stop_at: int | None = Non
     queue.wake(trial)
     more: dict[str, Any] = {} if stop_at is None else {"stop_at": stop_at}
     states.move(session, trial, "queued", actor=actor, what="continued", **more)
+
+
+def paused_steps(session: Session, study: Study) -> dict[int, int]:
+    """Step at which a trial paused last, by its id: of those whose scores are still to come, also
+    where they were continued since."""
+    rows = session.execute(
+        select(Attempt.trial_id, Attempt.step)
+        .join(Trial, Trial.id == Attempt.trial_id)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state.in_(states.UNDER_WAY),
+            Attempt.state == "paused",
+        )
+        .order_by(Attempt.trial_id, Attempt.number)
+    )
+    return {trial_id: step for trial_id, step in rows.tuples() if step is not None}
 
 
 def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:

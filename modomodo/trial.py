@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,25 +139,19 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
 @app.command()
 def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Queue a failed or cancelled trial again."""
-    with connect(url) as client:
-        changed = client.retry(_id(client, trial))
-    _print_one(changed, as_json)
+    _change(Client.retry, trial, url, as_json)
 
 
 @app.command()
 def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """Call a queued or running trial off."""
-    with connect(url) as client:
-        changed = client.cancel(_id(client, trial))
-    _print_one(changed, as_json)
+    """Call a queued, running or paused trial off."""
+    _change(Client.cancel, trial, url, as_json)
 
 
 @app.command()
 def pause(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Pause a running trial at its next evaluation point."""
-    with connect(url) as client:
-        changed = client.pause(_id(client, trial))
-    _print_one(changed, as_json)
+    _change(Client.pause, trial, url, as_json)
 
 
 @app.command("continue")
@@ -167,24 +162,27 @@ def continue_(
     as_json: JsonOption = False,
 ) -> None:
     """Queue a paused trial to go on from its checkpoint."""
-    with connect(url) as client:
-        changed = client.continue_(_id(client, trial), stop_at)
-    _print_one(changed, as_json)
+    _change(partial(Client.continue_, stop_at=stop_at), trial, url, as_json)
 
 
 @app.command()
 def stop(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Stop a running trial for good at its next evaluation point, or a paused one at once."""
-    with connect(url) as client:
-        changed = client.stop(_id(client, trial))
-    _print_one(changed, as_json)
+    _change(Client.stop, trial, url, as_json)
 
 
 @app.command("stop-early")
 def stop_early(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """End a running trial at once, with the scores it has so far."""
+    _change(Client.stop_early, trial, url, as_json)
+
+
+def _change(
+    call: Callable[[Client, int], Trial], trial: Sequence[str], url: str | None, as_json: bool
+) -> None:
+    """Changes a trial by one call of the client, and shows what it is now."""
     with connect(url) as client:
-        changed = client.stop_early(_id(client, trial))
+        changed = call(client, _id(client, trial))
     _print_one(changed, as_json)
 
 

@@ -40,8 +40,9 @@ BUSY_S = 3.0
 FAILURE_KEPT_S = 60.0
 """How long a fit that failed is not tried again: it was the same question."""
 
-Key = tuple[int, int, tuple[int, ...], str]
-"""Study, its results, surrogate: the same key is the same fit."""
+Key = tuple[int, int, tuple[tuple[int, int], ...], tuple[int, ...], str]
+"""Study, its results, its paused trials, the results of others, surrogate: the same key is the same
+fit."""
 
 
 class _Once(Generic[T]):
@@ -83,7 +84,8 @@ class _Kept(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
-        key = (evidence.study_id, evidence.results, evidence.others, surrogate)
+        of = evidence
+        key = (of.study_id, of.results, of.paused, of.others, surrogate)
         with self._lock:
             once = self._values.setdefault(key, _Once(make))
             self._values.move_to_end(key)

@@ -74,7 +74,10 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
             opening=spec.opening,
             heuristics=evidence.heuristics(spec),
         ),
-        based_on=(study.results, study.last_number, len(pending), len(avoid), study.planned),
+        based_on=(
+            *(study.results, study.last_number, len(pending), len(avoid), study.planned),
+            *(number for paused in known.paused for number in paused),
+        ),
     )
 
 

@@ -137,7 +137,8 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
 def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial. One that lacks a benchmark of the
-    objective is 422: what it has is kept, and the rest is still wanted."""
+    objective at its last step is 422, also where an earlier step has one: what it has is kept, and
+    the rest is still wanted."""
     absent: list[str] = []
     with service.database.write() as session:
         row = trials.with_study(session, trial)
@@ -146,7 +147,7 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
         readings = views.readings(body.measurements)
         if checks.missing(spec, body.measurements):
             earlier = views.trial(trials.get(session, trial), spec).measurements
-            absent = checks.missing(spec, [*earlier, *body.measurements])
+            absent = checks.missing(spec, body.measurements, earlier)
         if absent:
             refusal = leases.finish_in_part(session, trial, body.token, readings)
         else:
@@ -163,7 +164,7 @@ def result(trial: TrialId, body: Result, service: Service) -> Trial:
     if refusal is not None:
         raise Refused(refusal.code, refusal.why)
     if absent:
-        raise invalid(f"{checks.lacks(spec, absent)}; {KEPT_IN_PART}")
+        raise invalid(f"{checks.lacks(spec, absent, body.measurements)}; {KEPT_IN_PART}")
     service.proposer.wake()
     return answer
 

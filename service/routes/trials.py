@@ -226,7 +226,7 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
         row = trials.get(session, trial)
         spec = views.spec(row.study)
         answer = views.trial(row, spec)
-        absent = checks.missing(spec, answer.measurements)
+        absent = checks.unscored(spec, answer.measurements)
         if absent:  # which also undoes the stop
             raise Refused(
                 "wrong-state",

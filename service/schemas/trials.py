@@ -110,6 +110,7 @@ class Trial(Body):
     """Step at which it pauses; None trains the whole recipe."""
     asked: Literal["pause", "stop"] | None = None
     """What its run is to do at the next evaluation point."""
+    asked_why: Text | None = None
     channel: Channel = "full"
     """`full`: a training run; `merged`: no training, experts' weights added up and scored."""
 

@@ -135,23 +135,42 @@ def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
         seen.add(key)
 
 
-def missing(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
-    """Benchmarks that the objective weighs and that have no score."""
+def unscored(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
+    """Benchmarks that the objective weighs and that have no score at any step."""
     return sorted(spec.objective_weights().keys() - last_measurements(given).keys())
 
 
-def lacks(spec: StudySpec, absent: Sequence[str]) -> str:
-    """Says which scores a result has not."""
+def missing(
+    spec: StudySpec, result: Sequence[Measurement], known: Iterable[Measurement] = ()
+) -> list[str]:
+    """Benchmarks that the objective weighs and that have no score at a result's last step: one of
+    an earlier step is not that of the whole run.
+
+    Args:
+        known: scores that were stored before, where the result is the rest of them.
+    """
+    last = _last(result)
+    return unscored(spec, [item for item in (*known, *result) if item.step == last])
+
+
+def _last(result: Sequence[Measurement]) -> int:
+    return max((item.step for item in result), default=0)
+
+
+def lacks(spec: StudySpec, absent: Sequence[str], result: Sequence[Measurement]) -> str:
+    """Says which scores a result has not, and at which step."""
+    last = _last(result)
+    at = f" at step {last}, its last one" if last else ""
     return (
-        f"the result has no score of {', '.join(absent)} under rule 'paper', which the objective "
-        f"{spec.objective.name!r} weighs (study {spec.name!r})"
+        f"the result has no score of {', '.join(absent)} under rule 'paper'{at}, which the "
+        f"objective {spec.objective.name!r} weighs (study {spec.name!r})"
     )
 
 
-def is_complete(spec: StudySpec, given: Iterable[Measurement]) -> None:
+def is_complete(spec: StudySpec, result: Sequence[Measurement]) -> None:
     """Raises:
-    Refused: a benchmark that the objective weighs has no score.
+    Refused: a benchmark that the objective weighs has no score at the result's last step.
     """
-    absent = missing(spec, given)
+    absent = missing(spec, result)
     if absent:
-        raise invalid(lacks(spec, absent))
+        raise invalid(lacks(spec, absent, result))

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
-from db import models, studies
+from db import models, studies, trials
 from db.models import Trial
-from db.trial_states import RESULTS, WHOLE
+from db.trial_states import WHOLE
 from service.schemas import (
     LimitSpec,
     Measurement,
@@ -64,11 +64,13 @@ class Evidence:
 
     Attributes:
         completed: in order of trial number, like `runs`, whose channels are what trials scored that
-            were stopped early (`step-S`), models merged of experts (`merged`), and the runs of the
-            other studies that this one takes as evidence (`study-NAME`).
-        others: `results` of these when they were read.
+            were stopped early or have paused (`step-S`), models merged of experts (`merged`), and
+            the runs of the other studies that this one takes as evidence (`study-NAME`).
+        paused: trials under way that have paused, by id, and at which step.
+        others: `results` of the other studies when they were read.
         notes: what of them is not taken, in words.
-        results: `Study.results` when it was read; the same number means the same evidence.
+        results: `Study.results` when it was read; the same number, with the same `paused` and
+            `others`, means the same evidence.
     """
 
     study_id: int
@@ -77,6 +79,7 @@ class Evidence:
     space: MixtureSpace
     completed: tuple[MeasuredRun, ...]
     runs: Runs
+    paused: tuple[tuple[int, int], ...] = ()
     others: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -92,7 +95,8 @@ class Evidence:
 def read(session: Session, study: models.Study) -> Evidence:
     """The study's evidence. Reads columns, not whole trials: there may be thousands."""
     spec = views.spec(study)
-    completed, partial = _completed(session, study, spec)
+    paused = trials.paused_steps(session, study)
+    completed, partial = _completed(session, study, spec, paused)
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
@@ -107,52 +111,82 @@ def read(session: Session, study: models.Study) -> Evidence:
         space=space(spec),
         completed=tuple(completed),
         runs=replace(runs, channels=channels),
+        paused=tuple(paused.items()),
         others=tuple(other.results for other in others),
         notes=tuple(notes),
     )
 
 
 def _completed(
-    session: Session, study: models.Study, spec: StudySpec
+    session: Session, study: models.Study, spec: StudySpec, paused: Mapping[int, int]
 ) -> tuple[list[MeasuredRun], dict[str, list[MeasuredRun]]]:
     """The completed runs of a study that have the objective of `spec`; and by channel what those
-    that were stopped early scored, with what the completed ones did at the same step, and what
-    merged models scored.
+    scored that were stopped early or have `paused`, with what the completed ones did at the same
+    step, and what merged models scored.
 
     Neither is ever taken for a whole run's score.
     """
-    measured = _measurements(session, study)
+    is_taken = or_(Trial.state.in_(RESULTS), Trial.id.in_(paused))
+    measured = _measurements(session, study, is_taken)
     completed: list[MeasuredRun] = []
     merged: list[MeasuredRun] = []
-    stopped: dict[int, list[MeasuredRun]] = {}
+    partial: dict[int, list[MeasuredRun]] = {}
     rows = session.execute(
         select(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel)
-        .where(Trial.study_id == study.id, Trial.state.in_(RESULTS))
+        .where(Trial.study_id == study.id, is_taken)
         .order_by(Trial.number)
     )
     for trial_id, number, state, mixture, channel in rows:
-        run = _measured(spec, trial_id, number, mixture, measured.get(trial_id, []))
-        if run is None:
-            continue
-        if channel == MERGED:
-            merged.append(run)
-        elif state == WHOLE:
-            completed.append(run)
-        else:
-            stopped.setdefault(last_step(spec, run.benchmarks), []).append(run)
-    for step, runs in stopped.items():
+        scores = measured.get(trial_id, [])
+        if channel == MERGED or state == WHOLE:
+            run = _measured(spec, trial_id, number, mixture, scores)
+            if run is not None:
+                (merged if channel == MERGED else completed).append(run)
+        elif (part := so_far(spec, scores, paused.get(trial_id))) is not None:
+            run = _measured(spec, trial_id, number, mixture, part.measurements)
+            if run is not None:
+                partial.setdefault(part.step, []).append(run)
+    for step, runs in partial.items():
         for run in completed:
             then = [item for item in measured[run.id] if item.step == step]
             early = _measured(spec, run.id, run.number, run.mixture, then)
             if early is not None:
                 runs.append(early)
-    others = {channel_of(step): runs for step, runs in sorted(stopped.items())}
+    others = {channel_of(step): runs for step, runs in sorted(partial.items())}
     return completed, others | ({MERGED: merged} if merged else {})
 
 
-def last_step(spec: StudySpec, last: Mapping[str, Measurement]) -> int:
-    """The step up to which a trial is scored: the lowest of its objective's benchmarks."""
-    return min(last[name].step for name in spec.objective_weights())
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a run has scored up to a step."""
+
+    step: int
+    measurements: Sequence[Measurement]
+
+
+def so_far(
+    spec: StudySpec, measurements: Sequence[Measurement], until: int | None = None
+) -> Part | None:
+    """A run's scores up to the last step at which all that the objective weighs was scored; where
+    none is such a step, the last of each, as of the earliest of them. None without an objective.
+
+    Args:
+        until: nothing later counts; None for all.
+    """
+    taken = [item for item in measurements if until is None or item.step <= until]
+    weighed = spec.objective_weights().keys()
+    at: dict[int, set[str]] = defaultdict(set)
+    for item in taken:
+        if item.rule == "paper" and item.benchmark in weighed:
+            at[item.step].add(item.benchmark)
+    whole = [step for step, names in at.items() if names == weighed]
+    if whole:
+        step = max(whole)
+        return Part(step, [item for item in taken if item.step <= step])
+    last = last_measurements(taken)
+    if not weighed <= last.keys():
+        return None
+    return Part(min(last[name].step for name in weighed), taken)
 
 
 def channel_of(step: int) -> str:
@@ -205,7 +239,7 @@ def _channels(
         ):
             if names:
                 notes.append(f"{of}: domains {', '.join(sorted(names))} {what}")
-        found, _ = _completed(session, other, spec)
+        found, _ = _completed(session, other, spec, {})
         share = weights(spec, [run.mixture for run in found]).sum(axis=1)
         taken = [
             replace(run, mixture={d: w / part for d, w in run.mixture.items() if d in here})
@@ -241,6 +275,7 @@ def scored(
     measured = _measurements(
         session,
         study,
+        Trial.state == WHOLE,
         Trial.revision > after,
         models.Measurement.rule == "paper",
         models.Measurement.benchmark.in_(shares),
@@ -300,7 +335,6 @@ def _measurements(
         .join(Trial, Trial.id == models.Measurement.trial_id)
         .where(
             Trial.study_id == study.id,
-            Trial.state.in_(RESULTS),
             models.Measurement.replicate == "",
             models.Measurement.is_superseded.is_(False),
             *only,

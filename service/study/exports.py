@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import yaml  # type: ignore[import-untyped]
 
@@ -48,9 +49,10 @@ def export(
             views.trial(trial, spec) for trial in trials.of_study(session, row, models.TRIAL_STATES)
         ]
         hours = cost.by_trial(session, row.id)
+        paused = trials.paused_steps(session, row)
         study = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     if form == "csv":
-        return as_csv(spec, shown, hours), "text/csv"
+        return as_csv(spec, shown, hours, paused), "text/csv"
     whole = {
         "study": study.model_dump(mode="json"),
         "trials": [trial.model_dump(mode="json") for trial in shown],
@@ -63,13 +65,20 @@ FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours", "channel")
 WEIGHT = "w_"
 
 
-def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, float]) -> str:
+def as_csv(
+    spec: StudySpec,
+    shown: Sequence[Trial],
+    gpu_hours: Mapping[int, float],
+    paused: Mapping[int, int] = MappingProxyType({}),
+) -> str:
     """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores.
 
-    Scores that are means of benchmarks stand only where the study counts the trial as a run.
+    Scores that are means of benchmarks stand only where the study counts the trial as a run, or as
+    evidence of the channel that the row names.
 
     Args:
         gpu_hours: by the trial's number, of those that a worker had.
+        paused: as by `trials.paused_steps`.
     """
     names = [domain.name for domain in spec.domains]
     own = [] if spec.objective.name in AGGREGATES else [spec.objective.name]
@@ -77,11 +86,12 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, floa
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads(spec))
     for trial in shown:
-        last = last_measurements(trial.measurements)
-        values = [trial.scores.in_score, trial.scores.out_score]
+        taken, channel = _taken(spec, trial, paused.get(trial.id))
+        last, scores = last_measurements(taken), spec.scores(taken)
+        values = [scores.in_score, scores.out_score]
         if own:
-            values.append(trial.scores.objective)
-        if trial.state not in RESULTS:
+            values.append(scores.objective)
+        if trial.state not in RESULTS and trial.id not in paused:
             values = [None] * len(values)
         writer.writerow(
             [
@@ -93,19 +103,25 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, floa
                 *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
                 "" if trial.wall_s is None else trial.wall_s,
                 f"{gpu_hours[trial.number]:.6g}" if trial.number in gpu_hours else "",
-                _channel(spec, trial, last),
+                channel,
             ]
         )
     return file.getvalue()
 
 
-def _channel(spec: StudySpec, trial: Trial, last: Mapping[str, Measurement]) -> str:
-    """Empty for whole runs, and for others where there is no objective."""
+def _taken(
+    spec: StudySpec, trial: Trial, paused_at: int | None
+) -> tuple[Sequence[Measurement], str]:
+    """The scores that a trial counts with, and their channel; that is empty for whole runs, and
+    where there is no objective."""
     if trial.channel != "full":
-        return trial.channel
-    if trial.state == WHOLE or not spec.objective_weights().keys() <= last.keys():
-        return ""
-    return evidence.channel_of(evidence.last_step(spec, last))
+        return trial.measurements, trial.channel
+    if trial.state == WHOLE:
+        return trial.measurements, ""
+    part = evidence.so_far(spec, trial.measurements, paused_at)
+    if part is None:
+        return trial.measurements, ""
+    return part.measurements, evidence.channel_of(part.step)
 
 
 def heads(spec: StudySpec) -> list[str]:

@@ -94,6 +94,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         revision=row.revision,
         stop_at=row.stop_at,
         asked=cast(Literal["pause", "stop"] | None, row.asked),
+        asked_why=row.asked_why,
         channel=cast(Channel, row.channel),
     )
 

@@ -1,4 +1,4 @@
-"""Scores of trials that were stopped early: evidence of their step, and never a whole run's."""
+"""Scores of trials that paused or were stopped early: evidence of their step, no whole run's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import csv
 import io
 
 import numpy as np
+import pytest
 
 from db import studies
 from service.dashboard.queries import history
+from service.schemas import Measurement, StudySpec
 from service.study import evidence, views
 from tests.support.bodies import study_body
 
@@ -104,3 +106,156 @@ def test_a_fit_learns_from_it_and_says_so(api):
     fit = api.get("/studies/vlm/surrogates/bayes-quadratic").json()
     assert fit["n"] == 5
     assert fit["channels"]["step-5"]["n"] == 6
+
+
+def pause(api, worker, mixture, early):
+    """A trial that pauses at step 5, with its scores there."""
+    queued = api.post("/studies/vlm/trials", json={"mixture": mixture, "stop_at": 5}).json()["id"]
+    token = leased(api, worker)
+    body = {"token": token, "step": 5, "measurements": at_step(early, 5)}
+    assert api.post(f"/trials/{queued}/partial", json=body).json()["state"] == "paused"
+    return queued
+
+
+def leased(api, worker):
+    return api.post("/trials/next", json={"worker": worker, "study": "vlm"}).json()["lease"][
+        "token"
+    ]
+
+
+def channel(database):
+    return known(database).runs.channels.get("step-5")
+
+
+def test_what_a_paused_trial_scored_is_evidence_of_its_step_until_the_trial_ends(api, database):
+    api.post("/studies", json=study_body())
+    whole = run(api, "w1", {"coco": 1.0}, 0.30, 0.50)
+    paused = pause(api, "w2", {"sat": 1.0}, 0.90)
+    assert channel(database).run.tolist() == [paused, whole]
+    np.testing.assert_allclose(channel(database).score, [0.9, 0.3])
+    assert [item.id for item in known(database).completed] == [whole]
+    api.post(f"/trials/{paused}/continue")
+    assert channel(database).run.tolist() == [paused, whole], "queued, it scored what it did"
+    token = leased(api, "w3")
+    later = {"token": token, "measurements": at_step(0.95, 10)}
+    api.post(f"/trials/{paused}/measurements", json=later)
+    np.testing.assert_allclose(channel(database).score, [0.9, 0.3])
+    api.post(f"/trials/{paused}/result", json={"token": token, "measurements": at_step(0.6, 20)})
+    assert channel(database) is None
+    np.testing.assert_allclose(known(database).runs.score, [0.5, 0.6])
+
+
+def test_a_trial_that_was_called_off_after_its_pause_is_no_evidence_and_a_stopped_one_is(
+    api, database
+):
+    api.post("/studies", json=study_body())
+    gone, stopped = (pause(api, f"w{w}", {"coco": w, "sat": 1 - w}, 0.4) for w in (0, 1))
+    api.post(f"/trials/{gone}/cancel")
+    api.post(f"/trials/{stopped}/stop")
+    assert channel(database).run.tolist() == [stopped]
+
+
+def test_a_pause_without_scores_is_no_evidence(api, database):
+    api.post("/studies", json=study_body())
+    queued = api.post("/studies/vlm/trials", json={"mixture": {"coco": 1}}).json()["id"]
+    body = {"token": leased(api, "w1"), "step": 7, "measurements": []}
+    assert api.post(f"/trials/{queued}/partial", json=body).json()["state"] == "paused"
+    assert dict(known(database).runs.channels) == {}
+
+
+def test_a_fit_learns_of_a_pause_without_a_new_result(api):
+    api.post("/studies", json=study_body())
+    for place, weight in enumerate((0.2, 0.5, 0.7, 1.0)):
+        mixture = {"coco": weight, "lisa": 1 - weight}
+        run(api, f"w{place}", mixture, 0.3 + weight / 10, 0.5 + weight / 10)
+    fitted = "/studies/vlm/surrogates/bayes-quadratic"
+    assert api.get(fitted).json()["channels"] == {}
+    pause(api, "w5", {"sat": 1.0}, 0.4)
+    answer = api.get(fitted).json()
+    assert answer["channels"]["step-5"]["n"] == 5
+
+
+def test_an_export_has_a_paused_trials_scores_at_its_step(api):
+    api.post("/studies", json=study_body())
+    paused = pause(api, "w1", {"sat": 1.0}, 0.90)
+    api.post(f"/trials/{paused}/continue")
+    later = {"token": leased(api, "w2"), "measurements": at_step(0.95, 10)}
+    api.post(f"/trials/{paused}/measurements", json=later)
+    rows = csv.DictReader(io.StringIO(api.get("/studies/vlm/export?format=csv").text))
+    [row] = [row for row in rows if row["trial"] == str(number_of(api, paused))]
+    told = row["state"], f"{float(row['out_score']):.3f}", row["chart"], row["channel"]
+    assert told == ("running", "0.900", "0.9", "step-5")
+
+
+def test_scores_of_several_steps_are_of_the_last_step_that_has_them_all():
+    spec = StudySpec.model_validate(study_body())
+    both, later = at_step(0.3, 5), only(at_step(0.6, 10), "chart")
+    found = evidence.so_far(spec, [Measurement.model_validate(m) for m in both + later])
+    assert (found.step, {m.score for m in found.measurements}) == (5, {0.3})
+    apart = [*only(both, "info"), *later]
+    found = evidence.so_far(spec, [Measurement.model_validate(m) for m in apart])
+    assert (found.step, len(found.measurements)) == (5, 2), "stopped between two benchmarks"
+
+
+def taken(api):
+    """A trial under a lease: where its calls go, and its token."""
+    api.post("/studies", json=study_body())
+    api.post("/studies/vlm/trials", json={"mixture": {"coco": 1.0}})
+    taken = api.post("/trials/next", json={"worker": "w1", "study": "vlm"}).json()
+    return f"/trials/{taken['trial']['id']}", taken["lease"]["token"]
+
+
+def only(items, *names):
+    return [item for item in items if item["benchmark"] in names]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["on the way", "in the result"])
+def test_an_earlier_steps_score_does_not_stand_in_for_one_that_the_last_step_lacks(api, together):
+    trial, token = taken(api)
+    early, late = at_step(0.3, 5), only(at_step(0.6, 20), "lisa_test", "chart")
+    if not together:
+        api.post(f"{trial}/measurements", json={"token": token, "measurements": early})
+    body = {"token": token, "measurements": [*early, *late] if together else late}
+    refused = api.post(f"{trial}/result", json=body)
+    assert refused.status_code == 422
+    assert "no score of info under rule 'paper' at step 20, its last one" in refused.text
+    kept = api.get(trial).json()
+    assert kept["state"] == "running"
+    assert sorted((m["benchmark"], m["step"]) for m in kept["measurements"]) == [
+        *(("chart", 5), ("chart", 20), ("info", 5), ("lisa_test", 5), ("lisa_test", 20)),
+    ]
+    rest = {"token": token, "measurements": only(at_step(0.6, 20), "info")}
+    done = api.post(f"{trial}/result", json=rest).json()
+    assert (done["state"], done["scores"]["objective"]["value"]) == ("completed", 0.6)
+
+
+def test_the_rest_of_a_result_must_be_of_the_same_step(api):
+    trial, token = taken(api)
+    late = {"token": token, "measurements": only(at_step(0.6, 20), "chart")}
+    assert api.post(f"{trial}/result", json=late).status_code == 422
+    early = {"token": token, "measurements": only(at_step(0.3, 5), "info")}
+    refused = api.post(f"{trial}/result", json=early)
+    assert refused.status_code == 422
+    assert "no score of chart under rule 'paper' at step 5" in refused.text
+
+
+def test_a_finished_run_is_not_added_with_an_earlier_steps_score_for_its_last(api):
+    api.post("/studies", json=study_body())
+    mixed = [*only(at_step(0.3, 5), "info"), *only(at_step(0.6, 20), "chart")]
+    refused = api.post("/studies/vlm/trials", json={"mixture": {"coco": 1}, "measurements": mixed})
+    assert refused.status_code == 422
+    assert "no score of info under rule 'paper' at step 20" in refused.text
+    whole = [*at_step(0.3, 5), *at_step(0.6, 20)]
+    added = api.post("/studies/vlm/trials", json={"mixture": {"coco": 1}, "measurements": whole})
+    assert added.json()["scores"]["objective"]["value"] == 0.6
+
+
+def test_what_an_earlier_attempt_scored_beyond_the_last_step_is_put_aside(api):
+    trial, token = taken(api)
+    beyond = {"token": token, "measurements": at_step(0.9, 30)}
+    api.post(f"{trial}/measurements", json=beyond)
+    ended = {"token": token, "measurements": only(at_step(0.6, 20), "chart", "info")}
+    done = api.post(f"{trial}/result", json=ended).json()
+    assert sorted((m["benchmark"], m["step"]) for m in done["measurements"]) == [
+        *(("chart", 20), ("info", 20)),
+    ]

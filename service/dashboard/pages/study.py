@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from db import cost, studies
+from db import cost, models, studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import fits as fit_charts
@@ -23,7 +23,7 @@ from service.dashboard.rendering import piece, render
 from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.routes import studies as calls
-from service.schemas import StudySpec, TrainerName, Trial
+from service.schemas import StudySpec, TrainerName, Trial, TrialState
 from service.study import views
 
 router = APIRouter(include_in_schema=False)
@@ -51,6 +51,7 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
         "study.html",
         board=board,
         rows=rows,
+        states=models.TRIAL_STATES,
         surrogates=fit_words.TITLES,
         fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
         most_runs=dependencies.FITTED_AT_ALL,
@@ -78,11 +79,16 @@ def changes(
 
 
 @router.get("/ui/studies/{study}/rows", dependencies=guarded)
-def older_rows(study: StudyName, service: Service, before: Number) -> dict[str, Any]:
-    """The next older trials for 'show more'."""
+def older_rows(
+    study: StudyName,
+    service: Service,
+    before: Number | None = None,
+    state: TrialState | None = None,
+) -> dict[str, Any]:
+    """The newest trials of a state, or the next older ones for 'show more'."""
     with service.database.read() as session:
         row = studies.get(session, study)
-        rows = boards.rows(session, row, before)
+        rows = boards.rows(session, row, before, state)
         spec = views.spec(row)
     return {"more": rows.more, "rows": _rows(spec, rows.trials)}
 

@@ -14,7 +14,7 @@ from service.dashboard.charts import study as study_charts
 from service.dashboard.dependencies import GuardedRoute, Revision, TrialStory, acting
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
-from service.schemas import TrialPatch
+from service.schemas import Trial, TrialPatch
 from service.study import views
 
 router = APIRouter(
@@ -73,12 +73,34 @@ def retry(study: StudyName, number: TrialNumber, service: Service, actor: Actor)
     return {"state": trial.state}
 
 
+@router.post("/pause", dependencies=acting)
+def pause(study: StudyName, number: TrialNumber, service: Service, actor: Actor) -> dict[str, str]:
+    return _asked(calls.pause(_id(study, number, service), service, actor))
+
+
+@router.post("/continue", dependencies=acting)
+def go_on(study: StudyName, number: TrialNumber, service: Service, actor: Actor) -> dict[str, str]:
+    trial = calls.go_on(_id(study, number, service), service, actor)
+    return {"state": trial.state}
+
+
+@router.post("/stop", dependencies=acting)
+def stop(study: StudyName, number: TrialNumber, service: Service, actor: Actor) -> dict[str, str]:
+    return _asked(calls.stop(_id(study, number, service), service, actor))
+
+
 @router.post("/note", dependencies=acting)
 def note(
     study: StudyName, number: TrialNumber, body: TrialPatch, service: Service, actor: Actor
 ) -> dict[str, str]:
     trial = calls.patch(_id(study, number, service), body, service, actor)
     return {"note": trial.note}
+
+
+def _asked(trial: Trial) -> dict[str, str]:
+    if trial.asked is None:
+        return {"state": trial.state}
+    return {"state": f"asked to {trial.asked}"}
 
 
 def _id(study: str, number: int, service: Service) -> int:

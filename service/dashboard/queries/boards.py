@@ -192,9 +192,13 @@ def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
     return running
 
 
-def rows(session: Session, row: models.Study, before: int | None = None) -> Rows:
-    """The newest trials, or the newest below a number."""
+def rows(
+    session: Session, row: models.Study, before: int | None = None, state: str | None = None
+) -> Rows:
+    """The newest trials, or the newest below a number; of all states, or of one."""
     query = _of(row)
+    if state is not None:
+        query = query.where(models.Trial.state == state)
     if before is not None:
         query = query.where(models.Trial.number < before)
     found = session.scalars(query.order_by(models.Trial.number.desc()).limit(PAGE + 1)).all()

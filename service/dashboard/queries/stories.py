@@ -92,8 +92,26 @@ class Story:
         return [domain.name for domain in self.study.domains]
 
     @property
+    def paused_since(self) -> datetime | None:
+        """When the run came to the step that it stands at; None of one that is not paused."""
+        return self.attempts[-1].ended_at if self.trial.state == "paused" else None
+
+    @property
     def can_cancel(self) -> bool:
-        return self.trial.state in ("queued", "running")
+        return self.trial.state in ("queued", "running", "paused")
+
+    @property
+    def can_pause(self) -> bool:
+        return self.trial.state == "running" and self.trial.asked is None
+
+    @property
+    def can_continue(self) -> bool:
+        return self.trial.state == "paused"
+
+    @property
+    def can_stop(self) -> bool:
+        is_running = self.trial.state == "running" and self.trial.asked != "stop"
+        return is_running or self.trial.state == "paused"
 
     @property
     def can_retry(self) -> bool:

@@ -44,6 +44,9 @@ class Job:
     step: int | None
     total_steps: int | None
     error: str | None
+    stop_at: int | None
+    asked: str | None
+    asked_why: str | None
 
     @property
     def is_live(self) -> bool:
@@ -147,7 +150,7 @@ def read(session: Session) -> Roster:
 
 def _jobs(session: Session, *where: Any, limit: int | None = None) -> list[Job]:
     query = (
-        select(models.Attempt, models.Trial.number, models.Study.name)
+        select(models.Attempt, models.Trial, models.Study.name)
         .join(models.Trial, models.Trial.id == models.Attempt.trial_id)
         .join(models.Study, models.Study.id == models.Trial.study_id)
         .where(*where)
@@ -157,7 +160,7 @@ def _jobs(session: Session, *where: Any, limit: int | None = None) -> list[Job]:
     return [
         Job(
             study=study,
-            trial=number,
+            trial=trial.number,
             attempt=row.number,
             worker=row.worker,
             state=row.state,
@@ -168,6 +171,9 @@ def _jobs(session: Session, *where: Any, limit: int | None = None) -> list[Job]:
             step=row.step,
             total_steps=row.total_steps,
             error=row.error,
+            stop_at=trial.stop_at,
+            asked=trial.asked,
+            asked_why=trial.asked_why,
         )
-        for row, number, study in session.execute(query).tuples()
+        for row, trial, study in session.execute(query).tuples()
     ]

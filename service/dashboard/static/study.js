@@ -13,12 +13,19 @@ let results = Number(study.dataset.results);
 const ENDS = { completed: "is completed", failed: "has failed", cancelled: "was cancelled" };
 
 const rowOf = (number) => document.getElementById(`trial-${number}`);
-const lowest = () => Number(rows.lastElementChild?.dataset.number ?? 1);
+const lowest = () => (more.hidden ? 1 : Number(rows.lastElementChild?.dataset.number ?? 1));
+const only = document.getElementById("only"); // the one state that is shown; empty for all
+const noneSuch = document.getElementById("none-such");
+const ofState = () => (only.value ? `&state=${only.value}` : "");
 
-/** Puts a trial's row in its place: newest first. */
+/** Puts a trial's row in its place: newest first. One of a state that is not shown goes. */
 function place({ number, state, html }) {
   const fresh = nodes(html).firstElementChild;
   const old = rowOf(number);
+  if (only.value && only.value !== state) {
+    old?.remove();
+    return;
+  }
   if (old) {
     const wasOpen = old.querySelector("details")?.open;
     const details = fresh.querySelector("details");
@@ -48,6 +55,7 @@ async function look() {
   }
   after = news.after;
   for (const row of news.rows) place(row);
+  noneSuch.hidden = !only.value || rows.children.length > 0;
   if (news.rows.length) document.getElementById("no-trials").hidden = true;
   if (news.head !== null && !head.contains(document.activeElement)) {
     head.replaceChildren(nodes(news.head));
@@ -66,7 +74,7 @@ async function look() {
 more.addEventListener("click", async () => {
   more.disabled = true;
   try {
-    const older = await ask(`${url}/rows?before=${lowest()}`);
+    const older = await ask(`${url}/rows?before=${lowest()}${ofState()}`);
     const first = older.rows[0]?.number;
     rows.append(...older.rows.map((row) => nodes(row.html)));
     more.hidden = !older.more;
@@ -80,6 +88,16 @@ more.addEventListener("click", async () => {
 const channel = document.getElementById("channel");
 channel?.addEventListener("change", () => {
   rows.dataset.only = channel.value;
+});
+
+only.addEventListener("change", async () => {
+  const chosen = only.value;
+  const found = await ask(`${url}/rows?${ofState().slice(1)}`);
+  if (chosen !== only.value) return; // another was chosen since
+  rows.replaceChildren(...found.rows.map((row) => nodes(row.html)));
+  more.hidden = !found.more;
+  noneSuch.hidden = !chosen || found.rows.length > 0;
+  tellTimes(rows);
 });
 
 const along = document.getElementById("progress-by");

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from db import trials
 from service.dashboard.charts import study as study_charts
 from service.dashboard.queries import stories
 from service.schemas import Measurement, StudySpec
-from tests.support.dashboard import HOSTILE, body, create, finish, lease, own, page, scores
+from tests.support.dashboard import DOMAINS, HOSTILE, body, create, finish, lease, own, page, scores
 
 UNIFORM = [0.2] * 5
 
@@ -162,6 +164,87 @@ def test_a_trial_is_cancelled_queued_again_and_noted(api):
         assert f"<b>{what}</b>" in events
 
 
+def paused(api, study: str, **more) -> tuple[str, int]:
+    """Address and id of a trial that paused at step 500 with its scores there."""
+    trial, token = lease(api, study)
+    there = [measured | {"step": 500} for measured in scores(0.3)]
+    api.post(f"/trials/{trial}/heartbeat", json={"token": token, "step": 499, "total_steps": 2000})
+    body = {"token": token, "step": 500, "measurements": there} | more
+    assert api.post(f"/trials/{trial}/partial", json=body).json()["state"] == "paused"
+    return f"/ui/studies/{study}/trials/{number_of(api, trial)}", trial
+
+
+def buttons(html: str) -> list[str]:
+    return re.findall(r'data-act="([a-z]+)"', html)
+
+
+def test_a_paused_trial_says_where_it_stands_since_when_and_what_it_scored_there(api):
+    study = create(api)
+    address, trial = paused(api, study)
+    html = page(api, address)
+    told = html.partition("Paused at step 500")[2].partition("</p>")[0]
+    attempt = api.get(f"/trials/{trial}").json()
+    assert "since <time datetime=" in told
+    assert "<b>32.5</b>" in told
+    assert attempt["scores"]["objective"]["value"] == pytest.approx(0.325)
+    assert '<span class="pill paused">paused</span>' in html
+    assert buttons(html) == ["continue", "stop", "cancel"]
+    row = page(api, f"/ui/studies/{study}").partition('id="rows"')[2]
+    assert "paused at step 500 of 2,000" in row
+
+
+def test_a_pause_without_scores_says_so(api):
+    address, _ = paused(api, create(api), measurements=[])
+    assert "It was not scored there." in page(api, address)
+
+
+def test_a_trial_is_paused_continued_and_stopped_by_hand(api):
+    study = create(api)
+    trial, token = lease(api, study, "node-1")
+    address = f"/ui/studies/{study}/trials/{number_of(api, trial)}"
+    assert buttons(page(api, address)) == ["pause", "stop", "cancel"]
+    asked = api.post(f"{address}/pause", headers=own(api))
+    assert asked.json() == {"state": "asked to pause"}
+    html = page(api, address)
+    why = api.get(f"/trials/{trial}").json()["asked_why"]
+    assert why.endswith("asked to pause it")
+    assert f"It is asked to pause at its next evaluation point: {why}" in html
+    assert buttons(html) == ["stop", "cancel"]
+    for other in ("/ui/workers", f"/ui/studies/{study}"):
+        assert f"asked to pause at its next evaluation point: {why}" in page(api, other)
+    leave = {"token": token, "step": 500, "measurements": []}
+    api.post(f"/trials/{trial}/partial", json=leave)
+    assert api.post(f"{address}/continue", headers=own(api)).json() == {"state": "queued"}
+    assert buttons(page(api, address)) == ["cancel"]
+    taken = api.post("/trials/next", json={"worker": "node-2", "study": study}).json()
+    api.post(f"{address}/pause", headers=own(api))
+    api.post(f"/trials/{trial}/partial", json=leave | {"token": taken["lease"]["token"]})
+    assert api.post(f"{address}/stop", headers=own(api)).json() == {"state": "early_stopped"}
+    assert buttons(page(api, address)) == []
+
+
+def test_a_trial_that_is_to_pause_at_a_step_says_at_which(api):
+    study = create(api)
+    mixture = dict(zip(DOMAINS, UNIFORM, strict=True))
+    api.post(f"/studies/{study}/trials", json={"mixture": mixture, "stop_at": 1500})
+    api.post("/trials/next", json={"worker": "node-1", "study": study})
+    number = api.get(f"/studies/{study}/trials?state=running").json()["trials"][0]["number"]
+    for place in (f"/ui/studies/{study}/trials/{number}", f"/ui/studies/{study}", "/ui/workers"):
+        assert "to pause at step 1,500" in page(api, place), place
+
+
+def test_paused_trials_are_counted_and_can_be_shown_alone(api):
+    study = create(api)
+    address, _ = paused(api, study)
+    finish(api, study, UNIFORM, 0.3)
+    assert ", 1 paused" in page(api, f"/ui/studies/{study}")
+    assert ", 1 paused" in page(api, "/")
+    assert '<option value="paused">' in page(api, f"/ui/studies/{study}")
+    rows = api.get(f"/ui/studies/{study}/rows?state=paused").json()["rows"]
+    assert [row["number"] for row in rows] == [int(address.rpartition("/")[2])]
+    assert api.get(f"/ui/studies/{study}/rows?state=nothing").status_code == 422
+
+
 def test_a_completed_run_is_not_called_off(api):
     study = create(api)
     number = finish(api, study, UNIFORM, 0.3)
@@ -170,7 +253,7 @@ def test_a_completed_run_is_not_called_off(api):
     assert "completed" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize("act", ["cancel", "retry", "note"])
+@pytest.mark.parametrize("act", ["cancel", "retry", "pause", "continue", "stop", "note"])
 def test_a_page_from_elsewhere_changes_nothing(api, act):
     study = create(api)
     trial, _ = lease(api, study)
