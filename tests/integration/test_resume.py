@@ -42,7 +42,8 @@ LAST = Path("checkpoints/checkpoint-5")
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_torch():
-    forks.begin_anew()
+    with forks.shared():
+        yield
 
 
 def job(folder: Path, **other) -> Job:
