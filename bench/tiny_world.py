@@ -20,7 +20,6 @@ from service.schemas import Measurement, last_measurements
 from service.search.intervals import Z95
 from trainer.job import Job, Outcome
 from trainer.recipe import Recipe
-from trainer.run.run import score_base
 from trainer.tiny.world import BENCHMARKS, CHANCE, DOMAIN_SIZES
 
 DOMAINS = tuple(DOMAIN_SIZES)
@@ -68,6 +67,8 @@ def main(
     recipe = Recipe.model_validate(
         {"evaluation": {**Recipe().evaluation.model_dump(), "split": split}}
     )
+    from trainer.run.run import score_base  # with torch, which the world's names do without
+
     started = time.monotonic()
     base = {name: float(values[0]) for name, values in _scores([score_base(recipe)]).items()}
     mixtures = _mixtures()

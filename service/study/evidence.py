@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import models, studies, trials
 from db.models import Trial
-from db.trial_states import WHOLE
+from db.trial_states import RESULTS, WHOLE
 from service.schemas import (
     LimitSpec,
     Measurement,

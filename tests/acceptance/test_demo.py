@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import TRAINING_S
+from tests.support import TRAINING_S, forks
 from tests.support.warm import run
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
@@ -25,6 +26,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=os.environ | forks.environment(),
     )
 
 

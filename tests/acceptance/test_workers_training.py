@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -14,13 +15,14 @@ from safetensors.numpy import load_file
 from modomodo.local import free_port
 from service.client import Client
 from service.schemas import Trial, TrialCreate
-from tests.support import TRAINING_S
+from tests.support import TRAINING_S, forks
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command
-from trainer.job import Job, Outcome
+from trainer.job import Job, Outcome, Progress
 from trainer.recipe import Recipe
 from trainer.tiny.study import study_spec
+from trainer.worker.child import Child
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -55,17 +57,25 @@ def queue(client: Client, lease_s: float) -> Trial:
     return client.add_trial("training", TrialCreate(mixture=MIXTURE))
 
 
-def worker(client: Client, *arguments: str | Path) -> Command:
-    return Command("worker", "--url", client.url, "--max-trials", "1", *arguments)
+def worker(client: Client, *arguments: str | Path, stderr: IO[bytes] | None = None) -> Command:
+    return Command(
+        *("worker", "--url", client.url, "--max-trials", "1", *arguments),
+        environment=forks.environment(),
+        stderr=stderr,
+    )
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Path, Outcome]:
     """The same run as nobody disturbs it: its folder and what came out."""
-    from trainer.run.run import train_and_score  # with torch, which only this process needs then
-
     folder = tmp_path_factory.mktemp("undisturbed")
-    return folder, train_and_score(Job(MIXTURE, RECIPE, SEED, folder=folder))
+    with forks.shared():
+        child = Child(Job(MIXTURE, RECIPE, SEED, folder=folder))
+        while isinstance(message := child.hear(), Progress):
+            pass
+        child.stop()
+    assert isinstance(message, Outcome)
+    return folder, message
 
 
 def curve(run: Path) -> list[dict[str, float]]:
@@ -124,11 +134,7 @@ def test_a_run_that_is_killed_is_finished_by_another_node_from_the_store(
     log = tmp_path / "log"
     with (
         log.open("wb") as stderr,
-        Command(
-            *("worker", "--url", client.url, "--max-trials", "1", *shared),
-            *("--folder", tmp_path / "second"),
-            stderr=stderr,
-        ) as second,
+        worker(client, *shared, "--folder", tmp_path / "second", stderr=stderr) as second,
     ):
         assert second.wait(WITHIN_S) == 0
     assert "going on from the store" in log.read_text()

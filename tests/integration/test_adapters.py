@@ -7,21 +7,30 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
-import torch
-from trl.distributed import DistributedBackend
-from trl.generation.vllm_generation import VLLMGeneration
-from trl.trainer import grpo_trainer
 
-from tests.support.vlm import save_qwen2_vl
-from trainer.data import training_rows
 from trainer.recipe import Recipe
-from trainer.run import grpo, models, trl_config
-from trainer.run.adapters import peft_config, restore_base_after_handing_over
-from trainer.run.learning import RewardLog
-from trainer.run.training_set import Prompts
 from trainer.sampler import draw_order
 
-peft = pytest.importorskip("peft")
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global DistributedBackend, Prompts, RewardLog, VLLMGeneration, grpo, grpo_trainer, models
+    global peft_config, restore_base_after_handing_over, save_qwen2_vl, torch, training_rows
+    global peft, trl_config
+    peft = pytest.importorskip("peft")
+    import torch
+    from trl.distributed import DistributedBackend
+    from trl.generation.vllm_generation import VLLMGeneration
+    from trl.trainer import grpo_trainer
+
+    from tests.support.vlm import save_qwen2_vl
+    from trainer.data import training_rows
+    from trainer.run import grpo, models, trl_config
+    from trainer.run.adapters import peft_config, restore_base_after_handing_over
+    from trainer.run.learning import RewardLog
+    from trainer.run.training_set import Prompts
+
 
 STEPS = 8
 

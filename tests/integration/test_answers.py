@@ -6,24 +6,33 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-from torch._dynamo.exc import TorchDynamoException
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from tests.support import TRAINING_S
-from tests.support.datasets import jpeg, prepared_from
-from tests.support.graphs import captured
-from trainer.data import benchmark_sets
 from trainer.domains import lisa
-from trainer.domains.prepared import PreparedRows
 from trainer.recipe import Recipe, RecipeError
 from trainer.rows import Row, length_of
-from trainer.run import models
-from trainer.run.answers import Share, answers
-from trainer.run.decoding import Decoding
-from trainer.run.processors import cap_pixels, scaled
-from trainer.tiny.model import load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global Decoding, PreparedRows, Qwen2VLImageProcessorPil, Share, TorchDynamoException, answers
+    global benchmark_sets, cap_pixels, captured, jpeg, load, models, prepared_from, scaled, torch
+    import torch
+    from torch._dynamo.exc import TorchDynamoException
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    from tests.support.datasets import jpeg, prepared_from
+    from tests.support.graphs import captured
+    from trainer.data import benchmark_sets
+    from trainer.domains.prepared import PreparedRows
+    from trainer.run import models
+    from trainer.run.answers import Share, answers
+    from trainer.run.decoding import Decoding
+    from trainer.run.processors import cap_pixels, scaled
+    from trainer.tiny.model import load
+
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -48,11 +57,13 @@ def rows() -> list[Row]:
     return found
 
 
-def answered(rows, speed, decode=None, share=Share(), stages=None, **evaluation) -> list[str]:  # noqa: B008
+def answered(rows, speed, decode=None, share=None, stages=None, **evaluation) -> list[str]:
     settings = {"batch_size": 5, "temperature": 1.0} | evaluation
     recipe = Recipe.parse({"speed": speed, "evaluation": settings})
     model, processor = models.load(recipe)
-    return answers(model, processor, rows, recipe, "sat", share, decoding=decode, **(stages or {}))
+    return answers(
+        model, processor, rows, recipe, "sat", share or Share(), decoding=decode, **(stages or {})
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

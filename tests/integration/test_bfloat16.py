@@ -8,15 +8,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from tests.support import TRAINING_S
-from tests.support.vlm import save_qwen2_vl
 from trainer.job import Halted, Job
 from trainer.recipe import Recipe, RecipeError
-from trainer.run import models, run
-from trainer.run.grpo import MixtureTrainer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global MixtureTrainer, load_file, models, run, save_qwen2_vl, torch
+    import torch
+    from safetensors.torch import load_file
+
+    from tests.support.vlm import save_qwen2_vl
+    from trainer.run import models, run
+    from trainer.run.grpo import MixtureTrainer
+
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -31,7 +39,7 @@ RECIPE = {
     "evaluation": {"limit": 1, "batch_size": 4},
     "checkpoints": {"every": 12, "keep": 1},
 }
-Weights = dict[str, torch.Tensor]
+Weights = dict[str, "torch.Tensor"]
 
 
 @pytest.fixture(scope="module")

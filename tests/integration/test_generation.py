@@ -6,16 +6,24 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import GenerationConfig
 
 from tests.support import TRAINING_S
-from tests.support.vlm import save_qwen2_vl
-from trainer.data import benchmark_sets
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run import models, run
-from trainer.run.adapters import peft_config
-from trainer.run.answers import answers as answers_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global GenerationConfig, answers_of, benchmark_sets, models, peft_config, run, save_qwen2_vl
+    from transformers import GenerationConfig
+
+    from tests.support.vlm import save_qwen2_vl
+    from trainer.data import benchmark_sets
+    from trainer.run import models, run
+    from trainer.run.adapters import peft_config
+    from trainer.run.answers import answers as answers_of
+
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file
 
-from tests.support.vlm import save_qwen2_5_vl, save_qwen2_vl
 from trainer.job import Job
 from trainer.recipe import Recipe, RecipeError
-from trainer.run import models, run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global load_file, models, run, save_qwen2_5_vl, save_qwen2_vl, torch
+    import torch
+    from safetensors.torch import load_file
+
+    from tests.support.vlm import save_qwen2_5_vl, save_qwen2_vl
+    from trainer.run import models, run
+
 
 SHORT = {
     "steps": 2,

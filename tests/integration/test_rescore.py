@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from modomodo.cli import app
-from trainer.data import benchmark_sets
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run import run
-from trainer.run.evaluate import evaluate
-from trainer.tiny.model import load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global benchmark_sets, evaluate, load, pa, pq, run
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from trainer.data import benchmark_sets
+    from trainer.run import run
+    from trainer.run.evaluate import evaluate
+    from trainer.tiny.model import load
+
 
 RECIPE = Recipe.parse({"steps": 0, "evaluation": {"limit": 12, "batch_size": 5}})
 

@@ -9,13 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from tests.support import TRAINING_S, forks
 from trainer.job import Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Checkpoints, Recipe
 from trainer.storage.run_folder import FolderTaken, RunFolder
 from trainer.worker.child import Child
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global load_file
+    from safetensors.torch import load_file
+
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -35,7 +42,8 @@ LAST = Path("checkpoints/checkpoint-5")
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_torch():
-    forks.begin_anew()
+    with forks.shared():
+        yield
 
 
 def job(folder: Path, **other) -> Job:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from trainer.job import Job, Progress
 from trainer.recipe import Checkpoints, Evaluation, Recipe
-from trainer.run import run
-from trainer.tiny.model import load
 from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global load, run, torch
+    import torch
+
+    from trainer.run import run
+    from trainer.tiny.model import load
+
 
 SHORT = Recipe(
     steps=2,

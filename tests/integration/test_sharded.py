@@ -10,15 +10,23 @@ import sys
 from pathlib import Path
 
 import pytest
-import transformers.trainer
 
 from tests import support
-from tests.support import fsdp_on_cpus
-from trainer.data import training_rows
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run.grpo import MixtureTrainer
-from trainer.run.run import score_base, train_and_score
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global MixtureTrainer, fsdp_on_cpus, score_base, train_and_score, training_rows, transformers
+    import transformers.trainer
+
+    from tests.support import fsdp_on_cpus
+    from trainer.data import training_rows
+    from trainer.run.grpo import MixtureTrainer
+    from trainer.run.run import score_base, train_and_score
+
 
 pytestmark = pytest.mark.timeout(support.TRAINING_S)
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from tests.support import TRAINING_S
-from tests.support.graphs import captured
-from tests.support.vlm import save_qwen2_vl
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run import run
-from trainer.run.grpo import MixtureTrainer
-from trainer.run.processors import PictureProcessor
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global MixtureTrainer, PictureProcessor, captured, load_file, run, save_qwen2_vl, torch
+    import torch
+    from safetensors.torch import load_file
+
+    from tests.support.graphs import captured
+    from tests.support.vlm import save_qwen2_vl
+    from trainer.run import run
+    from trainer.run.grpo import MixtureTrainer
+    from trainer.run.processors import PictureProcessor
+
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

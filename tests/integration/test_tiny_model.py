@@ -6,18 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch.nn.functional import cross_entropy
 
-from trainer.data import benchmark_sets
 from trainer.recipe import Recipe
-from trainer.run.evaluate import evaluate
 from trainer.tiny import world
-from trainer.tiny.build import build, new_tokenizer
 from trainer.tiny.lessons import lesson
-from trainer.tiny.model import BASE, load, new_model, new_processor
-from trainer.tiny.warmup import batch_loss, make_batch, warm_up
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global BASE, batch_loss, benchmark_sets, build, cross_entropy, evaluate, load, make_batch
+    global new_model, new_processor, new_tokenizer, torch, warm_up
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from trainer.data import benchmark_sets
+    from trainer.run.evaluate import evaluate
+    from trainer.tiny.build import build, new_tokenizer
+    from trainer.tiny.model import BASE, load, new_model, new_processor
+    from trainer.tiny.warmup import batch_loss, make_batch, warm_up
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -71,6 +71,7 @@ def become(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
+    importlib.import_module("tests.support.shared_forks.sitecustomize")
     descriptors.insert(0, os.open(os.devnull, os.O_RDONLY))
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)

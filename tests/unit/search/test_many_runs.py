@@ -12,7 +12,14 @@ from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.strategies import propose
 from service.search.surrogates import fit
-from service.search.surrogates.gp import GaussianProcess, Kind
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global GaussianProcess, Kind
+    from service.search.surrogates.gp import GaussianProcess, Kind
+
 
 SPACE = MixtureSpace.simplex(["a", "b"])
 MESSAGE = "gp takes at most 2,000 completed runs; there are 2,001 (auto and bayes-quadratic take"

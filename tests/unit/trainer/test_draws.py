@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import chisquare
 
-from trainer.run.draws import TokenDraws, drawing, uniforms
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global TokenDraws, drawing, torch, uniforms
+    import torch
+
+    from trainer.run.draws import TokenDraws, drawing, uniforms
 
 
 def drawn(scores, numbers, temperature=1.0):

@@ -9,10 +9,16 @@ from PIL import Image
 from rewards import corpus
 from rewards.rules import RULES
 from service.schemas import BenchmarkSpec, DomainSpec, Measurement, Score, StudySpec
-from trainer.data import benchmark_sets
 from trainer.recipe import Recipe
 from trainer.rows import Row
-from trainer.run.evaluate import measurement, official_case
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global benchmark_sets, measurement, official_case
+    from trainer.data import benchmark_sets
+    from trainer.run.evaluate import measurement, official_case
 
 
 def measured_of(benchmark, scores, step):

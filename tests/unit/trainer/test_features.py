@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
-from trainer.data import benchmark_sets
 from trainer.recipe import Recipe
-from trainer.run import models
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global benchmark_sets, models, torch
+    import torch
+
+    from trainer.data import benchmark_sets
+    from trainer.run import models
 
 
 def learnt(**recipe) -> tuple[float, dict[str, torch.Tensor], list[int]]:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import io
 
 import pytest
-import torch
 
-from trainer.run.optimizer import MasterAdamW
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global MasterAdamW, torch
+    import torch
+
+    from trainer.run.optimizer import MasterAdamW
+
 
 SETTINGS = {"lr": 1e-6, "betas": (0.9, 0.99), "eps": 1e-8}
 

@@ -7,12 +7,16 @@ from threading import Event
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from trainer.run.pictures import IN_USE_CALLS, Pictures
 
-CPU = torch.device("cpu")
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global IN_USE_CALLS, Pictures, torch
+    import torch
+
+    from trainer.run.pictures import IN_USE_CALLS, Pictures
 
 
 def picture(shade: int, mode: str = "RGB") -> Image.Image:
@@ -79,7 +83,8 @@ def test_features_are_computed_once_and_take_the_place_of_patches():
         return patches[:2] * 2
 
     for _ in range(2):
-        assert pictures.features(one.number, compute, CPU).tolist() == [[6.0] * 16] * 2
+        features = pictures.features(one.number, compute, torch.device("cpu"))
+        assert features.tolist() == [[6.0] * 16] * 2
     assert computed == [[[1, 2, 4]]]
     assert one.patches is None
     assert one.size == SIZE / 4

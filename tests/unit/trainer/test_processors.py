@@ -5,7 +5,13 @@ from PIL import Image
 
 from trainer.prompts import messages
 from trainer.rows import Row
-from trainer.tiny.model import load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global load
+    from trainer.tiny.model import load
 
 
 @pytest.fixture(scope="module")

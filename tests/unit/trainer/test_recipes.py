@@ -7,9 +7,16 @@ from typer.testing import CliRunner
 
 from modomodo.cli import app
 from trainer import recipes
-from trainer.planning import memory
-from trainer.planning.shapes import shape_of
 from trainer.recipe import Recipe, RecipeError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global memory, shape_of
+    from trainer.planning import memory
+    from trainer.planning.shapes import shape_of
+
 
 PAPER = recipes.load("paper")
 
@@ -108,7 +115,7 @@ def test_memory_follows_what_is_trained():
     assert memory.estimate(without_kl, shape).reference == 0
 
 
-PICTURES = 4 * memory.GIB
+PICTURES = 4 << 30
 """That are kept in host memory, with their features."""
 
 

@@ -9,7 +9,14 @@ import pytest
 from trainer import troubles
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.worker import room
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global room
+    from trainer.worker import room
+
 
 PARAMETERS = 10**9
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from transformers import TrainingArguments
-from trl.trainer.grpo_config import GRPOConfig
 
 from trainer import recipes
 from trainer.recipe import Recipe, RecipeError
-from trainer.run import decoding, trl_config
-from trainer.run.decoding import decoding_of, uses_autocast
 from trainer.sections import Vllm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global GRPOConfig, TrainingArguments, decoding, decoding_of, trl_config, uses_autocast
+    from transformers import TrainingArguments
+    from trl.trainer.grpo_config import GRPOConfig
+
+    from trainer.run import decoding, trl_config
+    from trainer.run.decoding import decoding_of, uses_autocast
 
 
 @pytest.fixture

@@ -8,20 +8,29 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
-from trl.generation.vllm_generation import VLLMGeneration
-from trl.trainer import grpo_trainer
 
-from trainer.data import ItemSet
 from trainer.recipe import Recipe
 from trainer.rows import Row
-from trainer.run import grpo, models, trl_config
-from trainer.run.answers import answers
-from trainer.run.grpo import MixtureTrainer
-from trainer.run.learning import RewardLog
-from trainer.run.training_set import Prompts
-from trainer.run.vllm_engine import one_token_an_image, room_for
 from trainer.sampler import Order
 from trainer.tiny.world import domain_rows
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global ItemSet, MixtureTrainer, Prompts, RewardLog, VLLMGeneration, answers, grpo, grpo_trainer
+    global models, one_token_an_image, room_for, trl_config
+    from trl.generation.vllm_generation import VLLMGeneration
+    from trl.trainer import grpo_trainer
+
+    from trainer.data import ItemSet
+    from trainer.run import grpo, models, trl_config
+    from trainer.run.answers import answers
+    from trainer.run.grpo import MixtureTrainer
+    from trainer.run.learning import RewardLog
+    from trainer.run.training_set import Prompts
+    from trainer.run.vllm_engine import one_token_an_image, room_for
+
 
 PAD = 151655
 """Qwen2-VL's token of a picture."""
@@ -80,8 +89,8 @@ class Llm:
         ]
 
 
-class Generation(VLLMGeneration):
-    """TRL's, but for starting vLLM."""
+class WithoutVllm:
+    """What TRL's `VLLMGeneration` does, but for starting vLLM."""
 
     def __init__(self, model, accelerator, processing_class, mode, max_num_seqs, **options) -> None:
         self.model, self.accelerator, self.mode = model, accelerator, mode
@@ -98,7 +107,8 @@ class Generation(VLLMGeneration):
 
 @pytest.fixture
 def trainer_of(monkeypatch, tmp_path):
-    monkeypatch.setattr(grpo_trainer, "VLLMGeneration", Generation)
+    stand_in = type("Generation", (WithoutVllm, VLLMGeneration), {})
+    monkeypatch.setattr(grpo_trainer, "VLLMGeneration", stand_in)
     monkeypatch.setattr(trl_config, "find_spec", lambda name: object())
     sampling = SimpleNamespace(SamplingParams=lambda **options: SimpleNamespace(**options))
     monkeypatch.setitem(sys.modules, "vllm", sampling)
@@ -191,12 +201,13 @@ def test_an_evaluation_is_answered_by_the_engine_once_it_has_the_models_weights(
 
 def test_the_engine_has_room_for_an_evaluations_batch(trainer_of):
     assert trainer_of(evaluation={"batch_size": 256}).vllm_generation.max_num_seqs == 256
+    stand_in = grpo_trainer.VLLMGeneration
     alone = trainer_of(speed={"evaluation_by_vllm": False})
     assert alone.vllm_generation.max_num_seqs == 64
     assert alone.engine is None
     with room_for(3):
-        assert grpo_trainer.VLLMGeneration is not Generation
-    assert grpo_trainer.VLLMGeneration is Generation
+        assert grpo_trainer.VLLMGeneration is not stand_in
+    assert grpo_trainer.VLLMGeneration is stand_in
 
 
 def test_an_engine_that_is_shared_out_answers_no_evaluation(trainer_of):
