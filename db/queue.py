@@ -7,9 +7,10 @@ the same worker gets it again after a while.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, contains_eager
 
 from db import clock
@@ -124,6 +125,21 @@ def head(session: Session, worker: str, study: str | None) -> Trial | None:
     if study is None:
         return session.scalar(_HEAD, {"who": worker})
     return session.scalar(_HEAD_OF_STUDY, {"who": worker, "named": study})
+
+
+_CLAIMABLE = (
+    select(Trial.study_id, func.count())
+    .join(Trial.study)
+    .where(_IS_DUE, Trial.study_id.in_(bindparam("of_studies", expanding=True)))
+    .group_by(Trial.study_id)
+)
+
+
+def claimable(session: Session, study_ids: Sequence[int]) -> dict[int, int]:
+    """How many trials a worker that has had none would be given now, by study; none of those that
+    have none."""
+    rows = session.execute(_CLAIMABLE, {"who": "", "of_studies": list(study_ids)})
+    return dict(rows.tuples().all())
 
 
 def due_in_s(session: Session, study_id: int, worker: str) -> float | None:

@@ -86,6 +86,7 @@ from service.schemas.values import (
     TrialState,
     Weight,
 )
+from service.schemas.workers import Demand, Gone, WorkerPage, WorkerSeen
 
 __all__ = [
     "AGGREGATES",
@@ -101,6 +102,7 @@ __all__ = [
     "Confirmation",
     "Curve",
     "CurvePoint",
+    "Demand",
     "Direction",
     "DomainSpec",
     "Effects",
@@ -108,6 +110,7 @@ __all__ = [
     "Failure",
     "FitPoint",
     "Fraction",
+    "Gone",
     "Heartbeat",
     "HeartbeatAnswer",
     "HeuristicsSpec",
@@ -161,6 +164,8 @@ __all__ = [
     "TrialState",
     "Weight",
     "Worker",
+    "WorkerPage",
+    "WorkerSeen",
     "averaged_measurements",
     "last_measurements",
 ]
