@@ -18,9 +18,7 @@ def read(session: Session, name: str | None) -> Demand:
     found = studies.everyone(session) if name is None else [studies.get(session, name)]
     standings = proposing.standings(session, found)
     claimable = sum(queue.claimable(session, [study.id for study in found]).values())
-    reason, retry_after_s = None, 0.0
-    if not claimable:
-        reason, retry_after_s = waiting.for_a_trial(session, name)
+    reason, retry_after_s = (None, 0.0) if claimable else waiting.for_a_trial(session, name)
     return Demand(
         claimable=claimable,
         running=sum(now.running for now in standings),
