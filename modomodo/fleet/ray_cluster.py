@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
 
 from modomodo.errors import CommandFailed
 from modomodo.fleet import supervisor
 from modomodo.fleet.engines import Setup, Started, node_of
 
-ANSWER_S = 2.0
+ANSWER_S = 3.0
 """An actor that does not answer within so long still waits for a machine."""
 
 
@@ -68,6 +68,8 @@ class RayCluster:
                 said = ray.get(answer, timeout=0)
             except GetTimeoutError:
                 found.append(Started(listed, study, "pending"))
+            except ActorUnavailableError:  # its machine cannot be reached just now
+                found.append(Started(listed, study, "running"))
             except RayActorError:  # it has ended
                 continue
             else:
