@@ -27,14 +27,14 @@ endif
 # A file stays in one process, which makes what its tests share once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-slow lint bench dist setup browser database compose clean
+.PHONY: demo test test-quick test-slow test-fleet lint bench dist setup browser database compose clean
 
 demo: setup
 	$(BIN)/modomodo demo $(if $(DEMO_EXIT),--exit) $(DEMO_ARGS)
 
 # All that a change can break; what CI runs.
 test: setup browser database compose
-	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not fleet" $(PYTEST_ARGS)
 
 # While you work: no servers, browsers or training.
 test-quick: setup
@@ -43,6 +43,10 @@ test-quick: setup
 # Before a release: long chaos, properties on many examples, Ax everywhere.
 test-slow: setup browser database
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow $(PYTEST_ARGS)
+
+# A fleet on a real Ray cluster of this machine; some minutes.
+test-fleet: $(VENV)/.installed-fleet
+	$(BIN)/python -m pytest tests/acceptance -m fleet $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -81,6 +85,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # What only benches need: the peers they compare with.
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(INSTALL) -e '.[dev,bench]'
+	touch $@
+
+$(VENV)/.installed-fleet: $(VENV)/.installed
+	$(INSTALL) -e '.[dev,ray]'
 	touch $@
 
 # The browser tests drive a Chromium that is there, Debian's (as root), or Playwright's own.

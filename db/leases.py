@@ -57,6 +57,11 @@ _HELD_BY = (
     .where(Attempt.worker == bindparam("who"), Attempt.state == "live", Attempt.heard_at.is_(None))
     .order_by(Attempt.trial_id)
 )
+_LIVE_OF = (
+    select(Attempt.trial_id, Attempt.id)
+    .where(Attempt.worker == bindparam("who"), Attempt.state == "live")
+    .order_by(Attempt.trial_id)
+)
 _ATTEMPT_UNDER = (
     select(Attempt)
     .where(Attempt.trial_id == bindparam("of_trial"), Attempt.token_hash == bindparam("hashed"))
@@ -448,6 +453,35 @@ def release(
     states.move(
         session, trial, "queued", actor=f"worker {attempt.worker}", what="released", reason=reason
     )
+
+
+def gone(session: Session, worker: str, actor: str) -> list[int]:
+    """Ends what a worker holds whose machine is known to be dead, with nothing counted against its
+    trials; returns their ids. Should it live after all, it hears that its lease is lost. Twice is
+    once.
+    """
+    held = session.execute(_LIVE_OF, {"who": worker}).tuples().all()
+    locked = {trial_id: trials.lock(session, trial_id) for trial_id, _ in held}
+    freed: list[int] = []
+    for trial_id, attempt_id in held:
+        trial = locked[trial_id]
+        attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
+        if attempt.state != "live" or trial.state != "running":
+            continue
+        queue.hand_back(session, trial, attempt, is_unfit=False)
+        # What it cost goes up to its last sign of life: nobody knows what it did then.
+        states.end(session, attempt, "released", attempt.heard_at or attempt.claimed_at)
+        states.move(
+            session,
+            trial,
+            "queued",
+            actor=actor,
+            what="released",
+            reason=f"the machine of worker {worker} is gone",
+        )
+        freed.append(trial_id)
+    session.flush()
+    return freed
 
 
 # --- the reaper -------------------------------------------------------------------------------

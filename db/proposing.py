@@ -149,6 +149,13 @@ class Standing:
         return self.proposed_out == self.mark and not self.under_way
 
     @property
+    def left(self) -> int:
+        """Trials whose results may still come: under way, or not proposed yet."""
+        if self.state == "finished":
+            return self.running
+        return self.under_way + (0 if self.is_out else self.room)
+
+    @property
     def is_stuck(self) -> bool:
         return self.failing >= FAILURES_IN_A_ROW
 

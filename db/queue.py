@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, contains_eager
 
 from db import clock
@@ -156,6 +156,28 @@ def queued_merged(session: Session, study: str | None = None) -> Sequence[tuple[
     if study is not None:
         query = query.where(Study.name == study)
     return session.execute(query).tuples().all()
+
+
+_CLAIMABLE = (
+    select(Trial.study_id, func.count())
+    .join(Trial.study)
+    .where(_IS_DUE, _IS_READY, Trial.study_id.in_(bindparam("of_studies", expanding=True)))
+    .group_by(Trial.study_id)
+)
+
+
+def claimable(
+    session: Session, study_ids: Sequence[int], ready: Sequence[int] = ()
+) -> dict[int, int]:
+    """How many trials a worker that has had none would be given now, by study; none of those that
+    have none.
+
+    Args:
+        ready: as for `head`.
+    """
+    asked = {"who": "", "of_studies": list(study_ids), "ready": list(ready)}
+    rows = session.execute(_CLAIMABLE, asked)
+    return dict(rows.tuples().all())
 
 
 def due_in_s(

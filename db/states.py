@@ -55,9 +55,9 @@ FOLLOWS: dict[str, frozenset[str]] = {
 """The states that may follow each state."""
 
 
-def end(session: Session, attempt: Attempt, state: str) -> None:
-    """Ends a live attempt."""
-    attempt.state, attempt.ended_at = state, now()
+def end(session: Session, attempt: Attempt, state: str, at: datetime | None = None) -> None:
+    """Ends a live attempt, now or as of then."""
+    attempt.state, attempt.ended_at = state, now() if at is None else at
     # Now, not with the trial's next change: the index allows one live attempt a trial.
     session.flush()
     cost.count(session, attempt)

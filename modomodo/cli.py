@@ -16,6 +16,7 @@ from modomodo import data, database, examples, hints, key, recipe, study, tiny, 
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
+from modomodo.fleet import commands as fleet
 from modomodo.openapi import openapi
 from modomodo.score import score
 from modomodo.serve import serve
@@ -82,6 +83,7 @@ app.add_typer(key.app, name="key", help="Who may call the service.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
+app.add_typer(fleet.app, name="fleet")
 examples.add_to(app)
 
 

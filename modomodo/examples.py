@@ -69,6 +69,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data show": ("modomodo data show data/mine -n 5",),
     "data list": ("modomodo data list",),
     "tiny build": ("modomodo tiny build --out tiny-base",),
+    "fleet": ("modomodo fleet --engine ray --max 64 --gpus-per-trial 8 --store s3://bucket/runs",),
+    "fleet status": ("modomodo fleet status --engine ray",),
+    "fleet drain": ("modomodo fleet drain --engine ray",),
+    "fleet stop": ("modomodo fleet stop --engine ray",),
 }
 
 
@@ -89,6 +93,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "recipe": ("modomodo recipe list", "modomodo recipe check recipe.yaml"),
     "data": ("modomodo data prepare mine.jsonl --out data/mine", "modomodo data show data/mine"),
     "tiny": ("modomodo tiny build --out tiny-base",),
+    "fleet": (
+        "modomodo fleet --engine ray --max 64 --gpus-per-trial 8 --store s3://bucket/runs",
+        "modomodo fleet status --engine ray",
+        "modomodo fleet stop --engine ray",
+    ),
 }
 """The same of groups of commands: what is typed most, in the order in which it is typed."""
 

@@ -13,6 +13,7 @@ MODULES = {
     "lora": ("peft", "trl"),
     "math": ("math_verify",),
     "plot": ("matplotlib", "plotly"),
+    "ray": ("ray", "structlog"),
     "service": ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "structlog", "uvicorn"),
     "trainer": ("PIL", "datasets", "structlog", "torch", "transformers", "trl"),
 }

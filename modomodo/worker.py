@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.worker.worker import Worker
 
 GIGABYTE = 10**9
+MOST_LABELS, LONGEST_LABEL = 32, 100
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -76,6 +77,13 @@ def worker(
     drain_after: Annotated[
         str | None, typer.Option(help="Take no new trial after this time, as 90m or 20h.")
     ] = None,
+    idle_after: Annotated[
+        str | None, typer.Option(help="Stop when there was no trial to have for so long, as 60s.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="What pages show of this worker, as rack=7; may be given again."),
+    ] = None,
     stalled_after: Annotated[
         str, typer.Option(help="Stop a run that reports nothing for so long.")
     ] = "1h",
@@ -109,6 +117,7 @@ def worker(
     from service.client import Client
     from trainer.storage.remote import Store, StoreError
     from trainer.storage.work_folder import FolderError, WorkFolder
+    from trainer.worker.capabilities import of_this_machine
     from trainer.worker.gpus import Gpus
     from trainer.worker.setting import Setting
     from trainer.worker.signals import Signals
@@ -116,6 +125,8 @@ def worker(
 
     shares = _shares(gpus, per_trial)
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
+    idle_after_s = None if idle_after is None else seconds("--idle-after", idle_after)
+    labels = _labels(label or [])
     stalled_s = seconds("--stalled-after", stalled_after)
     grace_s = seconds("--grace", grace)
     patience_s = seconds("--patience", patience)
@@ -147,6 +158,8 @@ def worker(
                     max_trials=max_trials,
                     until_done=until_done,
                     drain_after_s=drain_after_s,
+                    idle_after_s=idle_after_s,
+                    capabilities=of_this_machine(Gpus(share), labels),
                     min_free_bytes=None if min_free_gb is None else round(min_free_gb * GIGABYTE),
                     max_failures=max_failures,
                 )
@@ -169,6 +182,19 @@ def seconds(option: str, text: str) -> float:
     if found is None or float(found.group(1)) <= 0:
         raise WrongUse(f"{option} {text!r} is not a time like 90s, 15m, 20h or 2d")
     return float(found.group(1)) * _SECONDS[found.group(2)]
+
+
+def _labels(given: list[str]) -> list[tuple[str, str]]:
+    pairs = [tuple(map(str.strip, text.partition("=")[::2])) for text in given]
+    for text, (name, value) in zip(given, pairs, strict=True):
+        if not (name and value) or len(text) > LONGEST_LABEL:
+            raise WrongUse(
+                f"--label {text[:LONGEST_LABEL]!r} is not a name and a value like rack=7, of "
+                f"{LONGEST_LABEL} characters at most"
+            )
+    if len(pairs) > MOST_LABELS:
+        raise WrongUse(f"--label was given {len(pairs)} times; at most {MOST_LABELS} are kept")
+    return [(name, value) for name, value in pairs]
 
 
 def _shares(gpus: str | None, per_trial: int) -> list[str | None]:

@@ -30,7 +30,7 @@ from service.metrics import Metrics
 from service.presets import Presets
 from service.proposing.proposer import Proposer
 from service.proposing.upkeep import Upkeep, Watch
-from service.routes import leases, probes, studies, surrogates, trials
+from service.routes import leases, probes, studies, surrogates, trials, workers
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -83,6 +83,7 @@ def create_app(
     app.include_router(leases.router)
     app.include_router(trials.router)
     app.include_router(surrogates.router)
+    app.include_router(workers.router)
     app.include_router(figures.router)
     app.include_router(pages)
     return app

@@ -30,7 +30,9 @@ from tenacity import (
 from service.schemas import (
     BestAnswer,
     Curve,
+    Demand,
     Failure,
+    Gone,
     Heartbeat,
     HeartbeatAnswer,
     MeasurementsRequest,
@@ -55,6 +57,8 @@ from service.schemas import (
     TrialCreate,
     TrialPage,
     TrialPatch,
+    WorkerPage,
+    WorkerSeen,
 )
 
 DEFAULT_URL = "http://127.0.0.1:8765"
@@ -326,6 +330,28 @@ class Client:
     def release(self, trial_id: int, body: Release) -> Trial:
         """Hands the trial back, with nothing counted against it: shutdown, preemption."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/release", body)
+
+    # --- calls of whoever starts workers ---
+
+    def demand(self, study: str | None = None) -> Demand:
+        """How many trials workers could begin now, of a study or of all."""
+        path = "/demand" if study is None else f"/studies/{_part(study)}/demand"
+        return self._call(Demand, "GET", path)
+
+    def workers(self, starts_with: str = "") -> list[WorkerSeen]:
+        """Workers that hold a trial or have asked for one lately, by name, page by page."""
+        found: list[WorkerSeen] = []
+        while True:
+            asked = {"starts_with": starts_with, "after": found[-1].name if found else ""}
+            page = self._call(WorkerPage, "GET", "/workers", params=asked)
+            found += page.workers
+            if not page.more:
+                return found
+
+    def gone(self, worker: str) -> list[int]:
+        """A worker's machine is dead: ids of the trials that it held, which are queued again with
+        nothing counted against them."""
+        return self._call(Gone, "POST", f"/workers/{_part(worker)}/gone").trials
 
     # --- transport ---
 

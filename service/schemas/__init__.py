@@ -91,6 +91,7 @@ from service.schemas.values import (
     TrialState,
     Weight,
 )
+from service.schemas.workers import Demand, Gone, WorkerPage, WorkerSeen
 
 __all__ = [
     "AGGREGATES",
@@ -108,6 +109,7 @@ __all__ = [
     "Confirmation",
     "Curve",
     "CurvePoint",
+    "Demand",
     "Direction",
     "DomainSpec",
     "Effects",
@@ -116,6 +118,7 @@ __all__ = [
     "Failure",
     "FitPoint",
     "Fraction",
+    "Gone",
     "Heartbeat",
     "HeartbeatAnswer",
     "HeuristicsSpec",
@@ -171,6 +174,8 @@ __all__ = [
     "TrialState",
     "Weight",
     "Worker",
+    "WorkerPage",
+    "WorkerSeen",
     "averaged_measurements",
     "last_measurements",
 ]

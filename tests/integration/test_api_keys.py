@@ -53,6 +53,9 @@ READING = [
     ("GET", "/studies/vlm/export", None),
     ("GET", "/studies/vlm/figures", None),
     ("GET", "/studies/vlm/figures", None),
+    ("GET", "/demand", None),
+    ("GET", "/studies/vlm/demand", None),
+    ("GET", "/workers", None),
     ("GET", "/trials/1", None),
     ("GET", "/trials/1/curve", None),
     ("GET", "/studies/vlm/figures", None),
@@ -80,6 +83,7 @@ ADMINISTERING = [
     ("POST", "/trials/1/pause", None),
     ("POST", "/trials/1/continue", None),
     ("POST", "/trials/1/stop", None),
+    ("POST", "/workers/w/gone", None),
 ]
 
 
@@ -103,6 +107,7 @@ def test_each_scope_allows_its_calls_and_no_others(api, made):
 
 def test_every_call_is_among_those_tested(api):
     names = {"vlm": "{study}", "1": "{trial}", "2": "{number}", "quadsurface": "{name}"}
+    names["w"] = "{worker}"
     tested = {
         (method, "/".join(names.get(part, part) for part in path.split("/")))
         for method, path, _ in READING + WORKING + ADMINISTERING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -9,6 +10,7 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
@@ -54,9 +56,11 @@ class Worker:
         max_trials: stop after so many trials; None goes on.
         until_done: stop when the service says there is nothing more to come.
         drain_after_s: take no new trial after so many seconds; None goes on.
+        idle_after_s: stop when there was no trial to have for so many seconds; None goes on.
         min_free_bytes: take no new trial with less room on the disk; None goes by the checkpoints
             of the recipes that come.
         max_failures: give up after so many runs in a row that broke; 0 goes on.
+        capabilities: what it says of where it runs, as `capabilities.py` finds it.
         attempt: the trial at work, to look at.
     """
 
@@ -69,8 +73,10 @@ class Worker:
     max_trials: int | None = None
     until_done: bool = False
     drain_after_s: float | None = None
+    idle_after_s: float | None = None
     min_free_bytes: int | None = 0
     max_failures: int = FAILURES_IN_A_ROW
+    capabilities: dict[str, Any] = field(default_factory=dict)
     attempt: Attempt | None = None
     done: int = field(default=0, init=False)
     broken: int = field(default=0, init=False)
@@ -178,6 +184,7 @@ class Worker:
     def _ask(self) -> NextAnswer | None:
         """The next leased trial; None when there is no more work and the worker may end."""
         log = structlog.get_logger().bind(worker=self.name)
+        began = time.monotonic()
         while True:
             if self.signals.came:
                 raise Stopped
@@ -199,6 +206,7 @@ class Worker:
                         study=self.study,
                         gpus=self.setting.n_gpus,
                         channels=["full"] if self.setting.store is None else ["full", "merged"],
+                        capabilities=self.capabilities,
                     )
                 )
             except ServiceUnreachable as error:
@@ -212,8 +220,15 @@ class Worker:
                 log.info("no more work", reason=answer.reason)
                 self.reason = answer.reason
                 return None
+            left_s = math.inf
+            if self.idle_after_s is not None:
+                left_s = self.idle_after_s - (time.monotonic() - began)
+            if left_s <= 0:
+                log.info("idle", after_s=self.idle_after_s, reason=answer.reason)
+                self.reason = answer.reason
+                return None
             self._say_why_it_waits(answer.reason)
-            self.signals.sleep(answer.retry_after_s or ASK_AGAIN_S)
+            self.signals.sleep(min(answer.retry_after_s or ASK_AGAIN_S, left_s))
 
     def _wanted_bytes(self) -> int:
         """What must be free on the disk before a trial is asked for."""

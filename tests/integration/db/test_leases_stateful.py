@@ -196,6 +196,19 @@ class LeaseProtocol(RuleBasedStateMachine):
         with self.database.write() as session:
             session.execute(update(Attempt).values(until=after(-1.0)))
 
+    @rule(worker=WORKERS, times=st.integers(1, 2))
+    def a_machine_is_gone(self, worker: str, times: int) -> None:
+        before = {n: self._row(n) for n in range(1, N_TRIALS + 1)}
+        freed = []
+        for _ in range(times):
+            with self.database.write() as session:
+                freed += leases.gone(session, worker, "engine")
+        assert len(set(freed)) == len(freed)
+        for number, was in before.items():
+            now = self._row(number)
+            wanted = "queued" if number in freed else was.state
+            assert (now.state, now.failures) == (wanted, was.failures), "it never counts"
+
     @rule()
     def trials_have_rested(self) -> None:
         with self.database.write() as session:

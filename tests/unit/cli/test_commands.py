@@ -19,6 +19,8 @@ def commands():
 
     def below(command, path):
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield " ".join(path), command
             for name, inner in command.commands.items():
                 yield from below(inner, (*path, name))
         else:

@@ -1,0 +1,84 @@
+"""The calls of whoever starts workers: how much work there is, who is at it, and who is gone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Path, Query
+
+from db import leases, workers
+from service.context import Actor, Service, StudyName
+from service.http.guards import by_method, route_behind
+from service.http.problems import describe
+from service.schemas import Demand, Gone, Worker, WorkerPage, WorkerSeen
+from service.study import demand
+
+PAGE = 100
+"""Workers a page: what each says of itself may be long."""
+
+log = structlog.get_logger()
+
+router = APIRouter(tags=["fleets"], route_class=route_behind(by_method))
+
+
+@router.get("/demand", summary="How much work there is")
+def demand_of_all(service: Service) -> Demand:
+    """Of all studies: what workers of any study could begin now."""
+    with service.database.read() as session:
+        return demand.read(session, None)
+
+
+@router.get("/studies/{study}/demand", summary="How much work a study has", responses=describe(404))
+def demand_of_one(study: StudyName, service: Service) -> Demand:
+    """What workers could begin now, by the rules of `POST /trials/next`: not what the budget has
+    left, of which a strategy may propose more only once scores come."""
+    with service.database.read() as session:
+        return demand.read(session, study)
+
+
+@router.get("/workers", summary="Who is at work")
+def page(
+    service: Service,
+    starts_with: Annotated[
+        str, Query(description="Only names that begin so.", max_length=200)
+    ] = "",
+    after: Annotated[str, Query(description="Only names after this one.", max_length=200)] = "",
+) -> WorkerPage:
+    """Workers that hold a trial or have asked for one in the last two minutes, by name; `after` the
+    last of them, there may be more."""
+    with service.database.read() as session:
+        rows = workers.seen(session, starts_with=starts_with, beyond=after, limit=PAGE + 1)
+    shown = [
+        WorkerSeen(
+            name=row.name,
+            capabilities=row.capabilities,
+            asked_at=row.asked_at,
+            heard_at=row.heard_at,
+            study=row.study,
+            trial=row.trial,
+            gpus=row.gpus or 0,
+            held_s=max(0.0, row.held_s or 0.0),
+            step=row.step,
+            total_steps=row.total_steps,
+        )
+        for row in rows[:PAGE]
+    ]
+    return WorkerPage(workers=shown, more=len(rows) > PAGE)
+
+
+@router.post("/workers/{worker:path}/gone", summary="A worker's machine is dead")
+def gone(
+    worker: Annotated[Worker, Path(description="Name of the worker.")],
+    service: Service,
+    actor: Actor,
+) -> Gone:
+    """For engines, which know of a node's end before its leases run out: the worker's attempts end
+    at once and nothing is counted against their trials. Not for a worker that only died: whatever
+    it ran may have killed it, so its lease runs out and counts. Twice is once."""
+    with service.database.write() as session:
+        freed = leases.gone(session, worker, actor)
+    if freed:
+        log.info("worker gone", worker=worker, trials=freed)
+        service.proposer.wake()
+    return Gone(trials=freed)

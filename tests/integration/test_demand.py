@@ -1,0 +1,75 @@
+"""How much work there is, and who is at it: what starts workers goes by."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.test_api_calls import finish, lease, queue_is_filled
+from tests.support.bodies import study_body
+
+pytestmark = pytest.mark.backends("sqlite", "postgresql")
+
+
+@pytest.fixture
+def study(api):
+    assert api.post("/studies", json=study_body(budget=3)).status_code == 201
+    queue_is_filled(api, 2)
+    return "vlm"
+
+
+def demand(api, path="/studies/vlm/demand"):
+    answer = api.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def figures(answer):
+    return [answer[name] for name in ("claimable", "running", "paused", "left")]
+
+
+def test_demand_is_what_can_begin_now_not_what_the_budget_has_left(api, study):
+    found = demand(api)
+    assert figures(found) == [2, 0, 0, 3]
+    assert (found["retry_after_s"], found["reason"]) == (0, None)
+    assert demand(api, "/demand") == found
+
+
+def test_demand_shrinks_as_trials_run_and_is_nothing_at_the_end(api, study):
+    held = [lease(api, f"w{i}") for i in range(3)]
+    waiting = demand(api)
+    assert figures(waiting) == [0, 3, 0, 3]
+    assert waiting["retry_after_s"] > 0
+    for trial, token in held:
+        assert finish(api, trial, token).status_code == 200
+    over = demand(api)
+    assert figures(over) == [0, 0, 0, 0]
+    assert over["retry_after_s"] is None
+    assert "finished" in over["reason"]
+
+
+def test_a_paused_study_has_work_left_and_none_to_begin(api, study):
+    api.patch("/studies/vlm", json={"state": "paused"})
+    assert figures(demand(api)) == [0, 0, 0, 3]
+
+
+def test_demand_of_all_is_the_sum_and_of_none_is_nothing(api):
+    assert figures(demand(api, "/demand")) == [0, 0, 0, 0]
+    for name in ("vlm", "other"):
+        api.post("/studies", json=study_body(name))
+        api.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    one = demand(api, "/studies/other/demand")
+    assert demand(api, "/demand")["claimable"] >= one["claimable"] + 1
+    assert api.get("/studies/missing/demand").json()["code"] == "study-not-found"
+
+
+def test_a_worker_that_is_gone_frees_its_trial_for_the_next(api, study):
+    name = "ray/node 7"
+    trial, token = lease(api, name)
+    [seen] = api.get("/workers").json()["workers"]
+    assert (seen["name"], seen["study"], seen["trial"]) == (name, "vlm", trial["number"])
+    answer = api.post("/workers/ray%2Fnode%207/gone")
+    assert answer.json() == {"trials": [trial["id"]]}
+    assert api.post("/workers/ray%2Fnode%207/gone").json() == {"trials": []}
+    beat = api.post(f"/trials/{trial['id']}/heartbeat", json={"token": token})
+    assert beat.json()["code"] == "lease-lost"
+    assert lease(api, "w2")[0]["id"] == trial["id"]
