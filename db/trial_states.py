@@ -5,9 +5,9 @@ It needs no library, so the command line has it in every install.
 
 from __future__ import annotations
 
-WHOLE = "completed"
+FULL = "completed"
 """The state of trials whose scores are those of a whole run."""
-RESULTS = frozenset({WHOLE, "early_stopped"})
+RESULTS = frozenset({FULL, "early_stopped"})
 """States of trials that ended with scores; `Study.results` counts them."""
 ENDED = RESULTS | {"failed", "cancelled"}
 UNDER_WAY = ("queued", "running", "paused")

@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from db.trial_states import RESULTS, WHOLE
+from db.trial_states import FULL, RESULTS
 from service.schemas import PredictedMixture, Score, Study, TrainThis, Trial
 from service.study import points
 from service.study.headline import gain_over, is_uniform, mean
@@ -52,7 +52,7 @@ def trial_line(trial: Trial) -> str:
         return f"{trial.number:>4} [red]{trial.state}[/]: {escape(reason[-1][:160])}"
     source = trial.proposal.strategy if trial.proposal else trial.origin
     weights = " ".join(f"{_weight(w):>{_width(name)}}" for name, w in trial.mixture.items())
-    if trial.state != WHOLE:
+    if trial.state != FULL:
         source = "stopped early"
     return (
         f"{trial.number:>4} {score_text(trial.scores.in_score):>11} "
@@ -74,7 +74,7 @@ def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
     """Whether another mixture than the one to train was run."""
     numbers = set(train.trials)
     return any(
-        t.state == WHOLE and t.scores.objective is not None and t.number not in numbers
+        t.state == FULL and t.scores.objective is not None and t.number not in numbers
         for t in trials
     )
 
@@ -98,7 +98,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("mixture")
     direction = study.objective.direction
-    scored = [t for t in trials if t.state == WHOLE and t.scores.objective is not None]
+    scored = [t for t in trials if t.state == FULL and t.scores.objective is not None]
     chosen = [trial for trial in scored if trial.number in set(train.trials)]
     uniform = [trial for trial in scored if is_uniform(trial.mixture)]
     reference = _mean(uniform, "objective")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import models, studies
 from db.models import Trial
-from db.trial_states import RESULTS, WHOLE
+from db.trial_states import FULL, RESULTS
 from service.schemas import (
     LimitSpec,
     Measurement,
@@ -131,7 +131,7 @@ def _completed(
         run = _measured(spec, trial_id, number, mixture, measured.get(trial_id, []))
         if run is None:
             continue
-        if state == WHOLE:
+        if state == FULL:
             completed.append(run)
         else:
             stopped.setdefault(last_step(spec, run.benchmarks), []).append(run)
@@ -176,7 +176,7 @@ def _n_full(session: Session, study: models.Study) -> int:
     return session.execute(
         select(func.count())
         .select_from(Trial)
-        .where(Trial.study_id == study.id, Trial.state == WHOLE)
+        .where(Trial.study_id == study.id, Trial.state == FULL)
     ).scalar_one()
 
 
@@ -249,7 +249,7 @@ def scored(
     for trial_id, number, state, mixture in rows:
         numbers.add(number)
         last = last_measurements(measured.get(trial_id, []))
-        if state == WHOLE and len(last) == len(shares):
+        if state == FULL and len(last) == len(shares):
             runs.append(Run(trial_id, number, mixture, Score.weighted(last.values(), shares)))
     return runs, numbers
 

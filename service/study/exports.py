@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 
 from db import cost, models, studies, trials
 from db.sessions import Database
-from db.trial_states import RESULTS, WHOLE
+from db.trial_states import FULL, RESULTS
 from service.errors import Refused, invalid
 from service.schemas import (
     AGGREGATES,
@@ -101,7 +101,7 @@ def as_csv(spec: StudySpec, shown: Sequence[Trial], gpu_hours: Mapping[int, floa
 
 def _channel(spec: StudySpec, state: str, last: Mapping[str, Measurement]) -> str:
     """Empty for whole runs, and where there is no objective."""
-    if state == WHOLE or not spec.objective_weights().keys() <= last.keys():
+    if state == FULL or not spec.objective_weights().keys() <= last.keys():
         return ""
     return evidence.channel_of(evidence.last_step(spec, last))
 
