@@ -33,7 +33,17 @@ import optuna
 import psutil
 from sqlalchemy import create_engine, insert, text, update
 
-from bench.report import table, write_results, write_section
+from bench.report import write_results, write_section
+from bench.service_aims import (
+    AT_ONCE,
+    DOMAINS,
+    LARGE_DOMAINS,
+    LARGE_LOOKAHEAD,
+    LARGE_TRIALS,
+    MOST_FOR_OPTUNA,
+    PAUSE_S,
+    section,
+)
 from bench.service_load import BENCHMARK, STUDY, Load, work
 from bench.speed import study as large_runs
 from db import models, studies, upgrade
@@ -46,19 +56,9 @@ from tests.support.postgres import Server
 ROOT = Path(__file__).parents[1]
 STORED = (10, 1000, 10_000)
 WORKERS = (1, 10, 100, 500)
-PAUSE_S = 1.0
-AT_ONCE = 8
-"""Workers without a pause, for the most trials a second; as many processes with Optuna."""
-DOMAINS = ("a", "b", "c", "d", "e")
 QUEUED = 6000
-MOST_FOR_OPTUNA = 1000
-"""It takes minutes to store more."""
 START_S = 60.0
-NEXT_P99_MS = 50.0
-LARGE_DOMAINS, LARGE_TRIALS, LARGE_LOOKAHEAD = 17, 500, 4
 LARGE_LIMIT_S = 600.0
-PROPOSED_WITHIN_S = 60.0
-TIMES_OPTUNA = 10.0
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
         "proposed": proposed,
     }
     write_results("service", found)
-    write_section("service", told(**found))
+    write_section("service", section(**found))
 
 
 def figures(load: Load, process: psutil.Process) -> dict[str, Any]:
@@ -119,119 +119,6 @@ def figures(load: Load, process: psutil.Process) -> dict[str, Any]:
         "memory_mib": round(process.memory_info().rss / 2**20),
         **milliseconds,
     }
-
-
-def told(
-    loads: list[float],
-    start_s: list[float],
-    service: list[dict[str, Any]],
-    optuna: list[dict[str, Any]],
-    proposed: dict[str, float],
-) -> str:
-    """The section's text.
-
-    Args:
-        loads: the machine's load average before and after.
-    """
-    rows, peers = service, optuna
-    rates = [
-        [
-            peer["database"],
-            str(peer["stored"]),
-            f"{own['trials_s']:.0f}",
-            f"{peer['trials_s']:.1f}",
-            f"{own['trials_s'] / peer['trials_s']:.1f}",
-        ]
-        for peer in peers
-        for own in rows
-        if own["pause_s"] == 0
-        and (own["database"], own["stored"]) == (peer["database"], peer["stored"])
-    ]
-    calls = ("next", "heartbeat", "result")
-    paced = [
-        [
-            row["database"],
-            str(row["stored"]),
-            str(row["workers"]),
-            f"{row['calls_s']:.0f}",
-            *(" / ".join(f"{row.get(f'{c}_p{q}', 0):.0f}" for q in (50, 95, 99)) for c in calls),
-            str(row["memory_mib"]),
-            str(row["failed"]),
-        ]
-        for row in rows
-        if row["pause_s"]
-    ]
-    heads = [f"{call}, p50/95/99 ms" for call in calls]
-    before, after = loads
-    return "\n\n".join(
-        [
-            f"Service, database and workers share {os.cpu_count()} cores. The machine's load "
-            f"average was {before:.1f} before the bench began and {after:.1f} at its end; what was "
-            "there before was other work, which makes every figure worse. The service answered "
-            f"{min(start_s):.1f} to {max(start_s):.1f} s after its start (aim: 3).",
-            aims(rows, peers, proposed),
-            f"Trials a second (claim, heartbeat, result) over HTTP by {AT_ONCE} workers that never "
-            f"pause, beside {AT_ONCE} processes with Optuna's RDB storage (ask, tell); mixtures of "
-            f"{len(DOMAINS)} domains:",
-            table(["database", "stored trials", "service", "Optuna", "times"], rates),
-            f"Workers that pause {PAUSE_S:g} s between calls, each anywhere in its round of three:",
-            table(
-                ["database", "stored", "workers", "calls/s", *heads, "service MiB", "failed"], paced
-            ),
-        ]
-    )
-
-
-def aims(
-    rows: list[dict[str, Any]], peers: list[dict[str, Any]], proposed: dict[str, float]
-) -> str:
-    """What the service is to reach, and whether it did."""
-    said = []
-    at_100 = [
-        row["next_p99"]
-        for row in rows
-        if (row["database"], row["workers"]) == ("postgresql", 100) and row["pause_s"]
-    ]
-    if at_100:
-        slowest, is_met = max(at_100), max(at_100) <= NEXT_P99_MS
-        said.append(
-            f"p99 of `next` at 100 workers on PostgreSQL: {min(at_100):.0f} to {slowest:.0f} ms "
-            f"(aim {NEXT_P99_MS:g}: {'met' if is_met else 'NOT met'})."
-        )
-    for kind in dict.fromkeys(row["database"] for row in rows):
-        fewest, *_, most = [
-            row
-            for row in rows
-            if (row["database"], row["workers"]) == (kind, 100) and row["pause_s"]
-        ]
-        times = most["next_p50"] / fewest["next_p50"]
-        said.append(
-            f"Median time of `next` at 100 workers with {most['stored']} stored trials on {kind}: "
-            f"{times:.2f} times that with {fewest['stored']} (aim: no growth)."
-        )
-    for peer in peers:
-        if peer["stored"] != MOST_FOR_OPTUNA:
-            continue
-        own = next(
-            row["trials_s"]
-            for row in rows
-            if row["pause_s"] == 0
-            and (row["database"], row["stored"]) == (peer["database"], peer["stored"])
-        )
-        times = own / peer["trials_s"]
-        said.append(
-            f"Trials a second beside Optuna at {MOST_FOR_OPTUNA} stored on {peer['database']}: "
-            f"{times:.1f} times (aim {TIMES_OPTUNA:g}: "
-            f"{'met' if times >= TIMES_OPTUNA else 'NOT met'})."
-        )
-    for kind, seconds in proposed.items():
-        is_met = seconds <= PROPOSED_WITHIN_S
-        said.append(
-            f"{LARGE_LOOKAHEAD} proposals by `auto` for a study with {LARGE_TRIALS} trials of "
-            f"{LARGE_DOMAINS} domains on {kind}: {seconds:.0f} s after it was resumed "
-            f"(aim {PROPOSED_WITHIN_S:g}: {'met' if is_met else 'NOT met'})."
-        )
-    return "\n".join(f"- {line}" for line in said)
 
 
 @contextmanager

@@ -56,20 +56,16 @@ def _cached(of: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitte
     return _fitted[key]
 
 
-def _all_of(runs: Runs) -> tuple[Any, ...]:
-    """All that a fit may depend on: which scores are of one training run tells channels apart."""
-    channels = sorted(runs.channels.items())
-    return (
-        *(runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run),
-        *(part for name, channel in channels for part in (name, *_all_of(channel))),
-    )
+def _arrays_of(runs: Runs) -> tuple[Any, ...]:
+    channels = [(name, *_arrays_of(runs.channels[name])) for name in sorted(runs.channels)]
+    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, *channels)
 
 
 def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
     asked of it."""
     runs = turn(runs, direction)
-    of = (surrogate, *space.domains, *_all_of(runs))
+    of = (surrogate, *space.domains, *_arrays_of(runs))
     return _cached(of, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
@@ -104,8 +100,8 @@ def predict_each(
     of = (
         surrogate,
         *space.domains,
-        *_all_of(runs),
-        *(part for other in others for part in _all_of(other)),
+        *_arrays_of(runs),
+        *(part for other in others for part in _arrays_of(other)),
     )
     fitted = _cached(of, lambda: fit_each(surrogate, space, runs, others, SEED))
     return [one.predict(mixtures) for one in fitted]

@@ -148,7 +148,7 @@ def test_nothing_of_a_body_is_read_before_the_key(api, made, path):
 @pytest.mark.parametrize(
     "path",
     [
-        "/ui/studies/vlm/what-if/fitting",
+        "/ui/studies/vlm/what-if/feasible",
         "/ui/studies/vlm/what-if/predictions/auto",
         "/ui/studies/vlm/trials/1/note",
     ],

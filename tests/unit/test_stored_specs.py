@@ -24,7 +24,7 @@ PARTS = {
     "search": schemas.SearchSpec,
     "baseline": schemas.Measurement,
 }
-WHOLE = study_body(
+FULL = study_body(
     domains=[{"name": "coco", "samples": 10, "upper": 0.5}, {"name": "lisa"}, {"name": "sat"}],
     limits=[{"weights": {"coco": 1.0}, "at_most": 0.9}],
     reach={"steps": 10, "prompts_per_step": 2},
@@ -34,7 +34,7 @@ WHOLE = study_body(
 
 
 def body(**changes):
-    return StudySpec.model_validate(WHOLE | changes).model_dump(mode="json")
+    return StudySpec.model_validate(FULL | changes).model_dump(mode="json")
 
 
 def as_first_released():
@@ -49,7 +49,7 @@ def as_first_released():
 
 def without_defaults():
     """Nothing but what a study must say."""
-    return {key: WHOLE[key] for key in ("name", "domains", "benchmarks")}
+    return {key: FULL[key] for key in ("name", "domains", "benchmarks")}
 
 
 SHAPES = {"as first released": as_first_released, "without any default": without_defaults}
@@ -92,7 +92,7 @@ def test_the_storage_knows_every_field_that_a_study_may_leave_out():
         assert specs.ABSENT_IN[name] == defaults(model), name
     parts = {
         name
-        for name, value in StudySpec.model_validate(WHOLE).model_dump().items()
+        for name, value in StudySpec.model_validate(FULL).model_dump().items()
         if isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict))
     }
     assert parts - {"recipe", "benchmarks"} == set(PARTS)

@@ -46,7 +46,7 @@ class SliderWeights(Body):
 
 
 class ChosenMixture(Body):
-    """A mixture of the study, as `/fitting` answered it."""
+    """A mixture of the study, as `/feasible` answered it."""
 
     mixture: dict[Name, float]
 
@@ -100,8 +100,8 @@ def page(
     )
 
 
-@router.post("/fitting", dependencies=asking)
-def nearest(study: StudyName, body: SliderWeights, service: Service) -> dict[str, Any]:
+@router.post("/feasible", dependencies=asking)
+def feasible(study: StudyName, body: SliderWeights, service: Service) -> dict[str, Any]:
     """The nearest mixture that the study may run, and why it is another than was asked for."""
     with service.database.read() as session:
         spec = views.spec(studies.get(session, study))

@@ -73,7 +73,7 @@ const move = unhurried(async () => {
   if (rows.every(({ domain }) => weights[domain] === mixture[domain])) return;
   const answered = moves;
   try {
-    const found = await send(`${url}/fitting`, { weights });
+    const found = await send(`${url}/feasible`, { weights });
     mixture = found.mixture;
     document.getElementById("chosen").replaceChildren(nodes(found.html));
     queued.textContent = "";

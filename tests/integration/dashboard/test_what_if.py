@@ -25,7 +25,7 @@ EVEN = dict.fromkeys(DOMAINS, 0.2)
 
 
 def nearest(api, study, **weights):
-    address = f"/ui/studies/{study}/what-if/fitting"
+    address = f"/ui/studies/{study}/what-if/feasible"
     answer = api.post(address, json={"weights": EVEN | weights}, headers=own(api))
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -10,8 +10,9 @@ import httpx
 import pytest
 import tenacity
 
-from service.client import LONGEST_PAUSE_S, Client, ServiceError, ServiceUnreachable
+from service.client import Client, ServiceError, ServiceUnreachable
 from service.schemas import Heartbeat, Release, TrialCreate
+from service.transport import LONGEST_PAUSE_S
 from trainer.worker.signals import Stopped
 
 TOKEN = "t" * 20
