@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 GREEDY_THRESHOLD = 0.5
 """Visual-RFT: a box that overlaps no more than this has found nothing."""
@@ -56,6 +55,8 @@ def matched_iou(predicted: Sequence[Box], true: Sequence[Box]) -> float:
     if min(len(predicted), len(true)) == 1:
         return max(iou(p, t) for p in predicted for t in true) / most
     overlap = np.array([[iou(p, t) for t in true] for p in predicted])
+    from scipy.optimize import linear_sum_assignment  # half the start of a command without boxes
+
     rows, columns = linear_sum_assignment(overlap, maximize=True)
     return min(1.0, float(overlap[rows, columns].sum()) / most)
 

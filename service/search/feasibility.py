@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from service.search.polytope import FloatArray
 
@@ -39,6 +38,8 @@ def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
 
     A mixed-integer linear program without an objective.
     """
+    from scipy.optimize import Bounds, LinearConstraint, milp  # a command's start needs none
+
     m, A, b = len(demands.lower), demands.A, demands.b
     eye = np.eye(m)
     # Unknowns: weights, and which domains are used.

@@ -9,8 +9,9 @@ from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import null_space
-from scipy.optimize import linprog, nnls
+
+# SciPy is imported where it computes: without it a command that only asks a service starts in half
+# the time.
 
 FloatArray = NDArray[np.float64]
 
@@ -133,6 +134,9 @@ class Polytope:
 
     def _project_onto_all(self, y: FloatArray) -> FloatArray:
         """Least distance programming (Lawson and Hanson, 1974, chapter 23): one NNLS."""
+        from scipy.linalg import null_space
+        from scipy.optimize import nnls
+
         # 1. In coordinates of the plane `sum = 1`: least |u| with `H u >= q`.
         G, h = self._inequalities
         origin = y + (1 - y.sum()) / self.m
@@ -160,6 +164,8 @@ class Polytope:
     @cached_property
     def _hull(self) -> tuple[FloatArray, FloatArray]:
         """A point (m,) of the relative interior and a basis (m, d) of the directions within."""
+        from scipy.linalg import null_space
+
         G, h = self._inequalities
         if len(self.b) == 0:
             width = self.upper - self.lower
@@ -176,6 +182,8 @@ class Polytope:
 
     def _most_room(self, weight: FloatArray, *, together: bool) -> tuple[FloatArray, FloatArray]:
         """The point with most slack: the least slack of those weighed, or their capped sum."""
+        from scipy.optimize import linprog
+
         G, h = self._inequalities
         n = len(h)
         if together:
@@ -195,6 +203,8 @@ class Polytope:
 
     def _highest(self, slope: FloatArray) -> FloatArray | None:
         """A point where `slope . x` is highest; None when there is no point at all."""
+        from scipy.optimize import linprog
+
         found = linprog(
             -slope,
             A_ub=self.A if len(self.b) else None,

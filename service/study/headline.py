@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from service.schemas import Score
 from service.search.situation import Direction, sign_of
@@ -184,6 +183,8 @@ def _alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
         return []
     names = sorted({name for mixture in mixtures for name in mixture})
     X = np.array([[mixture.get(name, 0.0) for name in names] for mixture in mixtures])
+    from scipy.spatial import KDTree  # takes long, and most commands group nothing
+
     tree = KDTree(X)
     radius = 2 * SAME  # total variation is half of this distance
     is_alone = tree.query_ball_point(X, radius, p=1, return_length=True) == 1

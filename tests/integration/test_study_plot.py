@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from tests.support.dashboard import create, few_iterations, fill, finish
 from tests.support.visits import Service
 
 PNGS = "PNGs need Chromium or Chrome"
+PICTURED = ("progress", "benchmarks")
 
 
 @pytest.fixture(autouse=True)
@@ -104,18 +106,19 @@ def test_a_study_or_program_that_is_not_there_is_named(service, plot):
 
 
 @pytest.mark.browser
-def test_pictures_show_the_chart(chromium, service, plot):
+@pytest.mark.parametrize("some", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_pictures_show_the_chart(chromium, service, plot, some):
     from PIL import Image
 
     if chromium is None:
         pytest.skip("NOT RUN: no Chromium found; `python -m tests.support.browser` installs one")
     study = create(service.client)
     fill(service.client, study, 1)
-    result, folder = plot(study, "--url", service.url, "--browser", chromium)
-    assert result.exit_code == 0, result.output
-    for page in folder.glob("*.html"):
-        if page.name != "index.html":
-            with Image.open(page.with_suffix(".png")) as picture:
-                assert picture.width == pictures.SCALE * pictures.WIDTH
-                # A page without its chart has black, white and greys of text only, and few.
-                assert len(picture.convert("RGB").getcolors(1 << 24)) > 100, page.name
+    _, folder = plot(study, "--url", service.url)
+    names = PICTURED if some else [page.stem for page in folder.glob("*.html")]
+    pages = [pictures.Page(folder / f"{name}.html", 700) for name in names if name != "index"]
+    for file in pictures.draw(pages, Path(chromium)):
+        with Image.open(file) as picture:
+            assert picture.size == (pictures.SCALE * pictures.WIDTH, pictures.SCALE * 700)
+            # A page without its chart has black, white and greys of text only, and few.
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 100, file.name

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from modomodo import pictures
 from tests.support import warm
 from tests.support.polling import until
 from tests.support.serving import is_ready
@@ -23,6 +24,14 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w-]+\.yaml)\n")
 STAYS = re.compile(r"(\w+=\S+ )*modomodo (serve|worker)\b(?!.*--until-done)")
 WITHIN_S = 200.0
+
+BROWSER = """#!{python} -IS
+import sys
+from pathlib import Path
+[picture] = [one.partition("=")[2] for one in sys.argv if one.startswith("--screenshot=")]
+Path(picture).write_bytes(Path(sys.argv[-1].removeprefix("file://")).read_bytes()[:100])
+"""
+"""Takes no picture, but writes the file: `tests/integration/test_study_plot.py` has a real one."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class Reader(ExitStack):
         port: where their service listens, instead of 8765.
         environment: variables that they have set.
         stands_for: what they put where the page has a name of its own to fill in.
+        instead: what they write into files instead of what is shown there.
         passed_over: beginnings of commands that they do not run; `met` has those that came.
     """
 
@@ -87,12 +97,16 @@ class Reader(ExitStack):
         *,
         environment: Mapping[str, str] | None = None,
         stands_for: Mapping[str, str] | None = None,
+        instead: Mapping[str, str] | None = None,
         passed_over: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         programs = folder / ".programs"
         programs.mkdir()
         warm.install(programs)
+        browser = programs / pictures.BROWSERS[0]
+        browser.write_text(BROWSER.format(python=sys.executable))
+        browser.chmod(0o755)
         self.folder, self.port, self._passed_over = folder, port, passed_over
         self.url = f"http://127.0.0.1:{port}"
         self.met: set[str] = set()
@@ -100,6 +114,7 @@ class Reader(ExitStack):
         here = f"127.0.0.1:{port}"
         self._stands_for = dict.fromkeys(("service:8765", "localhost:8765", "127.0.0.1:8765"), here)
         self._stands_for |= stands_for or {}
+        self._instead = instead or {}
         path = (str(programs), str(Path(sys.executable).parent), os.environ["PATH"])
         self.environment = {
             **{name: v for name, v in os.environ.items() if not name.startswith("MODOMODO_")},
@@ -121,7 +136,11 @@ class Reader(ExitStack):
                 for command in commands(block.text):
                     self.do(command, f"{page.name}, line {block.line}")
             elif name := NAMED.match(block.text):
-                (self.folder / name[1]).write_text(block.text)
+                text = block.text
+                for shown, written in self._instead.items():
+                    assert shown in text, f"{page.name}, line {block.line}: no {shown!r} there"
+                    text = text.replace(shown, written)
+                (self.folder / name[1]).write_text(text)
 
     def do(self, command: str, place: str) -> None:
         """Runs a command; `place` is where it stands."""

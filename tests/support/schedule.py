@@ -1,0 +1,51 @@
+"""Which files go to one process of several that run tests, because what they share costs seconds.
+
+Any other file goes alone to the next process that is free.
+"""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadFileScheduling
+
+TOGETHER = {
+    "a browser with Plotly compiled, and a service": ("tests/acceptance/dashboard/",),
+    "a server that training runs are forked from": (
+        "tests/acceptance/test_demo.py",
+        "tests/acceptance/test_pages.py",
+        "tests/acceptance/test_workers_training.py",
+        "tests/integration/test_resume.py",
+    ),
+    "torch, transformers and TRL": (
+        "tests/integration/test_adapters.py",
+        "tests/integration/test_answers.py",
+        "tests/integration/test_bfloat16.py",
+        "tests/integration/test_generation.py",
+        "tests/integration/test_prepared_run.py",
+        "tests/integration/test_real_models.py",
+        "tests/integration/test_rescore.py",
+        "tests/integration/test_run.py",
+        "tests/integration/test_sharded.py",
+        "tests/integration/test_speed.py",
+        "tests/integration/test_tiny_model.py",
+        "tests/unit/bench/",
+        "tests/unit/trainer/",
+    ),
+    "a PostgreSQL server": (
+        "tests/acceptance/test_clocks.py",
+        "tests/acceptance/test_service_processes.py",
+        "tests/acceptance/test_shutdown.py",
+        "tests/integration/db/",
+        "tests/integration/test_api_keys.py",
+        "tests/integration/test_deployment.py",
+    ),
+}
+
+
+class Schedule(LoadFileScheduling):
+    """A file, or several that share something, as one piece of work."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        for shared, files in TOGETHER.items():
+            if nodeid.startswith(files):
+                return shared
+        return super()._split_scope(nodeid)
