@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench import chaos_ledger
 from bench.chaos_hand import Hand
@@ -73,8 +73,18 @@ class Plan:
     kills: dict[str, int] = field(
         default_factory=lambda: {"service": 30, "worker": 150, "run": 150, "database": 10}
     )
-    acts: dict[str, int] = field(default_factory=lambda: {"pause": 400, "stop": 100})
+    acts: dict[str, int] = field(default_factory=lambda: {"pause": 600, "stop": 200})
     weather: Weather = field(default_factory=Weather)
+
+    @classmethod
+    def for_trials(cls, trials: int, **rest: Any) -> Plan:
+        """As many faults and acts for each trial as the whole plan has."""
+        whole = cls()
+        kills, acts = (
+            {what: max(1, round(n * trials / whole.trials)) for what, n in each.items()}
+            for each in (whole.kills, whole.acts)
+        )
+        return cls(trials, kills=kills, acts=acts, **rest)
 
     def due(self) -> list[tuple[float, str]]:
         """After how many finished trials which kind is killed, in order."""
@@ -293,7 +303,9 @@ def main(show: Callable[[str], None] = print) -> None:
     given = parser.parse_args()
     verdicts: dict[str, Verdict] = {}
     for database in given.databases.split(","):
-        plan = Plan(given.trials, given.workers, database, given.seed)
+        plan = Plan.for_trials(
+            given.trials, workers=given.workers, database=database, seed=given.seed
+        )
         verdicts[database] = run(plan)
         show(f"{database}: {verdicts[database]}")
     # A database that was not asked for keeps the figures of its last run.
