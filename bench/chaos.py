@@ -1,4 +1,5 @@
-"""Kills services, workers and the database, loses answers, and counts what got lost.
+"""Kills services, workers, runs and the database, loses answers, has trials pause, go on and stop
+meanwhile, and counts what got lost.
 
 Faults come by the work that is done, not by the clock: a slow machine sees as many as a fast one.
 
@@ -17,18 +18,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import func, select
-
+from bench import chaos_ledger
+from bench.chaos_hand import Hand
+from bench.chaos_ledger import Verdict
 from bench.chaos_proxy import CALM, Proxy, Weather
 from bench.chaos_worker import BENCHMARK, STUDY
 from bench.report import read_results, table, write_results, write_section
 from db import upgrade
-from db.models import Attempt, Event, Measurement, Trial
 from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
@@ -59,6 +60,7 @@ class Plan:
 
     Attributes:
         kills: how many of each kind, spread evenly over the trials.
+        acts: how many trials are to pause, and to be stopped while they are paused.
         limit_s: the run is given up after so long.
     """
 
@@ -69,9 +71,20 @@ class Plan:
     lease_s: float = 3.0
     limit_s: float = 1800.0
     kills: dict[str, int] = field(
-        default_factory=lambda: {"service": 30, "worker": 150, "database": 10}
+        default_factory=lambda: {"service": 30, "worker": 150, "run": 150, "database": 10}
     )
+    acts: dict[str, int] = field(default_factory=lambda: {"pause": 600, "stop": 200})
     weather: Weather = field(default_factory=Weather)
+
+    @classmethod
+    def for_trials(cls, trials: int, **rest: Any) -> Plan:
+        """As many faults and acts for each trial as the whole plan has."""
+        whole = cls()
+        kills, acts = (
+            {what: max(1, round(n * trials / whole.trials)) for what, n in each.items()}
+            for each in (whole.kills, whole.acts)
+        )
+        return cls(trials, kills=kills, acts=acts, **rest)
 
     def due(self) -> list[tuple[float, str]]:
         """After how many finished trials which kind is killed, in order."""
@@ -82,20 +95,6 @@ class Plan:
             for number in range(n)
         ]
         return sorted(times)
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What was done, and what of the promises did not hold: all of `broken` must be 0."""
-
-    seconds: float
-    faults: dict[str, int]
-    broken: dict[str, int]
-    told: dict[str, int]
-
-    @property
-    def is_sound(self) -> bool:
-        return not any(self.broken.values())
 
 
 class Fleet:
@@ -123,6 +122,8 @@ class Fleet:
         stack.callback(self._end)
         self.ledger = folder / "ledger"
         self.ledger.touch()
+        self._runs = folder / "runs"
+        self._runs.mkdir()
 
     def direct(self) -> str:
         """A service's own address, without the proxy."""
@@ -162,6 +163,9 @@ class Fleet:
         elif what == "service":
             kill(self._services[self._chance.choice(self._ports)])
             self.keep_serving()
+        elif what == "run":
+            if not self._kill_a_run():
+                return
         else:
             living = [p for p in self._workers.values() if p.poll() is None]
             if not living:
@@ -170,14 +174,29 @@ class Fleet:
             self.hire()
         self.faults[what] += 1
 
+    def _kill_a_run(self) -> bool:
+        """Waits for one that is at work; False where all work is done."""
+        while not self.is_done:
+            pids = [int(text) for file in self._runs.glob("*.pid") if (text := file.read_text())]
+            workers = {process.pid for process in self._workers.values()}
+            living = [pid for pid in pids if _parent(pid) in workers]
+            if living:
+                with suppress(ProcessLookupError):  # it was quicker
+                    os.kill(self._chance.choice(living), signal.SIGKILL)
+                    return True
+            self.keep_serving()
+            time.sleep(LOOK_EVERY_S)
+        return False
+
     @property
     def is_done(self) -> bool:
         return all(process.poll() == 0 for process in self._workers.values())
 
     @property
     def finished(self) -> int:
-        """Results that workers saw answered."""
-        return self.ledger.read_bytes().count(b"\n")
+        """Trials that ended, as far as anybody saw it answered."""
+        lines = self.ledger.read_bytes().splitlines()
+        return sum(not line.startswith(b"paused") for line in lines)
 
     def _serve(self, port: int) -> Process:
         command = ["modomodo", "serve", "--port", str(port), "--database", self.url]
@@ -207,10 +226,19 @@ def run(plan: Plan, start: Start = start_process) -> Verdict:
             client.create_study(study(plan))
         fleet.hire()
         deadline = began + plan.limit_s
+        hand = Hand(
+            f"http://127.0.0.1:{fleet.proxy.port}",
+            lambda what: plan.acts[what] * (fleet.finished + 1) / plan.trials,
+            fleet.ledger,
+            plan.seed,
+        )
+        hand.start()
         _rage(plan, fleet, deadline)
         _calm_down(fleet, deadline)
+        hand.end()
         faults = dict(fleet.faults + fleet.proxy.faults)
-        broken, told = examine(Database(fleet.url), plan, fleet.ledger.read_text())
+        ledger = fleet.ledger.read_text()
+        broken, told = chaos_ledger.examine(Database(fleet.url), plan.trials, ledger)
         broken["workers that did not come to an end"] = int(not fleet.is_done)
         return Verdict(time.monotonic() - began, faults, broken, told)
 
@@ -250,52 +278,14 @@ def _calm_down(fleet: Fleet, deadline: float) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def examine(database: Database, plan: Plan, ledger: str) -> tuple[dict[str, int], dict[str, int]]:
-    """Promises that were broken, how often each, and what else there is to tell."""
-    answered: dict[int, list[float]] = {}
-    for line in ledger.splitlines():
-        trial, score = line.split()
-        answered.setdefault(int(trial), []).append(float(score))
-    with database.read() as session:
-        states = dict(session.execute(select(Trial.id, Trial.state)).all())
-        own: dict[int, list[float]] = {}
-        for trial_id, score_ in session.execute(
-            select(Measurement.trial_id, Measurement.score).where(Measurement.replicate == "")
-        ):
-            own.setdefault(trial_id, []).append(score_)
-        completions = Counter(
-            session.scalars(select(Event.trial_id).where(Event.what == "completed"))
-        )
-
-        def count(query: Any) -> int:
-            return session.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-
-        live = count(select(Attempt.id).where(Attempt.state == "live"))
-        replicates = count(select(Measurement.id).where(Measurement.replicate != ""))
-        attempts = count(select(Attempt.id))
-        expired = count(select(Attempt.id).where(Attempt.state == "expired"))
-    database.close()
-    completed = [trial for trial, state in states.items() if state == "completed"]
-    broken = {
-        "trials lost": plan.trials - len(completed),
-        "trials too many": max(0, len(states) - plan.trials),
-        "trials stuck": sum(state == "running" for state in states.values()) + live,
-        "results lost": sum(
-            score not in own.get(trial, [])
-            for trial, scores in answered.items()
-            for score in scores
-        ),
-        "results doubled": sum(len(own.get(trial, [])) != 1 for trial in completed)
-        + sum(n > 1 for n in completions.values())
-        + sum(len(set(scores)) > 1 for scores in answered.values()),
-    }
-    told = {
-        "results that a worker saw answered": sum(map(len, answered.values())),
-        "attempts": attempts,
-        "leases that ran out": expired,
-        "replicates kept": replicates,
-    }
-    return broken, told
+def _parent(pid: int) -> int | None:
+    """The process that started this one; None where it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return None if state == "Z" else int(parent)
 
 
 def kill(process: Process) -> None:
@@ -313,7 +303,9 @@ def main(show: Callable[[str], None] = print) -> None:
     given = parser.parse_args()
     verdicts: dict[str, Verdict] = {}
     for database in given.databases.split(","):
-        plan = Plan(given.trials, given.workers, database, given.seed)
+        plan = Plan.for_trials(
+            given.trials, workers=given.workers, database=database, seed=given.seed
+        )
         verdicts[database] = run(plan)
         show(f"{database}: {verdicts[database]}")
     # A database that was not asked for keeps the figures of its last run.

@@ -167,7 +167,7 @@ class Client(Transport):
         return self._call(Trial, "POST", f"/studies/{_part(study)}/trials", trial, headers=headers)
 
     def cancel(self, trial_id: int) -> Trial:
-        """Calls a queued or running trial off; 409 `wrong-state` when it has ended otherwise."""
+        """Calls a trial off that has not ended; 409 `wrong-state` when it has, otherwise."""
         return self._call(Trial, "POST", f"/trials/{trial_id}/cancel")
 
     def pause(self, trial_id: int) -> Trial:

@@ -1,4 +1,5 @@
-"""The short form of `python -m bench.chaos`: kills and lost answers lose and double nothing."""
+"""The short form of `python -m bench.chaos`: kills and lost answers lose and double nothing, while
+trials pause, go on and are stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos import Plan, examine, run, study
+from bench.chaos import Plan, run, study
+from bench.chaos_ledger import examine, given_away
 from bench.chaos_proxy import Weather
 from db import leases, studies, trials
 from db.measurements import Reading
@@ -35,13 +37,17 @@ def test_nothing_is_lost_or_doubled_while_everything_is_killed(database):
         lease_s=1.5,
         limit_s=50.0,
         weather=Weather(refuse=0.1, lose_answer=0.05, delay=0.05, delay_s=0.2),
-        kills={"service": 2, "worker": 6} | ({"database": 2} if database == "postgresql" else {}),
+        acts={"pause": 12, "stop": 4},
+        kills={"service": 2, "worker": 6, "run": 4}
+        | ({"database": 2} if database == "postgresql" else {}),
     )
     verdict = run(plan, start)
     assert verdict.is_sound, verdict
     assert verdict.faults | plan.kills == verdict.faults, "each was there, so each was survived"
     assert {"lose_answer", "delay", "refuse"} <= verdict.faults.keys()
     assert verdict.told["attempts"] >= plan.trials
+    for what in ("pauses", "continued", "stopped for good", "runs that died"):
+        assert verdict.told[what], what
 
 
 def test_what_is_lost_or_stuck_would_be_noticed(database, database_url):
@@ -52,11 +58,29 @@ def test_what_is_lost_or_stuck_would_be_noticed(database, database_url):
             trials.add(session, made, NewTrial({"a": 1.0}, "queued"), "user")
         for number in (1, 2):
             leases.claim(session, f"w{number}", None, f"token-{number}")
-        leases.finish(session, 1, "token-1", [Reading("score", 0.25, 100)])
-    sound, told = examine(Database(database_url), plan, "1 0.25\n")
-    assert sound["results lost"] == sound["results doubled"] == 0
+        leases.finish(session, 1, "token-1", [Reading("score", 0.25, 100, 6)])
+    sound, told = examine(Database(database_url), plan.trials, "completed 1 6 0.25\n")
+    assert sound["results lost"] == sound["results doubled"] == sound["results miscounted"] == 0
     assert told["results that a worker saw answered"] == 1
     assert (sound["trials lost"], sound["trials stuck"]) == (2, 2), "state and lease, one each"
-    broken, _ = examine(Database(database_url), plan, "1 0.25\n1 0.5\n2 0.75\n")
+    ledger = "completed 1 6 0.25\ncompleted 1 6 0.5\ncompleted 2 6 0.75\n"
+    broken, _ = examine(Database(database_url), plan.trials, ledger)
     assert broken["results lost"] == 2
     assert broken["results doubled"] == 1
+
+
+def test_pauses_that_are_lost_or_doubled_would_be_noticed(database, database_url):
+    with database.write() as session:
+        made, _ = studies.create(session, study(Plan()).model_dump(mode="json"), "user")
+        for number in (1, 2):
+            trials.add(session, made, NewTrial({"a": 1.0}, "queued"), "user")
+            leases.claim(session, f"w{number}", None, f"token-{number}")
+        leases.leave(session, 1, "token-1", 2, [Reading("score", 0.25, 100, 2)])
+        leases.finish(session, 2, "token-2", [Reading("score", 0.25, 100, 2)])
+    sound, told = examine(Database(database_url), 2, "paused 1 2 0.25\n")
+    assert (sound["pauses lost"], sound["pauses doubled"], told["pauses"]) == (0, 0, 1)
+    assert sound["parts taken for whole runs"] == 1, "trial 2 ended with scores of step 2"
+    broken, _ = examine(Database(database_url), 2, "paused 1 2 0.5\npaused 2 2 0.25\n")
+    assert broken["pauses lost"] == 2, "another score, and a pause that is in no log"
+    assert given_away(["claimed", "paused", "continued", "claimed", "paused"]) == 0
+    assert given_away(["claimed", "paused", "claimed"]) == 1

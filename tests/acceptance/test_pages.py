@@ -12,6 +12,8 @@ import yaml
 
 from db.sessions import Database
 from modomodo.local import free_port
+from service.client import Client
+from service.schemas import Heartbeat, NextRequest, Partial, StudySpec, TrialCreate
 from tests.support import TRAINING_S, dashboard, forks, toy
 from tests.support.datasets import png
 from tests.support.pages import ROOT, Reader, blocks, commands
@@ -141,6 +143,37 @@ def test_workers(tmp_path):
         own.do("modomodo serve", "a service")
         own.do("modomodo study create study.yaml", "with a study")
         own.follow(ROOT / "docs/how-to/workers.md")
+
+
+def leased(client: Client, *, is_paused: bool) -> None:
+    """The study's next trial with a worker that stays at it, or that paused it at step 500."""
+    answer = client.next(NextRequest(worker=f"node-{is_paused}", study="hours"))
+    assert answer.trial is not None
+    assert answer.lease is not None
+    token = answer.lease.token
+    client.heartbeat(answer.trial.id, Heartbeat(token=token, step=500, total_steps=2000))
+    if is_paused:
+        client.partial(answer.trial.id, Partial(token=token, step=500, measurements=[]))
+
+
+def test_gpu_hours(tmp_path):
+    page = "docs/how-to/gpu-hours.md"
+    shown = next(block for block in blocks(ROOT / page) if block.language == "yaml")
+    own = reader(tmp_path)
+    with own:
+        own.do("modomodo serve", page)
+        with Client(own.url) as client:
+            study = client.create_study(StudySpec.model_validate(yaml.safe_load(shown.text)))
+            for number in range(1, 5):
+                mixture = dict.fromkeys(("coco", "lisa"), 0.5)
+                client.add_trial(study.name, TrialCreate(mixture=mixture))
+                leased(client, is_paused=number > 1)
+            own.follow(ROOT / page)
+            states = {trial.number: trial.state for trial in client.trials("hours")}
+            assert client.trial(1).asked == "pause"
+            assert client.study("hours").gpu_hours == 600
+    assert [states[number] for number in range(2, 5)] == ["queued", "queued", "early_stopped"]
+    assert '"running"' in own.said, "what is under way"
 
 
 @pytest.mark.slow
