@@ -11,7 +11,7 @@ import io
 import numpy as np
 import pytest
 
-from db import archive, studies
+from db import archive, proposing, studies
 from service.study import archive_checks, evidence, views
 from tests.support.bodies import scores, study_body
 
@@ -302,6 +302,21 @@ def test_merged_models_use_none_of_the_budget_and_are_never_taken_for_runs(desk)
         assert len(runs) == 4
 
 
+def test_merged_models_that_people_queued_do_not_keep_runs_from_being_proposed(desk, database):
+    for _ in range(3):
+        desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    with database.read() as session:
+        now = proposing.standing(session, studies.get(session, "vlm"))
+        assert (now.queued, now.runs, now.missing) == (3, 0, 2)
+        assert proposing.in_need(session) == ["vlm"]
+    for _ in range(2):
+        desk.queue({"coco": 0.5, "sat": 0.5})
+    with database.read() as session:
+        now = proposing.standing(session, studies.get(session, "vlm"))
+        assert (now.queued, now.runs, now.missing, now.room) == (5, 2, 0, 6)
+        assert proposing.in_need(session) == []
+
+
 def test_an_export_says_which_trials_are_merged(desk):
     desk.calibrate()
     text = desk.api.get("/studies/vlm/export?format=csv").text
@@ -419,3 +434,29 @@ def test_experts_stay_queued_when_results_come_in(desk):
     desk.finish(answer)
     assert desk.turn() == []
     assert [t["id"] for t in desk.trials() if t["state"] == "queued"] == [t["id"] for t in rest]
+
+
+# --- what people see ----------------------------------------------------------------------------
+
+
+def test_the_page_tells_merged_models_from_runs(desk):
+    desk.calibrate()
+    html = desk.api.get("/ui/studies/vlm").text
+    assert html.count('data-channel="merged"') == 1
+    assert html.count('data-channel="full"') == 4
+    assert '<select id="channel">' in html
+    assert "1 merged model scored, outside the budget" in html
+    assert '<b>4</b> <span class="pm">of 8</span>' in html
+    assert "merged of experts, not trained" in desk.api.get("/ui/studies/vlm/trials/5").text
+
+
+def test_a_study_of_runs_alone_is_not_asked_which_trials_to_show(api):
+    study(api, search={"channels": ["full"]})
+    assert '<select id="channel">' not in api.get("/ui/studies/vlm").text
+
+
+def test_the_page_says_what_merged_models_wait_for(desk):
+    for trial in desk.turn()[:-1]:
+        desk.api.post(f"/trials/{trial['id']}/cancel")
+    html = desk.api.get("/ui/studies/vlm").text
+    assert "1 merged model cannot be made yet: domain &#39;coco&#39; has no expert yet" in html

@@ -14,6 +14,7 @@ from trainer.recipe import Recipe
 from trainer.run import adapters, models
 from trainer.run.merging import merge_and_score
 from trainer.run.run import train_and_score
+from trainer.sections import Lora
 from trainer.storage.remote import Store
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.work_folder import WorkFolder
@@ -143,6 +144,18 @@ def test_adapters_add_up_as_peft_merges_them(tmp_path):
             wanted[name] = wanted[name] + share * (state[name] - before[name])
     for name, change in found.items():
         torch.testing.assert_close(change, wanted[name], atol=1e-6, rtol=1e-3)
+
+
+def test_adapters_of_a_real_run_merge_to_it(tmp_path):
+    pytest.importorskip("peft")
+    recipe = RECIPE.model_copy(update={"lora": Lora(rank=4, alpha=8), "freeze_vision": True})
+    mixture = {"coco": 1.0, "sat": 0.0}
+    outcome = train_and_score(Job(mixture, recipe, 5, folder=tmp_path, keeps_weights=True))
+    weights = RunFolder(tmp_path).checkpoint(outcome.steps)
+    assert (weights / "adapter_model.safetensors").exists()
+    merging = Merging((ExpertWeights("coco", weights, outcome.steps),), scale_at_uniform=2.0)
+    found = merge_and_score(Job(mixture, recipe, 5, merging=merging), quietly, never)
+    assert scores(found.measurements) == scores(outcome.measurements)
 
 
 @pytest.mark.slow

@@ -341,9 +341,24 @@ def test_a_budget_is_raised_on_the_command_line(run, study_file):
     assert "study vlm is paused: 0 of its budget of 40 GPU-hours used" in in_hours.stdout
     nothing = run("study", "edit", "vlm")
     assert nothing.exit_code == 2
-    assert "nothing to change: give --budget, --gpu-hours or --note" in " ".join(
+    assert "nothing to change: give --budget, --gpu-hours, --channels or --note" in " ".join(
         nothing.output.replace("│", " ").split()
     )
+
+
+def test_channels_are_turned_on_and_merged_models_queued_from_the_command_line(run, service_url):
+    with Client(service_url) as client:
+        client.create_study(StudySpec.model_validate(study_body(recipe={})))
+    refused = run("study", "edit", "vlm", "--channels", "full,step-5")
+    assert "unknown channel 'step-5'; there are full, merged" in refused.output
+    refused = run("trial", "add", "vlm", "coco=1", "--channel", "merged")
+    assert "has no channel 'merged', but full" in str(refused.exception)
+    edited = run("study", "edit", "vlm", "--channels", "full, merged", "--json")
+    assert as_json(edited)["search"]["channels"] == ["full", "merged"]
+    added = as_json(run("trial", "add", "vlm", "coco=1", "--channel", "merged", "--json"))
+    assert added["channel"] == "merged"
+    listed = as_json(run("trial", "list", "vlm", "--channel", "merged", "--json"))
+    assert added["id"] in [trial["id"] for trial in listed]
 
 
 def test_an_archive_of_a_study_that_is_not_there_names_the_database(run, tmp_path):

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import structlog
@@ -135,12 +136,16 @@ class Experts:
             )
 
     def _fetch_one(self, expert: Expert, stored: StoredRun, manifest: Manifest) -> None:
-        incoming = self._folder / "incoming"
-        shutil.rmtree(incoming, ignore_errors=True)
-        damaged = stored.fetch_finished(manifest, incoming)
-        if damaged is not None:
-            raise _CannotBeHad(f"{_called(expert)} is damaged in the store: {damaged}")
-        incoming.replace(self._place(expert))
+        # A place of its own: the fetch of a trial that was lost meanwhile may still be under way.
+        with TemporaryDirectory(
+            prefix="incoming-", dir=self._folder, ignore_cleanup_errors=True
+        ) as incoming:
+            whole = Path(incoming) / "run"
+            damaged = stored.fetch_finished(manifest, whole)
+            if damaged is not None:
+                raise _CannotBeHad(f"{_called(expert)} is damaged in the store: {damaged}")
+            if not self._place(expert).is_dir():
+                whole.replace(self._place(expert))
         structlog.get_logger().info("expert fetched", domain=expert.domain, trial=expert.trial)
 
     def _check(self, expert: Expert, recipe: Recipe) -> None:

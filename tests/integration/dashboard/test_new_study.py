@@ -74,6 +74,15 @@ def test_a_filled_form_becomes_the_study_that_it_describes(offering):
     assert (recipe.model, recipe.steps, recipe.evaluation.limit) == ("tiny", 12, 50)
 
 
+def test_a_study_may_spend_on_merged_models_where_its_bounds_allow_their_experts(offering):
+    free = {"domains__0__lower": "", "domains__1__upper": "", "limits__0": ""}
+    refused = send(offering, search__channels="full,merged")
+    assert "needs a run of &#39;sat&#39; alone" in refused.text
+    assert send(offering, search__channels="full,merged", **free).status_code == 303
+    study = offering.get("/studies/vlm").json()
+    assert study["search"]["channels"] == ["full", "merged"]
+
+
 def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refused(offering):
     assert send(offering).status_code == 303
     assert send(offering).status_code == 303
