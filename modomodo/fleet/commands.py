@@ -34,11 +34,15 @@ class EngineName(StrEnum):
 
     LOCAL = "local"
     RAY = "ray"
+    SLURM = "slurm"
 
 
 EngineOption = Annotated[
     EngineName,
-    typer.Option("--engine", help="local: processes of this machine; ray: a Ray cluster."),
+    typer.Option(
+        "--engine",
+        help="local: processes of this machine; ray: a Ray cluster; slurm: batch jobs.",
+    ),
 ]
 NameOption = Annotated[
     str | None,
@@ -82,6 +86,9 @@ def fleet(
     name: NameOption = None,
     address: AddressOption = None,
     folder: FolderOption = HERE,
+    sbatch: Annotated[
+        str, typer.Option(help="Further options of sbatch, as '--partition=gpu --time=24:00:00'.")
+    ] = "",
     every: Annotated[str, typer.Option(help="Time between two looks.")] = "10s",
     until_done: Annotated[
         bool, typer.Option("--until-done", help="End when nothing more is to come.")
@@ -103,7 +110,7 @@ def fleet(
     setup = Setup(_url(url), gpus, store, tuple(shlex.split(program)))
     with Client(url, patience_s=PATIENCE_S) as client:
         controller = Controller(
-            client, _engine(engine, name, setup, address, folder), study or [], most, least
+            client, _engine(engine, name, setup, address, folder, sbatch), study or [], most, least
         )
         if dry_run:
             _say(controller.look())
@@ -189,7 +196,12 @@ def _url(url: str | None) -> str:
 
 
 def _engine(
-    engine: EngineName, name: str | None, setup: Setup, address: str | None, folder: Path
+    engine: EngineName,
+    name: str | None,
+    setup: Setup,
+    address: str | None,
+    folder: Path,
+    sbatch: str = "",
 ) -> Engine:
     if name is not None and not FLEET_NAME.fullmatch(name):
         raise WrongUse(f"--name {name!r} is not 1 to 40 letters, digits, - and _")
@@ -198,6 +210,10 @@ def _engine(
         from modomodo.fleet.ray_cluster import RayCluster
 
         return RayCluster(name, setup, address)
+    if engine is EngineName.SLURM:
+        from modomodo.fleet.slurm import Slurm
+
+        return Slurm(name or "modomodo", setup, shlex.split(sbatch))
     need("trainer")
     from modomodo.fleet.local import Local
 

@@ -19,7 +19,15 @@ import pytest
 
 from modomodo.local import LocalFleet, free_port
 from service.client import Client, ServiceError
-from service.schemas import Measurement, NextRequest, Result, StudySpec, Trial, TrialCreate
+from service.schemas import (
+    Measurement,
+    NextRequest,
+    Result,
+    StudyPatch,
+    StudySpec,
+    Trial,
+    TrialCreate,
+)
 from tests.support import toy
 from tests.support.polling import until
 from tests.support.serving import service
@@ -294,3 +302,15 @@ def test_a_worker_of_a_study_of_commands_imports_no_torch(client, worker, go):
         for pid in everyone:
             with suppress(FileNotFoundError):  # the program's pauses come and go
                 assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_a_worker_that_gets_no_trial_for_so_long_ends_and_has_said_what_machine_it_is(
+    client, worker
+):
+    create(client)
+    client.patch_study("toys", StudyPatch(state="paused"))
+    with worker(client, "--idle-after", "0.1s", "--name", "idle", "--label", "rack=7") as process:
+        assert process.wait(30) == 0
+    [seen] = client.workers()
+    assert (seen.name, seen.trial, seen.capabilities["labels"]) == ("idle", None, {"rack": "7"})
+    assert seen.capabilities["host"]

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from service.schemas import NextRequest
 from trainer.worker import gpus
+from trainer.worker.capabilities import of_this_machine
 from trainer.worker.gpus import Gpus, GpuUse, metrics
 
 
@@ -82,3 +84,16 @@ def test_nothing_is_told_where_there_is_no_such_gpu_driver_or_library(library, m
     monkeypatch.setattr(gpus, "pynvml", None)
     assert Gpus("0").read() == []
     assert metrics([]) == {}
+
+
+def test_a_worker_says_what_machine_it_is_on_with_the_least_memory_of_its_gpus(library):
+    said = of_this_machine(Gpus("0,1"), [("rack", "7")])
+    assert (said["gpus"], said["gpu_memory_gb"], said["labels"]) == (2, 80.0, {"rack": "7"})
+    assert said["host"]
+    assert said["cpus"] >= 1
+    assert NextRequest(worker="w", capabilities=said).capabilities == said
+
+
+def test_what_cannot_be_told_of_gpus_is_left_out(monkeypatch):
+    monkeypatch.setattr(gpus, "pynvml", None)
+    assert of_this_machine(Gpus()).keys() == {"host", "cpus"}
