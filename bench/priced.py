@@ -12,7 +12,9 @@ import numpy as np
 from bench import world
 from bench.truths import NOISE, Truth, truth
 from service.search.listed import ListedSpace
+from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace, total_variation
+from service.search.surrogates import fit
 from service.search.surrogates.part import features_of
 
 STEPS = (0.25, 0.5, 0.75, 1.0)
@@ -56,14 +58,19 @@ def priced(name: str) -> Priced:
 class Table:
     """Real runs: each mixture has two, and two prices; which of them is had is drawn.
 
+    How good a mixture is, is what a Gaussian process of all runs says: the best of so many means of
+    two runs is best by chance.
+
     Attributes:
         runs: (k, 2, 4) scores by mixture, seed and step.
         prices: (k, 2).
+        true: (k,) scores without the noise of runs, as far as it can be told.
     """
 
     space: ListedSpace
     runs: FloatArray
     prices: FloatArray
+    true: FloatArray
 
     def _at(self, weights: FloatArray) -> int:
         return int(np.argmin(total_variation(weights, self.space.rows)))
@@ -76,8 +83,7 @@ class Table:
         return float(self.prices[self._at(weights), seed % 2])
 
     def regret(self, weights: FloatArray) -> float:
-        true = self.runs[:, :, -1].mean(axis=1)
-        return float(true.max() - true[self._at(weights)]) / float(np.ptp(true))
+        return float(self.true.max() - self.true[self._at(weights)]) / float(np.ptp(self.true))
 
 
 def _offline(score: str = "out") -> Table:
@@ -94,11 +100,12 @@ def _offline(score: str = "out") -> Table:
     m = X.shape[1]
     domains = [f"d{i}" for i in range(m)]
     space = ListedSpace(tuple(domains), np.zeros(m), np.ones(m), rows=X)
-    return Table(
-        space,
-        np.array([[_by_step(runs[name][s]) for s in sorted(runs[name])] for name in kept]),
-        np.array([[prices[name][s] for s in sorted(prices[name])] for name in kept]),
-    )
+    scores = np.array([[_by_step(runs[name][s]) for s in sorted(runs[name])] for name in kept])
+    unknown = np.full(2 * len(kept), np.nan)
+    everything = Runs(np.repeat(X, 2, axis=0), scores[:, :, -1].ravel(), unknown, unknown, unknown)
+    true, _ = fit("gp", space, everything, 0).predict(X)
+    found = np.array([[prices[name][s] for s in sorted(prices[name])] for name in kept])
+    return Table(space, scores, found, true)
 
 
 def _by_step(scored: list[tuple[int, float]]) -> list[float]:

@@ -352,7 +352,7 @@ def report(found: Mapping[str, units.Figures]) -> str:
 Cost, in full runs, until the chosen mixture is, and from then on stays, within 1% or 5% of the best
 (as a share of the range): median (quartiles) and number of seeds. "never" is more than {CAP:.0f}.
 The offline world is the table of real runs in `bench/data/world`: a run is one of its mixture's
-two, the best is that of the highest mean, scores are Out-Scores, 5% is what a run's noise is about.
+two, scores are Out-Scores, and how good a mixture is a Gaussian process of all runs says.
 The others are emulators with made-up channels: earlier steps that carry over by {rho}, prices by
 {MERGED_RHO}. A score at a quarter of the steps costs a quarter, a merged model {MERGED_COST} of a
 run; its experts are full runs that the search pays for. "All channels" may buy prices and runs of
