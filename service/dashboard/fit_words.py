@@ -143,10 +143,13 @@ def confirmations(fit: SurrogateFit) -> list[str]:
     ]
 
 
+_CALLED = {"merged": "merged models"}
+
+
 def channels(fit: SurrogateFit) -> list[str]:
     """What other evidence was worth, in runs of this study."""
     return [
-        f"{words.count(one.n, 'score')} of {name}: worth about "
+        f"{words.count(one.n, 'score')} of {_CALLED.get(name, name)}: worth about "
         f"{words.count(round(one.worth_in_runs), 'run')} of this study "
         f"(correlation {words.number(one.rho)}, standard deviation {words.number(one.rho_sd)})."
         for name, one in fit.channels.items()
