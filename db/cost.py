@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.clock import HOUR_S, now
 from db.models import Attempt, Study, Trial
+from db.trial_states import WHOLE
 
 _END = case(
     (Attempt.state == "live", now()),
@@ -64,6 +65,19 @@ def by_trial(session: Session, study_id: int, *only: ColumnElement[bool]) -> dic
         .order_by(Trial.number)
     ).all()
     return {number: spent / HOUR_S for number, spent in rows}
+
+
+def of_a_result(session: Session, study_id: int) -> dict[str, float]:
+    """GPU-seconds of a completed trial by its channel, the mean over those that workers ran."""
+    each = (
+        select(Trial.channel, func.sum(_GPU_S).label("spent"))
+        .join(Attempt, Attempt.trial_id == Trial.id)
+        .where(Trial.study_id == study_id, Trial.state == WHOLE)
+        .group_by(Trial.id)
+        .subquery()
+    )
+    rows = session.execute(select(each.c.channel, func.avg(each.c.spent)).group_by(each.c.channel))
+    return dict(rows.tuples().all())
 
 
 def running(session: Session, study_ids: Sequence[int]) -> dict[int, float]:

@@ -257,11 +257,13 @@ def replace_proposal(
     session: Session,
     trial: Trial,
     mixture: dict[str, float],
+    channel: str,
     proposal: dict[str, Any],
     results: int | None,
 ) -> None:
-    """Gives an unstarted proposal another mixture. The caller holds its lock."""
-    replaced = trial.mixture
+    """Gives an unstarted proposal another mixture, and what of it is to be scored. The caller holds
+    its lock."""
+    replaced, trial.channel = trial.mixture, channel
     trial.mixture, trial.proposal, trial.proposed_at_results = mixture, proposal, results
     events.changed(
         session,

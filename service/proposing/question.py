@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ class Question:
         pending: (p, m) mixtures whose scores are still to come.
         avoid: (k, m) mixtures whose scores will never come: failed for good or called off.
         n: mixtures that are wanted.
+        costs: of a score in each channel that may be proposed, in full runs.
+        pending_in: (p, m) mixtures whose scores in other channels are still to come.
         budget: completed runs after which the search ends, those that were attached among them.
     """
 
@@ -35,6 +38,8 @@ class Question:
     budget: int
     opening: Opening
     heuristics: HeuristicOptions
+    costs: Mapping[str, float]
+    pending_in: Mapping[str, NDArray[np.float64]]
 
 
 def compute(question: Question, strategy: str) -> list[Proposed]:
@@ -51,4 +56,6 @@ def compute(question: Question, strategy: str) -> list[Proposed]:
         budget=question.budget,
         opening=question.opening,
         heuristics=question.heuristics,
+        costs=question.costs,
+        pending_in=question.pending_in,
     )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -48,8 +47,7 @@ def store(
     room = proposing.standing(session, study).missing
     # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
     spec, results = task.known.spec, None if is_fallback else task.known.results
-    others = evidence.weights(spec, taken)
-    fresh = [item for item in proposed if item.is_repeat or not _is_among(item, others)]
+    fresh = [item for item in proposed if item.is_repeat or not _is_among(item, spec, taken)]
     fresh = fresh[: len(replaceable) + room]
     changed = []
     for item in fresh:
@@ -62,9 +60,10 @@ def store(
     for place, item in enumerate(changed):
         mixture, proposal = _mixture(task.known, item), _proposal(task, item)
         if place < len(replaceable):
-            trials.replace_proposal(session, replaceable[place], mixture, proposal, results)
+            trial = replaceable[place]
+            trials.replace_proposal(session, trial, mixture, item.channel, proposal, results)
         else:
-            new = trials.NewTrial(mixture, "proposed", proposal, results)
+            new = trials.NewTrial(mixture, "proposed", proposal, results, channel=item.channel)
             trials.add(session, study, new, actor="proposer")
     return len(fresh)
 
@@ -83,20 +82,26 @@ def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
 def _same_mixture(
     spec: StudySpec, item: Proposed, queued: Sequence[models.Trial]
 ) -> models.Trial | None:
-    """The first of these trials that has the mixture that is proposed."""
-    apart = total_variation(item.weights, evidence.weights(spec, [t.mixture for t in queued]))
+    """The first of these trials that is to score the mixture that is proposed, in its channel."""
+    alike = [trial for trial in queued if trial.channel == item.channel]
+    apart = total_variation(item.weights, evidence.weights(spec, [t.mixture for t in alike]))
     near = np.flatnonzero(apart <= SAME)
-    return queued[int(near[0])] if len(near) else None
+    return alike[int(near[0])] if len(near) else None
 
 
-def _mixtures(session: Session, ids: set[int]) -> list[dict[str, float]]:
-    return list(
-        session.scalars(select(models.Trial.mixture).where(models.Trial.id.in_(sorted(ids))))
+def _mixtures(session: Session, ids: set[int]) -> list[tuple[str, dict[str, float]]]:
+    """Channels and mixtures of trials."""
+    rows = session.execute(
+        select(models.Trial.channel, models.Trial.mixture).where(models.Trial.id.in_(sorted(ids)))
     )
+    return list(rows.tuples())
 
 
-def _is_among(item: Proposed, others: NDArray[np.float64]) -> bool:
-    return bool(np.any(total_variation(item.weights, others) <= SAME))
+def _is_among(
+    item: Proposed, spec: StudySpec, others: Sequence[tuple[str, dict[str, float]]]
+) -> bool:
+    alike = evidence.weights(spec, [mixture for name, mixture in others if name == item.channel])
+    return bool(np.any(total_variation(item.weights, alike) <= SAME))
 
 
 def _mixture(known: Evidence, item: Proposed) -> dict[str, float]:

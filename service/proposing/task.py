@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,12 @@ from sqlalchemy.orm import Session
 from db import models, proposing, studies, trials
 from db.trial_states import UNDER_WAY
 from service.proposing.question import Question
+from service.schemas import StudySpec
+from service.schemas.spec import FULL, MERGED
 from service.search.openings import opening_size
+from service.search.situation import FULL_RUNS
 from service.search.strategies import BLIND
-from service.study import evidence, merging, views
+from service.study import cost, evidence, merging, views
 from service.study.evidence import Evidence
 
 
@@ -53,8 +56,10 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     if n == 0:
         return None
     replace = {trial.id for trial in replaced}
-    pending = _mixtures_in(session, study, UNDER_WAY, replace)
-    avoid = _mixtures_in(session, study, ("failed", "cancelled"), replace)
+    pending = _mixtures_in(session, study, FULL, UNDER_WAY, replace)
+    avoid = _mixtures_in(session, study, FULL, ("failed", "cancelled"), replace)
+    # Merged models that will have no score are not proposed again either.
+    merged = _mixtures_in(session, study, MERGED, (*UNDER_WAY, "failed", "cancelled"), replace)
     first = replaced[0].number if replaced else study.last_number + 1
     known = evidence.read(session, study)
     return Task(
@@ -73,12 +78,27 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
             budget=study.planned + study.attached,
             opening=spec.opening,
             heuristics=evidence.heuristics(spec),
+            costs=_costs(session, study, spec, len(known.runs)),
+            pending_in={MERGED: evidence.weights(spec, merged)},
         ),
         based_on=(
             *(study.results, study.last_number, len(pending), len(avoid), study.planned),
             *(number for paused in known.paused for number in paused),
         ),
     )
+
+
+def _costs(
+    session: Session, study: models.Study, spec: StudySpec, n_runs: int
+) -> Mapping[str, float]:
+    """Of what may be proposed now. Merged models may be once they can be made; and in the opening,
+    whose runs are then the experts. Between the two nothing waits for them."""
+    if MERGED not in spec.search.channels:
+        return FULL_RUNS
+    is_opening = n_runs <= len(spec.domains)
+    if not is_opening and merging.read(session, study, spec).scale_at_uniform is None:
+        return FULL_RUNS
+    return {**FULL_RUNS, MERGED: cost.in_runs(session, study, MERGED, cost.MERGED_COST)}
 
 
 def proposal_seed(study_seed: int, results: int, number: int) -> int:
@@ -106,7 +126,9 @@ def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], s
         if known is None:  # made in place of a failing strategy's
             good.discard(trial.id)
         elif known < study.results and (
-            study.spec["strategy"] in BLIND or _by(trial) in ("seed", merging.BY)
+            study.spec["strategy"] in BLIND
+            or _by(trial) in ("seed", merging.BY)
+            or (trial.channel == MERGED and _by(trial) == "opening")
         ):
             good.add(trial.id)
         if known is None or known < study.results:
@@ -118,7 +140,7 @@ def _of_opening(
     session: Session, study: models.Study, unstarted: Sequence[models.Trial]
 ) -> Sequence[models.Trial]:
     """Points of the study's opening design, as many as the opening still wants."""
-    points = [trial for trial in unstarted if _by(trial) == "opening"]
+    points = [one for one in unstarted if _by(one) == "opening" and one.channel == FULL]
     if not points or study.spec["opening"] != "optimal":
         return []
     size = opening_size(len(study.spec["domains"]), study.planned + study.attached)
@@ -127,7 +149,7 @@ def _of_opening(
         .select_from(models.Trial)
         .where(
             models.Trial.study_id == study.id,
-            models.Trial.channel == "full",
+            models.Trial.channel == FULL,
             models.Trial.is_withdrawn.is_(False),
         )
     ).scalar_one()
@@ -141,14 +163,14 @@ def _by(trial: models.Trial) -> str | None:
 
 
 def _mixtures_in(
-    session: Session, study: models.Study, states: tuple[str, ...], but: set[int]
+    session: Session, study: models.Study, channel: str, states: tuple[str, ...], but: set[int]
 ) -> list[dict[str, float]]:
-    """Mixtures of the study's runs in some states, without those `but`."""
+    """Mixtures of the study's trials of a channel in some states, without those `but`."""
     rows = session.execute(
         select(models.Trial.id, models.Trial.mixture)
         .where(
             models.Trial.study_id == study.id,
-            models.Trial.channel == "full",
+            models.Trial.channel == channel,
             models.Trial.state.in_(states),
             models.Trial.is_withdrawn.is_(False),
         )

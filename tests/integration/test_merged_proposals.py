@@ -1,0 +1,110 @@
+"""The search proposes merged models where they teach more for their cost than runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from db import cost
+from service.proposing import task
+from service.proposing.proposer import Proposer
+from tests.integration.test_merged_trials import MERGING, Desk, study
+from tests.support.bodies import scores
+
+MIXED = {"coco": 0.5, "lisa": 0.3, "sat": 0.2}
+
+
+@pytest.fixture
+def desk(api, database):
+    api.app.state.context.proposer.stop()
+    changes = {"strategy": "bayes-quadratic", "search": MERGING, "lookahead": 2, "budget": 20}
+    assert study(api, **changes).status_code == 201
+    found = Desk(api, database)
+    found.proposer = Proposer(database, "this-replica")
+    return found
+
+
+def score_of(mixture):
+    return 0.4 + 0.3 * mixture["coco"] ** 0.5 + 0.1 * mixture["lisa"] ** 0.5
+
+
+def work(desk, until):
+    """A worker takes what is queued and scores it, until `until` says of an answer to stop."""
+    seen = []
+    for _ in range(40):
+        desk.proposer.turn()
+        answer = desk.ask("worker")
+        if answer["trial"] is None:
+            break
+        trial = answer["trial"]
+        seen.append(trial)
+        artifacts = {"store": f"file:///s/{trial['id']}", "keeps_weights": True, "steps": 24}
+        if trial["channel"] == "merged":
+            artifacts = {"scale_at_uniform": 1.75}
+        mixture = dict.fromkeys(("coco", "lisa", "sat"), 0.0) | trial["mixture"]
+        desk.finish(answer, score_of(mixture), **artifacts)
+        if until(seen):
+            return seen
+    return seen
+
+
+def test_after_the_experts_prices_are_proposed_and_count_as_no_runs(desk):
+    seen = work(desk, lambda seen: sum(t["channel"] == "merged" for t in seen) == 4)
+    runs = [trial for trial in seen if trial["channel"] == "full"]
+    merged = [trial for trial in seen if trial["channel"] == "merged"]
+    assert len(merged) == 4, "what is cheap comes before more runs"
+    alone = [trial for trial in runs if max(trial["mixture"].values()) == 1]
+    assert len(alone) == 3, "every domain alone, once"
+    strategies = {trial["proposal"]["strategy"] for trial in merged}
+    assert strategies <= {"experts", "opening", "bayes-quadratic"}
+    assert len({tuple(sorted(trial["mixture"].items())) for trial in merged}) == 4
+    study_now = desk.study()
+    assert study_now["merged"] == 4
+    assert len(desk.known().runs) == len(runs)
+    assert len(desk.known().runs.channels["merged"]) == 4
+
+
+def test_nothing_is_merged_before_it_is_known_how_far_to_scale(desk):
+    desk.experts()
+    desk.run(dict.fromkeys(("coco", "lisa", "sat"), 1 / 3), 0.6)
+    with desk.database.read() as session:
+        asked = task.read_task(session, "vlm")
+    assert asked is not None
+    assert dict(asked.question.costs) == {"full": 1.0}
+
+
+def test_what_a_merged_model_costs_is_learned_from_those_that_were_scored(desk, monkeypatch):
+    desk.calibrate()
+    with desk.database.read() as session:
+        assert task.read_task(session, "vlm").question.costs.keys() == {"full", "merged"}
+        spent = {"full": 300.0, "merged": 15.0}
+        monkeypatch.setattr(cost, "of_a_result", lambda *_: spent)
+        costs = task.read_task(session, "vlm").question.costs
+    assert costs == {"full": 1.0, "merged": 0.05}
+
+
+def test_results_that_workers_gave_have_a_mean_cost_by_channel(desk):
+    desk.calibrate()
+    with desk.database.read() as session:
+        spent = cost.of_a_result(session, desk.known().study_id)
+    assert spent.keys() == {"full", "merged"}
+    assert all(seconds >= 0 for seconds in spent.values())
+
+
+def test_queued_proposals_are_made_anew_in_either_channel_when_a_score_comes(desk):
+    work(desk, lambda seen: sum(t["channel"] == "merged" for t in seen) == 4)
+    desk.proposer.turn()
+    before = [trial for trial in desk.trials() if trial["state"] == "queued"]
+    assert len(before) == 2
+    body = {
+        "mixture": MIXED,
+        "measurements": scores(0.9),
+    }
+    assert desk.api.post("/studies/vlm/trials", json=body).status_code == 201
+    desk.proposer.turn()
+    after = [trial for trial in desk.trials() if trial["state"] == "queued"]
+    assert [trial["id"] for trial in after] == [trial["id"] for trial in before]
+    assert all(
+        trial["proposal"] != old["proposal"] for trial, old in zip(after, before, strict=True)
+    )
+    places = {(trial["channel"], tuple(sorted(trial["mixture"].items()))) for trial in after}
+    assert len(places) == 2
