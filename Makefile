@@ -21,10 +21,13 @@ MAKE_VENV := uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 INSTALL := uv pip install --quiet --python $(BIN)/python -c constraints.txt
 else
 MAKE_VENV := $(PYTHON) -m venv $(VENV)
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles what is imported, when it is: a tenth of what pip would compile, one file by one.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	-c constraints.txt
 endif
 
-# A file stays in one process, which makes what its tests share once.
+# A file stays in one process, which makes what its tests share once; tests/support/schedule.py says
+# which files do so together.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-quick test-slow test-fleet lint bench dist setup browser database compose clean

@@ -30,6 +30,7 @@ from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.postgres import NoServer, Server
+from tests.support.schedule import COLLECTED, Schedule, dear
 from tests.support.serving import in_process
 
 SLOW_S = 600
@@ -51,9 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SLOW_S))
 
 
-def pytest_collection_finish() -> None:
-    """What importing has made stays to the end: the garbage collector need not look through it
-    again and again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Notes what collecting imported. What that made stays to the end: the garbage collector need
+    not look through it again and again."""
+    session.config.stash[COLLECTED] = dear()
     gc.collect()
     gc.freeze()
 
@@ -61,8 +63,6 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Files that share what is dear go to one process."""
-    from tests.support.schedule import Schedule
-
     return Schedule(config, log) if config.getvalue("dist") == "loadfile" else None
 
 

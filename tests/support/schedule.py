@@ -5,7 +5,16 @@ Any other file goes alone to the next process that is free.
 
 from __future__ import annotations
 
+import sys
+
+import pytest
 from xdist.scheduler import LoadFileScheduling
+
+DEAR = frozenset({"torch", "transformers", "trl", "peft", "ax", "botorch"})
+"""What takes seconds to import, so that only tests that need it do, and collecting never."""
+
+COLLECTED = pytest.StashKey[frozenset[str]]()
+"""Which of these collecting imported."""
 
 TOGETHER = {
     "a browser with Plotly compiled, and a service": ("tests/acceptance/dashboard/",),
@@ -39,6 +48,11 @@ TOGETHER = {
         "tests/integration/test_deployment.py",
     ),
 }
+
+
+def dear() -> frozenset[str]:
+    """Which of `DEAR` this process has imported."""
+    return DEAR & sys.modules.keys()
 
 
 class Schedule(LoadFileScheduling):

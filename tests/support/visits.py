@@ -235,6 +235,20 @@ class Visit:
 
         until(is_open)
 
+    def point_at(self, mark: Locator, said: Locator, text: str, at: Position | None = None) -> None:
+        """Points at a mark of a chart until it says what it is: while a chart is drawn anew, that
+        is lost."""
+
+        def is_said() -> bool:
+            with suppress(TookTooLong):
+                self.page.mouse.move(0, 0)
+                mark.hover(force=True, position=at, timeout=PRESS_MS)
+                said.filter(has_text=text).first.wait_for(timeout=PRESS_MS)
+                return True
+            return False
+
+        until(is_said)
+
     def keep(self, name: str) -> None:
         """A picture of the window, to look at."""
         ARTIFACTS.mkdir(exist_ok=True)

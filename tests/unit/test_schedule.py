@@ -1,12 +1,16 @@
-"""Which files of the tests go to one process."""
+"""Which files of the tests go to one process, and what all processes do without."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.schedule import TOGETHER, Schedule
+from tests.support.schedule import COLLECTED, TOGETHER, Schedule
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_collecting_tests_imports_nothing_that_takes_seconds(request):
+    assert request.config.stash[COLLECTED] == frozenset()
 
 
 @pytest.mark.parametrize("path", [path for files in TOGETHER.values() for path in files])

@@ -26,8 +26,8 @@ def test_a_new_result_joins_the_charts_and_a_cell_leads_to_its_trial(visit, serv
     expect(drawn).to_have_attribute("data-drawn", "3")
     cells = page.locator("#heat-chart .heatmaplayer image").first
     cells.scroll_into_view_if_needed()
-    cells.hover(position=CELL, force=True)
-    expect(page.locator("#heat-chart .hovertext")).to_contain_text(f"trial {number}")
+    said = page.locator("#heat-chart .hovertext")
+    visit.point_at(cells, said, f"trial {number}", CELL)
     visit.press(cells, f"**/trials/{number}", at=CELL)
 
 

@@ -51,6 +51,5 @@ def test_a_click_on_a_point_of_a_chart_leads_to_its_trial(visit, service, name):
     number = finish(service.client, study, [0.2] * 5, 0.3)
     page = visit.open_study(study)
     mark = page.locator("#progress-chart .points path").first
-    mark.hover(force=True)
-    expect(page.locator("#progress-chart .hovertext")).to_contain_text(f"trial {number}")
+    visit.point_at(mark, page.locator("#progress-chart .hovertext"), f"trial {number}")
     visit.press(mark, f"**/trials/{number}")
