@@ -31,7 +31,7 @@ class Hand(threading.Thread):
 
     def __init__(self, url: str, due: Callable[[str], float], ledger: Path, seed: int) -> None:
         super().__init__(daemon=True)
-        self._client = Client(url, patience_s=20.0, timeout_s=5.0)
+        self._client = Client(url, patience_s=5.0, timeout_s=5.0)
         self._due, self._ledger = due, ledger
         self._chance = random.Random(seed)
         self._known: dict[int, Trial] = {}

@@ -29,7 +29,7 @@ from service.schemas import (
 )
 
 STUDY, BENCHMARK = "chaos", "score"
-STEPS, EVERY = 6, 2
+STEPS, EVERY = 8, 2
 """Of a whole run, and between its evaluation points."""
 LONGEST_STEP_S = 0.05
 
@@ -63,14 +63,17 @@ class Worker:
 
     def _run(self, answer: NextAnswer, trial: int, token: str) -> None:
         assert answer.trial is not None
-        ask = self._runs / f"{self._name}.ask"
-        ask.unlink(missing_ok=True)
+        ask, heard = (self._runs / f"{self._name}.{what}" for what in ("ask", "heard"))
+        for file in (ask, heard):
+            file.unlink(missing_ok=True)
         seed, parent = self._chance.randrange(2**31), os.getpid()
         pid = os.fork()
         if pid == 0:
             code = 255
             with suppress(BaseException):
-                code = train(self._checkpoint(trial), ask, answer.trial.stop_at, seed, parent)
+                code = train(
+                    self._checkpoint(trial), ask, heard, answer.trial.stop_at, seed, parent
+                )
             os._exit(code)
         (self._runs / f"{self._name}.pid").write_text(str(pid))
         status = None
@@ -83,6 +86,7 @@ class Worker:
                     return
                 if pulse.action != "continue":
                     ask.touch()
+                _write(heard, at.step or 0)
                 ended, found = os.waitpid(pid, os.WNOHANG)
                 status = found if ended else None
         finally:
@@ -130,21 +134,42 @@ def stands_at(checkpoint: Path) -> int:
         return 0
 
 
-def train(checkpoint: Path, ask: Path, stop_at: int | None, seed: int, parent: int) -> int:
+def _write(file: Path, step: int) -> None:
+    # Whole or not at all: two runs of a trial may be there while a lease is lost.
+    staged = file.with_name(f"{file.name}.{os.getpid()}")
+    staged.write_text(str(step))
+    staged.rename(file)
+
+
+def train(
+    checkpoint: Path, ask: Path, heard: Path, stop_at: int | None, seed: int, parent: int
+) -> int:
     """Counts from the checkpoint on to the last step, to `stop_at`, or to the evaluation point at
-    which it was asked to pause; returns the step."""
+    which it was asked to pause; returns the step.
+
+    At an evaluation point it waits until its worker was answered there (`heard`), so that who asks
+    is heard on a slow machine, too.
+    """
     chance = random.Random(seed)
     step = stands_at(checkpoint)
-    # Its own file until it is whole: two runs of a trial may be there while a lease is lost.
-    staged = checkpoint.with_name(f"{checkpoint.name}.{os.getpid()}")
-    while step < STEPS and step != stop_at and not (step and step % EVERY == 0 and ask.exists()):
+    while step < STEPS and step != stop_at:
+        if step and step % EVERY == 0:
+            while stands_at(heard) < step:
+                time.sleep(LONGEST_STEP_S / 5)
+                _end_without(parent)
+            if ask.exists():
+                break
         time.sleep(chance.uniform(0, LONGEST_STEP_S))
-        if os.getppid() != parent:
-            os._exit(255)  # as a run ends with its worker
+        _end_without(parent)
         step += 1
-        staged.write_text(str(step))
-        staged.rename(checkpoint)
+        _write(checkpoint, step)
     return step
+
+
+def _end_without(parent: int) -> None:
+    """A run ends with its worker."""
+    if os.getppid() != parent:
+        os._exit(255)
 
 
 def main(url: str, name: str, ledger: str, seed: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from bench.chaos import Plan, run, study
 from bench.chaos_ledger import examine, given_away
 from bench.chaos_proxy import Weather
+from bench.chaos_worker import STEPS
 from db import leases, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
@@ -58,12 +59,13 @@ def test_what_is_lost_or_stuck_would_be_noticed(database, database_url):
             trials.add(session, made, NewTrial({"a": 1.0}, "queued"), "user")
         for number in (1, 2):
             leases.claim(session, f"w{number}", None, f"token-{number}")
-        leases.finish(session, 1, "token-1", [Reading("score", 0.25, 100, 6)])
-    sound, told = examine(Database(database_url), plan.trials, "completed 1 6 0.25\n")
+        leases.finish(session, 1, "token-1", [Reading("score", 0.25, 100, STEPS)])
+    sound, told = examine(Database(database_url), plan.trials, f"completed 1 {STEPS} 0.25\n")
     assert sound["results lost"] == sound["results doubled"] == sound["results miscounted"] == 0
     assert told["results that a worker saw answered"] == 1
     assert (sound["trials lost"], sound["trials stuck"]) == (2, 2), "state and lease, one each"
-    ledger = "completed 1 6 0.25\ncompleted 1 6 0.5\ncompleted 2 6 0.75\n"
+    ended = (f"1 {STEPS} 0.25", f"1 {STEPS} 0.5", f"2 {STEPS} 0.75")
+    ledger = "".join(f"completed {line}\n" for line in ended)
     broken, _ = examine(Database(database_url), plan.trials, ledger)
     assert broken["results lost"] == 2
     assert broken["results doubled"] == 1

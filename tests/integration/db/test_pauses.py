@@ -166,7 +166,7 @@ def test_partial_scores_are_a_channel_of_their_step_and_never_a_whole_run(databa
     assert known.runs.score == pytest.approx([0.7])
     assert list(known.runs.channels) == ["step-500"]
     channel = known.runs.channels["step-500"]
-    assert sorted(channel.score) == pytest.approx([0.1, 0.2])
+    assert sorted(channel.score) == pytest.approx([0.1, 0.2, 0.3])
     assert known.runs.run.tolist() == [1]
-    assert sorted(channel.run) == [1, 2], "one run, two scores"
+    assert sorted(channel.run) == [1, 2, 3], "run 1 has two scores, 2 was stopped, 3 is paused"
     assert study.completed == 2, "what was stopped uses the budget"
