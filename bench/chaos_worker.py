@@ -41,6 +41,7 @@ class Worker:
         self._client, self._name = client, name
         self._chance = random.Random(seed)
         self._runs = ledger.with_name("runs")
+        self._runs.mkdir(exist_ok=True)
         self._note = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def work(self) -> None:

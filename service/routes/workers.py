@@ -22,7 +22,7 @@ log = structlog.get_logger()
 router = APIRouter(tags=["fleets"], route_class=route_behind(by_method))
 
 
-@router.get("/demand", summary="How much work there is")
+@router.get("/demand", summary="How much work there is", responses=describe())
 def demand_of_all(service: Service) -> Demand:
     """Of all studies: what workers of any study could begin now."""
     with service.database.read() as session:
@@ -37,7 +37,7 @@ def demand_of_one(study: StudyName, service: Service) -> Demand:
         return demand.read(session, study)
 
 
-@router.get("/workers", summary="Who is at work")
+@router.get("/workers", summary="Who is at work", responses=describe())
 def page(
     service: Service,
     starts_with: Annotated[
@@ -67,7 +67,9 @@ def page(
     return WorkerPage(workers=shown, more=len(rows) > PAGE)
 
 
-@router.post("/workers/{worker:path}/gone", summary="A worker's machine is dead")
+@router.post(
+    "/workers/{worker:path}/gone", summary="A worker's machine is dead", responses=describe(404)
+)
 def gone(
     worker: Annotated[Worker, Path(description="Name of the worker.")],
     service: Service,

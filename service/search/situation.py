@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 Direction = Literal["maximize", "minimize"]
 Opening = Literal["optimal", "seeds"]
 
-FULL_RUNS: Mapping[str, float] = MappingProxyType({TARGET: 1.0})
+FULL_RUNS: Mapping[str, float] = {TARGET: 1.0}
 """What may be proposed where nothing cheaper is there."""
 TOLD_BY = 3
 """Full runs after which a surrogate may choose where other channels tell of many mixtures."""
