@@ -45,6 +45,7 @@ RUNS = "\n".join(
 ELSEWHERE = {
     "docs/reference/data.md": "published datasets: tests/unit/domains has some rows of each layout",
     "docs/reference/client.md": "Python: tests/integration/test_client_page.py",
+    "docs/how-to/fleet.md": "engines: test_fleet.py and test_fleet_on_ray.py beside this file",
 }
 """Pages with commands or code that other tests stand for."""
 

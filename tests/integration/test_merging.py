@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from service.client import Client
 from service.schemas import SearchSpec
 from tests.support import TRAINING_S, forks
-from tests.support.vlm import save_qwen2_vl
 from trainer.job import ExpertWeights, Halted, Job, Merging
 from trainer.recipe import Recipe
-from trainer.run import adapters, models
-from trainer.run.merging import merge_and_score
-from trainer.run.run import train_and_score
 from trainer.sections import Lora
 from trainer.storage.remote import Store
 from trainer.storage.run_folder import RunFolder
@@ -39,7 +34,19 @@ DOMAINS = ("coco", "sat")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
+def _libraries():
+    """Imported when a test here runs: collecting tests imports none of them."""
+    global adapters, merge_and_score, models, save_qwen2_vl, torch, train_and_score
+    import torch
+
+    from tests.support.vlm import save_qwen2_vl
+    from trainer.run import adapters, models
+    from trainer.run.merging import merge_and_score
+    from trainer.run.run import train_and_score
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread(_libraries):
     threads = torch.get_num_threads()
     forks.begin_anew()
     yield

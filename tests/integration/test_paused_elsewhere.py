@@ -21,7 +21,7 @@ step=0 state=$MODOMODO_SEED
 if [ -n "$MODOMODO_RESUME_FROM" ]; then
   step=${MODOMODO_RESUME_FROM##*-} state=$(cat "$MODOMODO_RESUME_FROM/state")
 fi
-echo "from $step" >> "$LEGS"
+echo "from $step" >> "${0%/*}/../legs"
 while [ "$step" -lt "${MODOMODO_STOP_AT:-9}" ]; do
   step=$((step + 1)) state=$(((state * 31 + step) % 99991))
   echo "{\\"step\\": $step}" >> "$MODOMODO_PROGRESS"
@@ -35,13 +35,12 @@ echo "{\\"measurements\\": [$score]$paused}" > "$MODOMODO_RESULT"
 
 
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def script(tmp_path: Path) -> Path:
     """The script, which notes beside itself from which step each run of it began."""
     file = tmp_path / "commands/train"
     file.parent.mkdir()
     file.write_text(SCRIPT)
     file.chmod(0o755)
-    monkeypatch.setenv("LEGS", str(tmp_path / "legs"))
     return file
 
 
