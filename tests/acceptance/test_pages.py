@@ -33,9 +33,12 @@ NEVER = (
     "modomodo worker --url http://service:8765 --store s3:",
     "modomodo worker --url http://service:8765 --store gs:",
     'accelerate launch --config_file "$(python -c',
+    "ray start",
+    "modomodo fleet --engine ray",
+    "modomodo fleet --engine slurm",
 )
-"""What no test can run: it would test itself, install what is there, or need an engine, a cluster,
-the hub, a bucket, or several GPUs."""
+"""What no test can run: it would test itself, install what is there, or need an engine, a cluster
+(`test_fleet_on_ray.py` has one), the hub, a bucket, or several GPUs."""
 
 RUNS = "\n".join(
     ["w_coco,w_lisa,w_sat,out_score"]
@@ -45,7 +48,6 @@ RUNS = "\n".join(
 ELSEWHERE = {
     "docs/reference/data.md": "published datasets: tests/unit/domains has some rows of each layout",
     "docs/reference/client.md": "Python: tests/integration/test_client_page.py",
-    "docs/how-to/fleet.md": "engines: test_fleet.py and test_fleet_on_ray.py beside this file",
 }
 """Pages with commands or code that other tests stand for."""
 
@@ -144,6 +146,19 @@ def test_workers(tmp_path):
         own.do("modomodo serve", "a service")
         own.do("modomodo study create study.yaml", "with a study")
         own.follow(ROOT / "docs/how-to/workers.md")
+
+
+def test_a_fleet(tmp_path):
+    own = reader(tmp_path, stands_for={"…": "k" * 32})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(toy.study(budget=2)))
+    with own:
+        own.do("modomodo serve", "a service")
+        own.do("modomodo study create study.yaml", "with a study")
+        own.follow(ROOT / "docs/how-to/fleet.md")
+        with Client(own.url) as client:
+            (study,) = client.studies()
+    assert study.trials["completed"] == 2
+    assert own.met >= {"modomodo fleet --engine ray", "modomodo fleet --engine slurm"}
 
 
 def leased(client: Client, *, is_paused: bool) -> None:

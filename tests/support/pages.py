@@ -112,7 +112,8 @@ class Reader(ExitStack):
         self.met: set[str] = set()
         self.said = ""
         here = f"127.0.0.1:{port}"
-        self._stands_for = dict.fromkeys(("service:8765", "localhost:8765", "127.0.0.1:8765"), here)
+        services = ("service:8765", "head:8765", "localhost:8765", "127.0.0.1:8765")
+        self._stands_for = dict.fromkeys(services, here)
         self._stands_for |= stands_for or {}
         self._instead = instead or {}
         path = (str(programs), str(Path(sys.executable).parent), os.environ["PATH"])
