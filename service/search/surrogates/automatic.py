@@ -24,6 +24,7 @@ from service.search.surrogates.protocol import (
     Posterior,
     Surrogate,
     mixed,
+    mixed_in_all,
     scores_for,
 )
 
@@ -148,16 +149,10 @@ class AverageFit:
         return self._mixed([part.predict(X, noisy=noisy) for part in self.parts])
 
     def posterior(self, X: FloatArray) -> Posterior:
-        each = [part.posterior(X) for part in self.parts]
-        mean = self.share @ np.array([belief.mean for belief in each])
-        covariance = np.zeros((len(mean), len(mean)))
-        for share, belief in zip(self.share, each, strict=True):
-            off = belief.mean - mean
-            covariance += share * (belief.covariance + np.outer(off, off))
-        return Posterior(mean, covariance)
+        return mixed([part.posterior(X) for part in self.parts], self.share)
 
     def joint(self, X: FloatArray) -> Joint:
-        return mixed([part.joint(X) for part in self.parts], self.share)
+        return mixed_in_all([part.joint(X) for part in self.parts], self.share)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         return self._mixed([part.leave_one_out() for part in self.parts])

@@ -35,7 +35,14 @@ from service.search.surrogates.part import (
     Scaling,
     sampling_variance,
 )
-from service.search.surrogates.protocol import ENDLESS, Joint, Posterior, mixed, of_target_alone
+from service.search.surrogates.protocol import (
+    ENDLESS,
+    Joint,
+    Posterior,
+    mixed,
+    mixed_in_all,
+    of_target_alone,
+)
 from service.search.surrogates.standard import least_spread_of
 
 POWERS = (1.0, 0.5, 0.25)
@@ -120,19 +127,13 @@ class BayesQuadraticFit:
         return mean, np.sqrt(variance + (self.noise_sd**2 if noisy else 0.0))
 
     def posterior(self, X: FloatArray) -> Posterior:
-        each = [part.posterior(np.atleast_2d(X)) for part in self.parts]
-        mean = self.share @ np.array([belief.mean for belief in each])
-        covariance = np.zeros((len(mean), len(mean)))
-        for share, belief in zip(self.share, each, strict=True):
-            off = belief.mean - mean
-            covariance += share * (belief.covariance + np.outer(off, off))
-        return Posterior(mean, covariance)
+        return mixed([part.posterior(np.atleast_2d(X)) for part in self.parts], self.share)
 
     def joint(self, X: FloatArray) -> Joint:
         each = [part.joint(X) for part in self.parts if part.joint is not None]
         if not each:
             return of_target_alone(self.posterior(X), self.noise_sd)
-        return mixed(each, self.share)
+        return mixed_in_all(each, self.share)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """In closed form, each run's weight in the averages taken out too."""

@@ -60,15 +60,22 @@ class Joint(NamedTuple):
     """(1 + C,) variance of a score around what it is a score of."""
 
 
-def mixed(each: Sequence[Joint], share: FloatArray) -> Joint:
-    """The mixture of beliefs (S,) about the same channels, by the law of total variance."""
-    means = np.array([one.mean for one in each])
-    mean = np.tensordot(share, means, 1)
-    off = (means - mean).reshape(len(each), -1)
-    covariance = (share[:, None] * off).T @ off
-    for s, one in zip(share, each, strict=True):
-        covariance += s * one.covariance
-    return Joint(each[0].names, mean, covariance, share @ np.array([one.noise for one in each]))
+def mixed(each: Sequence[Posterior], share: FloatArray) -> Posterior:
+    """The mixture of beliefs (S,) about the same mixtures, by the law of total variance."""
+    mean = share @ np.array([belief.mean for belief in each])
+    covariance = np.zeros((len(mean), len(mean)))
+    for s, belief in zip(share, each, strict=True):
+        off = belief.mean - mean
+        covariance += s * (belief.covariance + np.outer(off, off))
+    return Posterior(mean, covariance)
+
+
+def mixed_in_all(each: Sequence[Joint], share: FloatArray) -> Joint:
+    """The same of beliefs about the same channels."""
+    first = each[0]
+    found = mixed([Posterior(one.mean.ravel(), one.covariance) for one in each], share)
+    noise = share @ np.array([one.noise for one in each])
+    return Joint(first.names, found.mean.reshape(first.mean.shape), found.covariance, noise)
 
 
 class Fitted(Protocol):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from service.search.runs import ALONE, Runs
-from service.search.space import MixtureSpace
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.carried import Carried, worth_in_runs
@@ -23,25 +22,10 @@ from service.search.surrogates.likelihood import (
     of_channel,
     of_target,
 )
+from tests.support.four_domains import NOISE, SPACE, measured, runs_of, truth
 
-SPACE = MixtureSpace.simplex("abcd")
-NOISE = 0.03
 few = settings(max_examples=2, deadline=None, derandomize=True)
 seeds = st.integers(0, 10_000)
-
-
-def runs_of(X, y, run=(), channels=None):
-    unknown = np.full(len(y), np.nan)
-    return Runs(X, y, unknown, unknown, unknown, run=run, channels=channels or {})
-
-
-def truth(X):
-    return X @ np.array([0.3, 0.5, 0.2, 0.4]) + 0.8 * X[:, 0] * X[:, 1] - 0.3 * X[:, 2] * X[:, 3]
-
-
-def measured(n, rng):
-    X = SPACE.sample(n, rng)
-    return runs_of(X, truth(X) + NOISE * rng.normal(size=n))
 
 
 def fitted(runs, power=1.0):
