@@ -24,3 +24,8 @@ def gain(mine: Values, theirs: Values) -> str:
 def spread(values: Values) -> str:
     """Mean with the standard deviation in brackets: `51.2 (2.7)`."""
     return f"{values.mean():.1f} ({values.std(ddof=1):.1f})"
+
+
+def upper_quantile(values: list[float], q: float) -> float:
+    """Of rising values, the upper of the two neighbours: infinities cannot be averaged."""
+    return values[min(len(values) - 1, int(np.ceil(q * (len(values) - 1))))]

@@ -16,6 +16,7 @@ import typer
 
 from bench import units
 from bench.competitors import competitor
+from bench.intervals import upper_quantile
 from bench.report import IMAGES, table, write_section
 from bench.truths import NOISE, TRUTHS, truth
 from service.search.runs import Runs
@@ -161,13 +162,8 @@ def _table(found: Mapping[str, units.Figures], batch: int, within: float) -> str
 def _cell(values: list[float]) -> str:
     if not values:
         return ""
-    low, middle, high = (_at(values, q) for q in (0.25, 0.5, 0.75))
+    low, middle, high = (upper_quantile(values, q) for q in (0.25, 0.5, 0.75))
     return f"{_said(middle)} ({_said(low)} to {_said(high)})"
-
-
-def _at(values: list[float], q: float) -> float:
-    """A quantile that needs no arithmetic with infinity: the upper of the two neighbours."""
-    return values[min(len(values) - 1, int(np.ceil(q * (len(values) - 1))))]
 
 
 def _said(value: float) -> str:
@@ -179,14 +175,14 @@ def _verdict(found: Mapping[str, units.Figures]) -> str:
     for within, batch, place in product(WITHIN, (8, 1), TRUTHS):
         ours = _all(found, place, batch, "auto", within)
         theirs = {
-            name: _at(values, 0.5)
+            name: upper_quantile(values, 0.5)
             for name in PEERS
             if (values := _all(found, place, batch, name, within))
         }
         if not ours or not theirs:
             continue
         best = min(theirs, key=lambda name: theirs[name])
-        mine, other = _at(ours, 0.5), theirs[best]
+        mine, other = upper_quantile(ours, 0.5), theirs[best]
         if np.isinf(mine) and np.isinf(other):
             what = "neither gets there"
         elif np.isinf(mine):
