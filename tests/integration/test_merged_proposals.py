@@ -9,12 +9,18 @@ from service.proposing import task
 from service.proposing.proposer import Proposer
 from tests.integration.test_merged_trials import MERGING, Desk, study
 from tests.support.bodies import scores
+from tests.support.fits import few_settings
 
 MIXED = {"coco": 0.5, "lisa": 0.3, "sat": 0.2}
 
 
 SPENT = {"full": 300.0, "merged": 15.0}
 """GPU-seconds of a result: here all take as long as a call."""
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_settings(monkeypatch)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ TOGETHER = {
         "tests/integration/test_bfloat16.py",
         "tests/integration/test_generation.py",
         "tests/integration/test_prepared_run.py",
+        "tests/integration/test_processes.py",
         "tests/integration/test_real_models.py",
         "tests/integration/test_rescore.py",
         "tests/integration/test_run.py",
