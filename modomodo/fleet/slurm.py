@@ -14,10 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modomodo.errors import CommandFailed
-from modomodo.fleet.engines import WORKER_KEY, Setup, Started, node_of
-
-GRACE_S, WARNING_S = 150, 180
-"""Slurm signals a job so long before its time is over; most of it is its run's for a checkpoint."""
+from modomodo.fleet.engines import GRACE_S, WARNING_S, WORKER_KEY, Setup, Started, node_of
 
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"})
 AT_WORK = frozenset({"RUNNING", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT"})
