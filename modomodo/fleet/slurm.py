@@ -21,6 +21,12 @@ AT_WORK = frozenset({"RUNNING", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT
 DEAD = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 """What a job ends with whose node died."""
 
+TELL_END = (
+    ': "${SLURM_JOB_END_TIME:=$(date --date="$(squeue --noheader --jobs="$SLURM_JOB_ID" '
+    '--format=%e)" +%s 2>/dev/null)}"; export SLURM_JOB_END_TIME; '
+)
+"""In a job's shell: when its time is over, for the worker; Slurm says it itself from 22.05 on."""
+
 ANSWER_S = 60.0
 
 
@@ -59,7 +65,7 @@ class Slurm:
         mark = f"@{secrets.token_hex(8)}@"
         words = [*(self._setup.program or ("modomodo",)), *self._setup.arguments(mark, study)]
         words += ["--grace", f"{GRACE_S}s"]
-        script = shlex.join(words).replace(mark, f"{self.fleet}.$SLURM_JOB_ID.0")
+        run = shlex.join(words).replace(mark, f"{self.fleet}.$SLURM_JOB_ID.0")
         gpus = [f"--gpus-per-node={self._setup.gpus}"] if self._setup.gpus else []
         _call(
             "sbatch",
@@ -73,7 +79,7 @@ class Slurm:
             f"--signal=B:TERM@{WARNING_S}",
             "--export=ALL",
             *self._options,
-            f"--wrap=exec {script}",
+            f"--wrap={TELL_END}exec {run}",
             environment=self._setup.environment(),
         )
 
