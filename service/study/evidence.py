@@ -67,20 +67,19 @@ class Evidence:
             were stopped early or have paused (`step-S`), models merged of experts (`merged`), and
             the runs of the other studies that this one takes as evidence (`study-NAME`).
         paused: trials under way that have paused, by id, and at which step.
-        others: `results` of the other studies when they were read.
+        others: versions of the other studies when they were read.
         notes: what of them is not taken, in words.
-        results: `Study.results` when it was read; the same number, with the same `paused` and
-            `others`, means the same evidence.
+        version: of the study when it was read; the same, with the same `paused` and `others`, means
+            the same evidence.
     """
 
-    study_id: int
+    version: models.Version
     spec: StudySpec
-    results: int
     space: MixtureSpace
     completed: tuple[MeasuredRun, ...]
     runs: Runs
     paused: tuple[tuple[int, int], ...] = ()
-    others: tuple[int, ...] = ()
+    others: tuple[models.Version, ...] = ()
     notes: tuple[str, ...] = ()
 
     def standing(self) -> Standing[MeasuredRun]:
@@ -105,14 +104,13 @@ def read(session: Session, study: models.Study) -> Evidence:
         channels |= {name: _runs(spec, one, are_told=True) for name, one in partial.items()}
         runs = _runs(spec, completed, are_told=True)
     return Evidence(
-        study_id=study.id,
+        version=study.version,
         spec=spec,
-        results=study.results,
         space=space(spec),
         completed=tuple(completed),
         runs=replace(runs, channels=channels),
         paused=tuple(paused.items()),
-        others=tuple(other.results for other in others),
+        others=tuple(other.version for other in others),
         notes=tuple(notes),
     )
 
