@@ -21,8 +21,7 @@ def on_front(Y: FloatArray) -> NDArray[np.bool_]:
     """(k,) whether no other of the points (k, J) is at least as good in all and better in one."""
     as_good = (Y[:, None, :] >= Y[None, :, :]).all(axis=-1)
     better = (Y[:, None, :] > Y[None, :, :]).any(axis=-1)
-    beaten: NDArray[np.bool_] = (as_good & better).any(axis=0)
-    return ~beaten
+    return np.asarray(~(as_good & better).any(axis=0))
 
 
 def reference_of(Y: FloatArray) -> FloatArray:

@@ -7,49 +7,19 @@ into whether each floor holds. Higher is better.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.levels import Level
+from service.search.fronts import knee, on_front
 from service.search.space import FloatArray
 
 LEAST_UNIFORM = 0.01
 """A benchmark that equal weights score less on is standardised by this: next to nothing times
 anything is chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """What a score has to be at least: a number, or so much above what equal weights score."""
-
-    value: float
-    is_relative: bool
-
-    @classmethod
-    def parse(cls, text: str) -> Level:
-        """From `0.4`, `uniform`, `uniform - 0.02` or `uniform + 0.02`.
-
-        Raises:
-            ValueError: it is none of these.
-        """
-        relative = re.fullmatch(r"\s*uniform\s*(?:([+-])\s*(\d+\.?\d*|\.\d+)\s*)?", text)
-        if relative is not None:
-            sign, number = relative.groups()
-            return cls(float(f"{sign or ''}{number or 0}"), is_relative=True)
-        if re.fullmatch(r"\s*-?(\d+\.?\d*|\.\d+)\s*", text) is None:
-            raise ValueError(
-                f"{text!r} is not a level: give a number, or `uniform`, `uniform - 0.02` or "
-                "`uniform + 0.02` for what equal weights score"
-            )
-        return cls(float(text), is_relative=False)
-
-    def __str__(self) -> str:
-        if not self.is_relative:
-            return f"{self.value:g}"
-        sign = "-" if self.value < 0 else "+"
-        return f"uniform {sign} {abs(self.value):g}" if self.value else "uniform"
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +91,10 @@ class Goal:
             outputs: (..., O, k) at k mixtures.
             uniform: (..., O) at equal weights.
         """
-        taken = outputs[..., list(self.objectives), :]
+        taken: FloatArray = outputs[..., list(self.objectives), :]
         if not self.is_worst:
             return taken
-        return self.relative(outputs, uniform).min(axis=-2, keepdims=True)
+        return np.asarray(self.relative(outputs, uniform).min(axis=-2, keepdims=True))
 
     def relative(self, outputs: FloatArray, uniform: FloatArray) -> FloatArray:
         """(..., objectives, k) how far above equal weights, as a share of what they score."""
@@ -155,3 +125,22 @@ class Goal:
         asked = np.array([floor.probability for floor in self.floors])[:, None]
         enough: NDArray[np.bool_] = (holds >= asked).all(axis=0) & (together >= self.probability)
         return enough
+
+    def best_measured(self, outputs: FloatArray, uniform: FloatArray | None) -> int:
+        """Place of the mixture that serves best by what its runs scored, whatever is believed.
+
+        Of those that break no floor, that with the highest value, with several objectives the knee
+        of the front; where all break one, the one that is least short in all.
+
+        Args:
+            outputs: (O, k) means over the runs of k mixtures.
+            uniform: (O,) of equal weights; None where they were not run, and the mean stands in.
+        """
+        level = outputs.mean(axis=1) if uniform is None else uniform
+        short = np.minimum(self.spare(outputs, level), 0).sum(axis=0)
+        able = np.flatnonzero(short >= short.max() - ROUNDING)
+        values = self.values(outputs, level)[:, able].T
+        if self.n_objectives == 1:
+            return int(able[int(np.argmax(values[:, 0]))])
+        front = np.flatnonzero(on_front(values))
+        return int(able[front[knee(values[front])]])

@@ -156,7 +156,8 @@ class Part:
     def draw_coefficients(self, g: int, n: int, rng: np.random.Generator) -> FloatArray:
         """(n, p) draws of the standardised coefficients under a setting."""
         p = self.means.shape[1]
-        return self.means[g] + rng.normal(size=(n, p)) @ self._root(g).T
+        drawn: FloatArray = self.means[g] + rng.normal(size=(n, p)) @ self._root(g).T
+        return drawn
 
     def _root(self, g: int) -> FloatArray:
         """A (p, p) square root of a setting's covariance, which need not be of full rank."""

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from service.levels import Level
 from service.search.draws import draws
 from service.search.goal_beliefs import Beliefs
 from service.search.goal_decision import decide
-from service.search.goals import Floor, Goal, Level
+from service.search.goals import Floor, Goal
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.strategies import propose
