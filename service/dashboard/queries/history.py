@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import models
 from service.schemas import StudySpec
+from service.search.goals import Goal
 from service.search.situation import Direction
 from service.study import evidence, headline
 from service.study.evidence import Run
@@ -40,10 +41,10 @@ class History(Standing[Run]):
         return len(self.mixtures)
 
 
-def of(runs: Sequence[Run], direction: Direction) -> History:
+def of(runs: Sequence[Run], direction: Direction, goal: Goal | None = None) -> History:
     """What stands out among runs that come by number."""
-    found = headline.standing(runs, direction)
-    leads = tuple(headline.leads(found.mixtures, direction))
+    found = headline.standing(runs, direction, goal)
+    leads = tuple(headline.leads(found.mixtures, direction, goal))
     return History(
         found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
     )
@@ -74,7 +75,7 @@ class Histories:
         fresh, changed = evidence.scored(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
-        history = of(runs, spec.objective.direction)
+        history = of(runs, spec.objective.direction, evidence.goal(spec))
         with self._lock:
             self._kept.pop(study.id, None)
             self._kept[study.id] = _Kept(study.revision, study.version, history)
