@@ -14,7 +14,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from db import clock, events, measurements, queue, states, trials
 from db.clock import after, now
 from db.leases.tokens import token_hash
-from db.models import Attempt, Base, Study, Trial
+from db.models import LIVE, Attempt, Base, Study, Trial
 
 WORKERS = Base.metadata.tables["workers"]
 
@@ -32,7 +32,7 @@ _HELD_BY = (
     select(Attempt.trial_id, Attempt.id, Study.name)
     .join(Trial, Trial.id == Attempt.trial_id)
     .join(Study, Study.id == Trial.study_id)
-    .where(Attempt.worker == bindparam("who"), Attempt.state == "live", Attempt.heard_at.is_(None))
+    .where(Attempt.worker == bindparam("who"), Attempt.state == LIVE, Attempt.heard_at.is_(None))
     .order_by(Attempt.trial_id)
 )
 

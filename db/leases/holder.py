@@ -17,7 +17,7 @@ from db.curves import Point
 from db.errors import LeaseLost, WrongState
 from db.leases import tokens
 from db.measurements import Reading
-from db.models import Attempt, Base, Trial
+from db.models import LIVE, Attempt, Base, Trial
 
 MAX_METRICS = 500
 """Names of metrics of one attempt; more are forgotten."""
@@ -37,7 +37,7 @@ _HELD = (
     .where(
         TRIALS.c.id == bindparam("of_trial"),
         ATTEMPTS.c.token_hash == bindparam("hashed"),
-        ATTEMPTS.c.state == "live",
+        ATTEMPTS.c.state == LIVE,
     )
     .with_for_update(of=TRIALS)
 )
@@ -46,7 +46,7 @@ _METRICS = select(ATTEMPTS.c.metrics).where(ATTEMPTS.c.id == bindparam("of_attem
 # that it is live is asked again.
 _BEAT = (
     update(ATTEMPTS)
-    .where(ATTEMPTS.c.id == bindparam("of_attempt"), ATTEMPTS.c.state == "live")
+    .where(ATTEMPTS.c.id == bindparam("of_attempt"), ATTEMPTS.c.state == LIVE)
     .values(
         step=func.coalesce(bindparam("at_step"), ATTEMPTS.c.step),
         total_steps=func.coalesce(bindparam("of_steps"), ATTEMPTS.c.total_steps),

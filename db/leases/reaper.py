@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import queue, states, trials
 from db.clock import after, now
-from db.models import Attempt, Base, Trial
+from db.models import LIVE, Attempt, Base, Trial
 
 ATTEMPTS = Base.metadata.tables["attempts"]
 
@@ -20,7 +20,7 @@ SET_BACK_S = 1.0
 
 _LIVE_OF = (
     select(Attempt.trial_id, Attempt.id)
-    .where(Attempt.worker == bindparam("who"), Attempt.state == "live")
+    .where(Attempt.worker == bindparam("who"), Attempt.state == LIVE)
     .order_by(Attempt.trial_id)
 )
 
@@ -67,7 +67,7 @@ def run_out(
     return session.execute(
         select(Attempt.trial_id, Attempt.id)
         .where(
-            Attempt.state == "live",
+            Attempt.state == LIVE,
             Attempt.until < now(),
             after(Attempt.lease_s, watched_since) < now(),
         )
@@ -81,9 +81,7 @@ def bound(session: Session) -> None:
     back."""
     session.execute(
         update(ATTEMPTS)
-        .where(
-            ATTEMPTS.c.state == "live", ATTEMPTS.c.until > after(ATTEMPTS.c.lease_s + SET_BACK_S)
-        )
+        .where(ATTEMPTS.c.state == LIVE, ATTEMPTS.c.until > after(ATTEMPTS.c.lease_s + SET_BACK_S))
         .values(until=after(ATTEMPTS.c.lease_s))
     )
 
@@ -100,7 +98,7 @@ def reap(session: Session, watched_since: datetime) -> list[int]:
         )
         attempt = session.scalar(
             select(Attempt)
-            .where(Attempt.id == attempt_id, Attempt.state == "live", Attempt.until < now())
+            .where(Attempt.id == attempt_id, Attempt.state == LIVE, Attempt.until < now())
             .execution_options(populate_existing=True)
         )
         if trial is None or attempt is None:

@@ -40,7 +40,7 @@ def finish(
     """Completes a trial. The same result again changes nothing; any other is kept as a replicate.
 
     A refusal is returned, not raised, since the caller must commit the replicate. Without one the
-    trial is loaded as by `trials.get`: `run.trial`, if that is completed, else the session's.
+    trial is as by `trials.get`: `run.trial`, if there is that, else the session's.
 
     Args:
         run: what `held` says of this token, where the caller has asked already.

@@ -201,8 +201,8 @@ def finished(session: Session, trial_id: int, body: Result) -> Trial | Refused:
         return Refused(refusal.code, refusal.why)
     if absent:
         return invalid(f"{checks.lacks(spec, absent, body.measurements)}; {KEPT_IN_PART}")
-    is_known = run is not None and run.trial.state == "completed"
-    return views.trial(run.trial if run and is_known else trials.get(session, trial_id), spec)
+    known = None if run is None else run.trial
+    return views.trial(known or trials.get(session, trial_id), spec)
 
 
 @router.post(
