@@ -29,7 +29,7 @@ from db import upgrade
 from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.support import LONG_S
+from tests.support import LONG_S, tls
 from tests.support.postgres import NoServer, Server
 from tests.support.schedule import COLLECTED, Schedule, dear, shared_by
 from tests.support.serving import in_process
@@ -80,6 +80,12 @@ def _logs() -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clients() -> None:
+    """Making a client of the service costs next to nothing."""
+    tls.share()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
