@@ -6,7 +6,7 @@ What is kept is derived from the database; of a study with new results only thes
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -40,9 +40,19 @@ class History(Standing[Run]):
         return len(self.mixtures)
 
 
-def of(runs: Sequence[Run], direction: Direction) -> History:
-    """What stands out among runs that come by number."""
-    found = headline.standing(runs, direction)
+def of(
+    runs: Sequence[Run],
+    direction: Direction,
+    allowed: Sequence[Run] | None = None,
+    dropped: Collection[str] = (),
+) -> History:
+    """What stands out among runs that come by number.
+
+    Args:
+        allowed: those whose mixtures the study may still propose; all, unless it was edited.
+        dropped: domains that mixtures are to have none of.
+    """
+    found = headline.standing(runs if allowed is None else allowed, direction, dropped)
     leads = tuple(headline.leads(found.mixtures, direction))
     return History(
         found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
@@ -74,7 +84,8 @@ class Histories:
         fresh, changed = evidence.scored(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
-        history = of(runs, spec.objective.direction)
+        allowed = evidence.allowed(spec, runs) if study.edits else None
+        history = of(runs, spec.objective.direction, allowed, spec.dropped)
         with self._lock:
             self._kept.pop(study.id, None)
             self._kept[study.id] = _Kept(study.revision, study.version, history)
