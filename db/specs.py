@@ -17,6 +17,8 @@ from sqlalchemy.types import TypeDecorator
 
 ABSENT: dict[str, Any] = {
     "objective": {},
+    "objectives": [],
+    "constraints": [],
     "limits": [],
     "max_active": None,
     "reach": None,
@@ -39,7 +41,8 @@ ABSENT: dict[str, Any] = {
 
 ABSENT_IN: dict[str, dict[str, Any]] = {
     "domains": {"samples": None, "lower": 0.0, "upper": 1.0, "zero_or_at_least": 0.0},
-    "objective": {"name": "out_score", "weights": None, "direction": "maximize"},
+    "objective": {"name": "out_score", "weights": None, "direction": "maximize", "worst": False},
+    "constraints": {"probability": 0.9},
     "limits": {"at_most": None, "at_least": None},
     "reach": {"epochs": 1.0, "enforce": False},
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},

@@ -77,7 +77,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data list": ("modomodo data list",),
     "tiny build": ("modomodo tiny build --out tiny-base",),
     "fleet": ("modomodo fleet --engine ray --max 64 --gpus-per-trial 8 --store s3://bucket/runs",),
-    "fleet status": ("modomodo fleet status --engine ray",),
+    "fleet status": (
+        "modomodo fleet status --engine ray",
+        "modomodo fleet status --engine ray --watch",
+    ),
+    "fleet manifest": (
+        "modomodo fleet manifest --url http://modomodo --image registry/worker:1 --max 8",
+        "modomodo fleet manifest --engine kuberay --url http://modomodo --image registry/ray:1",
+    ),
     "fleet drain": ("modomodo fleet drain --engine ray",),
     "fleet stop": ("modomodo fleet stop --engine ray",),
 }

@@ -16,6 +16,7 @@ from service.schemas import (
     Curve,
     Demand,
     Failure,
+    GoalAnswer,
     Gone,
     Heartbeat,
     HeartbeatAnswer,
@@ -111,6 +112,12 @@ class Client(Transport):
         """The mixture to train, its gain over uniform weights, and a surrogate's own best."""
         path = f"/studies/{_part(study)}/best"
         return self._call(BestAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
+
+    def front(self, study: str, surrogate: str = "auto") -> GoalAnswer:
+        """What a study's floors and objectives allow, as a surrogate sees it; 409 `no-goal` for a
+        study of one objective without constraints, `too-few-results`, `fit-failed`."""
+        path = f"/studies/{_part(study)}/front?surrogate={_part(surrogate)}"
+        return self._call(GoalAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def surrogate(self, study: str, name: str) -> SurrogateFit:
         """A surrogate's fit of the completed trials; 409 `too-few-results`, `fit-failed`."""

@@ -111,7 +111,8 @@ def read(typed: FormFields, was: FormFields, study: Study) -> StudyPatch:
         body["limits"] = study_form.limits(typed, wrong)
     objective = _objective(typed)
     if objective != _objective(was):
-        body["objective"] = objective
+        is_same = objective.get("name") == study.objective.name
+        body["objective"] = objective | {"worst": is_same and study.objective.worst}
     if typed["search.channels"] != was["search.channels"]:
         channels = typed["search.channels"] or "full"
         body["search"] = study.search.model_dump() | {"channels": channels.split(",")}

@@ -46,6 +46,7 @@ STATUS: Mapping[str, int] = {
     "too-many-replicates": 409,
     "wrong-state": 409,
     "no-result": 409,
+    "no-goal": 409,
     "too-few-results": 409,
     "too-many-results": 409,
     "fit-failed": 409,

@@ -88,7 +88,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
                 ),
                 recipe=spec.recipe,
                 benchmarks=[benchmark.name for benchmark in spec.benchmarks],
-                weighed=sorted(spec.objective_weights()),
+                weighed=sorted(spec.needed_benchmarks()),
                 merge=merging.job(session, attempt.trial, spec),
                 keeps_weights=merging.is_expert(attempt.trial, spec),
                 results=attempt.trial.study.results,

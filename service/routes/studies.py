@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service.context import Actor, Service, StudyName
 from service.errors import invalid
+from service.fitting import goals
 from service.fitting.best import BEST_BY
 from service.fitting.best import best as best_answer
 from service.http.guards import by_method, route_behind
@@ -16,6 +17,7 @@ from service.http.paging import that_fit
 from service.http.problems import describe
 from service.schemas import (
     BestAnswer,
+    GoalAnswer,
     Name,
     Study,
     StudyChanges,
@@ -26,7 +28,7 @@ from service.schemas import (
     StudySpec,
     TrainerName,
 )
-from service.study import checks, cost, edits, exports, views
+from service.study import checks, cost, edits, evidence, exports, views
 
 PAGE = 100
 """Studies a page at most."""
@@ -173,6 +175,24 @@ def best(
     """The mixture to train, by the mean of its runs, beside uniform weights, with the surrogate's
     view of it and the surrogate's own best predicted mixture."""
     return best_answer(service.database, service.fits, study, surrogate)
+
+
+@router.get(
+    "/{study}/front",
+    summary="What a study's floors and objectives allow",
+    responses=describe(404, 409),
+)
+def front(
+    study: StudyName,
+    service: Service,
+    surrogate: Annotated[str, Query(description="Whose view it is.", max_length=64)] = BEST_BY,
+) -> GoalAnswer:
+    """The mixture that serves the study's goal best, how likely its floors are to hold, whether
+    they can be kept at all, and the front of its objectives; 409 `no-goal` for a study of one
+    objective without constraints."""
+    with service.database.read() as session:
+        known = evidence.named(session, study)
+    return goals.answer(service.fits, known, surrogate)
 
 
 @router.get(

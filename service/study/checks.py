@@ -148,15 +148,15 @@ def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
 
 
 def unscored(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
-    """Benchmarks that the objective weighs and that have no score at any step."""
-    return sorted(spec.objective_weights().keys() - last_measurements(given).keys())
+    """Benchmarks that a run must have to count, and that have no score at any step."""
+    return sorted(set(spec.needed_benchmarks()) - last_measurements(given).keys())
 
 
 def missing(
     spec: StudySpec, result: Sequence[Measurement], known: Iterable[Measurement] = ()
 ) -> list[str]:
-    """Benchmarks that the objective weighs and that have no score at a result's last step: one of
-    an earlier step is not that of the whole run.
+    """Benchmarks that a run must have to count, and that have no score at a result's last step: one
+    of an earlier step is not that of the whole run.
 
     Args:
         known: scores that were stored before, where the result is the rest of them.
@@ -175,13 +175,20 @@ def lacks(spec: StudySpec, absent: Sequence[str], result: Sequence[Measurement])
     at = f" at step {last}, its last one" if last else ""
     return (
         f"the result has no score of {', '.join(absent)} under rule 'paper'{at}, which the "
-        f"objective {spec.objective.name!r} weighs (study {spec.name!r})"
+        f"{needed_by(spec)} (study {spec.name!r})"
     )
+
+
+def needed_by(spec: StudySpec) -> str:
+    """What a run's benchmarks are needed for: `objective 'out_score' weighs`."""
+    if spec.objectives or spec.constraints:
+        return "study's objectives and constraints need"
+    return f"objective {spec.objective.name!r} weighs"
 
 
 def is_complete(spec: StudySpec, result: Sequence[Measurement]) -> None:
     """Raises:
-    Refused: a benchmark that the objective weighs has no score at the result's last step.
+    Refused: a benchmark that a run must have to count has no score at the result's last step.
     """
     absent = missing(spec, result)
     if absent:

@@ -36,6 +36,7 @@ NEVER = (
     "ray start",
     "modomodo fleet --engine ray",
     "modomodo fleet --engine slurm",
+    "modomodo fleet --engine kubernetes",
 )
 """What no test can run: it would test itself, install what is there, or need an engine, a cluster
 (`test_fleet_on_ray.py` has one), the hub, a bucket, or several GPUs."""
@@ -158,7 +159,10 @@ def test_a_fleet(tmp_path):
         with Client(own.url) as client:
             (study,) = client.studies()
     assert study.trials["completed"] == 2
-    assert own.met >= {"modomodo fleet --engine ray", "modomodo fleet --engine slurm"}
+    engines = ("ray", "slurm", "kubernetes")
+    assert own.met >= {f"modomodo fleet --engine {engine}" for engine in engines}
+    assert "kind: Job" in (tmp_path / "jobs.yaml").read_text()
+    assert "kind: RayJob" in (tmp_path / "rayjob.yaml").read_text()
 
 
 def leased(client: Client, *, is_paused: bool) -> None:

@@ -49,6 +49,7 @@ READING = [
     ("GET", "/studies/vlm/trials", None),
     ("GET", "/studies/vlm/trials/2", None),
     ("GET", "/studies/vlm/best", None),
+    ("GET", "/studies/vlm/front", None),
     ("GET", "/studies/vlm/cost", None),
     ("GET", "/studies/vlm/changes", None),
     ("GET", "/studies/vlm/export", None),

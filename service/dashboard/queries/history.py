@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import models
 from service.schemas import StudySpec
+from service.search.goals import Goal
 from service.search.situation import Direction
 from service.study import evidence, headline
 from service.study.evidence import Run
@@ -43,17 +44,19 @@ class History(Standing[Run]):
 def of(
     runs: Sequence[Run],
     direction: Direction,
+    goal: Goal | None = None,
     allowed: Sequence[Run] | None = None,
     dropped: Collection[str] = (),
 ) -> History:
     """What stands out among runs that come by number.
 
     Args:
+        goal: what the study wants beside its objective.
         allowed: those whose mixtures the study may still propose; all, unless it was edited.
         dropped: domains that mixtures are to have none of.
     """
-    found = headline.standing(runs if allowed is None else allowed, direction, dropped)
-    leads = tuple(headline.leads(found.mixtures, direction))
+    found = headline.standing(runs if allowed is None else allowed, direction, goal, dropped)
+    leads = tuple(headline.leads(found.mixtures, direction, goal))
     return History(
         found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
     )
@@ -85,7 +88,8 @@ class Histories:
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
         allowed = evidence.allowed(spec, runs) if study.edits else None
-        history = of(runs, spec.objective.direction, allowed, spec.dropped)
+        goal = evidence.goal(spec)
+        history = of(runs, spec.objective.direction, goal, allowed, spec.dropped)
         with self._lock:
             self._kept.pop(study.id, None)
             self._kept[study.id] = _Kept(study.revision, study.version, history)
