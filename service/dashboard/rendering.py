@@ -44,6 +44,7 @@ def _environment() -> Environment:
         "quantity": words.quantity,
         "as_json": words.as_json,
         "changed": words.changed,
+        "changed_path": words.changed_path,
     }
     made.globals |= {
         "asset": lambda name: f"/ui/static/{assets.version()}/{name}",

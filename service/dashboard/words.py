@@ -100,6 +100,11 @@ LONGEST_CHANGE = 160
 """Characters of a value before or after a change."""
 
 
+def changed_path(path: str) -> str:
+    """What was changed, by its path in a specification: `coco upper`, `objective weights chart`."""
+    return path.removeprefix("domains.").replace(".", " ").replace("_", " ")
+
+
 def changed(value: Any) -> str:
     """What something was before a change, or is after it: `0.5`, `coco + 2*sat <= 0.6`, `none`."""
     said = _changed(value)
@@ -113,7 +118,7 @@ def _changed(value: Any) -> str:
         except ValueError:
             pass
     if isinstance(value, dict):
-        pairs = (f"{key} {_changed(part)}" for key, part in value.items() if part is not None)
+        pairs = (f"{key} {_changed(part)}" for key, part in value.items() if part)
         return ", ".join(pairs) or "none"
     if isinstance(value, list):
         return "; ".join(map(_changed, value)) or "none"

@@ -176,7 +176,8 @@ def _marks(changes: Sequence[StudyChange], along: _Along) -> dict[str, Any]:
         for x in found
     ]  # fmt: skip
     annotations = [
-        {"x": x, "yref": "paper", "y": 0, "xanchor": "left", "yanchor": "bottom",
+        {"x": x, "yref": "paper", "y": 0, "yanchor": "bottom",
+         "xanchor": "left" if 2 * x < sum(along.edges) else "right",
          "showarrow": False, "text": named[0] + (f" +{len(named) - 1}" if named[1:] else ""),
          "hovertext": ", ".join(named), "font": {"color": "@soft"}}
         for x, named in found.items()

@@ -157,7 +157,7 @@ def test_changes_are_listed_and_marked_on_the_chart_of_progress(client):
         item["benchmark"] = name
     client.post("/studies/vlm/trials", json=run)
     save(client, budget="20", domains__0__upper="0.5")
-    assert "<b>domains coco upper</b> 1 &rarr; 0.5" in page(client, "/ui/studies/vlm")
+    assert "<b>coco upper</b> 1 &rarr; 0.5" in page(client, "/ui/studies/vlm")
     told = client.get("/ui/studies/vlm/progress").json()
     assert told["figure"]["layout"]["shapes"][0]["x0"] == 1.5
     assert told["figure"]["layout"]["annotations"][0]["hovertext"] == "budget, coco"
