@@ -91,6 +91,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
                 weighed=sorted(spec.needed_benchmarks()),
                 merge=merging.job(session, attempt.trial, spec),
                 keeps_weights=merging.is_expert(attempt.trial, spec),
+                files_of=attempt.trial.study.spec["name"],
                 results=attempt.trial.study.results,
             )
     return answer

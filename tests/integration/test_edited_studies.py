@@ -321,6 +321,7 @@ def test_a_study_is_found_by_its_former_name_while_no_other_is_called_so(desk):
     assert desk.api.get("/studies/vlm").json()["name"] == "vlm-2b"
     leased = desk.api.post("/trials/next", json={"worker": "w", "study": "vlm"}).json()
     assert leased["trial"]["study"] == "vlm-2b"
+    assert leased["files_of"] == "vlm", "where its workers find what they kept of it"
     assert desk.api.get("/ui/studies/vlm").status_code == 200
     desk.create(budget=5)
     assert desk.api.get("/studies/vlm").json()["budget"] == 5
