@@ -8,6 +8,7 @@ from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
+    change,
     events,
     mixtures,
     new_study,
@@ -36,6 +37,7 @@ for part in (
     benchmarks,
     surfaces,
     what_if,
+    change,
 ):
     router.include_router(part.router)
     if hasattr(part, "LINK"):

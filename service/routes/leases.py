@@ -68,7 +68,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     if given is not None:
         spec = views.stored_spec(given.spec)
         lease = Lease(token=token, until=given.attempt.until, duration_s=given.attempt.lease_s)
-        return _given(given.trial, lease, spec, given.results)
+        return _given(given.trial, lease, spec, views.first_name(given.spec), given.results)
     attempt = kept = leases.resume(session, body.worker, body.study, token)
     if attempt is None:
         ready = merging.ready(session, body.study) if can_merge else ()
@@ -85,16 +85,19 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
     lease = Lease(token=token, until=attempt.until, duration_s=max(0.0, left))
-    spec = views.spec(attempt.trial.study)
-    answer = _given(attempt.trial, lease, spec, attempt.trial.study.results)
+    study, spec = attempt.trial.study, views.spec(attempt.trial.study)
+    answer = _given(attempt.trial, lease, spec, study.spec["name"], study.results)
     answer.merge = merging.job(session, attempt.trial, spec)
     return answer
 
 
-def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> NextAnswer:
+def _given(
+    row: models.Trial, lease: Lease, spec: StudySpec, first_name: str, results: int
+) -> NextAnswer:
     """The answer to a worker that was given a trial.
 
     Args:
+        first_name: what its study was called when it was made.
         results: of its study.
     """
     return NextAnswer(
@@ -104,6 +107,7 @@ def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> Ne
         benchmarks=[benchmark.name for benchmark in spec.benchmarks],
         weighed=sorted(spec.needed_benchmarks()),
         keeps_weights=merging.is_expert(row, spec),
+        files_of=first_name,
         results=results,
     )
 

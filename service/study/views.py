@@ -41,6 +41,12 @@ def stored_spec(stored: specs.Stored) -> StudySpec:
     return _spec(*specs.parts(stored))
 
 
+@lru_cache(maxsize=256)
+def first_name(stored: specs.Stored) -> str:
+    """What the study was called when it was made."""
+    return str(specs.parts(stored)[0]["name"])
+
+
 def _spec(at_first: dict[str, Any], channels: str, now: dict[str, Any]) -> StudySpec:
     search = at_first["search"] | {"channels": channels.split(",")}
     return StudySpec.model_validate(at_first | now | {"search": search})
