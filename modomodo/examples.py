@@ -16,10 +16,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "suggest": (
         "modomodo suggest --data runs.csv -n 4",
         "modomodo suggest --data runs.csv --strategy bayes-quadratic --bounds coco=0.1:0.5",
+        "modomodo suggest --data runs.csv --floor 'scienceqa >= uniform - 0.02'",
     ),
     "fit": (
         "modomodo fit --data runs.csv",
         "modomodo fit --data runs.csv --surrogate gp --at mixtures.csv --plot fit.html",
+        "modomodo fit --data runs.csv --front in_score --floor 'scienceqa >= uniform - 0.02'",
     ),
     "score": ("modomodo score --list", "modomodo score --rule math --in cases.jsonl"),
     "openapi": ("modomodo openapi",),
