@@ -9,6 +9,7 @@ from service.dashboard.pages import (
     belief,
     benchmarks,
     events,
+    fronts,
     mixtures,
     new_study,
     sign_in,
@@ -34,6 +35,7 @@ for part in (
     study,
     mixtures,
     benchmarks,
+    fronts,
     surfaces,
     what_if,
 ):
