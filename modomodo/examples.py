@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --gpu-hours 400",
         "modomodo study edit first --channels full,merged",
     ),
+    "study front": ("modomodo study front first",),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
     "study export": (
