@@ -84,6 +84,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         ),
         based_on=(
             *(study.results, study.last_number, len(pending), len(avoid), study.planned),
+            study.edits,
             *(number for paused in known.paused for number in paused),
         ),
     )

@@ -222,6 +222,22 @@ class StudySpec(Body):
         Raises:
             ValueError: unknown domain, weight outside its bounds, or a sum that is not 1.
         """
+        mixture = self.weights(weights)
+        for domain in self.domains:
+            weight = mixture[domain.name]
+            if not domain.lower - SUM_TOLERANCE <= weight <= domain.upper + SUM_TOLERANCE:
+                raise ValueError(
+                    f"weight of {domain.name!r} is {weight:.6g}, outside its bounds "
+                    f"{domain.lower:g} to {domain.upper:g} (study {self.name!r})"
+                )
+        return mixture
+
+    def weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """The same of a mixture that need not keep to the bounds: an old run's.
+
+        Raises:
+            ValueError: unknown domain, weight that is none, or a sum that is not 1.
+        """
         where = f"(study {self.name!r})"
         names = [d.name for d in self.domains]
         unknown = sorted(set(weights) - set(names))
@@ -233,27 +249,7 @@ class StudySpec(Body):
         total = sum(weights.values())
         if abs(total - 1) > SUM_TOLERANCE:
             raise ValueError(f"weights sum to {total:.6g}, not 1 {where}")
-        mixture = {name: float(weights.get(name, 0.0)) / total for name in names}
-        for domain in self.domains:
-            weight = mixture[domain.name]
-            if not domain.lower - SUM_TOLERANCE <= weight <= domain.upper + SUM_TOLERANCE:
-                raise ValueError(
-                    f"weight of {domain.name!r} is {weight:.6g}, outside its bounds "
-                    f"{domain.lower:g} to {domain.upper:g} {where}"
-                )
-        return mixture
-
-
-class StudyPatch(Body):
-    """Body of `PATCH /studies/{study}`; what is left out stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "paused"}]})
-
-    state: StudyState | None = None
-    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET)] | None = None
-    gpu_hours: GpuHours | None = None
-    search: SearchSpec | None = None
-    note: Text | None = None
+        return {name: float(weights.get(name, 0.0)) / total for name in names}
 
 
 class Study(StudySpec):

@@ -92,8 +92,20 @@ def channel(spec: StudySpec, name: str) -> None:
         )
 
 
+def weights(spec: StudySpec, given: Mapping[str, float]) -> dict[str, float]:
+    """The mixture in the study's domain order, whatever its bounds.
+
+    Raises:
+        Refused: it is none of the study's domains.
+    """
+    try:
+        return spec.weights(given)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+
+
 def mixture(
-    spec: StudySpec, weights: Mapping[str, float], within: MixtureSpace | None = None
+    spec: StudySpec, given: Mapping[str, float], within: MixtureSpace | None = None
 ) -> dict[str, float]:
     """The mixture in the study's domain order.
 
@@ -104,7 +116,7 @@ def mixture(
         Refused: it is not one of this study's.
     """
     try:
-        found = spec.mixture(weights)
+        found = spec.mixture(given)
     except ValueError as error:
         raise invalid(str(error)) from error
     within = within or evidence.space(spec)

@@ -73,20 +73,19 @@ class Evidence:
         measured: `runs` with all benchmarks that the study's goal looks at, those that its
             objective does not weigh, too.
         paused: trials under way that have paused, by id, and at which step.
-        others: `results` of the other studies when they were read.
+        others: versions of the other studies when they were read.
         notes: what of them is not taken, in words.
-        results: `Study.results` when it was read; the same number, with the same `paused` and
-            `others`, means the same evidence.
+        version: of the study when it was read; the same, with the same `paused` and `others`, means
+            the same evidence.
     """
 
-    study_id: int
+    version: models.Version
     spec: StudySpec
-    results: int
     space: MixtureSpace
     completed: tuple[MeasuredRun, ...]
     measured: Runs
     paused: tuple[tuple[int, int], ...] = ()
-    others: tuple[int, ...] = ()
+    others: tuple[models.Version, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -121,14 +120,13 @@ def read(session: Session, study: models.Study) -> Evidence:
         channels |= {name: _runs(spec, one, are_told=True) for name, one in partial.items()}
         runs = _runs(spec, completed, are_told=True)
     return Evidence(
-        study_id=study.id,
+        version=study.version,
         spec=spec,
-        results=study.results,
         space=space(spec),
         completed=tuple(completed),
         measured=replace(runs, channels=channels),
         paused=tuple(paused.items()),
-        others=tuple(other.results for other in others),
+        others=tuple(other.version for other in others),
         notes=tuple(notes),
     )
 
