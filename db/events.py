@@ -20,6 +20,7 @@ _STEP = (
         revision=STUDIES.c.revision + 1,
         results=STUDIES.c.results + bindparam("more_results"),
         merged=STUDIES.c.merged + bindparam("more_merged"),
+        unspent=STUDIES.c.unspent + bindparam("more_unspent"),
         failing=case(
             (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
         ),
@@ -59,6 +60,7 @@ def changed(
                 "of_study": study_id,
                 "more_results": int(is_result),
                 "more_merged": int(is_result and trial is not None and trial.channel == "merged"),
+                "more_unspent": 1 - trial.share if is_result and trial is not None else 0.0,
                 "more_failed": int(is_failure),
             },
         ).one()

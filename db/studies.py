@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db import events, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound
-from db.models import Study, Trial
+from db.models import PART, Study, Trial
 from db.specs import complete
 from db.trial_states import UNDER_WAY
 
@@ -42,6 +42,7 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
         budget=spec["budget"],
         gpu_hours=spec.get("gpu_hours"),
         channels=",".join(asked["search"]["channels"]),
+        early_stopping=asked["search"]["early_stopping"],
         note=spec["note"],
         lease_s=spec["lease_s"],
         max_attempts=spec["max_attempts"],
@@ -101,6 +102,7 @@ def patch(
     gpu_hours: float | None = None,
     note: str | None = None,
     channels: Sequence[str] | None = None,
+    early_stopping: bool | None = None,
 ) -> Study:
     """Changes what is given. Pausing or finishing stops `next`; running trials go on.
 
@@ -130,6 +132,8 @@ def patch(
     if channels is not None:
         change["channels"] = list(channels)
         study.channels = ",".join(channels)
+    if early_stopping is not None and early_stopping != study.early_stopping:
+        change["early_stopping"] = study.early_stopping = early_stopping
     if note is not None:
         change["note"] = note
         study.note = note
@@ -147,7 +151,7 @@ def is_done(study: Study, counts: dict[str, int]) -> bool:
         counts: of the study's trials, as by `trial_counts`.
     """
     under_way = sum(counts.get(state, 0) for state in UNDER_WAY)
-    return not under_way and study.completed >= study.planned
+    return not under_way and study.completed + PART >= study.planned
 
 
 def trial_counts(session: Session, study_ids: list[int]) -> dict[int, dict[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -40,7 +40,7 @@ BUSY_S = 3.0
 FAILURE_KEPT_S = 60.0
 """How long a fit that failed is not tried again: it was the same question."""
 
-Key = tuple[int, int, tuple[tuple[int, int], ...], tuple[int, ...], str]
+Key = tuple[Hashable, ...]
 """Study, its results, its paused trials, the results of others, surrogate: the same key is the same
 fit."""
 
@@ -85,7 +85,8 @@ class _Kept(Generic[T]):
 
     def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
         of = evidence
-        key = (of.study_id, of.results, of.paused, of.others, surrogate)
+        known = (of.results, of.partial, of.others, tuple(of.runs.channels))
+        key = (of.study_id, *known, surrogate)
         with self._lock:
             once = self._values.setdefault(key, _Once(make))
             self._values.move_to_end(key)

@@ -106,6 +106,7 @@ def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) ->
             gpu_hours=body.gpu_hours,
             note=body.note,
             channels=None if body.search is None else body.search.channels,
+            early_stopping=None if body.search is None else body.search.early_stopping,
         )
         answer = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     service.proposer.wake()

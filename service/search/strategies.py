@@ -19,6 +19,7 @@ from service.search.heuristics import AS_PUBLISHED, HEURISTICS, HeuristicOptions
 from service.search.runs import TARGET, Runs
 from service.search.situation import (
     FULL_RUNS,
+    Begun,
     Direction,
     Opening,
     Proposed,
@@ -46,6 +47,9 @@ def propose(
     heuristics: HeuristicOptions = AS_PUBLISHED,
     costs: Mapping[str, float] = FULL_RUNS,
     pending_in: Mapping[str, FloatArray] | None = None,
+    begun: Begun | None = None,
+    n_continued: int = 0,
+    spent: float = 0.0,
 ) -> list[Proposed]:
     """The next n mixtures; the same arguments give the same answer.
 
@@ -60,6 +64,9 @@ def propose(
         heuristics: what the paper varies of them.
         costs: of a score in each channel that may be proposed, in full runs.
         pending_in: (p, m) mixtures whose scores in channels other than the target are to come.
+        begun: runs that stand at a step: none is begun again, and its rest may be what is proposed.
+        n_continued: of how many at most.
+        spent: of the budget, on runs that ended or stand before their last step, in full runs.
 
     Raises:
         KeyError: no such strategy; the message lists them.
@@ -81,6 +88,9 @@ def propose(
         opening,
         heuristics,
         costs,
+        begun,
+        n_continued,
+        spent,
     )
     chosen: list[Proposed] = []
     if n < 1:
@@ -92,6 +102,8 @@ def propose(
         if not suggestion.is_repeat and not is_new:
             continue
         situation.taken.append((suggestion.channel, suggestion.weights))
+        if suggestion.run is not None:
+            situation.continued.append(suggestion.run)
         mean = None if suggestion.mean is None else sign * suggestion.mean
         chosen.append(replace(suggestion, mean=mean))
         if len(chosen) == n:

@@ -31,7 +31,10 @@ MAX_VALUES = 50_000
 def spec(row: models.Study) -> StudySpec:
     """The study's specification as it holds now."""
     now = {name: getattr(row, name) for name in IN_COLUMNS}
-    now["search"] = row.spec["search"] | {"channels": row.channels.split(",")}
+    now["search"] = {
+        "channels": row.channels.split(","),
+        "early_stopping": row.early_stopping,
+    }
     return StudySpec.model_validate(row.spec | now)
 
 
@@ -48,6 +51,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "gpu_hours_used": row.gpu_s / HOUR_S,
             "attached": row.attached,
             "merged": row.merged,
+            "unspent": row.unspent,
             "baseline_scores": described.scores(described.baseline),
         }
     )
