@@ -53,6 +53,9 @@ RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
 """Columns that say when a trial is given away again, and to whom."""
 
 
+EDITED = {"edits", "created_as", "former_names"}
+"""Columns that say what the study was before it was edited."""
+
 PAUSING = {"stop_at", "asked", "asked_why", "share", "by_hand"}
 """Columns that say where a trial's run ends before its last step."""
 
@@ -121,7 +124,7 @@ _Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
 
 _StudyRow = _row(
     models.Study,
-    without={"id", *PRESENT, *COUNTED, *ADDED},
+    without={"id", *PRESENT, *COUNTED, *EDITED, *ADDED},
     more={
         # Archives of version 3 have none.
         "failing": (_Count, 0),
@@ -135,6 +138,12 @@ _StudyRow = _row(
         "channels": (Annotated[str, Field(pattern=CHANNELS)], "full"),
         # Archives of version 7 have none.
         "early_stopping": (bool, False),
+        "edits": (_Count, 0),
+        "created_as": (
+            Annotated[dict[str, Any], AfterValidator(storable_throughout)] | None,
+            None,
+        ),
+        "former_names": (Annotated[str, Field(pattern=r"^((/[A-Za-z0-9][\w.-]{0,63})+/)?$")], ""),
     },
 )
 _AttemptRow = _row(

@@ -375,7 +375,7 @@ def leave(
         states.stop(session, trial, actor, **more)
     else:
         states.move(session, trial, "paused", actor=actor, what="paused", **more)
-        trials.outdate(session, trial.study_id)
+        trials.note_new_scores(session, trial.study_id)
     session.flush()
 
 

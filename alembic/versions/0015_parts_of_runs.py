@@ -1,6 +1,6 @@
 """Runs that the search trains in part: what of the budget they use, and who may continue them
 
-Revision: 0015, after 0011
+Revision: 0015, after 0012
 Made: 2026-11-29 11:10:00
 """
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

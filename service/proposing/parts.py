@@ -86,12 +86,15 @@ def read(
     """
     rows = [row for row in _rows(session, study) if row.id not in but]
     at = dict(known.partial)
-    standing = [row for row in rows if row.is_standing]
+    paused = [row for row in rows if row.is_standing]
+    # An edit of the study may have left some out of its space: they are not gone on with.
+    fits = known.space.contains(_weights(known, [row.mixture for row in paused]))
+    standing = [row for row, is_within in zip(paused, fits, strict=True) if is_within]
     judged = _judged(session, study, known, rows) if judges else []
     to_a_step: dict[str, list[Mapping[str, float]]] = defaultdict(list)
     whole = []
     for row in rows:
-        if row.state not in UNDER_WAY or row in standing or row in judged:
+        if row.state not in UNDER_WAY or row in paused or row in judged:
             continue
         if row.ends_at is None:
             whole.append(row.mixture)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.search import stopping
+from service.search.goals import Goal
 from service.search.heuristics import HeuristicOptions
 from service.search.runs import TARGET, Runs
 from service.search.situation import (
@@ -35,6 +36,7 @@ class Question:
         n: mixtures that are wanted.
         costs: of a score in each channel that may be proposed, in full runs.
         pending_in: (p, m) mixtures whose scores in other channels are still to come.
+        goal: what is wanted beside, or instead of, the objective; `runs` then have its benchmarks.
         budget: completed runs after which the search ends, those that were attached among them.
         begun: paused runs that the search may have continued, by number.
         n_continued: how many of them at most.
@@ -53,6 +55,7 @@ class Question:
     heuristics: HeuristicOptions
     costs: Mapping[str, float]
     pending_in: Mapping[str, NDArray[np.float64]]
+    goal: Goal | None = None
     begun: Begun | None = None
     n_continued: int = 0
     spent: float = 0.0
@@ -62,7 +65,7 @@ def judge(question: Question, surrogate: str, running: Begun) -> list[Verdict]:
     """What runs under way are to do at their next evaluation point. Pure, like `compute`."""
     situation = Situation(
         question.space,
-        turn(question.runs, question.direction),
+        turn(question.runs.weighed(), question.direction),
         sign_of(question.direction),
         {**question.pending_in, TARGET: question.pending},
         question.avoid,
@@ -94,4 +97,5 @@ def compute(question: Question, strategy: str) -> list[Proposed]:
         begun=question.begun,
         n_continued=question.n_continued,
         spent=question.spent,
+        goal=question.goal,
     )

@@ -73,7 +73,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         question=question,
         based_on=(
             *(study.results, study.last_number, len(question.pending), len(question.avoid)),
-            *(study.planned, *under_way.standing.run),
+            *(study.planned, study.edits, *under_way.standing.run),
             *(number for partial in known.partial for number in partial),
         ),
         ids=under_way.ids,
@@ -108,7 +108,7 @@ def question_of(
     under_way = parts.read(session, study, known, costs, but, judges=judges)
     question = Question(
         space=known.space,
-        runs=known.runs,
+        runs=known.measured,
         pending=under_way.whole,
         avoid=evidence.weights(spec, avoid),
         n=n,
@@ -122,6 +122,7 @@ def question_of(
         begun=under_way.standing,
         n_continued=n_continued,
         spent=under_way.spent,
+        goal=known.goal,
     )
     return question, under_way
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from service.search.goals import Goal
 from service.search.heuristics import AS_PUBLISHED, HeuristicOptions
 from service.search.runs import TARGET, Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
@@ -107,6 +108,7 @@ class Situation:
         begun: runs whose rest may be trained.
         n_continued: how many of them at most.
         spent: of the budget, on runs that ended or stand before their last step, in full runs.
+        goal: what is wanted beside, or instead of, the objective; None for that alone.
     """
 
     space: MixtureSpace
@@ -122,6 +124,7 @@ class Situation:
     begun: Begun | None = None
     n_continued: int = 0
     spent: float = 0.0
+    goal: Goal | None = None
     taken: list[tuple[str, FloatArray]] = field(default_factory=list)
     continued: list[int] = field(default_factory=list)
 
