@@ -164,7 +164,10 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
         spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
         leases.measure(session, trial, body.token, views.readings(body.measurements))
-        return views.trial(row, spec)
+        answer = views.trial(row, spec)
+    if spec.search.early_stopping:
+        service.proposer.wake()
+    return answer
 
 
 @busy.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))

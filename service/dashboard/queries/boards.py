@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +138,9 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
         _at_work(session, row).get(row.id, 0),
         running=_running(session, row, pace) if counts.get("running") else (),
         idle=idle,
-        forecast=forecast.of(pace, row.planned - row.completed, is_active=row.state == "active"),
+        forecast=forecast.of(
+            pace, math.ceil(row.planned - row.completed), is_active=row.state == "active"
+        ),
         cost=cost.read(session, row),
     )
 
