@@ -34,6 +34,12 @@ PLAIN = ("MODOMODO_DATA", "MODOMODO_COMMANDS", "MODOMODO_FOLDER")
 KEPT_S = 600
 """How long a Job is kept after its end: `fleet status` and a person look at what happened."""
 
+NODE: Mapping[str, Any] = {
+    "name": "MODOMODO_NODE",
+    "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+}
+"""What a worker says of where it is: in a pod the host's name is the pod's."""
+
 DEFAULT_POD: Mapping[str, Any] = {
     "spec": {
         "automountServiceAccountToken": False,
@@ -159,7 +165,7 @@ def job(
         *setup.arguments(name, study, until_done=until_done),
     ]
     labels = {FLEET_LABEL: fleet, WORKER_LABEL: name}
-    env = [*_plain(here), _secret("MODOMODO_API_KEY", pods.keys_from, WORKER_KEY)]
+    env = [*_plain(here), NODE, _secret("MODOMODO_API_KEY", pods.keys_from, WORKER_KEY)]
     pod = pods.pod(labels, env, gpus=setup.gpus, command=[*words, "--grace", f"{GRACE_S}s"])
     pod["spec"]["restartPolicy"] = "Never"
     return {
@@ -227,7 +233,7 @@ def ray_job(
                         "groupName": "workers",
                         **replicas,
                         "rayStartParams": {},
-                        "template": pods.pod(labels, [], gpus=setup.gpus),
+                        "template": pods.pod(labels, [NODE], gpus=setup.gpus),
                     }
                 ],
             },
