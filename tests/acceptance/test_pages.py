@@ -176,6 +176,19 @@ def leased(client: Client, *, is_paused: bool) -> None:
         client.partial(answer.trial.id, Partial(token=token, step=500, measurements=[]))
 
 
+def test_living_studies(tmp_path):
+    done = follow(reader(tmp_path), "docs/how-to/living-studies.md")
+    assert "study vlm-2b is deleted" in done.said
+    archived = json.loads((tmp_path / "vlm-2b.json").read_text())["study"]
+    assert [d["name"] for d in archived["spec"]["domains"]] == [
+        "sat",
+        "indoor",
+        "outdoor",
+        "street",
+    ]
+    assert archived["created_as"]["domains"][0]["name"] == "coco"
+
+
 def test_gpu_hours(tmp_path):
     page = "docs/how-to/gpu-hours.md"
     shown = next(block for block in blocks(ROOT / page) if block.language == "yaml")
