@@ -7,8 +7,9 @@ import secrets
 import structlog
 from fastapi import APIRouter
 
-from db import clock, leases, studies, trials
+from db import clock, leases, sharing, studies, trials
 from db.curves import Point
+from db.sharing import Ability
 from service.context import Service, TrialId
 from service.errors import Refused, invalid
 from service.http.guards import for_workers, route_behind
@@ -68,10 +69,19 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
         attempt, can_merge = kept, "merged" in body.channels
         if attempt is None:
             ready = merging.ready(session, body.study) if can_merge else ()
-            attempt = leases.claim(session, body.worker, body.study, token, body.gpus, ready)
+            for study in sharing.turns(
+                session, body.study, Ability.of(body.gpus, body.capabilities)
+            ):
+                attempt = leases.claim(session, body.worker, study, token, body.gpus, ready)
+                if attempt is not None:
+                    break
         if attempt is None:
             reason, retry_after_s = waiting.for_a_trial(
-                session, body.study, body.worker, can_merge=can_merge
+                session,
+                body.study,
+                body.worker,
+                can_merge=can_merge,
+                ability=Ability.of(body.gpus, body.capabilities),
             )
             answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
         else:
