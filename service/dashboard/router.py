@@ -17,6 +17,7 @@ from service.dashboard.pages import (
     study,
     surfaces,
     trial,
+    trials,
     what_if,
     workers,
 )
@@ -30,6 +31,7 @@ for part in (
     studies,
     workers,
     belief,
+    trials,  # before `trial`, whose address has a number where theirs have a word
     trial,
     study,
     mixtures,

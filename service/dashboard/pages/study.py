@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from db import cost, models, studies
+from db import cost, studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import fits as fit_charts
@@ -23,8 +23,7 @@ from service.dashboard.rendering import piece, render
 from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.routes import studies as calls
-from service.schemas import StudySpec, TrainerName, Trial, TrialState
-from service.study import views
+from service.schemas import StudySpec, TrainerName, Trial
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,13 +44,13 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
-        rows = boards.rows(session, studies.get(session, board.study.name))
+        newest = boards.newest(session, studies.get(session, board.study.name))
     return render(
         request,
         "study.html",
         board=board,
-        rows=rows,
-        states=models.TRIAL_STATES,
+        newest=newest,
+        n_newest=boards.NEWEST,
         surrogates=fit_words.TITLES,
         fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
         most_runs=dependencies.FITTED_AT_ALL,
@@ -76,21 +75,6 @@ def changes(
         "head": piece("_head.html", board=board),
         "rows": _rows(board.study, changed.trials),
     }
-
-
-@router.get("/ui/studies/{study}/rows", dependencies=guarded)
-def older_rows(
-    study: StudyName,
-    service: Service,
-    before: Number | None = None,
-    state: TrialState | None = None,
-) -> dict[str, Any]:
-    """The newest trials of a state, or the next older ones for 'show more'."""
-    with service.database.read() as session:
-        row = studies.get(session, study)
-        rows = boards.rows(session, row, before, state)
-        spec = views.spec(row)
-    return {"more": rows.more, "rows": _rows(spec, rows.trials)}
 
 
 @router.get("/ui/studies/{study}/progress", dependencies=guarded)
