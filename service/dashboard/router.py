@@ -8,6 +8,7 @@ from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
+    compare,
     events,
     mixtures,
     new_study,
@@ -29,6 +30,7 @@ for part in (
     events,
     new_study,
     studies,
+    compare,
     workers,
     belief,
     trials,  # before `trial`, whose address has a number where theirs have a word

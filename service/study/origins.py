@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, case
 
@@ -41,7 +41,7 @@ def of(origin: str, proposal: Proposal | None) -> Origin:
     return "confirmation" if proposal.strategy == _CONFIRMATION else "search"
 
 
-def column() -> ColumnElement[str]:
+def column() -> ColumnElement[Any]:
     """The same in a query of trials."""
     strategy = Trial.proposal["strategy"].as_string()
     return case(

@@ -12,13 +12,14 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from db import cost, studies
+from db import studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import fits as fit_charts
-from service.dashboard.charts import study as study_charts
+from service.dashboard.charts import progress as progress_charts
 from service.dashboard.dependencies import HistoryCache, Number, Revision, StudyBoard, guarded
 from service.dashboard.queries import boards
+from service.dashboard.queries import progress as progress_queries
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit
 from service.fitting import views as fit_views
@@ -51,6 +52,7 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
         board=board,
         newest=newest,
         n_newest=boards.NEWEST,
+        progress_by=progress_charts.BY,
         surrogates=fit_words.TITLES,
         fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
         most_runs=dependencies.FITTED_AT_ALL,
@@ -82,16 +84,16 @@ def progress(
     study: StudyName,
     service: Service,
     histories: HistoryCache,
-    by: Literal["trial", "gpu_hours"] = "trial",
+    by: progress_charts.By = "trial",
 ) -> dict[str, Any]:
     """The chart of all completed trials; `figure` is None while there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
         board = boards.board(session, row, histories)
-        hours = cost.by_trial(session, row.id) if by == "gpu_hours" else None
+        known = progress_queries.read(session, row, board.study)
     figure = None
     if board.history.runs:
-        figure = study_charts.progress(board.study, board.history, hours)
+        figure = progress_charts.progress(board.study, board.history, known, by)
     return {"results": board.results, "figure": figure}
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from db import cost, models
 from db.models import Trial
 from service.dashboard.queries import boards
+from service.dashboard.queries.forms import Unset
 from service.dashboard.queries.trial_columns import Column, columns
 from service.errors import invalid
 from service.schemas import Channel, StudySpec, TrialState
@@ -23,14 +24,6 @@ from service.study import origins, views
 
 PAGE = 100
 """Rows at once."""
-
-
-def _none_of_empty(value: Any) -> Any:
-    """A field of a form that is left empty asks for nothing."""
-    return None if value == "" else value
-
-
-_Unset = BeforeValidator(_none_of_empty)
 
 
 class View(BaseModel):
@@ -42,9 +35,9 @@ class View(BaseModel):
     sort: Annotated[str, Field(max_length=80)] = "trial"
     """Key of a column."""
     rising: bool = False
-    state: Annotated[TrialState | None, _Unset] = None
-    origin: Annotated[origins.Origin | None, _Unset] = None
-    channel: Annotated[Channel | None, _Unset] = None
+    state: Annotated[TrialState | None, Unset] = None
+    origin: Annotated[origins.Origin | None, Unset] = None
+    channel: Annotated[Channel | None, Unset] = None
     text: Annotated[str, Field(max_length=200)] = ""
     """In the note, the error, the reason of the proposal, or the worker's name."""
     column: Annotated[list[str], Field(max_length=400)] = Field(default_factory=list)

@@ -1,6 +1,6 @@
 // One study, live: the head, the newest trials, and the charts when a trial is completed.
 import { draw, forget } from "./charts.js";
-import { ask, keepUp, nodes, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, recall, remember, tellTimes } from "./page.js";
 
 const study = document.getElementById("study");
 const head = document.getElementById("head");
@@ -66,8 +66,18 @@ async function look() {
   return news.more ? 0 : undefined;
 }
 
+// What progress is drawn along: as the address says, else as it was chosen last.
 const along = document.getElementById("progress-by");
-along.addEventListener("change", drawProgress);
+const BY = "progress-by";
+const asked = new URLSearchParams(location.search).get("by") ?? recall(BY);
+if ([...along.options].some((option) => option.value === asked)) along.value = asked;
+along.addEventListener("change", () => {
+  remember(BY, along.value);
+  const address = new URL(location);
+  address.searchParams.set("by", along.value);
+  history.replaceState(null, "", address);
+  drawProgress();
+});
 
 async function drawProgress() {
   const { figure } = await ask(`${url}/progress?by=${along.value}`);
