@@ -7,7 +7,7 @@ import secrets
 import structlog
 from fastapi import APIRouter
 
-from db import clock, leases, trials
+from db import clock, leases, studies, trials
 from db.curves import Point
 from service.context import Service, TrialId
 from service.errors import Refused, invalid
@@ -41,12 +41,23 @@ def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
     answer = _lease(body, service)
+    if answer.trial is None and (present := _present_name(body, service)) != body.study:
+        body = body.model_copy(update={"study": present})
+        answer = _lease(body, service)
     if answer.trial is None and _reap(service):
         answer = _lease(body, service)
     service.proposer.wake()
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
+
+
+def _present_name(body: NextRequest, service: Service) -> str | None:
+    """What the study is called now that a worker asks for: it may have been renamed since."""
+    if body.study is None:
+        return None
+    with service.database.read() as session:
+        return studies.get(session, body.study).name
 
 
 def _lease(body: NextRequest, service: Service) -> NextAnswer:
@@ -77,7 +88,7 @@ def _lease(body: NextRequest, service: Service) -> NextAnswer:
                 ),
                 recipe=spec.recipe,
                 benchmarks=[benchmark.name for benchmark in spec.benchmarks],
-                weighed=sorted(spec.objective_weights()),
+                weighed=sorted(spec.needed_benchmarks()),
                 merge=merging.job(session, attempt.trial, spec),
                 keeps_weights=merging.is_expert(attempt.trial, spec),
                 results=attempt.trial.study.results,
