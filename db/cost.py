@@ -26,6 +26,11 @@ _HELD_S = type_coerce(_END, Double) - type_coerce(Attempt.claimed_at, Double)
 GPU_S: ColumnElement[float] = case((_HELD_S > 0, _HELD_S), else_=0.0) * Attempt.gpus
 """GPU-seconds of an attempt so far."""
 
+OF_TRIAL: ColumnElement[float | None] = (
+    select(func.sum(_GPU_S)).where(Attempt.trial_id == Trial.id).correlate(Trial).scalar_subquery()
+)
+"""GPU-seconds of a trial so far, for queries of trials; NULL where no worker ever had it."""
+
 
 def count(session: Session, attempt: Attempt, sign: int = 1) -> None:
     """Adds what an ended attempt cost to its study's sum, or takes it away with `sign` -1."""
