@@ -17,6 +17,7 @@ from service.schemas import Heartbeat, Measurement, NextRequest, Partial, StudyS
 from tests.support import TRAINING_S, dashboard, forks, toy
 from tests.support.datasets import png
 from tests.support.pages import ROOT, Reader, blocks, commands
+from tests.support.polling import until
 
 EASY_VQA = ROOT / "tests/data/easy_vqa"
 
@@ -167,9 +168,8 @@ def test_a_fleet(tmp_path):
 
 def leased(client: Client, *, is_paused: bool) -> None:
     """The study's next trial with a worker that stays at it, or that paused it at step 500."""
-    answer = client.next(NextRequest(worker=f"node-{is_paused}", study="hours"))
-    assert answer.trial is not None
-    assert answer.lease is not None
+    request = NextRequest(worker=f"node-{is_paused}", study="hours")
+    answer = until(lambda: client.next(request), lambda answer: answer.trial)
     token = answer.lease.token
     client.heartbeat(answer.trial.id, Heartbeat(token=token, step=500, total_steps=2000))
     if is_paused:
@@ -199,10 +199,8 @@ def test_gpu_hours(tmp_path):
     with own:
         own.do("modomodo serve", page)
         with Client(own.url) as client:
-            study = client.create_study(StudySpec.model_validate(yaml.safe_load(shown.text)))
+            client.create_study(StudySpec.model_validate(yaml.safe_load(shown.text)))
             for number in range(1, 5):
-                mixture = dict.fromkeys(("coco", "lisa"), 0.5)
-                client.add_trial(study.name, TrialCreate(mixture=mixture))
                 leased(client, is_paused=number > 1)
             own.follow(ROOT / page)
             states = {trial.number: trial.state for trial in client.trials("hours")}
