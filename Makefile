@@ -74,6 +74,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.chaos
 	$(BIN)/python -m bench.contract
 	$(BIN)/python -m bench.service
+	$(BIN)/python -m bench.fleet
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 	$(BIN)/python -m bench.tests

@@ -29,7 +29,7 @@ from trainer.run import models
 from trainer.run.answers import answers
 from trainer.run.decoding import Decoding
 from trainer.run.grpo import MixtureTrainer
-from trainer.run.learning import RewardLog
+from trainer.run.learning_curve import RewardLog
 from trainer.run.training_set import Prompts
 from trainer.sampler import draw_order
 from trainer.storage.run_folder import RunFolder

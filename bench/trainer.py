@@ -34,7 +34,7 @@ from trainer.recipe import Recipe
 from trainer.run import models
 from trainer.run.evaluate import evaluate
 from trainer.run.grpo import MixtureTrainer
-from trainer.run.learning import Reporter, RewardLog
+from trainer.run.learning_curve import Reporter, RewardLog
 from trainer.run.training_set import Prompts
 from trainer.run.trl_config import grpo_config
 from trainer.sampler import draw_order

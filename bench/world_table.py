@@ -190,14 +190,14 @@ def _needed(rows: Rows, task: Task, out: Path) -> tuple[Experts, float] | None:
         steps.append(rows.known[single].steps)
     if task.kind == "scale":
         return Experts(folders, steps), task.scale
-    from trainer.run import merge  # with torch, which names and rows do without
+    from trainer.run import task_arithmetic  # with torch, which names and rows do without
 
     tried = [Task("scale", UNIFORM, task.seed, scale) for scale in SCALES]
     truth = Task("run", UNIFORM, task.seed)
     if any(one not in rows.known for one in (*tried, truth)):
         return None
     prices = [rows.known[one].final[MATCHED] for one in tried]
-    return Experts(folders, steps), merge.scale_at_uniform(
+    return Experts(folders, steps), task_arithmetic.scale_at_uniform(
         SCALES, prices, rows.known[truth].final[MATCHED]
     )
 
@@ -208,9 +208,9 @@ class Pricer:
     def __init__(self) -> None:
         import torch
 
-        from trainer.run import merge, models
+        from trainer.run import models, task_arithmetic
 
-        self._merge = merge
+        self._arithmetic = task_arithmetic
         self._recipe = recipe()
         torch.set_num_threads(self._recipe.threads)
         self._model, self._processor = models.load(self._recipe)
@@ -227,15 +227,15 @@ class Pricer:
         if task.seed not in self._experts:
             self._experts[task.seed] = [self._weights(folder) for folder in experts.folders]
         weights = mixtures()[task.mixture]
-        factors = self._merge.coefficients(
+        factors = self._arithmetic.coefficients(
             weights,
-            [self._merge.rate_sum(self._recipe, steps) for steps in experts.steps],
-            self._merge.rate_sum(self._recipe, self._recipe.steps),
+            [self._arithmetic.rate_sum(self._recipe, steps) for steps in experts.steps],
+            self._arithmetic.rate_sum(self._recipe, self._recipe.steps),
             at_uniform,
         )
-        state = dict(self._merge.merged(self._base, self._experts[task.seed], factors))
+        state = dict(self._arithmetic.merged(self._base, self._experts[task.seed], factors))
         self._model.load_state_dict(state)
-        return self._scored(task, started, self._merge.scale(weights, at_uniform))
+        return self._scored(task, started, self._arithmetic.scale(weights, at_uniform))
 
     def _weights(self, folder: Path) -> Mapping[str, Any]:
         model = type(self._model).from_pretrained(folder, dtype=self._model.dtype)

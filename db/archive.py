@@ -35,7 +35,7 @@ from db.errors import BadArchive, StudyExists
 from db.specs import Specification
 from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 7
+FORMAT, VERSION = "modomodo study", 8
 CHUNK = 500
 
 PRESENT = {"proposer", "proposer_until"}
@@ -47,6 +47,9 @@ COUNTED = {"attached", "merged", "gpu_s"}
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
 """Columns that say when a trial is given away again, and to whom."""
 
+
+EDITED = {"edits", "created_as", "former_names"}
+"""Columns that say what the study was before it was edited."""
 
 PAUSING = {"stop_at", "asked", "asked_why"}
 """Columns that say where a trial's run ends before its last step."""
@@ -116,7 +119,10 @@ _Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
 
 _StudyRow = _row(
     models.Study,
-    without={"id", *PRESENT, *COUNTED, "failing", "proposed_out", "gpu_hours", "channels"},
+    without={
+        *("id", *PRESENT, *COUNTED, *EDITED),
+        *("failing", "proposed_out", "gpu_hours", "channels"),
+    },
     more={
         # Archives of version 3 have none.
         "failing": (_Count, 0),
@@ -128,6 +134,13 @@ _StudyRow = _row(
         "gpu_hours": (Annotated[float, Field(gt=0.0)] | None, None),
         # Archives of version 6 have none.
         "channels": (Annotated[str, Field(pattern="^full(,merged)?$")], "full"),
+        # Archives of version 7 have none.
+        "edits": (_Count, 0),
+        "created_as": (
+            Annotated[dict[str, Any], AfterValidator(storable_throughout)] | None,
+            None,
+        ),
+        "former_names": (Annotated[str, Field(pattern=r"^((/[A-Za-z0-9][\w.-]{0,63})+/)?$")], ""),
     },
 )
 _AttemptRow = _row(

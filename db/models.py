@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     JSON,
@@ -66,6 +66,19 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: Moment, dict[str, Any]: JSON}  # noqa: RUF012
 
 
+class Version(NamedTuple):
+    """What of a study decides what its completed runs say: `Study.version`.
+
+    Attributes:
+        created_at: an id may be given again once its study is deleted.
+    """
+
+    study_id: int
+    created_at: datetime
+    results: int
+    edits: int
+
+
 class Study(Base):
     """A search: its specification, its state, and who proposes for it just now."""
 
@@ -75,7 +88,15 @@ class Study(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     spec: Mapped[dict[str, Any]] = mapped_column(Specification)
-    """The body it was created with; fields that came later are filled in when it is read."""
+    """The body it was created with and edited to since; fields that came later are filled in when
+    it is read."""
+    created_as: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """The body it was created with, where that is not `spec` any more."""
+    edits: Mapped[int] = mapped_column(default=0)
+    """Grows with every change of what its runs say or of what may be proposed."""
+    former_names: Mapped[str] = mapped_column(Text, default="")
+    """What it was called, each name behind a `/`: it is found by these too, while no other study is
+    called so."""
     state: Mapped[str] = mapped_column(String(16), default="active")
     budget: Mapped[int]
     note: Mapped[str] = mapped_column(Text, default="")
@@ -120,6 +141,11 @@ class Study(Base):
     """No further try before this, after an error."""
     proposed_out: Mapped[str | None] = mapped_column(String(64))
     """`Standing.mark` of where its strategy had nothing more to propose."""
+
+    @property
+    def version(self) -> Version:
+        """While it is the same, so is what the study's completed runs say."""
+        return Version(self.id, self.created_at, self.results, self.edits)
 
     @property
     def completed(self) -> int:

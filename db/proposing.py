@@ -106,6 +106,7 @@ class Standing:
     results: int
     last_number: int
     revision: int
+    edits: int
     queued: int
     ahead: int
     running: int
@@ -141,7 +142,7 @@ class Standing:
     @property
     def mark(self) -> str:
         """The same as long as a strategy would be told the same."""
-        return f"{self.results}/{self.last_number}/{self.failed}/{self.budget}"
+        return f"{self.results}/{self.last_number}/{self.failed}/{self.budget}/{self.edits}"
 
     @property
     def is_out(self) -> bool:
@@ -196,6 +197,7 @@ def _standing(study: Study, counts: Any) -> Standing:
         results=study.results,
         last_number=study.last_number,
         revision=study.revision,
+        edits=study.edits,
         queued=counts.queued if counts else 0,
         ahead=counts.ahead if counts else 0,
         running=counts.running if counts else 0,

@@ -1,8 +1,9 @@
 """Stored specifications of studies, as whoever reads one gets it: with every field there is today.
 
-A study is stored as the body it was created with, defaults filled in. A field that came later is
-not in older rows; here is what its absence means. A new field of `service.schemas.StudySpec`, or of
-one of its parts, gets a line here; a test holds the two together.
+A study is stored as the body it was created with and edited to since, defaults filled in. A field
+that came later is not in older rows; here is what its absence means. A new field of
+`service.schemas.StudySpec`, or of one of its parts, gets a line here; a test holds the two
+together.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from sqlalchemy.types import TypeDecorator
 
 ABSENT: dict[str, Any] = {
     "objective": {},
+    "objectives": [],
+    "constraints": [],
     "limits": [],
     "max_active": None,
     "reach": None,
@@ -39,7 +42,8 @@ ABSENT: dict[str, Any] = {
 
 ABSENT_IN: dict[str, dict[str, Any]] = {
     "domains": {"samples": None, "lower": 0.0, "upper": 1.0, "zero_or_at_least": 0.0},
-    "objective": {"name": "out_score", "weights": None, "direction": "maximize"},
+    "objective": {"name": "out_score", "weights": None, "direction": "maximize", "worst": False},
+    "constraints": {"probability": 0.9},
     "limits": {"at_most": None, "at_least": None},
     "reach": {"epochs": 1.0, "enforce": False},
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
@@ -49,7 +53,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
 }
 """The same of its parts, each of them where there is a list of them."""
 
-IN_COLUMNS = ("budget", "gpu_hours", "note", "lease_s", "max_attempts")
+IN_COLUMNS = ("name", "budget", "gpu_hours", "note", "lease_s", "max_attempts")
 """Fields that a study has as columns too: these hold now, the specification says what was at first.
 """
 
@@ -67,6 +71,34 @@ def parts(stored: Stored) -> tuple[dict[str, Any], str, dict[str, Any]]:
     """The specification as it was at first, complete; the channels of now; the columns of now."""
     text, channels, *now = stored
     return complete(json.loads(text)), channels, dict(zip(IN_COLUMNS, now, strict=True))
+
+
+Change = list[Any]
+"""What something was before and is after; None where it was not there, or is not any more."""
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], of: str = "") -> dict[str, Change]:
+    """What differs between two specifications or parts of them, by its path: `domains.coco.upper`.
+
+    What has a name (domains, benchmarks) goes by that, whatever its place in its list.
+    """
+    found: dict[str, Change] = {}
+    for key in (*before, *(key for key in after if key not in before)):
+        old, new = (_by_name(part.get(key)) for part in (before, after))
+        path = f"{of}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= changes(old, new, f"{path}.")
+        elif old != new:
+            found[path] = [old, new]
+    return found
+
+
+def _by_name(value: Any) -> Any:
+    if not (isinstance(value, list) and value):
+        return value
+    if not all(isinstance(item, Mapping) and "name" in item for item in value):
+        return value
+    return {item["name"]: {k: v for k, v in item.items() if k != "name"} for item in value}
 
 
 def complete(spec: Mapping[str, Any]) -> dict[str, Any]:

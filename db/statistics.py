@@ -9,7 +9,7 @@ from sqlalchemy import Double, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from db.clock import now
-from db.models import Attempt, Study, Trial
+from db.models import Attempt, Study, Trial, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class StudyFigures:
     """
 
     name: str
-    results: int
+    version: Version
     is_failing: bool
     trials: dict[str, int]
     live: int
@@ -58,7 +58,7 @@ def of_studies(session: Session) -> list[StudyFigures]:
     return [
         StudyFigures(
             study.name,
-            study.results,
+            study.version,
             study.proposer_error is not None,
             counts[study.id],
             *leases.get(study.id, (0, 0.0, 0.0)),

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
+from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from db import events, trials
+from db import events, specs, trials
 from db.clock import now
-from db.errors import StudyExists, StudyNotFound
-from db.models import Study, Trial
+from db.errors import StudyExists, StudyNotFound, WrongState
+from db.models import Attempt, CurvePoint, Event, Measurement, Study, Trial
 from db.specs import complete
-from db.trial_states import UNDER_WAY
+from db.trial_states import UNDER_WAY, WHOLE
 
 _NAMED = (
     select(Study).where(Study.name == bindparam("named")).execution_options(populate_existing=True)
 )
 _NAMED_LOCKED = _NAMED.with_for_update(key_share=True)
+
+CHANGED = "study-changed"
+"""The event of a change, with what was before and after by its path: `budget`, `limits`,
+`domains.coco.upper`."""
+
+APART = ("lookahead", "recipe")
+"""Fields of a specification that change neither what runs say nor what may be proposed."""
 
 
 def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, bool]:
@@ -32,7 +41,8 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
     """
     found, asked = session.scalar(select(Study).where(Study.name == spec["name"])), complete(spec)
     if found is not None:
-        different = sorted(key for key in spec if asked[key] != found.spec.get(key))
+        first = complete(found.created_as or found.spec) | {"name": found.name}
+        different = sorted(key for key in spec if asked[key] != first.get(key))
         if different:
             raise StudyExists(f"study {spec['name']!r} exists with another {', '.join(different)}")
         return found, False
@@ -54,17 +64,27 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
 
 
 def find(session: Session, name: str) -> Study | None:
-    """The study of this name, if there is one."""
-    return session.scalar(_NAMED, {"named": name})
+    """The study of this name, or else the newest that was called so."""
+    return session.scalar(_NAMED, {"named": name}) or _formerly(session, name)
+
+
+def _formerly(session: Session, name: str, *, for_update: bool = False) -> Study | None:
+    called = Study.former_names.contains(f"/{name}/", autoescape=True)
+    query = select(Study).where(called).order_by(Study.id.desc()).limit(1)
+    if for_update:
+        query = query.with_for_update(key_share=True)
+    return session.scalar(query.execution_options(populate_existing=True))
 
 
 def get(session: Session, name: str, *, for_update: bool = False) -> Study:
-    """The study of this name.
+    """The study of this name, or else the newest that was called so.
 
     Raises:
         StudyNotFound: there is none.
     """
     study = session.scalar(_NAMED_LOCKED if for_update else _NAMED, {"named": name})
+    if study is None:
+        study = _formerly(session, name, for_update=for_update)
     if study is None:
         raise StudyNotFound(f"no study {name!r}")
     return study
@@ -95,49 +115,116 @@ def patch(
     session: Session,
     name: str,
     actor: str,
+    /,
     *,
-    state: str | None = None,
-    budget: int | None = None,
-    gpu_hours: float | None = None,
-    note: str | None = None,
-    channels: Sequence[str] | None = None,
+    spec: Mapping[str, Any] | None = None,
+    **columns: Any,
 ) -> Study:
-    """Changes what is given. Pausing or finishing stops `next`; running trials go on.
+    """Changes what is given, and notes it as one event with what was before. Nothing new, no event.
 
-    A smaller budget, in trials or GPU-hours, withdraws proposals that no longer fit and that no
-    worker has held.
+    Pausing or finishing stops `next`; running trials go on. A smaller budget, in trials or
+    GPU-hours, withdraws proposals that no longer fit and that no worker has held. Called otherwise,
+    a study is found by its former name too.
+
+    Args:
+        spec: fields of the specification, whole.
+        columns: `name`, `state`, `budget`, `gpu_hours` (None for none), `note`, `lease_s`,
+            `max_attempts`.
 
     Raises:
         StudyNotFound: there is none of this name.
+        StudyExists: the name it is to have is another study's.
     """
     study = get(session, name, for_update=True)
-    change: dict[str, Any] = {}
-    if state is not None and state != study.state:
-        change["state"] = [study.state, state]
-        study.state = state
-        if state == "active":
-            study.resumed_at, study.proposer_errors, study.propose_again_at = now(), 0, None
-            study.proposer_error, study.failing = None, 0
-    if budget is not None:
-        change["budget"] = budget
-        study.budget = budget
-    if gpu_hours is not None:
-        change["gpu_hours"] = gpu_hours
-        study.gpu_hours = gpu_hours
-    if budget is not None or gpu_hours is not None:
-        session.flush()
-        trials.withdraw_surplus(session, study)
-    if channels is not None:
-        change["channels"] = list(channels)
-        study.channels = ",".join(channels)
-    if note is not None:
-        change["note"] = note
-        study.note = note
+    changed: dict[str, Any] = {}
+    changed |= specs.changes(
+        {column: getattr(study, column) for column in columns},
+        columns,
+    )
+    if "name" in changed:
+        _rename(session, study, columns["name"])
+    for column in changed.keys() - {"name"}:
+        setattr(study, column, columns[column])
+    if "state" in changed and study.state == "active":
+        study.resumed_at, study.proposer_errors, study.propose_again_at = now(), 0, None
+        study.proposer_error, study.failing = None, 0
+    if spec is not None:
+        changed |= _edit(study, spec)
     session.flush()
-    if change:
-        events.changed(session, study.id, actor=actor, what="study-changed", **change)
+    if not changed:
+        return study
+    if changed.keys() & {"budget", "gpu_hours"}:
+        trials.withdraw_surplus(session, study)
+    events.changed(session, study.id, actor=actor, what=CHANGED, **changed)
     session.refresh(study)
     return study
+
+
+def _rename(session: Session, study: Study, name: str) -> None:
+    if session.scalar(_NAMED, {"named": name}) is not None:
+        raise StudyExists(
+            f"study {study.name!r} cannot be called {name!r}: another study is; choose another name"
+        )
+    kept = [former for former in study.former_names.split("/") if former not in ("", name)]
+    study.former_names = "".join(f"/{former}" for former in (*kept, study.name)) + "/"
+    study.name = name
+
+
+def _edit(study: Study, spec: Mapping[str, Any]) -> dict[str, specs.Change]:
+    """Takes over fields of a specification; returns what is new of them."""
+    now = study.spec["search"] | {"channels": study.channels.split(",")}
+    before = {field: now if field == "search" else study.spec[field] for field in spec}
+    changed = specs.changes(before, spec)
+    if changed:
+        if study.created_as is None:
+            study.created_as = study.spec
+        study.spec = study.spec | dict(spec)
+        if "search" in spec:
+            study.channels = ",".join(spec["search"]["channels"])
+        study.edits += any(before[field] != spec[field] for field in spec if field not in APART)
+    return changed
+
+
+def changes(
+    session: Session, study: Study, limit: int
+) -> list[tuple[datetime, str, dict[str, Any], int]]:
+    """The newest changes of a study, oldest first: when, by whom, what was before and after, and
+    the number of the newest trial that was completed by then (0 for none)."""
+    completed = (
+        select(func.coalesce(func.max(Trial.number), 0))
+        .where(Trial.study_id == study.id, Trial.state == WHOLE, Trial.finished_at <= Event.at)
+        .scalar_subquery()
+    )
+    newest = session.execute(
+        select(Event.at, Event.actor, Event.detail, completed)
+        .where(Event.study_id == study.id, Event.what == CHANGED)
+        .order_by(Event.id.desc())
+        .limit(limit)
+    )
+    return list(newest.tuples())[::-1]
+
+
+def delete(session: Session, name: str) -> None:
+    """Removes a study with its trials, their scores, curves and events, for good.
+
+    Raises:
+        StudyNotFound: there is none of this name.
+        WrongState: one of its trials is running.
+    """
+    trials.lock_all(session, get(session, name))
+    study = get(session, name, for_update=True)
+    running = trial_counts(session, [study.id])[study.id].get("running", 0)
+    if running:
+        raise WrongState(
+            f"study {study.name!r} has {running} running trial{'s' if running > 1 else ''}: cancel "
+            "them or let them end, then delete it"
+        )
+    of_study = select(Trial.id).where(Trial.study_id == study.id)
+    session.execute(sql_delete(Event).where(Event.study_id == study.id))
+    for part in (CurvePoint, Measurement, Attempt):
+        session.execute(sql_delete(part).where(part.trial_id.in_(of_study)))
+    session.execute(sql_delete(Trial).where(Trial.study_id == study.id))
+    session.execute(sql_delete(Study).where(Study.id == study.id))
 
 
 def is_done(study: Study, counts: dict[str, int]) -> bool:

@@ -461,6 +461,34 @@ def committed(session: Session, study: Study) -> int:
     ).scalar_one()
 
 
+def lock_all(session: Session, study: Study) -> Sequence[Trial]:
+    """All trials of a study, held against other writers until the transaction ends. Who also wants
+    the study's row locks it after this: the order in which leases are given."""
+    query = select(Trial).where(Trial.study_id == study.id).order_by(Trial.id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def outdate_proposals(session: Session, study: Study) -> None:
+    """Has all unstarted proposals made anew: what they were chosen by is not the same any more."""
+    session.execute(
+        update(Trial)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state == "queued",
+            Trial.origin == "proposed",
+            Trial.attempt_number == 0,
+        )
+        .values(proposed_at_results=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def withdraw(session: Session, trial: Trial, why: str) -> None:
+    """Cancels an unstarted proposal by the study's own doing. The caller holds its lock."""
+    trial.is_withdrawn, trial.error = True, f"withdrawn: {why}"
+    states.move(session, trial, "cancelled", actor="service", what="withdrawn")
+
+
 def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> None:
     """Cancels unstarted proposals, newest first, until the rest fits the budget.
 
@@ -480,6 +508,4 @@ def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> 
     unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]
     runs = [trial for trial in unstarted if trial.channel == "full" and trial.id != but]
     for trial in runs[:surplus]:
-        trial.is_withdrawn = True
-        trial.error = f"withdrawn: over the budget of {study.planned} trials"
-        states.move(session, trial, "cancelled", actor="service", what="withdrawn")
+        withdraw(session, trial, f"over the budget of {study.planned} trials")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from modomodo import data, database, examples, hints, key, recipe, study, tiny, trial
+from modomodo import data, database, edit, examples, hints, key, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -76,7 +76,8 @@ app.command()(score)
 app.command()(openapi)
 app.command()(train)
 app.command()(rescore)
-app.add_typer(study.app, name="study", help="Create, read and export studies.")
+edit.add_to(study.app)
+app.add_typer(study.app, name="study", help="Create, read, change and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
 app.add_typer(database.app, name="db", help="The tables of the service's database.")
 app.add_typer(key.app, name="key", help="Who may call the service.")

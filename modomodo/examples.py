@@ -32,7 +32,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --budget 60",
         "modomodo study edit first --gpu-hours 400",
         "modomodo study edit first --channels full,merged",
+        "modomodo study edit first --bounds coco=0.1:0.5 --limit 'coco + 2*sat <= 0.6'",
+        "modomodo study edit first --add geo --samples geo=4000 --drop sat",
+        "modomodo study edit first --split coco=indoor:0.6,outdoor:0.4",
     ),
+    "study rename": ("modomodo study rename first vlm-2b",),
+    "study clone": ("modomodo study clone second --from first --budget 40",),
+    "study delete": ("modomodo study delete first",),
+    "study changes": ("modomodo study changes first",),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
     "study export": (
@@ -70,7 +77,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data list": ("modomodo data list",),
     "tiny build": ("modomodo tiny build --out tiny-base",),
     "fleet": ("modomodo fleet --engine ray --max 64 --gpus-per-trial 8 --store s3://bucket/runs",),
-    "fleet status": ("modomodo fleet status --engine ray",),
+    "fleet status": (
+        "modomodo fleet status --engine ray",
+        "modomodo fleet status --engine ray --watch",
+    ),
+    "fleet manifest": (
+        "modomodo fleet manifest --url http://modomodo --image registry/worker:1 --max 8",
+        "modomodo fleet manifest --engine kuberay --url http://modomodo --image registry/ray:1",
+    ),
     "fleet drain": ("modomodo fleet drain --engine ray",),
     "fleet stop": ("modomodo fleet stop --engine ray",),
 }

@@ -14,7 +14,7 @@ from service.plain_errors import at, listed
 HINTS = {
     "study-not-found": "`modomodo study list` lists them",
     "study-exists": "use the file that it was created from, or another name; `modomodo study edit` "
-    "changes its budgets and note, `study pause` and `study resume` its state",
+    "changes it, `study pause` and `study resume` its state",
     "trial-not-found": "`modomodo trial list STUDY` lists them",
     "key-required": "set MODOMODO_API_KEY to a valid one (`modomodo key create` makes one, where "
     "the service's database is)",

@@ -59,5 +59,5 @@ def _fault(spec: StudySpec) -> str | None:
     except RecipeError as error:
         return str(error)
     names = [domain.name for domain in spec.domains]
-    wrong = disagreements(recipe, names, spec.objective_weights())
+    wrong = disagreements(recipe, names, spec.needed_benchmarks())
     return f"recipe: {'; '.join(wrong)}" if wrong else None

@@ -21,7 +21,7 @@ from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import is_compared, prediction_text, summary_table
 from service import yaml_text
-from service.schemas import SearchSpec, Study, StudyPatch, StudySpec, TrainerName
+from service.schemas import Study, StudyPatch, StudySpec, TrainerName
 from service.search.counts import all_done, counted
 
 app = typer.Typer(no_args_is_help=True)
@@ -79,14 +79,14 @@ def _table(studies: Sequence[Study]) -> Table:
         table.add_row(
             escape(study.name),
             study.state,
-            _used(study),
+            used(study),
             _counts(study) or "none",
             f"{study.objective.direction} {escape(study.objective.name)}",
         )
     return table
 
 
-def _used(study: Study, of: str = "of") -> str:
+def used(study: Study, of: str = "of") -> str:
     """What of its budget is used: `3 of 24`, `7.5 of 40 GPU-hours`."""
     if study.gpu_hours is not None:
         return f"{study.gpu_hours_used:,.3g} {of} {study.gpu_hours:,.6g} GPU-hours"
@@ -135,58 +135,6 @@ def pause(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fal
 def resume(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Give out trials again."""
     _set_state(study, "active", url, as_json)
-
-
-@app.command()
-def edit(
-    study: StudyArgument,
-    budget: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Trials to run in all. More of them and a finished study goes on; fewer, and "
-            "queued proposals that no longer fit are withdrawn.",
-        ),
-    ] = None,
-    gpu_hours: Annotated[
-        float | None,
-        typer.Option(
-            help="GPU-hours to use in all: no more trials are proposed than they last for, at what "
-            "one has cost so far."
-        ),
-    ] = None,
-    channels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,...",
-            help="What the search may spend on: full, or full,merged.",
-        ),
-    ] = None,
-    note: Annotated[str | None, typer.Option(help="Free text.")] = None,
-    url: UrlOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Change a study's budget, in trials or GPU-hours, channels or note; what is left out stays."""
-    if budget is None and gpu_hours is None and channels is None and note is None:
-        raise typer.BadParameter(
-            "nothing to change: give --budget, --gpu-hours, --channels or --note"
-        )
-    try:
-        search = None
-        if channels is not None:
-            search = SearchSpec(channels=[name.strip() for name in channels.split(",")])
-        patch = StudyPatch(budget=budget, gpu_hours=gpu_hours, search=search, note=note)
-    except ValidationError as error:
-        raise typer.BadParameter(problems(error)) from error
-    with connect(url) as client:
-        changed = client.patch_study(study, patch)
-    if as_json:
-        print_json(changed)
-        return
-    _console().print(
-        f"study [bold]{escape(changed.name)}[/] is {changed.state}: "
-        f"{_used(changed, 'of its budget of')} used"
-    )
 
 
 @app.command()

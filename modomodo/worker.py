@@ -80,6 +80,22 @@ def worker(
     idle_after: Annotated[
         str | None, typer.Option(help="Stop when there was no trial to have for so long, as 60s.")
     ] = None,
+    ends_at: Annotated[
+        float | None,
+        typer.Option(
+            envvar=["MODOMODO_ENDS_AT", "SLURM_JOB_END_TIME"],
+            help="When this machine is taken away, in seconds since 1970: a run stops in order "
+            "before, and no trial is taken that could not.",
+        ),
+    ] = None,
+    needs_time: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MODOMODO_NEEDS_TIME",
+            help="With --ends-at: how long a trial takes to its first evaluation point, as 40m. "
+            "Default: as long as any did here.",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(help="What pages show of this worker, as rack=7; may be given again."),
@@ -118,6 +134,7 @@ def worker(
     from trainer.storage.remote import Store, StoreError
     from trainer.storage.work_folder import FolderError, WorkFolder
     from trainer.worker.capabilities import of_this_machine
+    from trainer.worker.deadline import Deadline
     from trainer.worker.gpus import Gpus
     from trainer.worker.setting import Setting
     from trainer.worker.signals import Signals
@@ -126,6 +143,7 @@ def worker(
     shares = _shares(gpus, per_trial)
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
     idle_after_s = None if idle_after is None else seconds("--idle-after", idle_after)
+    needs_s = None if needs_time is None else seconds("--needs-time", needs_time)
     labels = _labels(label or [])
     stalled_s = seconds("--stalled-after", stalled_after)
     grace_s = seconds("--grace", grace)
@@ -135,7 +153,10 @@ def worker(
         kept = None if store is None else Store(store)
     except StoreError as error:
         raise CommandFailed(str(error)) from error
-    setting = Setting(data, commands, stalled_s=stalled_s, grace_s=grace_s, store=kept)
+    deadline = None if ends_at is None else Deadline(ends_at, needs_s or 0.0)
+    setting = Setting(
+        data, commands, stalled_s=stalled_s, grace_s=grace_s, store=kept, deadline=deadline
+    )
     signals = Signals()
     with ExitStack() as stack:
         workers = []

@@ -16,6 +16,7 @@ from service.schemas import (
     Curve,
     Demand,
     Failure,
+    GoalAnswer,
     Gone,
     Heartbeat,
     HeartbeatAnswer,
@@ -28,6 +29,9 @@ from service.schemas import (
     Release,
     Result,
     Study,
+    StudyChange,
+    StudyChanges,
+    StudyClone,
     StudyCost,
     StudyFigures,
     StudyPage,
@@ -84,8 +88,21 @@ class Client(Transport):
         return self._call(Study, "GET", f"/studies/{_part(name)}")
 
     def patch_study(self, name: str, patch: StudyPatch) -> Study:
-        """Changes state (`active`, `paused`, `finished`), budget, GPU-hours or note; None stays."""
+        """Changes state (`active`, `paused`, `finished`), name, budget, domains, bounds, objective
+        and more; None stays. 422 where the study cannot be so, 409 `study-exists` for its name."""
         return self._call(Study, "PATCH", f"/studies/{_part(name)}", patch)
+
+    def clone_study(self, name: str, clone: StudyClone) -> Study:
+        """A new study with this one's specification, but for what is given, and no trials."""
+        return self._call(Study, "POST", f"/studies/{_part(name)}/clone", clone)
+
+    def delete_study(self, name: str) -> None:
+        """Deletes a study with its trials, for good; 409 `wrong-state` while one is running."""
+        self._send("DELETE", f"/studies/{_part(name)}", params={"confirm": name})
+
+    def changes(self, study: str) -> list[StudyChange]:
+        """What was changed of a study, the newest changes, oldest first."""
+        return self._call(StudyChanges, "GET", f"/studies/{_part(study)}/changes").changes
 
     def cost(self, study: str) -> StudyCost:
         """GPU-hours used and left, and those of each trial."""
@@ -95,6 +112,12 @@ class Client(Transport):
         """The mixture to train, its gain over uniform weights, and a surrogate's own best."""
         path = f"/studies/{_part(study)}/best"
         return self._call(BestAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
+
+    def front(self, study: str, surrogate: str = "auto") -> GoalAnswer:
+        """What a study's floors and objectives allow, as a surrogate sees it; 409 `no-goal` for a
+        study of one objective without constraints, `too-few-results`, `fit-failed`."""
+        path = f"/studies/{_part(study)}/front?surrogate={_part(surrogate)}"
+        return self._call(GoalAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def surrogate(self, study: str, name: str) -> SurrogateFit:
         """A surrogate's fit of the completed trials; 409 `too-few-results`, `fit-failed`."""

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy.orm import Session
 
 from db import statistics
-from db.models import TRIAL_STATES
+from db.models import TRIAL_STATES, Version
 from db.sessions import Database
 from service.executor.process import Stopping
 from service.study import evidence
@@ -84,7 +84,7 @@ class _Stored:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._best: dict[str, tuple[int, float | None]] = {}
+        self._best: dict[str, tuple[Version | None, float | None]] = {}
         """By study, of those that are there: its results when last looked at, and the best score
         among them."""
         self._lock = threading.Lock()
@@ -131,8 +131,8 @@ class _Stored:
 
     def _best_score(self, session: Session, study: statistics.StudyFigures) -> float | None:
         with self._lock:
-            results, found = self._best.get(study.name, (-1, None))
-        if results != study.results:
+            version, found = self._best.get(study.name, (None, None))
+        if version != study.version:
             try:
                 best = evidence.named(session, study.name).train_this()
             except ValueError as error:  # the other studies' figures must come all the same
@@ -140,5 +140,5 @@ class _Stored:
                 return None
             found = None if best is None else best.score.value
             with self._lock:
-                self._best[study.name] = (study.results, found)
+                self._best[study.name] = (study.version, found)
         return found

@@ -25,7 +25,7 @@ class ExpertWeights:
 
 @dataclass(frozen=True, slots=True)
 class Merging:
-    """What a model is merged of instead of being trained (`trainer/run/merge.py`)."""
+    """What a model is merged of instead of being trained (`trainer/run/task_arithmetic.py`)."""
 
     experts: tuple[ExpertWeights, ...]
     """One for each domain of the mixture with a weight."""

@@ -7,20 +7,43 @@ import os
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml  # type: ignore[import-untyped]
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.live import Live
 
 from modomodo.connect import UrlOption
 from modomodo.errors import WrongUse
-from modomodo.extras import need
+from modomodo.fleet import manifests, view
+from modomodo.fleet.choice import (
+    HERE,
+    AddressOption,
+    EngineName,
+    EngineOption,
+    FolderOption,
+    GpusOption,
+    ImageOption,
+    LeastOption,
+    MostOption,
+    NameOption,
+    NamespaceOption,
+    PodOption,
+    ProgramOption,
+    QueueOption,
+    SecretOption,
+    StoreOption,
+    StudiesOption,
+    check,
+    engine_of,
+    service_url,
+)
 from modomodo.fleet.controller import Controller, Turn
-from modomodo.fleet.engines import FLEET_NAME, Engine, Setup
+from modomodo.fleet.engines import Setup
+from modomodo.fleet.manifests import DEFAULT_POD, SECRET, Pods, read_template
 from modomodo.worker import seconds
 from service.client import Client, ServiceUnreachable
 
@@ -29,66 +52,28 @@ app = typer.Typer(invoke_without_command=True)
 PATIENCE_S = 10.0
 
 
-class EngineName(StrEnum):
-    """What runs the machines."""
-
-    LOCAL = "local"
-    RAY = "ray"
-    SLURM = "slurm"
-
-
-EngineOption = Annotated[
-    EngineName,
-    typer.Option(
-        "--engine",
-        help="local: processes of this machine; ray: a Ray cluster; slurm: batch jobs.",
-    ),
-]
-NameOption = Annotated[
-    str | None,
-    typer.Option(
-        "--name", help="Of the fleet, which its workers' names begin with. Default: by the engine."
-    ),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option("--address", envvar="RAY_ADDRESS", help="Of the Ray cluster, as HEAD:6379."),
-]
-FolderOption = Annotated[
-    Path, typer.Option("--folder", file_okay=False, help="Where engine local keeps logs and runs.")
-]
-HERE = Path("runs/fleet")
-
-
 @app.callback()
 def fleet(
     context: typer.Context,
     engine: EngineOption = EngineName.LOCAL,
     url: UrlOption = None,
-    study: Annotated[
-        list[str] | None, typer.Option(help="Only work of this study; may be given again.")
-    ] = None,
-    most: Annotated[int, typer.Option("--max", min=0, help="Workers at most.")] = 1,
-    least: Annotated[
-        int, typer.Option("--min", min=0, help="Workers kept as long as anything is left to do.")
-    ] = 0,
-    gpus: Annotated[int, typer.Option("--gpus-per-trial", min=0, help="GPUs of a worker.")] = 1,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MODOMODO_STORE", help="Where checkpoints are kept for all nodes, as s3://b/p."
-        ),
-    ] = None,
-    program: Annotated[
-        str,
-        typer.Option(help="What runs modomodo where workers run. Default: this very program."),
-    ] = "",
+    study: StudiesOption = None,
+    most: MostOption = 1,
+    least: LeastOption = 0,
+    gpus: GpusOption = 1,
+    store: StoreOption = None,
+    program: ProgramOption = "",
     name: NameOption = None,
     address: AddressOption = None,
     folder: FolderOption = HERE,
     sbatch: Annotated[
         str, typer.Option(help="Further options of sbatch, as '--partition=gpu --time=24:00:00'.")
     ] = "",
+    namespace: NamespaceOption = None,
+    image: ImageOption = None,
+    keys_from: SecretOption = SECRET,
+    queue: QueueOption = None,
+    pod: PodOption = None,
     every: Annotated[str, typer.Option(help="Time between two looks.")] = "10s",
     until_done: Annotated[
         bool, typer.Option("--until-done", help="End when nothing more is to come.")
@@ -107,17 +92,25 @@ def fleet(
     if least > most:
         raise WrongUse(f"--min {least} is more than --max {most}")
     pause_s = seconds("--every", every)
-    setup = Setup(_url(url), gpus, store, tuple(shlex.split(program)))
+    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)))
+    pods = Pods(image, keys_from, queue, DEFAULT_POD if pod is None else read_template(pod))
+    if engine is EngineName.KUBERNETES:
+        pods.pod({}, [])  # what is wrong with it is said now, not when the first worker is needed
+    runs = engine_of(
+        engine,
+        name,
+        setup,
+        address=address,
+        folder=folder,
+        namespace=namespace,
+        sbatch=sbatch,
+        pods=pods,
+    )
     with Client(url, patience_s=PATIENCE_S) as client:
-        controller = Controller(
-            client, _engine(engine, name, setup, address, folder, sbatch), study or [], most, least
-        )
+        controller = Controller(client, runs, study or [], most, least)
         if dry_run:
             _say(controller.look())
             return
-        from modomodo import logs
-
-        logs.configure()
         _keep(controller, pause_s, until_done=until_done)
 
 
@@ -128,20 +121,27 @@ def status(
     name: NameOption = None,
     address: AddressOption = None,
     folder: FolderOption = HERE,
+    namespace: NamespaceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on: a table that is kept up to date, or JSON lines."),
+    ] = False,
+    every: Annotated[str, typer.Option(help="With --watch: time between two looks.")] = "5s",
 ) -> None:
     """List a fleet's workers with their nodes, trials and GPU-hours."""
+    pause_s = seconds("--every", every)
+    setup = Setup(service_url(url))
     with Client(url, patience_s=PATIENCE_S) as client:
-        runs = _engine(engine, name, Setup(_url(url)), address, folder)
-        rows = _rows(client, runs)
+        runs = engine_of(engine, name, setup, address=address, folder=folder, namespace=namespace)
+        if watch:
+            view.watch(client, runs, pause_s, is_drawn=sys.stdout.isatty() and not as_json)
+            return
+        found = view.rows(client, runs)
     if as_json:
-        sys.stdout.write(json.dumps({"fleet": runs.fleet, "workers": rows}, indent=2) + "\n")
-        return
-    columns = ("node", "worker", "state", "study", "trial", "step", "gpus", "gpu_hours")
-    table = Table(*(column.replace("_", "-") for column in columns), title=f"fleet {runs.fleet}")
-    for row in rows:
-        table.add_row(*(escape("" if row[c] is None else str(row[c])) for c in columns))
-    Console().print(table)
+        sys.stdout.write(json.dumps({"fleet": runs.fleet, "workers": found}, indent=2) + "\n")
+    else:
+        Console().print(view.table(runs.fleet, found))
 
 
 @app.command()
@@ -151,13 +151,15 @@ def drain(
     name: NameOption = None,
     address: AddressOption = None,
     folder: FolderOption = HERE,
+    namespace: NamespaceOption = None,
 ) -> None:
     """Take back workers that wait for a machine, and wait until the others have ended.
 
     A worker takes one trial, so each ends with the one it has. End the fleet's controller first: it
     would start new ones.
     """
-    runs = _engine(engine, name, Setup(_url(url)), address, folder)
+    setup = Setup(service_url(url))
+    runs = engine_of(engine, name, setup, address=address, folder=folder, namespace=namespace)
     while workers := runs.workers():
         for worker in workers:
             if worker.state == "pending":
@@ -173,12 +175,14 @@ def stop(
     name: NameOption = None,
     address: AddressOption = None,
     folder: FolderOption = HERE,
+    namespace: NamespaceOption = None,
 ) -> None:
     """Have all workers of a fleet end: each keeps a checkpoint and hands its trial back.
 
     End the fleet's controller first: it would start new ones.
     """
-    runs = _engine(engine, name, Setup(_url(url)), address, folder)
+    setup = Setup(service_url(url))
+    runs = engine_of(engine, name, setup, address=address, folder=folder, namespace=namespace)
     told: set[str] = set()
     while workers := runs.workers():
         for worker in workers:
@@ -190,118 +194,104 @@ def stop(
     Console().print(f"fleet {runs.fleet} has no worker any more")
 
 
-def _url(url: str | None) -> str:
-    with Client(url) as client:
-        return client.url
+class ManifestOf(StrEnum):
+    """What a manifest is for."""
+
+    KUBERNETES = "kubernetes"
+    KUBERAY = "kuberay"
 
 
-def _engine(
-    engine: EngineName,
-    name: str | None,
-    setup: Setup,
-    address: str | None,
-    folder: Path,
-    sbatch: str = "",
-) -> Engine:
-    if name is not None and not FLEET_NAME.fullmatch(name):
-        raise WrongUse(f"--name {name!r} is not 1 to 40 letters, digits, - and _")
-    if engine is EngineName.RAY:
-        need("ray")
-        from modomodo.fleet.ray_cluster import RayCluster
+@app.command()
+def manifest(
+    engine: Annotated[
+        ManifestOf,
+        typer.Option(help="kubernetes: Jobs, a worker each; kuberay: a RayJob with a controller."),
+    ] = ManifestOf.KUBERNETES,
+    url: UrlOption = None,
+    study: StudiesOption = None,
+    most: MostOption = 1,
+    least: LeastOption = 0,
+    gpus: GpusOption = 1,
+    store: StoreOption = None,
+    program: ProgramOption = "",
+    name: NameOption = None,
+    image: ImageOption = None,
+    keys_from: SecretOption = SECRET,
+    queue: QueueOption = None,
+    pod: PodOption = None,
+) -> None:
+    """Print a fleet for `kubectl apply`, as YAML: it calls nobody.
 
-        return RayCluster(name, setup, address)
-    if engine is EngineName.SLURM:
-        from modomodo.fleet.slurm import Slurm
-
-        return Slurm(name or "modomodo", setup, shlex.split(sbatch))
-    need("trainer")
-    from modomodo.fleet.local import Local
-
-    return Local(name or "local", setup, folder)
+    The address of the service is the one that pods reach it by. Jobs are --max workers without a
+    controller, each of which takes trials until nothing is left; a RayJob has a controller on its
+    head, and a cluster that grows to --max workers and shrinks again.
+    """
+    check(name)
+    if least > most:
+        raise WrongUse(f"--min {least} is more than --max {most}")
+    fleet, studies = name or "modomodo", study or []
+    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)))
+    pods = Pods(image, keys_from, queue, DEFAULT_POD if pod is None else read_template(pod))
+    if engine is ManifestOf.KUBERAY:
+        shown = [manifests.ray_job(fleet, studies, setup, pods, os.environ, most=most, least=least)]
+    else:
+        shown = [
+            manifests.job(
+                fleet,
+                str(number),
+                studies[number % len(studies)] if studies else None,
+                setup,
+                pods,
+                os.environ,
+                until_done=True,
+            )
+            for number in range(most)
+        ]
+    yaml.safe_dump_all(shown, sys.stdout, sort_keys=False, allow_unicode=True)
 
 
 def _keep(controller: Controller, pause_s: float, *, until_done: bool) -> None:
     import structlog
 
-    log = structlog.get_logger()
-    said: list[dict[str, Any]] = []
-    log.info("fleet", name=controller.engine.fleet, service=controller.client.url, pid=os.getpid())
-    while True:
-        try:
-            found = controller.turn()
-        except ServiceUnreachable as error:
-            log.warning("service unreachable, workers go on", error=str(error))
-        else:
-            lines = _lines(found)
-            if lines != said:
-                for line in lines:
-                    log.info("turn", **line)
-            said = lines
-            if until_done and found.is_over:
-                log.info("nothing more to do")
+    from modomodo import logs
+
+    last: Turn | None = None
+    runs = controller.engine.fleet
+    is_watched = sys.stderr.isatty()
+    drawn = Live(
+        get_renderable=lambda: view.progress(runs, last),
+        console=Console(stderr=True),
+        refresh_per_second=1,
+        transient=True,
+    )
+    with drawn if is_watched else nullcontext():
+        logs.configure()  # after the view: it then writes above it
+        log = structlog.get_logger()
+        said: list[dict[str, Any]] = []
+        log.info("fleet", name=runs, service=controller.client.url, pid=os.getpid())
+        while True:
+            try:
+                last = controller.turn()
+            except ServiceUnreachable as error:
+                log.warning("service unreachable, workers go on", error=str(error))
+            else:
+                lines = view.lines(last)
+                if lines != said and not is_watched:
+                    for line in lines:
+                        log.info("turn", **line)
+                said = lines
+                if until_done and last.is_over:
+                    log.info("nothing more to do")
+                    return
+            try:
+                time.sleep(pause_s)
+            except KeyboardInterrupt:
+                log.info("the controller ends; workers go on, and `modomodo fleet stop` ends them")
                 return
-        try:
-            time.sleep(pause_s)
-        except KeyboardInterrupt:
-            log.info("the controller ends; workers go on, and `modomodo fleet stop` ends them")
-            return
-
-
-def _lines(found: Turn) -> list[dict[str, Any]]:
-    return [
-        {
-            "study": pool.study,
-            "claimable": pool.demand.claimable,
-            "running": pool.running,
-            "left": pool.demand.left,
-            "workers": len(pool.started),
-            "want": pool.want,
-            "start": pool.missing,
-            "take_back": len(pool.surplus),
-        }
-        for pool in found.pools
-    ]
 
 
 def _say(found: Turn) -> None:
-    for line in _lines(found):
+    for line in view.lines(found):
         sys.stdout.write(json.dumps(line) + "\n")
     for name in found.gone:
         sys.stdout.write(json.dumps({"gone": name}) + "\n")
-
-
-def _rows(client: Client, runs: Engine) -> list[dict[str, Any]]:
-    """A worker a row: what the engine says of it, and what the service does."""
-    seen = {worker.name: worker for worker in client.workers(f"{runs.fleet}.")}
-    rows = []
-    for started in runs.workers():
-        held = seen.pop(started.name or "", None)
-        has_trial = held is not None and held.trial is not None
-        is_idle = started.state == "running" and not has_trial
-        rows.append(
-            {
-                "node": started.node,
-                "worker": started.name,
-                "state": "idle" if is_idle else started.state,
-            }
-            | _trial(held)
-        )
-    # A lease that outlives its worker is worth knowing of.
-    rows += [
-        {"node": "", "worker": name, "state": "not there"} | _trial(worker)
-        for name, worker in seen.items()
-        if worker.trial is not None
-    ]
-    return rows
-
-
-def _trial(held: Any) -> dict[str, Any]:
-    if held is None or held.trial is None:
-        return dict.fromkeys(("study", "trial", "step", "gpus", "gpu_hours"))
-    return {
-        "study": held.study,
-        "trial": held.trial,
-        "step": held.step,
-        "gpus": held.gpus,
-        "gpu_hours": round(held.held_s * held.gpus / 3600, 3),
-    }

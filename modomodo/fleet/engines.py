@@ -12,7 +12,11 @@ from typing import Literal, Protocol
 IDLE_AFTER = "60s"
 """A worker that gets no trial for so long ends: another may need its GPUs."""
 
-FLEET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+GRACE_S, WARNING_S = 150, 180
+"""Of the seconds between an engine's signal to a worker and its end: what the run has for a
+checkpoint, and all."""
+
+FLEET_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
 WORKER_KEY = "MODOMODO_WORKER_KEY"
 _KEY = "MODOMODO_API_KEY"
 
@@ -68,10 +72,14 @@ class Setup:
     store: str | None = None
     program: tuple[str, ...] = ()
 
-    def arguments(self, name: str, study: str | None) -> list[str]:
-        """Of `modomodo worker`: one trial, then the machine is free for the next. No secrets."""
-        words = ["worker", "--url", self.url, "--name", name, "--max-trials", "1", "--until-done"]
-        words += ["--idle-after", IDLE_AFTER]
+    def arguments(self, name: str, study: str | None, *, until_done: bool = False) -> list[str]:
+        """Of `modomodo worker`: one trial, then the machine is free for the next. No secrets.
+
+        Args:
+            until_done: trial after trial, where no controller would start another worker.
+        """
+        words = ["worker", "--url", self.url, "--name", name, "--until-done"]
+        words += [] if until_done else ["--max-trials", "1", "--idle-after", IDLE_AFTER]
         words += [] if study is None else ["--study", study]
         return words + ([] if self.store is None else ["--store", self.store])
 

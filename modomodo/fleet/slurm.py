@@ -14,15 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modomodo.errors import CommandFailed
-from modomodo.fleet.engines import WORKER_KEY, Setup, Started, node_of
-
-GRACE_S, WARNING_S = 150, 180
-"""Slurm signals a job so long before its time is over; most of it is its run's for a checkpoint."""
+from modomodo.fleet.engines import GRACE_S, WARNING_S, WORKER_KEY, Setup, Started, node_of
 
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"})
 AT_WORK = frozenset({"RUNNING", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT"})
 DEAD = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 """What a job ends with whose node died."""
+
+TELL_END = (
+    ': "${SLURM_JOB_END_TIME:=$(date --date="$(squeue --noheader --jobs="$SLURM_JOB_ID" '
+    '--format=%e)" +%s 2>/dev/null)}"; export SLURM_JOB_END_TIME; '
+)
+"""In a job's shell: when its time is over, for the worker; Slurm says it itself from 22.05 on."""
 
 ANSWER_S = 60.0
 
@@ -62,7 +65,7 @@ class Slurm:
         mark = f"@{secrets.token_hex(8)}@"
         words = [*(self._setup.program or ("modomodo",)), *self._setup.arguments(mark, study)]
         words += ["--grace", f"{GRACE_S}s"]
-        script = shlex.join(words).replace(mark, f"{self.fleet}.$SLURM_JOB_ID.0")
+        run = shlex.join(words).replace(mark, f"{self.fleet}.$SLURM_JOB_ID.0")
         gpus = [f"--gpus-per-node={self._setup.gpus}"] if self._setup.gpus else []
         _call(
             "sbatch",
@@ -76,7 +79,7 @@ class Slurm:
             f"--signal=B:TERM@{WARNING_S}",
             "--export=ALL",
             *self._options,
-            f"--wrap=exec {script}",
+            f"--wrap={TELL_END}exec {run}",
             environment=self._setup.environment(),
         )
 

@@ -141,13 +141,9 @@ def _limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
     found = []
     for place, row in enumerate(typed.rows("limits")):
         try:
-            limit = LinearLimit.parse(row[""], domains)
+            found.append(LinearLimit.parse(row[""], domains).as_given())
         except ValueError as error:
             wrong[f"limits.{place}"] = str(error)
-            continue
-        sign, side = (-1, "at_least") if ">=" in row[""] else (1, "at_most")
-        weights = {name: sign * value for name, value in limit.coefficients.items()}
-        found.append({"weights": weights, side: sign * limit.at_most})
     return found
 
 

@@ -7,13 +7,15 @@ from sqlalchemy.orm import Session
 
 from db import models, studies, trials
 from db.sessions import Database
-from service.errors import STOPPING, Refused
+from service.errors import STOPPING, NoFit, Refused
+from service.fitting import goals
 from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, TrainThis, Trial
 from service.search import intervals
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
+from service.search.goal_decision import Decision
 from service.search.situation import sign_of
 from service.study import evidence, headline, points, views, waiting
 from service.study.evidence import Evidence, MeasuredRun
@@ -24,8 +26,8 @@ BEST_BY = "auto"
 
 
 def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnswer:
-    """The mixture to train, its gain over uniform by its runs and by the surrogate, and the
-    surrogate's own best.
+    """The mixture to train, its gain over uniform by its runs and by the surrogate, how likely its
+    floors are to hold, and the surrogate's own best.
 
     Raises:
         Refused: no such surrogate.
@@ -44,15 +46,24 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     if found is not None and found is uniform:
         gain = Score(value=0.0, se=0.0)
     diagnosis, trouble = _diagnosis(fits, known, surrogate)
+    decision = None
+    if known.goal is not None and diagnosis is not None:
+        decision, trouble = _decision(fits, known, surrogate)
     train = None if found is None else _train(known, found, standing.gain, diagnosis)
     said = nothing if train is None else _message(known, train, uniform, n_tried, surrogate)
+    point = decision.compared[0] if decision is not None and decision.compared else None
+    goal = None
+    if decision is not None and point is not None:
+        goal = goals.view(known, decision, point)
+        said = f"{said} {goals.message(decision, point)}"
     return BestAnswer(
         train=train,
         best=shown,
         uniform=shown_uniform,
         gain=None if gain is None else gain.value,
         gain_se=None if gain is None else gain.se,
-        predicted=None if diagnosis is None else _predicted(known, diagnosis),
+        predicted=None if diagnosis is None else _predicted(known, diagnosis, decision),
+        goal=goal,
         waiting=idle,
         message=" ".join(filter(None, [said, trouble if n_tried > 1 else None])),
     )
@@ -71,8 +82,22 @@ def _diagnosis(fits: Fits, known: Evidence, surrogate: str) -> tuple[Diagnosis |
         return None, f"No prediction: {refused.detail}."
 
 
-def _predicted(known: Evidence, diagnosis: Diagnosis) -> PredictedMixture:
-    return fit_views.mixture(known, diagnosis.best)
+def _decision(fits: Fits, known: Evidence, surrogate: str) -> tuple[Decision | None, str | None]:
+    try:
+        return fits.decision(known, surrogate), None
+    except NoFit as refused:
+        return None, f"Nothing is known of the floors and objectives: {refused.detail}."
+
+
+def _predicted(
+    known: Evidence, diagnosis: Diagnosis, decision: Decision | None
+) -> PredictedMixture:
+    if decision is None:
+        return fit_views.mixture(known, diagnosis.best)
+    best = decision.recommended
+    return PredictedMixture(
+        weights=known.space.named(best.weights), mean=best.score, sd=best.score_sd
+    )
 
 
 def _train(

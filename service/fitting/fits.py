@@ -13,12 +13,15 @@ import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
+from db.models import Version
 from service.errors import NoFit, Refused, stopping
 from service.executor.process import Engine, Stopping
 from service.fitting import questions
 from service.fitting.questions import Verdict
 from service.search.counts import counted
 from service.search.diagnostics import Diagnosis
+from service.search.goal_beliefs import PURSUING
+from service.search.goal_decision import Decision
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
@@ -40,9 +43,8 @@ BUSY_S = 3.0
 FAILURE_KEPT_S = 60.0
 """How long a fit that failed is not tried again: it was the same question."""
 
-Key = tuple[int, int, tuple[tuple[int, int], ...], tuple[int, ...], str]
-"""Study, its results, its paused trials, the results of others, surrogate: the same key is the same
-fit."""
+Key = tuple[Version, tuple[tuple[int, int], ...], tuple[Version, ...], str]
+"""Study, its paused trials, the others, surrogate: the same key is the same fit."""
 
 
 class _Once(Generic[T]):
@@ -85,7 +87,7 @@ class _Kept(Generic[T]):
 
     def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
         of = evidence
-        key = (of.study_id, of.results, of.paused, of.others, surrogate)
+        key = (of.version, of.paused, of.others, surrogate)
         with self._lock:
             once = self._values.setdefault(key, _Once(make))
             self._values.move_to_end(key)
@@ -95,7 +97,7 @@ class _Kept(Generic[T]):
 
 
 class Fits:
-    """Diagnoses of the present evidence, each computed once, and predictions.
+    """Diagnoses of the present evidence and decisions on goals, each computed once; predictions.
 
     Each method raises `Refused` while `WAITING` other calls wait for a fit.
     """
@@ -103,6 +105,7 @@ class Fits:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._diagnoses: _Kept[Diagnosis] = _Kept()
+        self._decisions: _Kept[Decision] = _Kept()
         self._places = threading.BoundedSemaphore(WAITING)
 
     def diagnosis(self, evidence: Evidence, surrogate: str) -> Diagnosis:
@@ -123,6 +126,46 @@ class Fits:
 
         check(surrogate)
         once = self._diagnoses.get(evidence, surrogate, make)
+        if once.made:
+            return once.made[0]
+        with self._place():
+            return once.value()
+
+    def decision(self, evidence: Evidence, surrogate: str) -> Decision:
+        """What is recommended for the study's goal, the front, and the mixture to train among what
+        is compared.
+
+        Raises:
+            Refused: the study has no goal beside its objective; no such surrogate; one that cannot
+                pursue goals; or too few completed trials to fit it.
+        """
+        check(surrogate)
+        goal = evidence.goal
+        if goal is None:
+            raise Refused(
+                "no-goal",
+                f"study {evidence.spec.name!r} has one objective and no constraints; give a study "
+                "`objectives`, `constraints` or `objective.worst` for a front",
+            )
+        if surrogate not in PURSUING:
+            raise NoFit(
+                "fit-failed",
+                f"{surrogate} predicts one number alone; {', '.join(PURSUING)} pursue goals",
+            )
+        best = _compared(evidence)
+
+        def make() -> Decision:
+            with _refusals(evidence, surrogate):
+                return self._engine.ask(
+                    questions.decided,
+                    surrogate,
+                    evidence.space,
+                    evidence.measured,
+                    goal,
+                    None if best is None else best[:1],
+                )
+
+        once = self._decisions.get(evidence, surrogate, make)
         if once.made:
             return once.made[0]
         with self._place():

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.search.diagnostics import Diagnosis, diagnose
+from service.search.goal_beliefs import Beliefs
+from service.search.goal_decision import Decision, decide
+from service.search.goals import Goal
 from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import FloatArray, MixtureSpace
@@ -79,6 +82,13 @@ def diagnosed(
     """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
     fitted = _one(surrogate, space, runs, direction)
     return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
+
+
+def decided(
+    surrogate: str, space: MixtureSpace, runs: Runs, goal: Goal, compare: FloatArray | None
+) -> Decision:
+    """What one of `goal_beliefs.PURSUING` makes of a goal; `compare`: as `decide` takes it."""
+    return decide(Beliefs.fitted(surrogate, goal, space, runs, SEED), SEED, compare)
 
 
 def predict(

@@ -29,6 +29,7 @@ BODIES = (
     (re.compile(r"^/ui/sign-(in|out)/?$"), 16 * KIB),  # of anyone, without a key
     (re.compile(r"^/ui/new/?$"), 128 * KIB),
     (re.compile(r"^/studies/?$"), 2048 * KIB),
+    (re.compile(r"^/studies/[^/]+(/clone)?/?$"), 1024 * KIB),
     (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
     (re.compile(r"^/trials/[^/]+/(measurements|result|partial)/?$"), 2048 * KIB),
     (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),

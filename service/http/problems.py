@@ -46,6 +46,7 @@ STATUS: Mapping[str, int] = {
     "too-many-replicates": 409,
     "wrong-state": 409,
     "no-result": 409,
+    "no-goal": 409,
     "too-few-results": 409,
     "too-many-results": 409,
     "fit-failed": 409,
@@ -77,7 +78,7 @@ CODES = {
 HINTS = {
     "study-not-found": "`GET /studies` lists them",
     "study-exists": "send the body it was created with, or choose another name; "
-    "`PATCH /studies/STUDY` changes state, budget, GPU-hours and note",
+    "`PATCH /studies/STUDY` changes it",
     "trial-not-found": "`GET /studies/STUDY/trials` lists them",
     "key-required": "send `Authorization: Bearer KEY` with a valid key",
     "scope-needed": "`modomodo key create NAME --scope SCOPE` makes one",

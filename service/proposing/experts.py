@@ -47,7 +47,7 @@ def merging_studies(session: Session) -> list[tuple[str, tuple[int, ...]]]:
         )
         .order_by(models.Study.id)
     )
-    return [(row.name, (row.results, row.last_number, row.planned)) for row in rows]
+    return [(row.name, (row.results, row.last_number, row.planned, row.edits)) for row in rows]
 
 
 def queue_missing(session: Session, name: str) -> int:

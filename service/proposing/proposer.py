@@ -143,7 +143,7 @@ class Proposer:
                 return 0
             if task is None or self._fruitless.get(name) == task.based_on:
                 return 0
-            study_id = task.known.study_id
+            study_id = task.known.version.study_id
         with self._database.write() as session:
             if not proposing.take(session, study_id, self._owner, LEASE_S):
                 return 0
@@ -171,9 +171,9 @@ class Proposer:
     def _give_up(self, name: str, error: str) -> None:
         """Lets the study rest, and everybody see why."""
         with self._database.write() as session:
-            study_id = studies.get(session, name).id
-            if proposing.take(session, study_id, self._owner, LEASE_S):
-                proposing.give_back(session, study_id, self._owner, error)
+            study = studies.find(session, name)  # it may be deleted meanwhile
+            if study is not None and proposing.take(session, study.id, self._owner, LEASE_S):
+                proposing.give_back(session, study.id, self._owner, error)
 
     def _by_strategy(self, task: Task) -> tuple[int, str | None]:
         """How many proposals were stored, and what went wrong."""

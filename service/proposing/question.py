@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.search.goals import Goal
 from service.search.heuristics import HeuristicOptions
 from service.search.runs import Runs
 from service.search.situation import Direction, Opening, Proposed
@@ -25,6 +26,7 @@ class Question:
         n: mixtures that are wanted.
         costs: of a score in each channel that may be proposed, in full runs.
         pending_in: (p, m) mixtures whose scores in other channels are still to come.
+        goal: what is wanted beside, or instead of, the objective; `runs` then have its benchmarks.
         budget: completed runs after which the search ends, those that were attached among them.
     """
 
@@ -40,6 +42,7 @@ class Question:
     heuristics: HeuristicOptions
     costs: Mapping[str, float]
     pending_in: Mapping[str, NDArray[np.float64]]
+    goal: Goal | None = None
 
 
 def compute(question: Question, strategy: str) -> list[Proposed]:
@@ -58,4 +61,5 @@ def compute(question: Question, strategy: str) -> list[Proposed]:
         heuristics=question.heuristics,
         costs=question.costs,
         pending_in=question.pending_in,
+        goal=question.goal,
     )

@@ -35,7 +35,11 @@ def store(
     """
     # 1. The study held: a trial that came to its end between two questions would be in neither.
     study = studies.get(session, task.study, for_update=True)
-    if study.proposer != owner or study.state != "active":
+    if (
+        study.proposer != owner
+        or study.state != "active"
+        or study.edits != task.known.version.edits
+    ):
         return 0
     # 2. Proposals that are still unclaimed; what others hold is left: no waiting here.
     replaceable = [
@@ -46,7 +50,7 @@ def store(
     taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
     room = proposing.standing(session, study).missing
     # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
-    spec, results = task.known.spec, None if is_fallback else task.known.results
+    spec, results = task.known.spec, None if is_fallback else task.known.version.results
     fresh = [item for item in proposed if item.is_repeat or not _is_among(item, spec, taken)]
     fresh = fresh[: len(replaceable) + room]
     changed = []

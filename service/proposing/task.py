@@ -69,7 +69,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         replaced=evidence.weights(spec, [trial.mixture for trial in replaced]),
         question=Question(
             space=known.space,
-            runs=known.runs,
+            runs=known.measured,
             pending=evidence.weights(spec, pending),
             avoid=evidence.weights(spec, avoid),
             n=n,
@@ -80,9 +80,11 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
             heuristics=evidence.heuristics(spec),
             costs=_costs(session, study, spec, len(known.runs)),
             pending_in={MERGED: evidence.weights(spec, merged)},
+            goal=known.goal,
         ),
         based_on=(
             *(study.results, study.last_number, len(pending), len(avoid), study.planned),
+            study.edits,
             *(number for paused in known.paused for number in paused),
         ),
     )

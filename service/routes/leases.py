@@ -74,9 +74,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         ready = merging.ready(session, body.study) if can_merge else ()
         attempt = leases.claim(session, body.worker, body.study, token, body.gpus, ready)
     if attempt is None:
-        if body.study is not None:
-            studies.get(session, body.study)
-        return None
+        return _under_its_present_name(session, body)
     left = attempt.lease_s
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
@@ -85,6 +83,14 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     answer = _given(attempt.trial, lease, spec, attempt.trial.study.results)
     answer.merge = merging.job(session, attempt.trial, spec)
     return answer
+
+
+def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer | None:
+    """Asks again where the study that a worker asks for was renamed since."""
+    present = None if body.study is None else studies.get(session, body.study).name
+    if present == body.study:
+        return None
+    return leased(session, body.model_copy(update={"study": present}))
 
 
 def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> NextAnswer:
@@ -98,7 +104,7 @@ def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> Ne
         lease=lease,
         recipe=spec.recipe,
         benchmarks=[benchmark.name for benchmark in spec.benchmarks],
-        weighed=sorted(spec.objective_weights()),
+        weighed=sorted(spec.needed_benchmarks()),
         keeps_weights=merging.is_expert(row, spec),
         results=results,
     )

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service.context import Actor, Service, StudyName
 from service.errors import invalid
+from service.fitting import goals
 from service.fitting.best import BEST_BY
 from service.fitting.best import best as best_answer
 from service.http.guards import by_method, route_behind
@@ -16,15 +17,18 @@ from service.http.paging import that_fit
 from service.http.problems import describe
 from service.schemas import (
     BestAnswer,
+    GoalAnswer,
     Name,
     Study,
+    StudyChanges,
+    StudyClone,
     StudyCost,
     StudyPage,
     StudyPatch,
     StudySpec,
     TrainerName,
 )
-from service.study import checks, cost, exports, views
+from service.study import checks, cost, edits, evidence, exports, views
 
 PAGE = 100
 """Studies a page at most."""
@@ -86,30 +90,71 @@ def one(study: StudyName, service: Service) -> Study:
 
 @router.patch(
     "/{study}",
-    summary="Pause, resume, finish; change budget, channels or note",
-    responses=describe(404),
+    summary="Change a study: its state, budget, domains, bounds, objective, name and more",
+    responses=describe(404, 409),
 )
 def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) -> Study:
-    """What is left out stays. Pausing stops `next`; running trials go on."""
-    if not body.model_dump(exclude_none=True):
-        raise invalid("nothing to change: give state, budget, gpu_hours, search or note")
-    with service.database.write() as session:
-        if body.search is not None:
-            spec = views.spec(studies.get(session, study))
-            checks.channels(spec.model_copy(update={"search": body.search}))
-        row = studies.patch(
-            session,
-            study,
-            actor,
-            state=body.state,
-            budget=body.budget,
-            gpu_hours=body.gpu_hours,
-            note=body.note,
-            channels=None if body.search is None else body.search.channels,
+    """What is left out stays; the same again changes nothing. Old runs stay evidence: one from
+    before a domain came has weight 0 there, and a dropped one's runs go on teaching. Queued
+    proposals that no longer fit are withdrawn and made again; running trials go on. Pausing stops
+    `next`."""
+    if not body.fields() and body.state is None and body.name is None and not body.spread:
+        raise invalid(
+            "nothing to change: give state, name, spread, remove, or a field of the specification "
+            "such as budget, domains, limits, objective, strategy or note"
         )
+    with service.database.write() as session:
+        row = edits.apply(session, study, body, actor, service.presets.fault)
         answer = views.study(row, studies.trial_counts(session, [row.id])[row.id])
     service.proposer.wake()
     return answer
+
+
+@router.post(
+    "/{study}/clone",
+    status_code=201,
+    summary="Create a study like this one",
+    responses={
+        200: {"model": Study, "description": "It exists with this very body."},
+        201: {"description": "Created."},
+        **describe(404, 409),
+    },
+)
+def clone(
+    study: StudyName, body: StudyClone, service: Service, actor: Actor, response: Response
+) -> Study:
+    """Its specification with another name and what else is given; no trials. To learn of its runs,
+    name it in `evidence`."""
+    with service.database.read() as session:
+        spec = edits.cloned(views.spec(studies.get(session, study)), body)
+    return create(spec, service, actor, response)
+
+
+@router.delete(
+    "/{study}",
+    status_code=204,
+    summary="Delete a study with its trials, for good",
+    responses=describe(404, 409),
+)
+def delete(
+    study: StudyName,
+    service: Service,
+    confirm: Annotated[Name, Query(description="The study's name once more.")],
+) -> None:
+    """Its trials, scores, curves and events go with it; `modomodo study export --format archive`
+    keeps them. Refused while one of its trials is running."""
+    with service.database.write() as session:
+        row = studies.get(session, study)
+        if confirm != row.name:
+            raise invalid(f"confirm is {confirm!r}, and the study is called {row.name!r}")
+        studies.delete(session, row.name)
+
+
+@router.get("/{study}/changes", summary="What was changed of a study", responses=describe(404))
+def changes(study: StudyName, service: Service) -> StudyChanges:
+    """The newest changes, oldest first: who changed what when, with what was before."""
+    with service.database.read() as session:
+        return StudyChanges(changes=edits.history(session, studies.get(session, study)))
 
 
 @router.get("/{study}/cost", summary="GPU-hours used and left", responses=describe(404))
@@ -130,6 +175,24 @@ def best(
     """The mixture to train, by the mean of its runs, beside uniform weights, with the surrogate's
     view of it and the surrogate's own best predicted mixture."""
     return best_answer(service.database, service.fits, study, surrogate)
+
+
+@router.get(
+    "/{study}/front",
+    summary="What a study's floors and objectives allow",
+    responses=describe(404, 409),
+)
+def front(
+    study: StudyName,
+    service: Service,
+    surrogate: Annotated[str, Query(description="Whose view it is.", max_length=64)] = BEST_BY,
+) -> GoalAnswer:
+    """The mixture that serves the study's goal best, how likely its floors are to hold, whether
+    they can be kept at all, and the front of its objectives; 409 `no-goal` for a study of one
+    objective without constraints."""
+    with service.database.read() as session:
+        known = evidence.named(session, study)
+    return goals.answer(service.fits, known, surrogate)
 
 
 @router.get(

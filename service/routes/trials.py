@@ -230,8 +230,8 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
         if absent:  # which also undoes the stop
             raise Refused(
                 "wrong-state",
-                f"{row.called} has no score of {', '.join(absent)} yet, which the objective "
-                f"{spec.objective.name!r} weighs; wait for its next scores, or cancel it",
+                f"{row.called} has no score of {', '.join(absent)} yet, which the "
+                f"{checks.needed_by(spec)}; wait for its next scores, or cancel it",
             )
     service.proposer.wake()
     return answer

@@ -7,6 +7,7 @@ times are UTC, durations are seconds, weights are fractions of the training prom
 from __future__ import annotations
 
 from service.schemas.answers import BestAnswer, StudyFigure, StudyFigures, TrainThis
+from service.schemas.edits import StudyChange, StudyChanges, StudyClone, StudyEdits, StudyPatch
 from service.schemas.leases import (
     Calibration,
     CurvePoint,
@@ -37,17 +38,21 @@ from service.schemas.spec import (
     BenchmarkSpec,
     DomainSpec,
     EvidenceSpec,
+    FloorSpec,
     HeuristicsSpec,
     LimitSpec,
     Objective,
     Reach,
     SearchSpec,
 )
-from service.schemas.studies import Study, StudyCost, StudyPage, StudyPatch, StudySpec
+from service.schemas.studies import Study, StudyCost, StudyPage, StudySpec
 from service.schemas.surrogates import (
     Confirmation,
     Effects,
     FitPoint,
+    FloorChance,
+    GoalAnswer,
+    GoalPoint,
     LeaveOneOut,
     Lesson,
     PredictAnswer,
@@ -117,7 +122,11 @@ __all__ = [
     "Expert",
     "Failure",
     "FitPoint",
+    "FloorChance",
+    "FloorSpec",
     "Fraction",
+    "GoalAnswer",
+    "GoalPoint",
     "Gone",
     "Heartbeat",
     "HeartbeatAnswer",
@@ -154,7 +163,11 @@ __all__ = [
     "SentMetrics",
     "Step",
     "Study",
+    "StudyChange",
+    "StudyChanges",
+    "StudyClone",
     "StudyCost",
+    "StudyEdits",
     "StudyFigure",
     "StudyFigures",
     "StudyPage",

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.schemas.scores import Score
 from service.schemas.studies import Study
-from service.schemas.surrogates import PredictedMixture, Prediction
+from service.schemas.surrogates import GoalPoint, PredictedMixture, Prediction
 from service.schemas.trials import Trial
 from service.schemas.values import Body, Mixture, Name
 
@@ -45,7 +45,10 @@ class BestAnswer(Body):
     gain_se: float | None
     predicted: PredictedMixture | None
     """The surrogate's best predicted mixture, which need not have been run; None with too few
-    runs."""
+    runs. With constraints, or several objectives, the one that it recommends."""
+    goal: GoalPoint | None = None
+    """The mixture to train as the surrogate sees it: its objectives, and how likely each constraint
+    is to hold. None without any, or with too few runs."""
     waiting: str | None
     """Why no trial is running; None while one is."""
     message: str

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from service.levels import Level
 from service.schemas.values import AGGREGATES, Body, Direction, Name, Weight
 
 FULL, MERGED = "full", "merged"
+WORST = "worst"
+"""What the objective of the worst benchmark is called."""
 CHANNELS = (FULL, MERGED)
 """Channels that trials can be of."""
 
@@ -79,14 +82,28 @@ class BenchmarkSpec(Body):
 
 
 class Objective(Body):
-    """What the search improves: `in_score`, `out_score`, or an own weighted mean of benchmarks."""
+    """What the search improves: `in_score`, `out_score`, or an own weighted mean of benchmarks; or
+    the worst benchmark."""
 
     name: Name = "out_score"
     weights: dict[Name, Annotated[float, Field(gt=0.0, le=1e9)]] | None = None
     direction: Direction = "maximize"
+    worst: bool = False
+    """The benchmark that a mixture does worst on counts, each as what it is above equal weights, as
+    a share of what they score; of those with a weight, or of all without. Runs are listed by the
+    weighted mean."""
 
     @model_validator(mode="after")
     def _weights_if_own(self) -> Self:
+        if self.worst:
+            if "name" not in self.model_fields_set:
+                self.name = WORST
+            if self.name in AGGREGATES:
+                raise ValueError(
+                    f"the worst benchmark is not {self.name}; leave `name` out, or give the "
+                    "objective another name"
+                )
+            return self
         known = self.name in AGGREGATES
         if known and self.weights is not None:
             raise ValueError(
@@ -99,6 +116,42 @@ class Objective(Body):
                 "only in_score and out_score go without"
             )
         return self
+
+
+class FloorSpec(Body):
+    """A score that what is proposed and recommended has to keep, and how surely."""
+
+    benchmark: Name
+    """A benchmark, or `in_score` or `out_score`."""
+    at_least: float | Annotated[str, StringConstraints(max_length=40)]
+    """A fraction, or `uniform`, `uniform - 0.02` or `uniform + 0.02`: what equal weights score, by
+    their runs and by the surrogate."""
+    probability: Annotated[float, Field(ge=0.5, le=0.999)] = 0.9
+
+    @model_validator(mode="after")
+    def _level_in_range(self) -> Self:
+        level, where = self.level, f"(benchmark {self.benchmark!r})"
+        if isinstance(self.at_least, str) and not level.is_relative:
+            raise ValueError(f"at_least: write {self.at_least} without quotes {where}")
+        if level.is_relative:
+            if abs(level.value) > 1:
+                raise ValueError(
+                    f"at_least: {level} is more than all of a score; scores are fractions, so two "
+                    f"points of 100 are 0.02 {where}"
+                )
+            self.at_least = str(level)
+        elif not 0 <= level.value <= 1:
+            raise ValueError(
+                f"at_least: {level} is not a number from 0 to 1: give fractions, 0.412 for 41.2% "
+                f"{where}"
+            )
+        return self
+
+    @property
+    def level(self) -> Level:
+        if isinstance(self.at_least, str):
+            return Level.parse(self.at_least)
+        return Level(self.at_least, is_relative=False)
 
 
 class EvidenceSpec(Body):

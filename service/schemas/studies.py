@@ -9,11 +9,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from service.schemas import goals
 from service.schemas.scores import Measurement, Score, Scores, last_measurements
 from service.schemas.spec import (
     BenchmarkSpec,
     DomainSpec,
     EvidenceSpec,
+    FloorSpec,
     HeuristicsSpec,
     LimitSpec,
     Objective,
@@ -21,6 +23,7 @@ from service.schemas.spec import (
     SearchSpec,
 )
 from service.schemas.values import (
+    AGGREGATES,
     SUM_TOLERANCE,
     Body,
     JsonObject,
@@ -61,6 +64,12 @@ class StudySpec(Body):
     domains: Annotated[list[DomainSpec], Field(min_length=1, max_length=64)]
     benchmarks: Annotated[list[BenchmarkSpec], Field(min_length=1, max_length=256)]
     objective: Objective = Objective()
+    objectives: Annotated[list[Name], Field(max_length=3)] = Field(default_factory=list)
+    """Two or three scores to improve together, each `in_score`, `out_score`, the objective's own
+    name or a benchmark's; `objective`, by which runs are listed, is the first of them unless it
+    says otherwise. Empty for the objective alone."""
+    constraints: Annotated[list[FloorSpec], Field(max_length=16)] = Field(default_factory=list)
+    """Floors under scores."""
     limits: Annotated[list[LimitSpec], Field(max_length=64)] = Field(default_factory=list)
     max_active: Annotated[int, Field(ge=1, le=64)] | None = None
     """Most domains that a mixture uses."""
@@ -94,6 +103,15 @@ class StudySpec(Body):
     def _hours_alone(self) -> Self:
         if self.gpu_hours is not None and "budget" not in self.model_fields_set:
             self.budget = MAX_BUDGET
+        return self
+
+    @model_validator(mode="after")
+    def _listed_by_an_objective(self) -> Self:
+        """Runs are listed by the first of several objectives where nothing else is said."""
+        if self.objectives and "objective" not in self.model_fields_set:
+            first = self.objectives[0]
+            weights = None if first in AGGREGATES else {first: 1.0}
+            self.objective = Objective(name=first, weights=weights)
         return self
 
     @model_validator(mode="after")
@@ -134,6 +152,7 @@ class StudySpec(Body):
             raise ValueError(
                 f"objective {self.objective.name!r} needs a benchmark of group {group!r}"
             )
+        goals.check(self)
         return self
 
     def _check_left_out(self, known: set[str]) -> None:
@@ -154,7 +173,32 @@ class StudySpec(Body):
     def objective_weights(self) -> dict[str, float]:
         if self.objective.weights is not None:
             return dict(self.objective.weights)
+        if self.objective.worst:
+            return {b.name: 1.0 for b in self.benchmarks}
         return self.group_weights("in" if self.objective.name == "in_score" else "out")
+
+    def score_weights(self, name: str) -> dict[str, float]:
+        """Benchmarks that make up a score by its name, with their weights: `in_score`, `out_score`,
+        the objective's own, or one benchmark; empty where there is no such score."""
+        if name in AGGREGATES:
+            return self.group_weights("in" if name == "in_score" else "out")
+        if name == self.objective.name:
+            return self.objective_weights()
+        return {name: 1.0} if name in (b.name for b in self.benchmarks) else {}
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether more is wanted than to improve the objective as a mean."""
+        return bool(self.objectives or self.constraints or self.objective.worst)
+
+    def needed_benchmarks(self) -> list[str]:
+        """Those a run must be scored on to count: of the objective first, then of other objectives
+        and of constraints."""
+        others = [*self.objectives, *(floor.benchmark for floor in self.constraints)]
+        found = dict.fromkeys(self.objective_weights())
+        for name in others:
+            found |= dict.fromkeys(self.score_weights(name))
+        return list(found)
 
     def scores(self, measurements: Iterable[Measurement]) -> Scores:
         """Objective, In-Score and Out-Score of some measurements."""
@@ -178,6 +222,22 @@ class StudySpec(Body):
         Raises:
             ValueError: unknown domain, weight outside its bounds, or a sum that is not 1.
         """
+        mixture = self.weights(weights)
+        for domain in self.domains:
+            weight = mixture[domain.name]
+            if not domain.lower - SUM_TOLERANCE <= weight <= domain.upper + SUM_TOLERANCE:
+                raise ValueError(
+                    f"weight of {domain.name!r} is {weight:.6g}, outside its bounds "
+                    f"{domain.lower:g} to {domain.upper:g} (study {self.name!r})"
+                )
+        return mixture
+
+    def weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """The same of a mixture that need not keep to the bounds: an old run's.
+
+        Raises:
+            ValueError: unknown domain, weight that is none, or a sum that is not 1.
+        """
         where = f"(study {self.name!r})"
         names = [d.name for d in self.domains]
         unknown = sorted(set(weights) - set(names))
@@ -189,27 +249,7 @@ class StudySpec(Body):
         total = sum(weights.values())
         if abs(total - 1) > SUM_TOLERANCE:
             raise ValueError(f"weights sum to {total:.6g}, not 1 {where}")
-        mixture = {name: float(weights.get(name, 0.0)) / total for name in names}
-        for domain in self.domains:
-            weight = mixture[domain.name]
-            if not domain.lower - SUM_TOLERANCE <= weight <= domain.upper + SUM_TOLERANCE:
-                raise ValueError(
-                    f"weight of {domain.name!r} is {weight:.6g}, outside its bounds "
-                    f"{domain.lower:g} to {domain.upper:g} {where}"
-                )
-        return mixture
-
-
-class StudyPatch(Body):
-    """Body of `PATCH /studies/{study}`; what is left out stays."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "paused"}]})
-
-    state: StudyState | None = None
-    budget: Annotated[int, Field(ge=1, le=MAX_BUDGET)] | None = None
-    gpu_hours: GpuHours | None = None
-    search: SearchSpec | None = None
-    note: Text | None = None
+        return {name: float(weights.get(name, 0.0)) / total for name in names}
 
 
 class Study(StudySpec):

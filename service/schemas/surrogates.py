@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, FailFast, Field
 
@@ -132,3 +132,60 @@ class SurrogateFit(Body):
     """Other evidence that the surrogate has learned from, by name."""
     messages: list[str]
     """Health of the fit, in words."""
+
+
+class FloorChance(Body):
+    """One of a study's constraints, as a surrogate sees it."""
+
+    benchmark: Name
+    at_least: str
+    """As the study says it: `uniform - 0.02`."""
+    level: float
+    """What that is, where it is relative by the surrogate's mean at equal weights."""
+    asked: float
+    """With which probability it has to hold."""
+    possible: float
+    """Probability that some mixture keeps it, whatever becomes of the others."""
+
+
+class GoalPoint(Body):
+    """A mixture as a surrogate sees it."""
+
+    weights: Mixture
+    values: dict[str, Prediction]
+    """Of each objective by its name; of `worst` how far the worst benchmark is above equal weights,
+    as a share of what they score there."""
+    score: Prediction
+    """Of the objective that runs are listed by."""
+    floors: list[float]
+    """Probability that each of the constraints holds, in their order."""
+    together: float
+    """That all of them hold; 1 without any."""
+
+
+class GoalAnswer(Body):
+    """Answer of `GET /studies/{study}/front`: what a surrogate makes of a study's floors and
+    objectives."""
+
+    surrogate: Name
+    kind: str
+    """What the surrogate chose to be, in words."""
+    objectives: list[str]
+    constraints: list[FloorChance]
+    verdict: Literal["kept", "unsure", "impossible"]
+    """`kept`: some mixture keeps all floors as surely as asked (so it is where there are none).
+    `unsure`: none does so far, but one may, and more runs will tell. `impossible`: hardly any draw
+    from what the surrogate believes has a mixture that keeps them."""
+    possible: float
+    """Probability that some mixture keeps all floors together."""
+    recommended: GoalPoint
+    """Of the mixtures that keep the floors as surely as asked, that with the highest mean, or of a
+    front the point that gives most per point given up; where none keeps them, the safest."""
+    front: list[GoalPoint]
+    """Of two or three objectives, by the first; empty with one."""
+    choice: int | None
+    """Place of what is recommended on the front."""
+    train: GoalPoint | None
+    """The mixture to train, of those that were run."""
+    message: str
+    """All this for people."""

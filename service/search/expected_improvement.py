@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
@@ -48,22 +49,40 @@ def best_next(
             sampler=SobolQMCNormalSampler(torch.Size([MC_SAMPLES]), seed=seed),
             prune_baseline=True,
         )
-        # 1. The best of many starts.
-        listed = space.listed()
-        starts = _spread(fitted, space, RAW_SAMPLES, rng) if listed is None else listed
-        with torch.no_grad():
-            values = acquisition(_tensor(starts)[:, None, :])
-        if listed is not None:
-            best_first: FloatArray = listed[torch.argsort(-values, stable=True).numpy()]
-            return best_first
-        top = starts[values.topk(restarts).indices.numpy()]
-        # 2. From the best of them by SLSQP, which keeps the sum and the limits.
-        climbed = [_climb(acquisition, space.cell_of(x), x) for x in top]
-        # 3. In order of their value as they will be used: exactly feasible.
-        reached = np.array([x for x in climbed if np.isfinite(x).all()]).reshape(-1, space.m)
-        points = np.vstack([space.project(reached), top])
-        with torch.no_grad():
-            values = acquisition(_tensor(points)[:, None, :])
+        tried = fitted.runs.weights
+        promising = tried[np.argsort(-fitted.predict(tried)[0], kind="stable")[:8]]
+        return highest(acquisition, space, promising, rng, restarts)
+
+
+def highest(
+    acquisition: AcquisitionFunction,
+    space: MixtureSpace,
+    promising: FloatArray,
+    rng: np.random.Generator,
+    restarts: int = RESTARTS,
+) -> FloatArray:
+    """(r, m) feasible mixtures, that with the highest acquisition first.
+
+    Args:
+        promising: (k, m) runs to take steps away from.
+        restarts: starts that are climbed from.
+    """
+    # 1. The best of many starts.
+    listed = space.listed()
+    starts = _spread(promising, space, RAW_SAMPLES, rng) if listed is None else listed
+    with torch.no_grad():
+        values = acquisition(_tensor(starts)[:, None, :])
+    if listed is not None:
+        best_first: FloatArray = listed[torch.argsort(-values, stable=True).numpy()]
+        return best_first
+    top = starts[values.topk(restarts).indices.numpy()]
+    # 2. From the best of them by SLSQP, which keeps the sum and the limits.
+    climbed = [_climb(acquisition, space.cell_of(x), x) for x in top]
+    # 3. In order of their value as they will be used: exactly feasible.
+    reached = np.array([x for x in climbed if np.isfinite(x).all()]).reshape(-1, space.m)
+    points = np.vstack([space.project(reached), top])
+    with torch.no_grad():
+        values = acquisition(_tensor(points)[:, None, :])
     order = torch.argsort(values, descending=True, stable=True)
     ranked: FloatArray = points[order.numpy()]
     return ranked
@@ -78,9 +97,7 @@ def _in_question(fitted: GaussianProcessFit) -> FloatArray:
     return X[np.sort(np.argsort(-(mean + sd), kind="stable")[:BASELINE])]
 
 
-def _climb(
-    acquisition: qLogNoisyExpectedImprovement, cell: Polytope, start: FloatArray
-) -> FloatArray:
+def _climb(acquisition: AcquisitionFunction, cell: Polytope, start: FloatArray) -> FloatArray:
     """(m,) a local optimum within a convex part of the space."""
     ones = torch.ones(len(start), dtype=torch.float64)
     every = torch.arange(len(start))
@@ -102,11 +119,9 @@ def _climb(
 
 
 def _spread(
-    fitted: GaussianProcessFit, space: MixtureSpace, n: int, rng: np.random.Generator
+    promising: FloatArray, space: MixtureSpace, n: int, rng: np.random.Generator
 ) -> FloatArray:
     """(about 5n/4, m) uniform samples, and steps away from the runs that look best."""
-    X = fitted.runs.weights
-    promising = X[np.argsort(-fitted.predict(X)[0], kind="stable")[:8]]
     steps = STEP * rng.normal(size=(n // 32, *promising.shape)) / np.sqrt(space.m)
     around = space.project((promising + steps).reshape(-1, space.m))
     return np.vstack([space.sample(n, rng), around])

@@ -44,6 +44,12 @@ class LinearLimit:
         sign = 1.0 if sides[1] == "<=" else -1.0
         return cls({d: sign * c for d, c in found.items()}, sign * level, text.strip())
 
+    def as_given(self) -> dict[str, object]:
+        """As a study's specification has it, `>=` where it was written so."""
+        sign, side = (-1, "at_least") if ">=" in self.name else (1, "at_most")
+        weights = {name: sign * value for name, value in self.coefficients.items()}
+        return {"weights": weights, side: sign * self.at_most}
+
 
 def unquoted(name: str) -> str:
     """A name without the quotes around it, if there are any."""

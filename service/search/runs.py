@@ -135,6 +135,19 @@ class Runs:
         left = {name: channel.without(weights) for name, channel in self.channels.items()}
         return replace(others, channels=left)
 
+    def weighed(self) -> Runs:
+        """Without the benchmarks that the objective does not weigh, in every channel."""
+        used = self.shares > 0
+        if used.all():
+            return self
+        return replace(
+            self,
+            benchmarks=self.benchmarks[:, used],
+            benchmark_sd=self.benchmark_sd[:, used],
+            shares=self.shares[used],
+            channels={name: channel.weighed() for name, channel in self.channels.items()},
+        )
+
     def of_benchmark(self, b: int) -> Runs:
         """The runs with one benchmark's score as the objective, in every channel."""
         nothing = np.full(len(self), np.nan)

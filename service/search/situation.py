@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from service.search.goals import Goal
 from service.search.heuristics import AS_PUBLISHED, HeuristicOptions
 from service.search.runs import TARGET, Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
@@ -69,6 +70,7 @@ class Situation:
         pending: of each channel, (p, m) mixtures whose scores are still to come.
         costs: of a score in each channel that may be proposed, in full runs.
         budget: completed runs after which the search ends; None for no end.
+        goal: what is wanted beside, or instead of, the objective; None for that alone.
     """
 
     space: MixtureSpace
@@ -81,6 +83,7 @@ class Situation:
     opening: Opening = "optimal"
     heuristics: HeuristicOptions = AS_PUBLISHED
     costs: Mapping[str, float] = field(default_factory=lambda: FULL_RUNS)
+    goal: Goal | None = None
     taken: list[tuple[str, FloatArray]] = field(default_factory=list)
 
     def known(self) -> FloatArray:

@@ -14,7 +14,8 @@ from itertools import chain
 
 import numpy as np
 
-from service.search import by_surrogate, openings
+from service.search import by_goal, by_surrogate, openings
+from service.search.goals import Goal
 from service.search.heuristics import AS_PUBLISHED, HEURISTICS, HeuristicOptions
 from service.search.runs import TARGET, Runs
 from service.search.situation import (
@@ -46,6 +47,7 @@ def propose(
     heuristics: HeuristicOptions = AS_PUBLISHED,
     costs: Mapping[str, float] = FULL_RUNS,
     pending_in: Mapping[str, FloatArray] | None = None,
+    goal: Goal | None = None,
 ) -> list[Proposed]:
     """The next n mixtures; the same arguments give the same answer.
 
@@ -60,6 +62,8 @@ def propose(
         heuristics: what the paper varies of them.
         costs: of a score in each channel that may be proposed, in full runs.
         pending_in: (p, m) mixtures whose scores in channels other than the target are to come.
+        goal: what is wanted beside, or instead of, the objective, whose outputs are made of the
+            runs' benchmarks; for `goal_beliefs.PURSUING`, others look at the objective alone.
 
     Raises:
         KeyError: no such strategy; the message lists them.
@@ -81,6 +85,7 @@ def propose(
         opening,
         heuristics,
         costs,
+        goal,
     )
     chosen: list[Proposed] = []
     if n < 1:
@@ -111,14 +116,21 @@ def _then(*parts: Strategy) -> Strategy:
     return suggest
 
 
+def _by_surrogate(name: str, plain: Strategy) -> Strategy:
+    """One that can pursue goals, too: `plain` where there is none."""
+    return _then(openings.opening, by_goal.pursuing(name, plain))
+
+
 _STRATEGIES: dict[str, Strategy] = {
     "seed": openings.seed,
     "random": _then(),  # what follows every strategy
     **{name: _then(openings.seed, openings.heuristic(name)) for name in HEURISTICS},
     "quadsurface": _then(openings.seeds_first, by_surrogate.quadsurface),
-    "bayes-quadratic": _then(openings.opening, by_surrogate.knowledge_gradient("bayes-quadratic")),
-    "gp": _then(openings.opening, by_surrogate.gp),
-    "auto": _then(openings.opening, by_surrogate.knowledge_gradient("auto")),
+    "bayes-quadratic": _by_surrogate(
+        "bayes-quadratic", by_surrogate.knowledge_gradient("bayes-quadratic")
+    ),
+    "gp": _by_surrogate("gp", by_surrogate.gp),
+    "auto": _by_surrogate("auto", by_surrogate.knowledge_gradient("auto")),
     "ax": by_surrogate.by_ax,
     "lattice": openings.by_lattice,
     "centroid": openings.by_centroid,

@@ -127,7 +127,7 @@ class _Document(_Part):
 
 
 def check(archive: Archive, name: str | None = None) -> StudySpec:
-    """The study's specification as it was created, under the name it will have.
+    """The study's specification as it is, under the name it will have.
 
     Raises:
         pydantic.ValidationError: something in a row is none of its kind.
@@ -139,6 +139,8 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
     # What may have been changed since has the same limits.
     changed = {key: given[key] for key in IN_COLUMNS}
     StudySpec.model_validate(given["spec"] | changed | {"name": spec.name})
+    if given["created_as"] is not None:
+        StudySpec.model_validate(given["created_as"] | {"name": spec.name})
     with _at("study.spec"):
         checks.strategy(spec.strategy)
         space = checks.space(spec)
@@ -149,7 +151,7 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
         where = f"trials.{place}"
         _check_attempts(where, trial)
         _check_state(where, trial)
-        _check_scores(where, spec, space, trial)
+        _check_scores(where, spec, None if given["edits"] else space, trial)
     return spec
 
 
@@ -217,10 +219,17 @@ def _check_state(where: str, trial: _Trial) -> None:
         raise BadArchive(f"{where}.started_at: None, of a running trial")
 
 
-def _check_scores(where: str, spec: StudySpec, space: MixtureSpace, trial: _Trial) -> None:
-    """Whether a trial's mixture and scores are of this study."""
+def _check_scores(where: str, spec: StudySpec, space: MixtureSpace | None, trial: _Trial) -> None:
+    """Whether a trial's mixture and scores are of this study.
+
+    Args:
+        space: that it keeps to; None of a study that was edited since, whose bounds were others.
+    """
     with _at(f"{where}.mixture"):
-        checks.mixture(spec, trial.mixture, space)
+        if space is None:
+            checks.weights(spec, trial.mixture)
+        else:
+            checks.mixture(spec, trial.mixture, space)
     absent = {domain.name for domain in spec.domains} - trial.mixture.keys()
     if absent:
         raise BadArchive(f"{where}.mixture: no weight of {sorted(absent)[0]!r}, not even 0")

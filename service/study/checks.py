@@ -92,8 +92,20 @@ def channel(spec: StudySpec, name: str) -> None:
         )
 
 
+def weights(spec: StudySpec, given: Mapping[str, float]) -> dict[str, float]:
+    """The mixture in the study's domain order, whatever its bounds.
+
+    Raises:
+        Refused: it is none of the study's domains.
+    """
+    try:
+        return spec.weights(given)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+
+
 def mixture(
-    spec: StudySpec, weights: Mapping[str, float], within: MixtureSpace | None = None
+    spec: StudySpec, given: Mapping[str, float], within: MixtureSpace | None = None
 ) -> dict[str, float]:
     """The mixture in the study's domain order.
 
@@ -104,7 +116,7 @@ def mixture(
         Refused: it is not one of this study's.
     """
     try:
-        found = spec.mixture(weights)
+        found = spec.mixture(given)
     except ValueError as error:
         raise invalid(str(error)) from error
     within = within or evidence.space(spec)
@@ -136,15 +148,15 @@ def measurements(spec: StudySpec, given: Iterable[Measurement]) -> None:
 
 
 def unscored(spec: StudySpec, given: Iterable[Measurement]) -> list[str]:
-    """Benchmarks that the objective weighs and that have no score at any step."""
-    return sorted(spec.objective_weights().keys() - last_measurements(given).keys())
+    """Benchmarks that a run must have to count, and that have no score at any step."""
+    return sorted(set(spec.needed_benchmarks()) - last_measurements(given).keys())
 
 
 def missing(
     spec: StudySpec, result: Sequence[Measurement], known: Iterable[Measurement] = ()
 ) -> list[str]:
-    """Benchmarks that the objective weighs and that have no score at a result's last step: one of
-    an earlier step is not that of the whole run.
+    """Benchmarks that a run must have to count, and that have no score at a result's last step: one
+    of an earlier step is not that of the whole run.
 
     Args:
         known: scores that were stored before, where the result is the rest of them.
@@ -163,13 +175,20 @@ def lacks(spec: StudySpec, absent: Sequence[str], result: Sequence[Measurement])
     at = f" at step {last}, its last one" if last else ""
     return (
         f"the result has no score of {', '.join(absent)} under rule 'paper'{at}, which the "
-        f"objective {spec.objective.name!r} weighs (study {spec.name!r})"
+        f"{needed_by(spec)} (study {spec.name!r})"
     )
+
+
+def needed_by(spec: StudySpec) -> str:
+    """What a run's benchmarks are needed for: `objective 'out_score' weighs`."""
+    if spec.objectives or spec.constraints:
+        return "study's objectives and constraints need"
+    return f"objective {spec.objective.name!r} weighs"
 
 
 def is_complete(spec: StudySpec, result: Sequence[Measurement]) -> None:
     """Raises:
-    Refused: a benchmark that the objective weighs has no score at the result's last step.
+    Refused: a benchmark that a run must have to count has no score at the result's last step.
     """
     absent = missing(spec, result)
     if absent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from service.schemas import (
 )
 from service.schemas.spec import MERGED
 from service.search.counts import counted
+from service.search.goals import Floor, Goal
 from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
 from service.search.runs import Runs
@@ -45,6 +46,9 @@ class Run:
     mixture: dict[str, float]
     score: Score
     """The objective, a fraction."""
+    outputs: tuple[float, ...] = field(default=(), kw_only=True)
+    """Scores that the study's goal looks at, in its order; none where it has no goal beside the
+    objective."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +70,37 @@ class Evidence:
         completed: in order of trial number, like `runs`, whose channels are what trials scored that
             were stopped early or have paused (`step-S`), models merged of experts (`merged`), and
             the runs of the other studies that this one takes as evidence (`study-NAME`).
+        measured: `runs` with all benchmarks that the study's goal looks at, those that its
+            objective does not weigh, too.
         paused: trials under way that have paused, by id, and at which step.
-        others: `results` of the other studies when they were read.
+        others: versions of the other studies when they were read.
         notes: what of them is not taken, in words.
-        results: `Study.results` when it was read; the same number, with the same `paused` and
-            `others`, means the same evidence.
+        version: of the study when it was read; the same, with the same `paused` and `others`, means
+            the same evidence.
     """
 
-    study_id: int
+    version: models.Version
     spec: StudySpec
-    results: int
     space: MixtureSpace
     completed: tuple[MeasuredRun, ...]
-    runs: Runs
+    measured: Runs
     paused: tuple[tuple[int, int], ...] = ()
-    others: tuple[int, ...] = ()
+    others: tuple[models.Version, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> Runs:
+        """As the objective scores them."""
+        return self.measured.weighed()
+
+    @property
+    def goal(self) -> Goal | None:
+        """What the study wants beside, or instead of, its objective."""
+        return goal(self.spec)
 
     def standing(self) -> Standing[MeasuredRun]:
         """The mixture to train, and what it is compared with."""
-        return headline.standing(self.completed, self.spec.objective.direction)
+        return headline.standing(self.completed, self.spec.objective.direction, self.goal)
 
     def train_this(self) -> Tried[MeasuredRun] | None:
         """The mixture to train; None before the first run."""
@@ -105,14 +120,13 @@ def read(session: Session, study: models.Study) -> Evidence:
         channels |= {name: _runs(spec, one, are_told=True) for name, one in partial.items()}
         runs = _runs(spec, completed, are_told=True)
     return Evidence(
-        study_id=study.id,
+        version=study.version,
         spec=spec,
-        results=study.results,
         space=space(spec),
         completed=tuple(completed),
-        runs=replace(runs, channels=channels),
+        measured=replace(runs, channels=channels),
         paused=tuple(paused.items()),
-        others=tuple(other.results for other in others),
+        others=tuple(other.version for other in others),
         notes=tuple(notes),
     )
 
@@ -174,7 +188,7 @@ def so_far(
         until: nothing later counts; None for all.
     """
     taken = [item for item in measurements if until is None or item.step <= until]
-    weighed = spec.objective_weights().keys()
+    weighed = set(spec.needed_benchmarks())
     at: dict[int, set[str]] = defaultdict(set)
     for item in taken:
         if item.rule == "paper" and item.benchmark in weighed:
@@ -204,12 +218,21 @@ def _measured(
     """A trial as it was measured; None without an objective."""
     last = last_measurements(measurements)
     scores = spec.scores(last.values())
-    if scores.objective is None:
+    if scores.objective is None or not last.keys() >= set(spec.needed_benchmarks()):
         return None
     other = scores
     if spec.heuristics.scores == "averaged":
         other = spec.scores(averaged_measurements(measurements))
-    return MeasuredRun(trial_id, number, mixture, scores.objective, scores, last, other)
+    outputs = _outputs(spec, last)
+    return MeasuredRun(
+        trial_id, number, mixture, scores.objective, scores, last, other, outputs=outputs
+    )
+
+
+def _outputs(spec: StudySpec, last: Mapping[str, Measurement]) -> tuple[float, ...]:
+    """What the study's goal looks at."""
+    weights = _output_weights(spec).values() if spec.has_goal else ()
+    return tuple(Score.weighted(last.values(), each).value for each in weights)
 
 
 def _n_full(session: Session, study: models.Study) -> int:
@@ -248,7 +271,7 @@ def _channels(
         ]
         n_scored = _n_full(session, other)
         if len(found) < n_scored:
-            wanted = ", ".join(spec.objective_weights())
+            wanted = ", ".join(spec.needed_benchmarks())
             notes.append(
                 f"{of}: {n_scored - len(found)} of {counted(n_scored, 'run')} lack a score of "
                 f"{wanted}, and are not taken"
@@ -271,14 +294,14 @@ def scored(
     They are the runs of `read`, with their objective alone, which takes a third of the time.
     """
     changed = (Trial.study_id == study.id, Trial.revision > after)
-    shares = spec.objective_weights()
+    shares, needed = spec.objective_weights(), spec.needed_benchmarks()
     measured = _measurements(
         session,
         study,
         Trial.state == WHOLE,
         Trial.revision > after,
         models.Measurement.rule == "paper",
-        models.Measurement.benchmark.in_(shares),
+        models.Measurement.benchmark.in_(needed),
     )
     runs: list[Run] = []
     numbers: set[int] = set()
@@ -290,8 +313,9 @@ def scored(
     for trial_id, number, state, mixture, channel in rows:
         numbers.add(number)
         last = last_measurements(measured.get(trial_id, []))
-        if state == WHOLE and channel != MERGED and len(last) == len(shares):
-            runs.append(Run(trial_id, number, mixture, Score.weighted(last.values(), shares)))
+        if state == WHOLE and channel != MERGED and len(last) == len(needed):
+            score = Score.weighted(last.values(), shares)
+            runs.append(Run(trial_id, number, mixture, score, outputs=_outputs(spec, last)))
     return runs, numbers
 
 
@@ -386,6 +410,47 @@ def heuristics(spec: StudySpec) -> HeuristicOptions:
     return HeuristicOptions(spec.heuristics.alpha_single, left_out)
 
 
+def goal(spec: StudySpec) -> Goal | None:
+    """What the study wants beside, or instead of, its objective, in the engine's terms: its outputs
+    are made of the benchmarks of `Evidence.measured`. None where the objective is all."""
+    if not spec.has_goal:
+        return None
+    weights, benchmarks = _output_weights(spec), spec.needed_benchmarks()
+    names = list(weights)
+    shares = np.array([[each.get(b, 0.0) for b in benchmarks] for each in weights.values()])
+    if spec.objective.worst:
+        objectives = list(spec.objective_weights())
+        score = spec.objective_weights()
+    else:
+        objectives = spec.objectives or [spec.objective.name]
+        score = {spec.objective.name: 1.0}
+    total = sum(score.values())
+    return Goal(
+        tuple(names),
+        shares / shares.sum(axis=1, keepdims=True),
+        np.array([score.get(name, 0.0) / total for name in names]),
+        tuple(names.index(name) for name in objectives),
+        spec.objective.worst,
+        tuple(
+            Floor(names.index(floor.benchmark), floor.level, floor.probability)
+            for floor in spec.constraints
+        ),
+    )
+
+
+def _output_weights(spec: StudySpec) -> dict[str, dict[str, float]]:
+    """Weights of benchmarks in each score that the study's goal looks at, by the score's name."""
+    if spec.objective.worst:
+        wanted = [*spec.objective_weights()]
+        found = {name: {name: 1.0} for name in wanted}
+    else:
+        found = {}
+        wanted = [*(spec.objectives or [spec.objective.name])]
+    for name in (*wanted, *(floor.benchmark for floor in spec.constraints)):
+        found.setdefault(name, spec.score_weights(name))
+    return found
+
+
 def reach_in_words(spec: StudySpec, mixture: NDArray[np.float64]) -> str:
     """Which domain of a mixture (m,) runs out before the run is over, and when; else nothing."""
     if spec.reach is None:
@@ -410,8 +475,9 @@ def _runs(spec: StudySpec, completed: Sequence[MeasuredRun], *, are_told: bool =
     def values(scores: Sequence[Score | None]) -> NDArray[np.float64]:
         return np.array([np.nan if score is None else score.value for score in scores])
 
-    shares = spec.objective_weights()
-    total = sum(shares.values())
+    weighed = spec.objective_weights()
+    total = sum(weighed.values())
+    shares = {name: weighed.get(name, 0.0) for name in spec.needed_benchmarks()}
     measured = [[run.benchmarks[name] for name in shares] for run in completed]
     shape = (len(completed), len(shares))
     return Runs(

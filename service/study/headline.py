@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from service.schemas import Score
+from service.search.goals import Goal
 from service.search.situation import Direction, sign_of
 from service.search.space import SAME
 
@@ -29,6 +30,11 @@ class ScoredRun(Protocol):
 
     @property
     def score(self) -> Score: ...
+
+    @property
+    def outputs(self) -> tuple[float, ...]:
+        """Scores that the study's goal looks at; none where it has no goal beside its objective."""
+        ...
 
 
 R = TypeVar("R", bound=ScoredRun)
@@ -61,6 +67,12 @@ class Tried(Generic[R]):
     def mixture(self) -> dict[str, float]:
         """As its first run had it; the others differ by less than `SAME`."""
         return self.first.mixture
+
+    @property
+    def outputs(self) -> list[float]:
+        """Means of what the study's goal looks at."""
+        each = zip(*(run.outputs for run in self.runs), strict=True)
+        return [math.fsum(scores) / len(self.runs) for scores in each]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +124,18 @@ def tried(runs: Sequence[R]) -> list[Tried[R]]:
     ]
 
 
-def train_this(found: Sequence[Tried[R]], direction: Direction) -> Tried[R] | None:
-    """The mixture with the best mean; of equal ones that with more runs, then the earliest."""
+def train_this(
+    found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = None
+) -> Tried[R] | None:
+    """The mixture with the best mean; of equal ones that with more runs, then the earliest.
+
+    With a goal, what serves that best by its means (`Goal.best_measured`).
+    """
+    if goal is not None and found:
+        equal = uniform(found)
+        outputs = np.array([t.outputs for t in found]).T
+        at_uniform = None if equal is None else np.array(equal.outputs)
+        return found[goal.best_measured(outputs, at_uniform)]
     sign = sign_of(direction)
     return max(found, key=lambda t: (sign * t.score.value, len(t.runs), -t.number), default=None)
 
@@ -129,10 +151,10 @@ def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
     return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
 
 
-def standing(runs: Sequence[R], direction: Direction) -> Standing[R]:
+def standing(runs: Sequence[R], direction: Direction, goal: Goal | None = None) -> Standing[R]:
     """What stands out among runs that come by number."""
     found = tried(runs)
-    best, equal = train_this(found, direction), uniform(found)
+    best, equal = train_this(found, direction, goal), uniform(found)
     gain = None
     if best is not None and equal is not None and best is not equal:
         gain = gain_over(equal.score, best.score, direction)
@@ -149,8 +171,10 @@ def trials(numbers: Sequence[int]) -> str:
     return f"trials {', '.join(shown)} and {last}"
 
 
-def leads(found: Sequence[Tried[R]], direction: Direction) -> list[Lead]:
+def leads(found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = None) -> list[Lead]:
     """What `train_this` would have said after each run, where it changed."""
+    if goal is not None:
+        return _leads_to(goal, found, direction)
     sign = sign_of(direction)
     place = {run.number: i for i, t in enumerate(found) for run in t.runs}
     counts, sums, variances = ([0.0] * len(found) for _ in range(3))
@@ -174,6 +198,18 @@ def leads(found: Sequence[Tried[R]], direction: Direction) -> list[Lead]:
         lead = means[best]
         if not changes or (changes[-1].mixture, changes[-1].score) != (found[best].number, lead):
             changes.append(Lead(run.number, lead, found[best].number))
+    return changes
+
+
+def _leads_to(goal: Goal, found: Sequence[Tried[R]], direction: Direction) -> list[Lead]:
+    changes: list[Lead] = []
+    runs = sorted((run for t in found for run in t.runs), key=lambda run: run.number)
+    for n, run in enumerate(runs, 1):
+        best = train_this(tried(runs[:n]), direction, goal)
+        if best is not None and (
+            not changes or (changes[-1].mixture, changes[-1].score) != (best.number, best.score)
+        ):
+            changes.append(Lead(run.number, best.score, best.number))
     return changes
 
 

@@ -1,7 +1,7 @@
 """What a study has for merging models of experts, derived from its trials alone.
 
-A model of channel `merged` is made of the experts' weights (`trainer/run/merge.py` has the formula)
-and scored, without training. It can be run when
+A model of channel `merged` is made of the experts' weights (formula:
+`trainer/run/task_arithmetic.py`) and scored, without training. It can be run when
 
 1. every domain of its mixture has an expert: a completed run of that domain alone whose weights
    are in the workers' store; of several the earliest;

@@ -36,6 +36,7 @@ NEVER = (
     "ray start",
     "modomodo fleet --engine ray",
     "modomodo fleet --engine slurm",
+    "modomodo fleet --engine kubernetes",
 )
 """What no test can run: it would test itself, install what is there, or need an engine, a cluster
 (`test_fleet_on_ray.py` has one), the hub, a bucket, or several GPUs."""
@@ -158,7 +159,10 @@ def test_a_fleet(tmp_path):
         with Client(own.url) as client:
             (study,) = client.studies()
     assert study.trials["completed"] == 2
-    assert own.met >= {"modomodo fleet --engine ray", "modomodo fleet --engine slurm"}
+    engines = ("ray", "slurm", "kubernetes")
+    assert own.met >= {f"modomodo fleet --engine {engine}" for engine in engines}
+    assert "kind: Job" in (tmp_path / "jobs.yaml").read_text()
+    assert "kind: RayJob" in (tmp_path / "rayjob.yaml").read_text()
 
 
 def leased(client: Client, *, is_paused: bool) -> None:
@@ -170,6 +174,19 @@ def leased(client: Client, *, is_paused: bool) -> None:
     client.heartbeat(answer.trial.id, Heartbeat(token=token, step=500, total_steps=2000))
     if is_paused:
         client.partial(answer.trial.id, Partial(token=token, step=500, measurements=[]))
+
+
+def test_living_studies(tmp_path):
+    done = follow(reader(tmp_path), "docs/how-to/living-studies.md")
+    assert "study vlm-2b is deleted" in done.said
+    archived = json.loads((tmp_path / "vlm-2b.json").read_text())["study"]
+    assert [d["name"] for d in archived["spec"]["domains"]] == [
+        "sat",
+        "indoor",
+        "outdoor",
+        "street",
+    ]
+    assert archived["created_as"]["domains"][0]["name"] == "coco"
 
 
 def test_gpu_hours(tmp_path):

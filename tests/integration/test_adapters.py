@@ -28,7 +28,7 @@ def _libraries() -> None:
     from trainer.data import training_rows
     from trainer.run import grpo, models, trl_config
     from trainer.run.adapters import peft_config, restore_base_after_handing_over
-    from trainer.run.learning import RewardLog
+    from trainer.run.learning_curve import RewardLog
     from trainer.run.training_set import Prompts
 
 

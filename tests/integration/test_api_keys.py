@@ -49,7 +49,9 @@ READING = [
     ("GET", "/studies/vlm/trials", None),
     ("GET", "/studies/vlm/trials/2", None),
     ("GET", "/studies/vlm/best", None),
+    ("GET", "/studies/vlm/front", None),
     ("GET", "/studies/vlm/cost", None),
+    ("GET", "/studies/vlm/changes", None),
     ("GET", "/studies/vlm/export", None),
     ("GET", "/studies/vlm/figures", None),
     ("GET", "/studies/vlm/figures", None),
@@ -75,6 +77,8 @@ WORKING = [
 ADMINISTERING = [
     ("POST", "/studies", study_body("other")),
     ("PATCH", "/studies/vlm", {"note": "changed"}),
+    ("POST", "/studies/vlm/clone", {"name": "copy"}),
+    ("DELETE", "/studies/vlm?confirm=other", None),
     ("POST", "/studies/vlm/trials", {"mixture": {"coco": 1.0}}),
     ("PATCH", "/trials/1", {"note": "looked at"}),
     ("POST", "/trials/1/cancel", None),
@@ -109,7 +113,7 @@ def test_every_call_is_among_those_tested(api):
     names = {"vlm": "{study}", "1": "{trial}", "2": "{number}", "quadsurface": "{name}"}
     names["w"] = "{worker}"
     tested = {
-        (method, "/".join(names.get(part, part) for part in path.split("/")))
+        (method, "/".join(names.get(part, part) for part in path.split("?")[0].split("/")))
         for method, path, _ in READING + WORKING + ADMINISTERING
     }
     offered = {

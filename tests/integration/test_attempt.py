@@ -6,6 +6,7 @@ The trainers are scripts, so that each trouble is there in a moment.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ from trainer.storage.remote import Store
 from trainer.storage.work_folder import TrialFolder, WorkFolder
 from trainer.worker.attempt import Attempt, Setting
 from trainer.worker.child import Child
+from trainer.worker.deadline import HAND_BACK_S, Deadline
 from trainer.worker.signals import Stopped
 from trainer.worker.worker import Worker
 
@@ -315,6 +317,28 @@ def test_what_does_not_end_within_the_grace_is_handed_back_all_the_same(tmp_path
         tried.run()
     assert "longer than its grace" in service.releases[0].reason
     assert is_settled(place)
+
+
+def test_a_run_stops_in_order_before_its_machine_is_taken_away(tmp_path, signals):
+    deadline = Deadline(time.time() + HAND_BACK_S + 62)
+    service = Service()
+    script = f"trap 'echo kept > state; exit 0' TERM; {STEP} while :; do sleep 0.05; done"
+    tried, place = attempt(tmp_path, service, signals, script, deadline=deadline)
+    with pytest.raises(Stopped):
+        tried.run()
+    assert (place.run / "state").read_text() == "kept\n"
+    assert "time is nearly over" in service.releases[0].reason
+    assert not signals.came
+
+
+def test_no_trial_is_taken_that_could_not_stop_before_the_machine_is_taken_away(tmp_path, signals):
+    place = WorkFolder(tmp_path)
+    service = Service()
+    setting = Setting(deadline=Deadline(time.time() + 3600, needs_s=3600.0))
+    worker = Worker(service, "w", signals, place, setting)
+    worker.run()
+    assert "a trial needs 3600 s" in worker.reason
+    place.close()
 
 
 def test_no_trial_is_taken_while_the_disk_is_full(tmp_path, signals, monkeypatch):

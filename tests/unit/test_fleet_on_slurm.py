@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import stat
+import subprocess
 
 import pytest
 
 from modomodo.errors import CommandFailed
 from modomodo.fleet.engines import Setup, Started
-from modomodo.fleet.slurm import Slurm
+from modomodo.fleet.slurm import TELL_END, Slurm
 
 LISTED = """\
 101|RUNNING|node[7]|vlm
@@ -66,11 +68,31 @@ def test_a_worker_is_a_batch_job_that_is_not_started_again_and_hears_before_its_
         *words
     }
     [script] = [word.removeprefix("--wrap=") for word in words if word.startswith("--wrap=")]
+    _, _, script = script.partition("export SLURM_JOB_END_TIME; ")
     run = shlex.split(script)
     assert run[:3] == ["exec", "modomodo", "worker"]
     assert run[run.index("--name") + 1] == "lab.$SLURM_JOB_ID.0"
     assert "lab.$SLURM_JOB_ID.0" in script.split(), "unquoted, so that the job's shell fills it in"
     assert run[run.index("--store") + 1] == "s3://b/a b"
+
+
+@pytest.mark.parametrize(
+    ("of_slurm", "listed", "told"),
+    [
+        ({"SLURM_JOB_END_TIME": "7"}, "2030-01-01T00:00:00", "7"),
+        ({}, "2030-01-01T00:00:00", "1893456000"),
+        ({}, "N/A", ""),
+    ],
+    ids=["Slurm says it", "an older Slurm", "no end"],
+)
+def test_a_job_knows_when_its_time_is_over(calls, of_slurm, listed, told):
+    calls.with_name("squeue.out").write_text(listed)
+    script = f'{TELL_END}echo "$SLURM_JOB_END_TIME"'
+    environment = os.environ | {"SLURM_JOB_ID": "101", "TZ": "UTC"} | of_slurm
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == told
 
 
 def test_the_key_is_in_the_jobs_environment_and_in_no_argument(calls):

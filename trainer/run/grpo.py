@@ -21,7 +21,7 @@ from trainer.run.decoding import WIDTHS, decoding_of
 from trainer.run.draws import TokenDraws, drawing, uniforms
 from trainer.run.features import keep_features
 from trainer.run.generation import own_settings_aside
-from trainer.run.learning import RewardLog
+from trainer.run.learning_curve import RewardLog
 from trainer.run.models import keeps_features
 from trainer.run.optimizer import MasterAdamW
 from trainer.run.training_set import Prompts

@@ -1,7 +1,7 @@
 """A model merged of experts instead of trained, and scored: a trial of channel `merged`.
 
 The first one of a study is of the uniform mixture. It finds `lambda_u`, at which its score meets
-that of the uniform mixture's run; all others are told it (`trainer/run/merge.py` has the formula).
+that of the uniform mixture's run; all others are told it (formula: `task_arithmetic.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.schemas import Measurement, Score
 from trainer.data import ItemSet, benchmark_sets
 from trainer.job import ExpertWeights, Halted, IsStopping, Job, Merging, Outcome, Progress, Report
 from trainer.recipe import Recipe
-from trainer.run import adapters, merge, models
+from trainer.run import adapters, models, task_arithmetic
 from trainer.run.decoding import decoding_of
 from trainer.run.evaluate import evaluate
 from trainer.run.software import software
@@ -82,7 +82,7 @@ def merge_and_score(job: Job, report: Report, is_stopping: IsStopping) -> Outcom
             prices.append(Score.weighted(found, dict(merging.weights)).value)
             if _has_met(prices, merging.target):
                 break
-        at_uniform = merge.scale_at_uniform(SCALES[: len(prices)], prices, merging.target)
+        at_uniform = task_arithmetic.scale_at_uniform(SCALES[: len(prices)], prices, merging.target)
     folder = None
     if job.folder is not None:
         folder = RunFolder(job.folder)
@@ -99,7 +99,7 @@ def merge_and_score(job: Job, report: Report, is_stopping: IsStopping) -> Outcom
             "recipe": recipe.model_dump(mode="json"),
             "software": software(recipe, uses_vllm=False),
             "scale_at_uniform": at_uniform,
-            "scale": merge.scale(blend.weights, at_uniform),
+            "scale": task_arithmetic.scale(blend.weights, at_uniform),
         },
     )
 
@@ -123,7 +123,7 @@ class _Blend:
         shares = _shares(job.mixture, job.recipe, merging)
         if job.recipe.lora is None:
             base = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-            self._change = merge.change(base, _loaded(model, merging.experts), shares)
+            self._change = task_arithmetic.change(base, _loaded(model, merging.experts), shares)
             self._base = {name: base[name] for name in self._change}
         else:
             folders = [expert.folder for expert in merging.experts]
@@ -135,17 +135,19 @@ class _Blend:
 
     def set(self, at_uniform: float) -> None:
         """Makes the model the merged one at this `lambda_u`."""
-        scale = merge.scale(self.weights, at_uniform)
+        scale = task_arithmetic.scale(self.weights, at_uniform)
         with torch.no_grad():
-            for name, tensor in merge.applied(self._base, self._change, scale):
+            for name, tensor in task_arithmetic.applied(self._base, self._change, scale):
                 self._state[name].copy_(tensor)
 
 
 def _shares(mixture: Mapping[str, float], recipe: Recipe, merging: Merging) -> list[float]:
     """(e,) what each expert's change is multiplied by, without the scale."""
     weights = [mixture[expert.domain] for expert in merging.experts]
-    sums = [merge.rate_sum(recipe, expert.steps) for expert in merging.experts]
-    return merge.coefficients(weights, sums, merge.rate_sum(recipe, recipe.steps), 1.0)
+    sums = [task_arithmetic.rate_sum(recipe, expert.steps) for expert in merging.experts]
+    return task_arithmetic.coefficients(
+        weights, sums, task_arithmetic.rate_sum(recipe, recipe.steps), 1.0
+    )
 
 
 def _loaded(model: Any, experts: tuple[ExpertWeights, ...]) -> Iterator[Mapping[str, Tensor]]:

@@ -29,7 +29,7 @@ from trainer.run.answers import Share
 from trainer.run.decoding import decoding_of
 from trainer.run.evaluate import evaluate
 from trainer.run.grpo import MixtureTrainer
-from trainer.run.learning import Reporter, RewardLog
+from trainer.run.learning_curve import Reporter, RewardLog
 from trainer.run.software import software
 from trainer.run.training_set import Prompts
 from trainer.run.trl_config import uses_vllm

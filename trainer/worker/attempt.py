@@ -25,6 +25,7 @@ from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
 from trainer.worker.child import STOP_S, Child, Message, Starting
+from trainer.worker.deadline import Pace
 from trainer.worker.delivery import RESULT_AGAIN_S, Delivery
 from trainer.worker.ending import Ending
 from trainer.worker.gpus import GpuUse, metrics
@@ -69,6 +70,8 @@ class Attempt:
         self.metrics: dict[str, float] = {}
         self.gpus: list[GpuUse] = []
         self._has_scored = False
+        self._pace = Pace(setting.deadline)
+        self._why_stops = "the worker was asked to stop"
         self.needed_bytes = 0
         self._is_own = False
         self._delivery = Delivery(self._lease, folder, signals)
@@ -299,9 +302,11 @@ class Attempt:
         patience: float | None = None  # until when a run that was asked to stop is waited for
         is_told = False
         while True:
-            if self._signals.came and patience is None:
-                self._log.info("stopping: waiting for a checkpoint", grace_s=self._setting.grace_s)
-                patience = time.monotonic() + self._setting.grace_s
+            if patience is None and (grace_s := self._grace_s()) is not None:
+                self._log.info(
+                    "stopping: waiting for a checkpoint", why=self._why_stops, grace_s=grace_s
+                )
+                patience = time.monotonic() + grace_s
                 child.halt()
             ends = stalled if patience is None else patience
             if self._lease.action != "continue" and not is_told:
@@ -317,14 +322,21 @@ class Attempt:
                     return
             now = time.monotonic()
             if patience is not None and now >= patience:
-                self._ending.release(
-                    "the worker was asked to stop, and a step took longer than its grace"
-                )
+                self._ending.release(f"{self._why_stops}, and a step took longer than its grace")
             if now >= stalled:
                 self._ending.fail(self._stall(), retryable=True)
                 return
             if now >= self._lease.next_beat:
                 self._lease.beat(self.progress, self.metrics)
+
+    def _grace_s(self) -> float | None:
+        """How long a run that is to stop now has for its checkpoint; None while it may go on."""
+        if self._signals.came:
+            return self._setting.grace_s
+        left_s = self._pace.last_s(self._setting.grace_s)
+        if left_s is not None:
+            self._why_stops = "this machine's time is nearly over"
+        return left_s
 
     def _stall(self) -> str:
         where = "before its first step"
@@ -341,6 +353,7 @@ class Attempt:
         match message:
             case Progress():
                 self._note(message)
+                self._pace.note(message, time.monotonic() - self.started)
                 if self._store_sync is not None and not self._is_own:
                     self._store_sync.look()
                 known, _ = self._sorted(message.measurements)
@@ -356,7 +369,7 @@ class Attempt:
                 at = "" if message.step is None else f" at step {message.step}"
                 if not self._is_own:
                     self._keep_in_store(patience)
-                self._ending.release(f"the worker was asked to stop; the run halted{at}")
+                self._ending.release(f"{self._why_stops}; the run halted{at}")
             case Paused():
                 self._paused(message, patience)
         return True

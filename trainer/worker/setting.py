@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.storage.remote import Store
+from trainer.worker.deadline import Deadline
 from trainer.worker.gpus import Gpus
 
 
@@ -25,6 +26,7 @@ class Setting:
         experts: where experts' weights are kept for the next merged model; None merges none.
         make_room: removes what is not needed until so many bytes are free on the disk, and tells
             how many are; None does not look whether there is room for a run's checkpoints.
+        deadline: when the machine is taken away; None where nobody has said that.
     """
 
     data: Path = Path()
@@ -35,6 +37,7 @@ class Setting:
     grace_s: float = 60.0
     store: Store | None = None
     make_room: Callable[[int], int] | None = None
+    deadline: Deadline | None = None
     experts: Path | None = None
 
     @property

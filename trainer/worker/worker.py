@@ -111,7 +111,7 @@ class Worker:
                     break
                 self._work(answer, self.folder.of(self.client.url, answer.trial))
         except Stopped:
-            log.info("worker stopped by a signal")
+            log.info("worker stopped")
 
     def _work(self, answer: NextAnswer, folder: TrialFolder) -> None:
         self.attempt = Attempt(self.client, answer, self.signals, folder, self.setting)
@@ -188,6 +188,8 @@ class Worker:
         while True:
             if self.signals.came:
                 raise Stopped
+            if not self._has_time():
+                return None
             wanted = self._wanted_bytes()
             free = self.folder.make_room(wanted, is_idle=True)
             if free < wanted:
@@ -229,6 +231,16 @@ class Worker:
                 return None
             self._say_why_it_waits(answer.reason)
             self.signals.sleep(min(answer.retry_after_s or ASK_AGAIN_S, left_s))
+
+    def _has_time(self) -> bool:
+        """Whether a trial could come to where it may stop before the machine is taken away."""
+        deadline = self.setting.deadline
+        if deadline is None or deadline.has_time_for_a_trial(self.setting.grace_s):
+            return True
+        left, needs = round(deadline.left_s), round(deadline.needs_s)
+        self.reason = f"{left} s are left here, and a trial needs {needs} s to where it may stop"
+        structlog.get_logger().info("no time for another trial", worker=self.name, why=self.reason)
+        return False
 
     def _wanted_bytes(self) -> int:
         """What must be free on the disk before a trial is asked for."""

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import models
 from service.schemas import StudySpec
+from service.search.goals import Goal
 from service.search.situation import Direction
 from service.study import evidence, headline
 from service.study.evidence import Run
@@ -40,10 +41,10 @@ class History(Standing[Run]):
         return len(self.mixtures)
 
 
-def of(runs: Sequence[Run], direction: Direction) -> History:
+def of(runs: Sequence[Run], direction: Direction, goal: Goal | None = None) -> History:
     """What stands out among runs that come by number."""
-    found = headline.standing(runs, direction)
-    leads = tuple(headline.leads(found.mixtures, direction))
+    found = headline.standing(runs, direction, goal)
+    leads = tuple(headline.leads(found.mixtures, direction, goal))
     return History(
         found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
     )
@@ -52,7 +53,7 @@ def of(runs: Sequence[Run], direction: Direction) -> History:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     revision: int
-    results: int
+    version: models.Version
     history: History
 
 
@@ -66,16 +67,18 @@ class Histories:
     def of(self, session: Session, study: models.Study, spec: StudySpec) -> History:
         """The study's history at its present results."""
         with self._lock:
-            kept = self._kept.get(study.id, _Kept(0, 0, of((), "maximize")))
-        if kept.results == study.results:
+            kept = self._kept.get(study.id)
+        if kept is not None and kept.version == study.version:
             return kept.history
+        if kept is None or kept.version._replace(results=study.results) != study.version:
+            kept = _Kept(0, study.version, of((), "maximize"))  # what was read holds no more
         fresh, changed = evidence.scored(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
-        history = of(runs, spec.objective.direction)
+        history = of(runs, spec.objective.direction, evidence.goal(spec))
         with self._lock:
             self._kept.pop(study.id, None)
-            self._kept[study.id] = _Kept(study.revision, study.results, history)
+            self._kept[study.id] = _Kept(study.revision, study.version, history)
             while len(self._kept) > KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return history

@@ -153,6 +153,12 @@ class Part:
         g = int(rng.choice(len(self.weight), p=self.weight))
         return self._quadratic(self.means[g] + self._root(g) @ rng.normal(size=self.means.shape[1]))
 
+    def draw_coefficients(self, g: int, n: int, rng: np.random.Generator) -> FloatArray:
+        """(n, p) draws of the standardised coefficients under a setting."""
+        p = self.means.shape[1]
+        drawn: FloatArray = self.means[g] + rng.normal(size=(n, p)) @ self._root(g).T
+        return drawn
+
     def _root(self, g: int) -> FloatArray:
         """A (p, p) square root of a setting's covariance, which need not be of full rank."""
         if g not in self._roots:

@@ -27,7 +27,7 @@ def _libraries() -> None:
     from trainer.run import grpo, models, trl_config
     from trainer.run.answers import answers
     from trainer.run.grpo import MixtureTrainer
-    from trainer.run.learning import RewardLog
+    from trainer.run.learning_curve import RewardLog
     from trainer.run.training_set import Prompts
     from trainer.run.vllm_engine import one_token_an_image, room_for
 

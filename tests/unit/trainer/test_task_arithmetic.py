@@ -15,7 +15,7 @@ def _libraries() -> None:
     global applied, change, coefficients, merged, rate_sum, scale, scale_at_uniform, torch
     import torch
 
-    from trainer.run.merge import (
+    from trainer.run.task_arithmetic import (
         applied,
         change,
         coefficients,

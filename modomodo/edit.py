@@ -1,0 +1,296 @@
+"""`modomodo study edit|rename|clone|delete|changes`: a study that is another from now on."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modomodo.connect import UrlOption, connect
+from modomodo.edit_options import EditOptions
+from modomodo.errors import CommandFailed, problems
+from modomodo.study import JsonOption, StudyArgument, print_json, used
+from service.schemas import Study, StudyChange, StudyClone, StudyPatch
+
+BudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Trials to run in all. More of them and a finished study goes on; fewer, and queued "
+        "proposals that no longer fit are withdrawn.",
+    ),
+]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(
+        help="GPU-hours to use in all: no more trials are proposed than they last for, at what one "
+        "has cost so far."
+    ),
+]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,...", help="What the search may spend on: full, or full,merged."),
+]
+NoteOption = Annotated[str | None, typer.Option(help="Free text.")]
+StrategyOption = Annotated[str | None, typer.Option(help="What proposes from now on.")]
+LookaheadOption = Annotated[
+    int | None, typer.Option(min=1, help="Proposals kept ready for workers.")
+]
+AddOption = Annotated[
+    list[str] | None, typer.Option("--add", metavar="DOMAIN", help="A new domain. Repeatable.")
+]
+DropOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop",
+        metavar="DOMAIN",
+        help="A domain that is to be used no more; its runs go on teaching. Repeatable.",
+    ),
+]
+BoundsOption = Annotated[
+    list[str] | None,
+    typer.Option("--bounds", help="Least and greatest weight, as coco=0.1:0.5. Repeatable."),
+]
+LeastOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--zero-or-at-least", help="A used domain gets at least this, as coco=0.05. Repeatable."
+    ),
+]
+SamplesOption = Annotated[
+    list[str] | None,
+    typer.Option("--samples", help="Number of samples of a domain, as coco=5997. Repeatable."),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Prepared folder of a domain, as coco=data/coco. Repeatable."),
+]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        help="A linear limit, as 'coco + 2*lisa <= 0.6'. All there are to be. Repeatable.",
+    ),
+]
+MaxActiveOption = Annotated[
+    int | None, typer.Option("--max-active", min=1, help="Most domains that a mixture uses.")
+]
+ObjectiveOption = Annotated[
+    str | None, typer.Option(help="out_score, in_score, or a name of your own with --weigh.")
+]
+WeighOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Weight of a benchmark in an objective of your own, as chartqa=2."),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What there is to be no more: limits, gpu-hours, max-active or reach. Repeatable."
+    ),
+]
+
+
+def edit(
+    study: StudyArgument,
+    budget: BudgetOption = None,
+    gpu_hours: HoursOption = None,
+    channels: ChannelsOption = None,
+    note: NoteOption = None,
+    strategy: StrategyOption = None,
+    lookahead: LookaheadOption = None,
+    add: AddOption = None,
+    drop: DropOption = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Domains that take the place of one, with their shares of its weight, as "
+            "coco=indoor:0.6,outdoor:0.4. Repeatable."
+        ),
+    ] = None,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(help="A domain that takes the place of several, as street=coco,lisa."),
+    ] = None,
+    bounds: BoundsOption = None,
+    zero_or_at_least: LeastOption = None,
+    samples: SamplesOption = None,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    max_active: MaxActiveOption = None,
+    objective: ObjectiveOption = None,
+    weigh: WeighOption = None,
+    without: WithoutOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a study; what is left out stays. Its runs stay evidence, running trials go on."""
+    options = EditOptions(
+        fields={
+            "budget": budget,
+            "gpu_hours": gpu_hours,
+            "note": note,
+            "strategy": strategy,
+            "lookahead": lookahead,
+            "max_active": max_active,
+        },
+        channels=channels,
+        add=add or (),
+        drop=drop or (),
+        split=split or (),
+        merge=merge or (),
+        bounds=bounds or (),
+        least=zero_or_at_least or (),
+        samples=samples or (),
+        data=data or (),
+        limits=limit or (),
+        objective=objective,
+        weigh=weigh or (),
+        without=without or (),
+    )
+    if not options.is_any:
+        raise typer.BadParameter("nothing to change: give an option, such as --budget or --bounds")
+    with connect(url) as client:
+        now = client.study(study)
+        body = options.body(now)
+        try:
+            patch = StudyPatch.model_validate(body)
+        except ValidationError as error:
+            raise typer.BadParameter(problems(error)) from error
+        changed = client.patch_study(study, patch)
+    _say(changed, as_json)
+
+
+def clone(
+    study: Annotated[str, typer.Argument(help="Name of the new study.")],
+    from_: Annotated[str, typer.Option("--from", help="Name of the study that it is to be like.")],
+    budget: BudgetOption = None,
+    gpu_hours: HoursOption = None,
+    channels: ChannelsOption = None,
+    note: NoteOption = None,
+    strategy: StrategyOption = None,
+    lookahead: LookaheadOption = None,
+    add: AddOption = None,
+    drop: DropOption = None,
+    bounds: BoundsOption = None,
+    zero_or_at_least: LeastOption = None,
+    samples: SamplesOption = None,
+    limit: LimitOption = None,
+    max_active: MaxActiveOption = None,
+    objective: ObjectiveOption = None,
+    weigh: WeighOption = None,
+    without: WithoutOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a study like another, with its specification and none of its trials."""
+    options = EditOptions(
+        fields={
+            "budget": budget,
+            "gpu_hours": gpu_hours,
+            "note": note,
+            "strategy": strategy,
+            "lookahead": lookahead,
+            "max_active": max_active,
+        },
+        channels=channels,
+        add=add or (),
+        drop=drop or (),
+        bounds=bounds or (),
+        least=zero_or_at_least or (),
+        samples=samples or (),
+        limits=limit or (),
+        objective=objective,
+        weigh=weigh or (),
+        without=without or (),
+    )
+    with connect(url) as client:
+        body = options.body(client.study(from_)) | {"name": study}
+        try:
+            made = client.clone_study(from_, StudyClone.model_validate(body))
+        except ValidationError as error:
+            raise typer.BadParameter(problems(error)) from error
+    _say(made, as_json)
+
+
+def rename(
+    study: StudyArgument,
+    name: Annotated[str, typer.Argument(help="What it is to be called.")],
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call a study otherwise. It is found by its former name too, while no other has that."""
+    try:
+        patch = StudyPatch(name=name)
+    except ValidationError as error:
+        raise typer.BadParameter(problems(error)) from error
+    with connect(url) as client:
+        changed = client.patch_study(study, patch)
+    _say(changed, as_json)
+
+
+def delete(
+    study: StudyArgument,
+    confirm: Annotated[
+        str | None, typer.Option(help="The study's name once more; asked for without.")
+    ] = None,
+    url: UrlOption = None,
+) -> None:
+    """Delete a study with its trials, scores and events, for good."""
+    with connect(url) as client:
+        found = client.study(study)
+        n = sum(found.trials.values())
+        if confirm is None:
+            Console().print(
+                f"study [bold]{escape(found.name)}[/] has {n} trials, which go with it; "
+                f"`modomodo study export {escape(found.name)} --format archive` keeps them"
+            )
+            confirm = typer.prompt("its name, to delete it")
+        if confirm != found.name:
+            raise CommandFailed(f"{confirm!r} is not its name, {found.name!r}: nothing is deleted")
+        client.delete_study(found.name)
+    Console().print(f"study [bold]{escape(found.name)}[/] is deleted")
+
+
+def changes(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show what was changed of a study, by whom and when."""
+    with connect(url) as client:
+        found = client.changes(study)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("when", "by", "after trial", "what", "before", "after")
+    for change in found:
+        for place, (path, (before, after)) in enumerate(change.changes.items()):
+            head = ("", "", "") if place else _head(change)
+            table.add_row(*head, escape(path), escape(_short(before)), escape(_short(after)))
+    Console().print(table if found else "nothing was changed yet")
+
+
+def _head(change: StudyChange) -> tuple[str, str, str]:
+    when = f"{change.at:%Y-%m-%d %H:%M}"
+    return when, escape(change.actor), str(change.after_trial or "")
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _say(study: Study, as_json: bool) -> None:
+    if as_json:
+        print_json(study)
+        return
+    Console().print(
+        f"study [bold]{escape(study.name)}[/] is {study.state}: "
+        f"{used(study, 'of its budget of')} used"
+    )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Makes these commands of `modomodo study`."""
+    for command in (edit, rename, clone, delete, changes):
+        app.command()(command)

@@ -1,0 +1,391 @@
+"""Studies that are changed while they run: what stays evidence, what is proposed, what is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from db import archive, studies
+from db.sessions import Database
+from service.executor.process import Inline
+from service.proposing.proposer import Proposer
+from service.proposing.task import read_task
+from service.study import archive_checks, evidence
+from tests.support.bodies import scores, study_body
+
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
+
+FOUR = [{"name": name} for name in ("coco", "lisa", "sat", "geo")]
+THREE = FOUR[:3]
+
+
+class Desk:
+    """A study whose proposals wait until it is told to make some."""
+
+    def __init__(self, api, database: Database):
+        self.api, self.database = api, database
+        api.app.state.context.proposer.stop()
+        self.proposer = Proposer(database, "test", Inline())
+        self.create()
+
+    def create(self, **changes):
+        answer = self.api.post("/studies", json=study_body(**changes))
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def edit(self, study="vlm", **changes):
+        answer = self.api.patch(f"/studies/{study}", json=changes)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refused(self, status=422, study="vlm", **changes):
+        answer = self.api.patch(f"/studies/{study}", json=changes)
+        assert answer.status_code == status, answer.text
+        return answer.json()["detail"]
+
+    def run(self, value=0.5, **mixture):
+        body = {"mixture": mixture, "measurements": scores(value)}
+        answer = self.api.post("/studies/vlm/trials", json=body)
+        assert answer.status_code == 201, answer.text
+
+    def turn(self):
+        return self.proposer.turn()
+
+    def trials(self, study="vlm", **only):
+        found = self.api.get(f"/studies/{study}/trials").json()["trials"]
+        found = [t for t in found if all(t[key] == value for key, value in only.items())]
+        return sorted(found, key=lambda trial: trial["number"])
+
+    def changes(self, study="vlm"):
+        return [c["changes"] for c in self.api.get(f"/studies/{study}/changes").json()["changes"]]
+
+    def known(self):
+        with self.database.read() as session:
+            return evidence.named(session, "vlm")
+
+    def task(self):
+        with self.database.read() as session:
+            return read_task(session, "vlm")
+
+
+@pytest.fixture
+def desk(api, database):
+    return Desk(api, database)
+
+
+def test_a_run_from_before_a_domain_came_has_weight_zero_there(desk):
+    desk.run(coco=0.5, lisa=0.5)
+    desk.edit(domains=FOUR)
+    assert desk.known().runs.weights.tolist() == [[0.5, 0.5, 0.0, 0.0]]
+    assert desk.trials()[0]["mixture"] == {"coco": 0.5, "lisa": 0.5, "sat": 0.0, "geo": 0.0}
+    desk.run(geo=1.0)
+    assert desk.known().runs.weights[1].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_runs_with_a_dropped_domain_go_on_teaching_and_nothing_that_uses_it_is_proposed(desk):
+    desk.run(coco=0.2, lisa=0.3, sat=0.5)
+    changed = desk.edit(domains=THREE[:2])
+    assert [(d["name"], d["upper"]) for d in changed["domains"]] == [
+        *(("coco", 1.0), ("lisa", 1.0), ("sat", 0.0)),
+    ]
+    desk.turn()
+    assert len(desk.known().runs) == 1
+    proposed = desk.trials(state="queued")
+    assert proposed
+    assert all(trial["mixture"]["sat"] == 0.0 for trial in proposed)
+
+
+def test_a_dropped_domain_can_come_back(desk):
+    desk.edit(domains=THREE[:2])
+    assert desk.edit(domains=THREE)["domains"][2]["upper"] == 1.0
+
+
+def test_proposals_that_no_longer_fit_are_withdrawn_and_made_again(desk):
+    desk.turn()
+    before = {trial["number"]: trial["mixture"] for trial in desk.trials(state="queued")}
+    capped = [{"name": "coco", "upper": 0.01}, *THREE[1:]]
+    desk.edit(domains=capped)
+    gone = desk.trials(state="cancelled")
+    assert gone
+    assert all("withdrawn: it fits the study no more: weight of 'coco'" in t["error"] for t in gone)
+    desk.turn()
+    queued = desk.trials(state="queued")
+    assert len(queued) == len(before)
+    assert all(trial["mixture"]["coco"] <= 0.01 for trial in queued)
+
+
+def test_proposals_that_fit_are_made_anew_since_they_were_chosen_for_another_study(desk):
+    desk.turn()
+    desk.edit(strategy="lattice")
+    desk.turn()
+    assert {trial["proposal"]["strategy"] for trial in desk.trials(state="queued")} == {"lattice"}
+
+
+def test_proposals_computed_for_the_study_before_an_edit_are_not_stored(desk):
+    from db import proposing
+    from service.proposing.question import compute
+    from service.proposing.storing import store
+
+    task = desk.task()
+    desk.edit(domains=FOUR)
+    with desk.database.write() as session:
+        proposing.take(session, task.known.version.study_id, "me", 15.0)
+        found = compute(task.question, "random")
+        assert store(session, task, found, "me") == 0
+
+
+def test_a_running_trial_goes_on_and_its_result_counts(desk):
+    desk.turn()
+    leased = desk.api.post("/trials/next", json={"worker": "w", "study": "vlm"}).json()
+    capped = [{"name": "coco", "upper": 0.0}, *THREE[1:], {"name": "geo"}]
+    desk.edit(domains=capped)
+    body = {"token": leased["lease"]["token"], "measurements": scores(0.4)}
+    answer = desk.api.post(f"/trials/{leased['trial']['id']}/result", json=body)
+    assert answer.json()["state"] == "completed"
+    assert len(desk.known().runs) == 1
+
+
+def test_a_mixture_queued_by_hand_stays(desk):
+    desk.api.post("/studies/vlm/trials", json={"mixture": {"sat": 1.0}})
+    desk.edit(domains=THREE[:2])
+    assert [trial["origin"] for trial in desk.trials(state="queued")] == ["queued"]
+
+
+def test_every_edit_is_told_with_what_was_before_and_the_same_again_is_none(desk):
+    desk.run(coco=1.0)
+    change = {
+        "budget": 12,
+        "lookahead": 3,
+        "note": "more room",
+        "domains": [{"name": "coco", "upper": 0.5}, *THREE[1:]],
+        "limits": [{"weights": {"coco": 1.0, "sat": 2.0}, "at_most": 0.9}],
+    }
+    first = desk.edit(**change)
+    again = desk.edit(**change)
+    assert first == again
+    (told,) = desk.changes()
+    assert told["budget"] == [8, 12]
+    assert told["lookahead"] == [2, 3]
+    assert told["note"] == ["", "more room"]
+    assert told["domains.coco.upper"] == [1.0, 0.5]
+    assert told["limits"][0] == []
+    assert len(told["limits"][1]) == 1
+    whole = desk.api.get("/studies/vlm/changes").json()["changes"][0]
+    assert whole["after_trial"] == 1
+    assert whole["actor"]
+
+
+def test_a_domain_that_comes_is_told_whole(desk):
+    desk.edit(domains=FOUR)
+    (told,) = desk.changes()
+    assert list(told) == ["domains.geo"]
+    assert told["domains.geo"][0] is None
+    assert told["domains.geo"][1]["upper"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"budget": 1}, "budget 1 is below the 2 runs that are done (study 'vlm'); give 2 or more"),
+        (
+            {"domains": [{"name": "coco", "upper": 0.3}, {"name": "lisa", "upper": 0.3}]},
+            "upper weights sum to 0.6, below 1",
+        ),
+        ({"limits": [{"weights": {"geo": 1}, "at_most": 1}]}, "unknown domain 'geo'"),
+        (
+            {"limits": [{"weights": {"coco": 1, "lisa": 1, "sat": 1}, "at_most": 0.5}]},
+            "no mixture satisfies all of",
+        ),
+        ({"objective": {"name": "mine", "weights": {"zzz": 1}}}, "unknown benchmark 'zzz'"),
+        ({"strategy": "guess"}, "unknown strategy 'guess'; there are"),
+        ({"domains": [{"name": "coco"}, {"name": "coco"}]}, "'coco' is listed more than once"),
+        ({"search": {"channels": ["full", "merged"]}}, "channel 'merged'"),
+        ({"evidence": [{"study": "vlm"}]}, "evidence names this very study"),
+        ({"recipe": {"steps": 9}}, "runs by two recipes cannot be compared"),
+        ({"spread": {"geo": {"new": 1.0}}}, "spread names unknown domain 'geo'"),
+    ],
+)
+def test_an_edit_that_fits_nothing_is_refused_with_what_would_be_right(desk, changes, said):
+    with desk.database.write() as session:
+        studies.get(session, "vlm").results = 2  # as if two runs were done
+    assert said in desk.refused(**changes)
+    assert desk.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "nothing to change"),
+        ({"spread": {"coco": {"a": 0.5, "b": 0.4}}}, "shares of 'coco' sum to 0.9, not 1"),
+        ({"gpu_hours": 4, "remove": ["gpu_hours"]}, "gpu_hours is given and to be removed"),
+        ({"remove": ["budget"]}, "is not one of"),
+        ({"opening": "chess"}, "is not one of"),
+    ],
+)
+def test_an_edit_that_says_nothing_sensible_is_refused(desk, changes, said):
+    answer = desk.api.patch("/studies/vlm", json=changes)
+    assert answer.status_code == 422
+    assert said in answer.text
+
+
+def test_the_objective_may_change_and_old_runs_are_scored_by_it(desk):
+    desk.run(0.5, coco=1.0)
+    desk.api.get("/studies/vlm/best")  # what was thought of the old objective is kept in memory
+    body = {"mixture": {"sat": 1.0}, "measurements": [*scores(0.4)[1:], scores(0.9)[0]]}
+    desk.api.post("/studies/vlm/trials", json=body)
+    assert desk.api.get("/studies/vlm/best").json()["train"]["mixture"]["coco"] == 1.0
+    desk.edit(objective={"name": "in_score"})
+    assert desk.api.get("/studies/vlm/best").json()["train"]["mixture"]["sat"] == 1.0
+    page = desk.api.get("/ui/studies/vlm").text
+    assert "In-Score" in page
+
+
+def test_a_limit_can_be_taken_away_and_so_can_gpu_hours_and_most_domains(desk):
+    limit = {"weights": {"coco": 1.0}, "at_most": 0.5}
+    desk.edit(limits=[limit], gpu_hours=8, max_active=2)
+    changed = desk.edit(limits=[], remove=["gpu_hours", "max_active"])
+    assert (changed["limits"], changed["gpu_hours"], changed["max_active"]) == ([], None, None)
+
+
+def test_a_study_whose_only_budget_are_gpu_hours_keeps_one(desk):
+    body = study_body("hours", gpu_hours=8)
+    del body["budget"]
+    desk.api.post("/studies", json=body)
+    assert "give one in runs" in desk.refused(study="hours", remove=["gpu_hours"])
+    assert desk.edit("hours", remove=["gpu_hours"], budget=9)["budget"] == 9
+
+
+def test_the_body_that_a_study_was_created_with_stays_its_body(desk):
+    desk.edit(domains=FOUR, budget=20, strategy="lattice")
+    assert desk.api.post("/studies", json=study_body()).status_code == 200
+    other = desk.api.post("/studies", json=study_body(domains=FOUR))
+    assert other.status_code == 409
+
+
+def test_a_domain_is_split_by_shares_and_so_are_old_weights(desk):
+    desk.run(coco=0.5, lisa=0.5)
+    desk.edit(limits=[{"weights": {"coco": 1.0, "sat": 1.0}, "at_most": 0.8}])
+    split = {"spread": {"coco": {"indoor": 0.6, "outdoor": 0.4}}}
+    changed = desk.edit(**split)
+    assert [d["name"] for d in changed["domains"]] == ["lisa", "sat", "indoor", "outdoor"]
+    assert changed["limits"][0]["weights"] == {"sat": 1.0, "indoor": 1.0, "outdoor": 1.0}
+    assert desk.trials()[0]["mixture"] == {"lisa": 0.5, "sat": 0.0, "indoor": 0.3, "outdoor": 0.2}
+    assert desk.edit(**split) == changed
+    assert len(desk.changes()) == 2
+
+
+def test_domains_are_merged_and_their_weights_added_up(desk):
+    sizes = [{"name": "coco", "samples": 100}, {"name": "lisa", "samples": 50}, {"name": "sat"}]
+    desk.edit(domains=sizes)
+    desk.run(coco=0.5, lisa=0.2, sat=0.3)
+    changed = desk.edit(spread={"coco": {"street": 1.0}, "lisa": {"street": 1.0}})
+    assert [d["name"] for d in changed["domains"]] == ["sat", "street"]
+    assert changed["domains"][1]["samples"] == 150
+    assert desk.known().runs.weights[0].tolist() == pytest.approx([0.3, 0.7])
+
+
+def test_domains_that_a_limit_tells_apart_are_not_merged_under_it(desk):
+    desk.edit(limits=[{"weights": {"coco": 1.0, "lisa": 2.0}, "at_most": 1.5}])
+    both = {"coco": {"street": 1.0}, "lisa": {"street": 1.0}}
+    assert "give `limits` anew" in desk.refused(spread=both)
+    desk.edit(spread=both, limits=[])
+
+
+def test_a_study_is_found_by_its_former_name_while_no_other_is_called_so(desk):
+    desk.turn()
+    assert desk.edit(name="vlm-2b")["name"] == "vlm-2b"
+    assert desk.api.get("/studies/vlm").json()["name"] == "vlm-2b"
+    leased = desk.api.post("/trials/next", json={"worker": "w", "study": "vlm"}).json()
+    assert leased["trial"]["study"] == "vlm-2b"
+    assert desk.api.get("/ui/studies/vlm").status_code == 200
+    desk.create(budget=5)
+    assert desk.api.get("/studies/vlm").json()["budget"] == 5
+    assert desk.api.get("/studies/vlm-2b").json()["budget"] == 8
+    assert "another study is" in desk.refused(409, "vlm-2b", name="vlm")
+
+
+def test_a_study_can_be_called_as_before_again(desk):
+    desk.edit(name="other")
+    desk.edit("other", name="vlm")
+    assert desk.api.get("/studies/other").json()["name"] == "vlm"
+    assert desk.changes() == [{"name": ["vlm", "other"]}, {"name": ["other", "vlm"]}]
+
+
+def test_a_study_that_was_another_ones_evidence_still_is_under_its_new_name(desk):
+    desk.run(coco=1.0)
+    desk.create(name="next", evidence=[{"study": "vlm"}])
+    desk.edit(name="vlm-2b")
+    with desk.database.read() as session:
+        assert list(evidence.named(session, "next").runs.channels) == ["study-vlm-2b"]
+
+
+def test_a_clone_has_the_specification_and_no_trials(desk):
+    desk.run(coco=1.0)
+    desk.edit(domains=THREE[:2], lookahead=5)
+    body = {"name": "copy", "budget": 4, "domains": THREE[:2]}
+    made = desk.api.post("/studies/vlm/clone", json=body)
+    assert made.status_code == 201
+    assert [d["name"] for d in made.json()["domains"]] == ["coco", "lisa"]
+    assert (made.json()["budget"], made.json()["lookahead"]) == (4, 5)
+    assert desk.trials("copy") == []
+    assert desk.api.post("/studies/vlm/clone", json=body).status_code == 200
+    assert desk.api.post("/studies/vlm/clone", json={"name": "vlm"}).status_code == 409
+
+
+def test_a_deleted_study_is_gone_with_all_that_it_had(desk):
+    desk.run(coco=1.0)
+    desk.turn()
+    trial = desk.trials()[0]["id"]
+    refused = desk.api.delete("/studies/vlm", params={"confirm": "vml"})
+    assert refused.status_code == 422
+    assert "called 'vlm'" in refused.text
+    assert desk.api.delete("/studies/vlm", params={"confirm": "vlm"}).status_code == 204
+    assert desk.api.get("/studies/vlm").status_code == 404
+    assert desk.api.get(f"/trials/{trial}").status_code == 404
+    assert desk.api.delete("/studies/vlm", params={"confirm": "vlm"}).status_code == 404
+
+
+def test_a_study_with_a_running_trial_is_not_deleted(desk):
+    desk.turn()
+    leased = desk.api.post("/trials/next", json={"worker": "w", "study": "vlm"}).json()
+    refused = desk.api.delete("/studies/vlm", params={"confirm": "vlm"})
+    assert refused.status_code == 409
+    assert "1 running trial: cancel" in refused.text
+    desk.api.post(f"/trials/{leased['trial']['id']}/cancel")
+    assert desk.api.delete("/studies/vlm", params={"confirm": "vlm"}).status_code == 204
+
+
+def test_a_new_study_of_a_deleted_ones_name_knows_nothing_of_its_runs(desk):
+    desk.run(coco=1.0)
+    assert "the only mixture" in desk.api.get("/ui/studies/vlm").text.lower()
+    desk.api.delete("/studies/vlm", params={"confirm": "vlm"})
+    desk.create()
+    desk.run(sat=1.0)
+    assert desk.api.get("/studies/vlm/best").json()["train"]["mixture"]["sat"] == 1.0
+    assert "coco 100" not in desk.api.get("/ui/studies/vlm").text
+
+
+def test_an_archive_has_the_study_as_it_is_and_as_it_was_created(desk, new_database):
+    desk.run(coco=1.0)
+    desk.edit(domains=[{"name": "coco", "upper": 0.5}, *FOUR[1:]], name="vlm-2b")
+    with desk.database.read() as session:
+        kept = archive.dump(session, "vlm-2b")
+    content = archive.Archive.model_validate(kept)
+    spec = archive_checks.check(content, "imported")
+    assert spec.domains[0].upper == 0.5
+    with desk.database.write() as session:
+        archive.load(session, content, spec.model_dump(mode="json"))
+    assert desk.changes("imported") == desk.changes("vlm-2b")
+    assert desk.api.post("/studies", json=study_body("imported")).status_code == 200
+
+
+def test_an_archive_of_before_there_were_edits_is_taken(desk):
+    with desk.database.read() as session:
+        kept = archive.dump(session, "vlm")
+    kept["version"] = 7
+    for column in archive.EDITED:
+        del kept["study"][column]
+    content = archive.Archive.model_validate(kept)
+    spec = archive_checks.check(content, "imported")
+    with desk.database.write() as session:
+        archive.load(session, content, spec.model_dump(mode="json"))
+    assert desk.changes("imported") == []
