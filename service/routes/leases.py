@@ -53,6 +53,8 @@ async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     if answer is None:
         answer = await to_thread.run_sync(_nothing, body, service)
     service.proposer.wake()
+    if answer.lease is not None:
+        answer.lease.heartbeat_s = service.pace.heartbeat_s(answer.lease.duration_s)
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
@@ -132,8 +134,8 @@ def _reap(service: Context) -> bool:
 
 @busy.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
 async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
-    """Send one every third of the lease. `cancel` in the answer means: stop the run at once;
-    `action` what it is to do at its next evaluation point."""
+    """Send the next one after `heartbeat_s` of the answer. `cancel` in it means: stop the run at
+    once; `action` what it is to do at its next evaluation point."""
     pulse = await service.writer.run(
         leases.heartbeat,
         trial,
@@ -146,6 +148,7 @@ async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> Heartb
     return HeartbeatAnswer(
         until=pulse.until,
         duration_s=pulse.duration_s,
+        heartbeat_s=service.pace.heartbeat_s(pulse.duration_s),
         cancel=pulse.is_cancelled,
         action=pulse.action,
         reason=pulse.reason,
