@@ -9,7 +9,11 @@ from anyio import to_thread
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
+<<<<<<< HEAD
 from db import clock, leases, models, sharing, studies, trials
+=======
+from db import clock, leases, models, studies, trials
+>>>>>>> h-s19b
 from db.curves import Point
 from db.sharing import Ability
 from service.context import Context, Service, TrialId
@@ -54,6 +58,8 @@ async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     if answer is None:
         answer = await to_thread.run_sync(_nothing, body, service)
     service.proposer.wake()
+    if answer.lease is not None:
+        answer.lease.heartbeat_s = service.pace.heartbeat_s(answer.lease.duration_s)
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
@@ -81,6 +87,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         )
         attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
+<<<<<<< HEAD
         if body.study is None:
             return None
         present = studies.get(session, body.study).name
@@ -88,6 +95,9 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
             return None
         # It was renamed since the worker was started.
         return leased(session, body.model_copy(update={"study": present}))
+=======
+        return _under_its_present_name(session, body)
+>>>>>>> h-s19b
     left = attempt.lease_s
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
@@ -98,9 +108,21 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     return answer
 
 
+<<<<<<< HEAD
 def _given(
     row: models.Trial, lease: Lease, spec: StudySpec, first_name: str, results: int
 ) -> NextAnswer:
+=======
+def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer | None:
+    """Asks again where the study that a worker asks for was renamed since."""
+    present = None if body.study is None else studies.get(session, body.study).name
+    if present == body.study:
+        return None
+    return leased(session, body.model_copy(update={"study": present}))
+
+
+def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> NextAnswer:
+>>>>>>> h-s19b
     """The answer to a worker that was given a trial.
 
     Args:
@@ -145,8 +167,8 @@ def _reap(service: Context) -> bool:
 
 @busy.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
 async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
-    """Send one every third of the lease. `cancel` in the answer means: stop the run at once;
-    `action` what it is to do at its next evaluation point."""
+    """Send the next one after `heartbeat_s` of the answer. `cancel` in it means: stop the run at
+    once; `action` what it is to do at its next evaluation point."""
     pulse = await service.writer.run(
         leases.heartbeat,
         trial,
@@ -159,6 +181,7 @@ async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> Heartb
     return HeartbeatAnswer(
         until=pulse.until,
         duration_s=pulse.duration_s,
+        heartbeat_s=service.pace.heartbeat_s(pulse.duration_s),
         cancel=pulse.is_cancelled,
         action=pulse.action,
         reason=pulse.reason,
