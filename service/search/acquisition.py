@@ -96,7 +96,8 @@ class Knowledge:
             costs: of a score in each channel that may be proposed.
         """
         runs = fitted.runs.weights
-        tried = runs[np.argsort(-fitted.predict(runs)[0], kind="stable")][:KEPT_RUNS]
+        order = np.argsort(-fitted.predict(runs)[0], kind="stable")
+        tried = space.within(runs[order[:KEPT_RUNS]])
         listed = space.listed()
         if listed is not None:
             order = np.argsort(-fitted.predict(listed)[0], kind="stable")

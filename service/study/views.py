@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, cast
+from functools import lru_cache
+from typing import Any, Literal, cast
 
-from db import curves, models, studies
+from db import curves, models, specs, studies
 from db.clock import HOUR_S
 from db.curves import Point
 from db.measurements import Reading
@@ -30,9 +31,25 @@ MAX_VALUES = 50_000
 
 def spec(row: models.Study) -> StudySpec:
     """The study's specification as it holds now."""
-    now = {name: getattr(row, name) for name in IN_COLUMNS}
-    now["search"] = row.spec["search"] | {"channels": row.channels.split(",")}
-    return StudySpec.model_validate(row.spec | now)
+    return _spec(row.spec, row.channels, {name: getattr(row, name) for name in IN_COLUMNS})
+
+
+@lru_cache(maxsize=256)
+def stored_spec(stored: specs.Stored) -> StudySpec:
+    """The same, kept: calls of workers are about the same few studies all the time. Not to be
+    changed."""
+    return _spec(*specs.parts(stored))
+
+
+@lru_cache(maxsize=256)
+def first_name(stored: specs.Stored) -> str:
+    """What the study was called when it was made."""
+    return str(specs.parts(stored)[0]["name"])
+
+
+def _spec(at_first: dict[str, Any], channels: str, now: dict[str, Any]) -> StudySpec:
+    search = at_first["search"] | {"channels": channels.split(",")}
+    return StudySpec.model_validate(at_first | now | {"search": search})
 
 
 def study(row: models.Study, counts: dict[str, int]) -> Study:

@@ -88,6 +88,7 @@ KNOWN = {
     "state": {"studies": "active", "trials": "running", "attempts": "live"},
     "origin": {"trials": "proposed"},
     "scope": {"api_keys": "read"},
+    "channel": {"trials": "full"},
 }
 """Values that a constraint asks for."""
 
