@@ -20,6 +20,7 @@ _STEP = (
         revision=STUDIES.c.revision + 1,
         results=STUDIES.c.results + bindparam("more_results"),
         merged=STUDIES.c.merged + bindparam("more_merged"),
+        unspent=STUDIES.c.unspent + bindparam("more_unspent"),
         failing=case(
             (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
         ),
@@ -61,6 +62,7 @@ def changed(
             is_result=is_result,
             is_merged=is_result and is_merged,
             is_failure=is_failure,
+            unspent=1 - trial.share if is_result and trial is not None else 0.0,
         )
         if trial is not None:
             trial.revision = revision
@@ -78,12 +80,14 @@ def step(
     is_result: bool = False,
     is_merged: bool = False,
     is_failure: bool = False,
+    unspent: float = 0.0,
     gpu_s: float = 0.0,
 ) -> tuple[int, datetime]:
     """A study's next revision, and when it is, by the database. `changed` says what that locks.
 
     Args:
         is_merged: the result is of a merged model.
+        unspent: share of a whole run that the result's run was not trained for.
         gpu_s: GPU-seconds of an attempt that has ended.
     """
     revision, at = session.execute(
@@ -93,6 +97,7 @@ def step(
             "more_results": int(is_result),
             "more_merged": int(is_merged),
             "more_failed": int(is_failure),
+            "more_unspent": unspent,
             "more_gpu_s": gpu_s,
         },
     ).one()

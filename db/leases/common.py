@@ -229,7 +229,9 @@ def finish(
     ]
     if scores:
         session.execute(_SCORES, scores)
-    revision, at = events.step(session, row.study_id, is_result=True, gpu_s=ended.gpu_s)
+    revision, at = events.step(
+        session, row.study_id, is_result=True, unspent=1 - row.share, gpu_s=ended.gpu_s
+    )
     done = {"of_trial": row.id, "at": at, "at_revision": revision}
     session.execute(_COMPLETED, done | {"with_artifacts": artifacts, "took_s": wall_s})
     _note(session, row, row.attempt_number, ended.worker, "completed", "completed", at)

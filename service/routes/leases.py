@@ -63,11 +63,11 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     token = secrets.token_urlsafe(32)
     can_merge = "merged" in body.channels
     leases.seen(session, body.worker, body.capabilities)
-    names = sharing.turns(session, body.study, _ability(body))
+    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities))
     given = None
-    if names:
+    if turns:
         given = leases.claim_unheld(
-            session, body.worker, names[0], token, body.gpus, can_merge=can_merge
+            session, body.worker, turns[0], token, body.gpus, can_merge=can_merge
         )
     if given is not None:
         spec = views.stored_spec(given.spec)
@@ -75,11 +75,11 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         return _given(given.trial, lease, spec, views.first_name(given.spec), given.results)
     attempt = kept = leases.resume(session, body.worker, body.study, token)
     if attempt is None:
-        ready = merging.ready(session, body.study) if can_merge and names else ()
-        for name in names:
-            attempt = leases.claim(session, body.worker, name, token, body.gpus, ready)
-            if attempt is not None:
-                break
+        ready = merging.ready(session, body.study) if can_merge else ()
+        claims = (
+            leases.claim(session, body.worker, study, token, body.gpus, ready) for study in turns
+        )
+        attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
         if body.study is None:
             return None
@@ -96,10 +96,6 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     answer = _given(attempt.trial, lease, spec, study.spec["name"], study.results)
     answer.merge = merging.job(session, attempt.trial, spec)
     return answer
-
-
-def _ability(body: NextRequest) -> Ability:
-    return Ability.of(body.gpus, body.capabilities)
 
 
 def _given(
@@ -130,7 +126,7 @@ def _nothing(body: NextRequest, service: Context) -> NextAnswer:
             body.study,
             body.worker,
             can_merge="merged" in body.channels,
-            ability=_ability(body),
+            ability=Ability.of(body.gpus, body.capabilities),
         )
     return NextAnswer(reason=reason, retry_after_s=retry_after_s)
 
@@ -179,7 +175,10 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
         spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
         leases.measure(session, trial, body.token, views.readings(body.measurements))
-        return views.trial(row, spec)
+        answer = views.trial(row, spec)
+    if spec.search.early_stopping:
+        service.proposer.wake()
+    return answer
 
 
 @busy.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))

@@ -281,15 +281,17 @@ class Study(StudySpec):
     """Those of the completed ones that were added as finished runs: they use none of the budget."""
     merged: int = 0
     """Those of the completed ones that are merged models, not runs: they use none either."""
+    unspent: float = 0.0
+    """Whole runs' worth that those which the search ended early were not trained for: it is left of
+    the budget."""
     baseline_scores: Scores
 
     @property
     def n_done(self) -> int:
         """Trials with a result that the budget counts."""
         found = self.trials
-        return (
-            found.get("completed", 0) + found.get("early_stopped", 0) - self.attached - self.merged
-        )
+        n_results = found.get("completed", 0) + found.get("early_stopped", 0)
+        return math.floor(n_results - self.attached - self.merged - self.unspent + 1e-6)
 
 
 class StudyCost(Body):

@@ -157,7 +157,7 @@ def _of_one(
         return f"{where}: {now.error}; tried again soon", 5.0
     if now.is_out:
         return (
-            f"{where}: its strategy has nothing more to propose; {now.completed} of the budget's "
+            f"{where}: its strategy has nothing more to propose; {now.completed:g} of the budget's "
             f"{now.budget} trials are done",
             None,
         )
