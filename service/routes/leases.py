@@ -9,11 +9,7 @@ from anyio import to_thread
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-<<<<<<< HEAD
 from db import clock, leases, models, sharing, studies, trials
-=======
-from db import clock, leases, models, studies, trials
->>>>>>> h-s19b
 from db.curves import Point
 from db.sharing import Ability
 from service.context import Context, Service, TrialId
@@ -87,17 +83,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         )
         attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
-<<<<<<< HEAD
-        if body.study is None:
-            return None
-        present = studies.get(session, body.study).name
-        if present == body.study:
-            return None
-        # It was renamed since the worker was started.
-        return leased(session, body.model_copy(update={"study": present}))
-=======
         return _under_its_present_name(session, body)
->>>>>>> h-s19b
     left = attempt.lease_s
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
@@ -108,11 +94,6 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     return answer
 
 
-<<<<<<< HEAD
-def _given(
-    row: models.Trial, lease: Lease, spec: StudySpec, first_name: str, results: int
-) -> NextAnswer:
-=======
 def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer | None:
     """Asks again where the study that a worker asks for was renamed since."""
     present = None if body.study is None else studies.get(session, body.study).name
@@ -121,8 +102,9 @@ def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer |
     return leased(session, body.model_copy(update={"study": present}))
 
 
-def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> NextAnswer:
->>>>>>> h-s19b
+def _given(
+    row: models.Trial, lease: Lease, spec: StudySpec, first_name: str, results: int
+) -> NextAnswer:
     """The answer to a worker that was given a trial.
 
     Args:
