@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from db.trial_states import RESULTS, WHOLE
-from service.schemas import PredictedMixture, Score, Study, TrainThis, Trial
+from service.schemas import GoalAnswer, PredictedMixture, Score, Study, TrainThis, Trial
 from service.study import points
 from service.study.headline import gain_over, is_uniform, mean
 
@@ -75,6 +75,20 @@ def prediction_text(mixture: PredictedMixture) -> str:
     """A surrogate's best mixture and what it predicts of it, in points of 100."""
     predicted = points.score(mixture.mean, mixture.sd)
     return f"best predicted, to run next: {mixture_text(mixture.weights)}  ({predicted})"
+
+
+def front_table(found: GoalAnswer) -> Table:
+    """The front of a study's objectives, or with one the mixture that is recommended."""
+    floors = ["floors hold"] if found.constraints else []
+    table = Table("", "mixture", *map(escape, found.objectives), *floors, box=box.SIMPLE_HEAD)
+    rows = found.front or [found.recommended]
+    for place, point in enumerate(rows):
+        is_choice = not found.front or place == found.choice
+        values = [points.score(value.mean, value.sd) for value in point.values.values()]
+        holds = [f"{100 * point.together:.0f}%"] if floors else []
+        mark = "recommended" if is_choice else ""
+        table.add_row(mark, escape(mixture_text(point.weights)), *values, *holds)
+    return table
 
 
 def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:

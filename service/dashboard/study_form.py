@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from service import yaml_text
 from service.dashboard.form_fields import FormFields, flat
+from service.levels import Level
 from service.plain_errors import path_of, plain
 from service.presets import Example, Presets
 from service.schemas import StudySpec
@@ -57,6 +58,9 @@ TITLES = RECIPE_KEYS | {
     "max_active": "domains in one mixture, at most",
     "gpu_hours": "GPU-hours",
     "channels": "may spend on",
+    "objectives": "improve together",
+    "constraints": "floors",
+    "worst": "what counts",
     "max_attempts": "attempts at a trial",
     "lease_s": "lease",
     "more": "other keys",
@@ -121,6 +125,10 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
             body.setdefault("baseline", []).append(
                 {"benchmark": row.get("name", ""), "score": base, "samples": row.get("samples", 1)}
             )
+    if typed["objectives"]:
+        body["objectives"] = [name.strip() for name in typed["objectives"].split(",")]
+    if typed["constraints"]:
+        body["constraints"] = _floors(typed["constraints"], wrong)
     body["recipe"] = _recipe(typed, presets, wrong)
     if typed["search.channels"]:
         body["search"] = {"channels": typed["search.channels"].split(",")}
@@ -149,6 +157,27 @@ def limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
             found.append(LinearLimit.parse(row[""], domains).as_given())
         except ValueError as error:
             wrong[f"limits.{place}"] = str(error)
+    return found
+
+
+def _floors(text: str, wrong: dict[str, str]) -> list[dict[str, Any]]:
+    """Of lines like `scienceqa >= uniform - 0.02 with 0.9`."""
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, sign, rest = line.partition(">=")
+        level, _, probability = rest.partition(" with ")
+        try:
+            if not sign:
+                raise ValueError("a score and a level are wanted, with >= between them")
+            least = Level.parse(level)
+        except ValueError as error:
+            wrong["constraints"] = f"{line!r}: {error}"
+            continue
+        floor = {
+            "benchmark": name.strip(),
+            "at_least": str(least) if least.is_relative else least.value,
+        }
+        found.append(floor | ({"probability": probability.strip()} if probability else {}))
     return found
 
 

@@ -8,6 +8,7 @@ theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -232,8 +233,8 @@ def _check_budget(row: models.Study, before: StudySpec, after: StudySpec) -> Non
     """
     if after.budget < before.budget and after.budget < row.completed:
         raise invalid(
-            f"budget {after.budget} is below the {row.completed} runs that are done (study "
-            f"{row.name!r}); give {row.completed} or more, or finish the study"
+            f"budget {after.budget} is below the {row.completed:g} runs that are done (study "
+            f"{row.name!r}); give {math.ceil(row.completed)} or more, or finish the study"
         )
     used, hours = row.gpu_s / HOUR_S, after.gpu_hours
     if hours is not None and hours != before.gpu_hours and hours < used:

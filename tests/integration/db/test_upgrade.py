@@ -87,8 +87,8 @@ def reflected(database: Database) -> dict[str, Table]:
 KNOWN = {
     "state": {"studies": "active", "trials": "running", "attempts": "live"},
     "origin": {"trials": "proposed"},
-    "scope": {"api_keys": "read"},
     "channel": {"trials": "full"},
+    "scope": {"api_keys": "read"},
 }
 """Values that a constraint asks for."""
 
