@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
