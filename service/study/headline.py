@@ -133,14 +133,17 @@ def tried(runs: Sequence[R]) -> list[Tried[R]]:
 
 
 def train_this(
-    found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = None
+    found: Sequence[Tried[R]],
+    direction: Direction,
+    goal: Goal | None = None,
+    dropped: Collection[str] = NONE,
 ) -> Tried[R] | None:
     """The mixture with the best mean; of equal ones that with more runs, then the earliest.
 
     With a goal, what serves that best by its means (`Goal.best_measured`).
     """
     if goal is not None and found:
-        equal = uniform(found)
+        equal = uniform(found, dropped)
         outputs = np.array([t.outputs for t in found]).T
         at_uniform = None if equal is None else np.array(equal.outputs)
         return found[goal.best_measured(outputs, at_uniform)]
@@ -171,7 +174,7 @@ def standing(
         dropped: domains that mixtures are to have none of.
     """
     found = tried(runs)
-    best, equal = train_this(found, direction, goal), uniform(found, dropped)
+    best, equal = train_this(found, direction, goal, dropped), uniform(found, dropped)
     gain = None
     if best is not None and equal is not None and best is not equal:
         gain = gain_over(equal.score, best.score, direction)

@@ -228,7 +228,10 @@ def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[
 
 
 def _best(history: History, along: _Along) -> list[dict[str, Any]]:
-    """The best mixture so far as a line of steps in its band."""
+    """The best mixture so far as a line of steps in its band; nothing while the study allows none
+    of those that were run."""
+    if not history.leads:
+        return []
     last = history.runs[-1].number
     x = [along.reached(number) for number in [*(one.number for one in history.leads), last]]
     scores = [one.score for one in history.leads]
