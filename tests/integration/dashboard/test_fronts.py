@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
-from service.dashboard.pages import fronts
 from tests.integration.test_goals import FLOOR, MIXTURES, study
 from tests.support.bodies import study_body
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch):
-    monkeypatch.setattr(fronts, "BEST_BY", "bayes-quadratic")
-
-
 def panel(api):
-    answer = api.get("/ui/studies/vlm/front")
+    answer = api.get("/ui/studies/vlm/front?surrogate=bayes-quadratic")
     assert answer.status_code == 200, answer.text
     return answer.json()
 
