@@ -120,7 +120,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
     direction = study.objective.direction
     scored = [t for t in trials if _is_run(t) and t.scores.objective is not None]
     chosen = [trial for trial in scored if trial.number in set(train.trials)]
-    uniform = [trial for trial in scored if is_uniform(trial.mixture)]
+    uniform = [trial for trial in scored if is_uniform(trial.mixture, study.dropped)]
     reference = _mean(uniform, "objective")
     base = study.baseline_scores
     if base.objective:
@@ -133,7 +133,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
             _gain_text(gain),
             "",
         )
-    if uniform and not is_uniform(train.mixture):
+    if uniform and not is_uniform(train.mixture, study.dropped):
         table.add_row("uniform", *_cells(uniform), "", escape(mixture_text(uniform[0].mixture)))
     table.add_row(
         "train this",

@@ -8,6 +8,8 @@ from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
+    change,
+    compare,
     events,
     fronts,
     mixtures,
@@ -18,6 +20,7 @@ from service.dashboard.pages import (
     study,
     surfaces,
     trial,
+    trials,
     what_if,
     workers,
 )
@@ -29,8 +32,10 @@ for part in (
     events,
     new_study,
     studies,
+    compare,
     workers,
     belief,
+    trials,  # before `trial`, whose address has a number where theirs have a word
     trial,
     study,
     mixtures,
@@ -38,6 +43,7 @@ for part in (
     fronts,
     surfaces,
     what_if,
+    change,
 ):
     router.include_router(part.router)
     if hasattr(part, "LINK"):

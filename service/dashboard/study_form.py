@@ -65,6 +65,8 @@ TITLES = RECIPE_KEYS | {
     "lease_s": "lease",
     "more": "other keys",
     "base": "recipe",
+    "data": "folders",
+    "confirm": "its name, to delete it",
 }
 """What the form calls a field whose name is another in the API."""
 
@@ -109,11 +111,11 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     """
     wrong: dict[str, str] = {}
     body: dict[str, Any] = {name: typed[name] for name in PLAIN if typed[name]}
-    body["domains"] = [_filled(row) for row in typed.rows("domains")]
-    body["limits"] = _limits(typed, wrong)
+    body["domains"] = [filled(row) for row in typed.rows("domains")]
+    body["limits"] = limits(typed, wrong)
     body["objective"] = typed.below("objective")
     body["benchmarks"] = []
-    for row in map(_filled, typed.rows("benchmarks")):
+    for row in map(filled, typed.rows("benchmarks")):
         weight, base = row.pop("weight", None), row.pop("base", None)
         body["benchmarks"].append(row)
         if weight is not None:
@@ -130,21 +132,23 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     if typed["search.channels"]:
         body["search"] = {"channels": typed["search.channels"].split(",")}
     if typed["reach"]:
-        body["reach"] = _reach(typed["reach"], body["recipe"], wrong)
+        body["reach"] = reach(typed["reach"], body["recipe"], wrong)
     try:
         study = StudySpec.model_validate(body, strict=False)  # all that is typed is text
     except ValidationError as error:
-        raise FormError(_messages(error) | wrong) from error
+        raise FormError(messages(error) | wrong) from error
     if wrong:
         raise FormError(wrong)
     return study
 
 
-def _filled(row: Mapping[str, str]) -> dict[str, Any]:
+def filled(row: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed into a row."""
     return {field: text for field, text in row.items() if text}
 
 
-def _limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
+def limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
+    """The limits that were typed; what is no limit goes into `wrong`."""
     domains = [row["name"] for row in typed.rows("domains") if row.get("name")]
     found = []
     for place, row in enumerate(typed.rows("limits")):
@@ -191,7 +195,7 @@ def _recipe(typed: FormFields, presets: Presets, wrong: dict[str, str]) -> dict[
             raise ValueError("keys and values are wanted, as `seed: 42`")
         return presets.check(recipe | others)
     except ValidationError as error:
-        for path, message in _messages(error).items():
+        for path, message in messages(error).items():
             key = path.split(".")[0]
             field = f"recipe.{key}" if key in RECIPE_KEYS else "recipe.more"
             wrong[field] = message if key in RECIPE_KEYS else f"{path}: {message}".lstrip(": ")
@@ -200,7 +204,8 @@ def _recipe(typed: FormFields, presets: Presets, wrong: dict[str, str]) -> dict[
     return {}
 
 
-def _reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dict[str, Any] | None:
+def reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dict[str, Any] | None:
+    """How far samples last by what a recipe asks for; what that lacks goes into `wrong`."""
     try:
         return {
             "steps": recipe["steps"],
@@ -212,7 +217,8 @@ def _reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dic
         return None
 
 
-def _messages(error: ValidationError) -> dict[str, str]:
+def messages(error: ValidationError) -> dict[str, str]:
+    """What is wrong, by path."""
     found: dict[str, str] = {}
     for item in error.errors():
         found.setdefault(path_of(item), plain(item))

@@ -31,6 +31,7 @@ def first_candidates(beliefs: Beliefs, rng: np.random.Generator) -> FloatArray:
         parts.append(space.vertices()[: 4 * space.m])
     for fitted in beliefs.fits[:EACH_SEARCHED]:
         top = tried[np.argsort(-fitted.predict(tried)[0], kind="stable")[:8]]
+        top = space.within(top)
         parts += [fitted.highest(space, top, rng)[None], fitted.maxima(space, MAXIMA, top, rng)]
     return np.vstack(parts)
 
@@ -52,7 +53,7 @@ def around(
 def promising(beliefs: Beliefs, most: int) -> FloatArray:
     """(k, m) different mixtures that were run, of more than so many those best by their means, in
     one objective or in all."""
-    tried = np.unique(beliefs.runs.weights, axis=0)
+    tried = np.unique(beliefs.space.within(beliefs.runs.weights), axis=0)
     if len(tried) <= most:
         return tried
     means = np.array([beliefs.fits[o].predict(tried)[0] for o in beliefs.goal.objectives])

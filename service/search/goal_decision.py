@@ -91,7 +91,7 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
     rng = np.random.default_rng(seed)
     compared = np.empty((0, space.m)) if compare is None else compare
     # 1. Candidates all over, then around the best of them.
-    tried = space.project(promising(beliefs, MOST_TRIED))
+    tried = promising(beliefs, MOST_TRIED)
     X = np.vstack([compared, tried, first_candidates(beliefs, rng)])
     drawn = beliefs.draw(X, DRAWS, rng)
     for reach in REACHES:

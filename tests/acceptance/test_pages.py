@@ -177,8 +177,11 @@ def leased(client: Client, *, is_paused: bool) -> None:
 
 
 def test_living_studies(tmp_path):
-    done = follow(reader(tmp_path), "docs/how-to/living-studies.md")
-    assert "study vlm-2b is deleted" in done.said
+    page, own = "docs/how-to/living-studies.md", reader(tmp_path)
+    with own:
+        own.do("modomodo serve", page)
+        own.follow(ROOT / page)
+    assert "study vlm-2b is deleted" in own.said
     archived = json.loads((tmp_path / "vlm-2b.json").read_text())["study"]
     assert [d["name"] for d in archived["spec"]["domains"]] == [
         "sat",
