@@ -120,7 +120,9 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
     else:
         best = int(_best(goal, drawn)[0])
     points = _points(beliefs, X, drawn, [best, *map(int, front), *range(len(compared))])
-    levels = goal.levels(np.array([one.predict(space.uniform[None])[0][0] for one in beliefs.fits]))
+    levels = goal.levels(
+        np.array([one.predict(beliefs.uniform[None])[0][0] for one in beliefs.fits])
+    )
     return Decision(
         goal,
         beliefs.kind,
