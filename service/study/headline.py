@@ -191,10 +191,15 @@ def trials(numbers: Sequence[int]) -> str:
     return f"trials {', '.join(shown)} and {last}"
 
 
-def leads(found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = None) -> list[Lead]:
+def leads(
+    found: Sequence[Tried[R]],
+    direction: Direction,
+    goal: Goal | None = None,
+    dropped: Collection[str] = NONE,
+) -> list[Lead]:
     """What `train_this` would have said after each run, where it changed."""
     if goal is not None:
-        return _leads_to(goal, found, direction)
+        return _leads_to(goal, found, direction, dropped)
     sign = sign_of(direction)
     place = {run.number: i for i, t in enumerate(found) for run in t.runs}
     counts, sums, variances = ([0.0] * len(found) for _ in range(3))
@@ -221,11 +226,13 @@ def leads(found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = N
     return changes
 
 
-def _leads_to(goal: Goal, found: Sequence[Tried[R]], direction: Direction) -> list[Lead]:
+def _leads_to(
+    goal: Goal, found: Sequence[Tried[R]], direction: Direction, dropped: Collection[str]
+) -> list[Lead]:
     changes: list[Lead] = []
     runs = sorted((run for t in found for run in t.runs), key=lambda run: run.number)
     for n, run in enumerate(runs, 1):
-        best = train_this(tried(runs[:n]), direction, goal)
+        best = train_this(tried(runs[:n]), direction, goal, dropped)
         if best is not None and (
             not changes or (changes[-1].mixture, changes[-1].score) != (best.number, best.score)
         ):
