@@ -10,12 +10,14 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     MetaData,
     String,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import (
@@ -37,6 +39,9 @@ TRIAL_STATES = (
     "paused",
 )
 ATTEMPT_STATES = ("live", "completed", "failed", "expired", "released", "cancelled", "paused")
+LIVE: ColumnElement[str] = literal_column("'live'", String)
+"""The state of an attempt that is the lease, as a word of a statement. There is an index of these
+alone, so with a parameter in its place SQLite would plan the statement anew at every call."""
 KEY_SCOPES = ("read", "worker", "admin")
 ORIGINS = ("proposed", "queued", "attached")
 CHANNELS = ("full", "merged")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -173,7 +175,7 @@ def _rename(session: Session, study: Study, name: str) -> None:
 
 def _edit(study: Study, spec: Mapping[str, Any]) -> dict[str, specs.Change]:
     """Takes over fields of a specification; returns what is new of them."""
-    now = {"channels": study.channels.split(","), "early_stopping": study.early_stopping}
+    now = specs.search(study.channels, early_stopping=study.early_stopping)
     before = {field: now if field == "search" else study.spec[field] for field in spec}
     changed = specs.changes(before, spec)
     if changed:
@@ -192,18 +194,23 @@ def changes(
 ) -> list[tuple[datetime, str, dict[str, Any], int]]:
     """The newest changes of a study, oldest first: when, by whom, what was before and after, and
     the number of the newest trial that was completed by then (0 for none)."""
-    completed = (
-        select(func.coalesce(func.max(Trial.number), 0))
-        .where(Trial.study_id == study.id, Trial.state == WHOLE, Trial.finished_at <= Event.at)
-        .scalar_subquery()
-    )
     newest = session.execute(
-        select(Event.at, Event.actor, Event.detail, completed)
+        select(Event.at, Event.actor, Event.detail)
         .where(Event.study_id == study.id, Event.what == CHANGED)
         .order_by(Event.id.desc())
         .limit(limit)
     )
-    return list(newest.tuples())[::-1]
+    found = list(newest.tuples())[::-1]
+    if not found:
+        return []
+    completed = session.execute(
+        select(Trial.finished_at, Trial.number)
+        .where(Trial.study_id == study.id, Trial.state == WHOLE)
+        .order_by(Trial.finished_at)
+    ).all()
+    ends = [at for at, _ in completed]
+    newest_by_then = [0, *accumulate((number for _, number in completed), max)]
+    return [(at, by, what, newest_by_then[bisect_right(ends, at)]) for at, by, what in found]
 
 
 def delete(session: Session, name: str) -> None:

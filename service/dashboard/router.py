@@ -8,7 +8,9 @@ from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
+    change,
     events,
+    fronts,
     mixtures,
     new_study,
     sign_in,
@@ -34,8 +36,10 @@ for part in (
     study,
     mixtures,
     benchmarks,
+    fronts,
     surfaces,
     what_if,
+    change,
 ):
     router.include_router(part.router)
     if hasattr(part, "LINK"):

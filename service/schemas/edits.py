@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from service.schemas.spec import (
     DomainSpec,
     EvidenceSpec,
+    FloorSpec,
     HeuristicsSpec,
     LimitSpec,
     Objective,
@@ -40,6 +41,8 @@ class StudyEdits(Body):
     max_active: Annotated[int, Field(ge=1, le=64)] | None = None
     reach: Reach | None = None
     objective: Objective | None = None
+    objectives: Annotated[list[Name], Field(max_length=3)] | None = None
+    constraints: Annotated[list[FloorSpec], Field(max_length=16)] | None = None
     strategy: Name | None = None
     opening: Literal["optimal", "seeds"] | None = None
     heuristics: HeuristicsSpec | None = None

@@ -166,6 +166,11 @@ class StudySpec(Body):
         if left_out == known:
             raise ValueError("heuristics.leave_out names every domain: nothing is left to weigh")
 
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Domains that no mixture is to have any of."""
+        return frozenset(domain.name for domain in self.domains if domain.upper == 0)
+
     def group_weights(self, group: Literal["in", "out"]) -> dict[str, float]:
         """Benchmarks of a group with their sample counts: the weights of In- or Out-Score."""
         return {b.name: float(b.samples) for b in self.benchmarks if b.group == group}

@@ -127,7 +127,8 @@ class Knowledge:
         """
         begun = Begun.none(space.m) if begun is None else begun
         runs = fitted.runs.weights
-        tried = runs[np.argsort(-fitted.predict(runs)[0], kind="stable")][:KEPT_RUNS]
+        order = np.argsort(-fitted.predict(runs)[0], kind="stable")
+        tried = space.within(runs[order[:KEPT_RUNS]])
         listed = space.listed()
         if listed is not None:
             order = np.argsort(-fitted.predict(listed)[0], kind="stable")

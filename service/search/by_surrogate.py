@@ -74,7 +74,7 @@ def gp(situation: Situation) -> Iterator[Proposed | None]:
         yield said(fresh, "highest noisy expected improvement")
     rng = situation.rng()
     best = np.argsort(-fitted.predict(runs.weights)[0], kind="stable")[:MAX_TRIED]
-    tried = runs.weights[np.sort(best)]
+    tried = space.within(runs.weights[np.sort(best)])
     for _ in range(MAX_DRAWS):
         for point in fitted.maxima(space, 16, tried, rng):
             yield said(point, "best of one draw from the posterior")
@@ -185,9 +185,10 @@ def _tops(situation: Situation, fitted: Fitted) -> FloatArray:
     A tried one near the best stands for it: each fit moves the best a little, and a mixture that
     is run once more tells of noise what a new one beside it does not.
     """
-    tried = situation.runs.weights
+    space, tried = situation.space, situation.runs.weights
     order = np.argsort(-fitted.predict(tried)[0], kind="stable")
-    highest = fitted.highest(situation.space, tried[order[:8]], situation.rng())
+    highest = fitted.highest(space, space.within(tried[order[:8]]), situation.rng())
+    order = order[space.contains(tried[order], 1e-6)]  # others may not be run any more
     near = [x for x in tried[order] if total_variation(x, highest[None])[0] <= APART]
     tops = [near[0] if near else highest]
     for x in tried[order]:

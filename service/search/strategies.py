@@ -209,7 +209,9 @@ def recommend(
     sign, turned = sign_of(direction), turn(runs, direction)
     name = _SURROGATE_OF.get(strategy)
     if name is None or len(runs) <= space.m:
-        best = int(np.argmax(turned.score))
+        allowed = np.flatnonzero(space.contains(runs.weights, 1e-6))
+        among = allowed if len(allowed) else np.arange(len(runs))
+        best = int(among[np.argmax(turned.score[among])])
         return Recommended(runs.weights[best], float(runs.score[best]), None, "best run so far")
     fitted = fit(name, space, turned, seed)
     order = np.argsort(-fitted.predict(turned.weights)[0], kind="stable")

@@ -39,8 +39,8 @@ Spread = Mapping[str, Mapping[str, float]]
 """Shares that domains get of another's weight, by the other's name."""
 
 PROPOSED_BY = (
-    *("domains", "limits", "max_active", "reach", "objective", "strategy", "opening"),
-    *("heuristics", "evidence"),
+    *("domains", "limits", "max_active", "reach", "objective", "objectives", "constraints"),
+    *("strategy", "opening", "heuristics", "evidence"),
 )
 """Fields of a specification that decide what is proposed."""
 

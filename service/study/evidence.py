@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from db import models, studies, trials
 from db.models import Trial
 from db.trial_states import RESULTS, WHOLE
 from service.schemas import (
+    SUM_TOLERANCE,
     LimitSpec,
     Measurement,
     Score,
@@ -49,6 +51,9 @@ class Run:
     outputs: tuple[float, ...] = field(default=(), kw_only=True)
     """Scores that the study's goal looks at, in its order; none where it has no goal beside the
     objective."""
+
+
+R = TypeVar("R", bound=Run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,9 @@ class Evidence:
 
     def standing(self) -> Standing[MeasuredRun]:
         """The mixture to train, and what it is compared with."""
-        return headline.standing(self.completed, self.spec.objective.direction, self.goal)
+        runs = allowed(self.spec, self.completed) if self.version.edits else self.completed
+        direction = self.spec.objective.direction
+        return headline.standing(runs, direction, self.goal, self.spec.dropped)
 
     def train_this(self) -> Tried[MeasuredRun] | None:
         """The mixture to train; None before the first run."""
@@ -424,6 +431,14 @@ def space(spec: StudySpec) -> MixtureSpace:
     prompts = spec.reach.steps * spec.reach.prompts_per_step
     samples = [domain.samples for domain in spec.domains]
     return found.within_reach(samples, prompts, spec.reach.epochs)
+
+
+def allowed(spec: StudySpec, runs: Sequence[R]) -> Sequence[R]:
+    """Those whose mixture the study may still propose: one that was edited may be narrower."""
+    if not runs:
+        return runs
+    inside = space(spec).contains(weights(spec, [run.mixture for run in runs]), SUM_TOLERANCE)
+    return [run for run, is_inside in zip(runs, inside, strict=True) if is_inside]
 
 
 def _limit(limit: LimitSpec) -> LinearLimit:

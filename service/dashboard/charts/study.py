@@ -10,7 +10,7 @@ from typing import Any
 from service.dashboard import words
 from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.history import History
-from service.schemas import Measurement, Score, Study, StudySpec
+from service.schemas import Measurement, Score, Study, StudyChange, StudySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class _Along:
         last: where the best mixture so far ends.
         hover: what is said of a run that is pointed at.
         details: what `hover` needs of runs, from their margins and numbers.
+        gap: from a run to what happened behind it.
         ticks: of the axis, as Plotly has them.
     """
 
@@ -33,6 +34,7 @@ class _Along:
     hover: str
     details: Callable[[list[float], list[int]], list[Any]]
     ticks: Mapping[str, Any]
+    gap: float = 0.0
 
 
 def _by_number(numbers: Sequence[int]) -> _Along:
@@ -45,6 +47,7 @@ def _by_number(numbers: Sequence[int]) -> _Along:
         hover="trial %{x}: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
         details=lambda margins, _: margins,
         ticks={"tickformat": "d"} | ({"dtick": 1} if last < 10 else {}),
+        gap=0.5,
     )
 
 
@@ -67,12 +70,16 @@ def _by_cost(numbers: Sequence[int], gpu_hours: Mapping[int, float]) -> _Along:
 
 
 def progress(
-    study: Study, history: History, gpu_hours: Mapping[int, float] | None = None
+    study: Study,
+    history: History,
+    gpu_hours: Mapping[int, float] | None = None,
+    changes: Sequence[StudyChange] = (),
 ) -> Figure:
     """Every completed trial's objective with its 95% interval, and the best mixture so far.
 
     Args:
         gpu_hours: of each trial by number, where runs stand along these; else along their numbers.
+        changes: of the study, marked where they were made.
 
     The intervals are one broken line, not error bars: one element of the page instead of three a
     trial, which is what lets 10,000 trials be drawn.
@@ -111,6 +118,19 @@ def progress(
     ):
         if score is not None:
             data += _reference(name, score, dash, along.edges)
+    if history.leads:
+        data += _lead(history, along)
+    layout: dict[str, Any] = {
+        "xaxis": axis(along.title, range=list(along.edges), zeroline=False, **along.ticks),
+        "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
+    }
+    return {"data": data, "layout": layout | _marks(changes, along)}
+
+
+def _lead(history: History, along: _Along) -> list[dict[str, Any]]:
+    """The best mixture so far, with its interval."""
     leads: list[float] = [along.place[run.number] for run in history.leads]
     leads.append(along.last)
     best = [in_points(run.score.value) for run in history.leads]
@@ -125,7 +145,7 @@ def progress(
         [round(value + side * spread, 3) for value, spread in zip(best, spreads, strict=True)]
         for side in (-1, 1)
     )
-    data += [
+    return [
         steps | {"y": low},
         steps | {"y": high, "fill": "tonexty", "fillcolor": "@lead"},
         steps
@@ -136,13 +156,42 @@ def progress(
             "hovertemplate": "best mixture so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
         },
     ]  # fmt: skip
-    layout: dict[str, Any] = {
-        "xaxis": axis(along.title, range=list(along.edges), zeroline=False, **along.ticks),
-        "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
-    }
-    return {"data": data, "layout": layout}
+
+
+MOST_NAMED = 8
+"""Places of changes that are named on the chart; of more the names would cover each other."""
+
+
+def _marks(changes: Sequence[StudyChange], along: _Along) -> dict[str, Any]:
+    """A line behind the last run before each change, with what was changed."""
+    found: dict[float, list[str]] = {}
+    for change in changes:
+        behind = [number for number in along.place if number <= change.after_trial]
+        place = along.place[max(behind)] if behind else along.edges[0]
+        named = found.setdefault(place + along.gap if behind else place, [])
+        named += [what for path in change.changes if (what := _subject(path)) not in named]
+    shapes = [
+        {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1,
+         "line": {"color": "@muted", "width": 1, "dash": "dot"}}
+        for x in found
+    ]  # fmt: skip
+    annotations = [
+        {"x": x, "yref": "paper", "y": 0, "yanchor": "bottom",
+         "xanchor": "left" if 2 * x < sum(along.edges) else "right",
+         "showarrow": False, "text": named[0] + (f" +{len(named) - 1}" if named[1:] else ""),
+         "hovertext": ", ".join(named), "font": {"color": "@soft"}}
+        for x, named in found.items()
+    ]  # fmt: skip
+    if not found:
+        return {}
+    return {"shapes": shapes, "annotations": annotations if len(found) <= MOST_NAMED else []}
+
+
+def _subject(path: str) -> str:
+    """What a changed path is about: a domain by its name, anything else by its field."""
+    parts = path.split(".")
+    is_domain = parts[0] == "domains" and len(parts) > 1
+    return parts[1] if is_domain else parts[0].replace("_", " ")
 
 
 def _reference(

@@ -24,7 +24,7 @@ from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial, TrialState
-from service.study import views
+from service.study import edits, views
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,12 +45,14 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
-        rows = boards.rows(session, studies.get(session, board.study.name))
+        row = studies.get(session, board.study.name)
+        rows, told = boards.rows(session, row), edits.history(session, row)
     return render(
         request,
         "study.html",
         board=board,
         rows=rows,
+        changes=told,
         states=models.TRIAL_STATES,
         surrogates=fit_words.TITLES,
         fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
@@ -66,13 +68,15 @@ def changes(
     with service.database.read() as session:
         row = studies.get(session, study)
         if row.revision == after:
-            return {"after": after, "more": False, "results": row.results, "head": None, "rows": []}
+            same = {"results": row.results, "edits": row.edits}
+            return same | {"after": after, "more": False, "head": None, "rows": []}
         board = boards.board(session, row, histories)
         changed = boards.changes(session, row, after, lowest)
     return {
         "after": changed.after,
         "more": changed.more,
         "results": board.results,
+        "edits": row.edits,
         "head": piece("_head.html", board=board),
         "rows": _rows(board.study, changed.trials),
     }
@@ -100,15 +104,18 @@ def progress(
     histories: HistoryCache,
     by: Literal["trial", "gpu_hours"] = "trial",
 ) -> dict[str, Any]:
-    """The chart of all completed trials; `figure` is None while there is none."""
+    """The chart of all completed trials, and what was changed in between; `figure` is None while
+    there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
         board = boards.board(session, row, histories)
         hours = cost.by_trial(session, row.id) if by == "gpu_hours" else None
+        told = edits.history(session, row)
     figure = None
     if board.history.runs:
-        figure = study_charts.progress(board.study, board.history, hours)
-    return {"results": board.results, "figure": figure}
+        figure = study_charts.progress(board.study, board.history, hours, told)
+    changes = piece("_changes.html", changes=told) if told else ""
+    return {"results": board.results, "figure": figure, "changes": changes}
 
 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)

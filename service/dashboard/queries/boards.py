@@ -49,7 +49,8 @@ class Board:
 
     Attributes:
         revision: of the study when it was read; pass it on to learn what changed since.
-        results: grows with every completed trial: figures drawn at the same number still hold.
+        results: grows with every completed trial: figures drawn at the same number still hold,
+            as long as `edits` of the study are the same.
         running: the newest of the running trials, at most `STRIP`.
         idle: why an active study runs no trial, where there is more to say than that what is queued
             waits for a worker; None while it does.
@@ -63,6 +64,7 @@ class Board:
     history: History
     revision: int
     results: int
+    edits: int
     n_workers: int
     running: Sequence[Running] = ()
     idle: str | None = None
@@ -157,6 +159,7 @@ def _board(
         history=histories.of(session, row, study),
         revision=row.revision,
         results=row.results,
+        edits=row.edits,
         n_workers=n_workers,
         **more,
     )
