@@ -34,7 +34,18 @@ HoursOption = Annotated[
 ]
 ChannelsOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME,...", help="What the search may spend on: full, or full,merged."),
+    typer.Option(
+        metavar="NAME,...",
+        help="What the search may spend on: full, and step-500 for runs that pause at step 500, or "
+        "merged.",
+    ),
+]
+StoppingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--early-stopping/--no-early-stopping",
+        help="Whether the search may pause and end runs at evaluation points.",
+    ),
 ]
 NoteOption = Annotated[str | None, typer.Option(help="Free text.")]
 StrategyOption = Annotated[str | None, typer.Option(help="What proposes from now on.")]
@@ -100,6 +111,7 @@ def edit(
     budget: BudgetOption = None,
     gpu_hours: HoursOption = None,
     channels: ChannelsOption = None,
+    early_stopping: StoppingOption = None,
     note: NoteOption = None,
     strategy: StrategyOption = None,
     lookahead: LookaheadOption = None,
@@ -139,6 +151,7 @@ def edit(
             "max_active": max_active,
         },
         channels=channels,
+        early_stopping=early_stopping,
         add=add or (),
         drop=drop or (),
         split=split or (),
@@ -171,6 +184,7 @@ def clone(
     budget: BudgetOption = None,
     gpu_hours: HoursOption = None,
     channels: ChannelsOption = None,
+    early_stopping: StoppingOption = None,
     note: NoteOption = None,
     strategy: StrategyOption = None,
     lookahead: LookaheadOption = None,
@@ -198,6 +212,7 @@ def clone(
             "max_active": max_active,
         },
         channels=channels,
+        early_stopping=early_stopping,
         add=add or (),
         drop=drop or (),
         bounds=bounds or (),
