@@ -26,6 +26,11 @@ _HELD_S = type_coerce(_END, Double) - type_coerce(Attempt.claimed_at, Double)
 GPU_S: ColumnElement[float] = case((_HELD_S > 0, _HELD_S), else_=0.0) * Attempt.gpus
 """GPU-seconds of an attempt so far."""
 
+OF_TRIAL: ColumnElement[float | None] = (
+    select(func.sum(GPU_S)).where(Attempt.trial_id == Trial.id).correlate(Trial).scalar_subquery()
+)
+"""GPU-seconds of a trial so far, for queries of trials; NULL where no worker ever had it."""
+
 
 def count(session: Session, attempt: Attempt, sign: int = 1) -> None:
     """Adds what an ended attempt cost to its study's sum, or takes it away with `sign` -1."""
@@ -85,7 +90,7 @@ def to_a_step(session: Session, study_id: int) -> dict[int, float]:
     """GPU-seconds that it took trials to come to the step where they paused, the mean by step."""
     paused = aliased(Attempt)
     each = (
-        select(paused.step, func.sum(_GPU_S).label("spent"))
+        select(paused.step, func.sum(GPU_S).label("spent"))
         .join(Attempt, and_(Attempt.trial_id == paused.trial_id, Attempt.number <= paused.number))
         .join(Trial, Trial.id == paused.trial_id)
         .where(Trial.study_id == study_id, paused.state == "paused", paused.step.is_not(None))

@@ -36,6 +36,8 @@ ABSENT: dict[str, Any] = {
     "max_attempts": 3,
     "lease_s": 120.0,
     "lookahead": 2,
+    "weight": 1.0,
+    "requires": {},
     "note": "",
 }
 """What a specification without a field means by that."""
@@ -49,6 +51,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
     "evidence": {},
     "search": {"channels": ["full"], "early_stopping": False},
+    "requires": {"gpus": None, "gpu_memory_gb": None, "labels": {}},
     "baseline": {"step": 0, "rule": "paper", "se": None},
 }
 """The same of its parts, each of them where there is a list of them."""

@@ -28,7 +28,7 @@ CHANGED = "study-changed"
 """The event of a change, with what was before and after by its path: `budget`, `limits`,
 `domains.coco.upper`."""
 
-APART = ("lookahead", "recipe")
+APART = ("lookahead", "weight", "requires", "recipe")
 """Fields of a specification that change neither what runs say nor what may be proposed."""
 
 

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study export first --format yaml --trainer verl --out mixture.yaml",
         "modomodo study export first --format archive --out first.json",
     ),
+    "study compare": ("modomodo study compare first second",),
     "study plot": ("modomodo study plot first --out figures",),
     "study import": ("modomodo study import first.json --as second",),
     "trial add": (

@@ -34,6 +34,8 @@ def _environment() -> Environment:
         "margin": words.margin,
         "share": words.share,
         "mixture": words.mixture,
+        "elided": words.elided,
+        "zip": zip,
         "duration": words.duration,
         "rough": words.rough,
         "hours": words.hours,

@@ -9,6 +9,7 @@ from service.dashboard.pages import (
     belief,
     benchmarks,
     change,
+    compare,
     events,
     fronts,
     mixtures,
@@ -19,6 +20,7 @@ from service.dashboard.pages import (
     study,
     surfaces,
     trial,
+    trials,
     what_if,
     workers,
 )
@@ -30,8 +32,10 @@ for part in (
     events,
     new_study,
     studies,
+    compare,
     workers,
     belief,
+    trials,  # before `trial`, whose address has a number where theirs have a word
     trial,
     study,
     mixtures,

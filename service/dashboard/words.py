@@ -40,6 +40,14 @@ def mixture(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{domain} {share(w)}" for domain, w in weights.items() if w > 0)
 
 
+def elided(text: str, most: int) -> str:
+    """A name of at most so many letters, without its middle where it is longer: `a-doma…ame-07`."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
+
+
 def number(value: float) -> str:
     """A plain figure to two decimals: `0.61`."""
     return f"{value:.2f}".replace("-", MINUS)

@@ -9,8 +9,9 @@ from anyio import to_thread
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-from db import clock, leases, models, studies, trials
+from db import clock, leases, models, sharing, studies, trials
 from db.curves import Point
+from db.sharing import Ability
 from service.context import Context, Service, TrialId
 from service.errors import Refused, invalid
 from service.http.guards import for_workers, route_behind
@@ -62,9 +63,12 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     token = secrets.token_urlsafe(32)
     can_merge = "merged" in body.channels
     leases.seen(session, body.worker, body.capabilities)
-    given = leases.claim_unheld(
-        session, body.worker, body.study, token, body.gpus, can_merge=can_merge
-    )
+    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities))
+    given = None
+    if turns:
+        given = leases.claim_unheld(
+            session, body.worker, turns[0], token, body.gpus, can_merge=can_merge
+        )
     if given is not None:
         spec = views.stored_spec(given.spec)
         lease = Lease(token=token, until=given.attempt.until, duration_s=given.attempt.lease_s)
@@ -72,7 +76,10 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     attempt = kept = leases.resume(session, body.worker, body.study, token)
     if attempt is None:
         ready = merging.ready(session, body.study) if can_merge else ()
-        attempt = leases.claim(session, body.worker, body.study, token, body.gpus, ready)
+        claims = (
+            leases.claim(session, body.worker, study, token, body.gpus, ready) for study in turns
+        )
+        attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
         if body.study is None:
             return None
@@ -115,7 +122,11 @@ def _given(
 def _nothing(body: NextRequest, service: Context) -> NextAnswer:
     with service.database.read() as session:
         reason, retry_after_s = waiting.for_a_trial(
-            session, body.study, body.worker, can_merge="merged" in body.channels
+            session,
+            body.study,
+            body.worker,
+            can_merge="merged" in body.channels,
+            ability=Ability.of(body.gpus, body.capabilities),
         )
     return NextAnswer(reason=reason, retry_after_s=retry_after_s)
 

@@ -16,9 +16,10 @@ from service.schemas.spec import (
     LimitSpec,
     Objective,
     Reach,
+    RequiresSpec,
     SearchSpec,
 )
-from service.schemas.studies import MAX_BUDGET, GpuHours, StudySpec
+from service.schemas.studies import MAX_BUDGET, GpuHours, StudySpec, StudyWeight
 from service.schemas.values import SUM_TOLERANCE, Body, JsonObject, Name, StudyState, Text
 
 Removable = Literal["gpu_hours", "max_active", "reach"]
@@ -51,6 +52,8 @@ class StudyEdits(Body):
     lookahead: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
     lease_s: Annotated[float, Field(ge=1.0, le=86_400.0)] | None = None
+    weight: StudyWeight | None = None
+    requires: RequiresSpec | None = None
     recipe: JsonObject | None = None
     """May differ in its section `data` alone: other runs would be another study's."""
     note: Text | None = None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from db.texts import storable
 from service.levels import Level
 from service.schemas.values import AGGREGATES, Body, Direction, Name, Weight
 
 FULL, MERGED = "full", "merged"
 WORST = "worst"
 """What the objective of the worst benchmark is called."""
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(storable)]
 _STEP = re.compile(r"step-([1-9][0-9]{0,8})")
 
 
@@ -166,6 +168,17 @@ class EvidenceSpec(Body):
     with a smaller model, an older base, other steps."""
 
     study: Name
+
+
+class RequiresSpec(Body):
+    """What a worker must have to be given a trial of a study; None and empty ask for nothing."""
+
+    gpus: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """For one trial, at least."""
+    gpu_memory_gb: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
+    """Of each of its GPUs, at least; a worker that does not say has too little."""
+    labels: Annotated[dict[Label, Label], Field(max_length=16)] = Field(default_factory=dict)
+    """That the operator gave it: `modomodo worker --label pool=a100`."""
 
 
 class SearchSpec(Body):

@@ -20,6 +20,7 @@ from service.schemas.spec import (
     LimitSpec,
     Objective,
     Reach,
+    RequiresSpec,
     SearchSpec,
 )
 from service.schemas.values import (
@@ -34,6 +35,7 @@ from service.schemas.values import (
 )
 
 MAX_BUDGET = 100_000
+StudyWeight = Annotated[float, Field(ge=0.001, le=1000.0)]
 GpuHours = Annotated[float, Field(gt=0.0, le=1e9)]
 
 
@@ -97,6 +99,10 @@ class StudySpec(Body):
     lease_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 120.0
     lookahead: Annotated[int, Field(ge=1, le=1000)] = 2
     """Proposals kept ready for workers to claim."""
+    weight: StudyWeight = 1.0
+    """Of studies that share workers each gets GPUs in proportion to its weight."""
+    requires: RequiresSpec = RequiresSpec()
+    """What a worker must have to be given one of its trials."""
     note: Text = ""
 
     @model_validator(mode="after")

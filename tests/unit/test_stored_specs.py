@@ -22,6 +22,7 @@ PARTS = {
     "heuristics": schemas.HeuristicsSpec,
     "evidence": schemas.EvidenceSpec,
     "search": schemas.SearchSpec,
+    "requires": schemas.RequiresSpec,
     "baseline": schemas.Measurement,
 }
 FULL = study_body(

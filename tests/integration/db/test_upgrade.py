@@ -89,7 +89,6 @@ KNOWN = {
     "origin": {"trials": "proposed"},
     "channel": {"trials": "full"},
     "scope": {"api_keys": "read"},
-    "channel": {"trials": "full"},
 }
 """Values that a constraint asks for."""
 
