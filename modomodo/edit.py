@@ -34,7 +34,18 @@ HoursOption = Annotated[
 ]
 ChannelsOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME,...", help="What the search may spend on: full, or full,merged."),
+    typer.Option(
+        metavar="NAME,...",
+        help="What the search may spend on: full, and step-500 for runs that pause at step 500, or "
+        "merged.",
+    ),
+]
+StoppingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--early-stopping/--no-early-stopping",
+        help="Whether the search may pause and end runs at evaluation points.",
+    ),
 ]
 NoteOption = Annotated[str | None, typer.Option(help="Free text.")]
 StrategyOption = Annotated[str | None, typer.Option(help="What proposes from now on.")]
@@ -111,6 +122,7 @@ def edit(
     budget: BudgetOption = None,
     gpu_hours: HoursOption = None,
     channels: ChannelsOption = None,
+    early_stopping: StoppingOption = None,
     note: NoteOption = None,
     strategy: StrategyOption = None,
     lookahead: LookaheadOption = None,
@@ -148,6 +160,7 @@ def edit(
         lookahead=lookahead,
         max_active=max_active,
         channels=channels,
+        early_stopping=early_stopping,
         add=add,
         drop=drop,
         split=split,
@@ -180,6 +193,7 @@ def clone(
     budget: BudgetOption = None,
     gpu_hours: HoursOption = None,
     channels: ChannelsOption = None,
+    early_stopping: StoppingOption = None,
     note: NoteOption = None,
     strategy: StrategyOption = None,
     lookahead: LookaheadOption = None,
@@ -205,6 +219,7 @@ def clone(
         lookahead=lookahead,
         max_active=max_active,
         channels=channels,
+        early_stopping=early_stopping,
         add=add,
         drop=drop,
         bounds=bounds,
