@@ -113,7 +113,7 @@ def progress(
         runs = [run for run in history.runs if kinds[run.number] == kind]
         if runs:
             data.append(_dots(runs, kind, along, is_one_of_many=len(numbers) > INTERVALS))
-    data += _not_whole(told, along, history.runs)
+    data += _not_whole(told, along, history.runs, 8 if len(numbers) <= INTERVALS else 5)
     uniform = None if history.uniform is None else history.uniform.score
     for name, score, dash in (
         ("uniform mixture", uniform, "dash"),
@@ -165,7 +165,9 @@ def _dots(runs: Sequence[Run], kind: str, along: _Along, *, is_one_of_many: bool
     }  # fmt: skip
 
 
-def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _not_whole(
+    told: Progress, along: _Along, runs: Sequence[Run], size: int
+) -> list[dict[str, Any]]:
     """What was stopped early, at the score it had then; what failed, below all scores."""
     found: list[dict[str, Any]] = []
     stopped = [one for one in told.stopped if along.place(one.number) is not None]
@@ -177,7 +179,7 @@ def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[
                 "y": [in_points(one.score.value) for one in stopped],
                 "ids": [str(one.number) for one in stopped],
                 "customdata": [[one.number, one.step] for one in stopped],
-                "marker": {"color": "@d5", "symbol": "triangle-down-open", "size": 8},
+                "marker": {"color": "@d5", "symbol": "triangle-down-open", "size": size},
                 "hovertemplate": "trial %{customdata[0]}, stopped early at step "
                 f"%{{customdata[1]}}{along.hover}: %{{y:.1f}}<extra></extra>",
             }
@@ -191,7 +193,7 @@ def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[
                 "x": [along.place(number) for number in failed], "y": [lowest] * len(failed),
                 "ids": [str(number) for number in failed],
                 "text": [f"trial {number} failed" for number in failed],
-                "marker": {"color": "@bad", "symbol": "x-thin-open", "size": 7},
+                "marker": {"color": "@bad", "symbol": "x-thin-open", "size": size},
                 "hovertemplate": f"%{{text}}{along.hover}<extra></extra>",
             }
         )  # fmt: skip
