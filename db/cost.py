@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, case, func, select, type_coerce, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Double, and_, case, func, select, type_coerce, update
+from sqlalchemy.orm import Session, aliased
 
 from db.clock import HOUR_S, now
 from db.models import Attempt, Study, Trial
@@ -23,17 +23,18 @@ _END = case(
 )
 _HELD_S = type_coerce(_END, Double) - type_coerce(Attempt.claimed_at, Double)
 # Not below 0, though the clock be set back.
-_GPU_S: ColumnElement[float] = case((_HELD_S > 0, _HELD_S), else_=0.0) * Attempt.gpus
+GPU_S: ColumnElement[float] = case((_HELD_S > 0, _HELD_S), else_=0.0) * Attempt.gpus
+"""GPU-seconds of an attempt so far."""
 
 OF_TRIAL: ColumnElement[float | None] = (
-    select(func.sum(_GPU_S)).where(Attempt.trial_id == Trial.id).correlate(Trial).scalar_subquery()
+    select(func.sum(GPU_S)).where(Attempt.trial_id == Trial.id).correlate(Trial).scalar_subquery()
 )
 """GPU-seconds of a trial so far, for queries of trials; NULL where no worker ever had it."""
 
 
 def count(session: Session, attempt: Attempt, sign: int = 1) -> None:
     """Adds what an ended attempt cost to its study's sum, or takes it away with `sign` -1."""
-    spent = select(_GPU_S).where(Attempt.id == attempt.id).scalar_subquery()
+    spent = select(GPU_S).where(Attempt.id == attempt.id).scalar_subquery()
     study = select(Trial.study_id).where(Trial.id == attempt.trial_id).scalar_subquery()
     session.execute(
         update(Study)
@@ -46,7 +47,7 @@ def count(session: Session, attempt: Attempt, sign: int = 1) -> None:
 def count_anew(session: Session, study_id: int) -> None:
     """Sets a study's sum to what its ended attempts say."""
     spent = (
-        select(func.coalesce(func.sum(_GPU_S), 0.0))
+        select(func.coalesce(func.sum(GPU_S), 0.0))
         .join(Trial, Trial.id == Attempt.trial_id)
         .where(Trial.study_id == study_id, Attempt.state != "live")
         .scalar_subquery()
@@ -63,7 +64,7 @@ def by_trial(session: Session, study_id: int, *only: ColumnElement[bool]) -> dic
     """GPU-hours of a study's trials so far, live attempts up to now, by the trial's number; none
     of those that no worker ever had."""
     rows: Sequence[Any] = session.execute(
-        select(Trial.number, func.sum(_GPU_S))
+        select(Trial.number, func.sum(GPU_S))
         .join(Attempt, Attempt.trial_id == Trial.id)
         .where(Trial.study_id == study_id, *only)
         .group_by(Trial.number)
@@ -75,7 +76,7 @@ def by_trial(session: Session, study_id: int, *only: ColumnElement[bool]) -> dic
 def of_a_result(session: Session, study_id: int) -> dict[str, float]:
     """GPU-seconds of a completed trial by its channel, the mean over those that workers ran."""
     each = (
-        select(Trial.channel, func.sum(_GPU_S).label("spent"))
+        select(Trial.channel, func.sum(GPU_S).label("spent"))
         .join(Attempt, Attempt.trial_id == Trial.id)
         .where(Trial.study_id == study_id, Trial.state == WHOLE)
         .group_by(Trial.id)
@@ -85,10 +86,25 @@ def of_a_result(session: Session, study_id: int) -> dict[str, float]:
     return dict(rows.tuples().all())
 
 
+def to_a_step(session: Session, study_id: int) -> dict[int, float]:
+    """GPU-seconds that it took trials to come to the step where they paused, the mean by step."""
+    paused = aliased(Attempt)
+    each = (
+        select(paused.step, func.sum(GPU_S).label("spent"))
+        .join(Attempt, and_(Attempt.trial_id == paused.trial_id, Attempt.number <= paused.number))
+        .join(Trial, Trial.id == paused.trial_id)
+        .where(Trial.study_id == study_id, paused.state == "paused", paused.step.is_not(None))
+        .group_by(paused.id, paused.step)
+        .subquery()
+    )
+    rows = session.execute(select(each.c.step, func.avg(each.c.spent)).group_by(each.c.step))
+    return dict(rows.tuples().all())
+
+
 def running(session: Session, study_ids: Sequence[int]) -> dict[int, float]:
     """GPU-hours of live attempts so far, by study; none where there are none."""
     rows: Sequence[Any] = session.execute(
-        select(Trial.study_id, func.sum(_GPU_S))
+        select(Trial.study_id, func.sum(GPU_S))
         .join(Attempt, Attempt.trial_id == Trial.id)
         .where(Trial.study_id.in_(study_ids), Attempt.state == "live")
         .group_by(Trial.study_id)

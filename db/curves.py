@@ -6,13 +6,26 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from db.models import CurvePoint, Trial
+from db.models import Base, CurvePoint, Trial
 
 MAX_POINTS = 500
 """Points of one attempt at most; of more, half as many are kept, evenly spread over the steps."""
+
+# Built once, for the heartbeats.
+CURVES = Base.metadata.tables["curve_points"]
+_OWN = (
+    CURVES.c.trial_id == bindparam("of_trial"),
+    CURVES.c.attempt_number == bindparam("numbered"),
+)
+_AMONG = CURVES.c.step.in_(bindparam("among", expanding=True))
+_KNOWN = select(CURVES.c.step).where(*_OWN, _AMONG)
+_COUNT = select(func.count()).select_from(CURVES).where(*_OWN)
+_STEPS = select(CURVES.c.step).where(*_OWN).order_by(CURVES.c.step)
+_ADD = insert(CURVES)
+_DROP = delete(CURVES).where(*_OWN, _AMONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +36,29 @@ class Point:
     metrics: dict[str, float]
 
 
-def keep(session: Session, trial: Trial, points: Iterable[Point]) -> None:
+def keep(session: Session, trial_id: int, attempt_number: int, points: Iterable[Point]) -> None:
     """Adds points to the curve of the trial's present attempt; a step it has already stays.
 
     The caller holds the trial's lock.
     """
-    attempt = trial.attempt_number
     new = {point.step: point for point in points if point.metrics}
     if not new:
         return
-    own = (CurvePoint.trial_id == trial.id, CurvePoint.attempt_number == attempt)
-    known = session.scalars(select(CurvePoint.step).where(*own, CurvePoint.step.in_(list(new))))
-    for step in set(new) - set(known):
-        session.add(
-            CurvePoint(
-                trial_id=trial.id,
-                attempt_number=attempt,
-                step=step,
-                metrics=new[step].metrics,
-            )
-        )
-    session.flush()
-    n = session.scalar(select(func.count()).select_from(CurvePoint).where(*own)) or 0
-    if n > MAX_POINTS:
-        steps = list(session.scalars(select(CurvePoint.step).where(*own).order_by(CurvePoint.step)))
+    own = {"of_trial": trial_id, "numbered": attempt_number}
+    known = session.scalars(_KNOWN, own | {"among": list(new)})
+    added = sorted(set(new) - set(known))
+    if not added:
+        return
+    rows = [
+        {"trial_id": trial_id, "attempt_number": attempt_number, "step": step}
+        | {"metrics": new[step].metrics}
+        for step in added
+    ]
+    session.execute(_ADD, rows)
+    if (session.scalar(_COUNT, own) or 0) > MAX_POINTS:
+        steps = list(session.scalars(_STEPS, own))
         dropped = sorted(set(steps) - set(thinned(steps, MAX_POINTS // 2)))
-        session.execute(
-            delete(CurvePoint)
-            .where(*own, CurvePoint.step.in_(dropped))
-            .execution_options(synchronize_session=False)
-        )
+        session.execute(_DROP, own | {"among": dropped})
 
 
 def thinned(steps: Sequence[int], n: int) -> list[int]:

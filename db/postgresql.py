@@ -26,6 +26,10 @@ WRITERS = 4
 row. A thread that waits there holds a trial and a connection, and when it is woken it first waits
 for the interpreter, which the others have: the row stays locked all the while."""
 
+AT_ONCE = 1
+"""Calls that are committed together: the server does so by itself for those of several connections.
+And in one transaction, a call would take its trial after the study of the one before."""
+
 MIGRATION = 0x6D6F646F
 """Number of the advisory lock of migrations."""
 

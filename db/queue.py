@@ -90,7 +90,7 @@ def _is_over(moment: InstrumentedAttribute[datetime | None]) -> ColumnElement[bo
 _IS_WANTED = or_(Trial.origin != "proposed", Study.failing < FAILURES_IN_A_ROW)
 """While a study is stuck its proposals are held back; what a person queued is not."""
 
-_IS_DUE = and_(
+IS_DUE = and_(
     Trial.state == "queued",
     Study.state == "active",
     _IS_WANTED,
@@ -101,6 +101,7 @@ _IS_DUE = and_(
         _is_over(Trial.kept_from_until),
     ),
 )
+"""A queued trial of an active study may be given to the worker `who` now."""
 _IS_A_RUN = Trial.channel == "full"
 _IS_READY = or_(_IS_A_RUN, Trial.id.in_(bindparam("ready", expanding=True)))
 """Merged models need experts: which of them may be given away is for the caller to say."""
@@ -111,7 +112,7 @@ def _head(*, of_one_study: bool, with_merged: bool) -> Select[Trial]:
         select(Trial)
         .join(Trial.study)
         .options(contains_eager(Trial.study))
-        .where(_IS_DUE, _IS_READY if with_merged else _IS_A_RUN)
+        .where(IS_DUE, _IS_READY if with_merged else _IS_A_RUN)
         .order_by(-Trial.priority, Trial.id)  # the words of the index
         .limit(1)
         .with_for_update(skip_locked=True, of=Trial)
@@ -161,7 +162,7 @@ def queued_merged(session: Session, study: str | None = None) -> Sequence[tuple[
 _CLAIMABLE = (
     select(Trial.study_id, func.count())
     .join(Trial.study)
-    .where(_IS_DUE, _IS_READY, Trial.study_id.in_(bindparam("of_studies", expanding=True)))
+    .where(IS_DUE, _IS_READY, Trial.study_id.in_(bindparam("of_studies", expanding=True)))
     .group_by(Trial.study_id)
 )
 

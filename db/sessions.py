@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,6 +16,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import clock, postgresql, sqlite
 from db.errors import BadDatabase, DatabaseNotFound
 from db.turns import WriteTurns
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One of several writes that came to nothing, and why."""
+
+    error: Exception
 
 
 class Database:
@@ -36,15 +44,15 @@ class Database:
         file = sqlite.file_of(self.url) if self.is_embedded else None
         if must_exist and file is not None and not file.exists():
             raise DatabaseNotFound(f"there is no database at {file.absolute()}")
-        self.engine: Engine
         reading: dict[str, Any] = {}
-        if self.is_embedded:
-            self.engine, self._turn = sqlite.engine_for(self.url), WriteTurns(sqlite.WRITERS)
-        else:
-            self.engine, self._turn = (
-                postgresql.engine_for(self.url),
-                WriteTurns(postgresql.WRITERS),
-            )
+        kind = sqlite if self.is_embedded else postgresql
+        self.engine = kind.engine_for(self.url)
+        self.writers = kind.WRITERS
+        """Threads that write at once."""
+        self.at_once = kind.AT_ONCE
+        """Writes of several callers that are committed together, at most."""
+        self._turn = WriteTurns(self.writers)
+        if not self.is_embedded:
             reading = postgresql.READING
         # Rows are read after the commit to be shown, so they keep what they had.
         self._reading = sessionmaker(
@@ -66,6 +74,37 @@ class Database:
         with self._turn(), self._writing.begin() as session:
             yield session
 
+    def write_each(self, works: Sequence[Callable[[Session], Any]]) -> list[Any]:
+        """Does what several callers ask for, and commits it together. One that raises is undone
+        alone, and has a `Failed` in the place of what it would have returned.
+
+        Raises:
+            SQLAlchemyError: nothing was committed.
+        """
+        if len(works) == 1:
+            return [self._alone(works[0])]
+        outcomes: list[Any] = []
+        with self._turn(), self.engine.connect() as connection:
+            writing = connection.execution_options(is_writing=True)
+            with writing.begin():
+                for work in works:
+                    try:
+                        with self._part(writing) as session, session.begin():
+                            outcome = work(session)
+                    except Exception as error:
+                        if not sqlite.is_in_transaction(writing):
+                            raise  # it undid what came before as well
+                        outcome = Failed(error)
+                    outcomes.append(outcome)
+        return outcomes
+
+    def _alone(self, work: Callable[[Session], Any]) -> Any:
+        try:
+            with self.write() as session:
+                return work(session)
+        except Exception as error:
+            return Failed(error)
+
     @contextmanager
     def alone(self) -> Iterator[Connection]:
         """A connection for changing tables, which one process has at a time; the others wait."""
@@ -79,6 +118,11 @@ class Database:
             return
         with self.engine.connect() as connection, postgresql.alone(connection):
             yield connection
+
+    @staticmethod
+    def _part(connection: Connection) -> Session:
+        """A session whose transaction is a part of the connection's, which can be undone alone."""
+        return Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
 
     def time(self) -> datetime:
         """The database's clock; also shows that the database answers."""

@@ -8,11 +8,12 @@ together.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from sqlalchemy import JSON, Dialect
+from sqlalchemy import JSON, ColumnElement, Dialect, FromClause, Text, cast
 from sqlalchemy.types import TypeDecorator
 
 ABSENT: dict[str, Any] = {
@@ -35,6 +36,8 @@ ABSENT: dict[str, Any] = {
     "max_attempts": 3,
     "lease_s": 120.0,
     "lookahead": 2,
+    "weight": 1.0,
+    "requires": {},
     "note": "",
 }
 """What a specification without a field means by that."""
@@ -48,6 +51,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
     "evidence": {},
     "search": {"channels": ["full"], "early_stopping": False},
+    "requires": {"gpus": None, "gpu_memory_gb": None, "labels": {}},
     "baseline": {"step": 0, "rule": "paper", "se": None},
 }
 """The same of its parts, each of them where there is a list of them."""
@@ -55,6 +59,32 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
 IN_COLUMNS = ("name", "budget", "gpu_hours", "note", "lease_s", "max_attempts")
 """Fields that a study has as columns too: these hold now, the specification says what was at first.
 """
+
+Stored = tuple[Any, ...]
+"""All that makes a study's specification, as `columns` selects it: equal ones say the same."""
+
+
+def columns(studies: FromClause) -> list[ColumnElement[Any]]:
+    """What to select of the table of studies to have a `Stored`."""
+    of = studies.c
+    return [
+        *(cast(of.spec, Text), of.channels, of.early_stopping),
+        *(of[name] for name in IN_COLUMNS),
+    ]
+
+
+def parts(stored: Stored) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The specification as it was at first, complete; what holds now of it instead."""
+    text, channels, early_stopping, *now = stored
+    at_first = complete(json.loads(text))
+    return at_first, dict(zip(IN_COLUMNS, now, strict=True)) | {
+        "search": search(channels, early_stopping=early_stopping)
+    }
+
+
+def search(channels: str, *, early_stopping: bool) -> dict[str, Any]:
+    """Section `search` of a study by its columns."""
+    return {"channels": channels.split(","), "early_stopping": early_stopping}
 
 
 Change = list[Any]

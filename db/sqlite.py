@@ -7,6 +7,7 @@ and then writes fails with "database is locked" however long it waits.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ WRITERS = 1
 """Threads of a process that write at once. SQLite lets only one, but those that wait for it look
 again and again after growing pauses; where they wait for a turn instead, it is handed over at once.
 """
+
+AT_ONCE = 64
+"""Calls that are committed together: a commit waits for the disk, of however many. Not all that
+wait, so that the first of them are answered."""
 
 
 @compiles(now, "sqlite")
@@ -55,6 +60,14 @@ def engine_for(url: URL) -> Engine:
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
     )
 
+    # SQLAlchemy compiles these anew for each name, which takes longer than running them.
+    for done, said in (
+        ("do_savepoint", "SAVEPOINT"),
+        ("do_release_savepoint", "RELEASE SAVEPOINT"),
+        ("do_rollback_to_savepoint", "ROLLBACK TO SAVEPOINT"),
+    ):
+        setattr(engine.dialect, done, partial(_at_savepoint, said))
+
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, record: Any) -> None:
         # The driver opens no transactions of its own: `_on_begin` does.
@@ -73,3 +86,15 @@ def engine_for(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return engine
+
+
+def _at_savepoint(said: str, connection: Connection, name: str) -> None:
+    connection.exec_driver_sql(f"{said} {name}")
+
+
+def is_in_transaction(connection: Connection) -> bool:
+    """Whether the connection's transaction still is: on a full disk or a fault of it, SQLite undoes
+    the whole of it by itself."""
+    driver: Any = connection.connection.driver_connection
+    found: bool = driver.in_transaction
+    return found

@@ -19,7 +19,7 @@ from modomodo import archives, comparison, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
-from modomodo.summary import is_compared, prediction_text, summary_table
+from modomodo.summary import front_table, is_compared, prediction_text, summary_table
 from service import yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, TrainerName
 from service.search.counts import all_done, counted
@@ -123,6 +123,23 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
         console.print(escape(prediction_text(best.predicted)))
     if best.waiting is not None:
         console.print(f"[yellow]nothing runs:[/] {escape(best.waiting)}")
+
+
+@app.command()
+def front(
+    study: StudyArgument,
+    surrogate: Annotated[str, typer.Option(help="Whose view it is.")] = "auto",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a study's floors and objectives allow: the front, or the mixture recommended."""
+    with connect(url) as client:
+        found = client.front(study, surrogate)
+    if as_json:
+        print_json(found)
+        return
+    _console().print(front_table(found))
+    _console().print(escape(found.message))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from db import upgrade
 from db.sessions import Database
+from db.writer import Writer
 from service.context import Context
 from service.dashboard import dependencies
 from service.dashboard.pages import figures
@@ -78,6 +79,7 @@ def create_app(
     problems.install(app)
     dependencies.install(app)
     install_openapi(app)
+    app.include_router(leases.busy)  # first, since addresses are looked for in this order
     app.include_router(probes.router)
     app.include_router(studies.router)
     app.include_router(leases.router)
@@ -94,7 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database = Database(settings.database_url)
     upgrade.prepare(database)
-    gate = Gate(settings, database)
+    gate, writer = Gate(settings, database), Writer(database)
     # Two of them, so that a look at the dashboard need not wait for a proposal.
     proposing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "proposals")
     showing: Engine = app.state.engine or EngineProcess(settings.fit_limit_s, "fits")
@@ -112,7 +114,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look, proposer.keep)
     fits = Fits(showing)
     presets: Presets = app.state.presets
-    app.state.context = Context(settings, database, gate, proposer, fits, watch, metrics, presets)
+    app.state.context = Context(
+        settings, database, writer, gate, proposer, fits, watch, metrics, presets
+    )
     news = app.state.news = News(database)
     proposer.start()
     upkeep.start()
@@ -125,5 +129,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         upkeep.stop()
         proposer.stop()
         showing.stop()
+        writer.close()
         database.close()
         log.info("service stopped")

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from db.sessions import Database
+from db.writer import Writer
 from service.fitting.fits import Fits
 from service.http.auth import Gate
 from service.metrics import Metrics
@@ -24,6 +25,7 @@ class Context:
 
     settings: Settings
     database: Database
+    writer: Writer
     gate: Gate
     proposer: Proposer
     fits: Fits

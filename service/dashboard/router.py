@@ -8,8 +8,10 @@ from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
+    change,
     compare,
     events,
+    fronts,
     mixtures,
     new_study,
     sign_in,
@@ -38,8 +40,10 @@ for part in (
     study,
     mixtures,
     benchmarks,
+    fronts,
     surfaces,
     what_if,
+    change,
 ):
     router.include_router(part.router)
     if hasattr(part, "LINK"):

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from service.errors import Refused
+from service.http import plain
 from service.http.auth import SCOPES, Caller, Gate, Scope
 from service.http.bodies import Call
 
@@ -44,10 +45,16 @@ async def _let_in(request: Request, needed: Scope) -> None:
     request.state.caller = caller
 
 
-def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
+def route_behind(
+    check: Callable[[Request], Awaitable[None]], *, is_plain: bool = False
+) -> type[APIRoute]:
     """A kind of route that first checks who calls.
 
     A dependency would come too late: FastAPI reads and parses a body before it looks at them.
+
+    Args:
+        is_plain: the route is a coroutine of a small body, the service and at most a trial's id,
+            and comes all the time: `service.http.plain` calls it where nothing else is to be done.
     """
 
     class Guarded(APIRoute):
@@ -58,7 +65,11 @@ def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
 
             async def answer_if_let_in(request: Request) -> Response:
                 await check(request)
-                return await answer(request if kind is None else Call(request, kind))
+                if kind is None:
+                    return await answer(request)
+                call = Call(request, kind)
+                found = await plain.answer(call, kind, self.endpoint) if is_plain else None
+                return await answer(call) if found is None else found
 
             return answer_if_let_in
 

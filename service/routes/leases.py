@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 
 import structlog
+from anyio import to_thread
 from fastapi import APIRouter
+from sqlalchemy.orm import Session
 
-from db import clock, leases, studies, trials
+from db import clock, leases, models, sharing, studies, trials
 from db.curves import Point
-from service.context import Service, TrialId
+from db.sharing import Ability
+from service.context import Context, Service, TrialId
 from service.errors import Refused, invalid
 from service.http.guards import for_workers, route_behind
 from service.http.problems import describe
@@ -24,6 +27,7 @@ from service.schemas import (
     Partial,
     Release,
     Result,
+    StudySpec,
     Trial,
 )
 from service.study import checks, merging, views, waiting
@@ -33,70 +37,101 @@ log = structlog.get_logger()
 KEPT_IN_PART = "the scores that came were kept with the trial"
 
 router = APIRouter(prefix="/trials", tags=["workers"], route_class=route_behind(for_workers))
+busy = APIRouter(
+    prefix="/trials", tags=["workers"], route_class=route_behind(for_workers, is_plain=True)
+)
+"""Calls that come all the time, of every worker."""
 
 
-@router.post("/next", summary="Lease the next trial", responses=describe(404))
-def next_trial(body: NextRequest, service: Service) -> NextAnswer:
+@busy.post("/next", summary="Lease the next trial", responses=describe(404))
+async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     """Never waits for a fit: with nothing queued it says why and when to ask again (and with no
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
     answer was lost gets the same trial, under a new token."""
-    answer = _lease(body, service)
-    if answer.trial is None and (present := _present_name(body, service)) != body.study:
-        body = body.model_copy(update={"study": present})
-        answer = _lease(body, service)
-    if answer.trial is None and _reap(service):
-        answer = _lease(body, service)
+    answer = await service.writer.run(leased, body)
+    if answer is None and await to_thread.run_sync(_reap, service):
+        answer = await service.writer.run(leased, body)
+    if answer is None:
+        answer = await to_thread.run_sync(_nothing, body, service)
     service.proposer.wake()
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
 
 
-def _present_name(body: NextRequest, service: Service) -> str | None:
-    """What the study is called now that a worker asks for: it may have been renamed since."""
-    if body.study is None:
-        return None
-    with service.database.read() as session:
-        return studies.get(session, body.study).name
-
-
-def _lease(body: NextRequest, service: Service) -> NextAnswer:
+def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     token = secrets.token_urlsafe(32)
-    with service.database.write() as session:
-        leases.seen(session, body.worker, body.capabilities)
-        kept = leases.resume(session, body.worker, body.study, token)
-        attempt, can_merge = kept, "merged" in body.channels
-        if attempt is None:
-            ready = merging.ready(session, body.study) if can_merge else ()
-            attempt = leases.claim(session, body.worker, body.study, token, body.gpus, ready)
-        if attempt is None:
-            reason, retry_after_s = waiting.for_a_trial(
-                session, body.study, body.worker, can_merge=can_merge
-            )
-            answer = NextAnswer(reason=reason, retry_after_s=retry_after_s)
-        else:
-            spec = views.spec(attempt.trial.study)
-            left = attempt.lease_s
-            if kept is not None:
-                left = min(left, (kept.until - clock.read(session)).total_seconds())
-            answer = NextAnswer(
-                trial=views.trial(attempt.trial, spec),
-                lease=Lease(
-                    token=token,
-                    until=attempt.until,
-                    duration_s=max(0.0, left),
-                ),
-                recipe=spec.recipe,
-                benchmarks=[benchmark.name for benchmark in spec.benchmarks],
-                weighed=sorted(spec.needed_benchmarks()),
-                merge=merging.job(session, attempt.trial, spec),
-                keeps_weights=merging.is_expert(attempt.trial, spec),
-                results=attempt.trial.study.results,
-            )
+    can_merge = "merged" in body.channels
+    leases.seen(session, body.worker, body.capabilities)
+    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities))
+    given = None
+    if turns:
+        given = leases.claim_unheld(
+            session, body.worker, turns[0], token, body.gpus, can_merge=can_merge
+        )
+    if given is not None:
+        spec = views.stored_spec(given.spec)
+        lease = Lease(token=token, until=given.attempt.until, duration_s=given.attempt.lease_s)
+        return _given(given.trial, lease, spec, views.first_name(given.spec), given.results)
+    attempt = kept = leases.resume(session, body.worker, body.study, token)
+    if attempt is None:
+        ready = merging.ready(session, body.study) if can_merge else ()
+        claims = (
+            leases.claim(session, body.worker, study, token, body.gpus, ready) for study in turns
+        )
+        attempt = next((claimed for claimed in claims if claimed is not None), None)
+    if attempt is None:
+        if body.study is None:
+            return None
+        present = studies.get(session, body.study).name
+        if present == body.study:
+            return None
+        # It was renamed since the worker was started.
+        return leased(session, body.model_copy(update={"study": present}))
+    left = attempt.lease_s
+    if kept is not None:
+        left = min(left, (kept.until - clock.read(session)).total_seconds())
+    lease = Lease(token=token, until=attempt.until, duration_s=max(0.0, left))
+    study, spec = attempt.trial.study, views.spec(attempt.trial.study)
+    answer = _given(attempt.trial, lease, spec, study.spec["name"], study.results)
+    answer.merge = merging.job(session, attempt.trial, spec)
     return answer
 
 
-def _reap(service: Service) -> bool:
+def _given(
+    row: models.Trial, lease: Lease, spec: StudySpec, first_name: str, results: int
+) -> NextAnswer:
+    """The answer to a worker that was given a trial.
+
+    Args:
+        first_name: what its study was called when it was made.
+        results: of its study.
+    """
+    return NextAnswer(
+        trial=views.trial(row, spec),
+        lease=lease,
+        recipe=spec.recipe,
+        benchmarks=[benchmark.name for benchmark in spec.benchmarks],
+        weighed=sorted(spec.needed_benchmarks()),
+        keeps_weights=merging.is_expert(row, spec),
+        files_of=first_name,
+        results=results,
+    )
+
+
+def _nothing(body: NextRequest, service: Context) -> NextAnswer:
+    with service.database.read() as session:
+        reason, retry_after_s = waiting.for_a_trial(
+            session,
+            body.study,
+            body.worker,
+            can_merge="merged" in body.channels,
+            ability=Ability.of(body.gpus, body.capabilities),
+        )
+    return NextAnswer(reason=reason, retry_after_s=retry_after_s)
+
+
+def _reap(service: Context) -> bool:
     """Ends leases that ran out since the last look, in a transaction of its own: that locks
     studies, after which no further trial may be waited for. Says whether there were any."""
     with service.database.read() as session:
@@ -108,20 +143,19 @@ def _reap(service: Service) -> bool:
         return bool(leases.reap(session, since))
 
 
-@router.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
-def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
+@busy.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
+async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
     """Send one every third of the lease. `cancel` in the answer means: stop the run at once;
     `action` what it is to do at its next evaluation point."""
-    with service.database.write() as session:
-        pulse = leases.heartbeat(
-            session,
-            trial,
-            body.token,
-            step=body.step,
-            total_steps=body.total_steps,
-            metrics=body.metrics,
-            points=[Point(point.step, point.metrics) for point in body.points],
-        )
+    pulse = await service.writer.run(
+        leases.heartbeat,
+        trial,
+        body.token,
+        step=body.step,
+        total_steps=body.total_steps,
+        metrics=body.metrics,
+        points=[Point(point.step, point.metrics) for point in body.points],
+    )
     return HeartbeatAnswer(
         until=pulse.until,
         duration_s=pulse.duration_s,
@@ -141,43 +175,56 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
         spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
         leases.measure(session, trial, body.token, views.readings(body.measurements))
-        return views.trial(row, spec)
+        answer = views.trial(row, spec)
+    if spec.search.early_stopping:
+        service.proposer.wake()
+    return answer
 
 
-@router.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))
-def result(trial: TrialId, body: Result, service: Service) -> Trial:
+@busy.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))
+async def result(trial: TrialId, body: Result, service: Service) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial. One that lacks a benchmark of the
     objective at its last step is 422, also where an earlier step has one: what it has is kept, and
     the rest is still wanted."""
-    absent: list[str] = []
-    with service.database.write() as session:
-        row = trials.with_study(session, trial)
-        spec = views.spec(row.study)
-        checks.measurements(spec, body.measurements)
-        readings = views.readings(body.measurements)
-        if checks.missing(spec, body.measurements):
-            earlier = views.trial(trials.get(session, trial), spec).measurements
-            absent = checks.missing(spec, body.measurements, earlier)
-        if absent:
-            refusal = leases.finish_in_part(session, trial, body.token, readings)
-        else:
-            refusal = leases.finish(
-                session,
-                trial,
-                body.token,
-                readings,
-                artifacts=body.artifacts,
-                wall_s=body.wall_s,
-            )
-        if refusal is None:
-            answer = views.trial(row, spec)
-    if refusal is not None:
-        raise Refused(refusal.code, refusal.why)
-    if absent:
-        raise invalid(f"{checks.lacks(spec, absent, body.measurements)}; {KEPT_IN_PART}")
+    answer = await service.writer.run(finished, trial, body)
+    if isinstance(answer, Refused):
+        raise answer
     service.proposer.wake()
     return answer
+
+
+def finished(session: Session, trial_id: int, body: Result) -> Trial | Refused:
+    """A refusal is returned, since the scores are kept all the same."""
+    run = leases.held(session, trial_id, body.token)
+    if run is not None:
+        spec = views.stored_spec(run.spec)
+    else:
+        spec = views.spec(trials.with_study(session, trial_id).study)
+    checks.measurements(spec, body.measurements)
+    readings = views.readings(body.measurements)
+    absent = checks.missing(spec, body.measurements)
+    if absent:
+        earlier = views.trial(trials.get(session, trial_id), spec).measurements
+        absent = checks.missing(spec, body.measurements, earlier)
+    if absent:
+        refusal = leases.finish_in_part(session, trial_id, body.token, readings)
+    else:
+        refusal = leases.finish(
+            session,
+            trial_id,
+            body.token,
+            readings,
+            artifacts=body.artifacts,
+            wall_s=body.wall_s,
+            run=run,
+        )
+    if refusal is not None:
+        return Refused(refusal.code, refusal.why)
+    if absent:
+        return invalid(f"{checks.lacks(spec, absent, body.measurements)}; {KEPT_IN_PART}")
+    known = None if run is None else run.trial
+    return views.trial(known or trials.get(session, trial_id), spec)
 
 
 @router.post(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, cast
 
-from db import curves, models, studies
+from db import curves, models, specs, studies
 from db.clock import HOUR_S
 from db.curves import Point
 from db.measurements import Reading
@@ -31,8 +32,22 @@ MAX_VALUES = 50_000
 def spec(row: models.Study) -> StudySpec:
     """The study's specification as it holds now."""
     now = {name: getattr(row, name) for name in IN_COLUMNS}
-    now["search"] = row.spec["search"] | {"channels": row.channels.split(",")}
+    now["search"] = specs.search(row.channels, early_stopping=row.early_stopping)
     return StudySpec.model_validate(row.spec | now)
+
+
+@lru_cache(maxsize=256)
+def stored_spec(stored: specs.Stored) -> StudySpec:
+    """The same, kept: calls of workers are about the same few studies all the time. Not to be
+    changed."""
+    at_first, now = specs.parts(stored)
+    return StudySpec.model_validate(at_first | now)
+
+
+@lru_cache(maxsize=256)
+def first_name(stored: specs.Stored) -> str:
+    """What the study was called when it was made."""
+    return str(specs.parts(stored)[0]["name"])
 
 
 def study(row: models.Study, counts: dict[str, int]) -> Study:
@@ -48,6 +63,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "gpu_hours_used": row.gpu_s / HOUR_S,
             "attached": row.attached,
             "merged": row.merged,
+            "unspent": row.unspent,
             "baseline_scores": described.scores(described.baseline),
         }
     )

@@ -32,6 +32,7 @@ ASKED = {
     "/ui/events": None,  # never ends
     "/studies/{study}/export": None,  # asked for as a whole
     "/ui/studies/{study}/export": None,
+    "/ui/studies/{study}/archive": None,
     "/ui/studies/{study}/trials.csv": None,
     # Fitted to 10,000 runs because somebody asked for that; a page never does.
     "/studies/{study}/best": None,

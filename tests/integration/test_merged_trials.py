@@ -106,10 +106,11 @@ class Desk:
 @pytest.mark.parametrize(
     ("search", "said"),
     [
-        ({"channels": ["full", "step-500"]}, "unknown channel 'step-500'; there are full, merged"),
+        ({"channels": ["full", "early"]}, "unknown channel 'early'; there are full, merged and"),
+        ({"channels": ["full", "step-0"]}, "unknown channel 'step-0'"),
         ({"channels": ["merged"]}, "channels lack 'full'"),
         ({"channels": []}, "channels"),
-        ({"channels": ["full"], "early_stopping": True}, "does not stop runs by itself yet"),
+        ({"channels": ["full"], "early_stopping": True}, "early_stopping needs a strategy that"),
     ],
 )
 def test_channels_that_cannot_be_searched_are_refused_with_those_that_can(api, search, said):

@@ -13,7 +13,7 @@ from service.dashboard import words
 from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.history import History
 from service.dashboard.queries.progress import Progress
-from service.schemas import Score, Study
+from service.schemas import Score, Study, StudyChange
 from service.study.evidence import Run
 from service.study.origins import ORIGINS, TITLES
 
@@ -33,6 +33,9 @@ MARKS: dict[str, tuple[str, str]] = {
 }
 """Colour and shape of a run's dot by its origin; `run` where that is not told."""
 
+MOST_NAMED = 8
+"""Places of changes that are named on the chart; of more the names would cover each other."""
+
 Place = float | str
 
 
@@ -43,6 +46,7 @@ class _Along:
     Attributes:
         place: of each trial by number; a time as text.
         reached: the same for the best mixture so far, never before that of an earlier one.
+        behind: where a change of the study was made.
         edges: where the axis begins and ends.
         hover: what is said of a trial that is pointed at, before its score.
         ticks: of the axis, as Plotly has them.
@@ -51,6 +55,7 @@ class _Along:
     title: str
     place: Callable[[int], Place | None]
     reached: Callable[[int], Place | None]
+    behind: Callable[[StudyChange], Place]
     edges: tuple[Place, Place]
     hover: str
     ticks: Mapping[str, Any]
@@ -59,7 +64,15 @@ class _Along:
 def _by_number(numbers: Sequence[int]) -> _Along:
     last = max(2, *numbers)
     ticks = {"tickformat": "d"} | ({"dtick": 1} if last < 10 else {})
-    return _Along(BY["trial"], float, float, (0.5, last + 0.5), "", ticks)
+    return _Along(
+        BY["trial"],
+        float,
+        float,
+        lambda change: change.after_trial + 0.5,
+        (0.5, last + 0.5),
+        "",
+        ticks,
+    )
 
 
 def _by_cost(numbers: Sequence[int], gpu_hours: Mapping[int, float]) -> _Along:
@@ -68,7 +81,15 @@ def _by_cost(numbers: Sequence[int], gpu_hours: Mapping[int, float]) -> _Along:
     used = itertools.accumulate(gpu_hours.get(number, 0.0) for number in known)
     place = dict(zip(known, (float(f"{hours:.6g}") for hours in used), strict=True))
     edges = (0.0, 1.02 * place[numbers[-1]])
-    return _Along(BY["gpu_hours"], place.get, place.get, edges, ", %{x:.3g} GPU-hours", {})
+    return _Along(
+        BY["gpu_hours"],
+        place.get,
+        place.get,
+        lambda change: place.get(change.after_trial, 0.0),
+        edges,
+        ", %{x:.3g} GPU-hours",
+        {},
+    )
 
 
 def _by_time(numbers: Sequence[int], ended: Mapping[int, datetime]) -> _Along:
@@ -77,11 +98,13 @@ def _by_time(numbers: Sequence[int], ended: Mapping[int, datetime]) -> _Along:
     times = [ended[number] for number in numbers]
     reached = dict(zip(numbers, itertools.accumulate(times, max), strict=True))
     room = (max(times) - min(times)) * 0.02
+    first, last = min(times) - room, max(times) + room
     return _Along(
         BY["time"],
         lambda number: _text(ended[number]) if number in ended else None,
         lambda number: _text(reached[number]),
-        (_text(min(times) - room), _text(max(times) + room)),
+        lambda change: _text(min(max(change.at, first), last)),
+        (_text(first), _text(last)),
         ", %{x|%b %-d, %H:%M} UTC",
         {"type": "date"},
     )
@@ -92,13 +115,18 @@ def _text(at: datetime) -> str:
 
 
 def progress(
-    study: Study, history: History, known: Progress | None = None, by: By = "trial"
+    study: Study,
+    history: History,
+    known: Progress | None = None,
+    by: By = "trial",
+    changes: Sequence[StudyChange] = (),
 ) -> Figure:
     """Every completed trial's objective with its 95% interval, and the best mixture so far.
 
     Args:
         history: with a run at least.
         known: what is told of trials besides their scores; along their numbers it is not needed.
+        changes: of the study, marked where they were made.
     """
     told = Progress() if known is None else known
     numbers = [run.number for run in history.runs]
@@ -127,6 +155,7 @@ def progress(
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
     }
+    layout |= _marks(changes, along, numbers[-1])
     return {"data": [*data, *_best(history, along)], "layout": layout}
 
 
@@ -227,6 +256,41 @@ def _best(history: History, along: _Along) -> list[dict[str, Any]]:
             "hovertemplate": "best mixture so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
         },
     ]  # fmt: skip
+
+
+def _marks(changes: Sequence[StudyChange], along: _Along, last: int) -> dict[str, Any]:
+    """A line where changes were made, with what was changed.
+
+    Args:
+        last: number of the last run.
+    """
+    found: dict[Place, list[StudyChange]] = {}
+    for change in changes:
+        found.setdefault(along.behind(change), []).append(change)
+    shapes = [
+        {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1,
+         "line": {"color": "@muted", "width": 1, "dash": "dot"}}
+        for x in found
+    ]  # fmt: skip
+    annotations = []
+    for x, made in found.items():
+        named = list(dict.fromkeys(_subject(path) for change in made for path in change.changes))
+        annotations.append(
+            {"x": x, "yref": "paper", "y": 0, "yanchor": "bottom",
+             "xanchor": "left" if 2 * made[0].after_trial < last else "right",
+             "showarrow": False, "text": named[0] + (f" +{len(named) - 1}" if named[1:] else ""),
+             "hovertext": ", ".join(named), "font": {"color": "@soft"}}
+        )  # fmt: skip
+    if not found:
+        return {}
+    return {"shapes": shapes, "annotations": annotations if len(found) <= MOST_NAMED else []}
+
+
+def _subject(path: str) -> str:
+    """What a changed path is about: a domain by its name, anything else by its field."""
+    parts = path.split(".")
+    is_domain = parts[0] == "domains" and len(parts) > 1
+    return parts[1] if is_domain else parts[0].replace("_", " ")
 
 
 def _reference(

@@ -25,6 +25,7 @@ from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial
+from service.study import edits
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,11 +46,13 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
-        newest = boards.newest(session, studies.get(session, board.study.name))
+        row = studies.get(session, board.study.name)
+        newest, told = boards.newest(session, row), edits.history(session, row)
     return render(
         request,
         "study.html",
         board=board,
+        changes=told,
         newest=newest,
         n_newest=boards.NEWEST,
         progress_by=progress_charts.BY,
@@ -67,13 +70,15 @@ def changes(
     with service.database.read() as session:
         row = studies.get(session, study)
         if row.revision == after:
-            return {"after": after, "more": False, "results": row.results, "head": None, "rows": []}
+            same = {"results": row.results, "edits": row.edits}
+            return same | {"after": after, "more": False, "head": None, "rows": []}
         board = boards.board(session, row, histories)
         changed = boards.changes(session, row, after, lowest)
     return {
         "after": changed.after,
         "more": changed.more,
         "results": board.results,
+        "edits": row.edits,
         "head": piece("_head.html", board=board),
         "rows": _rows(board.study, changed.trials),
     }
@@ -86,15 +91,18 @@ def progress(
     histories: HistoryCache,
     by: progress_charts.By = "trial",
 ) -> dict[str, Any]:
-    """The chart of all completed trials; `figure` is None while there is none."""
+    """The chart of all completed trials, and what was changed in between; `figure` is None while
+    there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
         board = boards.board(session, row, histories)
         known = progress_queries.read(session, row, board.study)
+        told = edits.history(session, row)
     figure = None
     if board.history.runs:
-        figure = progress_charts.progress(board.study, board.history, known, by)
-    return {"results": board.results, "figure": figure}
+        figure = progress_charts.progress(board.study, board.history, known, by, told)
+    changes = piece("_changes.html", changes=told) if told else ""
+    return {"results": board.results, "figure": figure, "changes": changes}
 
 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)

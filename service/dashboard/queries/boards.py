@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,8 @@ class Board:
 
     Attributes:
         revision: of the study when it was read; pass it on to learn what changed since.
-        results: grows with every completed trial: figures drawn at the same number still hold.
+        results: grows with every completed trial: figures drawn at the same number still hold,
+            as long as `edits` of the study are the same.
         running: the newest of the running trials, at most `STRIP`.
         idle: why an active study runs no trial, where there is more to say than that what is queued
             waits for a worker; None while it does.
@@ -62,6 +64,7 @@ class Board:
     history: History
     revision: int
     results: int
+    edits: int
     n_workers: int
     running: Sequence[Running] = ()
     idle: str | None = None
@@ -127,7 +130,9 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
         _at_work(session, row).get(row.id, 0),
         running=_running(session, row, pace) if counts.get("running") else (),
         idle=idle,
-        forecast=forecast.of(pace, row.planned - row.completed, is_active=row.state == "active"),
+        forecast=forecast.of(
+            pace, math.ceil(row.planned - row.completed), is_active=row.state == "active"
+        ),
         cost=cost.read(session, row),
     )
 
@@ -146,6 +151,7 @@ def _board(
         history=histories.of(session, row, study),
         revision=row.revision,
         results=row.results,
+        edits=row.edits,
         n_workers=n_workers,
         **more,
     )

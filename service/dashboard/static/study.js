@@ -45,8 +45,8 @@ function tell(number, state, row) {
 
 async function look() {
   const news = await ask(`${url}/changes?after=${after}&lowest=${lowest()}`);
-  if (news.after < after || news.results < results) {
-    location.reload(); // another database than the page came from
+  if (news.after < after || news.results < results || String(news.edits) !== study.dataset.edits) {
+    location.reload(); // the study is another, or another database than the page came from
     return undefined;
   }
   after = news.after;
@@ -80,7 +80,11 @@ along.addEventListener("change", () => {
 });
 
 async function drawProgress() {
-  const { figure } = await ask(`${url}/progress?by=${along.value}`);
+  const { figure, changes } = await ask(`${url}/progress?by=${along.value}`);
+  const told = document.getElementById("changes");
+  told.hidden = !changes;
+  told.lastElementChild.replaceChildren(nodes(changes));
+  tellTimes(told);
   const chart = document.getElementById("progress-chart");
   chart.hidden = figure === null;
   document.getElementById("progress-none").hidden = figure !== null;

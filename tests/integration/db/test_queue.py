@@ -8,7 +8,8 @@ from sqlalchemy import event, update
 
 from db import leases, proposing, queue, studies, trials
 from db.clock import after
-from db.models import Trial
+from db.measurements import Reading
+from db.models import Attempt, Trial
 from tests.integration.db.test_leases import SCORES, Desk
 
 pytestmark = pytest.mark.backends("sqlite", "postgresql")
@@ -198,8 +199,7 @@ def test_a_call_reads_one_attempt_however_often_its_trial_was_released(desk):
         rested(desk)
     desk.claim(token="token-last")
     loaded = []
-    attempts = leases.Attempt
-    event.listen(attempts, "load", lambda row, _: loaded.append(row))
-    event.listen(attempts, "refresh", lambda row, *_: loaded.append(row))
-    desk.call(leases.heartbeat, trial, "token-last", step=1)
+    event.listen(Attempt, "load", lambda row, _: loaded.append(row))
+    event.listen(Attempt, "refresh", lambda row, *_: loaded.append(row))
+    desk.call(leases.measure, trial, "token-last", [Reading("chart", 0.5, 100, 1)])
     assert len({id(row) for row in loaded}) == 1

@@ -1,0 +1,279 @@
+"""The common case of taking and finishing a trial, in as few statements as that needs.
+
+Nearly all of these calls are alike: a worker that holds nothing is given a run that nobody had
+before it, and the holder of a live lease sends all scores at once. Each function here tells that
+case from the others by what it reads; for any other it does nothing, and the general way
+(`claim.py`, `results.py`) does the call, in the same transaction. Rows, events and answers are the
+same by both ways, which tests/integration/db/test_common_case.py holds them to.
+
+The objects returned belong to no session: they are made of what is known, and not read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Select, bindparam, exists, insert, select, update
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.instrumentation import manager_of_class
+
+from db import cost, events, queue, specs
+from db.clock import now
+from db.leases.tokens import token_hash
+from db.measurements import Reading
+from db.models import LIVE, Attempt, Base, Measurement, Trial
+
+_TABLES = Base.metadata.tables
+STUDIES, TRIALS = _TABLES["studies"], _TABLES["trials"]
+ATTEMPTS, MEASUREMENTS = _TABLES["attempts"], _TABLES["measurements"]
+
+T = TypeVar("T", bound=Base)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A trial that was given away.
+
+    Attributes:
+        spec: of its study, as stored.
+        results: of its study.
+    """
+
+    trial: Trial
+    attempt: Attempt
+    spec: specs.Stored
+    results: int
+
+
+# --- taking a trial ---------------------------------------------------------------------------
+
+_HOLDS_UNHEARD = exists().where(
+    ATTEMPTS.c.worker == bindparam("who"),
+    ATTEMPTS.c.state == LIVE,
+    ATTEMPTS.c.heard_at.is_(None),
+)
+
+
+def _head(*, of_one_study: bool, with_merged: bool) -> Select[Any]:
+    """The trial that the worker `who` is given next, where it holds none unheard."""
+    head = (
+        select(*TRIALS.c, STUDIES.c.lease_s, STUDIES.c.results, *specs.columns(STUDIES))
+        .join_from(TRIALS, STUDIES, STUDIES.c.id == TRIALS.c.study_id)
+        .where(queue.IS_DUE, ~_HOLDS_UNHEARD)
+        .order_by(-TRIALS.c.priority, TRIALS.c.id)  # the words of the index
+        .limit(1)
+        .with_for_update(skip_locked=True, of=TRIALS)
+    )
+    if not with_merged:
+        head = head.where(TRIALS.c.channel == "full")
+    return head.where(STUDIES.c.name == bindparam("named")) if of_one_study else head
+
+
+_HEADS = {
+    (of_one_study, with_merged): _head(of_one_study=of_one_study, with_merged=with_merged)
+    for of_one_study in (False, True)
+    for with_merged in (False, True)
+}
+_TRIAL = TRIALS.c.keys()
+_N_TRIAL = len(_TRIAL)
+_CLAIMED = (
+    update(TRIALS)
+    .where(TRIALS.c.id == bindparam("of_trial"))
+    .values(
+        state="running",
+        attempt_number=1,
+        started_at=bindparam("at"),
+        finished_at=None,
+        rests_until=None,
+        kept_from=None,
+        kept_from_until=None,
+        revision=bindparam("at_revision"),
+    )
+)
+_LEASE = insert(ATTEMPTS)
+
+
+def claim(
+    session: Session, worker: str, study: str | None, token: str, gpus: int, *, can_merge: bool
+) -> Given | None:
+    """Leases the next queued trial to a worker that was noted (`seen`), where that is a run that
+    nobody had and the worker holds nothing unheard."""
+    asked = {"who": worker} | ({} if study is None else {"named": study})
+    row = session.execute(_HEADS[study is not None, can_merge], asked).one_or_none()
+    if row is None or row.attempt_number or row.channel != "full":
+        return None
+    lease_s, results, *spec = row[_N_TRIAL:]
+    revision, at = events.step(session, row.study_id)
+    session.execute(_CLAIMED, {"of_trial": row.id, "at": at, "at_revision": revision})
+    lease = {
+        "trial_id": row.id,
+        "number": 1,
+        "worker": worker,
+        "state": "live",
+        "token_hash": token_hash(token),
+        "gpus": gpus,
+        "lease_s": lease_s,
+        "until": at + timedelta(seconds=lease_s),
+        "claimed_at": at,
+        "metrics": {},
+    }
+    session.execute(_LEASE, lease)
+    _note(session, row, 1, worker, "claimed", "running", at)
+    attempt = _made(Attempt, lease | dict.fromkeys(("step", "total_steps")))
+    trial = _made(
+        Trial,
+        _named(row)
+        | {"state": "running", "attempt_number": 1, "started_at": at, "finished_at": None}
+        | {"revision": revision, "attempt": attempt, "measurements": []},
+    )
+    return Given(trial, attempt, tuple(spec), results)
+
+
+# --- finishing it -----------------------------------------------------------------------------
+
+_HELD: Select[Any] = (
+    select(*TRIALS.c, ATTEMPTS.c.id, *specs.columns(STUDIES))
+    .join_from(TRIALS, STUDIES, STUDIES.c.id == TRIALS.c.study_id)
+    .join(ATTEMPTS, ATTEMPTS.c.trial_id == TRIALS.c.id)
+    .where(
+        TRIALS.c.id == bindparam("of_trial"),
+        TRIALS.c.state == "running",
+        TRIALS.c.channel == "full",
+        STUDIES.c.gpu_hours.is_(None),
+        ATTEMPTS.c.token_hash == bindparam("hashed"),
+        ATTEMPTS.c.state == LIVE,
+    )
+    .with_for_update(of=TRIALS)
+)
+# What was read of the attempt may be older than the lock of its trial, which was waited for. So
+# that it is live, and that there are no scores yet, is asked here.
+_ENDED = (
+    update(ATTEMPTS)
+    .where(
+        ATTEMPTS.c.id == bindparam("of_attempt"),
+        ATTEMPTS.c.state == LIVE,
+        ~exists().where(MEASUREMENTS.c.trial_id == ATTEMPTS.c.trial_id),
+    )
+    .values(
+        state="completed", ended_at=now(), heard_at=now(), result_hash=bindparam("hash_of_result")
+    )
+    .returning(cost.GPU_S.label("gpu_s"), *ATTEMPTS.c)
+)
+_COMPLETED = (
+    update(TRIALS)
+    .where(TRIALS.c.id == bindparam("of_trial"))
+    .values(
+        state="completed",
+        finished_at=bindparam("at"),
+        artifacts=bindparam("with_artifacts"),
+        wall_s=bindparam("took_s"),
+        error=None,
+        asked=None,
+        asked_why=None,
+        revision=bindparam("at_revision"),
+    )
+)
+_SCORES = insert(MEASUREMENTS)
+
+
+@dataclass(slots=True)
+class Run:
+    """A run whose scores may come, locked.
+
+    Attributes:
+        row: of the trial, as it was found.
+        attempt_id: of the attempt that the token is of.
+        spec: of its study, as stored.
+        trial: as by `trials.get`, once it is completed.
+    """
+
+    row: Row[Any]
+    attempt_id: int
+    spec: specs.Stored
+    trial: Trial | None = None
+
+
+def held(session: Session, trial_id: int, token: str) -> Run | None:
+    """The run of a live lease; None also where its study counts GPU-hours."""
+    asked = {"of_trial": trial_id, "hashed": token_hash(token)}
+    row = session.execute(_HELD, asked).one_or_none()
+    if row is None:
+        return None
+    attempt_id, *spec = row[_N_TRIAL:]
+    return Run(row, attempt_id, tuple(spec))
+
+
+def finish(
+    session: Session,
+    run: Run,
+    readings: Sequence[Reading],
+    digest: str,
+    artifacts: dict[str, Any],
+    wall_s: float | None,
+) -> bool:
+    """Completes a run that has no scores yet, and says whether it could."""
+    if len({reading.key for reading in readings}) < len(readings):
+        return False
+    asked = {"of_attempt": run.attempt_id, "hash_of_result": digest}
+    ended = session.execute(_ENDED, asked).one_or_none()
+    if ended is None:
+        return False
+    row = run.row
+    scores = [
+        {"trial_id": row.id, "attempt_number": row.attempt_number, **asdict(reading)}
+        | {"replicate": "", "is_superseded": False}
+        for reading in readings
+    ]
+    if scores:
+        session.execute(_SCORES, scores)
+    revision, at = events.step(
+        session, row.study_id, is_result=True, unspent=1 - row.share, gpu_s=ended.gpu_s
+    )
+    done = {"of_trial": row.id, "at": at, "at_revision": revision}
+    session.execute(_COMPLETED, done | {"with_artifacts": artifacts, "took_s": wall_s})
+    _note(session, row, row.attempt_number, ended.worker, "completed", "completed", at)
+    run.trial = _made(
+        Trial,
+        _named(row)
+        | {"state": "completed", "finished_at": at, "artifacts": artifacts, "wall_s": wall_s}
+        | {"error": None, "asked": None, "asked_why": None, "revision": revision}
+        | {
+            "attempt": _made(Attempt, ended._asdict()),
+            "measurements": [_made(Measurement, score) for score in scores],
+        },
+    )
+    return True
+
+
+# --- inside -----------------------------------------------------------------------------------
+
+
+def _named(row: Row[Any]) -> dict[str, Any]:
+    """The columns of a trial in a row that begins with them."""
+    return dict(zip(_TRIAL, row[:_N_TRIAL], strict=True))
+
+
+def _made(kind: type[T], values: Mapping[str, Any]) -> T:
+    """An object with these values, as one that was loaded: to set each takes ten times as long."""
+    made: T = manager_of_class(kind).new_instance()
+    vars(made).update(values)
+    return made
+
+
+def _note(
+    session: Session,
+    row: Row[Any],
+    attempt_number: int,
+    worker: str,
+    what: str,
+    state: str,
+    at: datetime,
+) -> None:
+    detail = {"state": state}
+    actor = f"worker {worker}"
+    events.note(
+        session, at, row.study_id, row.id, attempt_number, actor=actor, what=what, detail=detail
+    )
