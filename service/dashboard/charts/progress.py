@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from service.dashboard import words
+from service.dashboard.charts import leads
 from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.history import History
 from service.dashboard.queries.progress import Progress
@@ -77,9 +78,7 @@ def _by_number(numbers: Sequence[int]) -> _Along:
 
 def _by_cost(numbers: Sequence[int], gpu_hours: Mapping[int, float]) -> _Along:
     """A trial stands at what all trials up to it have cost."""
-    known = sorted(gpu_hours.keys() | set(numbers))
-    used = itertools.accumulate(gpu_hours.get(number, 0.0) for number in known)
-    place = dict(zip(known, (float(f"{hours:.6g}") for hours in used), strict=True))
+    place = leads.hours_up_to(numbers, gpu_hours)
     edges = (0.0, 1.02 * place[numbers[-1]])
     return _Along(
         BY["gpu_hours"],
@@ -230,32 +229,9 @@ def _not_whole(
 
 
 def _best(history: History, along: _Along) -> list[dict[str, Any]]:
-    """The best mixture so far as a line of steps in its band."""
     last = history.runs[-1].number
     x = [along.reached(number) for number in [*(one.number for one in history.leads), last]]
-    scores = [one.score for one in history.leads]
-    scores.append(scores[-1])
-    best = [in_points(score.value) for score in scores]
-    spreads = [in_points(words.Z95 * score.se) for score in scores]
-    steps: dict[str, Any] = {
-        "type": "scatter", "mode": "lines", "x": x, "legendgroup": "best",
-        "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False,
-    }  # fmt: skip
-    low, high = (
-        [round(value + side * spread, 3) for value, spread in zip(best, spreads, strict=True)]
-        for side in (-1, 1)
-    )
-    return [
-        steps | {"y": low},
-        steps | {"y": high, "fill": "tonexty", "fillcolor": "@lead"},
-        steps
-        | {
-            "name": "best mixture so far", "y": best, "customdata": spreads,
-            "showlegend": True, "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
-            "hoverinfo": "all",
-            "hovertemplate": "best mixture so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
-        },
-    ]  # fmt: skip
+    return leads.steps("best mixture so far", history.leads, x, {"color": "@ink"}, "@lead")
 
 
 def _marks(changes: Sequence[StudyChange], along: _Along, last: int) -> dict[str, Any]:
