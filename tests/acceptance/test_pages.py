@@ -13,7 +13,14 @@ import yaml
 from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
-from service.schemas import Heartbeat, Measurement, NextRequest, Partial, StudySpec, TrialCreate
+from service.schemas import (
+    Heartbeat,
+    Measurement,
+    NextRequest,
+    Partial,
+    StudySpec,
+    TrialCreate,
+)
 from tests.support import TRAINING_S, dashboard, forks, toy
 from tests.support.datasets import png
 from tests.support.pages import ROOT, Reader, blocks, commands

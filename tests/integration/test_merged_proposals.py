@@ -99,7 +99,7 @@ def test_what_a_merged_model_costs_is_learned_from_those_that_were_scored(desk):
 def test_results_that_workers_gave_have_a_mean_cost_by_channel(desk, real_cost):
     desk.calibrate()
     with desk.database.read() as session:
-        spent = real_cost(session, desk.known().study_id)
+        spent = real_cost(session, desk.known().version.study_id)
     assert spent.keys() == {"full", "merged"}
     assert all(seconds >= 0 for seconds in spent.values())
 

@@ -341,7 +341,7 @@ def test_a_budget_is_raised_on_the_command_line(run, study_file):
     assert "study vlm is paused: 0 of its budget of 40 GPU-hours used" in in_hours.stdout
     nothing = run("study", "edit", "vlm")
     assert nothing.exit_code == 2
-    assert "nothing to change: give --budget, --gpu-hours, --channels or --note" in " ".join(
+    assert "nothing to change: give an option, such as --budget or --bounds" in " ".join(
         nothing.output.replace("│", " ").split()
     )
 

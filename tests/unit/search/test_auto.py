@@ -9,6 +9,9 @@ from service.search.openings import opening_size
 from service.search.runs import Runs
 from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import propose, recommend
+from tests.support import LONG_S
+
+pytestmark = pytest.mark.timeout(LONG_S)
 
 SPACE = MixtureSpace.simplex(["a", "b", "c"])
 NOTHING = np.empty((0, 3))
