@@ -66,6 +66,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.paper
 	$(BIN)/python -m bench.surrogates
 	$(BIN)/python -m bench.search
+	$(BIN)/python -m bench.living
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.rewards
 	$(BIN)/python -m bench.trainer

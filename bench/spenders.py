@@ -5,7 +5,7 @@ Each search yields the mixture that it would choose, after every step it takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,37 @@ import numpy as np
 
 from bench.priced import MERGED_COST, STEPS, Priced
 from service.search.runs import MERGED, TARGET, Runs
+from service.search.situation import Begun as Standing
+from service.search.situation import Situation
 from service.search.space import FloatArray, MixtureSpace
+from service.search.stopping import judge
 from service.search.strategies import propose, recommend
 from service.search.surrogates import fit
 
 BATCH = 4
 HALF = "step-50%"
+AT_HALF, WHOLE = STEPS.index(0.5), len(STEPS) - 1
+
+
+@dataclass(eq=False)
+class Begun:
+    """A run, and how far it was trained.
+
+    Attributes:
+        scores: (4,) at the `STEPS`, also at those that it has not come to.
+        last: the last of them that it has come to.
+    """
+
+    weights: FloatArray
+    scores: FloatArray
+    last: int
+
+    @property
+    def seen(self) -> FloatArray:
+        """(4,) scores; NaN where it has not come to."""
+        found = self.scores.copy()
+        found[self.last + 1 :] = np.nan
+        return found
 
 
 @dataclass(eq=False)
@@ -29,17 +54,20 @@ class Told:
     rng: np.random.Generator
     seed: int
     spent: float = 0.0
-    runs_made: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
-    """Mixtures with their scores at the `STEPS`."""
+    begun: list[Begun] = field(default_factory=list)
     prices: list[tuple[FloatArray, float]] = field(default_factory=list)
 
-    def run(self, weights: FloatArray, last: int = len(STEPS) - 1) -> FloatArray:
+    def run(self, weights: FloatArray, last: int = WHOLE) -> FloatArray:
         """(4,) scores of a run that ends at one of the `STEPS`; what it does not reach is NaN."""
-        scores = self.world.run(weights, self.rng)
-        scores[last + 1 :] = np.nan
-        self.runs_made.append((weights, scores))
+        self.begun.append(Begun(weights, self.world.run(weights, self.rng), last))
         self.spent += STEPS[last]
-        return scores
+        return self.begun[-1].seen
+
+    def go_on(self, number: int, last: int = WHOLE) -> None:
+        """Trains a begun run, the how manyth it is, further."""
+        one = self.begun[number]
+        self.spent += STEPS[last] - STEPS[one.last]
+        one.last = last
 
     def price(self, weights: FloatArray) -> float:
         found = self.world.price(weights, self.seed)
@@ -50,17 +78,26 @@ class Told:
     def runs(self, channels: Iterable[str] = ()) -> Runs:
         """Of these channels, and the full runs."""
         m = self.world.space.m
-        X = np.array([weights for weights, _ in self.runs_made]).reshape(-1, m)
-        scores = np.array([scores for _, scores in self.runs_made]).reshape(-1, len(STEPS))
+        X = np.array([one.weights for one in self.begun]).reshape(-1, m)
+        scores = np.array([one.seen for one in self.begun]).reshape(-1, len(STEPS))
         which = np.arange(len(X))
         told = {}
         if MERGED in channels and self.prices:
             at = np.array([weights for weights, _ in self.prices])
             told[MERGED] = _runs(at, np.array([price for _, price in self.prices]))
         if HALF in channels and len(X):
-            told[HALF] = _runs(X, scores[:, STEPS.index(0.5)], which)
+            half = np.isfinite(scores[:, AT_HALF])
+            told[HALF] = _runs(X[half], scores[half, AT_HALF], which[half])
         whole = np.isfinite(scores[:, -1])
         return _runs(X[whole], scores[whole, -1], which[whole], told)
+
+    def standing(self, numbers: Iterable[int] | None = None) -> Standing:
+        """Runs that stand at half their steps, all or of these numbers."""
+        among = range(len(self.begun)) if numbers is None else numbers
+        found = tuple(i for i in among if self.begun[i].last == AT_HALF)
+        weights = np.array([self.begun[i].weights for i in found]).reshape(-1, self.world.space.m)
+        rest = np.full(len(found), 1 - STEPS[AT_HALF])
+        return Standing(weights, (HALF,) * len(found), rest, found)
 
 
 def _runs(X: FloatArray, y: FloatArray, run: Any = (), channels: Any = None) -> Runs:
@@ -71,26 +108,69 @@ def _runs(X: FloatArray, y: FloatArray, run: Any = (), channels: Any = None) -> 
 Search = Callable[[Told], Iterator[FloatArray]]
 
 
-def ours(strategy: str, costs: Mapping[str, float]) -> Search:
-    """One of this project's strategies with what it may spend on."""
+def ours(strategy: str, costs: Mapping[str, float], *, stops: bool = False) -> Search:
+    """One of this project's strategies with what it may spend on.
+
+    Args:
+        stops: it may pause what it begins at half its steps, by the service's rule.
+    """
+    told_of = {**costs, HALF: 0.5} if stops else costs
 
     def search(told: Told) -> Iterator[FloatArray]:
         space, turn = told.world.space, 0
         nothing = np.empty((0, space.m))
         while True:
-            runs = told.runs(costs)
+            seed, standing = 1000 * told.seed + turn, told.standing()
             asked = propose(
-                strategy, space, runs, nothing, BATCH, 1000 * told.seed + turn, costs=costs
+                strategy,
+                space,
+                told.runs(told_of),
+                nothing,
+                BATCH,
+                seed,
+                costs=costs,
+                begun=standing,
+                n_continued=BATCH,
             )
+            fresh = []
             for item in asked:
-                if item.channel == MERGED:
+                if item.run is not None:
+                    told.go_on(item.run)
+                elif item.channel == MERGED:
                     told.price(item.weights)
+                elif item.cost < 1 or (stops and item.strategy == strategy and not item.is_repeat):
+                    told.run(item.weights, AT_HALF)
+                    if item.cost == 1:
+                        fresh.append(len(told.begun) - 1)
                 else:
-                    told.run(item.weights, STEPS.index(item.cost))
+                    told.run(item.weights)
+            if fresh:
+                _train_on(told, strategy, fresh, told_of, costs, seed)
             turn += 1
-            yield recommend(strategy, space, told.runs(costs), told.seed).weights
+            yield recommend(strategy, space, told.runs(told_of), told.seed).weights
 
     return search
+
+
+def _train_on(
+    told: Told,
+    strategy: str,
+    fresh: Sequence[int],
+    told_of: Mapping[str, float],
+    costs: Mapping[str, float],
+    seed: int,
+) -> None:
+    """Has those of the runs that stand at half their steps go on that are worth it."""
+    nothing = np.empty((0, told.world.space.m))
+    before = told.standing(set(range(len(told.begun))) - set(fresh))
+    situation = Situation(
+        told.world.space, told.runs(told_of), 1.0, {}, nothing, seed, costs=costs, begun=before
+    )
+    verdicts = judge(strategy, situation, told.standing(fresh))
+    waiting = {verdict.run for verdict in verdicts if verdict.action != "continue"}
+    for number in fresh:
+        if number not in waiting:
+            told.go_on(number)
 
 
 def successive(pruner: str) -> Search:
@@ -237,6 +317,7 @@ def _runnable(space: MixtureSpace, weights: FloatArray) -> FloatArray:
 
 FULL = {TARGET: 1.0}
 PRICES = {TARGET: 1.0, MERGED: MERGED_COST}
+PARTS = {TARGET: 1.0, HALF: 0.5}
 ALL = {**PRICES, HALF: 0.5}
 OURS = "bayes-quadratic, merged"
 TODAY = "auto"
@@ -244,7 +325,12 @@ SEARCHES: dict[str, Search] = {
     OURS: ours("bayes-quadratic", PRICES),
     "bayes-quadratic, all channels": ours("bayes-quadratic", ALL),
     "bayes-quadratic": ours("bayes-quadratic", FULL),
+    "bayes-quadratic, steps": ours("bayes-quadratic", PARTS),
+    "bayes-quadratic, early stopping": ours("bayes-quadratic", FULL, stops=True),
+    "bayes-quadratic, merged, early stopping": ours("bayes-quadratic", PRICES, stops=True),
     TODAY: ours("auto", FULL),
+    "auto, steps": ours("auto", PARTS),
+    "auto, early stopping": ours("auto", FULL, stops=True),
     "asha": successive("asha"),
     "hyperband": successive("hyperband"),
     "regmix-proxies": regmix,

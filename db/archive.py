@@ -37,12 +37,17 @@ from db.texts import storable, storable_throughout
 
 FORMAT, VERSION = "modomodo study", 8
 CHUNK = 500
+CHANNELS = "^full(,step-[1-9][0-9]*)*(,merged)?$"
+"""How a study's channels are written."""
 
 PRESENT = {"proposer", "proposer_until"}
 """Columns that say what a running service does just now."""
 
-COUNTED = {"attached", "merged", "gpu_s"}
+COUNTED = {"attached", "merged", "unspent", "gpu_s"}
 """Columns that say what the trials say too: counted anew when they come in."""
+
+ADDED = {"failing", "proposed_out", "gpu_hours", "channels", "early_stopping"}
+"""Other columns of a study that older archives lack."""
 
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
 """Columns that say when a trial is given away again, and to whom."""
@@ -51,7 +56,7 @@ RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
 EDITED = {"edits", "created_as", "former_names"}
 """Columns that say what the study was before it was edited."""
 
-PAUSING = {"stop_at", "asked", "asked_why"}
+PAUSING = {"stop_at", "asked", "asked_why", "share", "by_hand"}
 """Columns that say where a trial's run ends before its last step."""
 
 
@@ -119,10 +124,7 @@ _Moment = Annotated[float, Field(ge=0.0, le=LAST_MOMENT)]
 
 _StudyRow = _row(
     models.Study,
-    without={
-        *("id", *PRESENT, *COUNTED, *EDITED),
-        *("failing", "proposed_out", "gpu_hours", "channels"),
-    },
+    without={"id", *PRESENT, *COUNTED, *EDITED, *ADDED},
     more={
         # Archives of version 3 have none.
         "failing": (_Count, 0),
@@ -133,8 +135,9 @@ _StudyRow = _row(
         # Archives of version 4 have none.
         "gpu_hours": (Annotated[float, Field(gt=0.0)] | None, None),
         # Archives of version 6 have none.
-        "channels": (Annotated[str, Field(pattern="^full(,merged)?$")], "full"),
+        "channels": (Annotated[str, Field(pattern=CHANNELS)], "full"),
         # Archives of version 7 have none.
+        "early_stopping": (bool, False),
         "edits": (_Count, 0),
         "created_as": (
             Annotated[dict[str, Any], AfterValidator(storable_throughout)] | None,
@@ -169,6 +172,9 @@ _TrialRow = _row(
         "asked_why": (Annotated[str, AfterValidator(storable)] | None, None),
         # Archives of version 6 have none.
         "channel": (Literal["full", "merged"], "full"),
+        # Archives of version 7 have none.
+        "share": (Annotated[float, Field(gt=0.0, le=1.0)], 1.0),
+        "by_hand": (bool, False),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.
@@ -288,6 +294,7 @@ def _store(session: Session, document: dict[str, Any]) -> int:
     counted = {
         "attached": sum(t["origin"] == "attached" and t["channel"] == "full" for t in trials),
         "merged": sum(t["channel"] == "merged" and t["state"] in states.RESULTS for t in trials),
+        "unspent": sum(1 - t["share"] for t in trials if t["state"] in states.RESULTS),
     }
     study_id = session.execute(
         insert(STUDIES).values(document["study"] | counted).returning(STUDIES.c.id)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, case, func, select, type_coerce, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Double, and_, case, func, select, type_coerce, update
+from sqlalchemy.orm import Session, aliased
 
 from db.clock import HOUR_S, now
 from db.models import Attempt, Study, Trial
@@ -25,6 +25,11 @@ _HELD_S = type_coerce(_END, Double) - type_coerce(Attempt.claimed_at, Double)
 # Not below 0, though the clock be set back.
 GPU_S: ColumnElement[float] = case((_HELD_S > 0, _HELD_S), else_=0.0) * Attempt.gpus
 """GPU-seconds of an attempt so far."""
+
+OF_TRIAL: ColumnElement[float | None] = (
+    select(func.sum(GPU_S)).where(Attempt.trial_id == Trial.id).correlate(Trial).scalar_subquery()
+)
+"""GPU-seconds of a trial so far, for queries of trials; NULL where no worker ever had it."""
 
 
 def count(session: Session, attempt: Attempt, sign: int = 1) -> None:
@@ -78,6 +83,21 @@ def of_a_result(session: Session, study_id: int) -> dict[str, float]:
         .subquery()
     )
     rows = session.execute(select(each.c.channel, func.avg(each.c.spent)).group_by(each.c.channel))
+    return dict(rows.tuples().all())
+
+
+def to_a_step(session: Session, study_id: int) -> dict[int, float]:
+    """GPU-seconds that it took trials to come to the step where they paused, the mean by step."""
+    paused = aliased(Attempt)
+    each = (
+        select(paused.step, func.sum(GPU_S).label("spent"))
+        .join(Attempt, and_(Attempt.trial_id == paused.trial_id, Attempt.number <= paused.number))
+        .join(Trial, Trial.id == paused.trial_id)
+        .where(Trial.study_id == study_id, paused.state == "paused", paused.step.is_not(None))
+        .group_by(paused.id, paused.step)
+        .subquery()
+    )
+    rows = session.execute(select(each.c.step, func.avg(each.c.spent)).group_by(each.c.step))
     return dict(rows.tuples().all())
 
 

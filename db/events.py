@@ -20,6 +20,7 @@ _STEP = (
         revision=STUDIES.c.revision + 1,
         results=STUDIES.c.results + bindparam("more_results"),
         merged=STUDIES.c.merged + bindparam("more_merged"),
+        unspent=STUDIES.c.unspent + bindparam("more_unspent"),
         failing=case(
             (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
         ),
@@ -65,6 +66,7 @@ def changed(
             is_result=is_result,
             is_merged=is_result and is_merged,
             is_failure=is_failure,
+            unspent=1 - trial.share if is_result and trial is not None else 0.0,
         )
         if trial is not None:
             trial.revision = revision
@@ -83,16 +85,23 @@ def step(
     is_result: bool = False,
     is_merged: bool = False,
     is_failure: bool = False,
+    unspent: float = 0.0,
     gpu_s: float = 0.0,
 ) -> tuple[int, datetime]:
     """A study's next revision, and when it is, by the database. `changed` says what that locks.
 
     Args:
         is_merged: the result is of a merged model.
+        unspent: share of a whole run that the result's run was not trained for.
         gpu_s: GPU-seconds of an attempt that has ended.
     """
     asked = _step_by(
-        study_id, is_result=is_result, is_merged=is_merged, is_failure=is_failure, gpu_s=gpu_s
+        study_id,
+        is_result=is_result,
+        is_merged=is_merged,
+        is_failure=is_failure,
+        unspent=unspent,
+        gpu_s=gpu_s,
     )
     revision, at = session.execute(_STEP, asked).one()
     return revision, at
@@ -104,6 +113,7 @@ def _step_by(
     is_result: bool,
     is_merged: bool = False,
     is_failure: bool = False,
+    unspent: float = 0.0,
     gpu_s: float = 0.0,
 ) -> dict[str, Any]:
     return {
@@ -111,6 +121,7 @@ def _step_by(
         "more_results": int(is_result),
         "more_merged": int(is_merged),
         "more_failed": int(is_failure),
+        "more_unspent": unspent,
         "more_gpu_s": gpu_s,
     }
 
@@ -157,6 +168,7 @@ class TrialChange:
         attempt_number: int | None = None,
         actor: str = "",
         is_result: bool = False,
+        unspent: float = 0.0,
         gpu_s: float = 0.0,
         **bound: Any,
     ) -> tuple[int, datetime]:
@@ -167,13 +179,13 @@ class TrialChange:
         """
         event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
         if session.get_bind().dialect.name == "postgresql":
-            asked = _step_by(study_id, is_result=is_result, gpu_s=gpu_s)
+            asked = _step_by(study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
             noted = {} if self._what is None else dict(zip(_ITS, event, strict=True))
             revision, at = session.execute(
                 self._at_once, asked | bound | noted | {"of_trial": trial_id}
             ).one()
             return revision, at
-        revision, at = step(session, study_id, is_result=is_result, gpu_s=gpu_s)
+        revision, at = step(session, study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
         when = {"at": at} if self._moment else {}
         session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)
         if self._what is not None:

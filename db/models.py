@@ -45,6 +45,8 @@ alone, so with a parameter in its place SQLite would plan the statement anew at 
 KEY_SCOPES = ("read", "worker", "admin")
 ORIGINS = ("proposed", "queued", "attached")
 CHANNELS = ("full", "merged")
+PART = 1e-6
+"""Of a run: less than this is left of a budget by rounding alone."""
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -116,9 +118,14 @@ class Study(Base):
     """Finished runs that were added, among the results: they use none of the budget."""
     merged: Mapped[int] = mapped_column(default=0)
     """Models merged of experts, among the results: they are no runs, and use none either."""
+    unspent: Mapped[float] = mapped_column(default=0.0)
+    """Whole runs' worth that the runs among the results were not trained for, since the search
+    ended them early: it is left of the budget."""
     channels: Mapped[str] = mapped_column(String(200), default="full")
     """What the search may spend on, with commas between; the specification says what it was at
     first."""
+    early_stopping: Mapped[bool] = mapped_column(default=False)
+    """Whether the search may pause and end runs before their last step; likewise."""
     gpu_s: Mapped[float] = mapped_column(default=0.0)
     """GPU-seconds of its attempts that have ended (`cost.py`)."""
     gpu_hours: Mapped[float | None]
@@ -148,21 +155,38 @@ class Study(Base):
         return Version(self.id, self.created_at, self.results, self.edits)
 
     @property
-    def completed(self) -> int:
-        """Trials with a result that the budget counts."""
-        return self.results - self.attached - self.merged
+    def completed(self) -> float:
+        """Trials with a result that the budget counts; the search's parts of runs as such."""
+        return self.results - self.attached - self.merged - self.unspent
 
     @property
     def planned(self) -> int:
         """Completed trials after which the search ends: its budget, or as many as its GPU-hours
         last for at what one has cost so far, failures and all."""
-        if self.gpu_hours is None or self.gpu_s == 0:
+        lasts_for = self._lasts_for
+        if math.isinf(lasts_for):
             return self.budget
+        return min(self.budget, math.floor(self.completed) + math.floor(lasts_for))
+
+    def room(self, under_way: float) -> int:
+        """Runs that may still be proposed beside so many under way, in whole runs; with less than
+        one left of the budget, one."""
+        left = min(
+            math.ceil(self.budget - self.completed - under_way - PART),
+            self._lasts_for - under_way,
+        )
+        return max(0, math.floor(left))
+
+    @property
+    def _lasts_for(self) -> float:
+        """Runs that the GPU-hours which are left last for at what one has cost so far; infinite
+        where there is no such budget, or nothing known."""
+        if self.gpu_hours is None or self.gpu_s == 0:
+            return math.inf
         left = self.gpu_hours * HOUR_S - self.gpu_s
         if self.completed == 0:
-            return self.budget if left > 0 else 0
-        more = math.floor(max(left, 0.0) * self.completed / self.gpu_s)
-        return min(self.budget, self.completed + more)
+            return math.inf if left > 0 else 0.0
+        return max(left, 0.0) * self.completed / self.gpu_s
 
 
 class Trial(Base):
@@ -216,6 +240,10 @@ class Trial(Base):
     kept_from_until: Mapped[datetime | None]
     stop_at: Mapped[int | None]
     """Step at which it pauses; None trains the whole recipe."""
+    share: Mapped[float] = mapped_column(default=1.0)
+    """Of a whole run, as the budget counts it: less for one that the search trains in part."""
+    by_hand: Mapped[bool] = mapped_column(default=False)
+    """A person queued it, or said where its run ends: the search leaves it alone."""
     asked: Mapped[str | None] = mapped_column(String(16))
     """`pause` or `stop`: what its run is to do at its next evaluation point."""
     asked_why: Mapped[str | None] = mapped_column(Text)

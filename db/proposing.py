@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.clock import HOUR_S, after, now
-from db.models import Study, Trial
+from db.models import PART, Study, Trial
 from db.queue import FAILURES_IN_A_ROW
 from db.specs import ABSENT
 from db.trial_states import UNDER_WAY
@@ -23,6 +23,7 @@ _IS_UNSTARTED = and_(Trial.state == "queued", Trial.origin == "proposed", Trial.
 _IS_STALE = and_(_IS_UNSTARTED, func.coalesce(Trial.proposed_at_results, -1) < Study.results)
 # Merged models that a person queued may have to wait for experts: they keep no worker busy.
 _IS_AHEAD = and_(Trial.state == "queued", or_(Trial.channel == "full", Trial.origin == "proposed"))
+_IS_RUN_UNDER_WAY = and_(Trial.channel == "full", Trial.state.in_(UNDER_WAY))
 _COUNTS = (
     select(
         Trial.study_id,
@@ -31,7 +32,6 @@ _COUNTS = (
             for name, condition in {
                 "queued": Trial.state == "queued",
                 "ahead": _IS_AHEAD,
-                "runs": and_(Trial.channel == "full", Trial.state.in_(UNDER_WAY)),
                 "running": Trial.state == "running",
                 "paused": Trial.state == "paused",
                 "failed": Trial.state == "failed",
@@ -39,6 +39,7 @@ _COUNTS = (
                 "stale": _IS_STALE,
             }.items()
         ),
+        func.sum(case((_IS_RUN_UNDER_WAY, Trial.share), else_=0.0)).label("runs"),
     )
     .join(Study, Study.id == Trial.study_id)
     .where(
@@ -50,10 +51,10 @@ _COUNTS = (
 _LOOKAHEAD = func.coalesce(
     type_coerce(Study.spec, JSON)["lookahead"].as_integer(), ABSENT["lookahead"]
 )
-_COMPLETED = Study.results - Study.attached - Study.merged
+_COMPLETED = Study.results - Study.attached - Study.merged - Study.unspent
 _LEFT_S = Study.gpu_hours * HOUR_S - Study.gpu_s
 _AHEAD = func.count(case((_IS_AHEAD, 1)))
-_COMMITTED = func.count(case((Trial.channel == "full", 1)))
+_COMMITTED = func.coalesce(func.sum(case((Trial.channel == "full", Trial.share), else_=0.0)), 0.0)
 # The same as `Standing.missing` and `Standing.outdated`, of all studies at once: this is asked many
 # times a second. Trials that are queued or running are few, and found by the index.
 _IN_NEED = (
@@ -66,7 +67,7 @@ _IN_NEED = (
             func.count(case((_IS_STALE, 1))) > 0,
             and_(
                 _AHEAD < _LOOKAHEAD,
-                Study.budget > _COMMITTED + _COMPLETED,
+                Study.budget > _COMMITTED + _COMPLETED + PART,
                 or_(
                     Study.gpu_hours.is_(None),
                     Study.gpu_s == 0,
@@ -92,8 +93,10 @@ class Standing:
         budget: as `Study.planned`.
         gpu_hours: the budget in GPU-hours, where it is this that ends the search.
         ahead: queued trials that keep a worker busy: all but merged models that a person queued.
-        runs: training runs whose results are still to come: the budget counts them alone.
+        runs: training runs whose results are still to come: the budget counts them alone, and of
+            those that the search trains in part that part.
         completed: trials with a result that the budget counts: none that was attached or merged.
+        room: runs that the budget still allows to propose.
         proposed_out: `mark` of where the strategy had nothing more to propose.
     """
 
@@ -111,8 +114,9 @@ class Standing:
     ahead: int
     running: int
     paused: int
-    runs: int
-    completed: int
+    runs: float
+    completed: float
+    room: int
     unstarted: int
     stale: int
     failed: int
@@ -121,7 +125,7 @@ class Standing:
     proposed_out: str | None
 
     @property
-    def committed(self) -> int:
+    def committed(self) -> float:
         return self.runs + self.completed
 
     @property
@@ -130,14 +134,9 @@ class Standing:
         return self.queued + self.running + self.paused
 
     @property
-    def room(self) -> int:
-        """Runs that the budget still allows to propose."""
-        return max(0, self.budget - self.committed)
-
-    @property
     def is_done(self) -> bool:
         """The budget is used, and nothing is under way any more."""
-        return self.completed >= self.budget and not self.under_way
+        return self.completed + PART >= self.budget and not self.under_way
 
     @property
     def mark(self) -> str:
@@ -187,6 +186,7 @@ def standing(session: Session, study: Study) -> Standing:
 
 
 def _standing(study: Study, counts: Any) -> Standing:
+    runs = counts.runs if counts else 0.0
     return Standing(
         study=study.name,
         study_id=study.id,
@@ -202,8 +202,9 @@ def _standing(study: Study, counts: Any) -> Standing:
         ahead=counts.ahead if counts else 0,
         running=counts.running if counts else 0,
         paused=counts.paused if counts else 0,
-        runs=counts.runs if counts else 0,
+        runs=runs,
         completed=study.completed,
+        room=study.room(runs),
         unstarted=counts.unstarted if counts else 0,
         stale=counts.stale if counts else 0,
         failed=counts.failed if counts else 0,

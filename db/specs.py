@@ -36,6 +36,8 @@ ABSENT: dict[str, Any] = {
     "max_attempts": 3,
     "lease_s": 120.0,
     "lookahead": 2,
+    "weight": 1.0,
+    "requires": {},
     "note": "",
 }
 """What a specification without a field means by that."""
@@ -49,6 +51,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
     "evidence": {},
     "search": {"channels": ["full"], "early_stopping": False},
+    "requires": {"gpus": None, "gpu_memory_gb": None, "labels": {}},
     "baseline": {"step": 0, "rule": "paper", "se": None},
 }
 """The same of its parts, each of them where there is a list of them."""
@@ -64,13 +67,24 @@ Stored = tuple[Any, ...]
 def columns(studies: FromClause) -> list[ColumnElement[Any]]:
     """What to select of the table of studies to have a `Stored`."""
     of = studies.c
-    return [cast(of.spec, Text), of.channels, *(of[name] for name in IN_COLUMNS)]
+    return [
+        *(cast(of.spec, Text), of.channels, of.early_stopping),
+        *(of[name] for name in IN_COLUMNS),
+    ]
 
 
-def parts(stored: Stored) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """The specification as it was at first, complete; the channels of now; the columns of now."""
-    text, channels, *now = stored
-    return complete(json.loads(text)), channels, dict(zip(IN_COLUMNS, now, strict=True))
+def parts(stored: Stored) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The specification as it was at first, complete; what holds now of it instead."""
+    text, channels, early_stopping, *now = stored
+    at_first = complete(json.loads(text))
+    return at_first, dict(zip(IN_COLUMNS, now, strict=True)) | {
+        "search": search(channels, early_stopping=early_stopping)
+    }
+
+
+def search(channels: str, *, early_stopping: bool) -> dict[str, Any]:
+    """Section `search` of a study by its columns."""
+    return {"channels": channels.split(","), "early_stopping": early_stopping}
 
 
 Change = list[Any]

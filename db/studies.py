@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -13,7 +15,7 @@ from sqlalchemy.orm import Session
 from db import events, specs, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound, WrongState
-from db.models import Attempt, CurvePoint, Event, Measurement, Study, Trial
+from db.models import PART, Attempt, CurvePoint, Event, Measurement, Study, Trial
 from db.specs import complete
 from db.trial_states import UNDER_WAY, WHOLE
 
@@ -26,7 +28,7 @@ CHANGED = "study-changed"
 """The event of a change, with what was before and after by its path: `budget`, `limits`,
 `domains.coco.upper`."""
 
-APART = ("lookahead", "recipe")
+APART = ("lookahead", "weight", "requires", "recipe")
 """Fields of a specification that change neither what runs say nor what may be proposed."""
 
 
@@ -52,6 +54,7 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
         budget=spec["budget"],
         gpu_hours=spec.get("gpu_hours"),
         channels=",".join(asked["search"]["channels"]),
+        early_stopping=asked["search"]["early_stopping"],
         note=spec["note"],
         lease_s=spec["lease_s"],
         max_attempts=spec["max_attempts"],
@@ -172,7 +175,7 @@ def _rename(session: Session, study: Study, name: str) -> None:
 
 def _edit(study: Study, spec: Mapping[str, Any]) -> dict[str, specs.Change]:
     """Takes over fields of a specification; returns what is new of them."""
-    now = study.spec["search"] | {"channels": study.channels.split(",")}
+    now = specs.search(study.channels, early_stopping=study.early_stopping)
     before = {field: now if field == "search" else study.spec[field] for field in spec}
     changed = specs.changes(before, spec)
     if changed:
@@ -181,6 +184,7 @@ def _edit(study: Study, spec: Mapping[str, Any]) -> dict[str, specs.Change]:
         study.spec = study.spec | dict(spec)
         if "search" in spec:
             study.channels = ",".join(spec["search"]["channels"])
+            study.early_stopping = spec["search"]["early_stopping"]
         study.edits += any(before[field] != spec[field] for field in spec if field not in APART)
     return changed
 
@@ -190,18 +194,23 @@ def changes(
 ) -> list[tuple[datetime, str, dict[str, Any], int]]:
     """The newest changes of a study, oldest first: when, by whom, what was before and after, and
     the number of the newest trial that was completed by then (0 for none)."""
-    completed = (
-        select(func.coalesce(func.max(Trial.number), 0))
-        .where(Trial.study_id == study.id, Trial.state == WHOLE, Trial.finished_at <= Event.at)
-        .scalar_subquery()
-    )
     newest = session.execute(
-        select(Event.at, Event.actor, Event.detail, completed)
+        select(Event.at, Event.actor, Event.detail)
         .where(Event.study_id == study.id, Event.what == CHANGED)
         .order_by(Event.id.desc())
         .limit(limit)
     )
-    return list(newest.tuples())[::-1]
+    found = list(newest.tuples())[::-1]
+    if not found:
+        return []
+    completed = session.execute(
+        select(Trial.finished_at, Trial.number)
+        .where(Trial.study_id == study.id, Trial.state == WHOLE)
+        .order_by(Trial.finished_at)
+    ).all()
+    ends = [at for at, _ in completed]
+    newest_by_then = [0, *accumulate((number for _, number in completed), max)]
+    return [(at, by, what, newest_by_then[bisect_right(ends, at)]) for at, by, what in found]
 
 
 def delete(session: Session, name: str) -> None:
@@ -234,7 +243,7 @@ def is_done(study: Study, counts: dict[str, int]) -> bool:
         counts: of the study's trials, as by `trial_counts`.
     """
     under_way = sum(counts.get(state, 0) for state in UNDER_WAY)
-    return not under_way and study.completed >= study.planned
+    return not under_way and study.completed + PART >= study.planned
 
 
 def trial_counts(session: Session, study_ids: list[int]) -> dict[int, dict[str, int]]:

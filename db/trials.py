@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import Select, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -16,7 +17,7 @@ from db import events, measurements, queue, states
 from db.clock import now
 from db.errors import KeyReused, TrialNotFound, WrongState
 from db.measurements import Reading
-from db.models import Attempt, Measurement, Study, Trial
+from db.models import PART, Attempt, Measurement, Study, Trial
 
 BY_HAND = 10
 """Priority of what a person queued: before proposals."""
@@ -37,6 +38,8 @@ class NewTrial:
     priority: int = field(default=0)
     stop_at: int | None = None
     channel: str = "full"
+    share: float = 1.0
+    """Of a whole run that the budget counts it as."""
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -80,6 +83,8 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         origin=new.origin,
         priority=new.priority,
         stop_at=new.stop_at,
+        share=new.share,
+        by_hand=new.origin != "proposed",
         channel=new.channel,
         mixture=new.mixture,
         seed=training_seed(study.spec["seed"], number),
@@ -200,6 +205,17 @@ def lock(session: Session, trial_id: int) -> Trial:
     return trial
 
 
+def lock_if_free(session: Session, trial_id: int) -> Trial | None:
+    """The same for who holds the trial's study already, and so must not wait for it; None while
+    another writer holds it."""
+    return session.scalar(
+        select(Trial)
+        .where(Trial.id == trial_id)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+
+
 def page(
     session: Session, study: Study, *, after: int = 0, limit: int = 500, state: str | None = None
 ) -> tuple[list[Trial], bool]:
@@ -256,15 +272,14 @@ def _foreseen(proposal: dict[str, Any] | None) -> dict[str, Any]:
 def replace_proposal(
     session: Session,
     trial: Trial,
-    mixture: dict[str, float],
-    channel: str,
-    proposal: dict[str, Any],
-    results: int | None,
+    new: NewTrial,
 ) -> None:
     """Gives an unstarted proposal another mixture, and what of it is to be scored. The caller holds
     its lock."""
-    replaced, trial.channel = trial.mixture, channel
-    trial.mixture, trial.proposal, trial.proposed_at_results = mixture, proposal, results
+    replaced, trial.channel = trial.mixture, new.channel
+    trial.stop_at, trial.share = new.stop_at, new.share
+    trial.mixture, trial.proposal = new.mixture, new.proposal
+    trial.proposed_at_results = new.proposed_at_results
     events.changed(
         session,
         trial.study_id,
@@ -273,6 +288,17 @@ def replace_proposal(
         trial=trial,
         replaced=replaced,
     )
+
+
+def note_new_scores(session: Session, study_id: int) -> None:
+    """Has those unstarted proposals made anew that go by scores: there are some that they do not
+    know, though no result came. The caller holds the study's row; what others hold of them is left.
+    """
+    study = session.get_one(Study, study_id)
+    session.refresh(study, ["results"])
+    for trial in unstarted_proposals(session, study, lock_them=True):
+        if trial.proposed_at_results is not None:
+            trial.proposed_at_results = min(trial.proposed_at_results, study.results - 1)
 
 
 def still_hold(session: Session, proposals: Sequence[int], results: int) -> None:
@@ -353,9 +379,14 @@ def retry(session: Session, trial_id: int, actor: str) -> None:
 Ask = Literal["pause", "stop"]
 
 
-def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> None:
+def ask(
+    session: Session, trial_id: int, action: Ask, actor: str, why: str, *, by_hand: bool = True
+) -> None:
     """Has a running trial pause, or end for good, at its next evaluation point: its worker hears so
     at the next heartbeat. A paused one is stopped at once. Twice is once.
+
+    Args:
+        by_hand: a person asks, so that the search leaves the trial alone from now on.
 
     Raises:
         TrialNotFound: there is none of this id.
@@ -371,27 +402,42 @@ def ask(session: Session, trial_id: int, action: Ask, actor: str, why: str) -> N
     if trial.state == {"pause": "paused", "stop": "early_stopped"}[action]:
         return
     if action == "stop" and trial.state == "paused":
-        states.stop(session, trial, actor)
+        states.stop(session, trial, actor, **({} if by_hand else {"why": why}))
         return
     if trial.state != "running":
         can = "running ones are paused" if action == "pause" else "running and paused ones stop"
         raise WrongState(f"{trial.called} is {trial.state}; only {can}")
     if trial.asked == "stop" and action == "pause":
         raise WrongState(f"{trial.called} is about to be stopped for good; it cannot be paused")
-    if trial.asked == action:
+    if trial.asked == action and trial.by_hand >= by_hand:
         return
-    trial.asked, trial.asked_why = action, why
+    trial.asked, trial.asked_why, trial.by_hand = action, why, trial.by_hand or by_hand
     events.changed(
         session, trial.study_id, actor=actor, what=f"{action}-asked", trial=trial, why=why
     )
     session.flush()
 
 
-def go_on(session: Session, trial_id: int, actor: str, stop_at: int | None = None) -> None:
+def goes_on(session: Session, trial: Trial, why: str) -> None:
+    """Notes why a locked running trial is not to pause, for its worker to hear."""
+    if trial.asked is None and trial.asked_why != why:
+        trial.asked_why = why
+        events.changed(session, trial.study_id, actor="search", what=None, trial=trial)
+
+
+def go_on(
+    session: Session,
+    trial_id: int,
+    actor: str,
+    stop_at: int | None = None,
+    *,
+    why: str | None = None,
+) -> None:
     """Queues a paused trial again: whoever takes it goes on from its checkpoint. Twice is once.
 
     Args:
         stop_at: step at which it pauses again; None trains the rest.
+        why: the search's reason, where it is not a person who wants it.
 
     Raises:
         TrialNotFound: there is none of this id.
@@ -411,9 +457,11 @@ def go_on(session: Session, trial_id: int, actor: str, stop_at: int | None = Non
         raise WrongState(
             f"{trial.called} is paused at step {at}; a later one than {stop_at} is needed to go on"
         )
-    trial.stop_at, trial.releases = stop_at, 0
+    trial.stop_at, trial.releases, trial.share = stop_at, 0, 1.0
+    trial.by_hand = trial.by_hand or why is None
     queue.wake(trial)
     more: dict[str, Any] = {} if stop_at is None else {"stop_at": stop_at}
+    more |= {} if why is None else {"why": why}
     states.move(session, trial, "queued", actor=actor, what="continued", **more)
 
 
@@ -433,6 +481,62 @@ def paused_steps(session: Session, study: Study) -> dict[int, int]:
     return {trial_id: step for trial_id, step in rows.tuples() if step is not None}
 
 
+def stopping_studies(session: Session) -> list[tuple[str, int, bool]]:
+    """Names and ids of active studies whose search may end runs early, or has paused some, and
+    whether it may."""
+    stands = (
+        select(Trial.id)
+        .where(Trial.study_id == Study.id, Trial.state == "paused", Trial.by_hand.is_(False))
+        .exists()
+    )
+    rows = session.execute(
+        select(Study.name, Study.id, Study.early_stopping)
+        .where(Study.state == "active", or_(Study.early_stopping, stands))
+        .order_by(Study.id)
+    )
+    return list(rows.tuples())
+
+
+def standing(session: Session, study: Study) -> list[int]:
+    """Ids of the paused trials that the search may continue."""
+    return list(
+        session.scalars(
+            select(Trial.id)
+            .where(Trial.study_id == study.id, Trial.state == "paused", Trial.by_hand.is_(False))
+            .order_by(Trial.id)
+        )
+    )
+
+
+def newest_scores(session: Session, study_id: int) -> tuple[tuple[int, int], ...]:
+    """Running training runs of a study that were scored on their way, by id, with the last step."""
+    rows = session.execute(
+        select(Trial.id, func.max(Measurement.step))
+        .join(Measurement, Measurement.trial_id == Trial.id)
+        .where(
+            Trial.study_id == study_id,
+            Trial.state == "running",
+            Trial.channel == "full",
+            Trial.by_hand.is_(False),
+            Measurement.replicate == "",
+        )
+        .group_by(Trial.id)
+        .order_by(Trial.id)
+    )
+    return tuple(rows.tuples())
+
+
+def running_runs(session: Session, study: Study) -> list[int]:
+    """Ids of the training runs that a worker has now."""
+    return list(
+        session.scalars(
+            select(Trial.id)
+            .where(Trial.study_id == study.id, Trial.state == "running", Trial.channel == "full")
+            .order_by(Trial.id)
+        )
+    )
+
+
 def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
     """Gives a trial another note, in any state. The same again changes nothing.
 
@@ -447,10 +551,11 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
     session.flush()
 
 
-def committed(session: Session, study: Study) -> int:
-    """Runs that use the budget: with a result or under way, but none that was attached."""
+def committed(session: Session, study: Study) -> float:
+    """Runs that use the budget: with a result or under way, but none that was attached; parts of
+    runs as such."""
     return session.execute(
-        select(func.count())
+        select(func.coalesce(func.sum(Trial.share), 0.0))
         .select_from(Trial)
         .where(
             Trial.study_id == study.id,
@@ -499,10 +604,11 @@ def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> 
     """
     session.refresh(
         study,
-        ["budget", "gpu_hours", "gpu_s", "results", "attached", "merged"],
+        ["budget", "gpu_hours", "gpu_s", "results", "attached", "merged", "unspent"],
         with_for_update={"key_share": True},
     )
-    surplus = committed(session, study) - study.planned
+    # Less than a run too much is the last one's, which less than a run was left for.
+    surplus = math.floor(committed(session, study) - study.planned + PART)
     if surplus <= 0:
         return
     unstarted = unstarted_proposals(session, study, lock_them=True)[::-1]

@@ -120,7 +120,7 @@ class EditOptions:
     def _objective(self, study: Study) -> dict[str, Any]:
         objective = study.objective.model_dump(mode="json")
         if self.objective is not None:
-            objective |= {"name": self.objective, "weights": None}
+            objective |= {"name": self.objective, "weights": None, "worst": False}
         if self.weigh:
             pairs = [_assignment("--weigh", text) for text in self.weigh]
             objective["weights"] = {

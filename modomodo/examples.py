@@ -16,10 +16,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "suggest": (
         "modomodo suggest --data runs.csv -n 4",
         "modomodo suggest --data runs.csv --strategy bayes-quadratic --bounds coco=0.1:0.5",
+        "modomodo suggest --data runs.csv --floor 'scienceqa >= uniform - 0.02'",
     ),
     "fit": (
         "modomodo fit --data runs.csv",
         "modomodo fit --data runs.csv --surrogate gp --at mixtures.csv --plot fit.html",
+        "modomodo fit --data runs.csv --front in_score --floor 'scienceqa >= uniform - 0.02'",
     ),
     "score": ("modomodo score --list", "modomodo score --rule math --in cases.jsonl"),
     "openapi": ("modomodo openapi",),
@@ -36,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --add geo --samples geo=4000 --drop sat",
         "modomodo study edit first --split coco=indoor:0.6,outdoor:0.4",
     ),
+    "study front": ("modomodo study front first",),
     "study rename": ("modomodo study rename first vlm-2b",),
     "study clone": ("modomodo study clone second --from first --budget 40",),
     "study delete": ("modomodo study delete first",),
@@ -47,6 +50,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study export first --format yaml --trainer verl --out mixture.yaml",
         "modomodo study export first --format archive --out first.json",
     ),
+    "study compare": ("modomodo study compare first second",),
     "study plot": ("modomodo study plot first --out figures",),
     "study import": ("modomodo study import first.json --as second",),
     "trial add": (

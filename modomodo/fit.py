@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import space_options
+from modomodo import goal_options, space_options
 from modomodo.errors import CommandFailed
+from modomodo.goal_options import Wishes
 from modomodo.runs_options import (
     BenchmarksOption,
     DataOption,
@@ -59,6 +60,10 @@ def fit(
     benchmark: BenchmarksOption = None,
     weights: WeightsOption = None,
     normalise: NormaliseOption = False,
+    front: goal_options.FrontOption = None,
+    floor: goal_options.FloorOption = None,
+    floor_probability: goal_options.ProbabilityOption = 0.9,
+    worst: goal_options.WorstOption = False,
     bounds: space_options.BoundsOption = None,
     pin: space_options.PinOption = None,
     limit: space_options.LimitOption = None,
@@ -69,17 +74,22 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a surrogate to a CSV of runs: how far to trust it, and what it says."""
-    from service.search import documents
+    from service.search import documents, goal_documents
     from service.search.diagnostics import diagnose
     from service.search.documents import finite
     from service.search.surrogates import SURROGATES
 
     known("surrogate", surrogate, SURROGATES)
+    wishes = Wishes.of(front, floor, floor_probability, worst, minimize)
+    if wishes:
+        goal_options.can_pursue("--surrogate", surrogate)
+    scored = score_columns(objective, benchmark, noise_column, wishes)
+    goal = wishes.goal(objective, scored.benchmarks)
     wanted = SpaceOptions(
         bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
     )
     layout = layout_of(weights, normalise, data, at, among)
-    case = case_of(data, score_columns(objective, benchmark, noise_column), wanted, layout)
+    case = case_of(data, scored, wanted, layout)
     if len(case.runs) == 0:
         what = f"columns {', '.join(benchmark)}" if benchmark else repr(objective)
         raise CommandFailed(
@@ -89,9 +99,10 @@ def fit(
     points = case.mixtures(at)
     direction: Direction = "minimize" if minimize else "maximize"
     try:
-        found = diagnose(surrogate, case.space, case.runs, seed, direction, points)
+        found = diagnose(surrogate, case.space, case.runs.weighed(), seed, direction, points)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
+    decision = None if goal is None else goal_options.decided(goal, case, surrogate, seed)
     unit = Unit.of(case.runs.score, objective)
     if plot is not None:
         from modomodo import plots
@@ -107,10 +118,14 @@ def fit(
         },
         "predictions": [documents.estimate(x) for x in found.predictions],
     }
+    if decision is not None:
+        document["goal"] = goal_documents.decision(case.space, decision)
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         _show(found, case, points, unit)
+        if decision is not None:
+            goal_options.show(Console(), decision, case, unit)
 
 
 def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:

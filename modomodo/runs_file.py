@@ -187,11 +187,22 @@ class ScoreColumns:
         objective: column, or with `benchmarks` what their weighted mean is called.
         benchmarks: columns that make up the objective, with their weights.
         noise_column: standard error of the objective.
+        also: columns that are looked at beside it; runs have them as benchmarks without a share.
     """
 
     objective: str
     benchmarks: Mapping[str, float]
     noise_column: str | None
+    also: tuple[str, ...] = ()
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of each column that is read as a benchmark."""
+        total = sum(self.benchmarks.values())
+        shares = {name: weight / total for name, weight in self.benchmarks.items()}
+        if self.also and not shares:
+            shares[self.objective] = 1.0
+        return shares | dict.fromkeys(self.also, 0.0)
 
 
 def runs_of(file: RunsFile, scored: ScoreColumns) -> tuple[Runs, FloatArray]:
@@ -204,10 +215,10 @@ def runs_of(file: RunsFile, scored: ScoreColumns) -> tuple[Runs, FloatArray]:
     Raises:
         CommandFailed: an unknown column, text in a number, or a run of several mixtures.
     """
-    shares = np.array(list(scored.benchmarks.values()))
-    shares = shares / shares.sum() if len(shares) else shares
+    columns = scored.shares
+    shares = np.array(list(columns.values()))
     n = len(file.weights)
-    measured = np.array([file.numbers(name) for name in scored.benchmarks]).T
+    measured = np.array([file.numbers(name) for name in columns]).T
     measured = measured.reshape(n, len(shares))
     score = measured @ shares if len(shares) else file.numbers(scored.objective)
     known = np.isfinite(score)
@@ -227,10 +238,18 @@ def runs_of(file: RunsFile, scored: ScoreColumns) -> tuple[Runs, FloatArray]:
         in_score,
         out_score,
         measured,
-        np.full(measured.shape, np.nan),
+        _errors(scored, noise, measured.shape),
         shares,
     )
     return channels.parted(file, runs, known), file.weights[~known]
+
+
+def _errors(scored: ScoreColumns, noise: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """(n, B) standard errors of what is read as benchmarks: known of the objective at most."""
+    errors = np.full(shape, np.nan)
+    if scored.also and not scored.benchmarks:
+        errors[:, 0] = noise
+    return errors
 
 
 def _weight(table: Table, line: int, column: str, text: str) -> float:

@@ -14,6 +14,7 @@ import typer
 from modomodo import channels, runs_file
 from modomodo.errors import WrongUse
 from modomodo.extras import need
+from modomodo.goal_options import NOTHING_ELSE, Wishes
 from modomodo.runs_file import Layout, ScoreColumns
 from modomodo.space_options import RunLength, SpaceOptions, space_of
 from modomodo.tables import STDIN
@@ -160,7 +161,10 @@ def known(what: str, name: str, names: Iterable[str]) -> None:
 
 
 def score_columns(
-    objective: str, benchmarks: list[str] | None, noise_column: str | None
+    objective: str,
+    benchmarks: list[str] | None,
+    noise_column: str | None,
+    wishes: Wishes = NOTHING_ELSE,
 ) -> ScoreColumns:
     """The options that say what counts.
 
@@ -176,4 +180,5 @@ def score_columns(
             equals = ""
         if not equals or not 0 < weights[name.strip()] < 1e12:
             raise WrongUse(f"--benchmark {text!r} is not of the form chartqa=2500")
-    return ScoreColumns(objective, weights, noise_column)
+    also = wishes.columns(objective, weights)
+    return ScoreColumns(objective, weights, noise_column, also)

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import archives, pictures, presets
+from modomodo import archives, comparison, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
-from modomodo.summary import is_compared, prediction_text, summary_table
+from modomodo.summary import front_table, is_compared, prediction_text, summary_table
 from service import yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, TrainerName
 from service.search.counts import all_done, counted
@@ -126,6 +126,23 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
 
 
 @app.command()
+def front(
+    study: StudyArgument,
+    surrogate: Annotated[str, typer.Option(help="Whose view it is.")] = "auto",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a study's floors and objectives allow: the front, or the mixture recommended."""
+    with connect(url) as client:
+        found = client.front(study, surrogate)
+    if as_json:
+        print_json(found)
+        return
+    _console().print(front_table(found))
+    _console().print(escape(found.message))
+
+
+@app.command()
 def pause(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Give out no more trials; running ones go on."""
     _set_state(study, "paused", url, as_json)
@@ -168,6 +185,29 @@ def export(
         sys.stdout.write(content)
     else:
         out.write_text(content, encoding="utf-8")
+
+
+@app.command()
+def compare(
+    studies: Annotated[list[str], typer.Argument(help="Names of two to five studies.")],
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show studies side by side: what each has found, what it cost, how far to trust it."""
+    names = list(dict.fromkeys(studies))
+    if not comparison.LEAST <= len(names) <= comparison.MOST:
+        raise typer.BadParameter(
+            f"two to five different studies are compared, not {len(names)}", param_hint="STUDIES"
+        )
+    with connect(url) as client:
+        found = [comparison.read(client, name) for name in names]
+    if as_json:
+        print_json(found)
+        return
+    console = _console()
+    console.print(comparison.table(found))
+    if len({one.study.objective.name for one in found}) > 1:
+        console.print("Their objectives differ: the scores say nothing about each other.")
 
 
 @app.command()

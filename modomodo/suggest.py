@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import channels, extras, space_options
+from modomodo import channels, extras, goal_options, space_options
 from modomodo.errors import CommandFailed, WrongUse
+from modomodo.goal_options import Wishes
 from modomodo.runs_options import (
     BenchmarksOption,
     DataOption,
@@ -53,6 +54,10 @@ def suggest(
     benchmark: BenchmarksOption = None,
     weights: WeightsOption = None,
     normalise: NormaliseOption = False,
+    front: goal_options.FrontOption = None,
+    floor: goal_options.FloorOption = None,
+    floor_probability: goal_options.ProbabilityOption = 0.9,
+    worst: goal_options.WorstOption = False,
     budget: Annotated[
         int | None,
         typer.Option(min=1, help="Runs in all: sizes the opening, leaves room to confirm."),
@@ -90,18 +95,25 @@ def suggest(
     from service.search.surrogates import TAKING_CHANNELS
 
     known("strategy", strategy, STRATEGIES)
+    wishes = Wishes.of(front, floor, floor_probability, worst, minimize)
+    if wishes:
+        goal_options.can_pursue("--strategy", strategy)
+    scored = score_columns(objective, benchmark, noise_column, wishes)
+    goal = wishes.goal(objective, scored.benchmarks)
     costs = channels.costs_of(cost, may_be_proposed)
     if len(costs) > 1 and strategy not in TAKING_CHANNELS:
         raise WrongUse(
             f"--cost: {strategy} proposes full runs alone; "
             f"{', '.join(TAKING_CHANNELS)} choose by cost"
         )
+    if len(costs) > 1 and wishes:
+        raise WrongUse("--cost: with --floor, --front or --worst full runs alone are proposed")
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
     wanted = SpaceOptions(
         bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
     )
     layout = layout_of(weights, normalise, data, pending, among)
-    case = case_of(data, score_columns(objective, benchmark, noise_column), wanted, layout, length)
+    case = case_of(data, scored, wanted, layout, length)
     under_way = case.pending(pending)
     try:
         proposed = propose(
@@ -117,6 +129,7 @@ def suggest(
             heuristics=HeuristicOptions(alpha_single, _left_out(case.domains, leave_out or [])),
             costs=costs,
             pending_in=under_way,
+            goal=goal,
         )
     except ValueError as error:
         raise CommandFailed(str(error)) from error

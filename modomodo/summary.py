@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from db.trial_states import RESULTS, WHOLE
-from service.schemas import PredictedMixture, Score, Study, TrainThis, Trial
+from service.schemas import GoalAnswer, PredictedMixture, Score, Study, TrainThis, Trial
 from service.study import points
 from service.study.headline import gain_over, is_uniform, mean
 
@@ -77,6 +77,20 @@ def prediction_text(mixture: PredictedMixture) -> str:
     return f"best predicted, to run next: {mixture_text(mixture.weights)}  ({predicted})"
 
 
+def front_table(found: GoalAnswer) -> Table:
+    """The front of a study's objectives, or with one the mixture that is recommended."""
+    floors = ["floors hold"] if found.constraints else []
+    table = Table("", "mixture", *map(escape, found.objectives), *floors, box=box.SIMPLE_HEAD)
+    rows = found.front or [found.recommended]
+    for place, point in enumerate(rows):
+        is_choice = not found.front or place == found.choice
+        values = [points.score(value.mean, value.sd) for value in point.values.values()]
+        holds = [f"{100 * point.together:.0f}%"] if floors else []
+        mark = "recommended" if is_choice else ""
+        table.add_row(mark, escape(mixture_text(point.weights)), *values, *holds)
+    return table
+
+
 def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
     """Whether another mixture than the one to train was run."""
     numbers = set(train.trials)
@@ -106,7 +120,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
     direction = study.objective.direction
     scored = [t for t in trials if _is_run(t) and t.scores.objective is not None]
     chosen = [trial for trial in scored if trial.number in set(train.trials)]
-    uniform = [trial for trial in scored if is_uniform(trial.mixture)]
+    uniform = [trial for trial in scored if is_uniform(trial.mixture, study.dropped)]
     reference = _mean(uniform, "objective")
     base = study.baseline_scores
     if base.objective:
@@ -119,7 +133,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
             _gain_text(gain),
             "",
         )
-    if uniform and not is_uniform(train.mixture):
+    if uniform and not is_uniform(train.mixture, study.dropped):
         table.add_row("uniform", *_cells(uniform), "", escape(mixture_text(uniform[0].mixture)))
     table.add_row(
         "train this",

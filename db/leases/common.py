@@ -228,6 +228,7 @@ def finish(
         attempt_number=row.attempt_number,
         actor=f"worker {ended.worker}",
         is_result=True,
+        unspent=1 - row.share,
         gpu_s=ended.gpu_s,
         with_artifacts=artifacts,
         took_s=wall_s,

@@ -197,12 +197,15 @@ def leave(
     attempt.step, attempt.heard_at = step, now()
     states.end(session, attempt, "paused")
     trial.error, trial.releases = None, 0
+    if attempt.total_steps and not trial.by_hand:
+        trial.share = min(1.0, max(step, 1) / attempt.total_steps)
     actor, why = f"worker {attempt.worker}", trial.asked_why
     more: dict[str, Any] = {"step": step} | ({} if why is None else {"why": why})
     if trial.asked == "stop":
         states.stop(session, trial, actor, **more)
     else:
         states.move(session, trial, "paused", actor=actor, what="paused", **more)
+        trials.note_new_scores(session, trial.study_id)
     session.flush()
 
 

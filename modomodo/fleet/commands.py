@@ -92,7 +92,7 @@ def fleet(
     if least > most:
         raise WrongUse(f"--min {least} is more than --max {most}")
     pause_s = seconds("--every", every)
-    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)))
+    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)), engine)
     pods = Pods(image, keys_from, queue, DEFAULT_POD if pod is None else read_template(pod))
     if engine is EngineName.KUBERNETES:
         pods.pod({}, [])  # what is wrong with it is said now, not when the first worker is needed
@@ -131,7 +131,7 @@ def status(
 ) -> None:
     """List a fleet's workers with their nodes, trials and GPU-hours."""
     pause_s = seconds("--every", every)
-    setup = Setup(service_url(url))
+    setup = Setup(service_url(url), engine=engine)
     with Client(url, patience_s=PATIENCE_S) as client:
         runs = engine_of(engine, name, setup, address=address, folder=folder, namespace=namespace)
         if watch:
@@ -158,7 +158,7 @@ def drain(
     A worker takes one trial, so each ends with the one it has. End the fleet's controller first: it
     would start new ones.
     """
-    setup = Setup(service_url(url))
+    setup = Setup(service_url(url), engine=engine)
     runs = engine_of(engine, name, setup, address=address, folder=folder, namespace=namespace)
     while workers := runs.workers():
         for worker in workers:
@@ -181,7 +181,7 @@ def stop(
 
     End the fleet's controller first: it would start new ones.
     """
-    setup = Setup(service_url(url))
+    setup = Setup(service_url(url), engine=engine)
     runs = engine_of(engine, name, setup, address=address, folder=folder, namespace=namespace)
     told: set[str] = set()
     while workers := runs.workers():
@@ -230,7 +230,7 @@ def manifest(
     if least > most:
         raise WrongUse(f"--min {least} is more than --max {most}")
     fleet, studies = name or "modomodo", study or []
-    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)))
+    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)), engine)
     pods = Pods(image, keys_from, queue, DEFAULT_POD if pod is None else read_template(pod))
     if engine is ManifestOf.KUBERAY:
         shown = [manifests.ray_job(fleet, studies, setup, pods, os.environ, most=most, least=least)]

@@ -19,6 +19,7 @@ checkpoint, and all."""
 FLEET_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
 WORKER_KEY = "MODOMODO_WORKER_KEY"
 _KEY = "MODOMODO_API_KEY"
+_OF_THIS_MACHINE = ("MODOMODO_NODE", "MODOMODO_ENDS_AT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ class Setup:
     Attributes:
         program: words that run `modomodo` where workers run; empty for this very program.
         gpus: that a trial has.
+        engine: what starts it, which it says of itself.
     """
 
     url: str
     gpus: int = 1
     store: str | None = None
     program: tuple[str, ...] = ()
+    engine: str = "local"
 
     def arguments(self, name: str, study: str | None, *, until_done: bool = False) -> list[str]:
         """Of `modomodo worker`: one trial, then the machine is free for the next. No secrets.
@@ -79,6 +82,7 @@ class Setup:
             until_done: trial after trial, where no controller would start another worker.
         """
         words = ["worker", "--url", self.url, "--name", name, "--until-done"]
+        words += ["--label", f"engine={self.engine}"]
         words += [] if until_done else ["--max-trials", "1", "--idle-after", IDLE_AFTER]
         words += [] if study is None else ["--study", study]
         return words + ([] if self.store is None else ["--store", self.store])
@@ -86,7 +90,11 @@ class Setup:
     def environment(self, here: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What workers get of this process's variables: MODOMODO_DATA and its like, and the key,
         which is that of MODOMODO_WORKER_KEY where there is one."""
-        found = {name: text for name, text in here.items() if name.startswith("MODOMODO_")}
+        found = {
+            name: text
+            for name, text in here.items()
+            if name.startswith("MODOMODO_") and name not in _OF_THIS_MACHINE
+        }
         key = found.pop(WORKER_KEY, None)
         return found | ({_KEY: key} if key else {})
 

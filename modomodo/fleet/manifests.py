@@ -12,11 +12,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, Field, ValidationError
 
-from modomodo.errors import WrongUse
+from modomodo.errors import WrongUse, problems
 from modomodo.fleet.engines import GRACE_S, WARNING_S, Setup
 from service import yaml_text
 
@@ -33,6 +34,12 @@ PLAIN = ("MODOMODO_DATA", "MODOMODO_COMMANDS", "MODOMODO_FOLDER")
 
 KEPT_S = 600
 """How long a Job is kept after its end: `fleet status` and a person look at what happened."""
+
+NODE: Mapping[str, Any] = {
+    "name": "MODOMODO_NODE",
+    "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+}
+"""What a worker says of where it is: in a pod the host's name is the pod's."""
 
 DEFAULT_POD: Mapping[str, Any] = {
     "spec": {
@@ -55,6 +62,35 @@ DEFAULT_POD: Mapping[str, Any] = {
     }
 }
 """Where the operator gives no template: data that a pod fetches and forgets."""
+
+
+class _Resources(BaseModel):
+    limits: dict[str, Any] | None = None
+
+
+class _Variable(BaseModel):
+    name: str
+
+
+class _Container(BaseModel):
+    env: list[_Variable] | None = None
+    resources: _Resources | None = None
+
+
+class _Metadata(BaseModel):
+    labels: dict[str, str] | None = None
+
+
+class _Spec(BaseModel):
+    containers: Annotated[list[_Container], Field(min_length=1)]
+    terminationGracePeriodSeconds: int | None = None  # noqa: N815 - Kubernetes' name
+
+
+class _Template(BaseModel):
+    """What is read and added to here of a pod template; the rest is for Kubernetes to judge."""
+
+    metadata: _Metadata | None = None
+    spec: _Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +127,8 @@ class Pods:
             WrongUse: there is no image.
         """
         pod: dict[str, Any] = copy.deepcopy(dict(self.template))
-        metadata = pod.setdefault("metadata", {})
-        metadata["labels"] = metadata.get("labels", {}) | labels
+        pod["metadata"] = metadata = dict(pod.get("metadata") or {})
+        metadata["labels"] = (metadata.get("labels") or {}) | dict(labels)
         spec, worker = pod["spec"], pod["spec"]["containers"][0]
         worker.setdefault("name", "worker")
         if self.image is not None:
@@ -102,14 +138,15 @@ class Pods:
         if command is not None:
             worker["command"] = list(command)
             worker.pop("args", None)
-        own = {variable["name"] for variable in worker.get("env", [])}
-        worker["env"] = [*worker.get("env", []), *(v for v in env if v["name"] not in own)]
-        limits = worker.setdefault("resources", {}).setdefault("limits", {})
+        said = worker.get("env") or []
+        own = {variable["name"] for variable in said}
+        worker["env"] = [*said, *(variable for variable in env if variable["name"] not in own)]
+        worker["resources"] = resources = dict(worker.get("resources") or {})
+        resources["limits"] = limits = dict(resources.get("limits") or {})
         if gpus and not any("gpu" in resource for resource in limits):
             limits["nvidia.com/gpu"] = gpus
-        spec["terminationGracePeriodSeconds"] = max(
-            WARNING_S, spec.get("terminationGracePeriodSeconds", 0)
-        )
+        grace_s = spec.get("terminationGracePeriodSeconds") or 0
+        spec["terminationGracePeriodSeconds"] = max(WARNING_S, grace_s)
         return pod
 
 
@@ -121,17 +158,14 @@ def read_template(file: Path) -> Mapping[str, Any]:
     """
     try:
         found = yaml_text.load(file.read_text())
+        _Template.model_validate(found)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WrongUse(f"--pod {file} cannot be read: {error}") from error
-    try:
-        is_one = isinstance(found["spec"]["containers"][0], dict)
-    except (KeyError, IndexError, TypeError):
-        is_one = False
-    if not is_one:
+    except ValidationError as error:
         raise WrongUse(
-            f"--pod {file} is no pod template: it is a mapping with spec.containers, of which the "
-            "first is the worker, as under `template` of a Deployment"
-        )
+            f"--pod {file} is no pod template, as under `template` of a Deployment: "
+            f"{problems(error)}"
+        ) from error
     template: Mapping[str, Any] = found
     return template
 
@@ -159,7 +193,7 @@ def job(
         *setup.arguments(name, study, until_done=until_done),
     ]
     labels = {FLEET_LABEL: fleet, WORKER_LABEL: name}
-    env = [*_plain(here), _secret("MODOMODO_API_KEY", pods.keys_from, WORKER_KEY)]
+    env = [*_plain(here), NODE, _secret("MODOMODO_API_KEY", pods.keys_from, WORKER_KEY)]
     pod = pods.pod(labels, env, gpus=setup.gpus, command=[*words, "--grace", f"{GRACE_S}s"])
     pod["spec"]["restartPolicy"] = "Never"
     return {
@@ -227,7 +261,7 @@ def ray_job(
                         "groupName": "workers",
                         **replicas,
                         "rayStartParams": {},
-                        "template": pods.pod(labels, [], gpus=setup.gpus),
+                        "template": pods.pod(labels, [NODE], gpus=setup.gpus),
                     }
                 ],
             },

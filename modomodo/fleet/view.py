@@ -16,7 +16,7 @@ from rich.table import Table
 
 from modomodo.fleet.controller import Turn
 from modomodo.fleet.engines import Engine
-from service.client import Client
+from service.client import Client, ServiceUnreachable
 from service.schemas import Demand, WorkerSeen
 
 COLUMNS = ("node", "worker", "state", "study", "trial", "step", "gpus", "gpu_hours")
@@ -77,13 +77,17 @@ def watch(client: Client, runs: Engine, pause_s: float, *, is_drawn: bool) -> No
     try:
         with live or nullcontext():
             while True:
-                found = rows(client, runs)
-                if live is not None:
+                line: dict[str, Any]
+                try:
+                    found = rows(client, runs)
                     said = summary(found, client.demand())
-                    live.update(Group(table(runs.fleet, found), said), refresh=True)
+                    shown, line = Group(table(runs.fleet, found), said), {"workers": found}
+                except ServiceUnreachable as error:
+                    shown, line = Group(str(error)), {"error": str(error)}
+                if live is not None:
+                    live.update(shown, refresh=True)
                 else:
-                    line = json.dumps({"fleet": runs.fleet, "workers": found})
-                    sys.stdout.write(line + "\n")
+                    sys.stdout.write(json.dumps({"fleet": runs.fleet, **line}) + "\n")
                     sys.stdout.flush()
                 time.sleep(pause_s)
     except KeyboardInterrupt:

@@ -49,6 +49,16 @@ class FormFields:
         """The rows of a list, each by its fields."""
         return self._rows[name]
 
+    def everything(self) -> dict[str, str]:
+        """All fields by path, as they were typed."""
+        rows = {
+            f"{name}.{place}.{field}".removesuffix("."): text
+            for name, listed in self._rows.items()
+            for place, row in enumerate(listed)
+            for field, text in row.items()
+        }
+        return self._fields | rows
+
     def below(self, name: str) -> dict[str, str]:
         """The filled fields of a section."""
         head = f"{name}."

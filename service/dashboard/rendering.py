@@ -34,6 +34,8 @@ def _environment() -> Environment:
         "margin": words.margin,
         "share": words.share,
         "mixture": words.mixture,
+        "elided": words.elided,
+        "zip": zip,
         "duration": words.duration,
         "rough": words.rough,
         "hours": words.hours,
@@ -43,6 +45,8 @@ def _environment() -> Environment:
         "last_line": waiting.last_line,
         "quantity": words.quantity,
         "as_json": words.as_json,
+        "changed": words.changed,
+        "changed_path": words.changed_path,
     }
     made.globals |= {
         "asset": lambda name: f"/ui/static/{assets.version()}/{name}",

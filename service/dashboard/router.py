@@ -8,7 +8,10 @@ from service.dashboard.navigation import STUDY_LINKS
 from service.dashboard.pages import (
     belief,
     benchmarks,
+    change,
+    compare,
     events,
+    fronts,
     mixtures,
     new_study,
     sign_in,
@@ -17,6 +20,7 @@ from service.dashboard.pages import (
     study,
     surfaces,
     trial,
+    trials,
     what_if,
     workers,
 )
@@ -28,14 +32,18 @@ for part in (
     events,
     new_study,
     studies,
+    compare,
     workers,
     belief,
+    trials,  # before `trial`, whose address has a number where theirs have a word
     trial,
     study,
     mixtures,
     benchmarks,
+    fronts,
     surfaces,
     what_if,
+    change,
 ):
     router.include_router(part.router)
     if hasattr(part, "LINK"):

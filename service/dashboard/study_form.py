@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from service import yaml_text
 from service.dashboard.form_fields import FormFields, flat
+from service.levels import Level
 from service.plain_errors import path_of, plain
 from service.presets import Example, Presets
 from service.schemas import StudySpec
@@ -57,10 +58,15 @@ TITLES = RECIPE_KEYS | {
     "max_active": "domains in one mixture, at most",
     "gpu_hours": "GPU-hours",
     "channels": "may spend on",
+    "objectives": "improve together",
+    "constraints": "floors",
+    "worst": "what counts",
     "max_attempts": "attempts at a trial",
     "lease_s": "lease",
     "more": "other keys",
     "base": "recipe",
+    "data": "folders",
+    "confirm": "its name, to delete it",
 }
 """What the form calls a field whose name is another in the API."""
 
@@ -105,11 +111,11 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     """
     wrong: dict[str, str] = {}
     body: dict[str, Any] = {name: typed[name] for name in PLAIN if typed[name]}
-    body["domains"] = [_filled(row) for row in typed.rows("domains")]
-    body["limits"] = _limits(typed, wrong)
+    body["domains"] = [filled(row) for row in typed.rows("domains")]
+    body["limits"] = limits(typed, wrong)
     body["objective"] = typed.below("objective")
     body["benchmarks"] = []
-    for row in map(_filled, typed.rows("benchmarks")):
+    for row in map(filled, typed.rows("benchmarks")):
         weight, base = row.pop("weight", None), row.pop("base", None)
         body["benchmarks"].append(row)
         if weight is not None:
@@ -118,25 +124,31 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
             body.setdefault("baseline", []).append(
                 {"benchmark": row.get("name", ""), "score": base, "samples": row.get("samples", 1)}
             )
+    if typed["objectives"]:
+        body["objectives"] = [name.strip() for name in typed["objectives"].split(",")]
+    if typed["constraints"]:
+        body["constraints"] = _floors(typed["constraints"], wrong)
     body["recipe"] = _recipe(typed, presets, wrong)
     if typed["search.channels"]:
         body["search"] = {"channels": typed["search.channels"].split(",")}
     if typed["reach"]:
-        body["reach"] = _reach(typed["reach"], body["recipe"], wrong)
+        body["reach"] = reach(typed["reach"], body["recipe"], wrong)
     try:
         study = StudySpec.model_validate(body, strict=False)  # all that is typed is text
     except ValidationError as error:
-        raise FormError(_messages(error) | wrong) from error
+        raise FormError(messages(error) | wrong) from error
     if wrong:
         raise FormError(wrong)
     return study
 
 
-def _filled(row: Mapping[str, str]) -> dict[str, Any]:
+def filled(row: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed into a row."""
     return {field: text for field, text in row.items() if text}
 
 
-def _limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
+def limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
+    """The limits that were typed; what is no limit goes into `wrong`."""
     domains = [row["name"] for row in typed.rows("domains") if row.get("name")]
     found = []
     for place, row in enumerate(typed.rows("limits")):
@@ -144,6 +156,27 @@ def _limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
             found.append(LinearLimit.parse(row[""], domains).as_given())
         except ValueError as error:
             wrong[f"limits.{place}"] = str(error)
+    return found
+
+
+def _floors(text: str, wrong: dict[str, str]) -> list[dict[str, Any]]:
+    """Of lines like `scienceqa >= uniform - 0.02 with 0.9`."""
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, sign, rest = line.partition(">=")
+        level, _, probability = rest.partition(" with ")
+        try:
+            if not sign:
+                raise ValueError("a score and a level are wanted, with >= between them")
+            least = Level.parse(level)
+        except ValueError as error:
+            wrong["constraints"] = f"{line!r}: {error}"
+            continue
+        floor = {
+            "benchmark": name.strip(),
+            "at_least": str(least) if least.is_relative else least.value,
+        }
+        found.append(floor | ({"probability": probability.strip()} if probability else {}))
     return found
 
 
@@ -162,7 +195,7 @@ def _recipe(typed: FormFields, presets: Presets, wrong: dict[str, str]) -> dict[
             raise ValueError("keys and values are wanted, as `seed: 42`")
         return presets.check(recipe | others)
     except ValidationError as error:
-        for path, message in _messages(error).items():
+        for path, message in messages(error).items():
             key = path.split(".")[0]
             field = f"recipe.{key}" if key in RECIPE_KEYS else "recipe.more"
             wrong[field] = message if key in RECIPE_KEYS else f"{path}: {message}".lstrip(": ")
@@ -171,7 +204,8 @@ def _recipe(typed: FormFields, presets: Presets, wrong: dict[str, str]) -> dict[
     return {}
 
 
-def _reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dict[str, Any] | None:
+def reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dict[str, Any] | None:
+    """How far samples last by what a recipe asks for; what that lacks goes into `wrong`."""
     try:
         return {
             "steps": recipe["steps"],
@@ -183,7 +217,8 @@ def _reach(wanted: str, recipe: Mapping[str, Any], wrong: dict[str, str]) -> dic
         return None
 
 
-def _messages(error: ValidationError) -> dict[str, str]:
+def messages(error: ValidationError) -> dict[str, str]:
+    """What is wrong, by path."""
     found: dict[str, str] = {}
     for item in error.errors():
         found.setdefault(path_of(item), plain(item))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from service.schemas import LimitSpec
 from service.search.counts import counted
 from service.search.intervals import Z95 as Z95
 from service.study import headline
@@ -37,6 +38,14 @@ def share(weight: float) -> str:
 def mixture(weights: Mapping[str, float]) -> str:
     """`coco 20%, lisa 80%`: what a stacked bar says to those who do not see it."""
     return ", ".join(f"{domain} {share(w)}" for domain, w in weights.items() if w > 0)
+
+
+def elided(text: str, most: int) -> str:
+    """A name of at most so many letters, without its middle where it is longer: `a-doma…ame-07`."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
 def number(value: float) -> str:
@@ -93,3 +102,34 @@ def as_json(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value)
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+LONGEST_CHANGE = 160
+"""Characters of a value before or after a change."""
+
+
+def changed_path(path: str) -> str:
+    """What was changed, by its path in a specification: `coco upper`, `objective weights chart`."""
+    return path.removeprefix("domains.").replace(".", " ").replace("_", " ")
+
+
+def changed(value: Any) -> str:
+    """What something was before a change, or is after it: `0.5`, `coco + 2*sat <= 0.6`, `none`."""
+    said = _changed(value)
+    return said if len(said) <= LONGEST_CHANGE else f"{said[:LONGEST_CHANGE]}…"
+
+
+def _changed(value: Any) -> str:
+    if isinstance(value, dict) and "weights" in value and len(value) == len(LimitSpec.model_fields):
+        try:
+            return LimitSpec.model_validate(value).describe()
+        except ValueError:
+            pass
+    if isinstance(value, dict):
+        pairs = (f"{key} {_changed(part)}" for key, part in value.items() if part)
+        return ", ".join(pairs) or "none"
+    if isinstance(value, list):
+        return "; ".join(map(_changed, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None or value == "" else str(value)

@@ -42,6 +42,11 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         counts = studies.trial_counts(session, [row.id])[row.id]
         idle = waiting.why_idle(session, row, counts)
         nothing = "" if found else _nothing(session, row, counts)
+        if found is None and known.completed:
+            nothing = (
+                f"None of {counted(len(known.completed), 'completed run')} is a mixture that the "
+                "study allows since it was changed."
+            )
     gain = standing.gain
     if found is not None and found is uniform:
         gain = Score(value=0.0, se=0.0)
@@ -110,7 +115,7 @@ def _train(
     if diagnosis is not None and diagnosis.compared is not None:
         belief = diagnosis.compared
         predicted = Prediction(mean=float(belief.mean[0]), sd=float(belief.sd[0]))
-        if not headline.is_uniform(found.mixture):
+        if not headline.is_uniform(found.mixture, known.spec.dropped):
             more, sd = belief.difference()
             sign = sign_of(known.spec.objective.direction)
             predicted_gain = Prediction(mean=sign * more, sd=sd)

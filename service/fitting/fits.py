@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -13,7 +13,6 @@ import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
-from db.models import Version
 from service.errors import NoFit, Refused, stopping
 from service.executor.process import Engine, Stopping
 from service.fitting import questions
@@ -43,8 +42,9 @@ BUSY_S = 3.0
 FAILURE_KEPT_S = 60.0
 """How long a fit that failed is not tried again: it was the same question."""
 
-Key = tuple[Version, tuple[tuple[int, int], ...], tuple[Version, ...], str]
-"""Study, its paused trials, the others, surrogate: the same key is the same fit."""
+Key = tuple[Hashable, ...]
+"""Study, its results, its trials scored on their way, the others, surrogate: the same key is the
+same fit."""
 
 
 class _Once(Generic[T]):
@@ -87,7 +87,7 @@ class _Kept(Generic[T]):
 
     def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
         of = evidence
-        key = (of.version, of.paused, of.others, surrogate)
+        key = (of.version, of.partial, of.others, tuple(of.measured.channels), surrogate)
         with self._lock:
             once = self._values.setdefault(key, _Once(make))
             self._values.move_to_end(key)

@@ -27,7 +27,7 @@ FEW_KIB = 64 * KIB
 
 BODIES = (
     (re.compile(r"^/ui/sign-(in|out)/?$"), 16 * KIB),  # of anyone, without a key
-    (re.compile(r"^/ui/new/?$"), 128 * KIB),
+    (re.compile(r"^/ui/(new|studies/[^/]+/change)/?$"), 256 * KIB),
     (re.compile(r"^/studies/?$"), 2048 * KIB),
     (re.compile(r"^/studies/[^/]+(/clone)?/?$"), 1024 * KIB),
     (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),

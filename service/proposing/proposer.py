@@ -21,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import proposing, studies, trials
 from db.sessions import Database
 from service.executor.process import Engine, Inline, Stopping
-from service.proposing import experts
-from service.proposing.question import compute
+from service.proposing import experts, stopping
+from service.proposing.question import compute, judge
 from service.proposing.storing import store
 from service.proposing.task import Task, read_task, still_good
 from service.search.situation import Proposed
@@ -64,6 +64,7 @@ class Proposer:
         self._is_at_work = False
         self._fruitless: dict[str, tuple[int, ...]] = {}
         self._looked_at: dict[str, tuple[int, ...]] = {}
+        self._judged: dict[str, tuple[tuple[int, int], ...]] = {}
         self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
 
     def start(self) -> None:
@@ -106,6 +107,7 @@ class Proposer:
                 self._give_up(name, f"proposals cannot be made: {fault}"[:1000])
             finally:
                 self._is_at_work = False
+        self._judge_runs()
         return stored
 
     def _queue_experts(self) -> int:
@@ -124,6 +126,53 @@ class Proposer:
             else:
                 self._looked_at[name] = based_on
         return queued
+
+    def _judge_runs(self) -> None:
+        """Runs that were scored on their way: are they worth going on with? And those that stand
+        when the budget is used end."""
+        with self._database.read() as session:
+            found = trials.stopping_studies(session)
+        for name, study_id, may_stop in found:
+            try:
+                if may_stop:
+                    self._judge(name, study_id)
+                with self._database.read() as session:
+                    left = stopping.left_standing(session, name)
+                for trial_id in left:
+                    with self._database.write() as session:
+                        stopping.end(session, trial_id)
+            except Stopping:
+                return
+            except Exception:  # the other studies must not suffer from it
+                log.exception("runs could not be judged", study=name)
+
+    def _judge(self, name: str, study_id: int) -> None:
+        with self._database.read() as session:
+            scores = trials.newest_scores(session, study_id)
+            if not scores or self._judged.get(name) == scores:
+                return
+            judging = stopping.read(session, name)
+        if judging is not None and not self._takes(study_id):
+            return
+        self._judged[name] = scores  # also where it fails: with the same scores it would again
+        if judging is None:
+            return
+        self._is_at_work = True
+        try:
+            verdicts = self._engine.ask(judge, judging.question, judging.strategy, judging.running)
+            for verdict in verdicts:
+                with self._database.write() as session:
+                    stopping.store(session, judging, verdict)
+            log.info("judged", study=name, runs=len(verdicts))
+        finally:
+            self._is_at_work = False
+            with self._database.write() as session:
+                proposing.end_turn(session, study_id, self._owner)
+
+    def _takes(self, study_id: int) -> bool:
+        """Whether it is this replica that proposes for a study from now on."""
+        with self._database.write() as session:
+            return proposing.take(session, study_id, self._owner, LEASE_S)
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
@@ -144,9 +193,8 @@ class Proposer:
             if task is None or self._fruitless.get(name) == task.based_on:
                 return 0
             study_id = task.known.version.study_id
-        with self._database.write() as session:
-            if not proposing.take(session, study_id, self._owner, LEASE_S):
-                return 0
+        if not self._takes(study_id):
+            return 0
         # 2. After a failure gaps come first: the next try may take as long and fail again.
         stored = self._fill_gaps(name, trouble.error) if trouble else 0
         # 3. The strategy, unless it rests.

@@ -12,11 +12,14 @@ from sqlalchemy.orm import Session
 from db import models, proposing, studies, trials
 from service.proposing.task import Task
 from service.schemas import Proposal, StudySpec
+from service.schemas.spec import FULL, step_of
 from service.search.documents import finite
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
 from service.study import evidence
-from service.study.evidence import Evidence
+
+SEARCH = "search"
+"""Who is said to have a run continued, paused or stopped, where it is no person."""
 
 
 def store(
@@ -51,8 +54,15 @@ def store(
     room = proposing.standing(session, study).missing
     # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
     spec, results = task.known.spec, None if is_fallback else task.known.version.results
-    fresh = [item for item in proposed if item.is_repeat or not _is_among(item, spec, taken)]
-    fresh = fresh[: len(replaceable) + room]
+    continued = [item for item in proposed if item.run is not None][:room]
+    fresh = [
+        item
+        for item in proposed
+        if item.run is None and (item.is_repeat or not _is_among(item, spec, taken))
+    ]
+    fresh = fresh[: len(replaceable) + room - len(continued)]
+    for item in continued:
+        _continue(session, task, item)
     changed = []
     for item in fresh:
         same = _same_mixture(spec, item, replaceable)
@@ -62,14 +72,34 @@ def store(
             replaceable.remove(same)
             trials.renew_proposal(session, same, _proposal(task, item), results)
     for place, item in enumerate(changed):
-        mixture, proposal = _mixture(task.known, item), _proposal(task, item)
+        new = _new_trial(task, item, results)
         if place < len(replaceable):
-            trial = replaceable[place]
-            trials.replace_proposal(session, trial, mixture, item.channel, proposal, results)
+            trials.replace_proposal(session, replaceable[place], new)
         else:
-            new = trials.NewTrial(mixture, "proposed", proposal, results, channel=item.channel)
             trials.add(session, study, new, actor="proposer")
-    return len(fresh)
+    return len(fresh) + len(continued)
+
+
+def _continue(session: Session, task: Task, item: Proposed) -> None:
+    """Has a paused run go on, unless somebody was quicker."""
+    trial = trials.lock_if_free(session, task.ids[item.run or 0])
+    if trial is not None and trial.state == "paused" and not trial.by_hand:
+        trials.go_on(session, trial.id, actor=SEARCH, why=item.reason)
+
+
+def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTrial:
+    """A trial of what is proposed; one of a step is a run that pauses there."""
+    spec, step = task.known.spec, step_of(item.channel)
+    steps, _ = evidence.steps_of(spec)
+    return trials.NewTrial(
+        spec.mixture(task.known.space.named(item.weights)),
+        "proposed",
+        _proposal(task, item),
+        results,
+        stop_at=step,
+        channel=item.channel if step is None else FULL,
+        share=1.0 if step is None or steps is None else step / steps,
+    )
 
 
 def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
@@ -87,7 +117,7 @@ def _same_mixture(
     spec: StudySpec, item: Proposed, queued: Sequence[models.Trial]
 ) -> models.Trial | None:
     """The first of these trials that is to score the mixture that is proposed, in its channel."""
-    alike = [trial for trial in queued if trial.channel == item.channel]
+    alike = [trial for trial in queued if _channel(trial.channel, trial.stop_at) == item.channel]
     apart = total_variation(item.weights, evidence.weights(spec, [t.mixture for t in alike]))
     near = np.flatnonzero(apart <= SAME)
     return alike[int(near[0])] if len(near) else None
@@ -96,9 +126,16 @@ def _same_mixture(
 def _mixtures(session: Session, ids: set[int]) -> list[tuple[str, dict[str, float]]]:
     """Channels and mixtures of trials."""
     rows = session.execute(
-        select(models.Trial.channel, models.Trial.mixture).where(models.Trial.id.in_(sorted(ids)))
+        select(models.Trial.channel, models.Trial.stop_at, models.Trial.mixture).where(
+            models.Trial.id.in_(sorted(ids))
+        )
     )
-    return list(rows.tuples())
+    return [(_channel(channel, stop_at), mixture) for channel, stop_at, mixture in rows]
+
+
+def _channel(channel: str, stop_at: int | None) -> str:
+    """What a proposal is of: a run that pauses at a step is of that step."""
+    return channel if stop_at is None else evidence.channel_of(stop_at)
 
 
 def _is_among(
@@ -106,7 +143,3 @@ def _is_among(
 ) -> bool:
     alike = evidence.weights(spec, [mixture for name, mixture in others if name == item.channel])
     return bool(np.any(total_variation(item.weights, alike) <= SAME))
-
-
-def _mixture(known: Evidence, item: Proposed) -> dict[str, float]:
-    return known.spec.mixture(known.space.named(item.weights))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from db import models, proposing, studies, trials
 from db.trial_states import UNDER_WAY
+from service.proposing import parts
+from service.proposing.parts import Parts
 from service.proposing.question import Question
 from service.schemas import StudySpec
 from service.schemas.spec import FULL, MERGED
@@ -32,6 +34,7 @@ class Task:
         replaced: (r, m) their mixtures.
         question: to the engine.
         based_on: what of the study it was made from: while that stays, so does the answer.
+        ids: of the trials that the engine knows by number.
     """
 
     study: str
@@ -40,6 +43,7 @@ class Task:
     replaced: NDArray[np.float64]
     question: Question
     based_on: tuple[int, ...]
+    ids: Mapping[int, int]
 
 
 def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task | None:
@@ -56,38 +60,71 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     if n == 0:
         return None
     replace = {trial.id for trial in replaced}
-    pending = _mixtures_in(session, study, FULL, UNDER_WAY, replace)
-    avoid = _mixtures_in(session, study, FULL, ("failed", "cancelled"), replace)
-    # Merged models that will have no score are not proposed again either.
-    merged = _mixtures_in(session, study, MERGED, (*UNDER_WAY, "failed", "cancelled"), replace)
     first = replaced[0].number if replaced else study.last_number + 1
     known = evidence.read(session, study)
+    question, under_way = question_of(
+        session, study, known, n=n, first=first, but=replace, n_continued=missing
+    )
     return Task(
         study=name,
         known=known,
         replace=tuple(trial.id for trial in replaced),
         replaced=evidence.weights(spec, [trial.mixture for trial in replaced]),
-        question=Question(
-            space=known.space,
-            runs=known.measured,
-            pending=evidence.weights(spec, pending),
-            avoid=evidence.weights(spec, avoid),
-            n=n,
-            seed=proposal_seed(spec.seed, study.results, first),
-            direction=spec.objective.direction,
-            budget=study.planned + study.attached,
-            opening=spec.opening,
-            heuristics=evidence.heuristics(spec),
-            costs=_costs(session, study, spec, len(known.runs)),
-            pending_in={MERGED: evidence.weights(spec, merged)},
-            goal=known.goal,
-        ),
+        question=question,
         based_on=(
-            *(study.results, study.last_number, len(pending), len(avoid), study.planned),
-            study.edits,
-            *(number for paused in known.paused for number in paused),
+            *(study.results, study.last_number, len(question.pending), len(question.avoid)),
+            *(study.planned, study.edits, *under_way.standing.run),
+            *(number for partial in known.partial for number in partial),
         ),
+        ids=under_way.ids,
     )
+
+
+def question_of(
+    session: Session,
+    study: models.Study,
+    known: Evidence,
+    *,
+    n: int,
+    first: int,
+    but: Collection[int] = (),
+    n_continued: int = 0,
+    judges: bool = False,
+) -> tuple[Question, Parts]:
+    """What the engine is asked of a study, and its runs without a last score.
+
+    Args:
+        n: mixtures that are wanted.
+        first: number of the trial that the first of them is for.
+        but: ids of trials to leave out: proposals that are to be made anew.
+        n_continued: paused runs that may be continued.
+        judges: whether running ones are to be judged; they are not pending then.
+    """
+    spec = known.spec
+    avoid = _mixtures_in(session, study, FULL, ("failed", "cancelled"), but)
+    # Merged models that will have no score are not proposed again either.
+    merged = _mixtures_in(session, study, MERGED, (*UNDER_WAY, "failed", "cancelled"), but)
+    costs = _costs(session, study, spec, len(known.runs))
+    under_way = parts.read(session, study, known, costs, but, judges=judges)
+    question = Question(
+        space=known.space,
+        runs=known.measured,
+        pending=under_way.whole,
+        avoid=evidence.weights(spec, avoid),
+        n=n,
+        seed=proposal_seed(spec.seed, study.results, first),
+        direction=spec.objective.direction,
+        budget=study.planned + study.attached,
+        opening=spec.opening,
+        heuristics=evidence.heuristics(spec),
+        costs=costs,
+        pending_in={**under_way.to_a_step, MERGED: evidence.weights(spec, merged)},
+        begun=under_way.standing,
+        n_continued=n_continued,
+        spent=under_way.spent,
+        goal=known.goal,
+    )
+    return question, under_way
 
 
 def _costs(
@@ -95,12 +132,13 @@ def _costs(
 ) -> Mapping[str, float]:
     """Of what may be proposed now. Merged models may be once they can be made; and in the opening,
     whose runs are then the experts. Between the two nothing waits for them."""
+    found = {**FULL_RUNS, **cost.of_steps(session, study, spec)}
     if MERGED not in spec.search.channels:
-        return FULL_RUNS
+        return found
     is_opening = n_runs <= len(spec.domains)
     if not is_opening and merging.read(session, study, spec).scale_at_uniform is None:
-        return FULL_RUNS
-    return {**FULL_RUNS, MERGED: cost.in_runs(session, study, MERGED, cost.MERGED_COST)}
+        return found
+    return {**found, MERGED: cost.in_runs(session, study, MERGED, cost.MERGED_COST)}
 
 
 def proposal_seed(study_seed: int, results: int, number: int) -> int:
@@ -165,7 +203,11 @@ def _by(trial: models.Trial) -> str | None:
 
 
 def _mixtures_in(
-    session: Session, study: models.Study, channel: str, states: tuple[str, ...], but: set[int]
+    session: Session,
+    study: models.Study,
+    channel: str,
+    states: tuple[str, ...],
+    but: Collection[int],
 ) -> list[dict[str, float]]:
     """Mixtures of the study's trials of a channel in some states, without those `but`."""
     rows = session.execute(

@@ -9,8 +9,9 @@ from anyio import to_thread
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-from db import clock, leases, models, studies, trials
+from db import clock, leases, models, sharing, studies, trials
 from db.curves import Point
+from db.sharing import Ability
 from service.context import Context, Service, TrialId
 from service.errors import Refused, invalid
 from service.http.guards import for_workers, route_behind
@@ -64,25 +65,31 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     token = secrets.token_urlsafe(32)
     can_merge = "merged" in body.channels
     leases.seen(session, body.worker, body.capabilities)
-    given = leases.claim_unheld(
-        session, body.worker, body.study, token, body.gpus, can_merge=can_merge
-    )
+    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities))
+    given = None
+    if turns:
+        given = leases.claim_unheld(
+            session, body.worker, turns[0], token, body.gpus, can_merge=can_merge
+        )
     if given is not None:
         spec = views.stored_spec(given.spec)
         lease = Lease(token=token, until=given.attempt.until, duration_s=given.attempt.lease_s)
-        return _given(given.trial, lease, spec, given.results)
+        return _given(given.trial, lease, spec, views.first_name(given.spec), given.results)
     attempt = kept = leases.resume(session, body.worker, body.study, token)
     if attempt is None:
         ready = merging.ready(session, body.study) if can_merge else ()
-        attempt = leases.claim(session, body.worker, body.study, token, body.gpus, ready)
+        claims = (
+            leases.claim(session, body.worker, study, token, body.gpus, ready) for study in turns
+        )
+        attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
         return _under_its_present_name(session, body)
     left = attempt.lease_s
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
     lease = Lease(token=token, until=attempt.until, duration_s=max(0.0, left))
-    spec = views.spec(attempt.trial.study)
-    answer = _given(attempt.trial, lease, spec, attempt.trial.study.results)
+    study, spec = attempt.trial.study, views.spec(attempt.trial.study)
+    answer = _given(attempt.trial, lease, spec, study.spec["name"], study.results)
     answer.merge = merging.job(session, attempt.trial, spec)
     return answer
 
@@ -95,10 +102,13 @@ def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer |
     return leased(session, body.model_copy(update={"study": present}))
 
 
-def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> NextAnswer:
+def _given(
+    row: models.Trial, lease: Lease, spec: StudySpec, first_name: str, results: int
+) -> NextAnswer:
     """The answer to a worker that was given a trial.
 
     Args:
+        first_name: what its study was called when it was made.
         results: of its study.
     """
     return NextAnswer(
@@ -108,6 +118,7 @@ def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> Ne
         benchmarks=[benchmark.name for benchmark in spec.benchmarks],
         weighed=sorted(spec.needed_benchmarks()),
         keeps_weights=merging.is_expert(row, spec),
+        files_of=first_name,
         results=results,
     )
 
@@ -115,7 +126,11 @@ def _given(row: models.Trial, lease: Lease, spec: StudySpec, results: int) -> Ne
 def _nothing(body: NextRequest, service: Context) -> NextAnswer:
     with service.database.read() as session:
         reason, retry_after_s = waiting.for_a_trial(
-            session, body.study, body.worker, can_merge="merged" in body.channels
+            session,
+            body.study,
+            body.worker,
+            can_merge="merged" in body.channels,
+            ability=Ability.of(body.gpus, body.capabilities),
         )
     return NextAnswer(reason=reason, retry_after_s=retry_after_s)
 
@@ -165,7 +180,10 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
         spec = views.spec(row.study)
         checks.measurements(spec, body.measurements)
         leases.measure(session, trial, body.token, views.readings(body.measurements))
-        return views.trial(row, spec)
+        answer = views.trial(row, spec)
+    if spec.search.early_stopping:
+        service.proposer.wake()
+    return answer
 
 
 @busy.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))

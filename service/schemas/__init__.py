@@ -43,6 +43,7 @@ from service.schemas.spec import (
     LimitSpec,
     Objective,
     Reach,
+    RequiresSpec,
     SearchSpec,
 )
 from service.schemas.studies import Study, StudyCost, StudyPage, StudySpec
@@ -156,6 +157,7 @@ __all__ = [
     "Proposal",
     "Reach",
     "Release",
+    "RequiresSpec",
     "Result",
     "Score",
     "Scores",

@@ -11,13 +11,15 @@ from pydantic import ConfigDict, Field, model_validator
 from service.schemas.spec import (
     DomainSpec,
     EvidenceSpec,
+    FloorSpec,
     HeuristicsSpec,
     LimitSpec,
     Objective,
     Reach,
+    RequiresSpec,
     SearchSpec,
 )
-from service.schemas.studies import MAX_BUDGET, GpuHours, StudySpec
+from service.schemas.studies import MAX_BUDGET, GpuHours, StudySpec, StudyWeight
 from service.schemas.values import SUM_TOLERANCE, Body, JsonObject, Name, StudyState, Text
 
 Removable = Literal["gpu_hours", "max_active", "reach"]
@@ -40,6 +42,8 @@ class StudyEdits(Body):
     max_active: Annotated[int, Field(ge=1, le=64)] | None = None
     reach: Reach | None = None
     objective: Objective | None = None
+    objectives: Annotated[list[Name], Field(max_length=3)] | None = None
+    constraints: Annotated[list[FloorSpec], Field(max_length=16)] | None = None
     strategy: Name | None = None
     opening: Literal["optimal", "seeds"] | None = None
     heuristics: HeuristicsSpec | None = None
@@ -48,6 +52,8 @@ class StudyEdits(Body):
     lookahead: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
     lease_s: Annotated[float, Field(ge=1.0, le=86_400.0)] | None = None
+    weight: StudyWeight | None = None
+    requires: RequiresSpec | None = None
     recipe: JsonObject | None = None
     """May differ in its section `data` alone: other runs would be another study's."""
     note: Text | None = None

@@ -102,6 +102,9 @@ class NextAnswer(Body):
     """Of a trial of channel `merged`: what to merge, in the place of training."""
     keeps_weights: bool = False
     """The finished run's weights are wanted in the store: it may be an expert."""
+    files_of: Name | None = None
+    """What the study was called at first: its files lie under that, in folders and in the store,
+    whatever it is called since. None is as `trial.study`."""
     results: int = 0
     """Trials of the study that have a result: others could run its recipe."""
     reason: str | None = None

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from db.texts import storable
 from service.levels import Level
 from service.schemas.values import AGGREGATES, Body, Direction, Name, Weight
 
 FULL, MERGED = "full", "merged"
 WORST = "worst"
 """What the objective of the worst benchmark is called."""
-CHANNELS = (FULL, MERGED)
-"""Channels that trials can be of."""
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(storable)]
+_STEP = re.compile(r"step-([1-9][0-9]{0,8})")
+
+
+def step_of(channel: str) -> int | None:
+    """The step that a channel of parts of runs is scored at, as 500 of `step-500`; None of any
+    other channel."""
+    found = _STEP.fullmatch(channel)
+    return None if found is None else int(found[1])
 
 
 class DomainSpec(Body):
@@ -161,35 +170,54 @@ class EvidenceSpec(Body):
     study: Name
 
 
+class RequiresSpec(Body):
+    """What a worker must have to be given a trial of a study; None and empty ask for nothing."""
+
+    gpus: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """For one trial, at least."""
+    gpu_memory_gb: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
+    """Of each of its GPUs, at least; a worker that does not say has too little."""
+    labels: Annotated[dict[Label, Label], Field(max_length=16)] = Field(default_factory=dict)
+    """That the operator gave it: `modomodo worker --label pool=a100`."""
+
+
 class SearchSpec(Body):
     """What the search may spend GPU-hours on."""
 
     channels: Annotated[list[Name], Field(min_length=1, max_length=16)] = Field(
         default_factory=lambda: [FULL]
     )
-    """`full`, whole training runs, is always among them; `merged` adds models that are not trained
-    but merged of the runs of single domains."""
+    """`full`, whole training runs, is always among them; `step-500` adds runs that pause at step
+    500, scored there, and may be continued; `merged` models that are not trained but merged of the
+    runs of single domains."""
     early_stopping: bool = False
-    """Whether the search may end a run before its last step. Only people can so far."""
+    """Whether the search may pause a run at an evaluation point where something else teaches more
+    for its cost, and end one that has hardly a chance to be among the best."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        known = ", ".join(CHANNELS)
-        strange = sorted(set(self.channels) - set(CHANNELS))
+        strange = sorted(
+            name for name in self.channels if name not in (FULL, MERGED) and not step_of(name)
+        )
         if strange:
-            raise ValueError(f"unknown channel {strange[0]!r}; there are {known}")
+            raise ValueError(
+                f"unknown channel {strange[0]!r}; there are {FULL}, {MERGED} and, for runs that "
+                "pause at a step, such as step-500"
+            )
         if FULL not in self.channels:
             raise ValueError(
                 f"channels lack {FULL!r}: whole runs are what a search is judged by; "
                 f"name it beside {', '.join(self.channels)}"
             )
-        if self.early_stopping:
-            raise ValueError(
-                "early_stopping: the search does not stop runs by itself yet; leave it false, and "
-                "pause or stop trials by hand"
-            )
-        self.channels = [name for name in CHANNELS if name in self.channels]
+        steps = sorted({step for name in self.channels if (step := step_of(name))})
+        last = [MERGED] if MERGED in self.channels else []
+        self.channels = [FULL, *(f"step-{step}" for step in steps), *last]
         return self
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of its channels of parts of runs."""
+        return [step for name in self.channels if (step := step_of(name))]
 
 
 class HeuristicsSpec(Body):

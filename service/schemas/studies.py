@@ -20,6 +20,7 @@ from service.schemas.spec import (
     LimitSpec,
     Objective,
     Reach,
+    RequiresSpec,
     SearchSpec,
 )
 from service.schemas.values import (
@@ -34,6 +35,7 @@ from service.schemas.values import (
 )
 
 MAX_BUDGET = 100_000
+StudyWeight = Annotated[float, Field(ge=0.001, le=1000.0)]
 GpuHours = Annotated[float, Field(gt=0.0, le=1e9)]
 
 
@@ -97,6 +99,10 @@ class StudySpec(Body):
     lease_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 120.0
     lookahead: Annotated[int, Field(ge=1, le=1000)] = 2
     """Proposals kept ready for workers to claim."""
+    weight: StudyWeight = 1.0
+    """Of studies that share workers each gets GPUs in proportion to its weight."""
+    requires: RequiresSpec = RequiresSpec()
+    """What a worker must have to be given one of its trials."""
     note: Text = ""
 
     @model_validator(mode="after")
@@ -165,6 +171,11 @@ class StudySpec(Body):
             )
         if left_out == known:
             raise ValueError("heuristics.leave_out names every domain: nothing is left to weigh")
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Domains that no mixture is to have any of."""
+        return frozenset(domain.name for domain in self.domains if domain.upper == 0)
 
     def group_weights(self, group: Literal["in", "out"]) -> dict[str, float]:
         """Benchmarks of a group with their sample counts: the weights of In- or Out-Score."""
@@ -270,15 +281,17 @@ class Study(StudySpec):
     """Those of the completed ones that were added as finished runs: they use none of the budget."""
     merged: int = 0
     """Those of the completed ones that are merged models, not runs: they use none either."""
+    unspent: float = 0.0
+    """Whole runs' worth that those which the search ended early were not trained for: it is left of
+    the budget."""
     baseline_scores: Scores
 
     @property
     def n_done(self) -> int:
         """Trials with a result that the budget counts."""
         found = self.trials
-        return (
-            found.get("completed", 0) + found.get("early_stopped", 0) - self.attached - self.merged
-        )
+        n_results = found.get("completed", 0) + found.get("early_stopped", 0)
+        return math.floor(n_results - self.attached - self.merged - self.unspent + 1e-6)
 
 
 class StudyCost(Body):

@@ -5,21 +5,23 @@ to the highest posterior mean: what matters in the end is the mixture that will 
 the luckiest score on the way (Frazier, Powell and Dayanik, "The knowledge-gradient policy for
 correlated normal beliefs", 2009). Where there is something cheaper than a full run, whatever adds
 most for its cost comes first (Poloczek, Wang and Frazier, "Multi-information source optimization",
-2017).
+2017). The rest of a run that was begun is such a thing, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from scipy.special import ndtr
 
 from service.search.gaussian import quantiles
 from service.search.runs import TARGET
-from service.search.situation import FULL_RUNS
+from service.search.situation import FULL_RUNS, Begun
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
+from service.search.surrogates.likelihood import SHARED
 from service.search.surrogates.protocol import Fitted, Posterior, of_target_alone
 
 DRAWS = 32
@@ -50,6 +52,7 @@ class Candidate:
         mean, sd: belief about the noise-free objective there.
         gain: by how much its score is expected to raise the highest posterior mean.
         channel, cost: what of it is scored, and what that costs in full runs.
+        run: number of the begun run whose rest it is; None for a new one.
     """
 
     weights: FloatArray
@@ -58,6 +61,29 @@ class Candidate:
     gain: float
     channel: str
     cost: float
+    run: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """Gain for its cost."""
+        return self.gain / self.cost
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """The last score that a begun run would get: its mixture's, with the noise that the run has.
+
+    Attributes:
+        i: its mixture among the candidates.
+        of: (A k,) what of the noise-free scores it is the sum of, up to what is known.
+        noise: variance of its score around that.
+    """
+
+    run: int
+    cost: float
+    i: int
+    of: FloatArray
+    noise: float
 
 
 @dataclass(eq=False)
@@ -70,7 +96,8 @@ class Knowledge:
         covariance: (A k, A k) of all channels, the target first, that will be left when what is
             pending has its scores.
         noise: (A,) variance of a score in each.
-        costs: of a score in each, in full runs.
+        costs: of a score in each, in full runs; infinite where it is not to be had.
+        rests: what may be had of runs that were begun.
     """
 
     X: FloatArray
@@ -78,6 +105,7 @@ class Knowledge:
     covariance: FloatArray
     noise: FloatArray
     costs: Mapping[str, float] = field(default_factory=lambda: FULL_RUNS)
+    rests: Sequence[Rest] = ()
 
     @classmethod
     def gathered(
@@ -87,6 +115,7 @@ class Knowledge:
         pending: Mapping[str, FloatArray],
         rng: np.random.Generator,
         costs: Mapping[str, float] = FULL_RUNS,
+        begun: Begun | None = None,
     ) -> Knowledge:
         """Candidates: the maxima of draws, the highest mean, good tried mixtures, the uniform one,
         random ones, corners, and what is pending. Of a list of mixtures, all or the best.
@@ -94,13 +123,16 @@ class Knowledge:
         Args:
             pending: (p, m) mixtures whose scores are to come, by channel.
             costs: of a score in each channel that may be proposed.
+            begun: runs whose rest may be trained.
         """
+        begun = Begun.none(space.m) if begun is None else begun
         runs = fitted.runs.weights
-        tried = runs[np.argsort(-fitted.predict(runs)[0], kind="stable")][:KEPT_RUNS]
+        order = np.argsort(-fitted.predict(runs)[0], kind="stable")
+        tried = space.within(runs[order[:KEPT_RUNS]])
         listed = space.listed()
         if listed is not None:
             order = np.argsort(-fitted.predict(listed)[0], kind="stable")
-            return cls._of(fitted, pending, listed[order[:LISTED]], costs)
+            return cls._of(fitted, pending, listed[order[:LISTED]], costs, begun)
         parts = [
             fitted.highest(space, tried, rng)[None],
             fitted.maxima(space, DRAWS, tried[:8], rng),
@@ -111,7 +143,7 @@ class Knowledge:
         if space.has_listed_vertices:
             corners = space.vertices()
             parts.append(corners[: 4 * space.m])
-        return cls._of(fitted, pending, np.vstack(parts), costs)
+        return cls._of(fitted, pending, np.vstack(parts), costs, begun)
 
     @classmethod
     def _of(
@@ -120,42 +152,71 @@ class Knowledge:
         pending: Mapping[str, FloatArray],
         candidates: FloatArray,
         costs: Mapping[str, float],
+        begun: Begun,
     ) -> Knowledge:
-        X = np.vstack([*pending.values(), _distinct(candidates)])
+        n_pending = sum(map(len, pending.values()))
+        X = np.vstack([*pending.values(), begun.weights, _distinct(candidates)])
         belief = fitted.posterior(X)
-        channels = [name for name in costs if name != TARGET and name in fitted.channels]
+        wanted = dict.fromkeys((*costs, *begun.channel))
+        channels = [name for name in wanted if name != TARGET and name in fitted.channels]
         joint = fitted.joint(X) if channels else of_target_alone(belief, fitted.noise_sd)
         names = [name for name in (TARGET, *channels) if name in joint.names]
         rows = [joint.names.index(name) for name in names]
         k = len(X)
         at = np.concatenate([np.arange(row * k, (row + 1) * k) for row in rows])
+        noise = joint.noise[rows]
         known = cls(
             X,
             belief,
             joint.covariance[np.ix_(at, at)],
-            joint.noise[rows],
-            {name: costs.get(name, 1.0) for name in names},
+            noise,
+            {name: costs.get(name, np.inf) for name in names},
+            [_rest(begun, b, n_pending + b, k, names, noise) for b in range(len(begun))],
         )
         i = 0
         for name, mixtures in pending.items():
             for _ in mixtures:
                 if name in names:
-                    known = known._after(names.index(name), i)
+                    known = known._after_score(names.index(name), i)
                 i += 1
         return known
 
-    def best(self, barred: Mapping[str, FloatArray]) -> Candidate:
-        """What gains most for its cost, none of the mixtures barred in its channel (b, m)."""
+    def best(self, barred: Mapping[str, FloatArray], *, may_continue: bool = True) -> Candidate:
+        """What gains most for its cost, none of the mixtures barred in its channel (b, m).
+
+        Args:
+            may_continue: whether it may be the rest of a begun run.
+        """
         costs = np.array(list(self.costs.values()))
-        return self._first(self.gains / costs[:, None], barred)
+        first = self._first(self.gains / costs[:, None], barred)
+        rests = self.continued() if may_continue else []
+        return max([first, *rests], key=lambda candidate: candidate.rate)
 
     def highest(self, barred: Mapping[str, FloatArray]) -> Candidate:
         """A full run of the candidate with the highest mean that is none of the barred."""
         return self._first(self.belief.mean[None], barred)
 
+    def continued(self) -> list[Candidate]:
+        """The rest of each begun run."""
+        means, sds = self.belief.mean, self.belief.sd
+        return [
+            Candidate(
+                self.X[rest.i],
+                float(means[rest.i]),
+                float(sds[rest.i]),
+                float(gain),
+                TARGET,
+                rest.cost,
+                rest.run,
+            )
+            for rest, gain in zip(self.rests, self._gains_of_rests, strict=True)
+        ]
+
     def _first(self, worth: FloatArray, barred: Mapping[str, FloatArray]) -> Candidate:
         worth = worth.copy()
-        for values, name in zip(worth, self.costs, strict=False):
+        for values, (name, cost) in zip(worth, self.costs.items(), strict=False):
+            if np.isinf(cost):
+                values[:] = -np.inf
             if len(mixtures := barred.get(name, ())):
                 near = np.abs(self.X[:, None, :] - mixtures).sum(axis=-1).min(axis=1) / 2
                 values[near <= SAME] = -np.inf
@@ -167,14 +228,33 @@ class Knowledge:
     @cached_property
     def gains(self) -> FloatArray:
         """(A, k) expected rise of the highest mean by one score of each candidate in each."""
-        mean, k = self.belief.mean, len(self.X)
-        noise = np.repeat(self.noise, k)
-        variance = np.clip(np.diag(self.covariance), 0, None) + noise + LEAST_VARIANCE
-        moves = self.covariance[:, :k] / np.sqrt(variance)[:, None]
+        noise = np.repeat(self.noise, len(self.X))
+        variance = np.clip(np.diag(self.covariance), 0, None) + noise
+        return self._raised(self.covariance, variance).reshape(-1, len(self.X))
+
+    @cached_property
+    def _gains_of_rests(self) -> FloatArray:
+        """(q,) the same by the rest of each begun run."""
+        if not self.rests:
+            return np.empty(0)
+        of = np.array([rest.of for rest in self.rests])
+        moved = of @ self.covariance
+        variance = np.clip((moved * of).sum(axis=1), 0, None)
+        return self._raised(moved, variance + np.array([rest.noise for rest in self.rests]))
+
+    def _raised(self, moved: FloatArray, variance: FloatArray) -> FloatArray:
+        """(s,) by how much scores are expected to raise the highest mean.
+
+        Args:
+            moved: (s, A k) their covariances with all that is believed.
+            variance: (s,) of the scores.
+        """
+        mean = self.belief.mean
+        moves = moved[:, : len(self.X)] / np.sqrt(variance + LEAST_VARIANCE)[:, None]
         # Score by score, mean by mean, outcome by outcome.
         highest = (mean[None, :, None] + moves[:, :, None] * _OUTCOMES).max(axis=1)
         gains: FloatArray = highest.mean(axis=1) - mean.max()
-        return np.maximum(gains, 0.0).reshape(-1, k)
+        return np.maximum(gains, 0.0)
 
     def chance_of_better(self, margin: float, rng: np.random.Generator) -> float:
         """Probability that some candidate beats the one with the highest mean by over `margin`."""
@@ -184,16 +264,55 @@ class Knowledge:
         incumbent = draws[:, int(np.argmax(self.belief.mean))]
         return float((draws.max(axis=1) > incumbent + margin).mean())
 
+    def chance_within(self, run: int, margin: float) -> float:
+        """Probability that the mixture of a begun run is less than `margin` below the one with the
+        highest mean."""
+        i = next(rest.i for rest in self.rests if rest.run == run)
+        best, cov = int(np.argmax(self.belief.mean)), self.belief.covariance
+        variance = float(cov[i, i] + cov[best, best] - 2 * cov[i, best])
+        above = float(self.belief.mean[i] - self.belief.mean[best]) + margin
+        return float(ndtr(above / np.sqrt(max(variance, LEAST_VARIANCE))))
+
     def after(self, weights: FloatArray, channel: str = TARGET) -> Knowledge:
         """What will be known when a candidate has one more score in a channel."""
         i = int(np.argmin(total_variation(weights, self.X)))
-        return self._after(list(self.costs).index(channel), i)
+        return self._after_score(list(self.costs).index(channel), i)
 
-    def _after(self, c: int, i: int) -> Knowledge:
-        row = self.covariance[c * len(self.X) + i]
-        variance = max(row[c * len(self.X) + i], 0.0) + self.noise[c] + LEAST_VARIANCE
-        left = self.covariance - np.outer(row, row) / variance
-        return Knowledge(self.X, self.belief, left, self.noise, self.costs)
+    def after_rest(self, run: int) -> Knowledge:
+        """What will be known when a begun run has come to its end."""
+        rest = next(rest for rest in self.rests if rest.run == run)
+        moved = rest.of @ self.covariance
+        known = self._after(moved, float(moved @ rest.of), rest.noise)
+        known.rests = [other for other in self.rests if other.run != run]
+        return known
+
+    def _after_score(self, c: int, i: int) -> Knowledge:
+        at = c * len(self.X) + i
+        row = self.covariance[at]
+        return self._after(row, float(row[at]), float(self.noise[c]))
+
+    def _after(self, moved: FloatArray, variance: float, noise: float) -> Knowledge:
+        total = max(variance, 0.0) + noise + LEAST_VARIANCE
+        left = self.covariance - np.outer(moved, moved) / total
+        return Knowledge(self.X, self.belief, left, self.noise, self.costs, self.rests)
+
+
+def _rest(begun: Begun, b: int, i: int, k: int, names: Sequence[str], noise: FloatArray) -> Rest:
+    """The rest of one begun run, whose mixture is the i-th of k.
+
+    What of its score so far was the run's own luck is in its last score, too: that is
+    `f + s (y - g) + e`, with f and g the noise-free scores at the end and at the step where it
+    stands, y its score there, and s the slope of one's noise on the other's. y is known, so its
+    last score tells of `f - s g`, with the noise that y does not tell.
+    """
+    of = np.zeros(len(names) * k)
+    of[i] = 1.0
+    left = float(noise[0])
+    if begun.channel[b] in names:
+        c = names.index(begun.channel[b])
+        of[c * k + i] = -SHARED * np.sqrt(noise[0] / noise[c])
+        left *= 1 - SHARED**2
+    return Rest(begun.run[b], float(begun.cost[b]), i, of, left)
 
 
 def _distinct(X: FloatArray) -> FloatArray:

@@ -155,7 +155,7 @@ def _aim(goal: Goal) -> str:
 def _promising(situation: Situation, beliefs: Beliefs) -> FloatArray:
     """(k, m) mixtures that were run and may be on the front: different ones, the best by mean of
     any objective."""
-    tried = np.unique(situation.runs.weights, axis=0)
+    tried = np.unique(situation.space.within(situation.runs.weights), axis=0)
     if len(tried) <= MOST_TRIED:
         return tried
     means = np.array([one.predict(tried)[0] for one in beliefs.fits])

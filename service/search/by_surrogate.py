@@ -12,7 +12,7 @@ import numpy as np
 from service.search.acquisition import Candidate, Knowledge
 from service.search.counts import counted
 from service.search.designs import gaussian_candidates
-from service.search.runs import TARGET
+from service.search.runs import PARTS, TARGET
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, FloatArray, total_variation
 from service.search.surrogates import Fitted, check, fit
@@ -74,7 +74,7 @@ def gp(situation: Situation) -> Iterator[Proposed | None]:
         yield said(fresh, "highest noisy expected improvement")
     rng = situation.rng()
     best = np.argsort(-fitted.predict(runs.weights)[0], kind="stable")[:MAX_TRIED]
-    tried = runs.weights[np.sort(best)]
+    tried = space.within(runs.weights[np.sort(best)])
     for _ in range(MAX_DRAWS):
         for point in fitted.maxima(space, 16, tried, rng):
             yield said(point, "best of one draw from the posterior")
@@ -101,14 +101,15 @@ def knowledge_gradient(name: str) -> Strategy:
         rng = situation.rng()
         costs = situation.costs
         pending = {channel: situation.unscored(channel) for channel in costs}
-        knowledge = Knowledge.gathered(fitted, space, pending, rng, costs)
+        knowledge = Knowledge.gathered(fitted, space, pending, rng, costs, situation.unfinished)
         chance = knowledge.chance_of_better(fitted.noise_sd, rng)
         left = f"{100 * chance:.0f}% chance that one beats the best by more than a run's noise"
         if name == "auto":
             yield from _confirmations(situation, fitted)
         while True:
-            barred = {channel: _barred(situation, channel) for channel in costs}
-            best = knowledge.best(barred)
+            barred = {channel: barred_in(situation, channel) for channel in costs}
+            may_continue = len(situation.continued) < situation.n_continued
+            best = knowledge.best(barred, may_continue=may_continue)
             why = f"most informative {_named(best)} ({left})"
             if best.gain < IDLE_GAIN * fitted.noise_sd * best.cost:
                 # Nothing is expected to change the choice: what is chosen may as well be confirmed.
@@ -120,28 +121,39 @@ def knowledge_gradient(name: str) -> Strategy:
                 best.sd,
                 _said(situation, fitted, why),
                 fitted.name,
-                not situation.is_new(best.weights, best.channel),
+                best.run is not None or not situation.is_new(best.weights, best.channel),
                 best.channel,
                 best.cost,
                 best.gain,
+                best.run,
             )
-            knowledge = knowledge.after(best.weights, best.channel)
+            knowledge = (
+                knowledge.after(best.weights, best.channel)
+                if best.run is None
+                else knowledge.after_rest(best.run)
+            )
 
     return suggest
 
 
-def _barred(situation: Situation, channel: str) -> FloatArray:
+def barred_in(situation: Situation, channel: str) -> FloatArray:
     """(b, m) mixtures that are not scored in a channel (again): a full run may be repeated once it
     is scored, for its noise; cheap scores of a mixture are much alike."""
     if channel == TARGET:
-        return np.vstack([situation.unscored(), situation.avoid])
+        # What is on its way to a step, or stands at one, may come to its end from there.
+        begun = [situation.unscored(name) for name in situation.costs if name.startswith(PARTS)]
+        unfinished = situation.unfinished.weights
+        return np.vstack([situation.unscored(), situation.avoid, unfinished, *begun])
     return np.vstack([situation.scored_in(channel), situation.unscored(channel), situation.avoid])
 
 
 def _named(candidate: Candidate) -> str:
+    at = f"at {candidate.cost:.2g} of a run"
+    if candidate.run is not None:
+        return f"score for its cost, the rest of trial {candidate.run} {at}"
     if candidate.channel == TARGET:
         return "run"
-    return f"score for its cost, of channel {candidate.channel} at {candidate.cost:.2g} of a run"
+    return f"score for its cost, of channel {candidate.channel} {at}"
 
 
 def _confirmations(situation: Situation, fitted: Fitted) -> Iterator[Proposed]:
@@ -156,7 +168,8 @@ def _confirmations(situation: Situation, fitted: Fitted) -> Iterator[Proposed]:
     mixtures = np.vstack([tops[:1], space.uniform[None], tops[1:]])
     names = ["best predicted", "uniform", "second best", "third best"]
     means, sds = fitted.predict(mixtures)
-    while 0 < situation.budget - len(runs) - len(situation.unscored()) <= n_confirm:
+    budget = situation.budget - situation.spent
+    while 0 < budget - len(runs) - len(situation.unscored()) <= n_confirm:
         everything = np.vstack([runs.weights, situation.unscored()])
         counts = [int((total_variation(x, everything) <= SAME).sum()) for x in mixtures]
         i = int(np.argmin(counts))
@@ -172,9 +185,10 @@ def _tops(situation: Situation, fitted: Fitted) -> FloatArray:
     A tried one near the best stands for it: each fit moves the best a little, and a mixture that
     is run once more tells of noise what a new one beside it does not.
     """
-    tried = situation.runs.weights
+    space, tried = situation.space, situation.runs.weights
     order = np.argsort(-fitted.predict(tried)[0], kind="stable")
-    highest = fitted.highest(situation.space, tried[order[:8]], situation.rng())
+    highest = fitted.highest(space, space.within(tried[order[:8]]), situation.rng())
+    order = order[space.contains(tried[order], 1e-6)]  # others may not be run any more
     near = [x for x in tried[order] if total_variation(x, highest[None])[0] <= APART]
     tops = [near[0] if near else highest]
     for x in tried[order]:

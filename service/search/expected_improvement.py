@@ -44,7 +44,7 @@ def best_next(
         torch.manual_seed(seed)
         acquisition = qLogNoisyExpectedImprovement(
             model=fitted.model,
-            X_baseline=_tensor(_in_question(fitted)),
+            X_baseline=_tensor(_in_question(fitted, space)),
             X_pending=_tensor(pending) if len(pending) else None,
             sampler=SobolQMCNormalSampler(torch.Size([MC_SAMPLES]), seed=seed),
             prune_baseline=True,
@@ -88,9 +88,12 @@ def highest(
     return ranked
 
 
-def _in_question(fitted: GaussianProcessFit) -> FloatArray:
-    """(b, m) the runs that may be the best so far: all, or where they are many the likeliest."""
+def _in_question(fitted: GaussianProcessFit, space: MixtureSpace) -> FloatArray:
+    """(b, m) the runs that may be the best so far: all that are still feasible, if any is, or where
+    they are many the likeliest."""
     X = fitted.runs.weights
+    inside = space.contains(X, 1e-6)
+    X = X[inside] if inside.any() else X
     if len(X) <= BASELINE:
         return X
     mean, sd = fitted.predict(X)

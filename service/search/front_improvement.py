@@ -52,7 +52,7 @@ def best_next(beliefs: Beliefs, pending: FloatArray, seed: int) -> FloatArray:
     def objectives(Y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:
         return Y @ weights + level
 
-    tried = np.unique(beliefs.runs.weights, axis=0)
+    tried = np.unique(beliefs.space.within(beliefs.runs.weights), axis=0)
     means = np.array([beliefs.fits[o].predict(tried)[0] for o in goal.objectives]).T
     order = np.argsort(-_merit(means), kind="stable")
     with torch.random.fork_rng(devices=[]):

@@ -31,6 +31,7 @@ def first_candidates(beliefs: Beliefs, rng: np.random.Generator) -> FloatArray:
         parts.append(space.vertices()[: 4 * space.m])
     for fitted in beliefs.fits[:EACH_SEARCHED]:
         top = tried[np.argsort(-fitted.predict(tried)[0], kind="stable")[:8]]
+        top = space.within(top)
         parts += [fitted.highest(space, top, rng)[None], fitted.maxima(space, MAXIMA, top, rng)]
     return np.vstack(parts)
 

@@ -53,8 +53,9 @@ def replicates(situation: Situation) -> Iterator[Proposed]:
     """The uniform mixture and the best run so far in turn, whichever was run less often."""
     runs, uniform = situation.runs, situation.space.uniform
     mixtures = [uniform]
-    if len(runs):
-        mixtures.append(runs.weights[int(np.argmax(runs.score))])
+    allowed = np.flatnonzero(situation.space.contains(runs.weights, 1e-6))
+    if len(allowed):
+        mixtures.append(runs.weights[allowed[int(np.argmax(runs.score[allowed]))]])
     names = ("the uniform mixture", "the best run so far")
     while True:
         everything = np.vstack([runs.weights, situation.unscored()])

@@ -14,6 +14,8 @@ TARGET = "full"
 """The channel that a search is judged by: the runs themselves."""
 MERGED = "merged"
 """The channel of models merged from runs of single domains, which have to be there first."""
+PARTS = "step-"
+"""What the names of channels begin with that are scores of runs at a step before their last."""
 ALONE = -1
 """`Runs.run` of a training run that no other row is of, or that is not known."""
 

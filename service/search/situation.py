@@ -33,6 +33,39 @@ def turn(runs: Runs, direction: Direction) -> Runs:
 
 
 @dataclass(frozen=True, eq=False)
+class Begun:
+    """q runs that stand at a step, scored there, and whose rest may be trained or not.
+
+    Attributes:
+        weights: (q, m) their mixtures.
+        channel: name of each one's last score.
+        cost: (q,) of the rest, in full runs.
+        run: number by which each is called.
+    """
+
+    weights: FloatArray
+    channel: tuple[str, ...]
+    cost: FloatArray
+    run: tuple[int, ...]
+
+    @classmethod
+    def none(cls, m: int) -> Begun:
+        return cls(np.empty((0, m)), (), np.empty(0), ())
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+    def and_(self, more: Begun) -> Begun:
+        """These and then those."""
+        return Begun(
+            np.vstack([self.weights, more.weights]),
+            self.channel + more.channel,
+            np.concatenate([self.cost, more.cost]),
+            self.run + more.run,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Proposed:
     """A mixture to try next.
 
@@ -47,6 +80,7 @@ class Proposed:
         cost: of that, in full runs.
         gain: by how much its score is expected to raise the best prediction; None where that was
             not asked.
+        run: number of the begun run whose rest this is; None for a new one.
     """
 
     weights: FloatArray
@@ -58,6 +92,7 @@ class Proposed:
     channel: str = TARGET
     cost: float = 1.0
     gain: float | None = None
+    run: int | None = None
 
 
 @dataclass(eq=False)
@@ -70,6 +105,9 @@ class Situation:
         pending: of each channel, (p, m) mixtures whose scores are still to come.
         costs: of a score in each channel that may be proposed, in full runs.
         budget: completed runs after which the search ends; None for no end.
+        begun: runs whose rest may be trained.
+        n_continued: how many of them at most.
+        spent: of the budget, on runs that ended or stand before their last step, in full runs.
         goal: what is wanted beside, or instead of, the objective; None for that alone.
     """
 
@@ -83,12 +121,21 @@ class Situation:
     opening: Opening = "optimal"
     heuristics: HeuristicOptions = AS_PUBLISHED
     costs: Mapping[str, float] = field(default_factory=lambda: FULL_RUNS)
+    begun: Begun | None = None
+    n_continued: int = 0
+    spent: float = 0.0
     goal: Goal | None = None
     taken: list[tuple[str, FloatArray]] = field(default_factory=list)
+    continued: list[int] = field(default_factory=list)
 
     def known(self) -> FloatArray:
-        """(k, m) mixtures that were run, are on their way, or are to be avoided."""
-        return np.vstack([self.runs.weights, self.unscored(), self.avoid])
+        """(k, m) mixtures that were run or begun, are on their way, or are to be avoided."""
+        return np.vstack([self.runs.weights, self.unscored(), self.avoid, self.unfinished.weights])
+
+    @property
+    def unfinished(self) -> Begun:
+        """`begun`, or none."""
+        return Begun.none(self.space.m) if self.begun is None else self.begun
 
     def is_new(self, weights: FloatArray, channel: str = TARGET) -> bool:
         """Whether a channel has no score of a mixture (m,), and none on its way."""

@@ -338,6 +338,16 @@ class MixtureSpace:
             X[i] = self.cell(self._choice(Y[i], X[i])).project(Y[i][None])[0]
         return X
 
+    def within(self, X: FloatArray) -> FloatArray:
+        """(k, m) mixtures, those that are not feasible moved as `project` does: of runs from before
+        the space was another."""
+        outside = ~self.contains(X, 1e-6)
+        if not outside.any():
+            return X
+        moved = X.copy()
+        moved[outside] = self.project(X[outside])
+        return moved
+
     def _choice(self, y: FloatArray, x: FloatArray) -> NDArray[np.bool_]:
         """(m,) the domains to use near `y`, whose projection onto the relaxed space is `x`."""
         steps = self._steps

@@ -20,6 +20,7 @@ from service.search.heuristics import AS_PUBLISHED, HEURISTICS, HeuristicOptions
 from service.search.runs import TARGET, Runs
 from service.search.situation import (
     FULL_RUNS,
+    Begun,
     Direction,
     Opening,
     Proposed,
@@ -47,6 +48,9 @@ def propose(
     heuristics: HeuristicOptions = AS_PUBLISHED,
     costs: Mapping[str, float] = FULL_RUNS,
     pending_in: Mapping[str, FloatArray] | None = None,
+    begun: Begun | None = None,
+    n_continued: int = 0,
+    spent: float = 0.0,
     goal: Goal | None = None,
 ) -> list[Proposed]:
     """The next n mixtures; the same arguments give the same answer.
@@ -62,6 +66,9 @@ def propose(
         heuristics: what the paper varies of them.
         costs: of a score in each channel that may be proposed, in full runs.
         pending_in: (p, m) mixtures whose scores in channels other than the target are to come.
+        begun: runs that stand at a step: none is begun again, and its rest may be what is proposed.
+        n_continued: of how many at most.
+        spent: of the budget, on runs that ended or stand before their last step, in full runs.
         goal: what is wanted beside, or instead of, the objective, whose outputs are made of the
             runs' benchmarks; for `goal_beliefs.PURSUING`, others look at the objective alone.
 
@@ -85,6 +92,9 @@ def propose(
         opening,
         heuristics,
         costs,
+        begun,
+        n_continued,
+        spent,
         goal,
     )
     chosen: list[Proposed] = []
@@ -97,6 +107,8 @@ def propose(
         if not suggestion.is_repeat and not is_new:
             continue
         situation.taken.append((suggestion.channel, suggestion.weights))
+        if suggestion.run is not None:
+            situation.continued.append(suggestion.run)
         mean = None if suggestion.mean is None else sign * suggestion.mean
         chosen.append(replace(suggestion, mean=mean))
         if len(chosen) == n:
@@ -197,7 +209,9 @@ def recommend(
     sign, turned = sign_of(direction), turn(runs, direction)
     name = _SURROGATE_OF.get(strategy)
     if name is None or len(runs) <= space.m:
-        best = int(np.argmax(turned.score))
+        allowed = np.flatnonzero(space.contains(runs.weights, 1e-6))
+        among = allowed if len(allowed) else np.arange(len(runs))
+        best = int(among[np.argmax(turned.score[among])])
         return Recommended(runs.weights[best], float(runs.score[best]), None, "best run so far")
     fitted = fit(name, space, turned, seed)
     order = np.argsort(-fitted.predict(turned.weights)[0], kind="stable")

@@ -12,6 +12,7 @@ from service.schemas import Measurement, StudySpec, last_measurements
 from service.schemas.spec import MERGED
 from service.search.space import MixtureSpace
 from service.search.strategies import STRATEGIES
+from service.search.surrogates import TAKING_CHANNELS
 from service.study import evidence
 
 
@@ -54,8 +55,10 @@ def channels(spec: StudySpec) -> None:
 
     Raises:
         Refused: a domain cannot be trained alone, so that there is no expert of it; or the recipe's
-            trainer leaves no weights that could be merged.
+            trainer leaves no weights that could be merged; or its runs are not scored at a step
+            that one is to pause at; or the strategy cannot choose by cost.
     """
+    _parts_of_runs(spec)
     if MERGED not in spec.search.channels:
         return
     names = [domain.name for domain in spec.domains]
@@ -79,6 +82,43 @@ def channels(spec: StudySpec) -> None:
                 f"channel 'merged' needs a run {what}, which this study does not allow: "
                 f"{refused.detail}; widen its bounds and limits, or leave the channel out"
             ) from refused
+
+
+def _parts_of_runs(spec: StudySpec) -> None:
+    """Channels of steps, and early stopping."""
+    wanted = [f"channel 'step-{step}'" for step in spec.search.steps]
+    wanted += ["early_stopping"] if spec.search.early_stopping else []
+    if not wanted:
+        return
+    where = f"(study {spec.name!r})"
+    if spec.strategy not in TAKING_CHANNELS:
+        raise invalid(
+            f"{wanted[0]} needs a strategy that chooses by cost: {', '.join(TAKING_CHANNELS)}, not "
+            f"{spec.strategy} {where}"
+        )
+    goal = evidence.goal(spec)
+    if goal is not None and not goal.is_plain:
+        raise invalid(
+            f"{wanted[0]} goes by one objective, and this study has goals beside it: leave either "
+            f"out {where}"
+        )
+    steps, points = evidence.steps_of(spec)
+    if steps is None:
+        raise invalid(
+            f"{wanted[0]} needs the recipe's number of steps, to know what part of a run costs: "
+            f"set recipe.steps {where}"
+        )
+    if not points:
+        raise invalid(
+            f"{wanted[0]} needs scores on the way: name steps in recipe.evaluation.at {where}"
+        )
+    for step in spec.search.steps:
+        if step not in points:
+            raise invalid(
+                f"channel 'step-{step}' needs whole runs to be scored at step {step}, too, to see "
+                f"how far it carries over: name one of recipe.evaluation.at, "
+                f"{', '.join(map(str, points))}, or add it there {where}"
+            )
 
 
 def channel(spec: StudySpec, name: str) -> None:

@@ -6,8 +6,9 @@ from sqlalchemy.orm import Session
 
 from db import cost, models
 from db.clock import HOUR_S
-from service.schemas import StudyCost
+from service.schemas import StudyCost, StudySpec
 from service.schemas.spec import FULL
+from service.study import evidence
 
 MERGED_COST = 0.2
 """Of a merged model in full runs, before one was scored: what it takes on the offline world."""
@@ -24,6 +25,23 @@ def in_runs(session: Session, row: models.Study, channel: str, unknown: float) -
     if not spent.get(FULL) or channel not in spent:
         return unknown
     return max(LEAST_COST, spent[channel] / spent[FULL])
+
+
+def of_steps(session: Session, row: models.Study, spec: StudySpec) -> dict[str, float]:
+    """What a run to the step of each such channel of the search costs, in full runs: its part of
+    the steps, before a run paused there and another was completed."""
+    steps, _ = evidence.steps_of(spec)
+    if steps is None or not spec.search.steps:
+        return {}
+    a_run = cost.of_a_result(session, row.id).get(FULL)
+    to_a_step = cost.to_a_step(session, row.id) if a_run else {}
+    found = {}
+    for step in spec.search.steps:
+        part = step / steps
+        if a_run and step in to_a_step:
+            part = to_a_step[step] / a_run
+        found[evidence.channel_of(step)] = min(max(LEAST_COST, part), 1 - LEAST_COST)
+    return found
 
 
 def read(session: Session, row: models.Study, *, by_trial: bool = False) -> StudyCost:

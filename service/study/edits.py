@@ -8,6 +8,7 @@ theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,8 +39,8 @@ Spread = Mapping[str, Mapping[str, float]]
 """Shares that domains get of another's weight, by the other's name."""
 
 PROPOSED_BY = (
-    *("domains", "limits", "max_active", "reach", "objective", "strategy", "opening"),
-    *("heuristics", "evidence"),
+    *("domains", "limits", "max_active", "reach", "objective", "objectives", "constraints"),
+    *("strategy", "opening", "heuristics", "evidence"),
 )
 """Fields of a specification that decide what is proposed."""
 
@@ -232,8 +233,8 @@ def _check_budget(row: models.Study, before: StudySpec, after: StudySpec) -> Non
     """
     if after.budget < before.budget and after.budget < row.completed:
         raise invalid(
-            f"budget {after.budget} is below the {row.completed} runs that are done (study "
-            f"{row.name!r}); give {row.completed} or more, or finish the study"
+            f"budget {after.budget} is below the {row.completed:g} runs that are done (study "
+            f"{row.name!r}); give {math.ceil(row.completed)} or more, or finish the study"
         )
     used, hours = row.gpu_s / HOUR_S, after.gpu_hours
     if hours is not None and hours != before.gpu_hours and hours < used:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from db import models, studies, trials
 from db.models import Trial
 from db.trial_states import RESULTS, WHOLE
 from service.schemas import (
+    SUM_TOLERANCE,
     LimitSpec,
     Measurement,
     Score,
@@ -51,6 +53,9 @@ class Run:
     objective."""
 
 
+R = TypeVar("R", bound=Run)
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredRun(Run):
     """The same with all that the engine needs."""
@@ -68,15 +73,16 @@ class Evidence:
 
     Attributes:
         completed: in order of trial number, like `runs`, whose channels are what trials scored that
-            were stopped early or have paused (`step-S`), models merged of experts (`merged`), and
-            the runs of the other studies that this one takes as evidence (`study-NAME`).
+            were stopped early, have paused, or may be stopped by the search (`step-S`), models
+            merged of experts (`merged`), and the runs of the other studies that this one takes as
+            evidence (`study-NAME`).
         measured: `runs` with all benchmarks that the study's goal looks at, those that its
             objective does not weigh, too.
-        paused: trials under way that have paused, by id, and at which step.
+        partial: trials under way whose scores so far count, by id, and of which step they are.
         others: versions of the other studies when they were read.
         notes: what of them is not taken, in words.
-        version: of the study when it was read; the same, with the same `paused` and `others`, means
-            the same evidence.
+        version: of the study when it was read; the same, with the same `partial` and `others`, and
+            the same channels, means the same evidence.
     """
 
     version: models.Version
@@ -84,7 +90,7 @@ class Evidence:
     space: MixtureSpace
     completed: tuple[MeasuredRun, ...]
     measured: Runs
-    paused: tuple[tuple[int, int], ...] = ()
+    partial: tuple[tuple[int, int], ...] = ()
     others: tuple[models.Version, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -100,7 +106,9 @@ class Evidence:
 
     def standing(self) -> Standing[MeasuredRun]:
         """The mixture to train, and what it is compared with."""
-        return headline.standing(self.completed, self.spec.objective.direction, self.goal)
+        runs = allowed(self.spec, self.completed) if self.version.edits else self.completed
+        direction = self.spec.objective.direction
+        return headline.standing(runs, direction, self.goal, self.spec.dropped)
 
     def train_this(self) -> Tried[MeasuredRun] | None:
         """The mixture to train; None before the first run."""
@@ -110,14 +118,21 @@ class Evidence:
 def read(session: Session, study: models.Study) -> Evidence:
     """The study's evidence. Reads columns, not whole trials: there may be thousands."""
     spec = views.spec(study)
-    paused = trials.paused_steps(session, study)
-    completed, partial = _completed(session, study, spec, paused)
+    under_way: dict[int, int | None] = dict(trials.paused_steps(session, study))
+    if spec.search.early_stopping:
+        under_way |= dict.fromkeys(trials.running_runs(session, study))
+    completed, partial, merged = _completed(session, study, spec, under_way)
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
     runs = _runs(spec, completed)
-    if partial:  # which scores are of one training run matters only now
-        channels |= {name: _runs(spec, one, are_told=True) for name, one in partial.items()}
+    if partial or merged:  # which scores are of one training run matters only now
+        channels |= {
+            channel_of(step): _runs(spec, found, are_told=True)
+            for step, found in sorted(partial.items())
+        }
+        if merged:
+            channels[MERGED] = _runs(spec, merged, are_told=True)
         runs = _runs(spec, completed, are_told=True)
     return Evidence(
         version=study.version,
@@ -125,26 +140,38 @@ def read(session: Session, study: models.Study) -> Evidence:
         space=space(spec),
         completed=tuple(completed),
         measured=replace(runs, channels=channels),
-        paused=tuple(paused.items()),
+        partial=tuple(
+            (run.id, step)
+            for step, found in partial.items()
+            for run in found
+            if run.id in under_way
+        ),
         others=tuple(other.version for other in others),
         notes=tuple(notes),
     )
 
 
 def _completed(
-    session: Session, study: models.Study, spec: StudySpec, paused: Mapping[int, int]
-) -> tuple[list[MeasuredRun], dict[str, list[MeasuredRun]]]:
-    """The completed runs of a study that have the objective of `spec`; and by channel what those
-    scored that were stopped early or have `paused`, with what the completed ones did at the same
-    step, and what merged models scored.
+    session: Session,
+    study: models.Study,
+    spec: StudySpec,
+    under_way: Mapping[int, int | None],
+) -> tuple[list[MeasuredRun], dict[int, list[MeasuredRun]], list[MeasuredRun]]:
+    """The completed runs of a study that have the objective of `spec`; by step what those scored
+    that were stopped early or are under way, with what the completed ones did at the same step; and
+    what merged models scored.
 
-    Neither is ever taken for a whole run's score.
+    None of the latter is ever taken for a whole run's score.
+
+    Args:
+        under_way: ids of trials whose scores so far count, each with the step until which; None for
+            all of them.
     """
-    is_taken = or_(Trial.state.in_(RESULTS), Trial.id.in_(paused))
+    is_taken = or_(Trial.state.in_(RESULTS), Trial.id.in_(under_way))
     measured = _measurements(session, study, is_taken)
     completed: list[MeasuredRun] = []
     merged: list[MeasuredRun] = []
-    partial: dict[int, list[MeasuredRun]] = {}
+    partial: dict[int, list[MeasuredRun]] = {step: [] for step in spec.search.steps}
     rows = session.execute(
         select(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel)
         .where(Trial.study_id == study.id, is_taken)
@@ -156,7 +183,7 @@ def _completed(
             run = _measured(spec, trial_id, number, mixture, scores)
             if run is not None:
                 (merged if channel == MERGED else completed).append(run)
-        elif (part := so_far(spec, scores, paused.get(trial_id))) is not None:
+        elif (part := so_far(spec, scores, under_way.get(trial_id))) is not None:
             run = _measured(spec, trial_id, number, mixture, part.measurements)
             if run is not None:
                 partial.setdefault(part.step, []).append(run)
@@ -166,8 +193,7 @@ def _completed(
             early = _measured(spec, run.id, run.number, run.mixture, then)
             if early is not None:
                 runs.append(early)
-    others = {channel_of(step): runs for step, runs in sorted(partial.items())}
-    return completed, others | ({MERGED: merged} if merged else {})
+    return completed, {step: runs for step, runs in partial.items() if runs}, merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +288,7 @@ def _channels(
         ):
             if names:
                 notes.append(f"{of}: domains {', '.join(sorted(names))} {what}")
-        found, _ = _completed(session, other, spec, {})
+        found, _, _ = _completed(session, other, spec, {})
         share = weights(spec, [run.mixture for run in found]).sum(axis=1)
         taken = [
             replace(run, mixture={d: w / part for d, w in run.mixture.items() if d in here})
@@ -375,6 +401,17 @@ def _measurements(
     return found
 
 
+def steps_of(spec: StudySpec) -> tuple[int | None, Sequence[int]]:
+    """The steps of a whole run as the recipe says, and those that it is scored at on the way; None,
+    and none, where it does not say."""
+    steps, evaluation = spec.recipe.get("steps"), spec.recipe.get("evaluation")
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        return None, []
+    at = evaluation.get("at") if isinstance(evaluation, dict) else None
+    points = at if isinstance(at, list) else []
+    return steps, [step for step in points if isinstance(step, int) and step < steps]
+
+
 def space(spec: StudySpec) -> MixtureSpace:
     """The mixtures that the study may propose.
 
@@ -394,6 +431,14 @@ def space(spec: StudySpec) -> MixtureSpace:
     prompts = spec.reach.steps * spec.reach.prompts_per_step
     samples = [domain.samples for domain in spec.domains]
     return found.within_reach(samples, prompts, spec.reach.epochs)
+
+
+def allowed(spec: StudySpec, runs: Sequence[R]) -> Sequence[R]:
+    """Those whose mixture the study may still propose: one that was edited may be narrower."""
+    if not runs:
+        return runs
+    inside = space(spec).contains(weights(spec, [run.mixture for run in runs]), SUM_TOLERANCE)
+    return [run for run, is_inside in zip(runs, inside, strict=True) if is_inside]
 
 
 def _limit(limit: LimitSpec) -> LinearLimit:

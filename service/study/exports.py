@@ -141,6 +141,11 @@ def heads(spec: StudySpec) -> list[str]:
     return [*found, *LAST]
 
 
+def benchmark_heads(spec: StudySpec) -> list[str]:
+    """Those of the benchmarks among them, in the study's order."""
+    return heads(spec)[-len(spec.benchmarks) - len(LAST) : -len(LAST)]
+
+
 def check(spec: StudySpec) -> None:
     """Raises:
     Refused: the objective would stand in an export under another name.

@@ -7,7 +7,7 @@ that was run again and scored less.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -109,10 +109,18 @@ def mean(scores: Sequence[Score]) -> Score:
     return Score(value=value, se=math.hypot(*(score.se for score in scores)) / n)
 
 
-def is_uniform(mixture: Mapping[str, float]) -> bool:
-    """Equal weights, as nearly as mixtures are told apart."""
-    share = 1 / len(mixture)
-    return sum(abs(weight - share) for weight in mixture.values()) / 2 <= SAME
+NONE: frozenset[str] = frozenset()
+
+
+def is_uniform(mixture: Mapping[str, float], dropped: Collection[str] = NONE) -> bool:
+    """Equal weights, as nearly as mixtures are told apart.
+
+    Args:
+        dropped: domains that are to have none.
+    """
+    share = 1 / max(1, len(mixture.keys() - dropped))
+    wanted = ((w, 0.0 if name in dropped else share) for name, w in mixture.items())
+    return sum(abs(weight - equal) for weight, equal in wanted) / 2 <= SAME
 
 
 def tried(runs: Sequence[R]) -> list[Tried[R]]:
@@ -140,9 +148,9 @@ def train_this(
     return max(found, key=lambda t: (sign * t.score.value, len(t.runs), -t.number), default=None)
 
 
-def uniform(found: Sequence[Tried[R]]) -> Tried[R] | None:
-    """Equal weights, if they were run."""
-    return next((t for t in found if is_uniform(t.mixture)), None)
+def uniform(found: Sequence[Tried[R]], dropped: Collection[str] = NONE) -> Tried[R] | None:
+    """Equal weights of the domains that are not dropped, if they were run."""
+    return next((t for t in found if is_uniform(t.mixture, dropped)), None)
 
 
 def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
@@ -151,10 +159,19 @@ def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
     return Score(value=sign * (ours.value - theirs.value), se=math.hypot(ours.se, theirs.se))
 
 
-def standing(runs: Sequence[R], direction: Direction, goal: Goal | None = None) -> Standing[R]:
-    """What stands out among runs that come by number."""
+def standing(
+    runs: Sequence[R],
+    direction: Direction,
+    goal: Goal | None = None,
+    dropped: Collection[str] = NONE,
+) -> Standing[R]:
+    """What stands out among runs that come by number.
+
+    Args:
+        dropped: domains that mixtures are to have none of.
+    """
     found = tried(runs)
-    best, equal = train_this(found, direction, goal), uniform(found)
+    best, equal = train_this(found, direction, goal), uniform(found, dropped)
     gain = None
     if best is not None and equal is not None and best is not equal:
         gain = gain_over(equal.score, best.score, direction)

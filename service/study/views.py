@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from db import curves, models, specs, studies
 from db.clock import HOUR_S
@@ -31,19 +31,23 @@ MAX_VALUES = 50_000
 
 def spec(row: models.Study) -> StudySpec:
     """The study's specification as it holds now."""
-    return _spec(row.spec, row.channels, {name: getattr(row, name) for name in IN_COLUMNS})
+    now = {name: getattr(row, name) for name in IN_COLUMNS}
+    now["search"] = specs.search(row.channels, early_stopping=row.early_stopping)
+    return StudySpec.model_validate(row.spec | now)
 
 
 @lru_cache(maxsize=256)
 def stored_spec(stored: specs.Stored) -> StudySpec:
     """The same, kept: calls of workers are about the same few studies all the time. Not to be
     changed."""
-    return _spec(*specs.parts(stored))
+    at_first, now = specs.parts(stored)
+    return StudySpec.model_validate(at_first | now)
 
 
-def _spec(at_first: dict[str, Any], channels: str, now: dict[str, Any]) -> StudySpec:
-    search = at_first["search"] | {"channels": channels.split(",")}
-    return StudySpec.model_validate(at_first | now | {"search": search})
+@lru_cache(maxsize=256)
+def first_name(stored: specs.Stored) -> str:
+    """What the study was called when it was made."""
+    return str(specs.parts(stored)[0]["name"])
 
 
 def study(row: models.Study, counts: dict[str, int]) -> Study:
@@ -59,6 +63,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "gpu_hours_used": row.gpu_s / HOUR_S,
             "attached": row.attached,
             "merged": row.merged,
+            "unspent": row.unspent,
             "baseline_scores": described.scores(described.baseline),
         }
     )

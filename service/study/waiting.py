@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import models, proposing, queue, studies
+from db import models, proposing, queue, sharing, studies
 from db.models import Attempt, Trial
 from db.proposing import Standing
+from db.sharing import Ability
 from service.search.counts import all_done, counted
 from service.study import merging
 
@@ -81,13 +82,19 @@ def last_line(text: str | None) -> str:
 
 
 def for_a_trial(
-    session: Session, name: str | None, worker: str = "", *, can_merge: bool = True
+    session: Session,
+    name: str | None,
+    worker: str = "",
+    *,
+    can_merge: bool = True,
+    ability: Ability | None = None,
 ) -> tuple[str, float | None]:
     """Why there is no trial to give to a worker, and after how many seconds to ask again (None:
     nothing more comes by itself).
 
     Args:
         can_merge: whether the worker takes trials of channel `merged`.
+        ability: what it has, by which studies pass it over; None for one that has everything.
     """
     if name is not None:
         found = [studies.get(session, name)]
@@ -96,8 +103,12 @@ def for_a_trial(
         found = studies.everyone(session, "active", "paused") or studies.everyone(session)
     if not found:
         return "there is no study yet", 10.0
-    reasons = []
+    reasons: list[tuple[str, float | None]] = []
     for row, now in zip(found, proposing.standings(session, found), strict=True):
+        lacks = [] if ability is None else sharing.lacking(row.spec["requires"], ability)
+        if lacks and now.state == "active" and not now.is_done:
+            reasons.append((f"study {now.study!r} requires {', '.join(lacks)}", None))
+            continue
         due_in_s, merged = None, None
         if now.state == "active" and now.queued:
             is_merging = bool(queue.queued_merged(session, now.study))
@@ -146,7 +157,7 @@ def _of_one(
         return f"{where}: {now.error}; tried again soon", 5.0
     if now.is_out:
         return (
-            f"{where}: its strategy has nothing more to propose; {now.completed} of the budget's "
+            f"{where}: its strategy has nothing more to propose; {now.completed:g} of the budget's "
             f"{now.budget} trials are done",
             None,
         )

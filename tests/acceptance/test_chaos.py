@@ -31,16 +31,16 @@ def test_nothing_is_lost_or_doubled_while_everything_is_killed(database):
     if database == "postgresql" and programs() is None:
         pytest.skip("NOT RUN on PostgreSQL: there are no programs of it")
     plan = Plan(
-        trials=40,
-        workers=4,
+        trials=24,
+        workers=3,
         database=database,
         seed=1,
         lease_s=1.5,
         limit_s=50.0,
         weather=Weather(refuse=0.1, lose_answer=0.05, delay=0.05, delay_s=0.2),
-        acts={"pause": 12, "stop": 4},
-        kills={"service": 2, "worker": 6, "run": 4}
-        | ({"database": 2} if database == "postgresql" else {}),
+        acts={"pause": 8, "stop": 3},
+        kills={"service": 2, "worker": 4, "run": 3}
+        | ({"database": 1} if database == "postgresql" else {}),
     )
     verdict = run(plan, start)
     assert verdict.is_sound, verdict

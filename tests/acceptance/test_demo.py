@@ -5,29 +5,33 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
 
 from tests.support import TRAINING_S, forks
-from tests.support.warm import run
+from tests.support.polling import until
+from tests.support.warm import Command, run
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
 SMALL = ("--steps", "1", "--domains", "coco,sat", "--port", "0", "--exit")
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "modomodo", "demo", "--folder", str(folder), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | forks.environment(),
-    )
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[tuple[Command, IO[str]]]:
+    """A demo and what it says; it is killed at the end of the block."""
+    said, saying = os.pipe()
+    words = ("demo", "--folder", folder, *arguments)
+    with os.fdopen(said) as output:
+        with os.fdopen(saying, "wb") as out:
+            demo = Command(*words, environment=forks.environment(), stdout=out, stderr=out)
+        with demo:
+            yield demo, output
 
 
 @pytest.mark.parametrize(
@@ -42,21 +46,19 @@ def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(
     tmp_path, trials, arguments
 ):
     options = (*SMALL, "--trials", str(trials), *arguments)
-    first = start(tmp_path, *options)
-    before = []
-    for line in first.stdout:
-        before.append(line)
-        if re.match(r" +1 +\d", line):  # the line of the first finished run
-            break
-    first.send_signal(signal.SIGINT)
-    rest, _ = first.communicate(timeout=120)
-    assert first.returncode == 130, rest
+    with started(tmp_path, *options) as (first, said):
+        for line in said:
+            if re.match(r" +1 +\d", line):  # the line of the first finished run
+                break
+        first.send_signal(signal.SIGINT)
+        rest = said.read()
+        assert first.wait(60) == 130, rest
     assert "the same command goes on from here" in rest
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in _command(p)]
+    until(lambda: not at_work_in(tmp_path))
 
-    second = start(tmp_path, *options)
-    output, _ = second.communicate(timeout=280)
-    assert second.returncode == 0, output
+    with started(tmp_path, *options) as (second, said):
+        output = said.read()
+        assert second.wait(60) == 0, output
     assert "going on with study 'demo'" in output
     assert "scoring the base model" not in output, "the base's scores were kept"
     table = output[output.index("points of 100") :]
@@ -64,8 +66,14 @@ def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(
     assert len(re.findall(r"^ +\d+ +\d+\.\d ± ", output, flags=re.MULTILINE)) == trials
 
 
-def _command(process: psutil.Process) -> str:
-    return " ".join(process.info["cmdline"] or [])
+def at_work_in(folder: Path) -> list[psutil.Process]:
+    """Processes that have a file of it open, be it only a log."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(folder in Path(file.path).parents for file in process.open_files()):
+                found.append(process)
+    return found
 
 
 @pytest.mark.parametrize(

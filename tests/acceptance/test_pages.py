@@ -13,7 +13,7 @@ import yaml
 from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
-from service.schemas import Heartbeat, NextRequest, Partial, StudySpec, TrialCreate
+from service.schemas import Heartbeat, Measurement, NextRequest, Partial, StudySpec, TrialCreate
 from tests.support import TRAINING_S, dashboard, forks, toy
 from tests.support.datasets import png
 from tests.support.pages import ROOT, Reader, blocks, commands
@@ -177,8 +177,11 @@ def leased(client: Client, *, is_paused: bool) -> None:
 
 
 def test_living_studies(tmp_path):
-    done = follow(reader(tmp_path), "docs/how-to/living-studies.md")
-    assert "study vlm-2b is deleted" in done.said
+    page, own = "docs/how-to/living-studies.md", reader(tmp_path)
+    with own:
+        own.do("modomodo serve", page)
+        own.follow(ROOT / page)
+    assert "study vlm-2b is deleted" in own.said
     archived = json.loads((tmp_path / "vlm-2b.json").read_text())["study"]
     assert [d["name"] for d in archived["spec"]["domains"]] == [
         "sat",
@@ -207,6 +210,38 @@ def test_gpu_hours(tmp_path):
             assert client.study("hours").gpu_hours == 600
     assert [states[number] for number in range(2, 5)] == ["queued", "queued", "early_stopped"]
     assert '"running"' in own.said, "what is under way"
+
+
+@pytest.mark.slow  # `auto` fits each score
+def test_floors_and_fronts(tmp_path):
+    page = "docs/how-to/floors-and-fronts.md"
+    shown = next(block for block in blocks(ROOT / page) if block.language == "yaml")
+    (tmp_path / "study.yaml").write_text(shown.text)
+    rows = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.4, 0.3, 0.3), (0.2, 0.6, 0.2), (0.1, 0.1, 0.8)]
+    scored = [(*x, 0.3 + 0.1 * x[0], 0.2 + 0.3 * x[1], 0.3 + 0.05 * x[2]) for x in rows]
+    head = ["w_coco,w_lisa,w_sat,out_score,in_score,chart"]
+    (tmp_path / "runs.csv").write_text("\n".join(head + [",".join(map(str, r)) for r in scored]))
+    own = reader(tmp_path)
+    with own:
+        own.do("modomodo serve", page)
+        with Client(own.url) as client:
+            study = client.create_study(StudySpec.model_validate(yaml.safe_load(shown.text)))
+            for *weights, one, two, three in scored:
+                names = ("coco", "lisa", "sat")
+                found = zip(("info", "lisa_test", "chart"), (one, two, three), strict=True)
+                client.add_trial(
+                    study.name,
+                    TrialCreate(
+                        mixture=dict(zip(names, map(float, weights), strict=True)),
+                        measurements=[
+                            Measurement(benchmark=name, score=score, samples=1000)
+                            for name, score in found
+                        ],
+                    ),
+                )
+        own.follow(ROOT / page)
+    assert "Floors hold with: lisa_test at least" in own.said
+    assert '"choice"' in own.said
 
 
 @pytest.mark.slow

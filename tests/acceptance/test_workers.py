@@ -28,7 +28,7 @@ from service.schemas import (
     Trial,
     TrialCreate,
 )
-from tests.support import toy
+from tests.support import forks, toy
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command
@@ -59,17 +59,22 @@ def client(database_url) -> Iterator[Client]:
 
 @pytest.fixture
 def worker(commands, tmp_path):
-    """Starts `modomodo worker`; it is killed at the end of the block."""
+    """Starts `modomodo worker`; it is killed at the end of the block. Its runs are forked from a
+    server that all share, unless it is to be alone."""
 
     @contextmanager
     def start(
-        client: Client, *arguments: str, stderr: IO[bytes] | None = None
+        client: Client,
+        *arguments: str,
+        stderr: IO[bytes] | None = None,
+        is_alone: bool = False,
     ) -> Iterator[Command]:
         options = ["--url", client.url, "--commands", str(commands), *arguments]
         with TemporaryDirectory() as own:
             if "--folder" not in arguments:
                 options += ["--folder", own]
-            with Command("worker", *options, stderr=stderr) as process:
+            environment = {} if is_alone else forks.environment("command")
+            with Command("worker", *options, environment=environment, stderr=stderr) as process:
                 yield process
 
     return start
@@ -187,17 +192,6 @@ def test_a_second_signal_ends_a_worker_at_once(worker, tmp_path):
         assert process.wait(30) in (0, 128 + signal.SIGTERM)
 
 
-def runs_of(worker: Command) -> list[psutil.Process]:
-    """Its training processes: those forked for a run, and the programs that they started."""
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(worker.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # ended since they were listed
-                if child.ppid() != worker.pid:
-                    found.append(child)
-    return found
-
-
 def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, worker, tmp_path):
     """Short trials; workers and training processes are killed at random moments of them."""
     create(client, TRIALS, waits_for="anywhile", lease_s=1, max_attempts=100)
@@ -214,7 +208,7 @@ def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, wo
 
         def runs() -> list[psutil.Process]:
             tend()
-            return [run for process in workers for run in runs_of(process)]
+            return forks.runs("command")
 
         for what in due:
             run = rng.choice(until(runs))
@@ -237,6 +231,8 @@ def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, wo
 
 
 def test_two_workers_finish_a_study_and_never_run_the_same_trial(commands, tmp_path, monkeypatch):
+    for name, value in forks.environment("command").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("MODOMODO_COMMANDS", str(commands))
     with LocalFleet(tmp_path / "fleet", port=0) as fleet, Client(fleet.url) as client:
         spec = StudySpec.model_validate(toy.study("anywhile", budget=6))
@@ -258,9 +254,9 @@ def test_two_workers_finish_a_study_and_never_run_the_same_trial(commands, tmp_p
 
 def test_a_cancelled_trial_stops_its_run_and_the_worker_takes_the_next(client, worker, go):
     create(client, 2, waits_for=go)
-    with worker(client) as process:
+    with worker(client):
         [trial] = until(lambda: in_training(client))
-        stopped = runs_of(process)
+        stopped = forks.runs("command")
         client.cancel(trial.id)
         until(lambda: any(t.id != trial.id for t in in_training(client)))
         assert psutil.wait_procs(stopped, timeout=30)[1] == []
@@ -295,7 +291,7 @@ def test_a_result_posted_twice_changes_nothing(client):
 
 def test_a_worker_of_a_study_of_commands_imports_no_torch(client, worker, go):
     create(client, waits_for=go)
-    with worker(client) as process:
+    with worker(client, is_alone=True) as process:
         until(lambda: in_training(client))
         everyone = [process.pid, *(p.pid for p in psutil.Process(process.pid).children(True))]
         assert len(everyone) >= 4, "the worker, its fork server, a run, its program"

@@ -28,11 +28,12 @@ NAMED = {"study": "long", "trial": "5000", "number": "5000", "surrogate": "quads
 
 ASKED = {
     "/ui/studies/{study}/changes": "?after=0",
-    "/ui/studies/{study}/rows": "?before=5000",
     "/ui/static/{version}/{name}": None,
     "/ui/events": None,  # never ends
     "/studies/{study}/export": None,  # asked for as a whole
     "/ui/studies/{study}/export": None,
+    "/ui/studies/{study}/archive": None,
+    "/ui/studies/{study}/trials.csv": None,
     # Fitted to 10,000 runs because somebody asked for that; a page never does.
     "/studies/{study}/best": None,
     "/studies/{study}/surrogates/{name}": None,
@@ -47,7 +48,8 @@ LISTS = (
     "/trials/{trial}",
     "/ui/studies/{study}",
     "/ui/studies/{study}/changes",
-    "/ui/studies/{study}/rows",
+    "/ui/studies/{study}/trials",
+    "/ui/studies/{study}/trials/found",
     "/ui/studies/{study}/mixtures/found",
     "/ui/studies/{study}/trials/{number}",
 )

@@ -248,7 +248,7 @@ def test_a_method_that_is_not_offered_is_refused(api):
 
 
 def test_an_empty_change_is_refused(api, study):
-    said = "state, budget, gpu_hours, search or note"
+    said = "nothing to change: give state, name"
     refused(api.patch("/studies/vlm", json={}), 422, "invalid-request", said)
 
 

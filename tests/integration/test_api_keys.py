@@ -64,6 +64,9 @@ READING = [
     ("GET", "/studies/vlm/surrogates/quadsurface", None),
     ("POST", "/studies/vlm/surrogates/quadsurface/predict", {"mixtures": [{"coco": 1.0}]}),
     ("GET", "/ui/studies/vlm", None),
+    ("GET", "/ui/studies/vlm/trials", None),
+    ("GET", "/ui/studies/vlm/trials/found", None),
+    ("GET", "/ui/studies/vlm/trials.csv", None),
 ]
 WORKING = [
     ("POST", "/trials/next", {"worker": "w"}),

@@ -141,6 +141,8 @@ def test_runs_added_before_they_were_counted_apart_are_counted_by_the_upgrade(de
             *("studies.gpu_s", "studies.gpu_hours", "attempts.gpus"),
             *("trials.stop_at", "trials.asked", "trials.asked_why"),
             *("trials.channel", "studies.merged", "studies.channels"),
+            *("studies.edits", "studies.created_as", "studies.former_names"),
+            *("trials.share", "trials.by_hand", "studies.unspent", "studies.early_stopping"),
         ]
         for table, column in (name.split(".") for name in ("studies.attached", *later)):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))

@@ -94,6 +94,31 @@ def test_runs_with_a_dropped_domain_go_on_teaching_and_nothing_that_uses_it_is_p
     assert all(trial["mixture"]["sat"] == 0.0 for trial in proposed)
 
 
+def test_the_mixture_to_train_is_one_that_the_study_still_allows(desk):
+    desk.run(0.9, sat=1.0)
+    desk.run(0.5, coco=0.5, lisa=0.5)
+    desk.run(0.6, coco=1.0)
+    assert desk.api.get("/studies/vlm/best").json()["train"]["mixture"]["sat"] == 1.0
+    desk.edit(domains=THREE[:2])
+    best = desk.api.get("/studies/vlm/best").json()
+    assert best["train"]["mixture"]["coco"] == 1.0
+    assert best["gain"] == pytest.approx(0.1), "over the domains that are left, equally"
+    assert "trial 3" in desk.api.get("/ui/studies/vlm").text
+    figure = desk.api.get("/ui/studies/vlm/progress").json()["figure"]
+    assert any(trace.get("ids") == ["1", "2", "3"] for trace in figure["data"])
+
+
+def test_a_study_that_allows_none_of_its_runs_says_so(desk):
+    desk.run(0.9, sat=1.0)
+    desk.edit(domains=THREE[:2])
+    best = desk.api.get("/studies/vlm/best").json()
+    assert best["train"] is None
+    assert "is a mixture that the study allows since it was changed" in best["message"]
+    assert "no completed run is allowed" in desk.api.get("/ui/studies/vlm").text
+    assert desk.api.get("/ui/studies/vlm/progress").json()["figure"]["data"]
+    assert desk.api.get("/studies/vlm/export", params={"format": "yaml"}).status_code == 409
+
+
 def test_a_dropped_domain_can_come_back(desk):
     desk.edit(domains=THREE[:2])
     assert desk.edit(domains=THREE)["domains"][2]["upper"] == 1.0
@@ -296,6 +321,7 @@ def test_a_study_is_found_by_its_former_name_while_no_other_is_called_so(desk):
     assert desk.api.get("/studies/vlm").json()["name"] == "vlm-2b"
     leased = desk.api.post("/trials/next", json={"worker": "w", "study": "vlm"}).json()
     assert leased["trial"]["study"] == "vlm-2b"
+    assert leased["files_of"] == "vlm", "where its workers find what they kept of it"
     assert desk.api.get("/ui/studies/vlm").status_code == 200
     desk.create(budget=5)
     assert desk.api.get("/studies/vlm").json()["budget"] == 5

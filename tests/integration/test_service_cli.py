@@ -381,3 +381,25 @@ def test_what_the_service_refuses_is_an_error_with_its_words(run, study_file):
         assert result.exit_code == 1
         assert isinstance(result.exception, ServiceError)
         assert result.exception.code == code
+
+
+def test_studies_are_compared_side_by_side(run, service_url, monkeypatch):
+    monkeypatch.delitem(SIDE_BY_SIDE, "gp")  # quicker
+    for name, value in (("one", 0.4), ("two", 0.6)):
+        run("study", "create", "-", stdin=json.dumps(study_body(name, budget=1)))
+        with Client(service_url) as client:
+            measured = [Measurement.model_validate(item) for item in scores(value)]
+            mixture = {"coco": 0.25, "lisa": 0.75}
+            client.add_trial(name, TrialCreate(mixture=mixture, measurements=measured))
+    shown = [line.split() for line in run("study", "compare", "one", "two").stdout.splitlines()]
+    assert ["one", "two"] in shown
+    (score,) = (line for line in shown if line[:1] == ["score"])
+    assert (score[1], score[4]) == ("40.0", "60.0")
+    assert ["lisa", "75%", "75%"] in shown
+    found = as_json(run("study", "compare", "one", "two", "--json"))
+    assert [one["study"]["name"] for one in found] == ["one", "two"]
+    for wrong in (("one",), ("one", "one")):
+        refused = run("study", "compare", *wrong)
+        assert refused.exit_code == 2
+        assert "two to five different studies" in " ".join(refused.output.split())
+    assert isinstance(run("study", "compare", "one", "none").exception, ServiceError)

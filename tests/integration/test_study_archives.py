@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from db import leases, studies, trials
+from db import archive, leases, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
 from db.trials import NewTrial
@@ -176,7 +176,7 @@ SPOILED = {
     "an error that is none": ("events.3.detail.error", [1], "events.3.detail.error"),
     "an event of no trial": ("events.3.trial", 99, "events.3.trial: there is no trial 99"),
     "a worker without a name": ("workers.0.name", " ", "workers.0.name"),
-    "a later version": ("version", 8, "version"),
+    "a later version": ("version", archive.VERSION + 1, "version"),
     "a name that is none": ("study.name", "../vlm", "name"),
     "no domains": ("study.spec.domains", [], "domains"),
     "a strategy that is none": (

@@ -1,9 +1,9 @@
 """The servers that training runs are forked from: this process's own, and one that all may share.
 
 A worker starts such a server with its first run, which imports torch, transformers and TRL: eight
-seconds of processor time. Tests of several workers have them share one that is there already, by
-variables that every Python process below them follows (`shared_forks/sitecustomize.py`). That a
-worker starts its own, `tests/integration/test_processes.py` shows.
+seconds of processor time; half a second where a program trains. Tests of several workers have them
+share one that is there already, by variables that every Python process below them follows
+(`shared_forks/sitecustomize.py`). That a worker starts its own, `test_processes.py` shows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
 
+import psutil
 import pytest
 
 from trainer.backends import MODULES
@@ -29,19 +30,24 @@ def begin_anew() -> None:
 
 
 @functools.cache
-def _shared() -> forkserver.ForkServer:
+def _shared(backend: str) -> forkserver.ForkServer:
     """Ends with this process."""
     server = forkserver.ForkServer()
-    server.set_forkserver_preload([MODULES["trl"]])
+    server.set_forkserver_preload([MODULES[backend]])
     server.ensure_running()
     return server
+
+
+def runs(backend: str = "trl") -> list[psutil.Process]:
+    """What the server that commands share has forked, and the programs that these started."""
+    return psutil.Process(_shared(backend)._forkserver_pid).children(recursive=True)
 
 
 @contextmanager
 def shared() -> Iterator[None]:
     """Runs of this process, too, are forked from the server that commands share."""
     begin_anew()
-    own, theirs = forkserver._forkserver, _shared()
+    own, theirs = forkserver._forkserver, _shared("trl")
     names = ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid")
     with pytest.MonkeyPatch.context() as patch:
         for name in names:
@@ -49,9 +55,9 @@ def shared() -> Iterator[None]:
         yield
 
 
-def environment() -> dict[str, str]:
+def environment(backend: str = "trl") -> dict[str, str]:
     """Variables of commands whose runs are forked from the server that they share."""
-    server = _shared()
+    server = _shared(backend)
     if hasattr(server, "_forkserver_authkey"):
         return {}  # Python 3.14's asks for a key: there each has its own
     paths = [str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]

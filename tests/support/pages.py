@@ -103,7 +103,7 @@ class Reader(ExitStack):
         super().__init__()
         programs = folder / ".programs"
         programs.mkdir()
-        warm.install(programs)
+        warm.install(programs, *warm.FITS)
         browser = programs / pictures.BROWSERS[0]
         browser.write_text(BROWSER.format(python=sys.executable))
         browser.chmod(0o755)

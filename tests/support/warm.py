@@ -18,6 +18,8 @@ from typing import IO, Self
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
 
+INHERITED = "TESTS_WARM_SERVER"
+"""Names the server that a command was forked from, to what the command starts."""
 
 FITS = ("service.search.expected_improvement", "service.search.surrogates.gp")
 """With torch, for the many commands of a page that fit models."""
@@ -26,6 +28,8 @@ FITS = ("service.search.expected_improvement", "service.search.surrogates.gp")
 @functools.cache
 def _server(*more: str) -> str:
     """Address of this process's server, which ends with it; modules that it imports, too."""
+    if INHERITED in os.environ:
+        return f"\0{os.environ[INHERITED]}"
     address = f"\0modomodo-warm-{os.getpid()}-{os.urandom(8).hex()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(address)
@@ -135,10 +139,10 @@ sys.exit(int(line.recv(32)))
 """
 
 
-def install(folder: Path) -> None:
-    """Puts a program `modomodo` into a folder, for scripts that call it."""
+def install(folder: Path, *more: str) -> None:
+    """Puts a program `modomodo` into a folder, for scripts that call it; modules that it wants."""
     program = folder / "modomodo"
-    program.write_text(SHIM.format(python=sys.executable, address=_server(*FITS)))
+    program.write_text(SHIM.format(python=sys.executable, address=_server(*more)))
     program.chmod(0o755)
 
 

@@ -20,6 +20,9 @@ import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from service.executor.child import ASKED
+from tests.support.warm import INHERITED
+
 PR_SET_PDEATHSIG = 1
 MAX_REQUEST = 1 << 20
 IMPORTED = (
@@ -28,6 +31,8 @@ IMPORTED = (
     "service.proposing.proposer",
     "trainer.worker.worker",
     "db.upgrade",
+    "tests.support.forked",
+    *ASKED,
 )
 """No torch: a training run imports it in a process of its own."""
 
@@ -39,37 +44,38 @@ def main(listening: socket.socket, *more: str) -> NoReturn:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
+    address = listening.getsockname()[1:].decode()
     while True:
         line, _ = listening.accept()
         if os.fork() == 0:
             listening.close()
-            attend(line)
+            attend(line, address)
         line.close()
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass  # those that have ended
 
 
-def attend(line: socket.socket) -> NoReturn:
+def attend(line: socket.socket, address: str) -> NoReturn:
     """Starts the command that a connection asks for; answers its pid, and later its exit code."""
     end_with_parent()
     asked, descriptors, _, _ = socket.recv_fds(line, MAX_REQUEST, 2)
     pid = os.fork()
     if pid == 0:
         line.close()
-        become(json.loads(asked), descriptors)
+        become(json.loads(asked), descriptors, address)
     line.send(str(pid).encode())
     _, status = os.waitpid(pid, 0)
     line.send(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
-def become(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
+def become(asked: dict[str, Any], descriptors: list[int], address: str) -> NoReturn:
     """Runs a command in this process to its end."""
     end_with_parent()
     os.setsid()
     os.environ.clear()
-    os.environ.update(asked["environment"])
+    os.environ.update(asked["environment"] | {INHERITED: address})
     os.chdir(asked["folder"])
     importlib.import_module("tests.support.shared_forks.sitecustomize")
     descriptors.insert(0, os.open(os.devnull, os.O_RDONLY))
@@ -80,7 +86,9 @@ def become(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
     sys.modules["__main__"].__package__ = None  # usage names the command, not this module
     if asked["module"] == "modomodo":
         from modomodo.cli import main as command
+        from tests.support import forked
 
+        forked.install()
         command()
     else:
         runpy.run_module(asked["module"], run_name="__main__")

@@ -171,6 +171,14 @@ def test_the_key_is_in_the_environment_of_workers_and_in_no_argument():
     assert "admin" not in " ".join(setup.arguments("f.n.x", "vlm"))
 
 
+def test_workers_say_what_started_them_and_not_where_their_controller_is():
+    here = {"MODOMODO_NODE": "the controller's", "MODOMODO_ENDS_AT": "7"}
+    setup = Setup("http://head:8765", engine="slurm")
+    assert setup.environment(here) == {}
+    words = setup.arguments("f.n.x", None)
+    assert words[words.index("--label") + 1] == "engine=slurm"
+
+
 def test_a_workers_name_says_on_which_node_of_which_fleet_it_is():
     name = worker_name("f", "n7")
     assert node_of("f", name) == "n7"

@@ -237,13 +237,27 @@ spec:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- a", "spec: {}", "spec: {containers: []}", "a: [", "spec: 3"]
+    "text",
+    ["", "- a", "spec: {}", "spec: {containers: []}", "a: [", "spec: 3", "spec: {containers: [3]}"]
+    + [
+        f"spec: {{containers: [{{{said}}}]}}"
+        for said in ("env: 3", "env: [{value: a}]", "env: [a]")
+    ]
+    + ["spec: {containers: [{resources: {limits: 3}}]}", "{spec: {containers: [{}]}, metadata: 3}"],
 )
 def test_what_is_no_pod_template_is_refused(tmp_path, text):
     file = tmp_path / "pod.yaml"
     file.write_text(text)
     with pytest.raises(WrongUse, match="--pod"):
         read_template(file)
+
+
+def test_what_a_template_leaves_empty_is_filled_in(tmp_path):
+    file = tmp_path / "pod.yaml"
+    file.write_text("{metadata: , spec: {containers: [{image: a, env: , resources: {limits: }}]}}")
+    pod = Pods(template=read_template(file)).pod({"a": "b"}, [], gpus=1)
+    assert pod["metadata"]["labels"] == {"a": "b"}
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": 1}
 
 
 def manifests(*options):

@@ -12,6 +12,7 @@ from rich.console import Console
 from modomodo.fleet import view
 from modomodo.fleet.controller import Pool, Turn
 from modomodo.fleet.engines import Started
+from service.client import ServiceUnreachable
 from service.schemas import Demand, WorkerSeen
 
 NOW = "2030-01-01T00:00:00Z"
@@ -78,6 +79,15 @@ def test_watching_draws_on_a_terminal_and_writes_json_lines_elsewhere(capsys, is
     else:
         (line,) = said.splitlines()
         assert json.loads(line)["workers"][0]["worker"] == "f.n1.a"
+
+
+def test_watching_goes_on_while_the_service_is_away(capsys):
+    class Away(Service):
+        def demand(self):
+            raise ServiceUnreachable("http://service does not answer")
+
+    view.watch(Away(), Engine(), 0.0, is_drawn=False)
+    assert "does not answer" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_a_controller_draws_its_last_look():

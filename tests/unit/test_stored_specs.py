@@ -22,6 +22,7 @@ PARTS = {
     "heuristics": schemas.HeuristicsSpec,
     "evidence": schemas.EvidenceSpec,
     "search": schemas.SearchSpec,
+    "requires": schemas.RequiresSpec,
     "baseline": schemas.Measurement,
 }
 FULL = study_body(
@@ -39,9 +40,10 @@ def body(**changes):
 
 def as_first_released():
     """The fields of the first release alone."""
-    old = body(limits=[], reach=None)
-    for later in ("limits", "max_active", "reach", "opening", "heuristics"):
-        del old[later]
+    old = body(limits=[], reach=None, constraints=[])
+    later = ("limits", "max_active", "reach", "opening", "heuristics", "objectives", "constraints")
+    for name in later:
+        del old[name]
     for domain in old["domains"]:
         del domain["zero_or_at_least"]
     return old
@@ -93,7 +95,8 @@ def test_the_storage_knows_every_field_that_a_study_may_leave_out():
     parts = {
         name
         for name, value in StudySpec.model_validate(FULL).model_dump().items()
-        if isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict))
+        if isinstance(value, dict)
+        or (isinstance(value, list) and value and isinstance(value[0], dict))
     }
     assert parts - {"recipe", "benchmarks"} == set(PARTS)
     assert defaults(schemas.BenchmarkSpec) == {}

@@ -60,10 +60,14 @@ class WorkFolder:
         """Lets another worker have it."""
         self._held.close()
 
-    def of(self, url: str, trial: Trial) -> TrialFolder:
-        """The folder of a trial; the same whenever this worker gets it."""
+    def of(self, url: str, trial: Trial, files_of: str | None = None) -> TrialFolder:
+        """The folder of a trial; the same whenever this worker gets it.
+
+        Args:
+            files_of: as in `NextAnswer`.
+        """
         # Ids are unique in one service only.
-        key = hashlib.sha256(f"{url} {trial.study}".encode()).hexdigest()[:8]
+        key = hashlib.sha256(f"{url} {files_of or trial.study}".encode()).hexdigest()[:8]
         return TrialFolder(self.path / f"trial-{trial.id}-{key}")
 
     def unsettled(self) -> Iterator[TrialFolder]:

@@ -77,7 +77,7 @@ class Attempt:
         self._delivery = Delivery(self._lease, folder, signals)
         self._store_sync: StoreSync | None = None
         if setting.store is not None and answer.merge is None:
-            stored = setting.store.of(self.trial.study, self.trial.id)
+            stored = setting.store.of(answer.files_of or self.trial.study, self.trial.id)
             self._store_sync = StoreSync(stored, folder)
         self._ending = Ending(self._lease, folder, signals, self._store_sync)
         self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)

@@ -109,7 +109,7 @@ class Worker:
                 answer = self._ask()
                 if answer is None or answer.trial is None:
                     break
-                self._work(answer, self.folder.of(self.client.url, answer.trial))
+                self._work(answer, self.folder.of(self.client.url, answer.trial, answer.files_of))
         except Stopped:
             log.info("worker stopped")
 
@@ -124,7 +124,7 @@ class Worker:
         if answer is None or answer.trial is None or answer.lease is None:
             folder.settle(is_over=False)
             return
-        if self.folder.of(self.client.url, answer.trial) != folder:
+        if self.folder.of(self.client.url, answer.trial, answer.files_of) != folder:
             return  # another service's
         self.attempt = Attempt(self.client, answer, self.signals, folder, self.setting)
         self.attempt.take_up()
@@ -135,7 +135,10 @@ class Worker:
         answer, result = folder.answer(), folder.result()
         if answer is None or answer.trial is None or result is None:
             return
-        if self.folder.of(self.client.url, answer.trial).path != folder.path.parent:
+        if (
+            self.folder.of(self.client.url, answer.trial, answer.files_of).path
+            != folder.path.parent
+        ):
             return  # another service's
         log = structlog.get_logger().bind(study=answer.trial.study, trial=answer.trial.number)
         verdict, reason = HeldLease.of(self.client, answer).finish(result)

@@ -123,7 +123,8 @@ def scored(known: Evidence) -> list[Scored]:
             known.spec.objective.name: run.score,
         }
         scores |= {name: score for name, score in sums.items() if score is not None}
-        found.append(Scored(run.number, scores, headline.is_uniform(run.mixture)))
+        is_uniform = headline.is_uniform(run.mixture, known.spec.dropped)
+        found.append(Scored(run.number, scores, is_uniform))
     return found
 
 

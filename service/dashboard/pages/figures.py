@@ -14,11 +14,11 @@ from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts import curves as curve_charts
 from service.dashboard.charts import fits as fit_charts
 from service.dashboard.charts import mixtures as mixture_charts
-from service.dashboard.charts import study as study_charts
+from service.dashboard.charts import progress as progress_charts
 from service.dashboard.charts.figure import Figure, objective_label
 from service.dashboard.pages import benchmarks, surfaces
 from service.dashboard.pages.mixtures import heaviest
-from service.dashboard.queries import boards, mixtures
+from service.dashboard.queries import boards, mixtures, progress
 from service.dashboard.queries.history import Histories
 from service.errors import NoFit
 from service.fitting import views as fit_views
@@ -52,6 +52,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         row = studies.get(session, name)
         board = boards.board(session, row, histories)
         items = mixtures.read(session, row, board.history)
+        told = progress.read(session, row, board.study)
         known = evidence.read(session, row)
         objective = known.spec.objective.name
         paths = benchmarks.over_steps(session, known, objective)
@@ -63,7 +64,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
             title=f"{objective_label(board.study)} of every completed run",
             about="With 95% intervals from the sampling of test items; the best of many is "
             "partly chance.",
-            figure=study_charts.progress(board.study, board.history),
+            figure=progress_charts.progress(board.study, board.history, told),
         ),
         *_mixtures(board, items),
         *_benchmarks(known),

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from service.context import Service
+from service.context import Context, Service
 from service.dashboard.dependencies import HistoryCache, address, guarded
-from service.dashboard.queries import boards
+from service.dashboard.queries import study_list
 from service.dashboard.queries.history import Histories
+from service.dashboard.queries.study_list import Wanted
 from service.dashboard.rendering import piece, render
 
 router = APIRouter(include_in_schema=False)
 
 
+ListView = Annotated[Wanted, Query()]
+
+
 @router.get("/", dependencies=guarded)
-def every_study(request: Request, service: Service, histories: HistoryCache) -> HTMLResponse:
+def every_study(
+    request: Request, service: Service, histories: HistoryCache, wanted: ListView
+) -> HTMLResponse:
     """All studies, or how to make the first one."""
-    return render(request, "studies.html", **_studies(request, service, histories))
+    shown = _shown(request, service, histories, wanted)
+    return render(request, "studies.html", **shown)
 
 
 @router.get("/ui/studies", dependencies=guarded)
-def study_list(request: Request, service: Service, histories: HistoryCache) -> dict[str, str]:
+def rows(
+    request: Request, service: Service, histories: HistoryCache, wanted: ListView
+) -> dict[str, str]:
     """The list alone, for a page that is open."""
-    return {"html": piece("_studies.html", **_studies(request, service, histories))}
+    return {"html": piece("_studies.html", **_shown(request, service, histories, wanted))}
 
 
-def _studies(request: Request, service: Service, histories: Histories) -> dict[str, Any]:
+def _shown(
+    request: Request, service: Context, histories: Histories, wanted: Wanted
+) -> dict[str, Any]:
     with service.database.read() as session:
-        every = boards.everyone(session, histories)
+        found = study_list.read(session, histories, wanted)
     examples = request.app.state.presets.examples
-    return {"boards": every, "examples": examples, "url": address(request)}
+    return {
+        "found": found,
+        "means": study_list.CONDITIONS,
+        "examples": examples,
+        "url": address(request),
+    }

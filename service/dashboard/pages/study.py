@@ -12,19 +12,20 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from db import cost, models, studies
+from db import studies
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import fits as fit_charts
-from service.dashboard.charts import study as study_charts
+from service.dashboard.charts import progress as progress_charts
 from service.dashboard.dependencies import HistoryCache, Number, Revision, StudyBoard, guarded
 from service.dashboard.queries import boards
+from service.dashboard.queries import progress as progress_queries
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit
 from service.fitting import views as fit_views
 from service.routes import studies as calls
-from service.schemas import StudySpec, TrainerName, Trial, TrialState
-from service.study import views
+from service.schemas import StudySpec, TrainerName, Trial
+from service.study import edits
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,13 +46,16 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
     """A study with its newest trials; charts are fetched by the page."""
     # Read after the board, so they are not older: what changed in between is only sent again.
     with service.database.read() as session:
-        rows = boards.rows(session, studies.get(session, board.study.name))
+        row = studies.get(session, board.study.name)
+        newest, told = boards.newest(session, row), edits.history(session, row)
     return render(
         request,
         "study.html",
         board=board,
-        rows=rows,
-        states=models.TRIAL_STATES,
+        changes=told,
+        newest=newest,
+        n_newest=boards.NEWEST,
+        progress_by=progress_charts.BY,
         surrogates=fit_words.TITLES,
         fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
         most_runs=dependencies.FITTED_AT_ALL,
@@ -66,31 +70,18 @@ def changes(
     with service.database.read() as session:
         row = studies.get(session, study)
         if row.revision == after:
-            return {"after": after, "more": False, "results": row.results, "head": None, "rows": []}
+            same = {"results": row.results, "edits": row.edits}
+            return same | {"after": after, "more": False, "head": None, "rows": []}
         board = boards.board(session, row, histories)
         changed = boards.changes(session, row, after, lowest)
     return {
         "after": changed.after,
         "more": changed.more,
         "results": board.results,
+        "edits": row.edits,
         "head": piece("_head.html", board=board),
         "rows": _rows(board.study, changed.trials),
     }
-
-
-@router.get("/ui/studies/{study}/rows", dependencies=guarded)
-def older_rows(
-    study: StudyName,
-    service: Service,
-    before: Number | None = None,
-    state: TrialState | None = None,
-) -> dict[str, Any]:
-    """The newest trials of a state, or the next older ones for 'show more'."""
-    with service.database.read() as session:
-        row = studies.get(session, study)
-        rows = boards.rows(session, row, before, state)
-        spec = views.spec(row)
-    return {"more": rows.more, "rows": _rows(spec, rows.trials)}
 
 
 @router.get("/ui/studies/{study}/progress", dependencies=guarded)
@@ -98,17 +89,20 @@ def progress(
     study: StudyName,
     service: Service,
     histories: HistoryCache,
-    by: Literal["trial", "gpu_hours"] = "trial",
+    by: progress_charts.By = "trial",
 ) -> dict[str, Any]:
-    """The chart of all completed trials; `figure` is None while there is none."""
+    """The chart of all completed trials, and what was changed in between; `figure` is None while
+    there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
         board = boards.board(session, row, histories)
-        hours = cost.by_trial(session, row.id) if by == "gpu_hours" else None
+        known = progress_queries.read(session, row, board.study)
+        told = edits.history(session, row)
     figure = None
     if board.history.runs:
-        figure = study_charts.progress(board.study, board.history, hours)
-    return {"results": board.results, "figure": figure}
+        figure = progress_charts.progress(board.study, board.history, known, by, told)
+    changes = piece("_changes.html", changes=told) if told else ""
+    return {"results": board.results, "figure": figure, "changes": changes}
 
 
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,8 @@ from service.dashboard.queries.stories import Happening
 from service.schemas import Study, StudyCost, StudySpec, Trial
 from service.study import cost, merging, views, waiting
 
-PAGE = 100
-"""Trials shown at first, and added by every 'show more'."""
+NEWEST = 10
+"""Trials on a study's own page; the page of trials has all."""
 
 CHANGES = 100
 """Changed trials sent at once; the next poll gets the rest."""
@@ -48,7 +49,8 @@ class Board:
 
     Attributes:
         revision: of the study when it was read; pass it on to learn what changed since.
-        results: grows with every completed trial: figures drawn at the same number still hold.
+        results: grows with every completed trial: figures drawn at the same number still hold,
+            as long as `edits` of the study are the same.
         running: the newest of the running trials, at most `STRIP`.
         idle: why an active study runs no trial, where there is more to say than that what is queued
             waits for a worker; None while it does.
@@ -62,6 +64,7 @@ class Board:
     history: History
     revision: int
     results: int
+    edits: int
     n_workers: int
     running: Sequence[Running] = ()
     idle: str | None = None
@@ -80,14 +83,6 @@ class Board:
     @property
     def n_trials(self) -> int:
         return sum(self.study.trials.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Trials for the list, newest first, and whether there are older ones."""
-
-    trials: Sequence[Trial]
-    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +130,9 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
         _at_work(session, row).get(row.id, 0),
         running=_running(session, row, pace) if counts.get("running") else (),
         idle=idle,
-        forecast=forecast.of(pace, row.planned - row.completed, is_active=row.state == "active"),
+        forecast=forecast.of(
+            pace, math.ceil(row.planned - row.completed), is_active=row.state == "active"
+        ),
         cost=cost.read(session, row),
     )
 
@@ -154,6 +151,7 @@ def _board(
         history=histories.of(session, row, study),
         revision=row.revision,
         results=row.results,
+        edits=row.edits,
         n_workers=n_workers,
         **more,
     )
@@ -173,7 +171,7 @@ def _at_work(session: Session, row: models.Study | None = None) -> dict[int, int
 
 
 def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
-    query = _of(row).where(models.Trial.state == "running")
+    query = of_study(row).where(models.Trial.state == "running")
     found = session.scalars(query.order_by(models.Trial.number.desc()).limit(STRIP)).all()
     spec, now = views.spec(row), clock.read(session)
     running = []
@@ -192,29 +190,23 @@ def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:
     return running
 
 
-def rows(
-    session: Session, row: models.Study, before: int | None = None, state: str | None = None
-) -> Rows:
-    """The newest trials, or the newest below a number; of all states, or of one."""
-    query = _of(row)
-    if state is not None:
-        query = query.where(models.Trial.state == state)
-    if before is not None:
-        query = query.where(models.Trial.number < before)
-    found = session.scalars(query.order_by(models.Trial.number.desc()).limit(PAGE + 1)).all()
-    return Rows(_shown(found[:PAGE], views.spec(row)), len(found) > PAGE)
+def newest(session: Session, row: models.Study) -> list[Trial]:
+    """The newest trials, the newest first."""
+    found = session.scalars(of_study(row).order_by(models.Trial.number.desc()).limit(NEWEST))
+    return _shown(found.all(), views.spec(row))
 
 
 def changes(session: Session, row: models.Study, after: int, lowest: int) -> Changes:
     """Trials from number `lowest` on that changed after a revision, in order of change."""
-    query = _of(row).where(models.Trial.revision > after, models.Trial.number >= lowest)
+    query = of_study(row).where(models.Trial.revision > after, models.Trial.number >= lowest)
     found = session.scalars(query.order_by(models.Trial.revision).limit(CHANGES + 1)).all()
     more = len(found) > CHANGES
     shown = _shown(found[:CHANGES], views.spec(row))
     return Changes(shown, shown[-1].revision if more else row.revision, more)
 
 
-def _of(row: models.Study) -> Select[models.Trial]:
+def of_study(row: models.Study) -> Select[models.Trial]:
+    """A study's trials, each with all that is shown of it."""
     return (
         select(models.Trial)
         .where(models.Trial.study_id == row.id)

@@ -6,7 +6,7 @@ What is kept is derived from the database; of a study with new results only thes
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -41,9 +41,21 @@ class History(Standing[Run]):
         return len(self.mixtures)
 
 
-def of(runs: Sequence[Run], direction: Direction, goal: Goal | None = None) -> History:
-    """What stands out among runs that come by number."""
-    found = headline.standing(runs, direction, goal)
+def of(
+    runs: Sequence[Run],
+    direction: Direction,
+    goal: Goal | None = None,
+    allowed: Sequence[Run] | None = None,
+    dropped: Collection[str] = (),
+) -> History:
+    """What stands out among runs that come by number.
+
+    Args:
+        goal: what the study wants beside its objective.
+        allowed: those whose mixtures the study may still propose; all, unless it was edited.
+        dropped: domains that mixtures are to have none of.
+    """
+    found = headline.standing(runs if allowed is None else allowed, direction, goal, dropped)
     leads = tuple(headline.leads(found.mixtures, direction, goal))
     return History(
         found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
@@ -75,7 +87,9 @@ class Histories:
         fresh, changed = evidence.scored(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
-        history = of(runs, spec.objective.direction, evidence.goal(spec))
+        allowed = evidence.allowed(spec, runs) if study.edits else None
+        goal = evidence.goal(spec)
+        history = of(runs, spec.objective.direction, goal, allowed, spec.dropped)
         with self._lock:
             self._kept.pop(study.id, None)
             self._kept[study.id] = _Kept(study.revision, study.version, history)

@@ -1,5 +1,6 @@
 // Benchmarks: the heat map and the trade-off, drawn anew with every result.
 import { draw } from "./charts.js";
+import { refreshFront } from "./front.js";
 import { ask, follow, nodes } from "./page.js";
 
 const root = document.getElementById("benchmarks");
@@ -40,4 +41,5 @@ for (const form of [axes, steps]) {
   form.addEventListener("submit", (event) => event.preventDefault());
 }
 change();
-follow(root, refresh, { resultsOnly: true });
+refreshFront();
+follow(root, () => Promise.all([refresh(), refreshFront()]), { resultsOnly: true });

@@ -1,4 +1,4 @@
-// The form for a new study: rows without a reload, and what a choice means.
+// The form of a study, new or changed: rows without a reload, and what a choice means.
 
 for (const list of document.querySelectorAll("[data-rows]")) {
   const kind = list.dataset.rows;
@@ -57,6 +57,6 @@ function tell(select) {
 
 for (const name of ["recipe.base", "strategy"]) {
   const select = document.getElementById(`f-${name}`);
-  select.addEventListener("change", () => tell(select));
+  select?.addEventListener("change", () => tell(select));
 }
 document.getElementById("wrong")?.focus();

@@ -32,6 +32,24 @@ export function nodes(html) {
   return template.content;
 }
 
+/** What the reader of this browser has chosen before; null where nothing is kept. */
+export function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+/** Keeps a choice for the next page. */
+export function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // as above: then it holds for this page
+  }
+}
+
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
 

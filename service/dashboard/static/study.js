@@ -1,11 +1,10 @@
 // One study, live: the head, the newest trials, and the charts when a trial is completed.
 import { draw, forget } from "./charts.js";
-import { ask, keepUp, nodes, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, recall, remember, tellTimes } from "./page.js";
 
 const study = document.getElementById("study");
 const head = document.getElementById("head");
 const rows = document.getElementById("rows");
-const more = document.getElementById("more");
 const url = study.dataset.url;
 let after = Number(study.dataset.after);
 let results = Number(study.dataset.results);
@@ -13,19 +12,14 @@ let results = Number(study.dataset.results);
 const ENDS = { completed: "is completed", failed: "has failed", cancelled: "was cancelled" };
 
 const rowOf = (number) => document.getElementById(`trial-${number}`);
-const lowest = () => (more.hidden ? 1 : Number(rows.lastElementChild?.dataset.number ?? 1));
-const only = document.getElementById("only"); // the one state that is shown; empty for all
-const noneSuch = document.getElementById("none-such");
-const ofState = () => (only.value ? `&state=${only.value}` : "");
+const most = Number(rows.dataset.most);
+const isFull = () => rows.children.length >= most;
+const lowest = () => (isFull() ? Number(rows.lastElementChild.dataset.number) : 1);
 
-/** Puts a trial's row in its place: newest first. One of a state that is not shown goes. */
+/** Puts a trial's row in its place: newest first, and no more than the page had at first. */
 function place({ number, state, html }) {
   const fresh = nodes(html).firstElementChild;
   const old = rowOf(number);
-  if (only.value && only.value !== state) {
-    old?.remove();
-    return;
-  }
   if (old) {
     const wasOpen = old.querySelector("details")?.open;
     const details = fresh.querySelector("details");
@@ -37,7 +31,9 @@ function place({ number, state, html }) {
     return;
   }
   const next = [...rows.children].find((row) => Number(row.dataset.number) < number);
+  if (!next && isFull()) return;
   rows.insertBefore(fresh, next ?? null);
+  if (rows.children.length > most) rows.lastElementChild.remove();
 }
 
 /** Marks a row whose trial has just ended, and says so to screen readers. */
@@ -49,13 +45,12 @@ function tell(number, state, row) {
 
 async function look() {
   const news = await ask(`${url}/changes?after=${after}&lowest=${lowest()}`);
-  if (news.after < after || news.results < results) {
-    location.reload(); // another database than the page came from
+  if (news.after < after || news.results < results || String(news.edits) !== study.dataset.edits) {
+    location.reload(); // the study is another, or another database than the page came from
     return undefined;
   }
   after = news.after;
   for (const row of news.rows) place(row);
-  noneSuch.hidden = !only.value || rows.children.length > 0;
   if (news.rows.length) document.getElementById("no-trials").hidden = true;
   if (news.head !== null && !head.contains(document.activeElement)) {
     head.replaceChildren(nodes(news.head));
@@ -71,40 +66,25 @@ async function look() {
   return news.more ? 0 : undefined;
 }
 
-more.addEventListener("click", async () => {
-  more.disabled = true;
-  try {
-    const older = await ask(`${url}/rows?before=${lowest()}${ofState()}`);
-    const first = older.rows[0]?.number;
-    rows.append(...older.rows.map((row) => nodes(row.html)));
-    more.hidden = !older.more;
-    tellTimes(rows);
-    if (more.hidden && first) rowOf(first).focus({ preventScroll: true });
-  } finally {
-    more.disabled = false;
-  }
-});
-
-const channel = document.getElementById("channel");
-channel?.addEventListener("change", () => {
-  rows.dataset.only = channel.value;
-});
-
-only.addEventListener("change", async () => {
-  const chosen = only.value;
-  const found = await ask(`${url}/rows?${ofState().slice(1)}`);
-  if (chosen !== only.value) return; // another was chosen since
-  rows.replaceChildren(...found.rows.map((row) => nodes(row.html)));
-  more.hidden = !found.more;
-  noneSuch.hidden = !chosen || found.rows.length > 0;
-  tellTimes(rows);
-});
-
+// What progress is drawn along: as the address says, else as it was chosen last.
 const along = document.getElementById("progress-by");
-along.addEventListener("change", drawProgress);
+const BY = "progress-by";
+const asked = new URLSearchParams(location.search).get("by") ?? recall(BY);
+if ([...along.options].some((option) => option.value === asked)) along.value = asked;
+along.addEventListener("change", () => {
+  remember(BY, along.value);
+  const address = new URL(location);
+  address.searchParams.set("by", along.value);
+  history.replaceState(null, "", address);
+  drawProgress();
+});
 
 async function drawProgress() {
-  const { figure } = await ask(`${url}/progress?by=${along.value}`);
+  const { figure, changes } = await ask(`${url}/progress?by=${along.value}`);
+  const told = document.getElementById("changes");
+  told.hidden = !changes;
+  told.lastElementChild.replaceChildren(nodes(changes));
+  tellTimes(told);
   const chart = document.getElementById("progress-chart");
   chart.hidden = figure === null;
   document.getElementById("progress-none").hidden = figure !== null;

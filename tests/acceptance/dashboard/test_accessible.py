@@ -12,7 +12,7 @@ from tests.support.visits import WINDOW, Service, Visit
 
 pytestmark = pytest.mark.browser
 
-OF_A_STUDY = ("", "/mixtures", "/benchmarks", "/surfaces", "/what-if")
+OF_A_STUDY = (*("", "/trials", "/mixtures", "/benchmarks", "/surfaces", "/what-if", "/change"),)
 RUNNING = "/trials/14"
 DONE = ("/trials/13", "/trials/1")
 """A failed trial and a completed one: less is on their pages than on that of one that runs."""

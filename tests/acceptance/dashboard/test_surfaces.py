@@ -42,3 +42,20 @@ def test_workers_come_and_go_without_a_reload(own_visit, own_service):
     result = {"token": token, "measurements": scores(0.3)}
     own_service.client.post(f"/trials/{trial}/result", json=result)
     expect(page.locator("#workers")).to_contain_text("1 completed")
+
+
+def test_a_workers_trial_is_a_bar_of_its_node_which_changes_its_colour(own_visit, own_service):
+    client = own_service.client
+    study = create(client)
+    asked = {"worker": "w", "study": study, "capabilities": {"host": "node-7"}}
+    client.post(f"/studies/{study}/trials", json={"mixture": {"coco": 0.5, "lisa": 0.5}})
+    taken = client.post("/trials/next", json=asked).json()
+    page = own_visit.open("/ui/workers")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="node-7"))
+    expect(row).to_contain_text("1 at work")
+    bar = row.locator("rect.running")
+    expect(bar).to_have_count(1)
+    result = {"token": taken["lease"]["token"], "measurements": scores(0.3)}
+    client.post(f"/trials/{taken['trial']['id']}/result", json=result)
+    expect(row.locator("rect.completed")).to_have_count(1)
+    expect(row).to_contain_text("1 completed")

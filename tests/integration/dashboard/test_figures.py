@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -11,8 +11,9 @@ import pytest
 from db import studies
 from service.dashboard import colours, fit_words, words
 from service.dashboard.charts import fits as fit_charts
-from service.dashboard.charts import study as study_charts
+from service.dashboard.charts import progress as progress_charts
 from service.dashboard.queries import history
+from service.dashboard.queries.progress import Progress, Stopped
 from service.schemas import (
     Effects,
     FitPoint,
@@ -137,10 +138,10 @@ def test_a_progress_chart_of_ten_thousand_trials_is_less_than_a_megabyte():
             "baseline_scores": Scores(),
         }
     )
-    figure = study_charts.progress(study, found)
+    figure = progress_charts.progress(study, found)
     text = json.dumps(figure, allow_nan=False)
     assert len(text) < 2**20
-    assert len(trace(figure, "trial (95% interval)")["x"]) == 10_000
+    assert len(trace(figure, "run")["x"]) == 10_000
     best = trace(figure, "best mixture so far")
     assert best["y"] == sorted(best["y"])
     assert best["x"][-1] == 10_000
@@ -253,3 +254,84 @@ def test_the_stylesheet_has_the_colours_of_the_palette():
     css = (STATIC / "style.css").read_text()
     for place, colour in enumerate(colours.OKABE_ITO):
         assert f"--d{place}: {colour};" in css
+
+
+def told_of(**changes) -> Progress:
+    """Of trials 1 to 6: the fourth failed, the fifth was stopped early, each took an hour on 2
+    GPUs; the sixth ended before the third."""
+    hours = {1: 1, 2: 2, 3: 6, 4: 3, 5: 4, 6: 5}
+    return Progress(
+        origins={1: "opening", 2: "attached", 3: "search", 6: "confirmation"},
+        ended={number: SOME_DAY + timedelta(hours=h) for number, h in hours.items()},
+        gpu_hours=dict.fromkeys((1, 3, 4, 5, 6), 2.0),
+        failed=[4],
+        stopped=[Stopped(5, 12, Score(value=0.2, se=0.01))],
+    )
+
+
+@pytest.fixture
+def six() -> tuple[Study, history.History]:
+    made = [run for run in runs_of(0.3, 0.4, 0.5, 0.0, 0.0, 0.45) if run.number not in (4, 5)]
+    more = {
+        "state": "active",
+        "created_at": SOME_DAY,
+        "updated_at": SOME_DAY,
+        "trials": {"completed": 4},
+        "planned": 12,
+        "gpu_hours_used": 10.0,
+        "baseline_scores": Scores(),
+    }
+    return Study.model_validate(study_of().model_dump() | more), history.of(made, "maximize")
+
+
+def test_runs_are_drawn_by_their_origin_and_failed_and_stopped_ones_are_marked(six):
+    figure = progress_charts.progress(*six, told_of())
+    marks = {t["name"]: t["x"] for t in figure["data"] if t["mode"] == "markers"}
+    assert marks == {
+        "opening": [1.0],
+        "added finished": [2.0],
+        "search": [3.0],
+        "confirmation": [6.0],
+        "stopped early": [5.0],
+        "failed": [4.0],
+    }
+    symbols = [t["marker"]["symbol"] for t in figure["data"] if t["mode"] == "markers"]
+    assert len(set(symbols)) == len(symbols), "told apart without colour"
+    assert trace(figure, "stopped early")["y"] == [20.0]
+    assert trace(figure, "best mixture so far")["y"][-1] == 50.0
+
+
+def test_along_gpu_hours_a_trial_stands_at_what_all_up_to_it_have_cost(six):
+    figure = progress_charts.progress(*six, told_of(), "gpu_hours")
+    marks = {t["name"]: t["x"] for t in figure["data"] if t["mode"] == "markers"}
+    assert [marks[name] for name in ("opening", "added finished", "search")] == [[2], [2], [4]]
+    assert marks["failed"] == [6.0]
+    assert marks["confirmation"] == [10.0]
+
+
+def test_along_time_the_best_is_known_once_all_up_to_its_number_have_ended(six):
+    figure = progress_charts.progress(*six, told_of(), "time")
+    assert trace(figure, "confirmation")["x"] == ["2026-11-23 12:00:00"]
+    assert trace(figure, "search")["x"] == ["2026-11-23 13:00:00"]
+    line = trace(figure, "best mixture so far")["x"]
+    assert line == sorted(line)
+    assert line[-1] == "2026-11-23 13:00:00"
+
+
+def test_of_thousands_of_runs_only_the_best_has_its_interval(six):
+    study, _ = six
+    few, many = (
+        progress_charts.progress(study, history.of(runs_of(*np.linspace(0.2, 0.4, n)), "maximize"))
+        for n in (300, 301)
+    )
+    assert any(t.get("name") == "95% interval" for t in few["data"])
+    assert not any(t.get("name") == "95% interval" for t in many["data"])
+    assert trace(many, "run")["marker"]["size"] < trace(few, "run")["marker"]["size"]
+
+
+@pytest.mark.parametrize("by", ["trial", "time", "gpu_hours"])
+def test_progress_of_a_stored_study_is_drawn_along_each(api, database, by):
+    name = store(database, 4)
+    figure = api.get(f"/ui/studies/{name}/progress?by={by}").json()["figure"]
+    assert len(trace(figure, "queued by hand")["x"]) == 4
+    assert api.get(f"/ui/studies/{name}/progress?by=nothing").status_code == 422

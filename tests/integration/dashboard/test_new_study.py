@@ -99,6 +99,9 @@ def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refus
         ("domains.1.samples", "many", "not a whole number"),
         ("limits.0", "coco < 3", "is not of the form"),
         ("limits.0", "coco + cocoa <= 0.5", "is not of the form"),
+        ("constraints", "chartqa > 0.1", "with &gt;= between them"),
+        ("constraints", "chartqa >= best", "is not a level"),
+        ("objectives", "out_score", "name two or three"),
         ("recipe.steps", "-1", "is less than 0"),
         ("recipe.more", "stepz: 3", "stepz: is not a known key"),
         ("recipe.more", "a: [", "this is not YAML"),
@@ -237,3 +240,20 @@ def test_the_first_page_leads_to_the_form_with_and_without_studies(offering):
         assert f'href="{address}"' in html
     create(offering)
     assert 'href="/ui/new"' in page(offering, "/")
+
+
+def test_floors_and_objectives_are_typed_as_they_are_said(offering):
+    second = {"name": "sat", "group": "in", "samples": "300"}
+    answer = send(
+        offering,
+        **{f"benchmarks__1__{field}": text for field, text in second.items()},
+        objectives="out_score, in_score",
+        constraints="sat >= uniform-0.02 with 0.8\n\nchartqa >= 0.1",
+    )
+    assert answer.status_code == 303, answer.text
+    study = offering.get("/studies/vlm").json()
+    assert study["objectives"] == ["out_score", "in_score"]
+    assert study["constraints"] == [
+        {"benchmark": "sat", "at_least": "uniform - 0.02", "probability": 0.8},
+        {"benchmark": "chartqa", "at_least": 0.1, "probability": 0.9},
+    ]

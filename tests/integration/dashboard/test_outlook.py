@@ -95,12 +95,13 @@ def test_the_list_says_who_is_at_work_and_what_happened_last(api):
     for worker in ("node-1", "node-2"):
         trial, token = lease(api, study, worker)
     html = page(api, "/")
-    at_work = html.partition("<dt>Workers at work</dt>")[2].partition("</div>")[0]
-    assert "<b>2</b>" in at_work
+    at_work = html.partition('<td class="num workers">')[2].partition("</td>")[0]
+    assert at_work.startswith("2")
+    assert '<span class="pill active">active</span>' in html
     result = {"token": token, "measurements": scores(0.3)}
     assert api.post(f"/trials/{trial}/result", json=result).is_success
     api.patch(f"/studies/{study}", json={"state": "paused"})
-    last = page(api, "/").partition("<dt>Last event</dt>")[2].partition("</div>")[0]
+    last = page(api, "/").partition('<td class="event">')[2].partition("</td>")[0]
     assert "study changed" in last
     assert "by user" in last
 

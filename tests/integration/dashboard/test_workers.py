@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from db import leases, models
-from service.dashboard.queries import workers
+from service.dashboard.queries import timeline, workers
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.dashboard import HOSTILE, body, create, finish, lease, page, scores, sign_in
@@ -63,10 +63,122 @@ def _nodes() -> tuple[str, str]:
     return "node-1", "node-2"
 
 
+def there(database, worker, node, engine=None, *, asked=0.0, tries=()):
+    """A worker that asked for work so many hours ago, and its attempts: from and until how many
+    hours ago, and their state."""
+    now = datetime.now(UTC)
+
+    def ago(hours):
+        return None if hours is None else now - timedelta(hours=hours)
+
+    labels = {} if engine is None else {"labels": {"engine": engine}}
+    with database.write() as session:
+        first = max([asked, *(began for began, _, _ in tries)])
+        session.add(
+            models.Worker(
+                name=worker,
+                capabilities={"host": node} | labels,
+                first_seen_at=ago(first),
+                last_seen_at=ago(asked),
+            )
+        )
+        study = session.scalars(select(models.Study)).one()
+        for began, ended, state in tries:
+            study.last_number += 1
+            trial = models.Trial(
+                study_id=study.id,
+                number=study.last_number,
+                revision=study.last_number,
+                state="running" if state == "live" else "completed",
+                origin="queued",
+                mixture={"coco": 1.0},
+                seed=1,
+            )
+            session.add(trial)
+            session.flush()
+            session.add(
+                models.Attempt(
+                    trial_id=trial.id,
+                    number=1,
+                    worker=worker,
+                    state=state,
+                    token_hash=f"{trial.id}",
+                    lease_s=60.0,
+                    until=now,
+                    claimed_at=ago(began),
+                    ended_at=ago(ended),
+                )
+            )
+
+
+def drawn(database):
+    with database.read() as session:
+        return timeline.read(session)
+
+
+def test_machines_are_grouped_by_what_started_their_workers(api, database):
+    create(api)
+    there(database, "lab.1.a", "node-2", "ray", asked=4, tries=[(4, None, "live")])
+    there(database, "lab.2.a", "node-1", "slurm", asked=4, tries=[(4, 1, "failed")])
+    there(database, "mine", "node-1", tries=[(4, 2, "completed"), (2, 1, "expired")])
+    found = drawn(database)
+    assert [(node.engine, node.name) for node in found.nodes] == [
+        ("by hand", "node-1"),
+        ("ray", "node-2"),
+        ("slurm", "node-1"),
+    ]
+    assert [node.n_failed for node in found.nodes] == [1, 0, 1]
+    assert [node.n_working for node in found.nodes] == [0, 1, 0]
+    assert [node.idle for node in found.nodes] == [["mine"], [], []]
+    html = page(api, "/ui/workers")
+    assert "<b>1</b> at work" in html
+    assert "1 expired" in html
+    assert "−2 h" in html
+
+
+def test_workers_that_come_one_after_the_other_share_a_lane(database, api):
+    create(api)
+    for i, (began, ended) in enumerate([(6, 4), (4, 2), (5, 1), (1, None)]):
+        tries = [(began, ended, "completed" if ended else "live")]
+        there(database, f"lab.1.{i}", "node-1", "ray", asked=began, tries=tries)
+    (node,) = drawn(database).nodes
+    assert [lane.workers for lane in node.lanes] == [
+        ["lab.1.0", "lab.1.1", "lab.1.3"],
+        ["lab.1.2"],
+    ]
+    bar = node.lanes[0].bars[1]
+    assert (bar.start, bar.length) == (
+        pytest.approx(1 / 3, abs=1e-3),
+        pytest.approx(1 / 3, abs=1e-3),
+    )
+    assert node.idle == [], "each ended with its trial"
+    assert node.busy == pytest.approx(9 / 10, abs=1e-3)
+
+
+def test_only_the_last_day_is_drawn(database, api):
+    create(api)
+    there(database, "old", "node-1", asked=50, tries=[(60, 50, "completed")])
+    there(database, "long", "node-2", asked=30, tries=[(30, 12, "completed")])
+    (node,) = drawn(database).nodes
+    (bar,) = node.lanes[0].bars
+    assert (node.name, bar.start, bar.length) == ("node-2", 0.0, pytest.approx(0.5, abs=1e-3))
+
+
+def test_a_fleet_of_hundreds_is_one_page(database, api):
+    create(api)
+    with database.write() as session:
+        for i in range(300):
+            leases.seen(session, f"lab.{i}.0", {"host": f"node-{i % 40}"})
+    html = page(api, "/ui/workers")
+    assert html.count('class="lane"') == 300
+    assert "40 nodes, 0 at work, 300 idle" in html
+
+
 def test_what_a_worker_says_of_itself_is_shown_as_text(api):
     study = create(api)
     api.post(f"/studies/{study}/trials", json={"mixture": {"coco": 0.5, "lisa": 0.5}})
     asked = {"worker": HOSTILE, "study": study, "capabilities": {"host": "a1", "gpu": HOSTILE}}
+    asked["capabilities"]["labels"] = {"engine": HOSTILE}
     assert api.post("/trials/next", json=asked).json()["trial"]
     for html in (page(api, "/ui/workers"), api.get("/ui/workers/list").json()["html"]):
         assert "host: a1" in html

@@ -87,6 +87,7 @@ def reflected(database: Database) -> dict[str, Table]:
 KNOWN = {
     "state": {"studies": "active", "trials": "running", "attempts": "live"},
     "origin": {"trials": "proposed"},
+    "channel": {"trials": "full"},
     "scope": {"api_keys": "read"},
 }
 """Values that a constraint asks for."""

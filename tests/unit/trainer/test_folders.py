@@ -107,6 +107,12 @@ def test_trials_of_two_services_with_the_same_id_do_not_meet(place):
     assert place.of(URL, TRIAL) != place.of("http://other:8765", TRIAL)
 
 
+def test_a_study_that_was_renamed_has_its_folders_as_before(place):
+    renamed = TRIAL.model_copy(update={"study": "other"})
+    assert place.of(URL, renamed) != place.of(URL, TRIAL)
+    assert place.of(URL, renamed, TRIAL.study) == place.of(URL, TRIAL)
+
+
 def test_old_finished_runs_are_removed_and_open_ones_never(place):
     opened = place.of(URL, TRIAL.model_copy(update={"id": 999}))
     opened.begin(ANSWER)

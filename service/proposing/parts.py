@@ -1,0 +1,198 @@
+"""Runs that have no last score yet: on their way to it, to a step, or standing at one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import models, trials
+from db.models import Trial
+from db.trial_states import UNDER_WAY
+from service.schemas.spec import FULL
+from service.search.situation import Begun
+from service.search.space import SAME, total_variation
+from service.search.surrogates import TAKING_CHANNELS
+from service.study import cost, evidence
+from service.study.evidence import Evidence, channel_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What of a run matters here."""
+
+    id: int
+    number: int
+    state: str
+    mixture: Mapping[str, float]
+    stop_at: int | None
+    by_hand: bool
+    asked: str | None
+    share: float
+    by: str | None
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether the search may have it continued."""
+        return self.state == "paused" and not self.by_hand
+
+    @property
+    def ends_at(self) -> int | None:
+        """The step that the search lets it come to; None for the last, and for what people say."""
+        return None if self.by_hand else self.stop_at
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A study's runs without a last score.
+
+    Attributes:
+        whole: mixtures (p, m) of those whose last score is to come.
+        to_a_step: the same of those that are to pause first, by channel.
+        standing: those that pause, by number, and may be continued.
+        judged: those whose new scores say whether they are worth going on with.
+        spent: on runs that ended or stand before their last step, or will, in full runs.
+        ids: by number.
+    """
+
+    whole: NDArray[np.float64]
+    to_a_step: Mapping[str, NDArray[np.float64]]
+    standing: Begun
+    judged: Begun
+    spent: float
+    ids: Mapping[int, int]
+
+
+def read(
+    session: Session,
+    study: models.Study,
+    known: Evidence,
+    costs: Mapping[str, float],
+    but: Collection[int] = (),
+    *,
+    judges: bool = False,
+) -> Parts:
+    """The runs of a study whose last scores are to come.
+
+    Args:
+        costs: of a score in each channel, in full runs.
+        but: ids of trials to leave out.
+        judges: whether running ones are to be judged; they are not among `whole` then.
+    """
+    rows = [row for row in _rows(session, study) if row.id not in but]
+    at = dict(known.partial)
+    paused = [row for row in rows if row.is_standing]
+    # An edit of the study may have left some out of its space: they are not gone on with.
+    fits = known.space.contains(_weights(known, [row.mixture for row in paused]))
+    standing = [row for row, is_within in zip(paused, fits, strict=True) if is_within]
+    judged = _judged(session, study, known, rows) if judges else []
+    to_a_step: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    whole = []
+    for row in rows:
+        if row.state not in UNDER_WAY or row in paused or row in judged:
+            continue
+        if row.ends_at is None:
+            whole.append(row.mixture)
+        else:
+            to_a_step[channel_of(row.ends_at)].append(row.mixture)
+    in_part = [row for row in rows if row.state not in UNDER_WAY or row.share < 1]
+    return Parts(
+        whole=_weights(known, whole),
+        to_a_step={name: _weights(known, found) for name, found in to_a_step.items()},
+        standing=_begun(known, standing, at, costs),
+        judged=_begun(known, judged, at, costs),
+        spent=sum(row.share for row in in_part),
+        ids={row.number: row.id for row in rows},
+    )
+
+
+def _judged(
+    session: Session, study: models.Study, known: Evidence, rows: Sequence[_Row]
+) -> list[_Row]:
+    """Running ones that a surrogate chose, to be trained to their end, and that have been scored on
+    their way since they were begun or continued; no repetition of another's mixture."""
+    at, continued_at = dict(known.partial), trials.paused_steps(session, study)
+    steps, _ = evidence.steps_of(known.spec)
+    return [
+        row
+        for row in rows
+        if row.state == "running"
+        and not row.by_hand
+        and row.stop_at is None
+        and row.asked is None
+        and row.by in TAKING_CHANNELS
+        and continued_at.get(row.id, 0) < at.get(row.id, 0) < (steps or 0)
+        and not _is_repeated(known, row, rows)
+    ]
+
+
+def _is_repeated(known: Evidence, row: _Row, rows: Sequence[_Row]) -> bool:
+    earlier = [other.mixture for other in rows if other.number < row.number]
+    tried = np.vstack([known.runs.weights, _weights(known, earlier)])
+    return bool(np.any(total_variation(_weights(known, [row.mixture])[0], tried) <= SAME))
+
+
+def _begun(
+    known: Evidence,
+    rows: Sequence[_Row],
+    at: Mapping[int, int],
+    costs: Mapping[str, float],
+) -> Begun:
+    steps, _ = evidence.steps_of(known.spec)
+
+    def rest(row: _Row) -> float:
+        step = at.get(row.id, 0)
+        done = costs.get(channel_of(step), step / steps if steps else 0.0)
+        return max(cost.LEAST_COST, 1.0 - done)
+
+    return Begun(
+        _weights(known, [row.mixture for row in rows]),
+        tuple(channel_of(at.get(row.id, 0)) for row in rows),
+        np.array([rest(row) for row in rows]),
+        tuple(row.number for row in rows),
+    )
+
+
+def _weights(known: Evidence, mixtures: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+    return evidence.weights(known.spec, [dict(mixture) for mixture in mixtures])
+
+
+def _rows(session: Session, study: models.Study) -> list[_Row]:
+    found = session.execute(
+        select(
+            Trial.id,
+            Trial.number,
+            Trial.state,
+            Trial.mixture,
+            Trial.stop_at,
+            Trial.by_hand,
+            Trial.asked,
+            Trial.share,
+            Trial.proposal,
+        )
+        .where(
+            Trial.study_id == study.id,
+            Trial.channel == FULL,
+            Trial.state.in_((*UNDER_WAY, "early_stopped")),
+        )
+        .order_by(Trial.number)
+    )
+    return [
+        _Row(
+            id=row.id,
+            number=row.number,
+            state=row.state,
+            mixture=row.mixture,
+            stop_at=row.stop_at,
+            by_hand=row.by_hand,
+            asked=row.asked,
+            share=row.share,
+            by=(row.proposal or {}).get("strategy"),
+        )
+        for row in found
+    ]
