@@ -14,7 +14,7 @@ from typing import Any, Self
 from sqlalchemy import JSON, Select, bindparam, exists, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from db.models import Attempt, Study, Trial
+from db.models import LIVE, Attempt, Study, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ _OFFERS = {of_one_study: _offers(of_one_study=of_one_study) for of_one_study in 
 _HELD = (
     select(Trial.study_id, func.sum(Attempt.gpus))
     .join(Trial, Trial.id == Attempt.trial_id)
-    .where(Attempt.state == "live")
+    .where(Attempt.state == LIVE)
     .group_by(Trial.study_id)
 )
 

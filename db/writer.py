@@ -21,6 +21,9 @@ from sqlalchemy.orm import Session
 from db.sessions import Database, Failed
 from db.turns import TIMEOUT_S
 
+LAST_S = 10.0
+"""For what still waits when the service stops."""
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -73,11 +76,11 @@ class Writer:
         return await answer
 
     def close(self) -> None:
-        """Ends after all that came before this."""
+        """Ends after all that came before this, or where the database does not answer, soon."""
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout=LAST_S)
 
     def _run(self) -> None:
         while calls := self._next():

@@ -62,6 +62,7 @@ async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
 
 
 def leased(session: Session, body: NextRequest) -> NextAnswer | None:
+    """The trial that a worker is given; None where there is none for it now."""
     token = secrets.token_urlsafe(32)
     can_merge = "merged" in body.channels
     leases.seen(session, body.worker, body.capabilities)

@@ -178,13 +178,20 @@ def job(session: Session, trial: Trial, spec: StudySpec) -> Merge | None:
 def held_back(session: Session, study: Study) -> str | None:
     """What the queued merged trials of an active study wait for, in words; None where there is none
     or one is ready."""
-    waiting = [trial_id for trial_id, _ in queue.queued_merged(session, study.name)]
+    return queued(session, study)[1]
+
+
+def queued(session: Session, study: Study) -> tuple[list[int], str | None]:
+    """Ids of an active study's queued merged trials that can be run now; and where there are some
+    but none can be, what they wait for, in words."""
+    waiting = {trial_id for trial_id, _ in queue.queued_merged(session, study.name)}
     if not waiting:
-        return None
+        return [], None
     now = read(session, study, views.spec(study))
-    if any(now.is_ready(row.id, row.mixture) for row in now.rows if row.id in waiting):
-        return None
-    return f"{counted(len(waiting), 'merged model')} cannot be made yet: {_why_not(now)}"
+    found = [r.id for r in now.rows if r.id in waiting and now.is_ready(r.id, r.mixture)]
+    if found:
+        return found, None
+    return [], f"{counted(len(waiting), 'merged model')} cannot be made yet: {_why_not(now)}"
 
 
 def _why_not(now: Standing) -> str:

@@ -111,11 +111,10 @@ def for_a_trial(
             continue
         due_in_s, merged = None, None
         if now.state == "active" and now.queued:
-            is_merging = bool(queue.queued_merged(session, now.study))
-            ready = merging.ready(session, now.study) if is_merging else []
+            ready, merged = merging.queued(session, row)
             due_in_s = queue.due_in_s(session, now.study_id, worker, ready if can_merge else [])
-            if is_merging:
-                merged = merging.held_back(session, row) or NO_STORE
+            if ready:
+                merged = NO_STORE
         reasons.append(_of_one(now, due_in_s, merged))
     return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
 
