@@ -129,9 +129,10 @@ class Machines:
         self._workers = {handle: w for handle, w in self._workers.items() if handle in living}
         return [*self._workers.values()]
 
-    def start(self, study: str | None) -> None:
-        name = worker_name(self.fleet, "here")
-        self._workers[self._calls.start(name)] = Started(name, study, "running", name, "here")
+    def start(self, study: str | None, n: int) -> None:
+        for _ in range(n):
+            name = worker_name(self.fleet, "here")
+            self._workers[self._calls.start(name)] = Started(name, study, "running", name, "here")
 
     def cancel(self, worker: Started) -> None:
         """None is ever pending."""

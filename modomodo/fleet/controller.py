@@ -99,8 +99,8 @@ class Controller:
         for pool in found.pools:
             for worker in pool.surplus:
                 self.engine.cancel(worker)
-            for _ in range(pool.missing):
-                self.engine.start(pool.study)
+            if pool.missing:
+                self.engine.start(pool.study, pool.missing)
         return found
 
 

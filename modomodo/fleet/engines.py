@@ -48,8 +48,8 @@ class Engine(Protocol):
     def workers(self) -> list[Started]:
         """All of this fleet that it runs or will run."""
 
-    def start(self, study: str | None) -> None:
-        """Asks for one more worker."""
+    def start(self, study: str | None, n: int) -> None:
+        """Asks for so many more workers."""
 
     def cancel(self, worker: Started) -> None:
         """Takes back one that is pending, or has a running one end in order (SIGTERM): it writes a

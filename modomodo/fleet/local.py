@@ -39,7 +39,11 @@ class Local:
                 found.append(Started(place.name, study, "running", name, os.uname().nodename))
         return found
 
-    def start(self, study: str | None) -> None:
+    def start(self, study: str | None, n: int) -> None:
+        for _ in range(n):
+            self._start(study)
+
+    def _start(self, study: str | None) -> None:
         name = worker_name(self.fleet, self._node)
         arguments = self._setup.arguments(name, study)
         program = self._setup.program

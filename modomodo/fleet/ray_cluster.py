@@ -77,7 +77,11 @@ class RayCluster:
                 found.append(Started(listed, study, "running", said["name"], where))
         return found
 
-    def start(self, study: str | None) -> None:
+    def start(self, study: str | None, n: int) -> None:
+        for _ in range(n):
+            self._start(study)
+
+    def _start(self, study: str | None) -> None:
         rest = f"{study or ''}/{secrets.token_hex(4)}"
         self._actor.options(
             name=f"{self.fleet}/{rest}",

@@ -60,7 +60,11 @@ class Slurm:
                 found.append(Started(job.id, job.study, "running", name, job.nodes))
         return found
 
-    def start(self, study: str | None) -> None:
+    def start(self, study: str | None, n: int) -> None:
+        for _ in range(n):
+            self._start(study)
+
+    def _start(self, study: str | None) -> None:
         # The job's number is known in the job alone; what is put together there needs no quoting.
         mark = f"@{secrets.token_hex(8)}@"
         words = [*(self._setup.program or ("modomodo",)), *self._setup.arguments(mark, study)]

@@ -68,12 +68,13 @@ def main(objects: Path, arguments: list[str]) -> str:
     if (refusal := objects.parent / f"refuses-{arguments[1]}").exists():
         sys.exit(refusal.read_text())
     if asked.verb == "create":
-        item = json.loads(sys.stdin.read())
-        metadata = item["metadata"]
-        if (objects / f"Job-{metadata['name']}.json").exists():
-            sys.exit(f'Error from server (AlreadyExists): "{metadata["name"]}" already exists')
-        put(objects, item | {"status": {}})
-        return f"job.batch/{metadata['name']}\n"
+        items = [json.loads(line) for line in sys.stdin]
+        names = [item["metadata"]["name"] for item in items]
+        for name, item in zip(names, items, strict=True):
+            if (objects / f"Job-{name}.json").exists():
+                sys.exit(f'Error from server (AlreadyExists): "{name}" already exists')
+            put(objects, item | {"status": {}})
+        return "".join(f"job.batch/{name}\n" for name in names)
     if asked.verb == "delete":
         kind, _, name = asked.item.partition("/")
         files = list(objects.glob(f"{kind.capitalize()}-{name}.json"))

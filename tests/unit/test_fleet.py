@@ -57,8 +57,9 @@ class Machines:
     def workers(self):
         return list(self.has)
 
-    def start(self, study):
-        self.has.append(Started(f"{len(self.has)}", study, "pending"))
+    def start(self, study, n):
+        for _ in range(n):
+            self.has.append(Started(f"{len(self.has)}", study, "pending"))
 
     def cancel(self, worker):
         self.has.remove(worker)

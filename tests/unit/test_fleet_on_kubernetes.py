@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from modomodo.cli import app
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.fleet.engines import Setup, Started
-from modomodo.fleet.kubernetes import Kubernetes
+from modomodo.fleet.kubernetes import AT_ONCE, Kubernetes
 from modomodo.fleet.manifests import Pods, read_template
 from tests.support import kubectl
 
@@ -121,7 +121,7 @@ def node(cluster, name, ready):
 
 
 def test_a_worker_is_a_job_that_kubernetes_and_its_queue_know(cluster):
-    engine().start("vlm")
+    engine().start("vlm", 1)
     (job,) = kubectl.stored(cluster, "Job")
     del job["status"]
     valid(job)
@@ -139,7 +139,7 @@ def test_a_worker_is_a_job_that_kubernetes_and_its_queue_know(cluster):
 
 def test_a_worker_waits_until_a_node_has_it_and_is_none_once_it_has_ended(cluster):
     runs = engine()
-    runs.start("vlm")
+    runs.start("vlm", 1)
     (waiting,) = runs.workers()
     assert (waiting.state, waiting.study, waiting.name) == ("pending", "vlm", None)
     name = begin(cluster)
@@ -153,9 +153,16 @@ def test_a_worker_waits_until_a_node_has_it_and_is_none_once_it_has_ended(cluste
     assert runs.workers() == []
 
 
+def test_many_workers_are_asked_for_in_few_calls(cluster):
+    engine().start("vlm", AT_ONCE + 1)
+    assert len(engine().workers()) == AT_ONCE + 1
+    verbs = [line.split()[0] for line in (cluster.parent / "calls").read_text().splitlines()]
+    assert verbs == ["create", "create", "get"]
+
+
 def test_what_waits_is_taken_back_and_what_runs_stays_until_it_has_ended(cluster):
     runs = engine()
-    runs.start(None)
+    runs.start(None, 1)
     begin(cluster)
     (worker,) = runs.workers()
     runs.cancel(worker)
@@ -170,7 +177,7 @@ def test_what_waits_is_taken_back_and_what_runs_stays_until_it_has_ended(cluster
 )
 def test_a_worker_is_lost_when_its_node_is_silent_or_no_more(cluster, ready, is_lost):
     runs = engine()
-    runs.start(None)
+    runs.start(None, 1)
     name = begin(cluster)
     node(cluster, "node-2", "Unknown")
     if ready is not None:
@@ -180,7 +187,7 @@ def test_a_worker_is_lost_when_its_node_is_silent_or_no_more(cluster, ready, is_
 
 def test_without_the_right_to_see_nodes_none_is_lost_and_all_else_works(cluster):
     runs = engine()
-    runs.start(None)
+    runs.start(None, 1)
     name = begin(cluster)
     (cluster.parent / "refuses-nodes").write_text("nodes is forbidden")
     assert runs.lost([name]) == []
@@ -188,7 +195,7 @@ def test_without_the_right_to_see_nodes_none_is_lost_and_all_else_works(cluster)
 
 
 def test_keys_are_a_secrets_and_in_no_manifest_and_no_argument(cluster):
-    engine(keys_from="keys").start(None)
+    engine(keys_from="keys").start(None, 1)
     (job,) = kubectl.stored(cluster, "Job")
     assert "of-the-" not in str(job) + (cluster.parent / "calls").read_text()
     (container,) = job["spec"]["template"]["spec"]["containers"]

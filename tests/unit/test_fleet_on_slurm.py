@@ -62,7 +62,7 @@ def test_only_a_job_whose_node_died_is_lost(calls):
 
 
 def test_a_worker_is_a_batch_job_that_is_not_started_again_and_hears_before_its_end(calls):
-    engine().start("vlm")
+    engine().start("vlm", 1)
     words = calls.read_text().splitlines()
     assert {"--gpus-per-node=4", "--no-requeue", "--signal=B:TERM@180", "--partition=gpu"} <= {
         *words
@@ -96,7 +96,7 @@ def test_a_job_knows_when_its_time_is_over(calls, of_slurm, listed, told):
 
 
 def test_the_key_is_in_the_jobs_environment_and_in_no_argument(calls):
-    engine().start(None)
+    engine().start(None, 1)
     assert "of-the" not in calls.read_text()
     assert calls.with_name("keys").read_text() == "of-the-workers/\n"
 
@@ -118,4 +118,4 @@ def test_without_slurm_the_message_says_so(monkeypatch):
 def test_a_refusal_of_slurms_is_told(calls):
     calls.with_name("sbatch").write_text("#!/bin/sh\necho invalid partition >&2\nexit 1\n")
     with pytest.raises(CommandFailed, match="sbatch failed: invalid partition"):
-        engine().start(None)
+        engine().start(None, 1)

@@ -133,6 +133,7 @@ def test_machines_are_grouped_by_what_started_their_workers(api, database):
     html = page(api, "/ui/workers")
     assert "<b>1</b> at work" in html
     assert "1 expired" in html
+    assert "1 node, 0 at work, 1 idle, 1 attempt failed or ran out" in html
     assert "−2 h" in html
 
 
