@@ -106,6 +106,17 @@ WithoutOption = Annotated[
 ]
 
 
+FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active")
+"""Options that are fields of the call as they are."""
+
+
+def _options(**given: Any) -> EditOptions:
+    """The options that were given; None was not."""
+    fields = {name: given.pop(name) for name in FIELDS}
+    others = {name: value for name, value in given.items() if value is not None}
+    return EditOptions(fields=fields, **others)
+
+
 def edit(
     study: StudyArgument,
     budget: BudgetOption = None,
@@ -141,29 +152,27 @@ def edit(
     as_json: JsonOption = False,
 ) -> None:
     """Change a study; what is left out stays. Its runs stay evidence, running trials go on."""
-    options = EditOptions(
-        fields={
-            "budget": budget,
-            "gpu_hours": gpu_hours,
-            "note": note,
-            "strategy": strategy,
-            "lookahead": lookahead,
-            "max_active": max_active,
-        },
+    options = _options(
+        budget=budget,
+        gpu_hours=gpu_hours,
+        note=note,
+        strategy=strategy,
+        lookahead=lookahead,
+        max_active=max_active,
         channels=channels,
         early_stopping=early_stopping,
-        add=add or (),
-        drop=drop or (),
-        split=split or (),
-        merge=merge or (),
-        bounds=bounds or (),
-        least=zero_or_at_least or (),
-        samples=samples or (),
-        data=data or (),
-        limits=limit or (),
+        add=add,
+        drop=drop,
+        split=split,
+        merge=merge,
+        bounds=bounds,
+        least=zero_or_at_least,
+        samples=samples,
+        data=data,
+        limits=limit,
         objective=objective,
-        weigh=weigh or (),
-        without=without or (),
+        weigh=weigh,
+        without=without,
     )
     if not options.is_any:
         raise typer.BadParameter("nothing to change: give an option, such as --budget or --bounds")
@@ -202,26 +211,24 @@ def clone(
     as_json: JsonOption = False,
 ) -> None:
     """Create a study like another, with its specification and none of its trials."""
-    options = EditOptions(
-        fields={
-            "budget": budget,
-            "gpu_hours": gpu_hours,
-            "note": note,
-            "strategy": strategy,
-            "lookahead": lookahead,
-            "max_active": max_active,
-        },
+    options = _options(
+        budget=budget,
+        gpu_hours=gpu_hours,
+        note=note,
+        strategy=strategy,
+        lookahead=lookahead,
+        max_active=max_active,
         channels=channels,
         early_stopping=early_stopping,
-        add=add or (),
-        drop=drop or (),
-        bounds=bounds or (),
-        least=zero_or_at_least or (),
-        samples=samples or (),
-        limits=limit or (),
+        add=add,
+        drop=drop,
+        bounds=bounds,
+        least=zero_or_at_least,
+        samples=samples,
+        limits=limit,
         objective=objective,
-        weigh=weigh or (),
-        without=without or (),
+        weigh=weigh,
+        without=without,
     )
     with connect(url) as client:
         body = options.body(client.study(from_)) | {"name": study}

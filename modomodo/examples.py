@@ -46,6 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study changes": ("modomodo study changes first",),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
+    "study finish": ("modomodo study finish first",),
     "study export": (
         "modomodo study export first --out runs.csv",
         "modomodo study export first --format yaml --trainer verl --out mixture.yaml",

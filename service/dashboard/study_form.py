@@ -67,6 +67,7 @@ TITLES = RECIPE_KEYS | {
     "base": "recipe",
     "data": "folders",
     "confirm": "its name, to delete it",
+    "clone": "name of the new study",
 }
 """What the form calls a field whose name is another in the API."""
 
