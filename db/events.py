@@ -185,9 +185,7 @@ class TrialChange:
                 self._at_once, asked | bound | noted | {"of_trial": trial_id}
             ).one()
             return revision, at
-        revision, at = step(
-            session, study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s
-        )
+        revision, at = step(session, study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
         when = {"at": at} if self._moment else {}
         session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)
         if self._what is not None:
