@@ -91,6 +91,7 @@ class Proposer:
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
         stored = self._queue_experts()
+        self._judge_runs()  # before proposals: GPUs go on meanwhile
         with self._database.read() as session:
             names = proposing.in_need(session)
         for name in names:
@@ -107,7 +108,6 @@ class Proposer:
                 self._give_up(name, f"proposals cannot be made: {fault}"[:1000])
             finally:
                 self._is_at_work = False
-        self._judge_runs()
         return stored
 
     def _queue_experts(self) -> int:
