@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.dashboard import words
+from service.dashboard.charts import leads
 from service.dashboard.charts.figure import Figure, axis, in_points
 from service.dashboard.queries.history import History
 from service.schemas import Prediction
@@ -37,7 +37,7 @@ def best_so_far(studies: Sequence[Searched], label: str, by: Along) -> Figure | 
     run."""
     data: list[dict[str, Any]] = []
     for place, study in enumerate(studies):
-        if study.history.runs:
+        if study.history.leads:
             data += _steps(study, place, by)
     if not data:
         return None
@@ -52,37 +52,12 @@ def best_so_far(studies: Sequence[Searched], label: str, by: Along) -> Figure | 
 
 def _steps(study: Searched, place: int, by: Along) -> list[dict[str, Any]]:
     numbers = [run.number for run in study.history.runs]
-    if by == "run":
-        at = {number: float(n) for n, number in enumerate(numbers, 1)}
-    else:
-        known = sorted(study.gpu_hours.keys() | set(numbers))
-        used = itertools.accumulate(study.gpu_hours.get(number, 0.0) for number in known)
-        at = dict(zip(known, used, strict=True))
-    leads = study.history.leads
-    x = [round(at[lead.number], 6) for lead in leads] + [round(at[numbers[-1]], 6)]
-    scores = [lead.score for lead in leads] + [leads[-1].score]
-    y = [in_points(score.value) for score in scores]
-    margins = [in_points(words.Z95 * score.se) for score in scores]
-    steps: dict[str, Any] = {
-        "type": "scatter", "mode": "lines", "x": x, "legendgroup": study.name,
-        "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False,
-    }  # fmt: skip
-    low, high = (
-        [round(value + side * margin, 3) for value, margin in zip(y, margins, strict=True)]
-        for side in (-1, 1)
-    )
-    line = {"width": 2.5, "shape": "hv", "color": COLOURS[place], "dash": DASHES[place]}
-    return [
-        steps | {"y": low},
-        steps | {"y": high, "fill": "tonexty", "fillcolor": "@band"},
-        steps
-        | {
-            "y": y, "name": study.name, "showlegend": True, "line": line, "customdata": margins,
-            "hoverinfo": "all",
-            "hovertemplate": f"{study.name}, best at %{{x:.4g}}: %{{y:.1f}} ± "
-            "%{customdata:.1f}<extra></extra>",
-        },
-    ]  # fmt: skip
+    at: Mapping[int, float] = {number: n for n, number in enumerate(numbers, 1)}
+    if by == "gpu_hours":
+        at = leads.hours_up_to(numbers, study.gpu_hours)
+    x = [at[number] for number in [*(one.number for one in study.history.leads), numbers[-1]]]
+    line = {"color": COLOURS[place], "dash": DASHES[place]}
+    return leads.steps(study.name, study.history.leads, x, line, "@band")
 
 
 def alone(

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from service.dashboard import words
+from service.dashboard.charts import leads
 from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.history import History
 from service.dashboard.queries.progress import Progress
@@ -77,9 +78,7 @@ def _by_number(numbers: Sequence[int]) -> _Along:
 
 def _by_cost(numbers: Sequence[int], gpu_hours: Mapping[int, float]) -> _Along:
     """A trial stands at what all trials up to it have cost."""
-    known = sorted(gpu_hours.keys() | set(numbers))
-    used = itertools.accumulate(gpu_hours.get(number, 0.0) for number in known)
-    place = dict(zip(known, (float(f"{hours:.6g}") for hours in used), strict=True))
+    place = leads.hours_up_to(numbers, gpu_hours)
     edges = (0.0, 1.02 * place[numbers[-1]])
     return _Along(
         BY["gpu_hours"],
@@ -141,7 +140,7 @@ def progress(
         runs = [run for run in history.runs if kinds[run.number] == kind]
         if runs:
             data.append(_dots(runs, kind, along, is_one_of_many=len(numbers) > INTERVALS))
-    data += _not_whole(told, along, history.runs)
+    data += _not_whole(told, along, history.runs, 8 if len(numbers) <= INTERVALS else 5)
     uniform = None if history.uniform is None else history.uniform.score
     for name, score, dash in (
         ("uniform mixture", uniform, "dash"),
@@ -194,7 +193,9 @@ def _dots(runs: Sequence[Run], kind: str, along: _Along, *, is_one_of_many: bool
     }  # fmt: skip
 
 
-def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _not_whole(
+    told: Progress, along: _Along, runs: Sequence[Run], size: int
+) -> list[dict[str, Any]]:
     """What was stopped early, at the score it had then; what failed, below all scores."""
     found: list[dict[str, Any]] = []
     stopped = [one for one in told.stopped if along.place(one.number) is not None]
@@ -206,7 +207,7 @@ def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[
                 "y": [in_points(one.score.value) for one in stopped],
                 "ids": [str(one.number) for one in stopped],
                 "customdata": [[one.number, one.step] for one in stopped],
-                "marker": {"color": "@d5", "symbol": "triangle-down-open", "size": 8},
+                "marker": {"color": "@d5", "symbol": "triangle-down-open", "size": size},
                 "hovertemplate": "trial %{customdata[0]}, stopped early at step "
                 f"%{{customdata[1]}}{along.hover}: %{{y:.1f}}<extra></extra>",
             }
@@ -220,7 +221,7 @@ def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[
                 "x": [along.place(number) for number in failed], "y": [lowest] * len(failed),
                 "ids": [str(number) for number in failed],
                 "text": [f"trial {number} failed" for number in failed],
-                "marker": {"color": "@bad", "symbol": "x-thin-open", "size": 7},
+                "marker": {"color": "@bad", "symbol": "x-thin-open", "size": size},
                 "hovertemplate": f"%{{text}}{along.hover}<extra></extra>",
             }
         )  # fmt: skip
@@ -228,32 +229,13 @@ def _not_whole(told: Progress, along: _Along, runs: Sequence[Run]) -> list[dict[
 
 
 def _best(history: History, along: _Along) -> list[dict[str, Any]]:
-    """The best mixture so far as a line of steps in its band."""
+    """The best mixture so far as a line of steps in its band; nothing while the study allows none
+    of those that were run."""
+    if not history.leads:
+        return []
     last = history.runs[-1].number
     x = [along.reached(number) for number in [*(one.number for one in history.leads), last]]
-    scores = [one.score for one in history.leads]
-    scores.append(scores[-1])
-    best = [in_points(score.value) for score in scores]
-    spreads = [in_points(words.Z95 * score.se) for score in scores]
-    steps: dict[str, Any] = {
-        "type": "scatter", "mode": "lines", "x": x, "legendgroup": "best",
-        "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False,
-    }  # fmt: skip
-    low, high = (
-        [round(value + side * spread, 3) for value, spread in zip(best, spreads, strict=True)]
-        for side in (-1, 1)
-    )
-    return [
-        steps | {"y": low},
-        steps | {"y": high, "fill": "tonexty", "fillcolor": "@lead"},
-        steps
-        | {
-            "name": "best mixture so far", "y": best, "customdata": spreads,
-            "showlegend": True, "line": {"color": "@ink", "width": 2.5, "shape": "hv"},
-            "hoverinfo": "all",
-            "hovertemplate": "best mixture so far: %{y:.1f} ± %{customdata:.1f}<extra></extra>",
-        },
-    ]  # fmt: skip
+    return leads.steps("best mixture so far", history.leads, x, {"color": "@ink"}, "@lead")
 
 
 def _marks(changes: Sequence[StudyChange], along: _Along, last: int) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from db.texts import storable
 
 
 def _none_of_empty(value: Any) -> Any:
@@ -13,3 +15,6 @@ def _none_of_empty(value: Any) -> Any:
 
 Unset = BeforeValidator(_none_of_empty)
 """Of a field that asks for nothing when a form leaves it empty."""
+
+Sought = Annotated[str, Field(max_length=200), AfterValidator(storable)]
+"""A text that is looked for."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from db.proposing import Standing
 from db.trial_states import WHOLE
 from service.dashboard.queries import boards
 from service.dashboard.queries.boards import Board
-from service.dashboard.queries.forms import Unset
+from service.dashboard.queries.forms import Sought, Unset
 from service.dashboard.queries.history import Histories
 
 Condition = Literal["active", "waiting", "stuck", "paused", "finished"]
@@ -42,7 +42,7 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Annotated[str, Field(max_length=200)] = ""
+    text: Sought = ""
     """In the name, the note, or a domain's name."""
     condition: Annotated[Condition | None, Unset] = None
     sort: Order = "created"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db import cost, models
 from db.models import Trial
 from service.dashboard.queries import boards
-from service.dashboard.queries.forms import Unset
+from service.dashboard.queries.forms import Sought, Unset
 from service.dashboard.queries.trial_columns import Column, columns
 from service.errors import invalid
 from service.schemas import Channel, StudySpec, TrialState
@@ -38,7 +38,7 @@ class View(BaseModel):
     state: Annotated[TrialState | None, Unset] = None
     origin: Annotated[origins.Origin | None, Unset] = None
     channel: Annotated[Channel | None, Unset] = None
-    text: Annotated[str, Field(max_length=200)] = ""
+    text: Sought = ""
     """In the note, the error, the reason of the proposal, or the worker's name."""
     column: Annotated[list[str], Field(max_length=400)] = Field(default_factory=list)
     """Keys of those that are shown; none for the usual ones."""

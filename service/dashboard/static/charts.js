@@ -176,7 +176,7 @@ export function forget(root) {
   }
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+addEventListener("theme", () => {
   for (const [place, figure] of drawn) draw(place, figure);
 });
 

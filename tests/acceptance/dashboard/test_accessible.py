@@ -34,6 +34,7 @@ def violations(page: Page) -> list[str]:
     found = []
     for colours, options in (("light", {}), ("dark", ONLY_COLOURS)):
         page.emulate_media(color_scheme=colours, reduced_motion="reduce")
+        page.wait_for_selector(f"html[data-theme={colours}]")
         asked = {"resultTypes": ["violations"]} | options
         for one in page.evaluate("options => axe.run(options)", asked)["violations"]:
             places = [node["html"][:120] for node in one["nodes"][:3]]

@@ -166,7 +166,7 @@ def test_a_view_that_the_study_does_not_have_is_refused_with_what_it_has(api, mi
         for part in ("trials", "trials/found", "trials.csv"):
             assert api.get(f"/ui/studies/{mixed}/{part}{query}").status_code == 422, query
     assert "w_coco" in api.get(f"/ui/studies/{mixed}/trials?sort=w_nothing").text
-    for query in ("?state=nothing", "?page=0", "?unknown=1", "?text=" + "a" * 201):
+    for query in ("?state=nothing", "?page=0", "?unknown=1", "?text=%00", "?text=" + "a" * 201):
         assert api.get(f"/ui/studies/{mixed}/trials{query}").status_code == 422, query
     assert api.get("/ui/studies/nothing/trials").status_code == 404
 
