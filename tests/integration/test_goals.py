@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.proposing.proposer import Proposer
 from service.study import evidence
 from tests.support.bodies import study_body
 
@@ -23,7 +24,7 @@ FLOOR = {"benchmark": "lisa_test", "at_least": "uniform - 0.02"}
 
 def study(api, runs=MIXTURES, **changes):
     """A study with finished runs."""
-    body = study_body(strategy="bayes-quadratic", budget=20, **changes)
+    body = study_body(**{"strategy": "bayes-quadratic", "budget": 20} | changes)
     created = api.post("/studies", json=body)
     assert created.status_code == 201, created.text
     for mixture in runs:
@@ -143,3 +144,19 @@ def test_pages_and_exports_choose_as_the_answer_does(api, database):
     with database.read() as session:
         known = evidence.named(session, "vlm")
     assert known.train_this().numbers == best
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ({"constraints": [FLOOR]}, "where all floors hold"),
+        ({"objectives": ["out_score", "in_score"]}, "front of out_score, in_score"),
+    ],
+)
+def test_proposals_are_for_the_goal_once_enough_runs_are_scored(api, database, goal, said):
+    study(api, budget=4, lookahead=2, **goal)
+    Proposer(database, "this-replica").turn()
+    queued = api.get("/studies/vlm/trials", params={"state": "queued"}).json()["trials"]
+    reasons = [trial["proposal"]["reason"] for trial in queued]
+    assert len(reasons) == 2
+    assert all(said in reason for reason in reasons)
