@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from service.proposing.proposer import Proposer
+from service.proposing.question import Question, compute
+from service.search.situation import FULL_RUNS
 from service.study import evidence
 from tests.support.bodies import study_body
 
@@ -155,8 +157,29 @@ def test_pages_and_exports_choose_as_the_answer_does(api, database):
 )
 def test_proposals_are_for_the_goal_once_enough_runs_are_scored(api, database, goal, said):
     study(api, budget=4, lookahead=2, **goal)
-    Proposer(database, "this-replica").turn()
-    queued = api.get("/studies/vlm/trials", params={"state": "queued"}).json()["trials"]
-    reasons = [trial["proposal"]["reason"] for trial in queued]
-    assert len(reasons) == 2
-    assert all(said in reason for reason in reasons)
+    with database.read() as session:
+        question = read_question(session)
+    proposed = compute(question, "bayes-quadratic")
+    assert proposed
+    assert all(said in item.reason for item in proposed)
+
+
+def read_question(session):
+    """What the engine is asked for the study now."""
+    known = evidence.named(session, "vlm")
+    nothing = np.empty((0, 3))
+    return Question(
+        space=known.space,
+        runs=known.measured,
+        pending=nothing,
+        avoid=nothing,
+        n=2,
+        seed=1,
+        direction="maximize",
+        budget=11,
+        opening="optimal",
+        heuristics=evidence.heuristics(known.spec),
+        costs=FULL_RUNS,
+        pending_in={},
+        goal=known.goal,
+    )
