@@ -24,7 +24,7 @@ OFFLINE = "offline world"
 EMULATORS = {"quadratic emulator": 1.0, "root emulator": 0.5}
 """Power of the weights that each is a quadratic in."""
 WORLDS = (OFFLINE, *EMULATORS)
-SAMPLES = 5000
+SAMPLES = 2000
 WEIGHINGS = 41
 
 

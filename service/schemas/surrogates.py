@@ -182,7 +182,8 @@ class GoalAnswer(Body):
     """Of the mixtures that keep the floors as surely as asked, that with the highest mean, or of a
     front the point that gives most per point given up; where none keeps them, the safest."""
     front: list[GoalPoint]
-    """Of two or three objectives, by the first; empty with one."""
+    """Of two or three objectives, by the first; empty with one, and where no mixture keeps the
+    floors as surely as asked."""
     choice: int | None
     """Place of what is recommended on the front."""
     train: GoalPoint | None

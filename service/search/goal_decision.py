@@ -23,6 +23,7 @@ DRAWS = 1024
 MOST_POINTS = 25
 """Points of a front that are shown."""
 MOST_TRIED = 256
+"""Mixtures that were run, at most, among the candidates."""
 KEPT = 24
 """Best candidates of a round that the next looks around."""
 HARDLY = 0.05
@@ -64,7 +65,8 @@ class Decision:
         each_possible: (F,) that some mixture keeps each of them alone.
         recommended: the mixture that serves the goal best; where none keeps the floors as surely as
             asked, the one that keeps them most surely.
-        front: by the first objective, best last; empty with one objective.
+        front: by the first objective, best last; empty with one objective, and where no mixture
+            keeps the floors as surely as asked.
         choice: place on the front of what is recommended.
         compared: the mixtures asked about.
     """
@@ -93,7 +95,7 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
     # 1. Candidates all over, then around the best of them.
     tried = promising(beliefs, MOST_TRIED)
     X = np.vstack([compared, tried, first_candidates(beliefs, rng)])
-    drawn = beliefs.draw(X, DRAWS, rng)
+    drawn = wide = beliefs.draw(X, DRAWS, rng)
     for reach in REACHES:
         new = around(beliefs, X[_best(goal, drawn)], reach, rng)
         if not len(new):
@@ -101,25 +103,21 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
         # One set of draws for all that is compared: those of other sets differ by chance.
         X = np.vstack([compared, X[len(compared) :][_kept(goal, drawn, len(compared))], new])
         drawn = beliefs.draw(X, DRAWS, rng)
-    # 2. What is good enough of them, and whether anything is.
-    enough = goal.is_enough(drawn.chances, drawn.together)
-    holds = drawn.spare >= 0
-    possible = float(drawn.holds.any(axis=1).mean())
-    verdict: Verdict = "kept" if enough.any() else "unsure" if possible >= HARDLY else "impossible"
-    # 3. The best of what is enough; else what keeps the floors most surely.
-    mean = drawn.values.mean(axis=0).T
+    # 2. Whether the floors can be kept. What draws think of far from the best was seen at first.
+    possible = max(float(one.holds.any(axis=1).mean()) for one in (wide, drawn))
+    each_possible = np.max([(one.spare >= 0).any(axis=2).mean(axis=0) for one in (wide, drawn)], 0)
+    is_kept = bool(goal.is_enough(drawn.chances, drawn.together).any())
+    verdict: Verdict = "kept" if is_kept else "unsure" if possible >= HARDLY else "impossible"
+    # 3. The best of what keeps them; else what keeps them most surely.
+    best = _best(goal, drawn, MOST_POINTS)
     front: NDArray[np.intp] = np.empty(0, dtype=np.intp)
     choice = None
-    if goal.n_objectives > 1:
-        able = np.flatnonzero(enough) if enough.any() else np.arange(len(X))
-        on_it = able[fronts.on_front(mean[able])]
-        front = on_it[fronts.thinned(mean[on_it], MOST_POINTS)]
-    if enough.any() and len(front):
-        choice = fronts.knee(mean[front])
-        best = int(front[choice])
-    else:
-        best = int(_best(goal, drawn)[0])
-    points = _points(beliefs, X, drawn, [best, *map(int, front), *range(len(compared))])
+    chosen = int(best[0])
+    if is_kept and goal.n_objectives > 1:
+        front = best
+        choice = fronts.knee(drawn.values.mean(axis=0).T[front])
+        chosen = int(front[choice])
+    points = _points(beliefs, X, drawn, [chosen, *map(int, front), *range(len(compared))])
     levels = goal.levels(
         np.array([one.predict(beliefs.uniform[None])[0][0] for one in beliefs.fits])
     )
@@ -129,7 +127,7 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
         levels,
         verdict,
         possible,
-        holds.any(axis=2).mean(axis=0),
+        each_possible,
         points[0],
         points[1 : 1 + len(front)],
         choice,
@@ -137,26 +135,21 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
     )
 
 
-def _best(goal: Goal, drawn: Drawn) -> NDArray[np.intp]:
-    """Places of the best candidates, best first: of those whose floors hold as surely as asked the
-    highest means, with several objectives the front of them; then those that nearly do."""
-    mean = drawn.values.mean(axis=0)
-    enough = goal.is_enough(drawn.chances, drawn.together)
-    if goal.n_objectives == 1:
-        merit = mean[0]
-    else:
-        able = np.flatnonzero(enough) if enough.any() else np.arange(mean.shape[1])
-        low, extent = mean[:, able].min(axis=1), np.ptp(mean[:, able], axis=1)
-        merit = ((mean - low[:, None]) / np.where(extent > 0, extent, 1.0)[:, None]).sum(axis=0)
-        ahead = np.zeros(len(merit), dtype=bool)
-        ahead[able[fronts.on_front(mean[:, able].T)]] = True
-        merit = merit + 1000.0 * ahead
+def _best(goal: Goal, drawn: Drawn, most: int = KEPT) -> NDArray[np.intp]:
+    """Places of the best candidates: of those whose floors hold as surely as asked the highest
+    means first, or with several objectives the front, by the first of them. Where there are none,
+    those that keep the floors most surely first, and of these that are least short."""
+    mean, together = drawn.values.mean(axis=0), drawn.together
+    enough = goal.is_enough(drawn.chances, together)
+    if goal.n_objectives > 1 and enough.any():
+        able = np.flatnonzero(enough)
+        front = able[fronts.on_front(mean[:, able].T)]
+        return front[fronts.thinned(mean[:, front].T, most)]
     short = np.minimum(drawn.spare.mean(axis=0), 0).sum(axis=0)
-    # Last key first: enough, by merit; the rest by how surely they hold, then by what they lack.
-    surely = np.where(enough, 1.0, drawn.together)
-    lacking = np.where(enough, 0.0, short)
-    order = np.lexsort((-merit, -lacking, -surely, ~enough))
-    return order[:KEPT]
+    merit = np.where(enough, mean[0], 0.0)
+    # The last key counts first.
+    order = np.lexsort((-short, np.where(enough, -1.0, -together), -merit, ~enough))
+    return order[:most]
 
 
 def _kept(goal: Goal, drawn: Drawn, n_compared: int) -> NDArray[np.intp]:

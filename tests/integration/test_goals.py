@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from service.proposing.question import Question, compute
+from service.search.situation import FULL_RUNS
 from service.study import evidence
 from tests.support.bodies import study_body
 
@@ -23,7 +26,7 @@ FLOOR = {"benchmark": "lisa_test", "at_least": "uniform - 0.02"}
 
 def study(api, runs=MIXTURES, **changes):
     """A study with finished runs."""
-    body = study_body(strategy="bayes-quadratic", budget=20, **changes)
+    body = study_body(**{"strategy": "bayes-quadratic", "budget": 20} | changes)
     created = api.post("/studies", json=body)
     assert created.status_code == 201, created.text
     for mixture in runs:
@@ -143,3 +146,40 @@ def test_pages_and_exports_choose_as_the_answer_does(api, database):
     with database.read() as session:
         known = evidence.named(session, "vlm")
     assert known.train_this().numbers == best
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ({"constraints": [FLOOR]}, "where all floors hold"),
+        ({"objectives": ["out_score", "in_score"]}, "front of out_score, in_score"),
+    ],
+)
+def test_proposals_are_for_the_goal_once_enough_runs_are_scored(api, database, goal, said):
+    study(api, budget=4, lookahead=2, **goal)
+    with database.read() as session:
+        question = read_question(session)
+    proposed = compute(question, "bayes-quadratic")
+    assert proposed
+    assert all(said in item.reason for item in proposed)
+
+
+def read_question(session):
+    """What the engine is asked for the study now."""
+    known = evidence.named(session, "vlm")
+    nothing = np.empty((0, 3))
+    return Question(
+        space=known.space,
+        runs=known.measured,
+        pending=nothing,
+        avoid=nothing,
+        n=2,
+        seed=1,
+        direction="maximize",
+        budget=11,
+        opening="optimal",
+        heuristics=evidence.heuristics(known.spec),
+        costs=FULL_RUNS,
+        pending_in={},
+        goal=known.goal,
+    )

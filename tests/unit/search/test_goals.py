@@ -218,3 +218,10 @@ def test_the_same_state_and_seed_propose_the_same():
 def test_a_gaussian_process_proposes_for_fronts_by_botorch():
     pytest.importorskip("botorch")
     assert "by BoTorch" in proposed(goal(objectives=(0, 1)), "gp", 1)[0].reason
+
+
+def test_where_no_mixture_keeps_the_floors_there_is_no_front():
+    found = decided(goal(floor("0.9"), objectives=(0, 1)))
+    assert found.verdict == "impossible"
+    assert found.front == []
+    assert found.choice is None
