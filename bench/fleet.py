@@ -34,7 +34,7 @@ from service.client import Client
 PLACES = 4
 """Processes with workers; those of Ray's actors."""
 TRIAL_S, EVERY_S = 20.0, 1.0
-WARM_S = 15.0
+WARM_S, WARM_S_A_WORKER = 15.0, 0.04
 """Until a fleet that starts at once has spread out; not measured."""
 STORED = 1000
 
@@ -147,10 +147,10 @@ def measure(
     with Client(address) as client:
         controller = Controller(client, Machines(calls), [STUDY], workers)
         turns = []
-        began = time.time()
+        warm = time.time() + WARM_S + WARM_S_A_WORKER * workers
         cpu_s = 0.0
-        while (now := time.time()) < began + WARM_S + for_s:
-            if now < began + WARM_S:
+        while (now := time.time()) < warm + for_s:
+            if now < warm:
                 cpu_s = sum(process.cpu_times()[:2])
                 since = now
             controller.turn()
@@ -166,8 +166,8 @@ def measure(
         "workers": workers,
         "trials": sum(since < b < until for _, b in held),
         "busy": round(busy_s / (workers * (until - since)), 3),
-        "free_p50": round(float(np.percentile(waits, 50)), 2),
-        "free_p99": round(float(np.percentile(waits, 99)), 2),
+        "free_p50": quantile(waits, 50),
+        "free_p99": quantile(waits, 99),
         "turn_p50": round(float(np.median(turns)), 2),
         "turn_max": round(max(turns), 2),
         "cores": round(cpu_s / (until - since), 2),
@@ -175,10 +175,15 @@ def measure(
     }
     for call in ("next", "heartbeat", "result"):
         seconds = [s for seen in found for at, s in seen.calls.get(call, []) if at > since]
-        row |= {
-            f"{call}_p{q}": round(1000 * float(np.percentile(seconds, q))) for q in (50, 95, 99)
-        }
+        row |= {f"{call}_p{q}": quantile(seconds, q, 1000) for q in (50, 95, 99)}
     return row
+
+
+def quantile(seconds: Sequence[float], q: int, times: int = 1) -> float | None:
+    """In seconds to two places, or in whole parts of one; None of nothing."""
+    if not len(seconds):
+        return None
+    return round(times * float(np.percentile(seconds, q)), 2 if times == 1 else None)
 
 
 def waiting_s(held: Sequence[tuple[float, float]], workers: int, since: float) -> list[float]:
@@ -194,6 +199,10 @@ def waiting_s(held: Sequence[tuple[float, float]], workers: int, since: float) -
     return [max(0.0, claimed - end) for claimed, end in pairs if claimed > since]
 
 
+def shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
 def section(rows: Sequence[dict[str, Any]], loads: Sequence[float]) -> str:
     """The text of the bench."""
     head = ["database", "workers", "as", "trials", "busy", "free to next trial, p50/99 s"]
@@ -206,10 +215,10 @@ def section(rows: Sequence[dict[str, Any]], loads: Sequence[float]) -> str:
             row["as"],
             str(row["trials"]),
             f"{row['busy']:.1%}",
-            f"{row['free_p50']} / {row['free_p99']}",
+            " / ".join(shown(row[f"free_p{q}"]) for q in (50, 99)),
             f"{row['turn_p50']} / {row['turn_max']}",
             *(
-                " / ".join(str(row[f"{call}_p{q}"]) for q in (50, 95, 99))
+                " / ".join(shown(row[f"{call}_p{q}"]) for q in (50, 95, 99))
                 for call in ("next", "heartbeat", "result")
             ),
             str(row["cores"]),

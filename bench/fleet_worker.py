@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 
 from bench.service_load import BENCHMARK, STUDY
-from trainer.worker.lease import HEARTBEATS_PER_LEASE, REPORT_EVERY_S
 
 
 @dataclass(slots=True)
@@ -57,11 +56,12 @@ class Place:
             self._seen.held.append((time.time(), None))
             path = f"/trials/{answer['trial']['id']}"
             ends = time.time() + chance.uniform(0.5, 1.5) * self._trial_s
-            every_s = min(lease["duration_s"] / HEARTBEATS_PER_LEASE, REPORT_EVERY_S)
+            every_s = lease["heartbeat_s"]
             while (left_s := ends - time.time()) > 0:
                 await asyncio.sleep(min(every_s, left_s))
                 beat = {"token": lease["token"], "step": 1, "total_steps": 2}
-                await self._call(client, "heartbeat", f"{path}/heartbeat", beat)
+                told = await self._call(client, "heartbeat", f"{path}/heartbeat", beat)
+                every_s = told.get("heartbeat_s", every_s)
             score = {"benchmark": BENCHMARK, "score": chance.random(), "samples": 100}
             body = {"token": lease["token"], "measurements": [score]}
             await self._call(client, "result", f"{path}/result", body)

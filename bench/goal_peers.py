@@ -215,5 +215,5 @@ PURSUERS: dict[str, tuple[Ask, Choose]] = {
     "random": (_random, _tried_choice),
 }
 OURS = ("bayes-quadratic", "gp")
-SLOW = {"gp": 2, "botorch": 4}
+SLOW = {"gp": 1, "botorch": 3}
 """Those that take seconds a proposal have fewer seeds."""

@@ -132,16 +132,20 @@ class Judge:
         """Hypervolume below the true front: of the best for each way to weigh two objectives, and
         of mixtures all over the space."""
         rng, space = np.random.default_rng(0), self.world.space
-        found = [self.world.everything]
+        X = self.world.everything
+        Y = self._outputs(X)[0]
+        found = [X]
         for w in np.linspace(0, 1, WEIGHINGS):
+            share = np.array([w, 1 - w])
             best = space.maximise(
-                lambda X, w=w: np.array([w, 1 - w]) @ self._outputs(X)[0],
+                lambda Z, share=share: share @ self._outputs(Z)[0],
                 rng,
-                also=self.world.everything,
+                also=X[[int(np.argmax(share @ Y))]],
+                n=1,
             )
             found.append(best[None])
-        Y = self._outputs(np.vstack(found))[0].T
-        return hypervolume(Y[on_front(Y)], self._below)
+        front = self._outputs(np.vstack(found))[0].T
+        return hypervolume(front[on_front(front)], self._below)
 
 
 @cache

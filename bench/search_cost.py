@@ -23,7 +23,16 @@ CAP = 24.0
 """Full runs' cost after which a search gives up."""
 WORLDS = (OFFLINE, "root-5", "quadratic-5")
 WITHIN = (0.01, 0.05)
-SLOW = {"mf-kg": 1, "auto": 4, "bayes-quadratic, all channels": 4}
+SLOW = {
+    "mf-kg": 1,
+    "auto": 4,
+    "bayes-quadratic, all channels": 4,
+    "bayes-quadratic, steps": 3,
+    "bayes-quadratic, early stopping": 3,
+    "bayes-quadratic, merged, early stopping": 3,
+    "auto, steps": 1,
+    "auto, early stopping": 1,
+}
 """Searches that take seconds to half a minute a proposal have fewer seeds."""
 
 
@@ -110,8 +119,10 @@ The offline world is the table of real runs in `bench/data/world`: a run is one 
 two, scores are Out-Scores, and how good a mixture is a Gaussian process of all runs says.
 The others are emulators with made-up channels: earlier steps that carry over by {rho}, prices by
 {MERGED_RHO}. A score at a quarter of the steps costs a quarter, a merged model {MERGED_COST} of a
-run; its experts are full runs that the search pays for. "All channels" may buy prices and runs of
-half the steps. A blank is a search that was not run there.
+run; its experts are full runs that the search pays for. "Steps" may buy runs of half the steps and
+continue them; "early stopping" scores the runs that its surrogate chose at half their steps, pauses
+those that others beat, and may continue them; "all channels" may buy prices and runs of half the
+steps. A blank is a search that was not run there.
 
 {chr(10).join(f"{part}{chr(10)}" for part in parts)}
 ![Regret of the chosen mixture by cost](images/search_cost.svg)

@@ -1,11 +1,12 @@
 """How many workers a service serves, how fast, and how that grows with what is stored.
 
-`python -m bench.service [--seconds 10] [--databases sqlite,postgresql]`
+`python -m bench.service [--seconds 10] [--databases sqlite,postgresql] [--before FOLDER]`
 
 Workers are coroutines on this machine. With a pause of a second between its calls a worker does
 in a minute what a real one does in an hour; without one, calls follow at once, which shows the
 most trials a second. So many processes with Optuna ask its storage for a trial and tell it the
-score at once, with no network between. Mixtures are of five domains, as in the paper.
+score at once, with no network between. Mixtures are of five domains, as in the paper. With
+`--before`, the service of an earlier version, whose checkout FOLDER is, takes its turns in between.
 
 Last, a study with 500 results of 17 domains, about the largest that anybody runs, is resumed, and
 the time taken until its proposals are there.
@@ -55,16 +56,28 @@ from tests.support.postgres import Server
 
 ROOT = Path(__file__).parents[1]
 STORED = (10, 1000, 10_000)
-WORKERS = (1, 10, 100, 500)
+WORKERS = (1, 10, 100, 500, 1000)
 QUEUED = 6000
 START_S = 60.0
 LARGE_LIMIT_S = 600.0
+AS_BEFORE = """
+import asyncio, sys
+from bench import service
+kind, stored, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+with service.database_of(kind) as url:
+    service.fill(url, stored)
+    with service.service(url) as (address, process, _):
+        load = asyncio.run(service.work(address, service.AT_ONCE, seconds, 0.0))
+        print(service.figures(load, process)["trials_s"])
+"""
+"""Trials a second, as the bench of the version in whose folder this runs finds them."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--databases", default="sqlite,postgresql")
+    parser.add_argument("--before", type=Path, help="checkout of the version to compare with")
     given = parser.parse_args()
     # What was imported here is no part of a worker: looking through it for garbage would be timed.
     gc.collect()
@@ -72,6 +85,7 @@ def main() -> None:
     loads, starts = [os.getloadavg()[0]], list[float]()
     rows: list[dict[str, Any]] = []
     peers: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = []
     proposed: dict[str, float] = {}
     for kind in given.databases.split(","):
         for stored in STORED:
@@ -84,6 +98,10 @@ def main() -> None:
                         row = {"database": kind, "stored": stored, "workers": workers}
                         rows.append(row | {"pause_s": pause_s} | figures(load, process))
                         print(rows[-1], flush=True)
+            if given.before is not None:
+                rate = rate_before(given.before.absolute(), kind, stored, given.seconds)
+                before.append({"database": kind, "stored": stored, "trials_s": rate})
+                print("before", before[-1], flush=True)
             if stored > MOST_FOR_OPTUNA:
                 continue
             with database_of(kind, is_migrated=False) as url:
@@ -99,6 +117,7 @@ def main() -> None:
         "start_s": starts,
         "service": rows,
         "optuna": peers,
+        "before": before,
         "proposed": proposed,
     }
     write_results("service", found)
@@ -257,6 +276,16 @@ def proposals_s(address: str) -> float:
         if "seed" in by:
             raise RuntimeError("the strategy failed, and seeds were its fallback")
         return time.perf_counter() - began
+
+
+def rate_before(folder: Path, kind: str, stored: int, seconds: float) -> float:
+    """Trials a second of workers that never pause, by the version in a folder."""
+    asked = [sys.executable, "-c", AS_BEFORE, kind, str(stored), str(seconds)]
+    its_own = os.environ | {"PYTHONPATH": str(folder)}
+    ran = subprocess.run(
+        asked, cwd=folder, env=its_own, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return float(ran.stdout)
 
 
 def optuna_rate(url: str, stored: int, seconds: float) -> float:

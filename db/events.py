@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy import Select, bindparam, case, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.clock import now
 from db.models import Base, Event, Trial
 
-STUDIES, EVENTS = (Base.metadata.tables[name] for name in ("studies", "events"))
+STUDIES, TRIALS, EVENTS = (Base.metadata.tables[name] for name in ("studies", "trials", "events"))
 
 _STEP = (
     update(STUDIES)
@@ -30,6 +30,10 @@ _STEP = (
     .returning(STUDIES.c.revision, STUDIES.c.updated_at)
 )
 _NOTE = insert(EVENTS)
+_OWN = ("study_id", "trial_id", "attempt_number", "actor", "what", "detail")
+"""What an event says beside its time."""
+_ITS = tuple(f"its_{name}" for name in _OWN)
+_WRITE = update(TRIALS).where(TRIALS.c.id == bindparam("of_trial"))
 
 
 def changed(
@@ -69,7 +73,8 @@ def changed(
         if what is not None:
             number = None if trial is None else trial.attempt_number or None
             trial_id = None if trial is None else trial.id
-            note(session, at, study_id, trial_id, number, actor=actor, what=what, detail=detail)
+            event = (study_id, trial_id, number, actor, what, detail)
+            session.execute(_NOTE, {"at": at, **dict(zip(_OWN, event, strict=True))})
     return at
 
 
@@ -90,44 +95,102 @@ def step(
         unspent: share of a whole run that the result's run was not trained for.
         gpu_s: GPU-seconds of an attempt that has ended.
     """
-    revision, at = session.execute(
-        _STEP,
-        {
-            "of_study": study_id,
-            "more_results": int(is_result),
-            "more_merged": int(is_merged),
-            "more_failed": int(is_failure),
-            "more_unspent": unspent,
-            "more_gpu_s": gpu_s,
-        },
-    ).one()
+    asked = _step_by(
+        study_id,
+        is_result=is_result,
+        is_merged=is_merged,
+        is_failure=is_failure,
+        unspent=unspent,
+        gpu_s=gpu_s,
+    )
+    revision, at = session.execute(_STEP, asked).one()
     return revision, at
 
 
-def note(
-    session: Session,
-    at: datetime,
+def _step_by(
     study_id: int,
-    trial_id: int | None,
-    attempt_number: int | None,
     *,
-    actor: str,
-    what: str,
-    detail: dict[str, Any],
-) -> None:
-    """Writes an event's row."""
-    session.execute(
-        _NOTE,
-        {
-            "at": at,
-            "study_id": study_id,
-            "trial_id": trial_id,
-            "attempt_number": attempt_number,
-            "actor": actor,
-            "what": what,
-            "detail": detail,
-        },
-    )
+    is_result: bool,
+    is_merged: bool = False,
+    is_failure: bool = False,
+    unspent: float = 0.0,
+    gpu_s: float = 0.0,
+) -> dict[str, Any]:
+    return {
+        "of_study": study_id,
+        "more_results": int(is_result),
+        "more_merged": int(is_merged),
+        "more_failed": int(is_failure),
+        "more_unspent": unspent,
+        "more_gpu_s": gpu_s,
+    }
+
+
+class TrialChange:
+    """A kind of change of a trial that comes all the time, without its object: the study's step,
+    the trial's columns, the event's row. On PostgreSQL they are one statement, so that the study is
+    locked for as short as can be.
+
+    Args:
+        what: name of the event; None for none.
+        at: column of the trial that says when; None for none.
+        columns: of the trial, with their values or bound parameters.
+    """
+
+    def __init__(self, what: str | None, at: str | None = None, /, **columns: Any) -> None:
+        self._what = what
+        self._detail = {"state": columns["state"]} if "state" in columns else {}
+        self._moment = () if at is None else (at,)
+        moment: dict[str, Any] = {column: bindparam("at") for column in self._moment}
+        self._write = _WRITE.values(revision=bindparam("at_revision"), **moment, **columns)
+        self._at_once = self._in_one(columns)
+
+    def _in_one(self, columns: dict[str, Any]) -> Select[Any]:
+        stepped = _STEP.cte("step")
+        revision, when = (
+            select(c).scalar_subquery() for c in (stepped.c.revision, stepped.c.updated_at)
+        )
+        moment = dict.fromkeys(self._moment, when)
+        parts = [_WRITE.values(revision=revision, **moment, **columns).cte("written")]
+        if self._what is not None:
+            named = zip(_ITS, _OWN, strict=True)
+            event = [bindparam(its, type_=EVENTS.c[name].type) for its, name in named]
+            noted = select(stepped.c.updated_at, *event)
+            parts.append(insert(EVENTS).from_select(["at", *_OWN], noted).cte("noted"))
+        return select(stepped.c.revision, stepped.c.updated_at).add_cte(*parts)
+
+    def make(
+        self,
+        session: Session,
+        study_id: int,
+        trial_id: int,
+        *,
+        attempt_number: int | None = None,
+        actor: str = "",
+        is_result: bool = False,
+        unspent: float = 0.0,
+        gpu_s: float = 0.0,
+        **bound: Any,
+    ) -> tuple[int, datetime]:
+        """The study's new revision, and when, as of `step`. The caller holds the trial's lock.
+
+        Args:
+            bound: values of the parameters in `columns`.
+        """
+        event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
+        if session.get_bind().dialect.name == "postgresql":
+            asked = _step_by(study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
+            noted = {} if self._what is None else dict(zip(_ITS, event, strict=True))
+            revision, at = session.execute(
+                self._at_once, asked | bound | noted | {"of_trial": trial_id}
+            ).one()
+            return revision, at
+        revision, at = step(session, study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
+        when = {"at": at} if self._moment else {}
+        session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)
+        if self._what is not None:
+            session.execute(_NOTE, {"at": at, **dict(zip(_OWN, event, strict=True))})
+        return revision, at
 
 
 def of_trial(session: Session, trial_id: int) -> list[Event]:

@@ -34,7 +34,18 @@ HoursOption = Annotated[
 ]
 ChannelsOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME,...", help="What the search may spend on: full, or full,merged."),
+    typer.Option(
+        metavar="NAME,...",
+        help="What the search may spend on: full, and step-500 for runs that pause at step 500, or "
+        "merged.",
+    ),
+]
+StoppingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--early-stopping/--no-early-stopping",
+        help="Whether the search may pause and end runs at evaluation points.",
+    ),
 ]
 NoteOption = Annotated[str | None, typer.Option(help="Free text.")]
 StrategyOption = Annotated[str | None, typer.Option(help="What proposes from now on.")]
@@ -95,11 +106,23 @@ WithoutOption = Annotated[
 ]
 
 
+FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active")
+"""Options that are fields of the call as they are."""
+
+
+def _options(**given: Any) -> EditOptions:
+    """The options that were given; None was not."""
+    fields = {name: given.pop(name) for name in FIELDS}
+    others = {name: value for name, value in given.items() if value is not None}
+    return EditOptions(fields=fields, **others)
+
+
 def edit(
     study: StudyArgument,
     budget: BudgetOption = None,
     gpu_hours: HoursOption = None,
     channels: ChannelsOption = None,
+    early_stopping: StoppingOption = None,
     note: NoteOption = None,
     strategy: StrategyOption = None,
     lookahead: LookaheadOption = None,
@@ -129,28 +152,27 @@ def edit(
     as_json: JsonOption = False,
 ) -> None:
     """Change a study; what is left out stays. Its runs stay evidence, running trials go on."""
-    options = EditOptions(
-        fields={
-            "budget": budget,
-            "gpu_hours": gpu_hours,
-            "note": note,
-            "strategy": strategy,
-            "lookahead": lookahead,
-            "max_active": max_active,
-        },
+    options = _options(
+        budget=budget,
+        gpu_hours=gpu_hours,
+        note=note,
+        strategy=strategy,
+        lookahead=lookahead,
+        max_active=max_active,
         channels=channels,
-        add=add or (),
-        drop=drop or (),
-        split=split or (),
-        merge=merge or (),
-        bounds=bounds or (),
-        least=zero_or_at_least or (),
-        samples=samples or (),
-        data=data or (),
-        limits=limit or (),
+        early_stopping=early_stopping,
+        add=add,
+        drop=drop,
+        split=split,
+        merge=merge,
+        bounds=bounds,
+        least=zero_or_at_least,
+        samples=samples,
+        data=data,
+        limits=limit,
         objective=objective,
-        weigh=weigh or (),
-        without=without or (),
+        weigh=weigh,
+        without=without,
     )
     if not options.is_any:
         raise typer.BadParameter("nothing to change: give an option, such as --budget or --bounds")
@@ -171,6 +193,7 @@ def clone(
     budget: BudgetOption = None,
     gpu_hours: HoursOption = None,
     channels: ChannelsOption = None,
+    early_stopping: StoppingOption = None,
     note: NoteOption = None,
     strategy: StrategyOption = None,
     lookahead: LookaheadOption = None,
@@ -188,25 +211,24 @@ def clone(
     as_json: JsonOption = False,
 ) -> None:
     """Create a study like another, with its specification and none of its trials."""
-    options = EditOptions(
-        fields={
-            "budget": budget,
-            "gpu_hours": gpu_hours,
-            "note": note,
-            "strategy": strategy,
-            "lookahead": lookahead,
-            "max_active": max_active,
-        },
+    options = _options(
+        budget=budget,
+        gpu_hours=gpu_hours,
+        note=note,
+        strategy=strategy,
+        lookahead=lookahead,
+        max_active=max_active,
         channels=channels,
-        add=add or (),
-        drop=drop or (),
-        bounds=bounds or (),
-        least=zero_or_at_least or (),
-        samples=samples or (),
-        limits=limit or (),
+        early_stopping=early_stopping,
+        add=add,
+        drop=drop,
+        bounds=bounds,
+        least=zero_or_at_least,
+        samples=samples,
+        limits=limit,
         objective=objective,
-        weigh=weigh or (),
-        without=without or (),
+        weigh=weigh,
+        without=without,
     )
     with connect(url) as client:
         body = options.body(client.study(from_)) | {"name": study}

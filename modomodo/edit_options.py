@@ -24,6 +24,7 @@ class EditOptions:
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     channels: str | None = None
+    early_stopping: bool | None = None
     add: Sequence[str] = ()
     drop: Sequence[str] = ()
     split: Sequence[str] = ()
@@ -40,8 +41,9 @@ class EditOptions:
     @property
     def is_any(self) -> bool:
         """Whether anything was given."""
-        others = (getattr(self, one.name) for one in fields(self) if one.name != "fields")
-        return any(value is not None for value in self.fields.values()) or any(others)
+        if any(value is not None for value in (*self.fields.values(), self.early_stopping)):
+            return True
+        return any(getattr(self, one.name) for one in fields(self) if one.name != "fields")
 
     def body(self, study: Study) -> dict[str, Any]:
         """The fields to send for a study as it is now.
@@ -50,10 +52,13 @@ class EditOptions:
             WrongUse: an option that cannot be read, or an unknown domain.
         """
         found = {key: value for key, value in self.fields.items() if value is not None}
+        search: dict[str, Any] = {}
         if self.channels is not None:
-            search = study.search.model_dump(mode="json")
-            channels = [name.strip() for name in self.channels.split(",")]
-            found["search"] = search | {"channels": channels}
+            search["channels"] = [name.strip() for name in self.channels.split(",")]
+        if self.early_stopping is not None:
+            search["early_stopping"] = self.early_stopping
+        if search:
+            found["search"] = study.search.model_dump(mode="json") | search
         spread = self._spread()
         if spread:
             found["spread"] = spread

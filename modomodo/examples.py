@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --budget 60",
         "modomodo study edit first --gpu-hours 400",
         "modomodo study edit first --channels full,merged",
+        "modomodo study edit first --channels full,step-500 --early-stopping",
         "modomodo study edit first --bounds coco=0.1:0.5 --limit 'coco + 2*sat <= 0.6'",
         "modomodo study edit first --add geo --samples geo=4000 --drop sat",
         "modomodo study edit first --split coco=indoor:0.6,outdoor:0.4",
@@ -45,6 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study changes": ("modomodo study changes first",),
     "study pause": ("modomodo study pause first",),
     "study resume": ("modomodo study resume first",),
+    "study finish": ("modomodo study finish first",),
     "study export": (
         "modomodo study export first --out runs.csv",
         "modomodo study export first --format yaml --trainer verl --out mixture.yaml",

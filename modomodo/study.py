@@ -21,7 +21,7 @@ from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import front_table, is_compared, prediction_text, summary_table
 from service import yaml_text
-from service.schemas import Study, StudyPatch, StudySpec, TrainerName
+from service.schemas import Study, StudyPatch, StudySpec, StudyState, TrainerName
 from service.search.counts import all_done, counted
 
 app = typer.Typer(no_args_is_help=True)
@@ -155,6 +155,12 @@ def resume(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fa
 
 
 @app.command()
+def finish(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """End the search; running trials go on. Resuming the study takes it back."""
+    _set_state(study, "finished", url, as_json)
+
+
+@app.command()
 def export(
     study: StudyArgument,
     form: Annotated[
@@ -282,7 +288,7 @@ def _console() -> Console:
     return Console()
 
 
-def _set_state(study: str, state: Literal["active", "paused"], url: str | None, js: bool) -> None:
+def _set_state(study: str, state: StudyState, url: str | None, js: bool) -> None:
     with connect(url) as client:
         changed: Study = client.patch_study(study, StudyPatch(state=state))
     if js:

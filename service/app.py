@@ -28,6 +28,7 @@ from service.http.headers import SafeHeaders
 from service.http.limits import BodyLimit, LocalNames, RateLimit
 from service.http.openapi import install as install_openapi
 from service.metrics import Metrics
+from service.pace import Pace
 from service.presets import Presets
 from service.proposing.proposer import Proposer
 from service.proposing.upkeep import Upkeep, Watch
@@ -104,18 +105,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
     metrics = Metrics(database)
     proposer = Proposer(database, name, proposing, metrics.proposing)
-    watch = Watch(database.time())
+    watch, pace = Watch(database.time()), Pace(database)
 
     def look() -> None:
         proposing.start()  # again, where it has ended
         proposer.keep()
         proposer.wake()
+        pace.look()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look, proposer.keep)
     fits = Fits(showing)
     presets: Presets = app.state.presets
     app.state.context = Context(
-        settings, database, writer, gate, proposer, fits, watch, metrics, presets
+        settings, database, writer, gate, proposer, fits, watch, pace, metrics, presets
     )
     news = app.state.news = News(database)
     proposer.start()

@@ -12,6 +12,7 @@ from db.writer import Writer
 from service.fitting.fits import Fits
 from service.http.auth import Gate
 from service.metrics import Metrics
+from service.pace import Pace
 from service.presets import Presets
 from service.proposing.proposer import Proposer
 from service.proposing.upkeep import Watch
@@ -30,6 +31,7 @@ class Context:
     proposer: Proposer
     fits: Fits
     watch: Watch
+    pace: Pace
     metrics: Metrics
     presets: Presets
 

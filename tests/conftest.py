@@ -29,8 +29,9 @@ from db import upgrade
 from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
+from tests.support import LONG_S, tls
 from tests.support.postgres import NoServer, Server
-from tests.support.schedule import COLLECTED, Schedule, dear
+from tests.support.schedule import COLLECTED, Schedule, dear, shared_by
 from tests.support.serving import in_process
 
 SLOW_S = 600
@@ -45,11 +46,14 @@ settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests, and properties tried on many examples, may take longer than others."""
+    """Slow tests, and properties tried on many examples, may take longer than others; so may those
+    that share what is dear, since any of them may be the first."""
     is_wide = settings.get_current_profile_name() == "slow"
     for item in items:
         if item.get_closest_marker("slow") or is_wide:
             item.add_marker(pytest.mark.timeout(SLOW_S))
+        elif shared_by(item.nodeid) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -76,6 +80,12 @@ def _logs() -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clients() -> None:
+    """Making a client of the service costs next to nothing."""
+    tls.share()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -17,7 +17,7 @@ from db.leases.claim import claim, resume, seen
 from db.leases.common import Given, Run, held
 from db.leases.common import claim as claim_unheld
 from db.leases.holder import MAX_METRICS, Pulse, fail, heartbeat, leave, measure, release
-from db.leases.reaper import bound, gone, reap, run_out
+from db.leases.reaper import bound, count_held, gone, reap, run_out
 from db.leases.results import Refusal, RefusalCode, finish, finish_in_part
 from db.leases.tokens import token_hash
 
@@ -31,6 +31,7 @@ __all__ = [
     "bound",
     "claim",
     "claim_unheld",
+    "count_held",
     "fail",
     "finish",
     "finish_in_part",

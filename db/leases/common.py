@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, bindparam, exists, insert, select, update
@@ -79,19 +79,15 @@ _HEADS = {
 }
 _TRIAL = TRIALS.c.keys()
 _N_TRIAL = len(_TRIAL)
-_CLAIMED = (
-    update(TRIALS)
-    .where(TRIALS.c.id == bindparam("of_trial"))
-    .values(
-        state="running",
-        attempt_number=1,
-        started_at=bindparam("at"),
-        finished_at=None,
-        rests_until=None,
-        kept_from=None,
-        kept_from_until=None,
-        revision=bindparam("at_revision"),
-    )
+_CLAIMED = events.TrialChange(
+    "claimed",
+    "started_at",
+    state="running",
+    attempt_number=1,
+    finished_at=None,
+    rests_until=None,
+    kept_from=None,
+    kept_from_until=None,
 )
 _LEASE = insert(ATTEMPTS)
 
@@ -106,8 +102,9 @@ def claim(
     if row is None or row.attempt_number or row.channel != "full":
         return None
     lease_s, results, *spec = row[_N_TRIAL:]
-    revision, at = events.step(session, row.study_id)
-    session.execute(_CLAIMED, {"of_trial": row.id, "at": at, "at_revision": revision})
+    revision, at = _CLAIMED.make(
+        session, row.study_id, row.id, attempt_number=1, actor=f"worker {worker}"
+    )
     lease = {
         "trial_id": row.id,
         "number": 1,
@@ -121,7 +118,6 @@ def claim(
         "metrics": {},
     }
     session.execute(_LEASE, lease)
-    _note(session, row, 1, worker, "claimed", "running", at)
     attempt = _made(Attempt, lease | dict.fromkeys(("step", "total_steps")))
     trial = _made(
         Trial,
@@ -162,19 +158,15 @@ _ENDED = (
     )
     .returning(cost.GPU_S.label("gpu_s"), *ATTEMPTS.c)
 )
-_COMPLETED = (
-    update(TRIALS)
-    .where(TRIALS.c.id == bindparam("of_trial"))
-    .values(
-        state="completed",
-        finished_at=bindparam("at"),
-        artifacts=bindparam("with_artifacts"),
-        wall_s=bindparam("took_s"),
-        error=None,
-        asked=None,
-        asked_why=None,
-        revision=bindparam("at_revision"),
-    )
+_COMPLETED = events.TrialChange(
+    "completed",
+    "finished_at",
+    state="completed",
+    artifacts=bindparam("with_artifacts"),
+    wall_s=bindparam("took_s"),
+    error=None,
+    asked=None,
+    asked_why=None,
 )
 _SCORES = insert(MEASUREMENTS)
 
@@ -229,12 +221,18 @@ def finish(
     ]
     if scores:
         session.execute(_SCORES, scores)
-    revision, at = events.step(
-        session, row.study_id, is_result=True, unspent=1 - row.share, gpu_s=ended.gpu_s
+    revision, at = _COMPLETED.make(
+        session,
+        row.study_id,
+        row.id,
+        attempt_number=row.attempt_number,
+        actor=f"worker {ended.worker}",
+        is_result=True,
+        unspent=1 - row.share,
+        gpu_s=ended.gpu_s,
+        with_artifacts=artifacts,
+        took_s=wall_s,
     )
-    done = {"of_trial": row.id, "at": at, "at_revision": revision}
-    session.execute(_COMPLETED, done | {"with_artifacts": artifacts, "took_s": wall_s})
-    _note(session, row, row.attempt_number, ended.worker, "completed", "completed", at)
     run.trial = _made(
         Trial,
         _named(row)
@@ -261,19 +259,3 @@ def _made(kind: type[T], values: Mapping[str, Any]) -> T:
     made: T = manager_of_class(kind).new_instance()
     vars(made).update(values)
     return made
-
-
-def _note(
-    session: Session,
-    row: Row[Any],
-    attempt_number: int,
-    worker: str,
-    what: str,
-    state: str,
-    at: datetime,
-) -> None:
-    detail = {"state": state}
-    actor = f"worker {worker}"
-    events.note(
-        session, at, row.study_id, row.id, attempt_number, actor=actor, what=what, detail=detail
-    )

@@ -56,11 +56,7 @@ _BEAT = (
     .returning(ATTEMPTS.c.until, ATTEMPTS.c.lease_s)
 )
 _BEAT_WITH_METRICS = _BEAT.values(metrics=bindparam("with_metrics"))
-_REVISED = (
-    update(TRIALS)
-    .where(TRIALS.c.id == bindparam("of_trial"))
-    .values(revision=bindparam("at_revision"))
-)
+_BEATEN = events.TrialChange(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +133,7 @@ def _beat(session: Session, trial_id: int, token: str, progress: _Progress) -> P
     if beaten is None:
         return None
     curves.keep(session, trial_id, held.attempt_number, progress.points)
-    revision, _ = events.step(session, held.study_id)
-    session.execute(_REVISED, {"of_trial": trial_id, "at_revision": revision})
+    _BEATEN.make(session, held.study_id, trial_id)
     action: Literal["continue", "pause", "stop"] = "continue"
     if held.asked is not None:
         action = "stop" if held.asked == "stop" else "pause"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from db import queue, states, trials
@@ -74,6 +74,14 @@ def run_out(
         .order_by(Attempt.trial_id)
         .limit(limit)
     ).all()
+
+
+_HELD = select(func.count()).select_from(ATTEMPTS).where(ATTEMPTS.c.state == LIVE)
+
+
+def count_held(session: Session) -> int:
+    """Leases that are held now, of all studies."""
+    return session.execute(_HELD).scalar_one()
 
 
 def bound(session: Session) -> None:

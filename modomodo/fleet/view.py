@@ -83,7 +83,7 @@ def watch(client: Client, runs: Engine, pause_s: float, *, is_drawn: bool) -> No
                     said = summary(found, client.demand())
                     shown, line = Group(table(runs.fleet, found), said), {"workers": found}
                 except ServiceUnreachable as error:
-                    shown, line = Group(str(error)), {"error": str(error)}
+                    shown, line = Group(escape(str(error))), {"error": str(error)}
                 if live is not None:
                     live.update(shown, refresh=True)
                 else:

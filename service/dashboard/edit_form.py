@@ -53,19 +53,6 @@ def of_study(study: Study) -> FormFields:
     return FormFields({path: _short(text) for path, text in flat(body).items()}, study_form.ROWS)
 
 
-def like(study: Study) -> FormFields:
-    """The form of a new study filled in with another, but for its name and the domains that this
-    has dropped."""
-    kept = [domain.name for domain in study.domains if domain.upper > 0]
-    fields = of_study(study).everything()
-    rows = of_study(study).rows("domains")
-    fields = {path: text for path, text in fields.items() if path.partition(".")[0] != "domains"}
-    fields |= flat({"domains": [row for row in rows if row["name"] in kept]})
-    recipe = yaml.safe_dump(study.recipe, sort_keys=False) if study.recipe else ""
-    fields |= {"name": "", "seed": str(study.seed), "recipe.data": "", "recipe.more": recipe}
-    return FormFields(fields, study_form.ROWS)
-
-
 def _short(text: str) -> str:
     return text.removesuffix(".0") if text.removesuffix(".0").isdecimal() else text
 

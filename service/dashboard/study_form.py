@@ -67,6 +67,7 @@ TITLES = RECIPE_KEYS | {
     "base": "recipe",
     "data": "folders",
     "confirm": "its name, to delete it",
+    "clone": "name of the new study",
 }
 """What the form calls a field whose name is another in the API."""
 
@@ -129,8 +130,7 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     if typed["constraints"]:
         body["constraints"] = _floors(typed["constraints"], wrong)
     body["recipe"] = _recipe(typed, presets, wrong)
-    if typed["search.channels"]:
-        body["search"] = {"channels": typed["search.channels"].split(",")}
+    body["search"] = _search(typed)
     if typed["reach"]:
         body["reach"] = reach(typed["reach"], body["recipe"], wrong)
     try:
@@ -140,6 +140,21 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     if wrong:
         raise FormError(wrong)
     return study
+
+
+def _search(typed: FormFields) -> dict[str, Any]:
+    """What the search may spend on: channels as they are chosen, and steps to pause at by number.
+
+    Empty where nothing beside whole runs is wanted.
+    """
+    steps = typed["search.steps"].replace(",", " ").split()
+    chosen = typed["search.channels"] or ("full" if steps else "")
+    found: dict[str, Any] = {}
+    if chosen:
+        found["channels"] = [*chosen.split(","), *(f"step-{step}" for step in steps)]
+    if typed["search.early_stopping"]:
+        found["early_stopping"] = True
+    return found
 
 
 def filled(row: Mapping[str, str]) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def rough(seconds: float) -> str:
 
 
 def hours(value: float) -> str:
-    """GPU-hours: `0.0042`, `0.27`, `12.3`, `1,240`."""
+    """GPU-hours: `under 0.0001`, `0.0042`, `0.27`, `12.3`, `1,240`."""
+    if 0 < value < 1e-4:
+        return "under 0.0001"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-import numpy as np
 import structlog
 from numpy.linalg import LinAlgError
 
@@ -252,8 +251,9 @@ def _compared(known: Evidence) -> FloatArray | None:
     best = known.train_this()
     if best is None:
         return None
-    m = known.space.m
-    return np.vstack([weights(known.spec, [best.mixture]), np.full(m, 1 / m)])
+    used = [name for name in known.space.domains if name not in known.spec.dropped]
+    equal = dict.fromkeys(used, 1 / len(used))
+    return weights(known.spec, [best.mixture, equal])
 
 
 def check(surrogate: str) -> None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import proposing, studies, trials
+from db import begun, proposing, studies, trials
 from db.sessions import Database
 from service.executor.process import Engine, Inline, Stopping
 from service.proposing import experts, stopping
@@ -131,7 +131,7 @@ class Proposer:
         """Runs that were scored on their way: are they worth going on with? And those that stand
         when the budget is used end."""
         with self._database.read() as session:
-            found = trials.stopping_studies(session)
+            found = begun.stopping_studies(session)
         for name, study_id, may_stop in found:
             try:
                 if may_stop:
@@ -148,7 +148,7 @@ class Proposer:
 
     def _judge(self, name: str, study_id: int) -> None:
         with self._database.read() as session:
-            scores = trials.newest_scores(session, study_id)
+            scores = begun.newest_scores(session, study_id)
             if not scores or self._judged.get(name) == scores:
                 return
             judging = stopping.read(session, name)

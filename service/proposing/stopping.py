@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from db import proposing, studies, trials
+from db import begun, proposing, studies, trials
 from service.proposing.question import Question
 from service.proposing.storing import SEARCH
 from service.proposing.task import question_of
@@ -66,7 +66,7 @@ def left_standing(session: Session, name: str) -> Sequence[int]:
     now = proposing.standing(session, study)
     if now.state != "active" or now.room or now.queued or now.running:
         return []
-    return trials.standing(session, study)
+    return begun.standing(session, study)
 
 
 def end(session: Session, trial_id: int) -> None:

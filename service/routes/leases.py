@@ -54,6 +54,8 @@ async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     if answer is None:
         answer = await to_thread.run_sync(_nothing, body, service)
     service.proposer.wake()
+    if answer.lease is not None:
+        answer.lease.heartbeat_s = service.pace.heartbeat_s(answer.lease.duration_s)
     if answer.trial is not None:
         log.info("leased", study=answer.trial.study, trial=answer.trial.id, worker=body.worker)
     return answer
@@ -81,13 +83,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         )
         attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
-        if body.study is None:
-            return None
-        present = studies.get(session, body.study).name
-        if present == body.study:
-            return None
-        # It was renamed since the worker was started.
-        return leased(session, body.model_copy(update={"study": present}))
+        return _under_its_present_name(session, body)
     left = attempt.lease_s
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
@@ -96,6 +92,14 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     answer = _given(attempt.trial, lease, spec, study.spec["name"], study.results)
     answer.merge = merging.job(session, attempt.trial, spec)
     return answer
+
+
+def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer | None:
+    """Asks again where the study that a worker asks for was renamed since."""
+    present = None if body.study is None else studies.get(session, body.study).name
+    if present == body.study:
+        return None
+    return leased(session, body.model_copy(update={"study": present}))
 
 
 def _given(
@@ -145,8 +149,8 @@ def _reap(service: Context) -> bool:
 
 @busy.post("/{trial:int}/heartbeat", summary="Keep the lease", responses=describe(404, 409))
 async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> HeartbeatAnswer:
-    """Send one every third of the lease. `cancel` in the answer means: stop the run at once;
-    `action` what it is to do at its next evaluation point."""
+    """Send the next one after `heartbeat_s` of the answer. `cancel` in it means: stop the run at
+    once; `action` what it is to do at its next evaluation point."""
     pulse = await service.writer.run(
         leases.heartbeat,
         trial,
@@ -159,6 +163,7 @@ async def heartbeat(trial: TrialId, body: Heartbeat, service: Service) -> Heartb
     return HeartbeatAnswer(
         until=pulse.until,
         duration_s=pulse.duration_s,
+        heartbeat_s=service.pace.heartbeat_s(pulse.duration_s),
         cancel=pulse.is_cancelled,
         action=pulse.action,
         reason=pulse.reason,

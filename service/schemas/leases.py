@@ -36,6 +36,8 @@ class Lease(Body):
     token: Token
     until: datetime
     duration_s: float
+    heartbeat_s: float = 3.0
+    """When to send the first heartbeat."""
 
 
 class NextRequest(Body):
@@ -148,6 +150,8 @@ class Heartbeat(Body):
 class HeartbeatAnswer(Body):
     until: datetime
     duration_s: float
+    heartbeat_s: float = 3.0
+    """When to send the next one; longer, the more workers there are."""
     cancel: bool
     """The trial was cancelled: stop the run at once."""
     action: Literal["continue", "pause", "stop"] = "continue"

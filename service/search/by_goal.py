@@ -18,7 +18,7 @@ import numpy as np
 from service.search import fronts
 from service.search.counts import counted
 from service.search.goal_beliefs import Beliefs, Drawn
-from service.search.goal_candidates import REACHES, around, first_candidates
+from service.search.goal_candidates import REACHES, around, first_candidates, promising
 from service.search.goals import Goal
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import FloatArray
@@ -44,16 +44,15 @@ def pursuing(name: str, plain: Strategy) -> Strategy:
         if goal is None or goal.is_plain:
             yield from plain(_without_goal(situation))
             return
-        if len(situation.runs) <= situation.space.m:
+        if len(situation.runs) < situation.runs_needed():
             return
         beliefs = Beliefs.fitted(name, goal, situation.space, situation.runs, situation.seed)
-        rng = situation.rng()
-        search = _Search.begun(situation, beliefs, rng)
+        if name == "gp" and goal.n_objectives > 1 and not goal.floors:
+            yield from _by_botorch(situation, beliefs)
+        search = _Search.begun(situation, beliefs, situation.rng())
         if goal.n_objectives == 1 and not goal.is_worst and search.drawn.holds.all():
             yield from plain(_without_goal(situation))
             return
-        if name == "gp" and not goal.floors and not goal.is_worst:
-            yield from _by_botorch(situation, beliefs)
         while (found := search.next_mixture()) is not None:
             yield found
 
@@ -72,15 +71,14 @@ class _Search:
         self, situation: Situation, beliefs: Beliefs, X: FloatArray, n_known: int, drawn: Drawn
     ) -> None:
         self.drawn = drawn
-        self._situation, self._beliefs, self._X, self._n_known = situation, beliefs, X, n_known
+        self._situation, self._beliefs, self._X = situation, beliefs, X
         self._known = list(range(n_known))
-        means = drawn.values.mean(axis=0).T[: max(n_known, 1)]
-        self._reference = fronts.reference_of(means)
+        self._reference = fronts.reference_of(drawn.values.mean(axis=0).T[:n_known])
 
     @classmethod
     def begun(cls, situation: Situation, beliefs: Beliefs, rng: np.random.Generator) -> _Search:
         """Candidates all over the space, then around those that would add most."""
-        known = np.vstack([situation.unscored(), _promising(situation, beliefs)])
+        known = np.vstack([situation.unscored(), promising(beliefs, MOST_TRIED)])
         X = np.vstack([known, first_candidates(beliefs, rng)])
         found = cls(situation, beliefs, X, len(known), beliefs.draw(X, DRAWS, rng))
         for reach in REACHES[:2]:
@@ -150,19 +148,6 @@ def _aim(goal: Goal) -> str:
         return "largest expected improvement"
     names = [goal.names[o] for o in goal.objectives]
     return f"largest expected addition to the front of {', '.join(names)}"
-
-
-def _promising(situation: Situation, beliefs: Beliefs) -> FloatArray:
-    """(k, m) mixtures that were run and may be on the front: different ones, the best by mean of
-    any objective."""
-    tried = np.unique(situation.space.within(situation.runs.weights), axis=0)
-    if len(tried) <= MOST_TRIED:
-        return tried
-    means = np.array([one.predict(tried)[0] for one in beliefs.fits])
-    scaled = (means - means.min(axis=1, keepdims=True)) / (np.ptp(means, axis=1)[:, None] + 1e-12)
-    chosen = scaled[list(beliefs.goal.objectives)]
-    merit = chosen.min(axis=0) if beliefs.goal.is_worst else chosen.sum(axis=0) + chosen.max(axis=0)
-    return tried[np.sort(np.argsort(-merit, kind="stable")[:MOST_TRIED])]
 
 
 def _by_botorch(situation: Situation, beliefs: Beliefs) -> Iterator[Proposed]:

@@ -12,6 +12,7 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from service.search import fronts
 from service.search.expected_improvement import MAX_PENDING, highest
 from service.search.goal_beliefs import Beliefs
+from service.search.goal_candidates import promising
 from service.search.space import FloatArray
 from service.search.surrogates.aggregate import AggregateFit
 from service.search.surrogates.gp import GaussianProcessFit
@@ -22,7 +23,7 @@ __all__ = ["MAX_PENDING", "best_next", "is_possible"]
 MC_SAMPLES = 32
 RESTARTS = 2
 BASELINE = 32
-"""Runs that may be on the front, the best by mean of an objective or of their sum."""
+"""Mixtures that were run and may be on the front."""
 
 
 def is_possible(beliefs: Beliefs) -> bool:
@@ -52,21 +53,21 @@ def best_next(beliefs: Beliefs, pending: FloatArray, seed: int) -> FloatArray:
     def objectives(Y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:
         return Y @ weights + level
 
-    tried = np.unique(beliefs.space.within(beliefs.runs.weights), axis=0)
+    tried = promising(beliefs, BASELINE)
     means = np.array([beliefs.fits[o].predict(tried)[0] for o in goal.objectives]).T
-    order = np.argsort(-_merit(means), kind="stable")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         acquisition = qLogNoisyExpectedHypervolumeImprovement(
             model=ModelListGP(*models),
             ref_point=_tensor(fronts.reference_of(means)),
-            X_baseline=_tensor(tried[np.sort(order[:BASELINE])]),
+            X_baseline=_tensor(tried),
             sampler=SobolQMCNormalSampler(torch.Size([MC_SAMPLES]), seed=seed),
             objective=GenericMCMultiOutputObjective(objectives),
             X_pending=_tensor(pending) if len(pending) else None,
             prune_baseline=True,
         )
-        return highest(acquisition, space, tried[order[:8]], np.random.default_rng(seed), RESTARTS)
+        best = tried[fronts.on_front(means)][:8]
+        return highest(acquisition, space, best, np.random.default_rng(seed), RESTARTS)
 
 
 def _parts(beliefs: Beliefs) -> list[tuple[Fitted, FloatArray]]:
@@ -81,14 +82,6 @@ def _parts(beliefs: Beliefs) -> list[tuple[Fitted, FloatArray]]:
         else:
             found.append((fitted, one))
     return found
-
-
-def _merit(means: FloatArray) -> FloatArray:
-    """(k,) of means (k, J): high where one objective is, or their sum."""
-    extent = np.ptp(means, axis=0)
-    scaled = (means - means.min(axis=0)) / np.where(extent > 0, extent, 1.0)
-    merit: FloatArray = scaled.sum(axis=1) + scaled.max(axis=1)
-    return merit
 
 
 def _tensor(values: FloatArray) -> torch.Tensor:

@@ -79,9 +79,16 @@ class Beliefs:
         ]
         return cls(goal, space, runs, fits)
 
+    @property
+    def uniform(self) -> FloatArray:
+        """(m,) equal weights of the domains that may be used, whether these may be run or not."""
+        allowed = self.space.upper > 0
+        equal: FloatArray = allowed / allowed.sum()
+        return equal
+
     def draw(self, X: FloatArray, n: int, rng: np.random.Generator) -> Drawn:
         """Of mixtures (k, m); equal weights are drawn along with them."""
-        X = np.vstack([self.space.uniform[None], X])
+        X = np.vstack([self.uniform[None], X])
         outputs = np.stack([draws(one, X, n, rng) for one in self.fits], axis=1)
         uniform, outputs = outputs[:, :, 0], outputs[:, :, 1:]
         return Drawn(self.goal.values(outputs, uniform), self.goal.spare(outputs, uniform))

@@ -48,3 +48,16 @@ def around(
     one, other = best[rng.integers(len(best), size=(2, AROUND))]
     between = one + rng.random((AROUND, 1)) * (other - one)
     return space.project(np.vstack([(best + steps).reshape(-1, space.m), between]))
+
+
+def promising(beliefs: Beliefs, most: int) -> FloatArray:
+    """(k, m) different mixtures that were run, of more than so many those best by their means, in
+    one objective or in all."""
+    tried = np.unique(beliefs.space.within(beliefs.runs.weights), axis=0)
+    if len(tried) <= most:
+        return tried
+    means = np.array([beliefs.fits[o].predict(tried)[0] for o in beliefs.goal.objectives])
+    extent = np.ptp(means, axis=1, keepdims=True)
+    scaled = (means - means.min(axis=1, keepdims=True)) / np.where(extent > 0, extent, 1.0)
+    merit = scaled.min(axis=0) if beliefs.goal.is_worst else scaled.sum(axis=0) + scaled.max(axis=0)
+    return tried[np.sort(np.argsort(-merit, kind="stable")[:most])]

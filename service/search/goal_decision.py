@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from service.search import fronts
 from service.search.goal_beliefs import Beliefs, Drawn
-from service.search.goal_candidates import REACHES, around, first_candidates
+from service.search.goal_candidates import REACHES, around, first_candidates, promising
 from service.search.goals import Goal
 from service.search.space import FloatArray
 
 DRAWS = 1024
 MOST_POINTS = 25
 """Points of a front that are shown."""
+MOST_TRIED = 256
 KEPT = 24
 """Best candidates of a round that the next looks around."""
 HARDLY = 0.05
@@ -90,7 +91,8 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
     rng = np.random.default_rng(seed)
     compared = np.empty((0, space.m)) if compare is None else compare
     # 1. Candidates all over, then around the best of them.
-    X = np.vstack([compared, space.project(beliefs.runs.weights), first_candidates(beliefs, rng)])
+    tried = promising(beliefs, MOST_TRIED)
+    X = np.vstack([compared, tried, first_candidates(beliefs, rng)])
     drawn = beliefs.draw(X, DRAWS, rng)
     for reach in REACHES:
         new = around(beliefs, X[_best(goal, drawn)], reach, rng)
@@ -118,7 +120,9 @@ def decide(beliefs: Beliefs, seed: int, compare: FloatArray | None = None) -> De
     else:
         best = int(_best(goal, drawn)[0])
     points = _points(beliefs, X, drawn, [best, *map(int, front), *range(len(compared))])
-    levels = goal.levels(np.array([one.predict(space.uniform[None])[0][0] for one in beliefs.fits]))
+    levels = goal.levels(
+        np.array([one.predict(beliefs.uniform[None])[0][0] for one in beliefs.fits])
+    )
     return Decision(
         goal,
         beliefs.kind,

@@ -66,15 +66,15 @@ def judge(surrogate: str, situation: Situation, running: Begun) -> list[Verdict]
         assert best.run is not None  # noqa: S101 - it is the rest of a run
         left.remove(best.run)
         other = _other(knowledge, taken, left | {best.run})
-        if best.rate >= CLEARLY_WORSE * other.rate or other.rate < idle:
+        is_beaten = best.rate < CLEARLY_WORSE * other.rate and other.rate >= idle
+        chance = knowledge.chance_within(best.run, reach)
+        if chance < HOPELESS and (is_beaten or best.rate < idle):
+            found.append(Verdict(best.run, "stop", _ended(chance)))
+        elif is_beaten:
+            found.append(Verdict(best.run, "pause", _said("pauses", best, other)))
+        else:
             found.append(Verdict(best.run, "continue", _said("goes on", best, other)))
             knowledge = knowledge.after_rest(best.run)
-            continue
-        chance = knowledge.chance_within(best.run, reach)
-        if chance < HOPELESS:
-            found.append(Verdict(best.run, "stop", _ended(chance)))
-        else:
-            found.append(Verdict(best.run, "pause", _said("pauses", best, other)))
     # 2. Those that stand and have no chance any more.
     for run in standing.run:
         chance = knowledge.chance_within(run, reach)

@@ -13,6 +13,9 @@ from service.study import evidence
 MERGED_COST = 0.2
 """Of a merged model in full runs, before one was scored: what it takes on the offline world."""
 LEAST_COST = 1e-3
+LEAST_PART = 0.5
+"""A run to a step is taken for no cheaper than this share of its part of the steps, whatever a few
+attempts say."""
 
 
 def in_runs(session: Session, row: models.Study, channel: str, unknown: float) -> float:
@@ -39,7 +42,7 @@ def of_steps(session: Session, row: models.Study, spec: StudySpec) -> dict[str, 
     for step in spec.search.steps:
         part = step / steps
         if a_run and step in to_a_step:
-            part = to_a_step[step] / a_run
+            part = max(LEAST_PART * part, to_a_step[step] / a_run)
         found[evidence.channel_of(step)] = min(max(LEAST_COST, part), 1 - LEAST_COST)
     return found
 

@@ -9,7 +9,7 @@ theirs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -65,9 +65,10 @@ def edited(
     spread = spread or {}
     domains = _domains(spec.domains, edits.domains, spread)
     values["domains"] = [domain.model_dump(mode="json") for domain in domains]
+    if edits.limits is None and spread:
+        known = {domain.name for domain in spec.domains}
+        values["limits"] = [_limit(limit, spread, known) for limit in values["limits"]]
     for source, shares in spread.items():
-        if edits.limits is None:
-            values["limits"] = [_limit(limit, source, shares) for limit in values["limits"]]
         if edits.heuristics is None and source in values["heuristics"]["leave_out"]:
             left_out = [*values["heuristics"]["leave_out"], *shares]
             values["heuristics"]["leave_out"] = [d for d in left_out if d != source]
@@ -127,24 +128,26 @@ def _samples(now: Sequence[DomainSpec], spread: Spread, name: str) -> int | None
     return max(1, round(total))
 
 
-def _limit(limit: dict[str, Any], source: str, shares: Mapping[str, float]) -> dict[str, Any]:
-    """A limit in which domains stand for another with its coefficient.
+def _limit(limit: dict[str, Any], spread: Spread, known: Collection[str]) -> dict[str, Any]:
+    """A limit in which domains stand for those whose place they take, with their coefficient.
 
     Raises:
-        Refused: one of them has another coefficient already.
+        Refused: what becomes one domain was weighed differently.
     """
-    weights = dict(limit["weights"])
-    if source not in weights:
-        return limit
-    coefficient = weights.pop(source)
-    for name in shares:
-        if weights.setdefault(name, coefficient) != coefficient:
+    before = limit["weights"]
+    weights = {name: c for name, c in before.items() if name not in spread}
+    for name in {name: None for shares in spread.values() for name in shares}:
+        joined = [source for source, shares in spread.items() if name in shares]
+        joined += [name] if name in known else []
+        coefficients = {before.get(one, 0.0) for one in joined}
+        if len(coefficients) > 1:
             said = LimitSpec.model_validate(limit).describe()
             raise invalid(
-                f"limit '{said}' weighs {source!r} and {name!r} differently, which {name!r} alone "
-                "cannot be; give `limits` anew in the same edit"
+                f"limit '{said}' weighs {' and '.join(map(repr, joined))} differently, which "
+                f"{name!r} alone cannot be; give `limits` anew in the same edit"
             )
-    return limit | {"weights": weights}
+        weights[name] = coefficients.pop()
+    return limit | {"weights": {name: c for name, c in weights.items() if c}}
 
 
 def apply(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
-from db import models, studies, trials
+from db import begun, models, studies, trials
 from db.models import Trial
 from db.trial_states import RESULTS, WHOLE
 from service.schemas import (
@@ -120,7 +120,7 @@ def read(session: Session, study: models.Study) -> Evidence:
     spec = views.spec(study)
     under_way: dict[int, int | None] = dict(trials.paused_steps(session, study))
     if spec.search.early_stopping:
-        under_way |= dict.fromkeys(trials.running_runs(session, study))
+        under_way |= dict.fromkeys(begun.running(session, study))
     completed, partial, merged = _completed(session, study, spec, under_way)
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]

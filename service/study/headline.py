@@ -133,14 +133,17 @@ def tried(runs: Sequence[R]) -> list[Tried[R]]:
 
 
 def train_this(
-    found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = None
+    found: Sequence[Tried[R]],
+    direction: Direction,
+    goal: Goal | None = None,
+    dropped: Collection[str] = NONE,
 ) -> Tried[R] | None:
     """The mixture with the best mean; of equal ones that with more runs, then the earliest.
 
     With a goal, what serves that best by its means (`Goal.best_measured`).
     """
     if goal is not None and found:
-        equal = uniform(found)
+        equal = uniform(found, dropped)
         outputs = np.array([t.outputs for t in found]).T
         at_uniform = None if equal is None else np.array(equal.outputs)
         return found[goal.best_measured(outputs, at_uniform)]
@@ -171,7 +174,7 @@ def standing(
         dropped: domains that mixtures are to have none of.
     """
     found = tried(runs)
-    best, equal = train_this(found, direction, goal), uniform(found, dropped)
+    best, equal = train_this(found, direction, goal, dropped), uniform(found, dropped)
     gain = None
     if best is not None and equal is not None and best is not equal:
         gain = gain_over(equal.score, best.score, direction)
@@ -188,10 +191,15 @@ def trials(numbers: Sequence[int]) -> str:
     return f"trials {', '.join(shown)} and {last}"
 
 
-def leads(found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = None) -> list[Lead]:
+def leads(
+    found: Sequence[Tried[R]],
+    direction: Direction,
+    goal: Goal | None = None,
+    dropped: Collection[str] = NONE,
+) -> list[Lead]:
     """What `train_this` would have said after each run, where it changed."""
     if goal is not None:
-        return _leads_to(goal, found, direction)
+        return _leads_to(goal, found, direction, dropped)
     sign = sign_of(direction)
     place = {run.number: i for i, t in enumerate(found) for run in t.runs}
     counts, sums, variances = ([0.0] * len(found) for _ in range(3))
@@ -218,11 +226,13 @@ def leads(found: Sequence[Tried[R]], direction: Direction, goal: Goal | None = N
     return changes
 
 
-def _leads_to(goal: Goal, found: Sequence[Tried[R]], direction: Direction) -> list[Lead]:
+def _leads_to(
+    goal: Goal, found: Sequence[Tried[R]], direction: Direction, dropped: Collection[str]
+) -> list[Lead]:
     changes: list[Lead] = []
     runs = sorted((run for t in found for run in t.runs), key=lambda run: run.number)
     for n, run in enumerate(runs, 1):
-        best = train_this(tried(runs[:n]), direction, goal)
+        best = train_this(tried(runs[:n]), direction, goal, dropped)
         if best is not None and (
             not changes or (changes[-1].mixture, changes[-1].score) != (best.number, best.score)
         ):

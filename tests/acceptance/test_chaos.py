@@ -16,8 +16,11 @@ from db import leases, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
 from db.trials import NewTrial
+from tests.support import LONG_S
 from tests.support.postgres import programs
 from tests.support.warm import Command
+
+pytestmark = pytest.mark.timeout(LONG_S)
 
 
 def start(module: Sequence[str], log: Path) -> Command:
@@ -36,7 +39,7 @@ def test_nothing_is_lost_or_doubled_while_everything_is_killed(database):
         database=database,
         seed=1,
         lease_s=1.5,
-        limit_s=50.0,
+        limit_s=120.0,
         weather=Weather(refuse=0.1, lose_answer=0.05, delay=0.05, delay_s=0.2),
         acts={"pause": 8, "stop": 3},
         kills={"service": 2, "worker": 4, "run": 3}

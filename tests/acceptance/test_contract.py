@@ -7,8 +7,10 @@ import pytest
 from db import keys
 from service.app import create_app
 from service.settings import Settings
-from tests.support import contract
+from tests.support import LONG_S, contract
 from tests.support.visits import Service
+
+pytestmark = pytest.mark.timeout(LONG_S)
 
 
 @pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))

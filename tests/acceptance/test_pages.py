@@ -13,7 +13,15 @@ import yaml
 from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
-from service.schemas import Heartbeat, Measurement, NextRequest, Partial, StudySpec, TrialCreate
+from service.schemas import (
+    Heartbeat,
+    Measurement,
+    NextRequest,
+    Partial,
+    StudyPatch,
+    StudySpec,
+    TrialCreate,
+)
 from tests.support import TRAINING_S, dashboard, forks, toy
 from tests.support.datasets import png
 from tests.support.pages import ROOT, Reader, blocks, commands
@@ -200,9 +208,13 @@ def test_gpu_hours(tmp_path):
         own.do("modomodo serve", page)
         with Client(own.url) as client:
             study = client.create_study(StudySpec.model_validate(yaml.safe_load(shown.text)))
-            for number in range(1, 5):
+            # Trials 1 to 4 of the page are no proposals.
+            client.patch_study(study.name, StudyPatch(state="paused"))
+            for _ in range(1, 5):
                 mixture = dict.fromkeys(("coco", "lisa"), 0.5)
                 client.add_trial(study.name, TrialCreate(mixture=mixture))
+            client.patch_study(study.name, StudyPatch(state="active"))
+            for number in range(1, 5):
                 leased(client, is_paused=number > 1)
             own.follow(ROOT / page)
             states = {trial.number: trial.state for trial in client.trials("hours")}

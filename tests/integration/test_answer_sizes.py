@@ -17,8 +17,11 @@ from fastapi.testclient import TestClient
 from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
+from tests.support import LONG_S
 from tests.support.dashboard import store_many
 from tests.support.serving import in_process
+
+pytestmark = pytest.mark.timeout(LONG_S)
 
 MOST = 2**20
 TRIALS = 10_000

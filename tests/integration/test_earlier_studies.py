@@ -8,8 +8,14 @@ import pytest
 from db import studies
 from service.study import evidence
 from tests.support.bodies import scores, study_body
+from tests.support.fits import few_settings
 
 TRUTH = np.array([[0.2, 0.3, 0.1], [0.0, 0.1, 0.2], [0.0, 0.0, 0.15]])
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_settings(monkeypatch)
 
 
 def quality(x):

@@ -308,11 +308,18 @@ def test_domains_are_merged_and_their_weights_added_up(desk):
     assert desk.known().runs.weights[0].tolist() == pytest.approx([0.3, 0.7])
 
 
-def test_domains_that_a_limit_tells_apart_are_not_merged_under_it(desk):
-    desk.edit(limits=[{"weights": {"coco": 1.0, "lisa": 2.0}, "at_most": 1.5}])
+@pytest.mark.parametrize("weights", [{"coco": 1.0, "lisa": 2.0}, {"coco": 1.0}])
+def test_domains_that_a_limit_tells_apart_are_not_merged_under_it(desk, weights):
+    desk.edit(limits=[{"weights": weights, "at_most": 0.9}])
     both = {"coco": {"street": 1.0}, "lisa": {"street": 1.0}}
     assert "give `limits` anew" in desk.refused(spread=both)
     desk.edit(spread=both, limits=[])
+
+
+def test_domains_that_a_limit_weighs_alike_are_merged_under_it(desk):
+    desk.edit(limits=[{"weights": {"coco": 2.0, "lisa": 2.0, "sat": 1.0}, "at_most": 1.5}])
+    changed = desk.edit(spread={"coco": {"street": 1.0}, "lisa": {"street": 1.0}})
+    assert changed["limits"][0]["weights"] == {"sat": 1.0, "street": 2.0}
 
 
 def test_a_study_is_found_by_its_former_name_while_no_other_is_called_so(desk):

@@ -9,12 +9,18 @@ from service.proposing import task
 from service.proposing.proposer import Proposer
 from tests.integration.test_merged_trials import MERGING, Desk, study
 from tests.support.bodies import scores
+from tests.support.fits import few_settings
 
 MIXED = {"coco": 0.5, "lisa": 0.3, "sat": 0.2}
 
 
 SPENT = {"full": 300.0, "merged": 15.0}
 """GPU-seconds of a result: here all take as long as a call."""
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_settings(monkeypatch)
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def test_what_a_merged_model_costs_is_learned_from_those_that_were_scored(desk):
 def test_results_that_workers_gave_have_a_mean_cost_by_channel(desk, real_cost):
     desk.calibrate()
     with desk.database.read() as session:
-        spent = real_cost(session, desk.known().study_id)
+        spent = real_cost(session, desk.known().version.study_id)
     assert spent.keys() == {"full", "merged"}
     assert all(seconds >= 0 for seconds in spent.values())
 

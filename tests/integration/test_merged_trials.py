@@ -219,6 +219,16 @@ def test_a_merged_model_is_not_paused_or_stopped_at_a_step(desk):
         assert (refused.status_code, "trains nothing" in refused.json()["detail"]) == (409, True)
 
 
+def test_a_merged_model_cannot_be_left_at_a_step(desk):
+    desk.calibrate()
+    desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    given = desk.ask("w")
+    left = {"token": given["lease"]["token"], "step": 1}
+    refused = desk.api.post(f"/trials/{given['trial']['id']}/partial", json=left)
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong-state")
+    assert "trains nothing" in refused.json()["detail"]
+
+
 def test_a_second_model_of_the_uniform_mixture_waits_for_the_first_one_to_find_the_scale(desk):
     desk.experts()
     desk.run(UNIFORM)

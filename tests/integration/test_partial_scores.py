@@ -13,8 +13,14 @@ from service.dashboard.queries import history
 from service.schemas import Measurement, StudySpec
 from service.study import evidence, views
 from tests.support.bodies import study_body
+from tests.support.fits import few_settings
 
 NAMES = ("lisa_test", "chart", "info")
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_settings(monkeypatch)
 
 
 def at_step(value, step):

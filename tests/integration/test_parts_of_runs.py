@@ -325,6 +325,8 @@ def test_a_run_that_goes_on_hears_why_and_is_judged_once_for_the_same_scores(lab
     assert desk.engine.judged == [(trial["number"],)]
     told = desk.beat(trial)
     assert (told["action"], told["reason"]) == ("continue", "continue: why")
+    page = desk.api.get(f"/ui/studies/vlm/trials/{trial['number']}").text
+    assert "Judged by its scores so far, it continue: why." in page
     desk.measure(trial, 10)
     desk.proposer.turn()
     assert len(desk.engine.judged) == 2

@@ -29,7 +29,9 @@ TOGETHER = {
         "tests/integration/test_answers.py",
         "tests/integration/test_bfloat16.py",
         "tests/integration/test_generation.py",
+        "tests/integration/test_merging.py",
         "tests/integration/test_prepared_run.py",
+        "tests/integration/test_processes.py",
         "tests/integration/test_real_models.py",
         "tests/integration/test_rescore.py",
         "tests/integration/test_run.py",
@@ -55,11 +57,13 @@ def dear() -> frozenset[str]:
     return DEAR & sys.modules.keys()
 
 
+def shared_by(nodeid: str) -> str | None:
+    """What a test shares with those of other files; None where it shares nothing dear."""
+    return next((what for what, files in TOGETHER.items() if nodeid.startswith(files)), None)
+
+
 class Schedule(LoadFileScheduling):
     """A file, or several that share something, as one piece of work."""
 
     def _split_scope(self, nodeid: str) -> str:
-        for shared, files in TOGETHER.items():
-            if nodeid.startswith(files):
-                return shared
-        return super()._split_scope(nodeid)
+        return shared_by(nodeid) or super()._split_scope(nodeid)

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from service.executor.child import ASKED
+from tests.support import tls
 from tests.support.warm import INHERITED
 
 PR_SET_PDEATHSIG = 1
@@ -42,6 +43,7 @@ def main(listening: socket.socket, *more: str) -> NoReturn:
     end_with_parent()
     for module in (*IMPORTED, *more):
         importlib.import_module(module)
+    tls.share()
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
     address = listening.getsockname()[1:].decode()

@@ -86,7 +86,7 @@ def test_files_that_explanations_name_without_their_folder_are_there():
 @pytest.mark.parametrize(
     ("said", "is_there"),
     [
-        ("`db/leases.py`", True),
+        ("`db/queue.py`", True),
         ("`db/loans.py`", False),
         ("`service/search/surrogates/NAME.py`", True),
         ("`service.search.strategies`", True),

@@ -34,8 +34,7 @@ from trainer.job import Progress
 Cause = Literal["stopped", "environment"]
 
 HEARTBEATS_PER_LEASE = 3
-REPORT_EVERY_S = 3.0
-"""Heartbeats also carry progress to people, so they do not wait for a long lease to pass."""
+"""At least, whatever the service says: it may be away for one or two."""
 
 MAX_ERROR = 4000
 """Characters of an error that are kept: its end, where the cause stands."""
@@ -68,6 +67,7 @@ class HeldLease:
     """What a worker may say of a trial for as long as it holds it.
 
     Attributes:
+        heartbeat_s: between heartbeats, as the service wants it.
         next_beat: when a heartbeat is due, by the monotonic clock.
         least_pause_s: between heartbeats that are due by themselves.
         action, reason: what the run is to do at its next evaluation point, and why.
@@ -80,6 +80,7 @@ class HeldLease:
     trial: Trial
     token: str
     duration_s: float
+    heartbeat_s: float = 3.0
     next_beat: float = field(init=False)
     action: Literal["continue", "pause", "stop"] = field(default="continue", init=False)
     reason: str = field(default="", init=False)
@@ -99,7 +100,8 @@ class HeldLease:
         """
         if answer.trial is None or answer.lease is None:
             raise ValueError(f"the service gave no trial: {answer.reason}")
-        return cls(client, answer.trial, answer.lease.token, answer.lease.duration_s)
+        lease = answer.lease
+        return cls(client, answer.trial, lease.token, lease.duration_s, lease.heartbeat_s)
 
     def note(self, step: int, metrics: dict[str, float]) -> None:
         """A point of the learning curve, for the next heartbeat."""
@@ -136,7 +138,7 @@ class HeldLease:
             raise TrialCancelled
         for _ in points:
             self._unsent.popleft()
-        self.duration_s = answer.duration_s
+        self.duration_s, self.heartbeat_s = answer.duration_s, answer.heartbeat_s
         self.action, self.reason = answer.action, answer.reason
         self._beat_later()
 
@@ -225,7 +227,7 @@ class HeldLease:
         self.next_beat = time.monotonic()
 
     def _beat_later(self) -> None:
-        regular = min(self.duration_s / HEARTBEATS_PER_LEASE, REPORT_EVERY_S)
+        regular = min(self.duration_s / HEARTBEATS_PER_LEASE, self.heartbeat_s)
         self.next_beat = time.monotonic() + max(self.least_pause_s, regular)
 
     @property

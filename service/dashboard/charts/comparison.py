@@ -37,7 +37,7 @@ def best_so_far(studies: Sequence[Searched], label: str, by: Along) -> Figure | 
     run."""
     data: list[dict[str, Any]] = []
     for place, study in enumerate(studies):
-        if study.history.runs:
+        if study.history.leads:
             data += _steps(study, place, by)
     if not data:
         return None

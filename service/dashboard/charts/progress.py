@@ -228,6 +228,10 @@ def _not_whole(
 
 
 def _best(history: History, along: _Along) -> list[dict[str, Any]]:
+    """The best mixture so far as a line of steps in its band; nothing while the study allows none
+    of those that were run."""
+    if not history.leads:
+        return []
     last = history.runs[-1].number
     x = [along.reached(number) for number in [*(one.number for one in history.leads), last]]
     return leads.steps("best mixture so far", history.leads, x, {"color": "@ink"}, "@lead")

@@ -21,9 +21,9 @@ from service.dashboard.queries.boards import Board
 from service.dashboard.rendering import render
 from service.dashboard.study_form import FormError
 from service.errors import Refused, invalid
-from service.plain_errors import listed, located
+from service.plain_errors import listed, located, plain
 from service.routes import studies as calls
-from service.schemas import StudyPatch
+from service.schemas import StudyClone, StudyPatch
 from service.search.strategies import STRATEGIES
 from service.study import edits
 
@@ -41,8 +41,7 @@ SubmittedForm = Annotated[FormFields, Depends(_typed)]
 @router.get("/change", dependencies=guarded)
 def form(request: Request, board: StudyBoard, service: Service) -> HTMLResponse:
     """The form as the study is now."""
-    typed = edit_form.of_study(board.study)
-    return _form(request, board, service, typed, edit_form.written(typed))
+    return _as_it_is(request, board, service)
 
 
 @router.post("/change", dependencies=acting)
@@ -77,17 +76,34 @@ def state(typed: SubmittedForm, study: StudyName, service: Service, actor: Actor
     return RedirectResponse(f"/ui/studies/{study}", 303)
 
 
+@router.post("/clone", dependencies=acting)
+def clone(
+    request: Request, typed: SubmittedForm, board: StudyBoard, service: Service, actor: Actor
+) -> Response:
+    """Creates a study like this one, paused, and leads to where it is changed."""
+    try:
+        wanted = StudyClone.model_validate({"name": typed["clone"]})
+        made = calls.clone(board.study.name, wanted, service, actor, Response())
+        calls.patch(made.name, StudyPatch(state="paused"), service, actor)
+    except ValidationError as error:
+        return _as_it_is(request, board, service, {"clone": plain(error.errors()[0])})
+    except (Refused, StorageError) as error:
+        return _as_it_is(request, board, service, {"clone": _said(error)})
+    return RedirectResponse(f"/ui/studies/{made.name}/change", 303)
+
+
 @router.post("/delete", dependencies=acting)
 def delete(request: Request, typed: SubmittedForm, board: StudyBoard, service: Service) -> Response:
     """Deletes the study where its name was typed."""
     try:
         calls.delete(board.study.name, service, typed["confirm"])
     except (Refused, StorageError) as error:
-        fresh = edit_form.of_study(board.study)
-        said = error.detail if isinstance(error, Refused) else str(error)
-        wrong = {"confirm": said}
-        return _form(request, board, service, fresh, edit_form.written(fresh), wrong)
+        return _as_it_is(request, board, service, {"confirm": _said(error)})
     return RedirectResponse("/", 303)
+
+
+def _said(error: Refused | StorageError) -> str:
+    return error.detail if isinstance(error, Refused) else str(error)
 
 
 @router.get("/archive", dependencies=[Depends(session.require_admin)])
@@ -99,6 +115,13 @@ def archived(study: StudyName, service: Service) -> Response:
         name = row.name
     headers = {"Content-Disposition": f'attachment; filename="{name}-archive.json"'}
     return Response(content, media_type="application/json", headers=headers)
+
+
+def _as_it_is(
+    request: Request, board: Board, service: Service, wrong: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    typed = edit_form.of_study(board.study)
+    return _form(request, board, service, typed, edit_form.written(typed), wrong)
 
 
 def _form(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from service.context import Service, StudyName
 from service.dashboard import dependencies
@@ -22,11 +22,16 @@ router = APIRouter(prefix="/ui/studies/{study}/front", include_in_schema=False)
 
 
 @router.get("", dependencies=guarded)
-def panel(study: StudyName, service: Service, histories: HistoryCache) -> dict[str, Any]:
+def panel(
+    study: StudyName,
+    service: Service,
+    histories: HistoryCache,
+    surrogate: Annotated[str, Query(max_length=64)] = BEST_BY,
+) -> dict[str, Any]:
     """The panel as HTML, and the front as a chart; None with one objective, or too few runs."""
     try:
         known = dependencies.fittable_evidence(service, histories, study)
-        answer = goals.answer(service.fits, known, BEST_BY)
+        answer = goals.answer(service.fits, known, surrogate)
     except NoFit as refused:
         return {"html": piece("_goal.html", trouble=refused.detail, answer=None), "figure": None}
     points = answer.front or [answer.recommended]

@@ -11,10 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from db import studies
 from db.errors import StorageError
 from service.context import Service
-from service.dashboard import edit_form, session, study_form
+from service.dashboard import session, study_form
 from service.dashboard.dependencies import asking, guarded
 from service.dashboard.form_fields import FormFields
 from service.dashboard.rendering import render
@@ -22,9 +21,8 @@ from service.dashboard.study_form import FormError
 from service.errors import Refused, invalid
 from service.presets import Presets
 from service.routes import studies as calls
-from service.schemas import Name, StudySpec
+from service.schemas import StudySpec
 from service.search.strategies import STRATEGIES
-from service.study import views
 
 router = APIRouter(prefix="/ui/new", include_in_schema=False)
 
@@ -44,18 +42,9 @@ SubmittedForm = Annotated[FormFields, Depends(_typed)]
 
 @router.get("", dependencies=guarded)
 def form(
-    request: Request,
-    presets: Offered,
-    service: Service,
-    preset: Annotated[str | None, Query(max_length=64)] = None,
-    like: Name | None = None,
+    request: Request, presets: Offered, preset: Annotated[str | None, Query(max_length=64)] = None
 ) -> HTMLResponse:
-    """The empty form, or one filled in with an example or as another study is."""
-    if like is not None:
-        with service.database.read() as found:
-            row = studies.get(found, like)
-            typed = edit_form.like(views.study(row, {}))
-        return _form(request, typed, presets)
+    """The empty form, or one filled in with an example."""
     if preset is None:
         return _form(request, study_form.blank(), presets)
     if preset not in presets.examples:

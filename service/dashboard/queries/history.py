@@ -56,7 +56,7 @@ def of(
         dropped: domains that mixtures are to have none of.
     """
     found = headline.standing(runs if allowed is None else allowed, direction, goal, dropped)
-    leads = tuple(headline.leads(found.mixtures, direction, goal))
+    leads = tuple(headline.leads(found.mixtures, direction, goal, dropped))
     return History(
         found.mixtures, found.best, found.uniform, found.gain, runs=tuple(runs), leads=leads
     )

@@ -99,7 +99,7 @@ def _ago(seconds: int) -> str:
     for unit, name in ((3600, "h"), (60, "min")):
         if seconds >= unit and seconds % unit == 0:
             return f"{seconds // unit} {name}"
-    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
+    return f"{seconds} s"
 
 
 @dataclass(slots=True)

@@ -106,6 +106,11 @@ class Channel:
         evidence: FloatArray = logsumexp(each, axis=0) + self.log_prior
         return evidence
 
+    @cached_property
+    def _alone(self) -> float:
+        """The same, whatever the noise."""
+        return float(logsumexp(self._alone_by_noise))
+
     def likelihood(self, prior: FloatArray, settings: Settings, c: int, target: Rows) -> Likelihood:
         """As channel `c`; where nothing carries over (rho is 0) no more than how likely its rows
         are by themselves, with scales of their own."""
@@ -117,7 +122,7 @@ class Channel:
             found.J * carries[:, None, None],
             found.h * carries[:, None],
             found.s * carries,
-            np.where(carries, found.l, logsumexp(self._alone_by_noise)),
+            np.where(carries, found.l, self._alone),
         )
 
 

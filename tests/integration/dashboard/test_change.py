@@ -143,12 +143,16 @@ def test_a_study_is_deleted_where_its_name_is_typed(client):
     assert client.get("/studies/vlm").status_code == 404
 
 
-def test_the_form_of_a_new_study_starts_like_another(client):
-    client.patch("/studies/vlm", json={"domains": [{"name": "coco"}, {"name": "lisa"}]})
-    text = page(client, "/ui/new?like=vlm")
-    assert 'name="domains.1.name" value="lisa"' in text
-    assert 'value="sat"' not in text
-    assert 'name="name" value=""' in text
+def test_a_study_is_cloned_whole_and_waits_to_be_changed(client):
+    client.patch("/studies/vlm", json={"heuristics": {"alpha_single": 2.0}})
+    sent = {"clone": "vlm-7b"}
+    made = client.post("/ui/studies/vlm/clone", data=sent, headers=own(client))
+    assert made.headers["Location"] == "/ui/studies/vlm-7b/change"
+    study = client.get("/studies/vlm-7b").json()
+    assert (study["state"], study["heuristics"]["alpha_single"]) == ("paused", 2.0)
+    for name, said in (("../x", "is no name"), ("vlm", "exists with another")):
+        wrong = client.post("/ui/studies/vlm/clone", data={"clone": name}, headers=own(client))
+        assert said in html.unescape(wrong.text)
 
 
 def test_changes_are_listed_and_marked_on_the_chart_of_progress(client):

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
-from service.dashboard.pages import fronts
 from tests.integration.test_goals import FLOOR, MIXTURES, study
 from tests.support.bodies import study_body
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch):
-    monkeypatch.setattr(fronts, "BEST_BY", "bayes-quadratic")
-
-
 def panel(api):
-    answer = api.get("/ui/studies/vlm/front")
+    answer = api.get("/ui/studies/vlm/front?surrogate=bayes-quadratic")
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -63,3 +55,8 @@ def test_the_panel_is_on_the_page_of_studies_that_have_a_goal_alone(api):
     assert 'id="goal-panel"' in api.get("/ui/studies/vlm/benchmarks").text
     assert api.post("/studies", json=study_body("plain")).status_code == 201
     assert 'id="goal-panel"' not in api.get("/ui/studies/plain/benchmarks").text
+
+
+def test_the_study_page_leads_to_the_panel(api):
+    study(api, constraints=[FLOOR])
+    assert "what they allow" in api.get("/ui/studies/vlm").text

@@ -83,6 +83,16 @@ def test_a_study_may_spend_on_merged_models_where_its_bounds_allow_their_experts
     assert study["search"]["channels"] == ["full", "merged"]
 
 
+def test_steps_to_pause_at_and_early_stopping_are_typed_as_they_are_said(offering):
+    refused = send(offering, search__steps="6", strategy="auto")
+    assert "needs scores on the way" in refused.text
+    more = {"recipe__more": "evaluation: {at: [6]}", "strategy": "auto"}
+    sent = send(offering, search__steps="6", search__early_stopping="yes", **more)
+    assert sent.status_code == 303, sent.text
+    search = {"channels": ["full", "step-6"], "early_stopping": True}
+    assert offering.get("/studies/vlm").json()["search"] == search
+
+
 def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refused(offering):
     assert send(offering).status_code == 303
     assert send(offering).status_code == 303

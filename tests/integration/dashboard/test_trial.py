@@ -184,7 +184,7 @@ def test_a_paused_trial_says_where_it_stands_since_when_and_what_it_scored_there
     html = page(api, address)
     told = html.partition("Paused at step 500")[2].partition("</p>")[0]
     attempt = api.get(f"/trials/{trial}").json()
-    assert "since <time datetime=" in told
+    assert ", <time datetime=" in told
     assert "<b>32.5</b>" in told
     assert attempt["scores"]["objective"]["value"] == pytest.approx(0.325)
     assert '<span class="pill paused">paused</span>' in html

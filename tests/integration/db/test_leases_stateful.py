@@ -379,12 +379,14 @@ def fresh_database(backend, new_database, request):
 
 @pytest.mark.hypothesis
 @pytest.mark.backends("sqlite", "postgresql")
-def test_the_lease_protocol_holds_under_any_order_of_calls(fresh_database):
+def test_the_lease_protocol_holds_under_any_order_of_calls(fresh_database, backend):
+    # Many calls each: half as many sequences as properties of one call have examples. On a server,
+    # where a call takes three times as long and the statements are the same, a quarter.
+    share = 2 if backend == "sqlite" else 4
     run_state_machine_as_test(
         lambda: LeaseProtocol(fresh_database()),
         settings=settings(
-            # Many calls each: half as many sequences as properties of one call have examples.
-            max_examples=max(1, settings.default.max_examples // 2),
+            max_examples=max(1, settings.default.max_examples // share),
             stateful_step_count=25,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

@@ -32,6 +32,16 @@ def test_fields_that_were_not_given_are_not_sent():
     assert EditOptions(fields={"note": ""}).is_any
 
 
+def test_what_the_search_may_spend_on_changes_by_its_parts():
+    of = study(search={"channels": ["full", "merged"]})
+    assert body(of, early_stopping=True)["search"] == {
+        "channels": ["full", "merged"],
+        "early_stopping": True,
+    }
+    assert body(of, channels="full, step-500")["search"]["channels"] == ["full", "step-500"]
+    assert EditOptions(early_stopping=False).is_any
+
+
 def test_bounds_of_one_domain_leave_the_others_as_they_are():
     of = study(domains=[{"name": "coco", "upper": 0.7}, {"name": "lisa", "samples": 5}])
     found = body(of, bounds=["coco=0.1:0.5"], least=["lisa=0.05"], samples=["lisa=10"])

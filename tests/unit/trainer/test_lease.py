@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -22,13 +23,16 @@ class Service:
         self.heard: list[Heartbeat] = []
         self.said: list[object] = []
         self.cancel = False
+        self.heartbeat_s = 3.0
         self.error: Exception | None = None
 
     def heartbeat(self, trial_id: int, body: Heartbeat) -> HeartbeatAnswer:
         if self.error is not None:
             raise self.error
         self.heard.append(body)
-        return HeartbeatAnswer(until=FOREVER, duration_s=60, cancel=self.cancel)
+        return HeartbeatAnswer(
+            until=FOREVER, duration_s=60, cancel=self.cancel, heartbeat_s=self.heartbeat_s
+        )
 
     def failure(self, trial_id: int, body: object) -> None:
         self.said.append(body)
@@ -42,6 +46,18 @@ def service() -> Service:
 @pytest.fixture
 def lease(service) -> HeldLease:
     return HeldLease(service, trial(7, {"coco": 1.0}, 0.5), "t" * 32, 60.0)
+
+
+def test_heartbeats_come_as_often_as_the_service_wants_them_and_three_times_a_lease(lease, service):
+    lease.heartbeat_s = 5.0
+    lease._beat_later()
+    assert 4.5 < lease.next_beat - time.monotonic() <= 5.0
+    lease.heartbeat_s = 50.0
+    lease._beat_later()
+    assert 19.0 < lease.next_beat - time.monotonic() <= 20.0
+    service.heartbeat_s = 7.0
+    lease.extend()
+    assert lease.heartbeat_s == 7.0
 
 
 def steps_of(body: Heartbeat) -> list[int]:

@@ -1,6 +1,6 @@
 """Runs that the search trains in part: what of the budget they use, and who may continue them
 
-Revision: 0015, after 0012
+Revision: 0013, after 0012
 Made: 2026-11-29 11:10:00
 """
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from alembic import op
 
-revision = "0015"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
