@@ -31,12 +31,16 @@ NAMED = {"study": "long", "trial": "5000", "number": "5000", "surrogate": "quads
 
 ASKED = {
     "/ui/studies/{study}/changes": "?after=0",
+    "/compare": "?study=long",
+    "/ui/compare/progress": "?study=long",
+    "/ui/compare/fits": "?study=long",
     "/ui/static/{version}/{name}": None,
     "/ui/events": None,  # never ends
     "/studies/{study}/export": None,  # asked for as a whole
     "/ui/studies/{study}/export": None,
     "/ui/studies/{study}/archive": None,
     "/ui/studies/{study}/trials.csv": None,
+    "/studies/{study}/front": None,  # only studies with a goal have one
     # Fitted to 10,000 runs because somebody asked for that; a page never does.
     "/studies/{study}/best": None,
     "/studies/{study}/surrogates/{name}": None,

@@ -67,6 +67,9 @@ READING = [
     ("GET", "/ui/studies/vlm/trials", None),
     ("GET", "/ui/studies/vlm/trials/found", None),
     ("GET", "/ui/studies/vlm/trials.csv", None),
+    ("GET", "/compare", None),
+    ("GET", "/ui/compare/progress?study=vlm", None),
+    ("GET", "/ui/compare/fits?study=vlm", None),
 ]
 WORKING = [
     ("POST", "/trials/next", {"worker": "w"}),

@@ -7,18 +7,17 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from service.dashboard import words
 from service.dashboard.charts import leads
 from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.queries.history import History
-from service.dashboard.queries.progress import Progress
+from service.dashboard.queries.progress import By, Progress
 from service.schemas import Score, Study, StudyChange
 from service.study.evidence import Run
 from service.study.origins import ORIGINS, TITLES
 
-By = Literal["trial", "time", "gpu_hours"]
 BY: dict[By, str] = {"trial": "trial number", "time": "time", "gpu_hours": "GPU-hours used"}
 
 INTERVALS = 300
@@ -124,7 +123,7 @@ def progress(
 
     Args:
         history: with a run at least.
-        known: what is told of trials besides their scores; along their numbers it is not needed.
+        known: what is told of trials besides their scores, with what they stand along.
         changes: of the study, marked where they were made.
     """
     told = Progress() if known is None else known
@@ -186,10 +185,10 @@ def _dots(runs: Sequence[Run], kind: str, along: _Along, *, is_one_of_many: bool
         "x": [along.place(run.number) for run in runs],
         "y": [in_points(run.score.value) for run in runs],
         "ids": [str(run.number) for run in runs],
-        "customdata": [[in_points(words.Z95 * run.score.se), run.number] for run in runs],
+        "customdata": [in_points(words.Z95 * run.score.se) for run in runs],
         "marker": marker,
-        "hovertemplate": f"trial %{{customdata[1]}}, {name}{along.hover}: "
-        "%{y:.1f} ± %{customdata[0]:.1f}<extra></extra>",
+        "hovertemplate": f"trial %{{id}}, {name}{along.hover}: "
+        "%{y:.1f} ± %{customdata:.1f}<extra></extra>",
     }  # fmt: skip
 
 
@@ -206,15 +205,15 @@ def _not_whole(
                 "x": [along.place(one.number) for one in stopped],
                 "y": [in_points(one.score.value) for one in stopped],
                 "ids": [str(one.number) for one in stopped],
-                "customdata": [[one.number, one.step] for one in stopped],
+                "customdata": [one.step for one in stopped],
                 "marker": {"color": "@d5", "symbol": "triangle-down-open", "size": size},
-                "hovertemplate": "trial %{customdata[0]}, stopped early at step "
-                f"%{{customdata[1]}}{along.hover}: %{{y:.1f}}<extra></extra>",
+                "hovertemplate": "trial %{id}, stopped early at step "
+                f"%{{customdata}}{along.hover}: %{{y:.1f}}<extra></extra>",
             }
         )  # fmt: skip
     failed = [number for number in told.failed if along.place(number) is not None]
     if failed:
-        lowest = min(in_points(run.score.value - words.Z95 * run.score.se) for run in runs)
+        lowest = in_points(min(run.score.value - words.Z95 * run.score.se for run in runs))
         found.append(
             {
                 "type": "scatter", "mode": "markers", "name": "failed",

@@ -52,7 +52,7 @@ def of(database: Database, fits: Fits, histories: Histories, name: str) -> Study
         row = studies.get(session, name)
         board = boards.board(session, row, histories)
         items = mixtures.read(session, row, board.history)
-        told = progress.read(session, row, board.study)
+        told = progress.read(session, row, board.study, "trial")
         known = evidence.read(session, row)
         objective = known.spec.objective.name
         paths = benchmarks.over_steps(session, known, objective)

@@ -89,14 +89,14 @@ def progress(
     study: StudyName,
     service: Service,
     histories: HistoryCache,
-    by: progress_charts.By = "trial",
+    by: progress_queries.By = "trial",
 ) -> dict[str, Any]:
     """The chart of all completed trials, and what was changed in between; `figure` is None while
     there is none."""
     with service.database.read() as session:
         row = studies.get(session, study)
         board = boards.board(session, row, histories)
-        known = progress_queries.read(session, row, board.study)
+        known = progress_queries.read(session, row, board.study, by)
         told = edits.history(session, row)
     figure = None
     if board.history.runs:

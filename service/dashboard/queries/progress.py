@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import cost, models
 from db.models import Trial
-from db.trial_states import WHOLE
+from db.trial_states import ENDED, WHOLE
 from service.dashboard.queries import boards
 from service.schemas import Score, StudySpec
 from service.schemas.spec import FULL
 from service.study import origins, views
 from service.study.origins import Origin
+
+By = Literal["trial", "time", "gpu_hours"]
+"""What trials stand along."""
 
 BESIDE = 500
 """Trials that failed, and that were stopped early, that are shown: the newest."""
@@ -37,8 +41,8 @@ class Progress:
 
     Attributes:
         origins: of completed runs.
-        ended: when each trial ended; an added one when it was added.
-        gpu_hours: of those that a worker had.
+        ended: when each trial ended, an added one when it was added; empty but along time.
+        gpu_hours: of those that a worker had; empty but along GPU-hours.
         failed: trials that failed for good.
     """
 
@@ -49,27 +53,28 @@ class Progress:
     stopped: Sequence[Stopped] = ()
 
 
-def read(session: Session, study: models.Study, spec: StudySpec) -> Progress:
-    """All of it, in one consistent look."""
-    rows = session.execute(
-        select(
-            Trial.number,
-            Trial.state,
-            origins.column(),
-            func.coalesce(Trial.finished_at, Trial.created_at),
-        )
-        .where(
-            Trial.study_id == study.id,
-            Trial.channel == FULL,
-            Trial.state.in_((WHOLE, "failed", "early_stopped")),
-        )
-        .order_by(Trial.number)
-    ).all()
+def read(session: Session, study: models.Study, spec: StudySpec, by: By) -> Progress:
+    """What is told of trials along `by`: of thousands, no more is read than that."""
+    of_these = (Trial.study_id == study.id, Trial.channel == FULL)
+    kinds = session.execute(
+        select(Trial.number, origins.column()).where(*of_these, Trial.state == WHOLE)
+    )
+    failed = session.scalars(
+        select(Trial.number)
+        .where(*of_these, Trial.state == "failed")
+        .order_by(Trial.number.desc())
+        .limit(BESIDE)
+    )
+    ended: dict[int, datetime] = {}
+    if by == "time":
+        at = func.coalesce(Trial.finished_at, Trial.created_at)
+        times = session.execute(select(Trial.number, at).where(*of_these, Trial.state.in_(ENDED)))
+        ended = dict(times.tuples().all())
     return Progress(
-        origins={number: origin for number, state, origin, _ in rows if state == WHOLE},
-        ended={number: ended for number, _, _, ended in rows},
-        gpu_hours=cost.by_trial(session, study.id),
-        failed=[number for number, state, _, _ in rows if state == "failed"][-BESIDE:],
+        origins=dict(kinds.tuples().all()),
+        ended=ended,
+        gpu_hours=cost.by_trial(session, study.id) if by == "gpu_hours" else {},
+        failed=sorted(failed),
         stopped=_stopped(session, study, spec),
     )
 

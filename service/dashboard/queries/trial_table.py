@@ -134,10 +134,21 @@ def records(session: Session, study: models.Study, view: View) -> Iterator[list[
     spec = views.spec(study)
     choices = columns(spec)
     shown = [c for c in _chosen(spec, choices, view) if c.kind != "mixture"]
-    yield [column.head for column in shown]
+    yield _heads(shown)
     query = _sorted(study, choices, view).where(*_wanted(study, view))
     for row in _rows(session, study, spec, session.scalars(query).all()):
         yield [_value(row, column) for column in shown]
+
+
+def _heads(shown: Sequence[Column]) -> list[str]:
+    """Their names in a file, no two alike: the later of two has its kind before it."""
+    found: list[str] = []
+    for column in shown:
+        head = column.head
+        while head in found:
+            head = f"{column.kind}_{head}"
+        found.append(head)
+    return found
 
 
 def _chosen(spec: StudySpec, choices: Sequence[Column], view: View) -> list[Column]:

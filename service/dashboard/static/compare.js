@@ -6,11 +6,17 @@ const compared = document.getElementById("compared");
 const by = document.getElementById("by");
 
 async function drawBest() {
-  const { figure } = await ask(`/ui/compare/progress?${compared.dataset.query}by=${by.value}`);
   const chart = document.getElementById("best-chart");
-  chart.hidden = figure === null;
-  document.getElementById("best-none").hidden = figure !== null;
-  if (figure) await draw(chart, figure);
+  const none = document.getElementById("best-none");
+  try {
+    const { figure } = await ask(`/ui/compare/progress?${compared.dataset.query}by=${by.value}`);
+    chart.hidden = figure === null;
+    none.hidden = figure !== null;
+    if (figure) await draw(chart, figure);
+  } catch (problem) {
+    none.hidden = false;
+    none.textContent = `The chart could not be loaded (${problem.message}); reload the page to try again.`;
+  }
 }
 
 async function showFits() {

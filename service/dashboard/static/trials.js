@@ -25,9 +25,10 @@ async function show(query) {
   return answer.query;
 }
 
-/** The same, and the address then says so. */
+/** The same, and the address then says so; where the table cannot be had alone, the whole page is
+ * asked for, which says why. */
 async function go(query) {
-  const said = await show(query);
+  const said = await show(query).catch(() => location.assign(`${address}?${query}`) ?? null);
   if (said !== null) history.pushState(null, "", said ? `?${said}` : address);
 }
 
@@ -69,7 +70,7 @@ document.getElementById("usual").addEventListener("click", () => {
 });
 addEventListener("popstate", () => {
   fill();
-  show(location.search.slice(1));
+  show(location.search.slice(1)).catch(() => location.reload());
 });
 
 follow(root, () => show(location.search.slice(1)));

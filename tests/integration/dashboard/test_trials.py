@@ -193,3 +193,15 @@ def test_the_last_score_of_several_steps_is_the_one_that_counts(api):
     api.post(f"/trials/{trial}/result", json={"token": token, "measurements": early + late})
     (best, *_) = records(api, study, "?sort=objective")
     assert float(best["chart"]) == pytest.approx(0.32)
+
+
+def test_no_two_columns_of_a_file_have_one_name(api):
+    benchmarks = [{"name": name, "group": "out", "samples": 400} for name in ("note", "origin")]
+    study = create(api, benchmarks=benchmarks, baseline=[])
+    measured = [{"benchmark": b["name"], "score": 0.3, "samples": 400} for b in benchmarks]
+    share = dict.fromkeys(("coco", "lisa", "geoqav", "sat", "scienceqa"), 0.2)
+    api.post(f"/studies/{study}/trials", json={"mixture": share, "measurements": measured})
+    (row, *_) = records(api, study, "?state=completed")
+    assert (row["benchmark_origin"], row["origin"]) == ("0.3", "attached")
+    assert row["note"] == "0.3"
+    assert row["note_note"] == ""
