@@ -17,10 +17,15 @@ PER_LEASE = 3.0
 
 
 class Pace:
-    """The interval of heartbeats, by how many leases are held."""
+    """The interval of heartbeats, by how many leases are held.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        beats_per_s: as many at most, of all workers together.
+    """
+
+    def __init__(self, database: Database, beats_per_s: float = BEATS_PER_S) -> None:
         self._database, self._held = database, 0
+        self._beats_per_s = beats_per_s
 
     def look(self) -> None:
         """Counts the leases; called every second or so."""
@@ -29,4 +34,4 @@ class Pace:
 
     def heartbeat_s(self, lease_s: float) -> float:
         """Seconds between the heartbeats under a lease that lasts so long."""
-        return min(lease_s / PER_LEASE, max(LEAST_S, self._held / BEATS_PER_S))
+        return min(lease_s / PER_LEASE, max(LEAST_S, self._held / self._beats_per_s))

@@ -9,7 +9,6 @@ import pytest
 from db import studies, trials
 from db.models import Attempt
 from db.trials import NewTrial
-from service import pace
 from service.pace import Pace
 from service.schemas import StudySpec
 from tests.support.bodies import study_body
@@ -33,11 +32,10 @@ def hold(database, n):
     ids=["nobody", "a short lease", "few", "many", "many with a short lease"],
 )
 def test_the_interval_grows_with_the_leases_and_stays_within_a_third_of_one(
-    database, monkeypatch, held, lease_s, wanted
+    database, held, lease_s, wanted
 ):
-    monkeypatch.setattr(pace, "BEATS_PER_S", 2.0)
     hold(database, held)
-    found = Pace(database)
+    found = Pace(database, beats_per_s=2.0)
     found.look()
     assert found.heartbeat_s(lease_s) == pytest.approx(wanted)
 
