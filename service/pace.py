@@ -20,11 +20,12 @@ class Pace:
     """The interval of heartbeats, by how many leases are held.
 
     Args:
-        beats_per_s: that are to come at most.
+        beats_per_s: as many at most, of all workers together.
     """
 
     def __init__(self, database: Database, beats_per_s: float = BEATS_PER_S) -> None:
-        self._database, self._beats_per_s, self._held = database, beats_per_s, 0
+        self._database, self._held = database, 0
+        self._beats_per_s = beats_per_s
 
     def look(self) -> None:
         """Counts the leases; called every second or so."""
