@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -285,17 +286,17 @@ ODD = {
 
 
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD)
-@pytest.mark.filterwarnings("error")
 def test_odd_rows_are_no_trouble(change):
     rng = np.random.default_rng(11)
     runs, channel = change(measured(6, rng), measured(9, rng))
     told = runs_of(runs.weights, runs.score, runs.run, {"c": channel})
 
-    found = fitted(told)
-
-    assert np.isfinite(found.predict(SPACE.sample(20, rng))).all()
-    assert np.isfinite(found.leave_one_out()).all()
-    assert np.isfinite(found.channels["c"]).all()
+    # Not as a mark: what the first test of a process has to import may warn.
+    with warnings.catch_warnings(action="error"):
+        found = fitted(told)
+        assert np.isfinite(found.predict(SPACE.sample(20, rng))).all()
+        assert np.isfinite(found.leave_one_out()).all()
+        assert np.isfinite(found.channels["c"]).all()
 
 
 def test_an_exact_channel_is_worth_the_runs_that_it_has():
