@@ -91,6 +91,27 @@ LimitOption = Annotated[
 MaxActiveOption = Annotated[
     int | None, typer.Option("--max-active", min=1, help="Most domains that a mixture uses.")
 ]
+FloorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--floor",
+        help="What a benchmark has to score at least, as 'chartqa >= 0.4' or 'chartqa >= uniform - "
+        "0.02' (what equal weights score). All there are to be. Repeatable.",
+    ),
+]
+ProbabilityOption = Annotated[
+    float | None,
+    typer.Option(
+        "--floor-probability",
+        min=0.5,
+        max=0.999,
+        help="How likely each --floor has to hold; 0.9 unless said.",
+    ),
+]
+ObjectivesOption = Annotated[
+    str | None,
+    typer.Option(help="Two or three scores to improve together, as out_score,in_score."),
+]
 ObjectiveOption = Annotated[
     str | None, typer.Option(help="out_score, in_score, or a name of your own with --weigh.")
 ]
@@ -101,7 +122,8 @@ WeighOption = Annotated[
 WithoutOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="What there is to be no more: limits, gpu-hours, max-active or reach. Repeatable."
+        help="What there is to be no more: limits, floors, objectives, gpu-hours, max-active or "
+        "reach. Repeatable."
     ),
 ]
 
@@ -145,6 +167,9 @@ def edit(
     data: DataOption = None,
     limit: LimitOption = None,
     max_active: MaxActiveOption = None,
+    floor: FloorOption = None,
+    floor_probability: ProbabilityOption = None,
+    objectives: ObjectivesOption = None,
     objective: ObjectiveOption = None,
     weigh: WeighOption = None,
     without: WithoutOption = None,
@@ -170,6 +195,9 @@ def edit(
         samples=samples,
         data=data,
         limits=limit,
+        floors=floor,
+        floor_probability=floor_probability,
+        objectives=objectives,
         objective=objective,
         weigh=weigh,
         without=without,
@@ -204,6 +232,9 @@ def clone(
     samples: SamplesOption = None,
     limit: LimitOption = None,
     max_active: MaxActiveOption = None,
+    floor: FloorOption = None,
+    floor_probability: ProbabilityOption = None,
+    objectives: ObjectivesOption = None,
     objective: ObjectiveOption = None,
     weigh: WeighOption = None,
     without: WithoutOption = None,
@@ -226,6 +257,9 @@ def clone(
         least=zero_or_at_least,
         samples=samples,
         limits=limit,
+        floors=floor,
+        floor_probability=floor_probability,
+        objectives=objectives,
         objective=objective,
         weigh=weigh,
         without=without,

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from modomodo.errors import WrongUse
+from modomodo.goal_options import floor_of
 from service.schemas import Study
 from service.search.limits import LinearLimit
 
 WITHOUT = {"gpu-hours": "gpu_hours", "max-active": "max_active", "reach": "reach"}
 """What may be taken away, and the field that it is."""
+
+
+EMPTIED = {"limits": "limits", "floors": "constraints", "objectives": "objectives"}
+"""The same of lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,9 @@ class EditOptions:
     samples: Sequence[str] = ()
     data: Sequence[str] = ()
     limits: Sequence[str] = ()
+    floors: Sequence[str] = ()
+    floor_probability: float | None = None
+    objectives: str | None = None
     objective: str | None = None
     weigh: Sequence[str] = ()
     without: Sequence[str] = ()
@@ -68,17 +76,24 @@ class EditOptions:
         if self.limits:
             known = tuple(domains or (domain.name for domain in study.domains))
             found["limits"] = [_limit(text, known) for text in self.limits]
+        if self.floors:
+            found["constraints"] = [self._floor(text) for text in self.floors]
+        elif self.floor_probability is not None:
+            raise WrongUse("--floor-probability says how likely each --floor has to hold; give one")
+        if self.objectives is not None:
+            found["objectives"] = [name.strip() for name in self.objectives.split(",")]
         if self.objective is not None or self.weigh:
             found["objective"] = self._objective(study)
         if self.data:
             found["recipe"] = self._recipe(study)
         for what in self.without:
-            if what == "limits":
-                found["limits"] = []
+            if what in EMPTIED:
+                found[EMPTIED[what]] = []
             elif what in WITHOUT:
                 found.setdefault("remove", []).append(WITHOUT[what])
             else:
-                raise WrongUse(f"--without {what!r} is not one of limits, {', '.join(WITHOUT)}")
+                can = ", ".join((*EMPTIED, *WITHOUT))
+                raise WrongUse(f"--without {what!r} is not one of {can}")
         return found
 
     def _domains(
@@ -121,6 +136,14 @@ class EditOptions:
             for source in sources.split(","):
                 found[source.strip()] = {name: 1.0}
         return found
+
+    def _floor(self, text: str) -> dict[str, Any]:
+        benchmark, level = floor_of(text)
+        at_least = str(level) if level.is_relative else level.value
+        floor = {"benchmark": benchmark, "at_least": at_least}
+        if self.floor_probability is None:
+            return floor
+        return floor | {"probability": self.floor_probability}
 
     def _objective(self, study: Study) -> dict[str, Any]:
         objective = study.objective.model_dump(mode="json")

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --channels full,step-500 --early-stopping",
         "modomodo study edit first --bounds coco=0.1:0.5 --limit 'coco + 2*sat <= 0.6'",
         "modomodo study edit first --add geo --samples geo=4000 --drop sat",
+        "modomodo study edit first --floor 'scienceqa >= uniform - 0.02'",
         "modomodo study edit first --split coco=indoor:0.6,outdoor:0.4",
     ),
     "study front": ("modomodo study front first",),

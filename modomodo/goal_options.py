@@ -75,7 +75,7 @@ class Wishes:
         Raises:
             WrongUse: one that cannot be read, or that do not go together; says what would be right.
         """
-        found = cls(tuple(front or ()), tuple(map(_floor, floors or ())), probability, is_worst)
+        found = cls(tuple(front or ()), tuple(map(floor_of, floors or ())), probability, is_worst)
         if found and is_minimized:
             raise WrongUse(
                 "--floor, --front and --worst are for scores where higher is better; leave "
@@ -142,11 +142,16 @@ NOTHING_ELSE = Wishes()
 """The objective alone."""
 
 
-def _floor(text: str) -> tuple[str, Level]:
+def floor_of(text: str) -> tuple[str, Level]:
+    """What has to reach a level, and the level, from `scienceqa >= uniform - 0.02`.
+
+    Raises:
+        WrongUse: it is not of that form.
+    """
     name, sign, level = text.partition(">=")
     try:
         if not sign or not name.strip():
-            raise ValueError("a column and a level are wanted, with >= between them")
+            raise ValueError("a name and a level are wanted, with >= between them")
         return name.strip(), Level.parse(level)
     except ValueError as error:
         raise WrongUse(f"--floor {text!r}: {error}; as 'scienceqa >= uniform - 0.02'") from None

@@ -104,10 +104,31 @@ def test_what_is_taken_away_is_named():
         ({"limits": ["coco"]}, "is not of the form"),
         ({"split": ["coco=indoor:x"]}, "'x' is not a number"),
         ({"data": ["geo=data"]}, "the study's recipe names no prepared data"),
-        ({"without": ["budget"]}, "is not one of limits, gpu-hours"),
+        ({"without": ["budget"]}, "is not one of limits, floors, objectives, gpu-hours"),
     ],
 )
 def test_options_that_cannot_be_read_are_refused(options, said):
     with pytest.raises(WrongUse) as refused:
         body(**options)
     assert said in str(refused.value)
+
+
+def test_floors_and_objectives_are_as_a_file_of_a_study_has_them():
+    found = body(floors=["chartqa >= uniform - 0.02", "lisa_test>=0.4"], floor_probability=0.8)
+    assert found["constraints"] == [
+        {"benchmark": "chartqa", "at_least": "uniform - 0.02", "probability": 0.8},
+        {"benchmark": "lisa_test", "at_least": 0.4, "probability": 0.8},
+    ]
+    assert body(objectives="out_score, in_score") == {"objectives": ["out_score", "in_score"]}
+    gone = body(without=["floors", "objectives", "reach"])
+    assert gone == {"constraints": [], "objectives": [], "remove": ["reach"]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"floors": ["chartqa"]}, {"floors": ["chartqa >= high"]}, {"floor_probability": 0.8}],
+    ids=["no level", "a level that is none", "a probability of nothing"],
+)
+def test_a_floor_that_cannot_be_read_is_refused(options):
+    with pytest.raises(WrongUse, match="--floor"):
+        body(**options)
