@@ -23,7 +23,8 @@ from service.search.goal_decision import Decision
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
-from service.study.evidence import Evidence, weights
+from service.study.engine_terms import weights
+from service.study.evidence import Evidence
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from service.schemas.spec import FULL
 from service.search.situation import Begun
 from service.search.space import SAME, total_variation
 from service.search.surrogates import TAKING_CHANNELS
-from service.study import cost, evidence
+from service.study import cost, engine_terms
 from service.study.evidence import Evidence, channel_of
 
 
@@ -117,7 +117,7 @@ def _judged(
     """Running ones that a surrogate chose, to be trained to their end, and that have been scored on
     their way since they were begun or continued; no repetition of another's mixture."""
     at, continued_at = dict(known.partial), trials.paused_steps(session, study)
-    steps, _ = evidence.steps_of(known.spec)
+    steps, _ = engine_terms.steps_of(known.spec)
     return [
         row
         for row in rows
@@ -143,7 +143,7 @@ def _begun(
     at: Mapping[int, int],
     costs: Mapping[str, float],
 ) -> Begun:
-    steps, _ = evidence.steps_of(known.spec)
+    steps, _ = engine_terms.steps_of(known.spec)
 
     def rest(row: _Row) -> float:
         step = at.get(row.id, 0)
@@ -159,7 +159,7 @@ def _begun(
 
 
 def _weights(known: Evidence, mixtures: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
-    return evidence.weights(known.spec, [dict(mixture) for mixture in mixtures])
+    return engine_terms.weights(known.spec, [dict(mixture) for mixture in mixtures])
 
 
 def _rows(session: Session, study: models.Study) -> list[_Row]:

@@ -16,7 +16,7 @@ from service.schemas.spec import FULL, step_of
 from service.search.documents import finite
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.study import evidence
+from service.study import engine_terms, evidence
 
 SEARCH = "search"
 """Who is said to have a run continued, paused or stopped, where it is no person."""
@@ -90,7 +90,7 @@ def _continue(session: Session, task: Task, item: Proposed) -> None:
 def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTrial:
     """A trial of what is proposed; one of a step is a run that pauses there."""
     spec, step = task.known.spec, step_of(item.channel)
-    steps, _ = evidence.steps_of(spec)
+    steps, _ = engine_terms.steps_of(spec)
     return trials.NewTrial(
         spec.mixture(task.known.space.named(item.weights)),
         "proposed",
@@ -107,7 +107,7 @@ def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
     return Proposal(
         strategy=item.strategy,
         seed=task.question.seed,
-        reason=item.reason + evidence.reach_in_words(task.known.spec, item.weights),
+        reason=item.reason + engine_terms.reach_in_words(task.known.spec, item.weights),
         mean=finite(item.mean),
         sd=finite(item.sd),
     ).model_dump(mode="json")
@@ -118,7 +118,7 @@ def _same_mixture(
 ) -> models.Trial | None:
     """The first of these trials that is to score the mixture that is proposed, in its channel."""
     alike = [trial for trial in queued if _channel(trial.channel, trial.stop_at) == item.channel]
-    apart = total_variation(item.weights, evidence.weights(spec, [t.mixture for t in alike]))
+    apart = total_variation(item.weights, engine_terms.weights(spec, [t.mixture for t in alike]))
     near = np.flatnonzero(apart <= SAME)
     return alike[int(near[0])] if len(near) else None
 
@@ -141,5 +141,7 @@ def _channel(channel: str, stop_at: int | None) -> str:
 def _is_among(
     item: Proposed, spec: StudySpec, others: Sequence[tuple[str, dict[str, float]]]
 ) -> bool:
-    alike = evidence.weights(spec, [mixture for name, mixture in others if name == item.channel])
+    alike = engine_terms.weights(
+        spec, [mixture for name, mixture in others if name == item.channel]
+    )
     return bool(np.any(total_variation(item.weights, alike) <= SAME))

@@ -21,7 +21,7 @@ from service.schemas.spec import FULL, MERGED
 from service.search.openings import opening_size
 from service.search.situation import FULL_RUNS
 from service.search.strategies import BLIND
-from service.study import cost, evidence, merging, views
+from service.study import cost, engine_terms, evidence, merging, views
 from service.study.evidence import Evidence
 
 
@@ -69,7 +69,7 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         study=name,
         known=known,
         replace=tuple(trial.id for trial in replaced),
-        replaced=evidence.weights(spec, [trial.mixture for trial in replaced]),
+        replaced=engine_terms.weights(spec, [trial.mixture for trial in replaced]),
         question=question,
         based_on=(
             *(study.results, study.last_number, len(question.pending), len(question.avoid)),
@@ -110,15 +110,15 @@ def question_of(
         space=known.space,
         runs=known.measured,
         pending=under_way.whole,
-        avoid=evidence.weights(spec, avoid),
+        avoid=engine_terms.weights(spec, avoid),
         n=n,
         seed=proposal_seed(spec.seed, study.results, first),
         direction=spec.objective.direction,
         budget=study.planned + study.attached,
         opening=spec.opening,
-        heuristics=evidence.heuristics(spec),
+        heuristics=engine_terms.heuristics(spec),
         costs=costs,
-        pending_in={**under_way.to_a_step, MERGED: evidence.weights(spec, merged)},
+        pending_in={**under_way.to_a_step, MERGED: engine_terms.weights(spec, merged)},
         begun=under_way.standing,
         n_continued=n_continued,
         spent=under_way.spent,

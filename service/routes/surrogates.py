@@ -12,7 +12,7 @@ from service.fitting import views as fit_views
 from service.http.guards import for_readers, route_behind
 from service.http.problems import describe
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
-from service.study import checks, evidence
+from service.study import checks, engine_terms, evidence
 
 router = APIRouter(
     prefix="/studies/{study}/surrogates", tags=["surrogates"], route_class=route_behind(for_readers)
@@ -38,9 +38,9 @@ def predict(
     fits.check(name)
     with service.database.read() as session:
         known = evidence.named(session, study)
-    space = evidence.space(known.spec)
+    space = engine_terms.space(known.spec)
     mixtures = [checks.mixture(known.spec, mixture, space) for mixture in body.mixtures]
-    mean, sd = service.fits.predict(known, name, evidence.weights(known.spec, mixtures))
+    mean, sd = service.fits.predict(known, name, engine_terms.weights(known.spec, mixtures))
     return PredictAnswer(
         surrogate=name,
         predictions=[Prediction(mean=float(m), sd=float(s)) for m, s in zip(mean, sd, strict=True)],

@@ -13,7 +13,7 @@ from service.schemas.spec import MERGED
 from service.search.space import MixtureSpace
 from service.search.strategies import STRATEGIES
 from service.search.surrogates import TAKING_CHANNELS
-from service.study import evidence
+from service.study import engine_terms
 
 
 def strategy(name: str) -> None:
@@ -31,7 +31,7 @@ def space(spec: StudySpec) -> MixtureSpace:
         Refused: no mixture satisfies all that the study asks of one.
     """
     try:
-        return evidence.space(spec)
+        return engine_terms.space(spec)
     except ValueError as error:
         raise invalid(str(error)) from error
 
@@ -96,13 +96,13 @@ def _parts_of_runs(spec: StudySpec) -> None:
             f"{wanted[0]} needs a strategy that chooses by cost: {', '.join(TAKING_CHANNELS)}, not "
             f"{spec.strategy} {where}"
         )
-    goal = evidence.goal(spec)
+    goal = engine_terms.goal(spec)
     if goal is not None and not goal.is_plain:
         raise invalid(
             f"{wanted[0]} goes by one objective, and this study has goals beside it: leave either "
             f"out {where}"
         )
-    steps, points = evidence.steps_of(spec)
+    steps, points = engine_terms.steps_of(spec)
     if steps is None:
         raise invalid(
             f"{wanted[0]} needs the recipe's number of steps, to know what part of a run costs: "
@@ -159,8 +159,8 @@ def mixture(
         found = spec.mixture(given)
     except ValueError as error:
         raise invalid(str(error)) from error
-    within = within or evidence.space(spec)
-    broken = within.broken_by(evidence.weights(spec, [found])[0])
+    within = within or engine_terms.space(spec)
+    broken = within.broken_by(engine_terms.weights(spec, [found])[0])
     if broken:
         raise invalid(f"{broken[0]} (study {spec.name!r})")
     return found

@@ -8,7 +8,7 @@ from db import cost, models
 from db.clock import HOUR_S
 from service.schemas import StudyCost, StudySpec
 from service.schemas.spec import FULL
-from service.study import evidence
+from service.study import engine_terms, evidence
 
 MERGED_COST = 0.2
 """Of a merged model in full runs, before one was scored: what it takes on the offline world."""
@@ -33,7 +33,7 @@ def in_runs(session: Session, row: models.Study, channel: str, unknown: float) -
 def of_steps(session: Session, row: models.Study, spec: StudySpec) -> dict[str, float]:
     """What a run to the step of each such channel of the search costs, in full runs: its part of
     the steps, before a run paused there and another was completed."""
-    steps, _ = evidence.steps_of(spec)
+    steps, _ = engine_terms.steps_of(spec)
     if steps is None or not spec.search.steps:
         return {}
     a_run = cost.of_a_result(session, row.id).get(FULL)

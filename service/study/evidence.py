@@ -16,8 +16,6 @@ from db import begun, models, studies, trials
 from db.models import Trial
 from db.trial_states import RESULTS, WHOLE
 from service.schemas import (
-    SUM_TOLERANCE,
-    LimitSpec,
     Measurement,
     Score,
     Scores,
@@ -27,12 +25,10 @@ from service.schemas import (
 )
 from service.schemas.spec import MERGED
 from service.search.counts import counted
-from service.search.goals import Floor, Goal
-from service.search.heuristics import HeuristicOptions
-from service.search.limits import LinearLimit
+from service.search.goals import Goal
 from service.search.runs import Runs
-from service.search.space import MixtureSpace, expected_steps
-from service.study import headline, views
+from service.search.space import MixtureSpace
+from service.study import engine_terms, headline, views
 from service.study.headline import Standing, Tried
 
 LEAST_SHARE = 0.5
@@ -102,11 +98,15 @@ class Evidence:
     @property
     def goal(self) -> Goal | None:
         """What the study wants beside, or instead of, its objective."""
-        return goal(self.spec)
+        return engine_terms.goal(self.spec)
 
     def standing(self) -> Standing[MeasuredRun]:
         """The mixture to train, and what it is compared with."""
-        runs = allowed(self.spec, self.completed) if self.version.edits else self.completed
+        runs = (
+            engine_terms.allowed(self.spec, self.completed)
+            if self.version.edits
+            else self.completed
+        )
         direction = self.spec.objective.direction
         return headline.standing(runs, direction, self.goal, self.spec.dropped)
 
@@ -137,7 +137,7 @@ def read(session: Session, study: models.Study) -> Evidence:
     return Evidence(
         version=study.version,
         spec=spec,
-        space=space(spec),
+        space=engine_terms.space(spec),
         completed=tuple(completed),
         measured=replace(runs, channels=channels),
         partial=tuple(
@@ -257,7 +257,7 @@ def _measured(
 
 def _outputs(spec: StudySpec, last: Mapping[str, Measurement]) -> tuple[float, ...]:
     """What the study's goal looks at."""
-    weights = _output_weights(spec).values() if spec.has_goal else ()
+    weights = engine_terms.output_weights(spec).values() if spec.has_goal else ()
     return tuple(Score.weighted(last.values(), each).value for each in weights)
 
 
@@ -289,7 +289,7 @@ def _channels(
             if names:
                 notes.append(f"{of}: domains {', '.join(sorted(names))} {what}")
         found, _, _ = _completed(session, other, spec, {})
-        share = weights(spec, [run.mixture for run in found]).sum(axis=1)
+        share = engine_terms.weights(spec, [run.mixture for run in found]).sum(axis=1)
         taken = [
             replace(run, mixture={d: w / part for d, w in run.mixture.items() if d in here})
             for run, part in zip(found, share, strict=True)
@@ -360,7 +360,7 @@ def runs_of(known: Evidence, benchmark: str) -> Runs:
     items = [run.benchmarks[benchmark] for run in measured]
     unknown = np.full(len(items), np.nan)
     return Runs(
-        weights=weights(known.spec, [run.mixture for run in measured]),
+        weights=engine_terms.weights(known.spec, [run.mixture for run in measured]),
         score=np.array([item.score for item in items]),
         noise_sd=np.array([item.sampling_error() for item in items]),
         in_score=unknown,
@@ -401,119 +401,6 @@ def _measurements(
     return found
 
 
-def steps_of(spec: StudySpec) -> tuple[int | None, Sequence[int]]:
-    """The steps of a whole run as the recipe says, and those that it is scored at on the way; None,
-    and none, where it does not say."""
-    steps, evaluation = spec.recipe.get("steps"), spec.recipe.get("evaluation")
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        return None, []
-    at = evaluation.get("at") if isinstance(evaluation, dict) else None
-    points = at if isinstance(at, list) else []
-    return steps, [step for step in points if isinstance(step, int) and step < steps]
-
-
-def space(spec: StudySpec) -> MixtureSpace:
-    """The mixtures that the study may propose.
-
-    Raises:
-        ValueError: there are none; the message names what contradicts each other.
-    """
-    found = MixtureSpace(
-        tuple(domain.name for domain in spec.domains),
-        np.array([domain.lower for domain in spec.domains]),
-        np.array([domain.upper for domain in spec.domains]),
-        tuple(_limit(limit) for limit in spec.limits),
-        spec.max_active,
-        np.array([domain.zero_or_at_least for domain in spec.domains]),
-    )
-    if spec.reach is None or not spec.reach.enforce:
-        return found
-    prompts = spec.reach.steps * spec.reach.prompts_per_step
-    samples = [domain.samples for domain in spec.domains]
-    return found.within_reach(samples, prompts, spec.reach.epochs)
-
-
-def allowed(spec: StudySpec, runs: Sequence[R]) -> Sequence[R]:
-    """Those whose mixture the study may still propose: one that was edited may be narrower."""
-    if not runs:
-        return runs
-    inside = space(spec).contains(weights(spec, [run.mixture for run in runs]), SUM_TOLERANCE)
-    return [run for run, is_inside in zip(runs, inside, strict=True) if is_inside]
-
-
-def _limit(limit: LimitSpec) -> LinearLimit:
-    if limit.at_most is not None:
-        return LinearLimit(limit.weights, limit.at_most, limit.describe())
-    turned = {name: -c for name, c in limit.weights.items()}
-    return LinearLimit(turned, -(limit.at_least or 0.0), limit.describe())
-
-
-def heuristics(spec: StudySpec) -> HeuristicOptions:
-    """The study's wishes for heuristics in the engine's terms."""
-    names = [domain.name for domain in spec.domains]
-    left_out = tuple(names.index(name) for name in spec.heuristics.leave_out)
-    return HeuristicOptions(spec.heuristics.alpha_single, left_out)
-
-
-def goal(spec: StudySpec) -> Goal | None:
-    """What the study wants beside, or instead of, its objective, in the engine's terms: its outputs
-    are made of the benchmarks of `Evidence.measured`. None where the objective is all."""
-    if not spec.has_goal:
-        return None
-    weights, benchmarks = _output_weights(spec), spec.needed_benchmarks()
-    names = list(weights)
-    shares = np.array([[each.get(b, 0.0) for b in benchmarks] for each in weights.values()])
-    if spec.objective.worst:
-        objectives = list(spec.objective_weights())
-        score = spec.objective_weights()
-    else:
-        objectives = spec.objectives or [spec.objective.name]
-        score = {spec.objective.name: 1.0}
-    total = sum(score.values())
-    return Goal(
-        tuple(names),
-        shares / shares.sum(axis=1, keepdims=True),
-        np.array([score.get(name, 0.0) / total for name in names]),
-        tuple(names.index(name) for name in objectives),
-        spec.objective.worst,
-        tuple(
-            Floor(names.index(floor.benchmark), floor.level, floor.probability)
-            for floor in spec.constraints
-        ),
-    )
-
-
-def _output_weights(spec: StudySpec) -> dict[str, dict[str, float]]:
-    """Weights of benchmarks in each score that the study's goal looks at, by the score's name."""
-    if spec.objective.worst:
-        wanted = [*spec.objective_weights()]
-        found = {name: {name: 1.0} for name in wanted}
-    else:
-        found = {}
-        wanted = [*(spec.objectives or [spec.objective.name])]
-    for name in (*wanted, *(floor.benchmark for floor in spec.constraints)):
-        found.setdefault(name, spec.score_weights(name))
-    return found
-
-
-def reach_in_words(spec: StudySpec, mixture: NDArray[np.float64]) -> str:
-    """Which domain of a mixture (m,) runs out before the run is over, and when; else nothing."""
-    if spec.reach is None:
-        return ""
-    samples = [domain.samples for domain in spec.domains]
-    steps, first = expected_steps(mixture, samples, spec.reach.prompts_per_step, spec.reach.epochs)
-    if first is None or steps >= spec.reach.steps:
-        return ""
-    return f"; {spec.domains[first].name} runs out about step {steps:.0f} of {spec.reach.steps}"
-
-
-def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np.float64]:
-    """Mixtures as an (n, m) array in the study's domain order."""
-    names = [domain.name for domain in spec.domains]
-    rows = [[mixture.get(name, 0.0) for name in names] for mixture in mixtures]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
-
-
 def _runs(spec: StudySpec, completed: Sequence[MeasuredRun], *, are_told: bool = False) -> Runs:
     """The trials as the engine takes them; `are_told`: each with its own number as a run."""
 
@@ -526,7 +413,7 @@ def _runs(spec: StudySpec, completed: Sequence[MeasuredRun], *, are_told: bool =
     measured = [[run.benchmarks[name] for name in shares] for run in completed]
     shape = (len(completed), len(shares))
     return Runs(
-        weights=weights(spec, [run.mixture for run in completed]),
+        weights=engine_terms.weights(spec, [run.mixture for run in completed]),
         score=values([run.score for run in completed]),
         noise_sd=np.array([run.score.se for run in completed]),
         in_score=values([run.for_heuristics.in_score for run in completed]),

@@ -7,7 +7,7 @@ import pytest
 
 from service.proposing.question import Question, compute
 from service.search.situation import FULL_RUNS
-from service.study import evidence
+from service.study import engine_terms, evidence
 from tests.support.bodies import study_body
 
 SLOPES = {
@@ -178,7 +178,7 @@ def read_question(session):
         direction="maximize",
         budget=11,
         opening="optimal",
-        heuristics=evidence.heuristics(known.spec),
+        heuristics=engine_terms.heuristics(known.spec),
         costs=FULL_RUNS,
         pending_in={},
         goal=known.goal,

@@ -7,7 +7,7 @@ import pytest
 
 from db import leases, studies
 from service.schemas import Measurement, StudySpec
-from service.study import evidence, views
+from service.study import engine_terms, evidence, views
 from tests.integration.test_service_proposals import Desk
 from tests.support.bodies import scores, study_body
 
@@ -72,7 +72,7 @@ def test_a_mixture_that_breaks_a_limit_is_refused_with_the_limit(api, mixture, s
 
 def test_a_search_by_default_stays_in_its_space_from_the_opening_to_the_confirmations(database):
     desk = Desk(database, **LIMITED, strategy="auto", budget=12, lookahead=5)
-    space = evidence.space(StudySpec.model_validate(study_body(**LIMITED)))
+    space = engine_terms.space(StudySpec.model_validate(study_body(**LIMITED)))
 
     def value(trial):
         w = next(t for t in desk.all() if t.id == trial).mixture

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.schemas import StudySpec
-from service.study import evidence
+from service.study import engine_terms
 from tests.support.bodies import study_body
 
 
@@ -16,7 +16,7 @@ def spec(**changes):
 
 def test_a_plain_study_has_no_goal_beside_its_objective():
     assert not spec().has_goal
-    assert evidence.goal(spec()) is None
+    assert engine_terms.goal(spec()) is None
     assert spec().needed_benchmarks() == ["chart", "info"]
 
 
@@ -38,7 +38,7 @@ def test_a_stored_goal_is_read_as_it_was_written():
 
 
 def test_a_goal_is_made_of_the_benchmarks_that_it_names():
-    goal = evidence.goal(spec(constraints=[FLOOR]))
+    goal = engine_terms.goal(spec(constraints=[FLOOR]))
     assert goal.names == ("out_score", "lisa_test")
     assert goal.shares.tolist() == [[0.4, 0.6, 0.0], [0.0, 0.0, 1.0]]
     assert goal.score.tolist() == [1.0, 0.0]
@@ -46,12 +46,12 @@ def test_a_goal_is_made_of_the_benchmarks_that_it_names():
 
 
 def test_the_worst_of_all_benchmarks_or_of_those_with_a_weight():
-    every = evidence.goal(spec(objective={"worst": True}))
+    every = engine_terms.goal(spec(objective={"worst": True}))
     assert every.is_worst
     assert every.names == ("lisa_test", "chart", "info")
     some = spec(objective={"worst": True, "weights": {"chart": 1.0, "info": 3.0}})
     assert some.objective.name == "worst"
-    goal = evidence.goal(some)
+    goal = engine_terms.goal(some)
     assert (goal.names, goal.score.tolist()) == (("chart", "info"), [0.25, 0.75])
 
 

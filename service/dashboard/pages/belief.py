@@ -15,7 +15,7 @@ from service.dashboard.rendering import piece
 from service.errors import NoFit
 from service.schemas import Score
 from service.search.situation import sign_of
-from service.study import evidence
+from service.study import engine_terms
 from service.study.evidence import Evidence, MeasuredRun
 from service.study.headline import Tried
 
@@ -57,7 +57,7 @@ def panels(study: StudyName, service: Service, histories: HistoryCache) -> dict[
 
 
 def _belief(service: Context, known: Evidence, best: Tried[MeasuredRun]) -> Belief:
-    best_weights = evidence.weights(known.spec, [best.mixture])
+    best_weights = engine_terms.weights(known.spec, [best.mixture])
     X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
     verdict = service.fits.verdict(known, X)
     belief = verdict.posterior

@@ -15,7 +15,7 @@ from service.errors import NoFit
 from service.fitting import goals
 from service.fitting.best import BEST_BY
 from service.schemas import GoalAnswer
-from service.study import evidence
+from service.study import engine_terms
 from service.study.evidence import Evidence
 
 router = APIRouter(prefix="/ui/studies/{study}/front", include_in_schema=False)
@@ -48,7 +48,7 @@ def panel(
 
 
 def _figure(known: Evidence, answer: GoalAnswer) -> dict[str, Any] | None:
-    goal = evidence.goal(known.spec)
+    goal = engine_terms.goal(known.spec)
     if not answer.front or goal is None:
         return None
     return front_charts.front(known.completed, answer, goal.objectives)

@@ -24,7 +24,7 @@ from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.schemas import Name, SurrogateFit
 from service.search.space import FloatArray
-from service.study import evidence
+from service.study import engine_terms
 from service.study.evidence import Evidence
 
 LINK = StudyLink("surfaces", "Surfaces")
@@ -80,7 +80,7 @@ def around(
     Raises:
         Refused: `corners` are not three domains; or the surrogate cannot predict.
     """
-    best = evidence.weights(known.spec, [start])[0]
+    best = engine_terms.weights(known.spec, [start])[0]
     found = {
         "slices": _slices(fits, known, fit.surrogate, best),
         "residuals": surface_charts.residuals(known.spec, fit.points),

@@ -22,7 +22,7 @@ from service.errors import NoFit, Refused
 from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Name, Score, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
-from service.study import evidence, headline, views
+from service.study import engine_terms, evidence, headline, views
 from service.study.evidence import Evidence, MeasuredRun
 
 LINK = StudyLink("what-if", "What if")
@@ -87,7 +87,7 @@ def page(
     elif board.history.best is not None:
         start = board.history.best.mixture
     else:
-        space = evidence.space(board.study)
+        space = engine_terms.space(board.study)
         start = space.named(space.uniform)
     return render(
         request,
@@ -105,8 +105,8 @@ def feasible(study: StudyName, body: SliderWeights, service: Service) -> dict[st
     """The nearest mixture that the study may run, and why it is another than was asked for."""
     with service.database.read() as session:
         spec = views.spec(studies.get(session, study))
-    wished = evidence.weights(spec, [body.weights])[0]
-    space = evidence.space(spec)
+    wished = engine_terms.weights(spec, [body.weights])[0]
+    space = engine_terms.space(spec)
     found = space.project(wished)
     mixture = space.named(found)
     moved = float(np.abs(found - wished).max()) > TOLERANCE
@@ -122,7 +122,7 @@ def prediction(
     """What one surrogate expects of a mixture; why it expects nothing, in words."""
     try:
         known = dependencies.fittable_evidence(service, histories, study)
-        X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
+        X = engine_terms.weights(known.spec, [known.spec.mixture(body.mixture)])
         mean, sd = (float(part[0]) for part in service.fits.predict(known, surrogate, X))
     except NoFit as refused:
         return {"html": piece("_prediction.html", trouble=refused.detail)}
@@ -163,7 +163,7 @@ def each(
     """What one surrogate expects on every benchmark that was measured; empty with too few runs."""
     try:
         known = dependencies.fittable_evidence(service, histories, study)
-        X = evidence.weights(known.spec, [known.spec.mixture(body.mixture)])
+        X = engine_terms.weights(known.spec, [known.spec.mixture(body.mixture)])
         found = _expected(service, known, surrogate, X)
     except NoFit:
         return {"html": ""}

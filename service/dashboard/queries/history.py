@@ -15,7 +15,7 @@ from db import models
 from service.schemas import StudySpec
 from service.search.goals import Goal
 from service.search.situation import Direction
-from service.study import evidence, headline
+from service.study import engine_terms, evidence, headline
 from service.study.evidence import Run
 from service.study.headline import Lead, Standing
 
@@ -87,8 +87,8 @@ class Histories:
         fresh, changed = evidence.scored(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
-        allowed = evidence.allowed(spec, runs) if study.edits else None
-        goal = evidence.goal(spec)
+        allowed = engine_terms.allowed(spec, runs) if study.edits else None
+        goal = engine_terms.goal(spec)
         history = of(runs, spec.objective.direction, goal, allowed, spec.dropped)
         with self._lock:
             self._kept.pop(study.id, None)
