@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from db import events, specs, trials
+from db import events, proposals, specs, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound, WrongState
 from db.models import PART, Attempt, CurvePoint, Event, Measurement, Study, Trial
@@ -157,7 +157,7 @@ def patch(
     if not changed:
         return study
     if changed.keys() & {"budget", "gpu_hours"}:
-        trials.withdraw_surplus(session, study)
+        proposals.withdraw_surplus(session, study)
     events.changed(session, study.id, actor=actor, what=CHANGED, **changed)
     session.refresh(study)
     return study

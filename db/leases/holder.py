@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from db import curves, events, measurements, queue, states, trials
+from db import curves, events, measurements, proposals, queue, states, trials
 from db.clock import after, now
 from db.curves import Point
 from db.errors import LeaseLost, WrongState
@@ -205,7 +205,7 @@ def leave(
         states.stop(session, trial, actor, **more)
     else:
         states.move(session, trial, "paused", actor=actor, what="paused", **more)
-        trials.note_new_scores(session, trial.study_id)
+        proposals.note_new_scores(session, trial.study_id)
     session.flush()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from db import events, measurements, states, trials
+from db import events, measurements, proposals, states, trials
 from db.clock import now
 from db.errors import LeaseLost
 from db.leases import common, tokens
@@ -74,7 +74,7 @@ def finish(
     )
     study = session.get_one(Study, trial.study_id)
     if study.gpu_hours is not None:  # a run that cost more than others leaves room for fewer
-        trials.withdraw_surplus(session, study)
+        proposals.withdraw_surplus(session, study)
     return None
 
 

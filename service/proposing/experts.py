@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models, proposing, studies, trials
+from db import models, proposal_needs, studies, trials
 from db.queue import FAILURES_IN_A_ROW
 from service.proposing.task import proposal_seed
 from service.schemas import Proposal
@@ -56,7 +56,7 @@ def queue_missing(session: Session, name: str) -> int:
     spec = views.spec(study)
     if study.state != "active" or MERGED not in spec.search.channels:
         return 0
-    room = proposing.standing(session, study).room
+    room = proposal_needs.standing(session, study).room
     missing = _missing(merging.read(session, study, spec))
     runs = [one for one in missing if one.channel == FULL]
     queued = runs[:room]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from db import begun, proposing, studies, trials
+from db import begun, proposal_needs, studies, trials
 from service.proposing.question import Question
 from service.proposing.storing import SEARCH
 from service.proposing.task import question_of
@@ -63,7 +63,7 @@ def left_standing(session: Session, name: str) -> Sequence[int]:
     """Ids of the runs that stand where the budget is used and nothing else is under way: they would
     stand for ever."""
     study = studies.get(session, name)
-    now = proposing.standing(session, study)
+    now = proposal_needs.standing(session, study)
     if now.state != "active" or now.room or now.queued or now.running:
         return []
     return begun.standing(session, study)

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models, proposing, studies, trials
+from db import models, proposal_needs, proposals, studies, trials
 from service.proposing.task import Task
 from service.schemas import Proposal, StudySpec
 from service.schemas.spec import FULL, step_of
@@ -47,11 +47,11 @@ def store(
     # 2. Proposals that are still unclaimed; what others hold is left: no waiting here.
     replaceable = [
         trial
-        for trial in trials.unstarted_proposals(session, study, lock_them=True)
+        for trial in proposals.unstarted(session, study, lock_them=True)
         if trial.id in task.replace
     ]
     taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
-    room = proposing.standing(session, study).missing
+    room = proposal_needs.standing(session, study).missing
     # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
     spec, results = task.known.spec, None if is_fallback else task.known.version.results
     continued = [item for item in proposed if item.run is not None][:room]
@@ -70,11 +70,11 @@ def store(
             changed.append(item)
         else:  # it is queued already
             replaceable.remove(same)
-            trials.renew_proposal(session, same, _proposal(task, item), results)
+            proposals.renew(session, same, _proposal(task, item), results)
     for place, item in enumerate(changed):
         new = _new_trial(task, item, results)
         if place < len(replaceable):
-            trials.replace_proposal(session, replaceable[place], new)
+            proposals.replace(session, replaceable[place], new)
         else:
             trials.add(session, study, new, actor="proposer")
     return len(fresh) + len(continued)

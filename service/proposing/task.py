@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import models, proposing, studies, trials
+from db import models, proposal_needs, proposals, studies
 from db.trial_states import UNDER_WAY
 from service.proposing import parts
 from service.proposing.parts import Parts
@@ -49,7 +49,7 @@ class Task:
 def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task | None:
     """What a study needs proposed now, if anything; with `only_gaps` what is queued stays."""
     study = studies.get(session, name)
-    standing = proposing.standing(session, study)
+    standing = proposal_needs.standing(session, study)
     missing, outdated = standing.missing, 0 if only_gaps else standing.outdated
     if missing == 0 and outdated == 0:
         return None
@@ -159,7 +159,7 @@ def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], s
     """Proposals that no worker has held and that were made before the newest result; and ids of
     those that were chosen without a look at scores, and so are as good whatever the results.
     Anything else should know the newest ones."""
-    unstarted = trials.unstarted_proposals(session, study)
+    unstarted = proposals.unstarted(session, study)
     stale, good = [], {trial.id for trial in _of_opening(session, study, unstarted)}
     for trial in unstarted:
         known = trial.proposed_at_results

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from db import curves, studies, trials
+from db import curves, proposals, studies, trials
 from service.context import Actor, Service, StudyName, TrialId, TrialNumber
 from service.errors import Refused
 from service.http.guards import by_method, route_behind
@@ -76,7 +76,7 @@ def add(
             channel=body.channel,
         )
         added, is_new = trials.add(session, row, new, actor)
-        trials.withdraw_surplus(session, row)
+        proposals.withdraw_surplus(session, row)
         answer = views.trial(trials.get(session, added.id), spec)
     if not is_new:
         response.status_code = 200
@@ -247,7 +247,7 @@ def retry(trial: TrialId, service: Service, actor: Actor) -> Trial:
     with service.database.write() as session:
         trials.retry(session, trial, actor)
         study = trials.get(session, trial).study
-        trials.withdraw_surplus(session, study, but=trial)
+        proposals.withdraw_surplus(session, study, but=trial)
         answer = views.trial(trials.get(session, trial), views.spec(study))
     service.proposer.wake()
     return answer

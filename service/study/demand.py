@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from db import proposing, queue, studies
+from db import proposal_needs, queue, studies
 from service.schemas import Demand
 from service.study import merging, waiting
 
@@ -16,7 +16,7 @@ def read(session: Session, name: str | None) -> Demand:
         StudyNotFound: there is none of this name.
     """
     found = studies.everyone(session) if name is None else [studies.get(session, name)]
-    standings = proposing.standings(session, found)
+    standings = proposal_needs.standings(session, found)
     ready = merging.ready(session, name)
     claimable = sum(queue.claimable(session, [study.id for study in found], ready).values())
     reason, retry_after_s = (None, 0.0) if claimable else waiting.for_a_trial(session, name)

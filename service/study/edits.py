@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from db import models, studies, trials
+from db import models, proposals, studies, trials
 from db.clock import HOUR_S
 from db.specs import IN_COLUMNS
 from service.errors import Refused, invalid
@@ -294,10 +294,10 @@ def _carried(
 def _propose_anew(session: Session, row: models.Study, spec: StudySpec) -> None:
     """Withdraws proposals that do not fit any more, and has the others made anew."""
     space = checks.space(spec)
-    for trial in trials.unstarted_proposals(session, row, lock_them=True):
+    for trial in proposals.unstarted(session, row, lock_them=True):
         try:
             checks.mixture(spec, trial.mixture, space)
         except Refused as refused:
-            trials.withdraw(session, trial, f"it fits the study no more: {refused.detail}")
+            proposals.withdraw(session, trial, f"it fits the study no more: {refused.detail}")
     session.flush()
-    trials.outdate_proposals(session, row)
+    proposals.outdate(session, row)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import models, proposing, queue, sharing, studies
+from db import models, proposal_needs, queue, sharing, studies
 from db.models import Attempt, Trial
-from db.proposing import Standing
+from db.proposal_needs import Standing
 from db.sharing import Ability
 from service.search.counts import all_done, counted
 from service.study import merging
@@ -33,7 +33,8 @@ def why_idle(session: Session, row: models.Study, counts: dict[str, int]) -> str
     if counts.get("running") and row.state == "active":
         return None
     queued = counts.get("queued", 0)
-    if row.state == "active" and queued and not proposing.standings(session, [row])[0].is_stuck:
+    is_stuck = proposal_needs.standing(session, row).is_stuck
+    if row.state == "active" and queued and not is_stuck:
         held_back = merging.held_back(session, row)
         if held_back is not None and not _has_runs_queued(session, row):
             return f"study {row.name!r}: {held_back}"
@@ -104,7 +105,7 @@ def for_a_trial(
     if not found:
         return "there is no study yet", 10.0
     reasons: list[tuple[str, float | None]] = []
-    for row, now in zip(found, proposing.standings(session, found), strict=True):
+    for row, now in zip(found, proposal_needs.standings(session, found), strict=True):
         lacks = [] if ability is None else sharing.lacking(row.spec["requires"], ability)
         if lacks and now.state == "active" and not now.is_done:
             reasons.append((f"study {now.study!r} requires {', '.join(lacks)}", None))

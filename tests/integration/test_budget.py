@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from db import archive, leases, proposing, studies, trials, upgrade
+from db import archive, leases, proposal_needs, proposals, studies, trials, upgrade
 from db.sessions import Database
 from db.trials import NewTrial
 from service.proposing.task import read_task
@@ -101,13 +101,13 @@ def test_runs_that_were_added_finished_use_none_of_the_budget(desk):
     assert (desk.study().attached, desk.study().n_done) == (5, 0)
     assert desk.proposer.turn() == 2
     with desk.database.write() as session:
-        trials.withdraw_surplus(session, studies.get(session, "vlm"))
+        proposals.withdraw_surplus(session, studies.get(session, "vlm"))
     assert len(desk.queued()) == 2
     used(desk)
     assert desk.study().state == "finished"
     assert len([trial for trial in desk.all() if trial.state == "completed"]) == 6
     with desk.database.read() as session:
-        assert proposing.in_need(session) == []
+        assert proposal_needs.in_need(session) == []
 
 
 def test_a_strategy_is_told_of_the_whole_search_that_added_runs_are_part_of(desk):

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from sqlalchemy import update
 
-from db import archive, clock, cost, leases, proposing, studies
+from db import archive, clock, cost, leases, proposal_needs, studies
 from db.clock import after
 from db.models import Attempt, Trial
 from service.schemas import StudySpec
@@ -169,9 +169,9 @@ def test_the_one_question_for_studies_in_need_agrees_with_each_study(database):
                     Trial(study_id=study.id, number=place + 1, origin="queued", mixture={}, seed=0)
                 )
     with database.read() as session:
-        found = set(proposing.in_need(session))
+        found = set(proposal_needs.in_need(session))
         every = studies.everyone(session)
-        standings = {now.study: now for now in proposing.standings(session, every)}
+        standings = {now.study: now for now in proposal_needs.standings(session, every)}
     assert found == {name for name, now in standings.items() if now.missing}
     assert 0 < len(found) < len(every)
 

@@ -11,7 +11,7 @@ import io
 import numpy as np
 import pytest
 
-from db import archive, proposing, studies
+from db import archive, proposal_needs, studies
 from service.study import archive_checks, evidence, views
 from tests.support.bodies import scores, study_body
 
@@ -317,15 +317,15 @@ def test_merged_models_that_people_queued_do_not_keep_runs_from_being_proposed(d
     for _ in range(3):
         desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
     with database.read() as session:
-        now = proposing.standing(session, studies.get(session, "vlm"))
+        now = proposal_needs.standing(session, studies.get(session, "vlm"))
         assert (now.queued, now.runs, now.missing) == (3, 0, 2)
-        assert proposing.in_need(session) == ["vlm"]
+        assert proposal_needs.in_need(session) == ["vlm"]
     for _ in range(2):
         desk.queue({"coco": 0.5, "sat": 0.5})
     with database.read() as session:
-        now = proposing.standing(session, studies.get(session, "vlm"))
+        now = proposal_needs.standing(session, studies.get(session, "vlm"))
         assert (now.queued, now.runs, now.missing, now.room) == (5, 2, 0, 6)
-        assert proposing.in_need(session) == []
+        assert proposal_needs.in_need(session) == []
 
 
 def test_an_export_says_which_trials_are_merged(desk):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from db import archive, cost, events, proposing, studies
+from db import archive, cost, events, proposal_needs, studies
 from service.proposing import stopping, task
 from service.proposing.proposer import Proposer
 from service.proposing.question import judge
@@ -140,7 +140,7 @@ class Lab:
 
     def standing(self):
         with self.database.read() as session:
-            return proposing.standing(session, studies.get(session, "vlm"))
+            return proposal_needs.standing(session, studies.get(session, "vlm"))
 
     def asked(self, **changes):
         with self.database.read() as session:

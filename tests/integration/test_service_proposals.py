@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from db import clock, leases, models, proposing, studies, trials
+from db import clock, leases, models, proposal_needs, studies, trials
 from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
@@ -62,7 +62,7 @@ class Desk:
 
     def standing(self):
         with self.database.read() as session:
-            return proposing.standing(session, studies.get(session, "vlm"))
+            return proposal_needs.standing(session, studies.get(session, "vlm"))
 
     def work_off(self, n, value=lambda trial: 0.5):
         for _ in range(n):
@@ -108,7 +108,7 @@ def test_failed_trials_do_not_use_the_budget(database):
 
 def test_many_failures_in_a_row_stop_the_proposing_until_someone_resumes(database):
     desk = Desk(database, lookahead=1)
-    for _ in range(proposing.FAILURES_IN_A_ROW):
+    for _ in range(proposal_needs.FAILURES_IN_A_ROW):
         assert desk.proposer.turn() == 1
         trial = desk.claim()
         with database.write() as session:
@@ -213,7 +213,7 @@ def test_what_was_chosen_without_a_look_at_scores_stays_whatever_the_results(dat
         desk.finish(desk.claim(), value=0.3 + n / 10)
         assert desk.proposer.turn() == 1, "only what is missing"
         with database.read() as session:
-            assert proposing.in_need(session) == [], "and then there is rest"
+            assert proposal_needs.in_need(session) == [], "and then there is rest"
     after = {trial.id: (trial.mixture, trial.revision) for trial in desk.all()}
     assert list(before) == [1, 2, 3, 4]
     assert after[4] == before[4]
@@ -306,17 +306,17 @@ def test_only_one_replica_proposes_for_a_study_at_a_time(database):
     desk = Desk(database)
     study_id = desk.standing().study_id
     with database.write() as session:
-        assert proposing.take(session, study_id, "other-replica", proposer.LEASE_S)
+        assert proposal_needs.take(session, study_id, "other-replica", proposer.LEASE_S)
     assert desk.proposer.turn() == 0
     with database.write() as session:
-        proposing.give_back(session, study_id, "other-replica")
+        proposal_needs.give_back(session, study_id, "other-replica")
     assert desk.proposer.turn() == 2
 
 
 def test_a_replica_that_died_is_replaced_when_its_lease_ends(database):
     desk = Desk(database)
     with database.write() as session:
-        assert proposing.take(session, desk.standing().study_id, "dead-replica", -1)
+        assert proposal_needs.take(session, desk.standing().study_id, "dead-replica", -1)
     assert desk.proposer.turn() == 2
 
 
@@ -389,7 +389,7 @@ def test_the_budget_holds_when_a_trial_ends_while_proposals_are_stored(
     with database.write() as session:
         trials.cancel(session, other, "user")
     impatient = Database(f"{database_url}?options=-c%20lock_timeout%3D100ms")
-    count = proposing.standing
+    count = proposal_needs.standing
 
     def meanwhile_it_ends(session, study):
         # It ends now, or when the proposals are stored: not counted before, nor after.
@@ -401,7 +401,7 @@ def test_the_budget_holds_when_a_trial_ends_while_proposals_are_stored(
         with database.write() as session:
             study = studies.get(session, "vlm")
             trials.add(session, study, NewTrial({"coco": 1.0}, "queued"), "user")
-        monkeypatch.setattr(proposing, "standing", meanwhile_it_ends)
+        monkeypatch.setattr(proposal_needs, "standing", meanwhile_it_ends)
 
     during_the_fit(queue_by_hand_and_watch)
     assert desk.proposer.turn() == 0
@@ -491,7 +491,7 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
         study = studies.get(session, "vlm")
         assert "singular matrix" in study.proposer_error
         assert study.proposer is None
-        assert proposing.failing(session) == 1
+        assert proposal_needs.failing(session) == 1
     rested(desk)
     desk.claim("late")
     desk.proposer.turn()
@@ -543,7 +543,7 @@ def test_a_strategy_that_has_failed_for_days_rests_no_longer_and_is_tried_again(
         study = studies.get(session, "vlm")
         assert study.proposer_errors == 2001
         rest = study.propose_again_at - clock.read(session)
-    assert timedelta(0) < rest <= timedelta(seconds=proposing.LONGEST_REST_S)
+    assert timedelta(0) < rest <= timedelta(seconds=proposal_needs.LONGEST_REST_S)
 
 
 def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(database):
@@ -557,7 +557,7 @@ def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(d
         assert "domains" in studies.get(session, "broken").proposer_error
         assert studies.get(session, "broken").proposer_errors == 1, "it rests"
         assert "domains" in waiting.for_a_trial(session, "broken")[0]
-        assert proposing.failing(session) == 1
+        assert proposal_needs.failing(session) == 1
 
 
 def test_studies_whose_strategy_fails_are_served_last(database):
@@ -566,7 +566,7 @@ def test_studies_whose_strategy_fails_are_served_last(database):
     with database.write() as session:
         studies.get(session, "first").proposer_errors = 3
     with database.read() as session:
-        assert proposing.in_need(session) == ["second", "first"]
+        assert proposal_needs.in_need(session) == ["second", "first"]
 
 
 def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(database, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import JSON, select, type_coerce, update
 
-from db import archive, models, proposing, specs, studies, trials
+from db import archive, models, proposal_needs, specs, studies, trials
 from db.errors import StudyExists
 from db.trials import NewTrial
 from service import schemas
@@ -111,7 +111,7 @@ def test_an_older_study_is_read_with_what_came_later(old, database):
         row = studies.get(session, "vlm")
         assert row.spec == StudySpec.model_validate(old).model_dump(mode="json")
         assert views.study(row, {}).opening == "optimal"
-        assert proposing.standing(session, row).lookahead == 2
+        assert proposal_needs.standing(session, row).lookahead == 2
 
 
 def test_an_older_study_takes_trials(old, database):

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import cost, proposing, studies
+from db import cost, proposal_needs, studies
 from db.clock import HOUR_S
 from db.models import Trial
-from db.proposing import Standing
+from db.proposal_needs import Standing
 from db.trial_states import WHOLE
 from service.dashboard.queries import boards
 from service.dashboard.queries.boards import Board
@@ -95,7 +95,7 @@ def read(session: Session, histories: Histories, wanted: Wanted) -> Lines:
     """The studies that are wanted."""
     rows = studies.everyone(session)
     every = boards.everyone(session, histories)
-    standings = proposing.standings(session, rows)
+    standings = proposal_needs.standings(session, rows)
     running = cost.running(session, [row.id for row in rows])
     results = dict(
         session.execute(

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from sqlalchemy import insert, update
 
-from db import proposing, studies
+from db import proposal_needs, studies
 from db.models import Study, Trial
 from service.schemas import StudySpec
 from tests.support.bodies import study_body
@@ -59,8 +59,8 @@ def test_the_one_question_finds_what_each_study_says_of_itself(database):
         store(session, "finished", state="finished")
         store(session, "troubled", proposer_errors=3)
     with database.read() as session:
-        found = proposing.in_need(session)
-        standings = proposing.standings(session, studies.everyone(session))
+        found = proposal_needs.in_need(session)
+        standings = proposal_needs.standings(session, studies.everyone(session))
     wanting = [now.study for now in standings if now.missing or now.outdated]
     assert sorted(found) == sorted(wanting)
     assert {"nearly", "troubled"} < set(found)
@@ -87,8 +87,8 @@ def test_parts_of_runs_count_as_such_in_the_one_question_and_in_what_each_study_
         store(session, "thirds", n_parts=6, share=1 / 3, n_done=3)
         store(session, "quarters", n_parts=7, share=0.25, n_done=3)
     with database.read() as session:
-        found = proposing.in_need(session)
-        standings = proposing.standings(session, studies.everyone(session))
+        found = proposal_needs.in_need(session)
+        standings = proposal_needs.standings(session, studies.everyone(session))
     wanting = [now.study for now in standings if now.missing or now.outdated]
     assert sorted(found) == sorted(wanting)
     assert len(wanting) < len(standings)
@@ -102,4 +102,4 @@ def test_a_study_stored_before_there_was_a_lookahead_has_the_one_it_means(databa
         study = studies.get(session, "old")
         study.spec = {key: value for key, value in study.spec.items() if key != "lookahead"}
     with database.read() as session:
-        assert proposing.in_need(session) == ["old"]
+        assert proposal_needs.in_need(session) == ["old"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db import leases, proposing, studies, trials
+from db import leases, proposal_needs, proposals, studies, trials
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
 from db.trials import NewTrial
@@ -131,9 +131,9 @@ def test_a_paused_trial_holds_its_place_in_the_budget(desk):
     paused(desk)
     with desk.database.read() as session:
         study = studies.get(session, "vlm")
-        assert trials.committed(session, study) == 1
+        assert proposals.committed(session, study) == 1
         assert not studies.is_done(study, {"paused": 1})
-        standing = proposing.standing(session, study)
+        standing = proposal_needs.standing(session, study)
         assert (standing.paused, standing.committed, standing.is_done) == (1, 1, False)
 
 

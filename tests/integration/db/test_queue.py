@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import event, update
 
-from db import leases, proposing, queue, studies, trials
+from db import leases, proposal_needs, queue, studies, trials
 from db.clock import after
 from db.measurements import Reading
 from db.models import Attempt, Trial
@@ -160,7 +160,7 @@ def test_a_trial_that_is_stopped_early_ends_a_row_of_failures(desk):
     assert desk.trial(trial).state == "early_stopped"
     fail_for_good(desk, queue.FAILURES_IN_A_ROW - 1, origin="proposed")
     with desk.database.read() as session:
-        now = proposing.standing(session, studies.get(session, "vlm"))
+        now = proposal_needs.standing(session, studies.get(session, "vlm"))
     assert (now.failing, now.is_stuck) == (queue.FAILURES_IN_A_ROW - 1, False)
     (given,) = desk.queue(origin="proposed")
     assert desk.claim("w3", "token-3") == given
