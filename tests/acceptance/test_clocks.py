@@ -118,6 +118,7 @@ def beats_through(desks: list[Desk], held: tuple[int, str], for_s: float) -> Non
             assert desk.beat(held).json() | {"until": None} == {
                 "until": None,
                 "duration_s": LEASE_S,
+                "heartbeat_s": LEASE_S / 3,
                 "cancel": False,
                 "action": "continue",
                 "reason": "",
