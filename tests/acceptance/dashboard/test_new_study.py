@@ -36,7 +36,7 @@ def test_rows_come_and_go_and_mistakes_are_led_to(visit, name):
     page.keyboard.type("lots")
     page.get_by_role("button", name="Remove domain 3").click()
     page.get_by_label("Recipe").select_option("tiny")
-    expect(page.get_by_label("Steps")).to_have_attribute("placeholder", "24")
+    expect(page.get_by_label("Steps", exact=True)).to_have_attribute("placeholder", "24")
     assert page.evaluate("window.stayed") is True
     create(page)
     expect(page.locator("#wrong")).to_be_focused()
