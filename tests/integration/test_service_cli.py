@@ -349,8 +349,8 @@ def test_a_budget_is_raised_on_the_command_line(run, study_file):
 def test_channels_are_turned_on_and_merged_models_queued_from_the_command_line(run, service_url):
     with Client(service_url) as client:
         client.create_study(StudySpec.model_validate(study_body(recipe={})))
-    refused = run("study", "edit", "vlm", "--channels", "full,step-5")
-    assert "unknown channel 'step-5'; there are full, merged" in refused.output
+    refused = run("study", "edit", "vlm", "--channels", "full,early")
+    assert "unknown channel 'early'; there are full, merged" in refused.output
     refused = run("trial", "add", "vlm", "coco=1", "--channel", "merged")
     assert "has no channel 'merged', but full" in str(refused.exception)
     edited = run("study", "edit", "vlm", "--channels", "full, merged", "--json")
