@@ -12,7 +12,9 @@ BOUNDED = {
     "array": {"maxItems"},
     "object": {"maxProperties"},
 }
-KEPT_AS_IT_IS = {"Result.artifacts", "StudySpec.recipe"}
+KEPT_AS_IT_IS = {
+    *("Result.artifacts", "StudySpec.recipe", "StudyPatch.recipe", "StudyClone.recipe"),
+}
 """JSON that nothing here looks into; the size of the body is its bound."""
 
 
