@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from service.http import bodies
-from service.study import evidence
+from service.study import engine_terms
 from tests.integration.test_api_calls import lease
 from tests.support.bodies import scores, study_body
 
@@ -156,8 +156,8 @@ def test_more_than_a_call_takes_is_refused_declared_or_not(api, study, path, kib
 def test_many_mixtures_are_predicted_with_one_space(api, study, monkeypatch):
     measured(api, 6)
     made = []
-    space = evidence.space
-    monkeypatch.setattr(evidence, "space", lambda spec: made.append(1) or space(spec))
+    space = engine_terms.space
+    monkeypatch.setattr(engine_terms, "space", lambda spec: made.append(1) or space(spec))
     answer = api.post(PREDICT, json={"mixtures": [MIXTURE] * 300})
     assert answer.status_code == 200
     assert len(answer.json()["predictions"]) == 300
