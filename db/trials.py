@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from db import events, measurements, queue, states
+from db import tags as tagging
 from db.clock import now
 from db.errors import KeyReused, TrialNotFound, WrongState
 from db.measurements import Reading
@@ -39,6 +40,7 @@ class NewTrial:
     channel: str = "full"
     share: float = 1.0
     """Of a whole run that the budget counts it as."""
+    tags: Sequence[str] = ()
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -91,6 +93,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         proposed_at_results=new.proposed_at_results,
         wall_s=new.wall_s,
         note=new.note,
+        tags=tagging.joined(new.tags),
         client_key=new.client_key,
         client_hash=None if new.client_key is None else _digest(new),
     )
@@ -113,6 +116,8 @@ def _digest(new: NewTrial) -> str:
         body.append(new.stop_at)
     if new.channel != "full":
         body.append(new.channel)
+    if new.tags:
+        body.append({"tags": list(new.tags)})
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -159,6 +164,14 @@ def id_of(session: Session, study: Study, number: int) -> int:
         has = f"its newest is {newest}" if newest else "it has none yet"
         raise TrialNotFound(f"study {study.name!r} has no trial {number}; {has}")
     return found
+
+
+def ids_of(session: Session, study: Study, numbers: Sequence[int]) -> dict[int, int]:
+    """The ids of a study's trials by their numbers, of those that there are."""
+    query = select(Trial.number, Trial.id).where(
+        Trial.study_id == study.id, Trial.number.in_(numbers)
+    )
+    return dict(session.execute(query).tuples().all())
 
 
 def get(session: Session, trial_id: int) -> Trial:
@@ -414,6 +427,30 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
         return
     trial.note = note
     events.changed(session, trial.study_id, actor=actor, what="noted", trial=trial)
+    session.flush()
+
+
+def tag(session: Session, trial_id: int, tags: Sequence[str], actor: str) -> None:
+    """Gives a trial these tags in place of those it has, in any state. The same again changes
+    nothing.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    trial = lock(session, trial_id)
+    before, after = tagging.parted(trial.tags), list(dict.fromkeys(tags))
+    if before == after:
+        return
+    trial.tags = tagging.joined(after)
+    events.changed(
+        session,
+        trial.study_id,
+        actor=actor,
+        what="tagged",
+        trial=trial,
+        before=before,
+        after=after,
+    )
     session.flush()
 
 
