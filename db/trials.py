@@ -166,14 +166,6 @@ def id_of(session: Session, study: Study, number: int) -> int:
     return found
 
 
-def ids_of(session: Session, study: Study, numbers: Sequence[int]) -> dict[int, int]:
-    """The ids of a study's trials by their numbers, of those that there are."""
-    query = select(Trial.number, Trial.id).where(
-        Trial.study_id == study.id, Trial.number.in_(numbers)
-    )
-    return dict(session.execute(query).tuples().all())
-
-
 def get(session: Session, trial_id: int) -> Trial:
     """A trial with its study, newest attempt and measurements.
 
@@ -454,8 +446,13 @@ def tag(session: Session, trial_id: int, tags: Sequence[str], actor: str) -> Non
     session.flush()
 
 
-def lock_all(session: Session, study: Study) -> Sequence[Trial]:
-    """All trials of a study, held against other writers until the transaction ends. Who also wants
-    the study's row locks it after this: the order in which leases are given."""
+def lock_all(
+    session: Session, study: Study, numbers: Sequence[int] | None = None
+) -> Sequence[Trial]:
+    """All trials of a study, or those of some numbers, held against other writers until the
+    transaction ends. Who also wants the study's row locks it after this: the order in which leases
+    are given."""
     query = select(Trial).where(Trial.study_id == study.id).order_by(Trial.id).with_for_update()
+    if numbers is not None:
+        query = query.where(Trial.number.in_(numbers))
     return session.scalars(query.execution_options(populate_existing=True)).all()

@@ -17,10 +17,10 @@ from modomodo.connect import UrlOption, connect
 from modomodo.errors import CommandFailed
 from modomodo.study import JsonOption, StudyArgument
 from modomodo.trial import TagsOption
-from service.client import Client
+from service.schemas import RunImport, TrialsImported
 from service.search.counts import counted
 from service.study import run_table
-from service.study.run_table import Line, Outcome, RunTable
+from service.study.run_table import Line, Outcome
 from service.table_text import BadTable
 
 SHOWN = 10
@@ -52,23 +52,17 @@ def import_(
             table = run_table.read(spec, content, tables.named(file), tag or [])
         except BadTable as error:
             raise CommandFailed(str(error)) from error
-        outcome = _imported(client, study, table, dry_run)
+
+        def take(runs: Sequence[RunImport], is_dry: bool) -> TrialsImported:
+            return client.import_trials(study, runs, dry_run=is_dry)
+
+        outcome = run_table.imported(table, take, dry_run=dry_run)
     if as_json:
         sys.stdout.write(json.dumps(_document(outcome, dry_run), indent=2) + "\n")
     else:
         _print(outcome, study, dry_run)
     if outcome.n_wrong:
         raise typer.Exit(1)
-
-
-def _imported(client: Client, study: str, table: RunTable, dry_run: bool) -> Outcome:
-    """Asks first, since a line that the study cannot have keeps all of them out."""
-    if not table.runs:
-        return table.with_answer(None)
-    outcome = table.with_answer(client.import_trials(study, table.runs, dry_run=True))
-    if dry_run or outcome.n_wrong or not outcome.n_new:
-        return outcome
-    return table.with_answer(client.import_trials(study, table.runs))
 
 
 def _document(outcome: Outcome, dry_run: bool) -> dict[str, Any]:

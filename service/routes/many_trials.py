@@ -48,14 +48,14 @@ def bulk(study: StudyName, body: TrialsChange, service: Service, actor: Actor) -
     numbers = list(dict.fromkeys(body.numbers))
     with service.database.write() as session:
         row = studies.get(session, study)
-        ids = trials.ids_of(session, row, numbers)
-        # In one order always, so that no two calls wait for each other.
+        # All of them before a change, which locks the study.
+        held = {trial.number: trial for trial in trials.lock_all(session, row, numbers)}
         found = {
-            number: _changed(session, number, ids.get(number), row, body, actor)
-            for number in sorted(numbers)
+            number: _changed(session, number, held.get(number), row, body, actor)
+            for number in numbers
         }
         if body.action == "retry":
-            wanted = [ids[number] for number in numbers if found[number].done]
+            wanted = [held[number].id for number in numbers if found[number].done]
             proposals.withdraw_surplus(session, row, but=wanted)
     if any(item.changed for item in found.values()):
         service.proposer.wake()
@@ -66,15 +66,14 @@ def bulk(study: StudyName, body: TrialsChange, service: Service, actor: Actor) -
 def _changed(
     session: Session,
     number: int,
-    trial_id: int | None,
+    trial: models.Trial | None,
     study: models.Study,
     body: TrialsChange,
     actor: str,
 ) -> TrialChanged:
-    if trial_id is None:
+    if trial is None:
         absent = f"study {study.name!r} has no trial {number}"
         return TrialChanged(number=number, done=False, changed=False, why=absent)
-    trial = trials.lock(session, trial_id)
     before = trial.revision
     why: str | None = None
     try:

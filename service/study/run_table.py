@@ -6,7 +6,7 @@ Read by the command line and by the page of trials, so it needs no library but p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -140,6 +140,23 @@ class Outcome:
     def kinds(self) -> dict[str, int]:
         """How many lines are left out for what."""
         return dict(Counter(item.kind for item in self.left_out))
+
+
+def imported(
+    table: RunTable, take: Callable[[Sequence[RunImport], bool], TrialsImported], *, dry_run: bool
+) -> Outcome:
+    """Imports a table's runs, unless a line is wrong, and says what became of it.
+
+    Args:
+        take: asks the service to take runs; told True, only what would become of them. It is asked
+            that first, since one run that cannot be had keeps all of them out.
+    """
+    if not table.runs:
+        return table.with_answer(None)
+    outcome = table.with_answer(take(table.runs, True))
+    if dry_run or outcome.n_wrong or not outcome.n_new:
+        return outcome
+    return table.with_answer(take(table.runs, False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def columns(spec: StudySpec) -> list[Column]:
         Column("created", "Created", "created_at", "moment", Trial.created_at, False),
         Column("strategy", "Strategy", "strategy", "text", strategy, False),
         Column("worker", "Worker", "worker", "text", _worker(), False),
+        Column("tags", "Tags", "tags", "tags", func.nullif(Trial.tags, "")),
         Column("note", "Note or error", "note", "note", func.coalesce(Trial.error, Trial.note)),
     ]
     return found
