@@ -19,8 +19,8 @@ from modomodo.study import JsonOption, StudyArgument
 from modomodo.trial import TagsOption
 from service.schemas import RunImport, TrialsImported
 from service.search.counts import counted
-from service.study import run_table
-from service.study.run_table import Line, Outcome
+from service.study import run_outcome, run_table
+from service.study.run_outcome import Line, Outcome
 from service.table_text import BadTable
 
 SHOWN = 10
@@ -56,7 +56,7 @@ def import_(
         def take(runs: Sequence[RunImport], is_dry: bool) -> TrialsImported:
             return client.import_trials(study, runs, dry_run=is_dry)
 
-        outcome = run_table.imported(table, take, dry_run=dry_run)
+        outcome = run_outcome.imported(table, take, dry_run=dry_run)
     if as_json:
         sys.stdout.write(json.dumps(_document(outcome, dry_run), indent=2) + "\n")
     else:

@@ -11,7 +11,7 @@ from db import archive, studies
 from db.sessions import Database
 from db.trials import NewTrial, add
 from modomodo.cli import app
-from service.study import archive_checks, run_table
+from service.study import archive_checks, run_outcome, run_table
 from service.study.views import spec as spec_of
 from tests.support.bodies import scores, study_body
 
@@ -264,7 +264,7 @@ def test_a_file_is_looked_at_imported_and_known_from_the_command_line(call, tmp_
     assert "line 2: its run is failed, and only completed ones are taken" in dry.output
     done = json.loads(call("trial", "import", "vlm", str(file), "--tag", "mine", "--json").stdout)
     first, second = done["trials"]
-    assert (done["new"], done["left_out_by_kind"]) == (2, {run_table.NOT_COMPLETED: 1})
+    assert (done["new"], done["left_out_by_kind"]) == (2, {run_outcome.NOT_COMPLETED: 1})
     again = call("trial", "import", "vlm", "-", stdin=file.read_text())
     assert "standard input: nothing to import" in again.output
     file.write_text("w_coco,chart,info\n=1,0.5,0.5\n1,0.5,0.5\n")

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from service.schemas import RefusedRun, StudySpec, TrialsImported
-from service.study import run_table
+from service.study import run_outcome, run_table
 from service.table_text import BadTable
 from tests.support.bodies import study_body
 
@@ -80,13 +80,13 @@ def test_a_domain_without_a_column_has_no_weight_and_that_is_said():
 @pytest.mark.parametrize(
     ("row", "why", "kind"),
     [
-        ("failed,,1,0,0,,,", "its run is failed, and only completed", run_table.NOT_COMPLETED),
-        ("queued,,1,0,0,,,", "its run is queued", run_table.NOT_COMPLETED),
-        ("early_stopped,step-3,1,0,0,1,1,1", "is early_stopped", run_table.NOT_COMPLETED),
-        ("completed,merged,1,0,0,1,1,1", "scores are of channel 'merged'", run_table.NOT_WHOLE),
-        ("completed,,1,0,0,0.5,,", "no score of chart, info", run_table.NO_SCORE),
-        ("completed,,1,0,0,,NaN,0.7", "no score of chart, which", run_table.NO_SCORE),
-        ("completed,,1,0,0,,,", "no score of chart, info", run_table.NO_SCORE),
+        ("failed,,1,0,0,,,", "its run is failed, and only completed", run_outcome.NOT_COMPLETED),
+        ("queued,,1,0,0,,,", "its run is queued", run_outcome.NOT_COMPLETED),
+        ("early_stopped,step-3,1,0,0,1,1,1", "is early_stopped", run_outcome.NOT_COMPLETED),
+        ("completed,merged,1,0,0,1,1,1", "scores are of channel 'merged'", run_outcome.NOT_WHOLE),
+        ("completed,,1,0,0,0.5,,", "no score of chart, info", run_outcome.NO_SCORE),
+        ("completed,,1,0,0,,NaN,0.7", "no score of chart, which", run_outcome.NO_SCORE),
+        ("completed,,1,0,0,,,", "no score of chart, info", run_outcome.NO_SCORE),
     ],
 )
 def test_lines_that_are_no_finished_whole_run_are_left_out(row, why, kind):
@@ -184,8 +184,8 @@ def test_what_the_service_says_of_runs_is_told_by_their_lines():
     )
     outcome = table.with_answer(answer(2, known=[0], refused=[(1, "outside its bounds")]))
     assert [(item.line, item.kind) for item in outcome.left_out] == [
-        (2, run_table.NOT_COMPLETED),
-        (3, run_table.KNOWN),
+        (2, run_outcome.NOT_COMPLETED),
+        (3, run_outcome.KNOWN),
     ]
     assert [(item.line, item.why) for item in outcome.wrong] == [(4, "outside its bounds")]
     assert "nothing is imported while 1 line cannot be taken" in outcome.headline("vlm", dry_run=1)

@@ -23,7 +23,7 @@ from service.schemas import (
     TrialsImport,
     TrialsImported,
 )
-from service.study import run_table, views
+from service.study import run_outcome, run_table, views
 from service.table_text import BadTable
 
 router = APIRouter(
@@ -67,11 +67,11 @@ def import_(
         body = TrialsImport(runs=list(runs), dry_run=is_dry_run)
         return calls.import_(study, body, service, actor)
 
-    return _answer(run_table.imported(table, take, dry_run=is_dry), None, study, is_dry=is_dry)
+    return _answer(run_outcome.imported(table, take, dry_run=is_dry), None, study, is_dry=is_dry)
 
 
 def _answer(
-    outcome: run_table.Outcome | None, error: str | None, study: str, *, is_dry: bool
+    outcome: run_outcome.Outcome | None, error: str | None, study: str, *, is_dry: bool
 ) -> dict[str, Any]:
     can_be_had = outcome is not None and not outcome.n_wrong
     html = piece("_import.html", outcome=outcome, error=error, study=study, is_dry=is_dry, most=10)

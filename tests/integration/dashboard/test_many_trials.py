@@ -64,7 +64,7 @@ def test_a_choice_of_trials_is_changed_from_the_page(api, study):
 
 def test_a_file_is_looked_at_and_then_imported(api, study):
     before = numbers(api, study)
-    looked = send(api, study, CSV, name="old.csv").json()
+    looked = send(api, study, CSV, name="old.csv", tag="").json()
     assert (looked["new"], looked["added"]) == (2, 0)
     assert "old.csv: 2 runs would be added to study" in looked["html"]
     assert "line 4: its run is failed" in looked["html"]
