@@ -251,6 +251,8 @@ class Trial(Base):
     artifacts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[str] = mapped_column(Text, default="")
+    """Words that people group trials by, as `tags.py` writes them."""
     client_key: Mapped[str | None] = mapped_column(String(200))
     """The sender's idempotency key; the same key is the same trial."""
     client_hash: Mapped[str | None] = mapped_column(String(64))

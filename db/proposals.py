@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -110,13 +110,13 @@ def withdraw(session: Session, trial: Trial, why: str) -> None:
     states.move(session, trial, "cancelled", actor="service", what="withdrawn")
 
 
-def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> None:
+def withdraw_surplus(session: Session, study: Study, but: Collection[int] = ()) -> None:
     """Cancels unstarted proposals, newest first, until the rest fits the budget.
 
     Holds the study's row, so that no one else changes the budget or stores proposals meanwhile.
 
     Args:
-        but: id of a trial that a person wants, so it stays.
+        but: ids of trials that a person wants, so they stay.
     """
     session.refresh(
         study,
@@ -128,7 +128,7 @@ def withdraw_surplus(session: Session, study: Study, but: int | None = None) -> 
     if surplus <= 0:
         return
     newest_first = unstarted(session, study, lock_them=True)[::-1]
-    runs = [trial for trial in newest_first if trial.channel == "full" and trial.id != but]
+    runs = [trial for trial in newest_first if trial.channel == "full" and trial.id not in but]
     for trial in runs[:surplus]:
         withdraw(session, trial, f"over the budget of {study.planned} trials")
 

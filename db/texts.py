@@ -15,6 +15,10 @@ LARGEST: Final = 2**64 - 1
 """Integers of 64 bits, with a sign or without. Longer ones are not read by every program, and of
 some thousand digits not by this one."""
 
+TAG: Final = r"\w[\w .:/@+#-]{0,39}"
+"""What a tag of a trial is, as a pattern. It begins with a letter or digit, so that no spreadsheet
+takes it for a formula."""
+
 
 def storable(text: str) -> str:
     """The text itself.

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from db import events, measurements, queue, states
+from db import tags as tagging
 from db.clock import now
 from db.errors import KeyReused, TrialNotFound, WrongState
 from db.measurements import Reading
@@ -39,6 +40,7 @@ class NewTrial:
     channel: str = "full"
     share: float = 1.0
     """Of a whole run that the budget counts it as."""
+    tags: Sequence[str] = ()
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -91,6 +93,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         proposed_at_results=new.proposed_at_results,
         wall_s=new.wall_s,
         note=new.note,
+        tags=tagging.joined(new.tags),
         client_key=new.client_key,
         client_hash=None if new.client_key is None else _digest(new),
     )
@@ -113,6 +116,8 @@ def _digest(new: NewTrial) -> str:
         body.append(new.stop_at)
     if new.channel != "full":
         body.append(new.channel)
+    if new.tags:
+        body.append({"tags": list(new.tags)})
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -417,8 +422,37 @@ def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:
     session.flush()
 
 
-def lock_all(session: Session, study: Study) -> Sequence[Trial]:
-    """All trials of a study, held against other writers until the transaction ends. Who also wants
-    the study's row locks it after this: the order in which leases are given."""
+def tag(session: Session, trial_id: int, tags: Sequence[str], actor: str) -> None:
+    """Gives a trial these tags in place of those it has, in any state. The same again changes
+    nothing.
+
+    Raises:
+        TrialNotFound: there is none of this id.
+    """
+    trial = lock(session, trial_id)
+    before, after = tagging.parted(trial.tags), list(dict.fromkeys(tags))
+    if before == after:
+        return
+    trial.tags = tagging.joined(after)
+    events.changed(
+        session,
+        trial.study_id,
+        actor=actor,
+        what="tagged",
+        trial=trial,
+        before=before,
+        after=after,
+    )
+    session.flush()
+
+
+def lock_all(
+    session: Session, study: Study, numbers: Sequence[int] | None = None
+) -> Sequence[Trial]:
+    """All trials of a study, or those of some numbers, held against other writers until the
+    transaction ends. Who also wants the study's row locks it after this: the order in which leases
+    are given."""
     query = select(Trial).where(Trial.study_id == study.id).order_by(Trial.id).with_for_update()
+    if numbers is not None:
+        query = query.where(Trial.number.in_(numbers))
     return session.scalars(query.execution_options(populate_existing=True)).all()

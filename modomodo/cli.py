@@ -12,7 +12,20 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from modomodo import data, database, edit, examples, hints, key, recipe, study, tiny, trial
+from modomodo import (
+    data,
+    database,
+    edit,
+    examples,
+    hints,
+    key,
+    many_trials,
+    recipe,
+    study,
+    tiny,
+    trial,
+    trial_import,
+)
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -77,8 +90,10 @@ app.command()(openapi)
 app.command()(train)
 app.command()(rescore)
 edit.add_to(study.app)
+many_trials.add_to(trial.app)
+trial.app.command("import")(trial_import.import_)
 app.add_typer(study.app, name="study", help="Create, read, change and export studies.")
-app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
+app.add_typer(trial.app, name="trial", help="Add, import, read, tag, retry and cancel trials.")
 app.add_typer(database.app, name="db", help="The tables of the service's database.")
 app.add_typer(key.app, name="key", help="Who may call the service.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")

@@ -63,8 +63,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "trial list": ("modomodo trial list first --state failed",),
     "trial show": ("modomodo trial show first 3",),
-    "trial retry": ("modomodo trial retry first 3",),
-    "trial cancel": ("modomodo trial cancel first 3",),
+    "trial import": (
+        "modomodo trial import first runs.csv --dry-run",
+        "modomodo trial import first runs.csv --tag spring",
+    ),
+    "trial tag": (
+        "modomodo trial tag first 3 7-12 --add 'second look'",
+        "modomodo trial tag first 3 --remove 'second look'",
+    ),
+    "trial retry": ("modomodo trial retry first 3", "modomodo trial retry first 3 7-12"),
+    "trial cancel": ("modomodo trial cancel first 3", "modomodo trial cancel first 3 7-12"),
     "trial pause": ("modomodo trial pause first 3",),
     "trial continue": ("modomodo trial continue first 3 --stop-at 1000",),
     "trial stop": ("modomodo trial stop first 3",),

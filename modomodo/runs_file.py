@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from modomodo import channels, figures, tables
+from modomodo import channels, tables
 from modomodo.errors import CommandFailed
-from modomodo.tables import Table
+from service import figures
 from service.search.runs import Runs
 from service.search.space import FloatArray
+from service.table_text import Table
 
 PREFIX = "w_"
 SUM_TOLERANCE = 1e-3

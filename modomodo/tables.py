@@ -1,78 +1,29 @@
-"""Tables in text files as spreadsheets save them: commas, semicolons or tabs between the cells."""
+"""Files of tables, as `service/table_text.py` reads them."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from modomodo.errors import CommandFailed
-from modomodo.figures import Mark, decimal_mark
+from service import table_text
+from service.table_text import BadTable, Table
 
 STDIN = Path("-")
 """Standard input, where a file is asked for."""
-DELIMITERS = (",", ";", "\t")
-"""The first of those that part the first line into most cells is taken."""
-
-WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How files of Excel and LibreOffice begin."""
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A table's text.
-
-    Attributes:
-        name: of the file, for messages.
-        heads: names of the columns; unnamed ones are left out.
-        lines: (n,) line that each row begins in, the file's first being line 1.
-        rows: cells by column, without the blanks around them.
-        mark: decimal mark of its numbers.
-    """
-
-    name: str
-    heads: tuple[str, ...]
-    lines: tuple[int, ...]
-    rows: tuple[dict[str, str], ...]
-    mark: Mark
 
 
 def read(path: Path) -> Table:
     """Reads a file, or standard input for `-`. Nothing at all is a table without columns.
 
     Raises:
-        CommandFailed: not readable, not text, a column twice, or a row with too many or too few
-            cells; says the line and what would be right.
+        CommandFailed: not readable, or no table; says the line and what would be right.
     """
     name = named(path)
-    text = _text(path, name)
-    delimiter = _delimiter(text)
-    rows = _rows(text, delimiter, name)
-    top, heads = next(rows, (1, []))
-    named_heads = [head for head in heads if head]
-    doubles = sorted({head for head in named_heads if named_heads.count(head) > 1})
-    if doubles:
-        raise CommandFailed(
-            f"{name}, line {top}: column {doubles[0]!r} comes twice; rename or delete one"
-        )
-    lines, cells = [], []
-    for line, row in rows:
-        while len(row) > len(heads) and not row[-1]:
-            row.pop()
-        if len(row) != len(heads):
-            raise CommandFailed(
-                f"{name}, line {line}: {len(row)} cells for {len(heads)} columns; "
-                + _how_to_mend(len(row) > len(heads), delimiter)
-            )
-        lines.append(line)
-        cells.append({head: cell for head, cell in zip(heads, row, strict=True) if head})
-    every = (cell for row in cells for cell in row.values())
-    mark = decimal_mark(every, comma_likely=delimiter == ";")
-    return Table(name, tuple(named_heads), tuple(lines), tuple(cells), mark)
+    try:
+        return table_text.read(content(path), name)
+    except BadTable as error:
+        raise CommandFailed(str(error)) from error
 
 
 def named(path: Path) -> str:
@@ -80,55 +31,27 @@ def named(path: Path) -> str:
     return "standard input" if path == STDIN else str(path)
 
 
-def _text(path: Path, name: str) -> str:
+def content(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a file, or of standard input for `-`.
+
+    Args:
+        most: of them that are taken; None for all there are.
+
+    Raises:
+        CommandFailed: not readable, or too large.
+    """
+    size = -1 if most is None else most + 1
     try:
-        content = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+        if path == STDIN:
+            found = sys.stdin.buffer.read(size)
+        else:
+            with path.open("rb") as file:
+                found = file.read(size)
     except OSError as error:
-        raise CommandFailed(f"cannot read {name}: {error.strerror or error}") from error
-    if content.startswith(WORKBOOKS):
-        raise CommandFailed(f"{name} is a workbook; save its sheet as CSV")
-    try:
-        return content.decode("utf-16" if content.startswith(UTF16) else "utf-8-sig")
-    except UnicodeDecodeError as error:
+        raise CommandFailed(f"cannot read {named(path)}: {error.strerror or error}") from error
+    if most is not None and len(found) > most:
         raise CommandFailed(
-            f"cannot read {name}: it is not UTF-8 text; save the sheet as 'CSV UTF-8'"
-        ) from error
-
-
-def _delimiter(text: str) -> str:
-    """What parts the cells of the first line that has any; Excel may name it in a line before."""
-    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
-    if _names_delimiter(first):
-        return first.strip().strip('"')[4:] or "\t"
-    counts = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in DELIMITERS}
-    return max(DELIMITERS, key=lambda mark: counts[mark])
-
-
-def _names_delimiter(line: str) -> bool:
-    """Whether it is the line `sep=;` that Excel writes and hides."""
-    stripped = line.strip().strip('"')
-    return stripped.startswith("sep=") and stripped[4:] in ("", *DELIMITERS)
-
-
-def _rows(text: str, delimiter: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the line that it begins in."""
-    # Only line ends part rows: other marks that Unicode breaks lines at may stand in a cell.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    begins = 1
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            is_hint = begins == 1 and _names_delimiter(delimiter.join(cells))
-            if any(cells) and not is_hint:
-                yield begins, cells
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise CommandFailed(f"{name}, line {begins}: {error}") from error
-
-
-def _how_to_mend(are_too_many: bool, delimiter: str) -> str:
-    if not are_too_many:
-        return "an empty cell needs its separator too"
-    if delimiter == ",":
-        return "with decimal commas, put ';' between the cells, or each number in quotes"
-    return "a cell that holds the separator goes in quotes"
+            f"{named(path)} is larger than {most / 2**20:.3g} MB; split it, or leave out columns "
+            "that are neither weights nor scores"
+        )
+    return found

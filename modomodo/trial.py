@@ -1,4 +1,4 @@
-"""`modomodo trial …`: add, read, retry, cancel, pause, continue and stop trials."""
+"""`modomodo trial …`: add, read, pause, continue and stop trials, one at a time."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ StopAtOption = Annotated[
     typer.Option(min=1, metavar="STEP", help="Pause at this step; without it, train to the end."),
 ]
 
+TagsOption = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag it gets. Repeatable.")
+]
+
 
 @app.command()
 def add(
@@ -55,6 +59,7 @@ def add(
         ),
     ] = None,
     note: Annotated[str, typer.Option(help="Free text.")] = "",
+    tag: TagsOption = None,
     stop_at: StopAtOption = None,
     channel: Annotated[
         Channel,
@@ -70,6 +75,7 @@ def add(
         "mixture": dict(map(_weight, mixture)),
         "measurements": [] if measurements is None else _read(measurements),
         "note": note,
+        "tags": tag or [],
         "stop_at": stop_at,
         "channel": channel,
     }
@@ -79,7 +85,7 @@ def add(
         raise typer.BadParameter(problems(error)) from error
     with connect(url) as client:
         added = client.add_trial(study, trial)
-    _print_one(added, as_json)
+    print_one(added, as_json)
 
 
 @app.command("list")
@@ -87,6 +93,10 @@ def list_(
     study: StudyArgument,
     state: Annotated[TrialState | None, typer.Option(help="Only trials in this state.")] = None,
     channel: Annotated[Channel | None, typer.Option(help="Only trials of this channel.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only trials with this tag.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Only trials with this in the note or a tag.")
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,12 +106,15 @@ def list_(
     shown = [
         trial
         for trial in trials
-        if state in (None, trial.state) and channel in (None, trial.channel)
+        if state in (None, trial.state)
+        and channel in (None, trial.channel)
+        and (tag is None or tag in trial.tags)
+        and (text is None or _says(trial, text))
     ]
     if as_json:
         print_json(shown)
         return
-    columns = ("trial", "id", "state", "In-Score", "Out-Score", "from", "mixture")
+    columns = ("trial", "id", "state", "In-Score", "Out-Score", "from", "tags", "mixture")
     table = Table(*columns, caption=UNITS)
     for trial in shown:
         table.add_row(
@@ -111,6 +124,7 @@ def list_(
             score_text(trial.scores.in_score),
             score_text(trial.scores.out_score),
             trial.proposal.strategy if trial.proposal else trial.origin,
+            escape(", ".join(trial.tags)),
             mixture_text(trial.mixture),
         )
     Console().print(table)
@@ -120,8 +134,8 @@ def list_(
 def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show a trial with all its scores."""
     with connect(url) as client:
-        found = client.trial(_id(client, trial))
-    _print_one(found, as_json)
+        found = client.trial(id_of(client, trial))
+    print_one(found, as_json)
     if as_json or not found.measurements:
         return
     table = Table("benchmark", "step", "score", "samples", "rule")
@@ -137,21 +151,9 @@ def show(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = Fals
 
 
 @app.command()
-def retry(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """Queue a failed or cancelled trial again."""
-    _change(Client.retry, trial, url, as_json)
-
-
-@app.command()
-def cancel(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """Call a queued, running or paused trial off."""
-    _change(Client.cancel, trial, url, as_json)
-
-
-@app.command()
 def pause(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Pause a running trial at its next evaluation point."""
-    _change(Client.pause, trial, url, as_json)
+    change(Client.pause, trial, url, as_json)
 
 
 @app.command("continue")
@@ -162,31 +164,31 @@ def continue_(
     as_json: JsonOption = False,
 ) -> None:
     """Queue a paused trial to go on from its checkpoint."""
-    _change(partial(Client.continue_, stop_at=stop_at), trial, url, as_json)
+    change(partial(Client.continue_, stop_at=stop_at), trial, url, as_json)
 
 
 @app.command()
 def stop(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Stop a running trial for good at its next evaluation point, or a paused one at once."""
-    _change(Client.stop, trial, url, as_json)
+    change(Client.stop, trial, url, as_json)
 
 
 @app.command("stop-early")
 def stop_early(trial: TrialArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """End a running trial at once, with the scores it has so far."""
-    _change(Client.stop_early, trial, url, as_json)
+    change(Client.stop_early, trial, url, as_json)
 
 
-def _change(
+def change(
     call: Callable[[Client, int], Trial], trial: Sequence[str], url: str | None, as_json: bool
 ) -> None:
     """Changes a trial by one call of the client, and shows what it is now."""
     with connect(url) as client:
-        changed = call(client, _id(client, trial))
-    _print_one(changed, as_json)
+        changed = call(client, id_of(client, trial))
+    print_one(changed, as_json)
 
 
-def _id(client: Client, trial: Sequence[str]) -> int:
+def id_of(client: Client, trial: Sequence[str]) -> int:
     """The id of the trial that the arguments name.
 
     Raises:
@@ -204,7 +206,7 @@ def _id(client: Client, trial: Sequence[str]) -> int:
     return client.numbered(trial[0], number).id
 
 
-def _print_one(trial: Trial, as_json: bool) -> None:
+def print_one(trial: Trial, as_json: bool) -> None:
     if as_json:
         print_json(trial)
         return
@@ -224,8 +226,14 @@ def _print_one(trial: Trial, as_json: bool) -> None:
         console.print(escape(f"{trial.proposal.strategy}: {trial.proposal.reason}"))
     if trial.error:
         console.print(f"[red]{escape(trial.error)}[/]")
+    if trial.tags:
+        console.print(escape(f"tags: {', '.join(trial.tags)}"))
     if trial.note:
         console.print(escape(trial.note))
+
+
+def _says(trial: Trial, text: str) -> bool:
+    return any(text.casefold() in said.casefold() for said in (trial.note, *trial.tags))
 
 
 def _state_text(trial: Trial) -> str:

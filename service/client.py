@@ -8,6 +8,7 @@ repeated `add_trial` by its key. So `transport.py` may try again what got no ans
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from service.schemas import (
     PredictRequest,
     Release,
     Result,
+    RunImport,
     Study,
     StudyChange,
     StudyChanges,
@@ -44,6 +46,10 @@ from service.schemas import (
     TrialCreate,
     TrialPage,
     TrialPatch,
+    TrialsChange,
+    TrialsChanged,
+    TrialsImport,
+    TrialsImported,
     WorkerPage,
     WorkerSeen,
 )
@@ -57,6 +63,8 @@ FIT_TIMEOUT_S = 150.0
 """More than a service lets a fit take, unless its operator says otherwise."""
 
 FIGURES_TIMEOUT_S = 900.0
+IMPORT_TIMEOUT_S = 120.0
+"""For thousands of trials in one call."""
 
 
 class Client(Transport):
@@ -177,6 +185,26 @@ class Client(Transport):
     def annotate(self, trial_id: int, note: str) -> Trial:
         """Gives a trial another note, in any state."""
         return self._call(Trial, "PATCH", f"/trials/{trial_id}", TrialPatch(note=note))
+
+    def tag(self, trial_id: int, tags: Sequence[str]) -> Trial:
+        """Gives a trial these tags in place of those it has, in any state."""
+        return self._call(Trial, "PATCH", f"/trials/{trial_id}", TrialPatch(tags=list(tags)))
+
+    def import_trials(
+        self, study: str, runs: Sequence[RunImport], *, dry_run: bool = False
+    ) -> TrialsImported:
+        """Adds finished runs from elsewhere, all or, where the study cannot have one, none (422);
+        those that it has already are not added again. A dry run only says what would become of
+        them."""
+        body = TrialsImport(runs=list(runs), dry_run=dry_run)
+        path = f"/studies/{_part(study)}/trials/import"
+        return self._call(TrialsImported, "POST", path, body, timeout=IMPORT_TIMEOUT_S)
+
+    def change_trials(self, study: str, change: TrialsChange) -> TrialsChanged:
+        """Cancels, retries or tags a choice of trials by their numbers; each is done or refused for
+        itself, and the answer says which."""
+        path = f"/studies/{_part(study)}/trials/bulk"
+        return self._call(TrialsChanged, "POST", path, change, timeout=IMPORT_TIMEOUT_S)
 
     def add_trial(self, study: str, trial: TrialCreate, key: str | None = None) -> Trial:
         """A finished run (with measurements), or a mixture for the queue (without).

@@ -12,6 +12,7 @@ from service.dashboard.pages import (
     compare,
     events,
     fronts,
+    many_trials,
     mixtures,
     new_study,
     sign_in,
@@ -36,6 +37,7 @@ for part in (
     workers,
     belief,
     trials,  # before `trial`, whose address has a number where theirs have a word
+    many_trials,
     trial,
     study,
     mixtures,

@@ -31,6 +31,7 @@ BODIES = (
     (re.compile(r"^/studies/?$"), 2048 * KIB),
     (re.compile(r"^/studies/[^/]+(/clone)?/?$"), 1024 * KIB),
     (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
+    (re.compile(r"^(/ui)?/studies/[^/]+/trials/import/?$"), 8192 * KIB),
     (re.compile(r"^/trials/[^/]+/(measurements|result|partial)/?$"), 2048 * KIB),
     (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),
     (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 4096 * KIB),

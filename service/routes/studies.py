@@ -28,7 +28,15 @@ from service.schemas import (
     StudySpec,
     TrainerName,
 )
-from service.study import checks, cost, edits, evidence, exports, views
+from service.study import (
+    checks,
+    cost,
+    edits,
+    evidence,
+    export_columns,
+    exports,
+    views,
+)
 
 PAGE = 100
 """Studies a page at most."""
@@ -53,7 +61,7 @@ def create(body: StudySpec, service: Service, actor: Actor, response: Response) 
     checks.space(body)
     checks.channels(body)
     checks.measurements(body, body.baseline)
-    exports.check(body)
+    export_columns.check(body)
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
         if is_new:

@@ -70,6 +70,7 @@ def add(
             readings=views.readings(body.measurements),
             wall_s=body.wall_s,
             note=body.note,
+            tags=body.tags,
             client_key=idempotency_key,
             priority=trials.BY_HAND,
             stop_at=body.stop_at,
@@ -152,11 +153,16 @@ def curve(
         return views.curve(row, curves.read(session, row), names, max_points)
 
 
-@router.patch("/trials/{trial:int}", summary="Change a trial's note", responses=describe(404))
+@router.patch(
+    "/trials/{trial:int}", summary="Change a trial's note or tags", responses=describe(404)
+)
 def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> Trial:
     """In any state. The same again changes nothing."""
     with service.database.write() as session:
-        trials.annotate(session, trial, body.note, actor)
+        if body.note is not None:
+            trials.annotate(session, trial, body.note, actor)
+        if body.tags is not None:
+            trials.tag(session, trial, body.tags, actor)
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))
 
@@ -247,7 +253,7 @@ def retry(trial: TrialId, service: Service, actor: Actor) -> Trial:
     with service.database.write() as session:
         trials.retry(session, trial, actor)
         study = trials.get(session, trial).study
-        proposals.withdraw_surplus(session, study, but=trial)
+        proposals.withdraw_surplus(session, study, but=(trial,))
         answer = views.trial(trials.get(session, trial), views.spec(study))
     service.proposer.wake()
     return answer

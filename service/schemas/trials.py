@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from service.schemas.scores import Measurement, Scores
-from service.schemas.values import Body, Channel, Mixture, Name, Origin, Text, TrialState
+from service.schemas.values import Body, Channel, Mixture, Name, Origin, Tags, Text, TrialState
 
 StopAt = Annotated[int, Field(ge=1, le=10**9)] | None
 
@@ -39,6 +39,7 @@ class TrialCreate(Body):
     measurements: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
     note: Text = ""
+    tags: Tags = Field(default_factory=list)
     stop_at: StopAt = None
     """Step at which a queued one pauses, to be continued later; None trains the whole recipe."""
     channel: Channel = "full"
@@ -66,10 +67,20 @@ class TrialPatch(Body):
     """Body of `PATCH /trials/{trial}`."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"note": "the base model was an older one"}]}
+        json_schema_extra={
+            "examples": [{"note": "the base model was an older one", "tags": ["old base"]}]
+        }
     )
 
-    note: Text
+    note: Text | None = None
+    tags: Tags | None = None
+    """All it is to have. What is left out, or null, stays."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.note is None and self.tags is None:
+            raise ValueError("give a `note`, `tags`, or both")
+        return self
 
 
 class Trial(Body):
@@ -113,6 +124,8 @@ class Trial(Body):
     asked_why: Text | None = None
     channel: Channel = "full"
     """`full`: a training run; `merged`: no training, experts' weights added up and scored."""
+    tags: list[str] = Field(default_factory=list)
+    """Words that people group trials by."""
 
 
 class Curve(Body):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from db.texts import shallow, storable, storable_throughout
+from db.texts import TAG, shallow, storable, storable_throughout
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Name of a study, domain or benchmark: it goes into addresses, files and column heads."""
@@ -24,6 +25,30 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 
 Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(storable)]
 """Free text from outside (notes, errors, worker names): hostile until shown as text."""
+
+
+def _each_once(tags: list[str]) -> list[str]:
+    return list(dict.fromkeys(tags))
+
+
+def _plain_word(tag: str) -> str:
+    if not re.fullmatch(TAG, tag):
+        raise ValueError(
+            f"{tag!r} is no tag: it begins with a letter or digit, and has letters, digits, blanks "
+            "and . : / @ + # - _, at most 40 of them"
+        )
+    return tag
+
+
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_plain_word),
+]
+"""A word that trials are grouped by: letters, digits, blanks and `.:/@+#-_`, at most 40."""
+
+Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_each_once)]
+
 
 JsonObject = Annotated[
     dict[str, JsonValue], BeforeValidator(shallow), AfterValidator(storable_throughout)

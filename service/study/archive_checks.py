@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from db import tags
 from db.archive import Archive
 from db.errors import BadArchive
 from db.specs import IN_COLUMNS
@@ -27,6 +28,7 @@ from service.schemas import (
     Step,
     StudySpec,
     StudyState,
+    Tags,
     Text,
     TrialState,
     Worker,
@@ -35,6 +37,13 @@ from service.search.space import MixtureSpace
 from service.study import checks
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_TAGS: TypeAdapter[list[str]] = TypeAdapter(Tags)
+
+
+def _as_written(stored: str) -> str:
+    if tags.joined(_TAGS.validate_python(tags.parted(stored))) != stored:
+        raise ValueError("tags stand between two |, each once")
+    return stored
 
 
 class _Part(BaseModel):
@@ -83,6 +92,7 @@ class _Trial(_Part):
     wall_s: float | None = Field(ge=0.0)
     error: Text | None
     note: Text
+    tags: Annotated[str, AfterValidator(_as_written)]
     client_key: str | None = Field(min_length=1)
     client_hash: Hash | None
     started_at: float | None

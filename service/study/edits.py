@@ -30,7 +30,7 @@ from service.schemas import (
     StudySpec,
 )
 from service.schemas.studies import MAX_BUDGET
-from service.study import checks, exports, views
+from service.study import checks, export_columns, views
 
 SHOWN = 100
 """Changes that are told of a study."""
@@ -269,7 +269,7 @@ def _check(
     checks.strategy(after.strategy)
     checks.space(after)
     checks.channels(after)
-    exports.check(after)
+    export_columns.check(after)
     checks.earlier(session, after)
     if (trouble := fault(after)) is not None:
         raise invalid(f"{trouble} (study {before.name!r})")

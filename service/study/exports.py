@@ -23,7 +23,7 @@ from service.schemas import (
     Trial,
     last_measurements,
 )
-from service.study import evidence, trainer_files, views
+from service.study import evidence, export_columns, trainer_files, views
 
 
 def export(
@@ -60,11 +60,6 @@ def export(
     return json.dumps(whole, indent=2, allow_nan=False), "application/json"
 
 
-FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours", "channel")
-"""Columns that every export has, before and behind weights and scores."""
-WEIGHT = "w_"
-
-
 def as_csv(
     spec: StudySpec,
     shown: Sequence[Trial],
@@ -84,7 +79,7 @@ def as_csv(
     own = [] if spec.objective.name in AGGREGATES else [spec.objective.name]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heads(spec))
+    writer.writerow(export_columns.heads(spec))
     for trial in shown:
         taken, channel = _taken(spec, trial, paused.get(trial.id))
         last, scores = last_measurements(taken), spec.scores(taken)
@@ -104,6 +99,7 @@ def as_csv(
                 "" if trial.wall_s is None else trial.wall_s,
                 f"{gpu_hours[trial.number]:.6g}" if trial.number in gpu_hours else "",
                 channel,
+                export_columns.TAG_MARK.join(trial.tags),
             ]
         )
     return file.getvalue()
@@ -122,61 +118,6 @@ def _taken(
     if part is None:
         return trial.measurements, ""
     return part.measurements, evidence.channel_of(part.step)
-
-
-def heads(spec: StudySpec) -> list[str]:
-    """Names of the columns of `as_csv`, no two alike.
-
-    An objective or benchmark whose name is taken already, or would be read as a weight, gets its
-    kind before it, as in `benchmark_state`.
-    """
-    found = _before_objective(spec)
-    if spec.objective.name not in AGGREGATES:
-        found += _with_error(_objective(spec))
-    for benchmark in spec.benchmarks:
-        name = benchmark.name
-        while not _is_free(name, found):
-            name = f"benchmark_{name}"
-        found.append(name)
-    return [*found, *LAST]
-
-
-def benchmark_heads(spec: StudySpec) -> list[str]:
-    """Those of the benchmarks among them, in the study's order."""
-    return heads(spec)[-len(spec.benchmarks) - len(LAST) : -len(LAST)]
-
-
-def check(spec: StudySpec) -> None:
-    """Raises:
-    Refused: the objective would stand in an export under another name.
-    """
-    if spec.objective.name not in AGGREGATES and spec.objective.name != _objective(spec):
-        raise invalid(
-            f"objective {spec.objective.name!r} has the name of another column of an export "
-            "(trial, state, strategy, wall_s, gpu_hours, channel, in_score_se, out_score_se, or a "
-            "weight, w_...); give it another name"
-        )
-
-
-def _before_objective(spec: StudySpec) -> list[str]:
-    aggregates = [head for score in AGGREGATES for head in _with_error(score)]
-    return [*FIRST, *(WEIGHT + domain.name for domain in spec.domains), *aggregates]
-
-
-def _objective(spec: StudySpec) -> str:
-    """The head of an objective of the study's own."""
-    name, taken = spec.objective.name, _before_objective(spec)
-    while not _is_free(name, taken) or f"{name}_se" in taken:
-        name = f"objective_{name}"
-    return name
-
-
-def _is_free(name: str, taken: Sequence[str]) -> bool:
-    return not name.startswith(WEIGHT) and name not in taken and name not in LAST
-
-
-def _with_error(score: str) -> list[str]:
-    return [score, f"{score}_se"]
 
 
 def _cells(score: Score | None) -> tuple[str, str]:

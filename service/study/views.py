@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Literal, cast
 
-from db import curves, models, specs, studies
+from db import curves, models, specs, studies, tags
 from db.clock import HOUR_S
 from db.curves import Point
 from db.measurements import Reading
@@ -112,6 +112,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         asked=cast(Literal["pause", "stop"] | None, row.asked),
         asked_why=row.asked_why,
         channel=cast(Channel, row.channel),
+        tags=tags.parted(row.tags),
     )
 
 

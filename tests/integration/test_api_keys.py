@@ -86,6 +86,8 @@ ADMINISTERING = [
     ("POST", "/studies/vlm/clone", {"name": "copy"}),
     ("DELETE", "/studies/vlm?confirm=other", None),
     ("POST", "/studies/vlm/trials", {"mixture": {"coco": 1.0}}),
+    ("POST", "/studies/vlm/trials/import", {"runs": [{"mixture": {}, "scores": {"chart": 1.0}}]}),
+    ("POST", "/studies/vlm/trials/bulk", {"action": "tag", "numbers": [1], "tags": ["old"]}),
     ("PATCH", "/trials/1", {"note": "looked at"}),
     ("POST", "/trials/1/cancel", None),
     ("POST", "/trials/1/retry", None),

@@ -10,7 +10,7 @@ from modomodo import runs_file
 from modomodo.runs_file import ScoreColumns
 from service.errors import Refused
 from service.schemas import Measurement, StudySpec, Trial
-from service.study import exports
+from service.study import export_columns, exports
 from tests.support.bodies import study_body
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,7 +86,7 @@ def read_back(tmp_path, spec, shown):
 @pytest.mark.parametrize(("benchmarks", "objective", "column"), COLLISIONS.values(), ids=COLLISIONS)
 def test_names_that_collide_are_columns_of_their_own(tmp_path, benchmarks, objective, column):
     spec = study(benchmarks, objective)
-    heads = exports.heads(spec)
+    heads = export_columns.heads(spec)
     assert len(set(heads)) == len(heads)
     assert [head for head in heads if head.startswith("w_")] == ["w_a", "w_b"]
     shown = [trial(spec, number, weight) for number, weight in enumerate(WEIGHTS, 1)]
@@ -94,23 +94,23 @@ def test_names_that_collide_are_columns_of_their_own(tmp_path, benchmarks, objec
     runs, _ = runs_file.runs_of(file, ScoreColumns(column, {}, f"{column}_se"))
     assert runs.score == pytest.approx([item.scores.objective.value for item in shown])
     assert runs.noise_sd == pytest.approx([item.scores.objective.se for item in shown])
-    for place, own in enumerate(heads[-3 - len(benchmarks) : -3]):
+    for place, own in enumerate(heads[-4 - len(benchmarks) : -4]):
         scores = [item.measurements[place].score for item in shown]
         assert file.numbers(own) == pytest.approx(scores)
 
 
 def test_names_that_collide_with_nothing_stay_as_they_are():
-    assert exports.heads(study(["chart", "mmmu"], "mine")) == [
+    assert export_columns.heads(study(["chart", "mmmu"], "mine")) == [
         *("trial", "state", "strategy", "w_a", "w_b", "in_score", "in_score_se"),
         *("out_score", "out_score_se", "mine", "mine_se", "chart", "mmmu"),
-        *("wall_s", "gpu_hours", "channel"),
+        *("wall_s", "gpu_hours", "channel", "tags"),
     ]
 
 
 @pytest.mark.parametrize("name", ["trial", "state", "wall_s", "out_score_se", "w_a", "w_other"])
 def test_a_new_objective_cannot_be_called_like_another_column(name):
     with pytest.raises(Refused, match=f"objective '{name}' has the name of another column"):
-        exports.check(study(["chart"], name))
+        export_columns.check(study(["chart"], name))
 
 
 def test_a_stored_objective_called_like_another_column_is_exported_beside_it(tmp_path):
@@ -122,7 +122,7 @@ def test_a_stored_objective_called_like_another_column_is_exported_beside_it(tmp
 @pytest.mark.parametrize("name", ["mine", "chart", "in_score", "out_score"])
 def test_other_objectives_are_taken(name):
     own = None if name.endswith("_score") else name
-    exports.check(study(["chart"], own))
+    export_columns.check(study(["chart"], own))
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled"])

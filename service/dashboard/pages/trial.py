@@ -92,9 +92,9 @@ def stop(study: StudyName, number: TrialNumber, service: Service, actor: Actor) 
 @router.post("/note", dependencies=acting)
 def note(
     study: StudyName, number: TrialNumber, body: TrialPatch, service: Service, actor: Actor
-) -> dict[str, str]:
+) -> dict[str, Any]:
     trial = calls.patch(_id(study, number, service), body, service, actor)
-    return {"note": trial.note}
+    return {"note": trial.note, "tags": trial.tags}
 
 
 def _asked(trial: Trial) -> dict[str, str]:

@@ -32,7 +32,8 @@ TrialView = Annotated[View, Query()]
 def page(request: Request, board: StudyBoard, service: Service, view: TrialView) -> HTMLResponse:
     """The page, with the rows that its address asks for."""
     with service.database.read() as session:
-        table = trial_table.read(session, studies.get(session, board.study.name), view)
+        row = studies.get(session, board.study.name)
+        table, tags = trial_table.read(session, row, view), trial_table.known_tags(session, row)
     return render(
         request,
         "trials.html",
@@ -43,6 +44,7 @@ def page(request: Request, board: StudyBoard, service: Service, view: TrialView)
         states=models.TRIAL_STATES,
         origins=origins.TITLES,
         channels=models.CHANNELS,
+        tags=tags,
     )
 
 

@@ -13,7 +13,7 @@ from db import cost, models
 from db.models import Measurement, Trial
 from service.dashboard.charts.figure import objective_label
 from service.schemas import StudySpec
-from service.study import exports, origins
+from service.study import export_columns, origins
 
 UNASKED = 40
 """Domains, and benchmarks, up to which each has a column unless columns are chosen: with 64 and 256
@@ -72,7 +72,7 @@ def columns(spec: StudySpec) -> list[Column]:
         Column(
             WEIGHT + name,
             name,
-            exports.WEIGHT + name,
+            export_columns.WEIGHT + name,
             "weight",
             _weight(name),
             len(names) <= UNASKED,
@@ -81,7 +81,7 @@ def columns(spec: StudySpec) -> list[Column]:
         )
         for place, name in enumerate(names)
     ]
-    heads = exports.benchmark_heads(spec)
+    heads = export_columns.benchmark_heads(spec)
     found += [
         Column(
             SCORE + b.name,
@@ -103,6 +103,7 @@ def columns(spec: StudySpec) -> list[Column]:
         Column("created", "Created", "created_at", "moment", Trial.created_at, False),
         Column("strategy", "Strategy", "strategy", "text", strategy, False),
         Column("worker", "Worker", "worker", "text", _worker(), False),
+        Column("tags", "Tags", "tags", "tags", func.nullif(Trial.tags, "")),
         Column("note", "Note or error", "note", "note", func.coalesce(Trial.error, Trial.note)),
     ]
     return found

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from db import cost, models
+from db import cost, models, tags
 from db.models import Trial
 from service.dashboard.queries import boards
 from service.dashboard.queries.forms import Sought, Unset
@@ -20,7 +20,7 @@ from service.dashboard.queries.trial_columns import Column, columns
 from service.errors import invalid
 from service.schemas import Channel, StudySpec, TrialState
 from service.schemas import Trial as Shown
-from service.study import origins, views
+from service.study import export_columns, origins, views
 
 PAGE = 100
 """Rows at once."""
@@ -38,15 +38,17 @@ class View(BaseModel):
     state: Annotated[TrialState | None, Unset] = None
     origin: Annotated[origins.Origin | None, Unset] = None
     channel: Annotated[Channel | None, Unset] = None
+    tag: Annotated[Sought | None, Unset] = None
+    """That a trial has among its tags, as a whole."""
     text: Sought = ""
-    """In the note, the error, the reason of the proposal, or the worker's name."""
+    """In the note, a tag, the error, the reason of the proposal, or the worker's name."""
     column: Annotated[list[str], Field(max_length=400)] = Field(default_factory=list)
     """Keys of those that are shown; none for the usual ones."""
     page: Annotated[int, Field(ge=1, lt=2**31)] = 1
 
     @property
     def is_filtered(self) -> bool:
-        return any((self.state, self.origin, self.channel, self.text))
+        return any((self.state, self.origin, self.channel, self.tag, self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,13 @@ def records(session: Session, study: models.Study, view: View) -> Iterator[list[
         yield [_value(row, column) for column in shown]
 
 
+def known_tags(session: Session, study: models.Study) -> list[str]:
+    """All tags that trials of a study have, by name."""
+    stored = select(Trial.tags).where(Trial.study_id == study.id, Trial.tags != "").distinct()
+    found = {tag for text in session.scalars(stored) for tag in tags.parted(text)}
+    return sorted(found, key=str.casefold)
+
+
 def _heads(shown: Sequence[Column]) -> list[str]:
     """Their names in a file, no two alike: the later of two has its kind before it."""
     found: list[str] = []
@@ -171,8 +180,10 @@ def _wanted(study: models.Study, view: View) -> list[ColumnElement[bool]]:
         only.append(origins.column() == view.origin)
     if view.channel is not None:
         only.append(Trial.channel == view.channel)
+    if view.tag is not None:
+        only.append(tags.has(view.tag))
     if text := view.text.strip():
-        said = (Trial.note, Trial.error, Trial.proposal["reason"].as_string())
+        said = (Trial.note, Trial.tags, Trial.error, Trial.proposal["reason"].as_string())
         only.append(
             or_(
                 *(column.icontains(text, autoescape=True) for column in said),
@@ -224,6 +235,8 @@ def _value(row: Row, column: Column) -> Any:
             value = None if at is None else at.isoformat()
         case "note":
             value = trial.error or trial.note
+        case "tags":
+            value = export_columns.TAG_MARK.join(trial.tags)
         case _:
             value = text(row, column)
     return "" if value is None else value

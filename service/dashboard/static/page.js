@@ -12,12 +12,18 @@ export async function ask(url) {
 const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
 /** Changes something by a call that only a page of this service can make; throws what was wrong. */
-export async function send(url, body = {}) {
-  const answer = await fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
-    body: JSON.stringify(body),
-  });
+export function send(url, body = {}) {
+  return post(url, "application/json", JSON.stringify(body));
+}
+
+/** The same with a file as it is. */
+export function sendText(url, file) {
+  return post(url, "text/plain", file);
+}
+
+async function post(url, type, body) {
+  const headers = { "Content-Type": type, "X-CSRF-Token": token };
+  const answer = await fetch(url, { method: "POST", headers, body });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     throw Object.assign(new Error(said.detail ?? `${url}: ${answer.status}`), { status: answer.status });

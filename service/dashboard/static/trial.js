@@ -72,7 +72,8 @@ document.getElementById("note-form").addEventListener("submit", async (event) =>
   event.preventDefault();
   const said = document.getElementById("note-said");
   try {
-    await send(`${url}/note`, { note: note.value });
+    const tags = document.getElementById("tags").value.split(";").map((tag) => tag.trim());
+    await send(`${url}/note`, { note: note.value, tags: tags.filter((tag) => tag) });
     said.textContent = "Saved.";
     await look();
   } catch (problem) {

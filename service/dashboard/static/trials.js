@@ -1,5 +1,7 @@
 // The table of trials: its links and its form work without this, only slower; and it is kept up to
 // date. What is shown is always what the address says.
+import { offerChoice } from "./choice.js";
+import { offerImport } from "./import.js";
 import { ask, follow, nodes, tellTimes } from "./page.js";
 
 const root = document.getElementById("trials");
@@ -20,6 +22,7 @@ async function show(query) {
   found.replaceChildren(nodes(answer.html));
   const table = found.querySelector(".wide");
   if (table) table.scrollLeft = left;
+  chosen.restore();
   if (key) found.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
   tellTimes(found);
   return answer.query;
@@ -38,7 +41,7 @@ const asked = () => new URLSearchParams(new FormData(form));
 /** Lets the form say what the address does. */
 function fill() {
   const wanted = new URLSearchParams(location.search);
-  for (const name of ["state", "origin", "channel", "text"]) {
+  for (const name of ["state", "origin", "channel", "tag", "text"]) {
     form.elements[name].value = wanted.get(name) ?? "";
   }
   const columns = wanted.getAll("column");
@@ -73,5 +76,8 @@ addEventListener("popstate", () => {
   show(location.search.slice(1)).catch(() => location.reload());
 });
 
-follow(root, () => show(location.search.slice(1)));
+const again = () => show(location.search.slice(1));
+const chosen = offerChoice(found, address, form.elements.tag, again);
+offerImport(root, address, again);
+follow(root, again);
 root.dataset.drawn = "yes";

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.dashboard import create
+
 pytestmark = pytest.mark.browser
 
 
@@ -44,3 +46,55 @@ def test_trials_are_sorted_filtered_and_exported_by_keyboard(visit, searched):
     page.locator("tbody th a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/trials/*")
+
+
+def test_trials_that_are_chosen_are_tagged_and_cancelled_and_the_cancel_undone(
+    visit, service, name
+):
+    create(service.client, name=name)
+    service.client.patch(f"/studies/{name}", json={"state": "paused"})
+    for _ in range(2):
+        service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    page = visit.open(f"/ui/studies/{name}/trials?origin=queued")
+    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
+    page.get_by_role("checkbox", name="Choose all trials shown").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#n-chosen")).to_have_text("2 trials chosen")
+    page.get_by_role("combobox", name="Tag").last.focus()
+    page.keyboard.type("second look")
+    page.keyboard.press("Enter")
+    expect(page.locator("#changed")).to_have_text("2 trials tagged.")
+    expect(page.locator("tbody .tag")).to_have_text(["second look"] * 2)
+    page.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody .pill")).to_have_text(["cancelled"] * 2)
+    expect(page.locator("tbody input:checked")).to_have_count(2)
+    page.get_by_role("button", name="Undo").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody .pill")).to_have_text(["queued"] * 2)
+    expect(page.get_by_role("button", name="Undo")).to_be_hidden()
+    page.get_by_role("combobox", name="Tag").first.select_option("second look")
+    expect(page).to_have_url(re.compile(r"tag=second\+look"))
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+
+def test_five_hundred_runs_are_looked_at_and_imported_from_a_file(visit, service, name, tmp_path):
+    create(service.client, name=name)
+    file = tmp_path / "runs.csv"
+    rows = [f"{i / 1000},{1 - i / 1000},0.4,0.4,0.5,{i / 1000}" for i in range(500)]
+    head = "w_coco,w_lisa,lisa_test,sat_test,chart,info"
+    file.write_text("\n".join([head, *rows, "1,0,0.4,0.4,,"]) + "\n")
+    page = visit.open(f"/ui/studies/{name}/trials?state=completed")
+    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    page.get_by_label("File").set_input_files(file)
+    said = page.locator("#import-said")
+    expect(said).to_contain_text("runs.csv: 500 runs would be added to study")
+    expect(said).to_contain_text("line 502: no score of chart, info")
+    page.get_by_role("button", name="Import 500").focus()
+    page.keyboard.press("Enter")
+    expect(said).to_contain_text("500 runs added to study")
+    expect(page.locator("#found [role=status]")).to_contain_text("1 to 100 of 500 trials")
+    page.get_by_label("File").set_input_files(file)
+    expect(said).to_contain_text("nothing to import")
+    expect(page.get_by_role("button", name="Import", exact=True)).to_be_disabled()

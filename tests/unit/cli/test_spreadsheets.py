@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from modomodo import figures, runs_file
+from modomodo import runs_file
 from modomodo.cli import app
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_file import Layout, ScoreColumns
 from modomodo.runs_options import layout_of
 from modomodo.tables import STDIN
+from service import figures
 
 WEIGHTS = [[0.5, 0.5], [0.25, 0.75]]
 SCORES = [0.6, 0.7]
