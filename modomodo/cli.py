@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from modomodo import data, database, edit, examples, hints, key, recipe, study, tiny, trial
+from modomodo import data, database, edit, examples, hints, key, owner, recipe, study, tiny, trial
 from modomodo.demo import demo
 from modomodo.errors import CommandFailed
 from modomodo.fit import fit
@@ -81,6 +81,7 @@ app.add_typer(study.app, name="study", help="Create, read, change and export stu
 app.add_typer(trial.app, name="trial", help="Add, read, retry and cancel trials.")
 app.add_typer(database.app, name="db", help="The tables of the service's database.")
 app.add_typer(key.app, name="key", help="Who may call the service.")
+app.add_typer(owner.app, name="owner", help="Teams that keys and studies belong to.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")

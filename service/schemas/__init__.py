@@ -25,6 +25,7 @@ from service.schemas.leases import (
     Result,
     Worker,
 )
+from service.schemas.owners import Owner, OwnerLimit, Owners, StudyOwner
 from service.schemas.problems import Problem
 from service.schemas.scores import (
     Fraction,
@@ -148,6 +149,9 @@ __all__ = [
     "NextRequest",
     "Objective",
     "Origin",
+    "Owner",
+    "OwnerLimit",
+    "Owners",
     "Partial",
     "PredictAnswer",
     "PredictRequest",
@@ -172,6 +176,7 @@ __all__ = [
     "StudyEdits",
     "StudyFigure",
     "StudyFigures",
+    "StudyOwner",
     "StudyPage",
     "StudyPatch",
     "StudySpec",
