@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db import cost, models, states, studies
+from db import cost, models, owners, states, studies
 from db.clock import Moment
 from db.errors import BadArchive, StudyExists
 from db.specs import Specification
@@ -46,7 +46,7 @@ PRESENT = {"proposer", "proposer_until"}
 COUNTED = {"attached", "merged", "unspent", "gpu_s"}
 """Columns that say what the trials say too: counted anew when they come in."""
 
-ADDED = {"failing", "proposed_out", "gpu_hours", "channels", "early_stopping"}
+ADDED = {"failing", "proposed_out", "gpu_hours", "channels", "early_stopping", "owner"}
 """Other columns of a study that older archives lack."""
 
 RESTING = {"releases", "rests_until", "kept_from", "kept_from_until"}
@@ -138,6 +138,8 @@ _StudyRow = _row(
         "channels": (Annotated[str, Field(pattern=CHANNELS)], "full"),
         # Archives of version 7 have none.
         "early_stopping": (bool, False),
+        # Archives of version 8 have none.
+        "owner": (Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$")] | None, None),
         "edits": (_Count, 0),
         "created_as": (
             Annotated[dict[str, Any], AfterValidator(storable_throughout)] | None,
@@ -298,6 +300,8 @@ def _store(session: Session, document: dict[str, Any]) -> int:
         "merged": sum(t["channel"] == "merged" and t["state"] in states.RESULTS for t in trials),
         "unspent": sum(1 - t["share"] for t in trials if t["state"] in states.RESULTS),
     }
+    if document["study"]["owner"] is not None:
+        owners.make(session, document["study"]["owner"])
     study_id = session.execute(
         insert(STUDIES).values(document["study"] | counted).returning(STUDIES.c.id)
     ).scalar_one()

@@ -58,6 +58,12 @@ class KeyNotFound(StorageError):
     code = "key-not-found"
 
 
+class OwnerNotFound(StorageError):
+    """No owner has this name."""
+
+    code = "owner-not-found"
+
+
 class LeaseLost(StorageError):
     """The token is not that of the trial's present lease."""
 

@@ -9,6 +9,7 @@ import secrets
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db import owners
 from db.clock import now
 from db.errors import BadKey, KeyNotFound
 from db.models import KEY_SCOPES, ApiKey
@@ -17,21 +18,31 @@ START = "mdm"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def create(session: Session, name: str, scope: str) -> str:
+def create(session: Session, name: str, scope: str, owner: str | None = None) -> str:
     """Makes a key and returns it; only its hash is kept.
 
+    Args:
+        owner: the team that it belongs to, which is made where there is none of this name.
+
     Raises:
-        BadKey: the name is taken or no name, or there is no such scope.
+        BadKey: the name is taken or no name, the owner's is none, or there is no such scope.
     """
     if NAME.fullmatch(name) is None:
         raise BadKey(f"{name!r} is no name for a key: letters, digits, and . _ - inside, up to 64")
+    if owner is not None and NAME.fullmatch(owner) is None:
+        raise BadKey(
+            f"{owner!r} is no name for an owner: letters, digits, and . _ - inside, up to 64"
+        )
     if scope not in KEY_SCOPES:
         raise BadKey(f"no scope {scope!r}; there are {', '.join(KEY_SCOPES)}")
     if session.scalar(select(ApiKey.id).where(ApiKey.name == name, ApiKey.revoked_at.is_(None))):
         raise BadKey(f"there is a key {name!r}; revoke it first, or choose another name")
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     key = f"{START}_{prefix}_{secret}"
-    session.add(ApiKey(name=name, scope=scope, prefix=prefix, key_hash=hash_of(key)))
+    if owner is not None:
+        owners.make(session, owner)
+    hashed = hash_of(key)
+    session.add(ApiKey(name=name, scope=scope, prefix=prefix, key_hash=hashed, owner=owner))
     session.flush()
     return key
 

@@ -104,6 +104,8 @@ class Study(Base):
     note: Mapped[str] = mapped_column(Text, default="")
     lease_s: Mapped[float]
     max_attempts: Mapped[int]
+    owner: Mapped[str | None] = mapped_column(String(64))
+    """The team that it belongs to; None for everyone's."""
     created_at: Mapped[datetime] = mapped_column(default=now())
     updated_at: Mapped[datetime] = mapped_column(default=now())
     resumed_at: Mapped[datetime] = mapped_column(default=now())
@@ -407,8 +409,22 @@ class ApiKey(Base):
     """The public part of the key, by which it is found."""
     key_hash: Mapped[str] = mapped_column(String(64))
     """SHA-256 of the whole key in hex."""
+    owner: Mapped[str | None] = mapped_column(String(64))
+    """The team whose studies it may change; None where it may change all."""
     created_at: Mapped[datetime] = mapped_column(default=now())
     revoked_at: Mapped[datetime | None]
+
+
+class Owner(Base):
+    """A team that keys and studies may belong to."""
+
+    __tablename__ = "owners"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    gpu_hours: Mapped[float | None]
+    """That its studies may use, all together; None for as many as they like."""
+    deleted_gpu_s: Mapped[float] = mapped_column(default=0.0)
+    """GPU-seconds of its studies that were deleted."""
 
 
 class SignIn(Base):

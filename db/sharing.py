@@ -2,7 +2,7 @@
 
 Each study gets GPUs in proportion to its weight, whatever the age of its trials; within a study
 `queue.py` decides. A study may require something of a worker, and is passed over by those that lack
-it.
+it; so it is where its owner has used its GPU-hours.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Self
 from sqlalchemy import JSON, Select, bindparam, exists, func, select, type_coerce
 from sqlalchemy.orm import Session
 
+from db import owners
 from db.models import LIVE, Attempt, Study, Trial
 
 
@@ -61,10 +62,10 @@ def lacking(requires: Mapping[str, Any] | None, ability: Ability) -> list[str]:
     return found
 
 
-def _offers(*, of_one_study: bool) -> Select[int, str, float, Any]:
+def _offers(*, of_one_study: bool) -> Select[int, str, float, Any, str | None]:
     spec = type_coerce(Study.spec, JSON)
     offers = (
-        select(Study.id, Study.name, spec["weight"].as_float(), spec["requires"])
+        select(Study.id, Study.name, spec["weight"].as_float(), spec["requires"], Study.owner)
         .where(
             Study.state == "active",
             exists().where(Trial.study_id == Study.id, Trial.state == "queued"),
@@ -84,20 +85,25 @@ _HELD = (
 )
 
 
-def turns(session: Session, study: str | None, ability: Ability) -> list[str]:
+def turns(
+    session: Session, study: str | None, ability: Ability, owner: str | None = None
+) -> list[str]:
     """Names of the active studies with queued trials that a worker is fit for, the one first that
     has fewest GPUs for its weight.
 
     Args:
         study: the only one that it takes trials of; None for any.
+        owner: whose studies alone it serves; None for all.
     """
     asked = {} if study is None else {"named": study}
-    offers = [
-        (id_, name, 1.0 if weight is None else weight)
-        for id_, name, weight, requires in session.execute(_OFFERS[study is not None], asked)
-        if not lacking(requires, ability)
+    found = [
+        (id_, name, 1.0 if weight is None else weight, of)
+        for id_, name, weight, requires, of in session.execute(_OFFERS[study is not None], asked)
+        if owner in (None, of) and not lacking(requires, ability)
     ]
+    spent = owners.used_up(session, {of for _, _, _, of in found})
+    offers = [offer for offer in found if offer[3] not in spent]
     if len(offers) > 1:
         held = dict(session.execute(_HELD).tuples().all())
         offers.sort(key=lambda offer: (held.get(offer[0], 0) + ability.gpus) / offer[2])
-    return [name for _, name, _ in offers]
+    return [name for _, name, _, _ in offers]

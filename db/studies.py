@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from db import events, proposals, specs, trials
+from db import events, owners, proposals, specs, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound, WrongState
 from db.models import PART, Attempt, CurvePoint, Event, Measurement, Study, Trial
@@ -32,11 +32,14 @@ APART = ("lookahead", "weight", "requires", "recipe")
 """Fields of a specification that change neither what runs say nor what may be proposed."""
 
 
-def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, bool]:
+def create(
+    session: Session, spec: dict[str, Any], actor: str, owner: str | None = None
+) -> tuple[Study, bool]:
     """The study of this specification, and whether it is new.
 
     Args:
         spec: the whole body with defaults filled in, so that equal studies have equal bodies.
+        owner: of a new one.
 
     Raises:
         StudyExists: the name is taken by a study with another body.
@@ -58,6 +61,7 @@ def create(session: Session, spec: dict[str, Any], actor: str) -> tuple[Study, b
         note=spec["note"],
         lease_s=spec["lease_s"],
         max_attempts=spec["max_attempts"],
+        owner=owner,
     )
     session.add(study)
     session.flush()
@@ -132,7 +136,7 @@ def patch(
     Args:
         spec: fields of the specification, whole.
         columns: `name`, `state`, `budget`, `gpu_hours` (None for none), `note`, `lease_s`,
-            `max_attempts`.
+            `max_attempts`, `owner` (None for no owner).
 
     Raises:
         StudyNotFound: there is none of this name.
@@ -228,6 +232,7 @@ def delete(session: Session, name: str) -> None:
             f"study {study.name!r} has {running} running trial{'s' if running > 1 else ''}: cancel "
             "them or let them end, then delete it"
         )
+    owners.keep_cost(session, study)
     of_study = select(Trial.id).where(Trial.study_id == study.id)
     session.execute(sql_delete(Event).where(Event.study_id == study.id))
     for part in (CurvePoint, Measurement, Attempt):

@@ -34,6 +34,18 @@ class Seen:
     total_steps: int | None
 
 
+def holds_of(session: Session, worker: str) -> list[tuple[str, str | None]]:
+    """Studies that a worker holds trials of, and their owners."""
+    held = (
+        select(Study.name, Study.owner)
+        .join(Trial, Trial.study_id == Study.id)
+        .join(Attempt, Attempt.trial_id == Trial.id)
+        .where(Attempt.worker == worker, Attempt.state == "live")
+        .order_by(Study.id)
+    )
+    return list(session.execute(held).tuples())
+
+
 _HELD_S = type_coerce(now(), Double) - type_coerce(Attempt.claimed_at, Double)
 
 

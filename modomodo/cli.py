@@ -20,6 +20,7 @@ from modomodo import (
     hints,
     key,
     many_trials,
+    owner,
     recipe,
     study,
     tiny,
@@ -96,6 +97,7 @@ app.add_typer(study.app, name="study", help="Create, read, change and export stu
 app.add_typer(trial.app, name="trial", help="Add, import, read, tag, retry and cancel trials.")
 app.add_typer(database.app, name="db", help="The tables of the service's database.")
 app.add_typer(key.app, name="key", help="Who may call the service.")
+app.add_typer(owner.app, name="owner", help="Teams that keys and studies belong to.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")

@@ -20,6 +20,10 @@ HINTS = {
     "the service's database is)",
     "scope-needed": "set MODOMODO_API_KEY to such a one (`modomodo key create NAME --scope SCOPE` "
     "makes one, where the service's database is)",
+    "not-owner": "`modomodo owner list` lists owners; set MODOMODO_API_KEY to a key of that one "
+    "(`modomodo key create NAME --scope SCOPE --owner OWNER` makes one, where the service's "
+    "database is)",
+    "owner-not-found": "`modomodo owner set OWNER --no-limit` makes one",
     "not-found": "its version may be another than this command's (`modomodo --version`)",
     "method-not-allowed": "its version may be another than this command's (`modomodo --version`)",
     "too-many-wrong-keys": "set MODOMODO_API_KEY to a valid one",

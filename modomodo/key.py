@@ -33,6 +33,13 @@ def create(
         Scope,
         typer.Option(help="read: look; worker: take and finish trials too; admin: everything."),
     ],
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Team that it belongs to: it changes that one's studies alone, and its workers "
+            "serve them alone. Without one: all."
+        ),
+    ] = None,
     database: DatabaseOption = HERE,
 ) -> None:
     """Make a key and print it, this once. From the first key on, every call needs one."""
@@ -41,7 +48,7 @@ def create(
 
         upgrade.prepare(found)
         with found.write() as session:
-            key = keys.create(session, name, scope.value)
+            key = keys.create(session, name, scope.value, owner)
     sys.stdout.write(key + "\n")
 
 
@@ -60,6 +67,7 @@ def list_(
                 {
                     "name": key.name,
                     "scope": key.scope,
+                    "owner": key.owner,
                     "starts_with": f"{keys.START}_{key.prefix}_",
                     "created_at": key.created_at.isoformat(),
                     "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
@@ -69,7 +77,7 @@ def list_(
     if as_json:
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return
-    table = Table("name", "scope", "starts with", "made", "revoked")
+    table = Table("name", "scope", "owner", "starts with", "made", "revoked")
     for row in shown:
         table.add_row(*(row[k] or "" for k in row))
     Console().print(table)

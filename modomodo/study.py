@@ -93,6 +93,10 @@ def used(study: Study, of: str = "of") -> str:
     return f"{study.n_done} {of} {study.budget}"
 
 
+def _owner(study: Study) -> str:
+    return "" if study.owner is None else f"; owner {escape(study.owner)}"
+
+
 def _counts(study: Study) -> str:
     return ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in study.trials.items() if n)
 
@@ -112,7 +116,7 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     none = "no trials" if found.state == "finished" else "no trials yet"
     console.print(
         f"[bold]{escape(found.name)}[/] is {found.state}: {counts or none}; "
-        f"{_budget(found)}{_history(found)}; strategy {escape(found.strategy)}"
+        f"{_budget(found)}{_history(found)}; strategy {escape(found.strategy)}{_owner(found)}"
     )
     if found.note:
         console.print(escape(found.note))

@@ -32,7 +32,7 @@ from service.pace import Pace
 from service.presets import Presets
 from service.proposing.proposer import Proposer
 from service.proposing.upkeep import Upkeep, Watch
-from service.routes import leases, many_trials, probes, studies, surrogates, trials, workers
+from service.routes import leases, many_trials, owners, probes, studies, surrogates, trials, workers
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -83,11 +83,13 @@ def create_app(
     app.include_router(leases.busy)  # first, since addresses are looked for in this order
     app.include_router(probes.router)
     app.include_router(studies.router)
+    app.include_router(studies.copies)
     app.include_router(leases.router)
     app.include_router(trials.router)
     app.include_router(many_trials.router)
     app.include_router(surrogates.router)
     app.include_router(workers.router)
+    app.include_router(owners.router)
     app.include_router(figures.router)
     app.include_router(pages)
     return app

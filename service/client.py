@@ -24,6 +24,9 @@ from service.schemas import (
     MeasurementsRequest,
     NextAnswer,
     NextRequest,
+    Owner,
+    OwnerLimit,
+    Owners,
     Partial,
     PredictAnswer,
     PredictRequest,
@@ -36,6 +39,7 @@ from service.schemas import (
     StudyClone,
     StudyCost,
     StudyFigures,
+    StudyOwner,
     StudyPage,
     StudyPatch,
     StudySpec,
@@ -154,6 +158,23 @@ class Client(Transport):
         """The file's text; with `trainer`, the YAML is in that trainer's own options."""
         asked = {"format": format} | ({"trainer": trainer} if trainer else {})
         return self._send("GET", f"/studies/{_part(study)}/export", params=asked).text
+
+    # --- owners ---
+
+    def owners(self) -> list[Owner]:
+        """Owners by name, with the GPU-hours that each may use and has used."""
+        return self._call(Owners, "GET", "/owners").owners
+
+    def limit_owner(self, name: str, gpu_hours: float | None) -> Owner:
+        """Says how many GPU-hours an owner's studies may use (None: as many as they like), and
+        makes it where there is none of this name; 403 `not-owner` for a key of an owner."""
+        body = OwnerLimit(gpu_hours=gpu_hours)
+        return self._call(Owner, "PUT", f"/owners/{_part(name)}", body)
+
+    def give_study(self, study: str, owner: str | None) -> Study:
+        """Gives a study to an owner, or to none; 404 `owner-not-found`, 403 `not-owner`."""
+        path = f"/studies/{_part(study)}/owner"
+        return self._call(Study, "PUT", path, StudyOwner(owner=owner))
 
     # --- trials ---
 

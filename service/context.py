@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Request
 from db.sessions import Database
 from db.writer import Writer
 from service.fitting.fits import Fits
-from service.http.auth import Gate
+from service.http.auth import Caller, Gate
 from service.metrics import Metrics
 from service.pace import Pace
 from service.presets import Presets
@@ -52,6 +52,20 @@ async def _actor(request: Request) -> str:
     name: str = request.state.caller.name
     return name
 
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _owner(request: Request) -> str | None:
+    owner: str | None = request.state.caller.owner
+    return owner
+
+
+CallerDependency = Annotated[Caller, Depends(_caller)]
+CallerOwner = Annotated[str | None, Depends(_owner)]
+"""The owner that the key belongs to; None where it belongs to none."""
 
 Actor = Annotated[str, Depends(_actor)]
 """Who changes things by hand: `user`, or `user` and the name of the key."""

@@ -19,7 +19,7 @@ from db.leases.common import claim as claim_unheld
 from db.leases.holder import MAX_METRICS, Pulse, fail, heartbeat, leave, measure, release
 from db.leases.reaper import bound, count_held, gone, reap, run_out
 from db.leases.results import Refusal, RefusalCode, finish, finish_in_part
-from db.leases.tokens import token_hash
+from db.leases.tokens import token_hash, was_given
 
 __all__ = [
     "MAX_METRICS",
@@ -46,4 +46,5 @@ __all__ = [
     "run_out",
     "seen",
     "token_hash",
+    "was_given",
 ]

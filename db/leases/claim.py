@@ -29,7 +29,7 @@ _SEEN = (
     .returning(WORKERS.c.name)
 )
 _HELD_BY = (
-    select(Attempt.trial_id, Attempt.id, Study.name)
+    select(Attempt.trial_id, Attempt.id, Study.name, Study.owner)
     .join(Trial, Trial.id == Attempt.trial_id)
     .join(Study, Study.id == Trial.study_id)
     .where(Attempt.worker == bindparam("who"), Attempt.state == LIVE, Attempt.heard_at.is_(None))
@@ -53,14 +53,23 @@ def seen(session: Session, worker: str, capabilities: dict[str, Any]) -> None:
         session.execute(_SEEN, row)
 
 
-def resume(session: Session, worker: str, study: str | None, token: str) -> Attempt | None:
+def resume(
+    session: Session, worker: str, study: str | None, token: str, owner: str | None = None
+) -> Attempt | None:
     """The worker's own lease again, under a new token, when the answer that gave it was lost.
 
     Lost means that its token was never used. The lease is not made longer, so a worker that dies
     every time before its first heartbeat still uses up its attempts. A lease that was used is left
     alone: who beats it has it, and not whoever calls under the same name.
+
+    Args:
+        owner: whose studies alone the worker serves; None for all.
     """
-    held = session.execute(_HELD_BY, {"who": worker}).all()
+    held = [
+        (trial_id, attempt_id, name)
+        for trial_id, attempt_id, name, of in session.execute(_HELD_BY, {"who": worker})
+        if owner in (None, of)
+    ]
     # All trials before any study, as everywhere.
     locked = {trial_id: trials.lock(session, trial_id) for trial_id, _, _ in held}
     kept: Attempt | None = None

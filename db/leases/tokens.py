@@ -31,6 +31,12 @@ def find(session: Session, trial_id: int, token: str) -> tuple[Trial, Attempt | 
     return trial, attempt
 
 
+def was_given(session: Session, trial_id: int, token: str) -> bool:
+    """Whether the token is, or was, that of a lease of the trial."""
+    asked = {"of_trial": trial_id, "hashed": token_hash(token)}
+    return session.scalar(_ATTEMPT_UNDER, asked) is not None
+
+
 def held(session: Session, trial: Trial, attempt: Attempt | None) -> Attempt:
     """The attempt, if it still has the right to its trial; an expired one gets it back.
 

@@ -33,8 +33,11 @@ GuardedRoute = route_behind(session.require_key_first)
 asking = [Depends(session.require_key), Depends(session.require_token)]
 """For what computes something on the way to showing it."""
 
-acting = [Depends(session.require_admin), Depends(session.require_token)]
+acting = [Depends(session.require_change), Depends(session.require_token)]
 """For what changes something."""
+
+copying = [Depends(session.require_admin), Depends(session.require_token)]
+"""For what makes another study of the one in the address."""
 
 Revision = Annotated[int, Query(ge=0, lt=2**63)]
 Number = Annotated[int, Query(ge=1, lt=2**63)]

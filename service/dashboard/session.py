@@ -23,7 +23,7 @@ from fastapi import Request, Response
 
 from service.errors import Refused
 from service.http.auth import SESSION_S, Gate, Scope
-from service.http.guards import address_of, check_scope
+from service.http.guards import address_of, check_change, check_scope
 
 COOKIE = "modomodo_session"
 VISITOR = "visitor"
@@ -131,8 +131,19 @@ async def require_key_first(request: Request) -> None:
     await to_thread.run_sync(require_key, request)
 
 
+def require_change(request: Request) -> None:
+    """Lets those in whose key may change the study in the address, and its trials.
+
+    Raises:
+        NotSignedIn: there is no valid key or session.
+        Refused: the key's scope does not allow it, or the study is of another owner.
+    """
+    require_admin(request)
+    check_change(request, request.state.caller)
+
+
 def require_admin(request: Request) -> None:
-    """Lets those in whose key may change studies and trials.
+    """Lets those in whose key may make studies.
 
     Raises:
         NotSignedIn: there is no valid key or session.

@@ -2,7 +2,8 @@
 
 While no key was ever made for a service on loopback, anyone on this machine may do everything. From
 the first key on, and on every other address, each call needs one: `MODOMODO_API_KEY`, which may do
-everything, or one made with `modomodo key create`, which may do what its scope allows.
+everything, or one made with `modomodo key create`, which may do what its scope allows, and where it
+belongs to an owner, to the studies of that.
 
 All keys are too long to be guessed, so a right one is taken from everywhere, also from an address
 that many wrong ones came from; behind a proxy that may be everybody's.
@@ -43,10 +44,17 @@ MAX_CACHED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: `user`, or the name of the key."""
+    """Who calls.
+
+    Attributes:
+        name: `user`, and the name of the key.
+        owner: the team that the key belongs to, whose studies alone it may change; None where it
+            may change all.
+    """
 
     name: str
     scope: Scope
+    owner: str | None = None
 
 
 ANYONE = Caller("user", "admin")
@@ -266,7 +274,7 @@ class Gate:
         if row is None:
             return self._keys.note(prefix, None)
         scope = next(scope for scope in SCOPES if scope == row.scope)
-        key = _Key(prefix, row.key_hash, Caller(f"user {row.name}", scope))
+        key = _Key(prefix, row.key_hash, Caller(f"user {row.name}", scope, row.owner))
         return self._keys.note(prefix, key)
 
     def _sign_in(self, hashed: str) -> _SignIn | None:

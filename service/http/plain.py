@@ -8,7 +8,7 @@ which says what is wrong with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import Request, Response
@@ -20,13 +20,17 @@ MOST_ID = 2**31 - 1
 
 
 async def answer(
-    request: Request, kind: type[BaseModel], endpoint: Callable[..., Awaitable[BaseModel]]
+    request: Request,
+    kind: type[BaseModel],
+    endpoint: Callable[..., Awaitable[BaseModel]],
+    more: Mapping[str, Any],
 ) -> Response | None:
     """What the route of a body and the service, and at most a trial's id, answers; None where that
     is for FastAPI to find out.
 
     Args:
         kind: of the body.
+        more: what else it takes, by name.
     """
     if request.headers.get("content-type") != "application/json":
         return None
@@ -40,5 +44,5 @@ async def answer(
         body = kind.model_validate(json.loads(sent))
     except (ValueError, RecursionError, ValidationError):
         return None
-    answered = await endpoint(**named, body=body, service=request.app.state.context)
+    answered = await endpoint(**named, body=body, service=request.app.state.context, **more)
     return Response(answered.model_dump_json(), media_type="application/json")

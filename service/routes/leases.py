@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from db import clock, leases, models, sharing, studies, trials
 from db.curves import Point
 from db.sharing import Ability
-from service.context import Context, Service, TrialId
+from service.context import CallerOwner, Context, Service, TrialId
 from service.errors import Refused, invalid
-from service.http.guards import for_workers, route_behind
+from service.http.guards import check_serves, for_workers, route_behind
 from service.http.problems import describe
 from service.schemas import (
     Failure,
@@ -44,15 +44,16 @@ busy = APIRouter(
 
 
 @busy.post("/next", summary="Lease the next trial", responses=describe(404))
-async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
+async def next_trial(body: NextRequest, service: Service, owner: CallerOwner = None) -> NextAnswer:
     """Never waits for a fit: with nothing queued it says why and when to ask again (and with no
     `retry_after_s`, that nothing more will come by itself). A worker that asks again since the
-    answer was lost gets the same trial, under a new token."""
-    answer = await service.writer.run(leased, body)
+    answer was lost gets the same trial, under a new token. A key that belongs to an owner is given
+    trials of that one's studies."""
+    answer = await service.writer.run(leased, body, owner)
     if answer is None and await to_thread.run_sync(_reap, service):
-        answer = await service.writer.run(leased, body)
+        answer = await service.writer.run(leased, body, owner)
     if answer is None:
-        answer = await to_thread.run_sync(_nothing, body, service)
+        answer = await to_thread.run_sync(_nothing, body, service, owner)
     service.proposer.wake()
     if answer.lease is not None:
         answer.lease.heartbeat_s = service.pace.heartbeat_s(answer.lease.duration_s)
@@ -61,12 +62,16 @@ async def next_trial(body: NextRequest, service: Service) -> NextAnswer:
     return answer
 
 
-def leased(session: Session, body: NextRequest) -> NextAnswer | None:
-    """The trial that a worker is given; None where there is none for it now."""
+def leased(session: Session, body: NextRequest, owner: str | None = None) -> NextAnswer | None:
+    """The trial that a worker is given; None where there is none for it now.
+
+    Args:
+        owner: whose studies alone it serves; None for all.
+    """
     token = secrets.token_urlsafe(32)
     can_merge = "merged" in body.channels
     leases.seen(session, body.worker, body.capabilities)
-    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities))
+    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities), owner)
     given = None
     if turns:
         given = leases.claim_unheld(
@@ -76,7 +81,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         spec = views.stored_spec(given.spec)
         lease = Lease(token=token, until=given.attempt.until, duration_s=given.attempt.lease_s)
         return _given(given.trial, lease, spec, views.first_name(given.spec), given.results)
-    attempt = kept = leases.resume(session, body.worker, body.study, token)
+    attempt = kept = leases.resume(session, body.worker, body.study, token, owner)
     if attempt is None:
         ready = merging.ready(session, body.study) if can_merge else ()
         claims = (
@@ -84,7 +89,7 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
         )
         attempt = next((claimed for claimed in claims if claimed is not None), None)
     if attempt is None:
-        return _under_its_present_name(session, body)
+        return _under_its_present_name(session, body, owner)
     left = attempt.lease_s
     if kept is not None:
         left = min(left, (kept.until - clock.read(session)).total_seconds())
@@ -95,12 +100,14 @@ def leased(session: Session, body: NextRequest) -> NextAnswer | None:
     return answer
 
 
-def _under_its_present_name(session: Session, body: NextRequest) -> NextAnswer | None:
+def _under_its_present_name(
+    session: Session, body: NextRequest, owner: str | None
+) -> NextAnswer | None:
     """Asks again where the study that a worker asks for was renamed since."""
     present = None if body.study is None else studies.get(session, body.study).name
     if present == body.study:
         return None
-    return leased(session, body.model_copy(update={"study": present}))
+    return leased(session, body.model_copy(update={"study": present}), owner)
 
 
 def _given(
@@ -124,7 +131,7 @@ def _given(
     )
 
 
-def _nothing(body: NextRequest, service: Context) -> NextAnswer:
+def _nothing(body: NextRequest, service: Context, owner: str | None) -> NextAnswer:
     with service.database.read() as session:
         reason, retry_after_s = waiting.for_a_trial(
             session,
@@ -132,6 +139,7 @@ def _nothing(body: NextRequest, service: Context) -> NextAnswer:
             body.worker,
             can_merge="merged" in body.channels,
             ability=Ability.of(body.gpus, body.capabilities),
+            owner=owner,
         )
     return NextAnswer(reason=reason, retry_after_s=retry_after_s)
 
@@ -188,25 +196,37 @@ def measure(trial: TrialId, body: MeasurementsRequest, service: Service) -> Tria
 
 
 @busy.post("/{trial:int}/result", summary="Finish a trial", responses=describe(404, 409))
-async def result(trial: TrialId, body: Result, service: Service) -> Trial:
+async def result(
+    trial: TrialId, body: Result, service: Service, owner: CallerOwner = None
+) -> Trial:
     """The same body again is 200 and changes nothing. Another body, or a lease that is gone, is
     409, and the scores are kept as replicates of the trial. One that lacks a benchmark of the
     objective at its last step is 422, also where an earlier step has one: what it has is kept, and
     the rest is still wanted."""
-    answer = await service.writer.run(finished, trial, body)
+    answer = await service.writer.run(finished, trial, body, owner)
     if isinstance(answer, Refused):
         raise answer
     service.proposer.wake()
     return answer
 
 
-def finished(session: Session, trial_id: int, body: Result) -> Trial | Refused:
-    """A refusal is returned, since the scores are kept all the same."""
+def finished(
+    session: Session, trial_id: int, body: Result, owner: str | None = None
+) -> Trial | Refused:
+    """A refusal is returned, since the scores are kept all the same.
+
+    Args:
+        owner: whose studies alone the caller serves; None for all. A trial that it was given is
+            still its own when the study is not.
+    """
     run = leases.held(session, trial_id, body.token)
     if run is not None:
         spec = views.stored_spec(run.spec)
     else:
-        spec = views.spec(trials.with_study(session, trial_id).study)
+        study = trials.with_study(session, trial_id).study
+        if owner is not None and not leases.was_given(session, trial_id, body.token):
+            check_serves(owner, study.name, study.owner)
+        spec = views.spec(study)
     checks.measurements(spec, body.measurements)
     readings = views.readings(body.measurements)
     absent = checks.missing(spec, body.measurements)

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from db import studies
-from service.context import Actor, Service, StudyName
+from service.context import Actor, CallerOwner, Service, StudyName
 from service.errors import invalid
 from service.fitting import goals
 from service.fitting.best import BEST_BY
 from service.fitting.best import best as best_answer
-from service.http.guards import by_method, route_behind
+from service.http.guards import by_method, for_admins, route_behind
 from service.http.paging import that_fit
 from service.http.problems import describe
 from service.schemas import (
@@ -42,6 +42,8 @@ PAGE = 100
 """Studies a page at most."""
 
 router = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind(by_method))
+copies = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind(for_admins))
+"""Calls that only read the study in their address, and make another."""
 
 
 @router.post(
@@ -54,16 +56,23 @@ router = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind
         **describe(409),
     },
 )
-def create(body: StudySpec, service: Service, actor: Actor, response: Response) -> Study:
+def create(
+    body: StudySpec,
+    service: Service,
+    actor: Actor,
+    response: Response,
+    owner: CallerOwner = None,
+) -> Study:
     """The same body again answers 200 and changes nothing; another body of this name is 409. A
-    recipe that cannot be run, or lacks a domain or a benchmark of the study's, is 422."""
+    recipe that cannot be run, or lacks a domain or a benchmark of the study's, is 422. It belongs
+    to the owner of the key."""
     checks.strategy(body.strategy)
     checks.space(body)
     checks.channels(body)
     checks.measurements(body, body.baseline)
     export_columns.check(body)
     with service.database.write() as session:
-        row, is_new = studies.create(session, body.model_dump(mode="json"), actor)
+        row, is_new = studies.create(session, body.model_dump(mode="json"), actor, owner)
         if is_new:
             checks.earlier(session, body)
         if is_new and (fault := service.presets.fault(body)) is not None:
@@ -118,7 +127,7 @@ def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) ->
     return answer
 
 
-@router.post(
+@copies.post(
     "/{study}/clone",
     status_code=201,
     summary="Create a study like this one",
@@ -129,13 +138,18 @@ def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) ->
     },
 )
 def clone(
-    study: StudyName, body: StudyClone, service: Service, actor: Actor, response: Response
+    study: StudyName,
+    body: StudyClone,
+    service: Service,
+    actor: Actor,
+    response: Response,
+    owner: CallerOwner = None,
 ) -> Study:
     """Its specification with another name and what else is given; no trials. To learn of its runs,
-    name it in `evidence`."""
+    name it in `evidence`. It belongs to the owner of the key, whoever has the other."""
     with service.database.read() as session:
         spec = edits.cloned(views.spec(studies.get(session, study)), body)
-    return create(spec, service, actor, response)
+    return create(spec, service, actor, response, owner)
 
 
 @router.delete(

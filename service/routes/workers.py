@@ -8,8 +8,8 @@ import structlog
 from fastapi import APIRouter, Path, Query
 
 from db import leases, workers
-from service.context import Actor, Service, StudyName
-from service.http.guards import by_method, route_behind
+from service.context import Actor, CallerDependency, CallerOwner, Service, StudyName
+from service.http.guards import by_method, check_owner, route_behind
 from service.http.problems import describe
 from service.schemas import Demand, Gone, Worker, WorkerPage, WorkerSeen
 from service.study import demand
@@ -23,18 +23,18 @@ router = APIRouter(tags=["fleets"], route_class=route_behind(by_method))
 
 
 @router.get("/demand", summary="How much work there is", responses=describe())
-def demand_of_all(service: Service) -> Demand:
-    """Of all studies: what workers of any study could begin now."""
+def demand_of_all(service: Service, owner: CallerOwner) -> Demand:
+    """Of all studies: what workers with this key, asking for any, could begin now."""
     with service.database.read() as session:
-        return demand.read(session, None)
+        return demand.read(session, None, owner)
 
 
 @router.get("/studies/{study}/demand", summary="How much work a study has", responses=describe(404))
-def demand_of_one(study: StudyName, service: Service) -> Demand:
-    """What workers could begin now, by the rules of `POST /trials/next`: not what the budget has
-    left, of which a strategy may propose more only once scores come."""
+def demand_of_one(study: StudyName, service: Service, owner: CallerOwner) -> Demand:
+    """What workers with this key could begin now, by the rules of `POST /trials/next`: not what the
+    budget has left, of which a strategy may propose more only once scores come."""
     with service.database.read() as session:
-        return demand.read(session, study)
+        return demand.read(session, study, owner)
 
 
 @router.get("/workers", summary="Who is at work", responses=describe())
@@ -74,11 +74,14 @@ def gone(
     worker: Annotated[Worker, Path(description="Name of the worker.")],
     service: Service,
     actor: Actor,
+    caller: CallerDependency,
 ) -> Gone:
     """For engines, which know of a node's end before its leases run out: the worker's attempts end
     at once and nothing is counted against their trials. Not for a worker that only died: whatever
     it ran may have killed it, so its lease runs out and counts. Twice is once."""
     with service.database.write() as session:
+        for study, owner in workers.holds_of(session, worker):
+            check_owner(caller, study, owner)
         freed = leases.gone(session, worker, actor)
     if freed:
         log.info("worker gone", worker=worker, trials=freed)

@@ -36,6 +36,7 @@ from service.schemas.many_trials import (
     TrialsImport,
     TrialsImported,
 )
+from service.schemas.owners import Owner, OwnerLimit, Owners, StudyOwner
 from service.schemas.problems import Problem
 from service.schemas.scores import (
     Fraction,
@@ -163,6 +164,9 @@ __all__ = [
     "NextRequest",
     "Objective",
     "Origin",
+    "Owner",
+    "OwnerLimit",
+    "Owners",
     "Partial",
     "PredictAnswer",
     "PredictRequest",
@@ -189,6 +193,7 @@ __all__ = [
     "StudyEdits",
     "StudyFigure",
     "StudyFigures",
+    "StudyOwner",
     "StudyPage",
     "StudyPatch",
     "StudySpec",

@@ -269,6 +269,8 @@ class Study(StudySpec):
     state: StudyState
     """`finished` also once the budget is used and all trials have ended; `active` again when the
     budget is raised, or a trial queued or retried."""
+    owner: Name | None = None
+    """The team that it belongs to: that of the key that made it, until it is given to another."""
     created_at: datetime
     updated_at: datetime
     trials: dict[TrialState, int]

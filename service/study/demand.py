@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from db import proposal_needs, queue, studies
+from db import owners, proposal_needs, queue, studies
 from service.schemas import Demand
 from service.study import merging, waiting
 
 
-def read(session: Session, name: str | None) -> Demand:
+def read(session: Session, name: str | None, owner: str | None = None) -> Demand:
     """By the rules of `POST /trials/next`.
+
+    Args:
+        owner: whose studies alone are served; None for all.
 
     Raises:
         StudyNotFound: there is none of this name.
     """
     found = studies.everyone(session) if name is None else [studies.get(session, name)]
+    found = [study for study in found if owner in (None, study.owner)]
+    spent = owners.used_up(session, {study.owner for study in found})
+    open_to = [study.id for study in found if study.owner not in spent]
     standings = proposal_needs.standings(session, found)
     ready = merging.ready(session, name)
-    claimable = sum(queue.claimable(session, [study.id for study in found], ready).values())
-    reason, retry_after_s = (None, 0.0) if claimable else waiting.for_a_trial(session, name)
+    claimable = sum(queue.claimable(session, open_to, ready).values())
+    reason: str | None = None
+    retry_after_s: float | None = 0.0
+    if not claimable:
+        reason, retry_after_s = waiting.for_a_trial(session, name, owner=owner)
     return Demand(
         claimable=claimable,
         running=sum(now.running for now in standings),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Literal, cast
 
-from db import curves, models, specs, studies, tags
+from db import curves, models, owners, specs, studies, tags
 from db.clock import HOUR_S
 from db.curves import Point
 from db.measurements import Reading
@@ -16,6 +16,7 @@ from service.schemas import (
     Curve,
     Measurement,
     Origin,
+    Owner,
     Proposal,
     Study,
     StudySpec,
@@ -56,6 +57,7 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
         described.model_dump()
         | {
             "state": state(row, counts),
+            "owner": row.owner,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
             "trials": {name: counts.get(name, 0) for name in models.TRIAL_STATES},
@@ -66,6 +68,16 @@ def study(row: models.Study, counts: dict[str, int]) -> Study:
             "unspent": row.unspent,
             "baseline_scores": described.scores(described.baseline),
         }
+    )
+
+
+def owner(found: owners.Usage) -> Owner:
+    return Owner(
+        name=found.name,
+        gpu_hours=found.gpu_hours,
+        used=found.used,
+        running=found.running,
+        studies=found.studies,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import models, proposal_needs, queue, sharing, studies
+from db import models, owners, proposal_needs, queue, sharing, studies
 from db.models import Attempt, Trial
 from db.proposal_needs import Standing
 from db.sharing import Ability
@@ -32,6 +34,8 @@ def why_idle(session: Session, row: models.Study, counts: dict[str, int]) -> str
     """
     if counts.get("running") and row.state == "active":
         return None
+    if (spent := over_quota(session, row)) is not None:
+        return f"study {row.name!r}: {spent}"
     queued = counts.get("queued", 0)
     is_stuck = proposal_needs.standing(session, row).is_stuck
     if row.state == "active" and queued and not is_stuck:
@@ -42,6 +46,27 @@ def why_idle(session: Session, row: models.Study, counts: dict[str, int]) -> str
         back = came_back(session, row.id)
         return f"study {row.name!r}: {what}, and no worker runs one" + (f"; {back}" if back else "")
     return for_a_trial(session, row.name)[0]
+
+
+def over_quota(session: Session, row: models.Study) -> str | None:
+    """Why no trial of an active study is given out while its owner has no GPU-hours left; None
+    where it has, or where there is no trial to come."""
+    spent = owners.used_up(session, [row.owner]) if row.state == "active" else {}
+    if not spent or proposal_needs.standing(session, row).is_done:
+        return None
+    return _spent(spent[str(row.owner)])
+
+
+def _spent(usage: owners.Usage) -> str:
+    return (
+        f"its owner {usage.name!r} has used {_hours(usage.used)} of its "
+        f"{_hours(usage.gpu_hours or 0.0)} GPU-hours, so none of its trials is given out until "
+        "there are more (modomodo owner set)"
+    )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 10 else f"{hours:.3g}"
 
 
 def _has_runs_queued(session: Session, row: models.Study) -> bool:
@@ -89,6 +114,7 @@ def for_a_trial(
     *,
     can_merge: bool = True,
     ability: Ability | None = None,
+    owner: str | None = None,
 ) -> tuple[str, float | None]:
     """Why there is no trial to give to a worker, and after how many seconds to ask again (None:
     nothing more comes by itself).
@@ -96,19 +122,26 @@ def for_a_trial(
     Args:
         can_merge: whether the worker takes trials of channel `merged`.
         ability: what it has, by which studies pass it over; None for one that has everything.
+        owner: whose studies alone it serves; None for all.
     """
     if name is not None:
         found = [studies.get(session, name)]
     else:
         # The finished ones, which grow to be many, only matter where there is no other.
-        found = studies.everyone(session, "active", "paused") or studies.everyone(session)
-    if not found:
-        return "there is no study yet", 10.0
+        found = _served(studies.everyone(session, "active", "paused"), owner)
+        found = found or _served(studies.everyone(session), owner)
+    served = _served(found, owner)
+    if not served:
+        return _none_served(found, owner)
+    spent = owners.used_up(session, {row.owner for row in served})
     reasons: list[tuple[str, float | None]] = []
-    for row, now in zip(found, proposal_needs.standings(session, found), strict=True):
+    for row, now in zip(served, proposal_needs.standings(session, served), strict=True):
         lacks = [] if ability is None else sharing.lacking(row.spec["requires"], ability)
         if lacks and now.state == "active" and not now.is_done:
             reasons.append((f"study {now.study!r} requires {', '.join(lacks)}", None))
+            continue
+        if row.owner in spent and now.state == "active" and not now.is_done:
+            reasons.append((f"study {now.study!r}: {_spent(spent[row.owner])}", None))
             continue
         due_in_s, merged = None, None
         if now.state == "active" and now.queued:
@@ -118,6 +151,21 @@ def for_a_trial(
                 merged = NO_STORE
         reasons.append(_of_one(now, due_in_s, merged))
     return min(reasons, key=lambda item: (item[1] is None, item[1] or 0.0))
+
+
+def _served(found: Sequence[models.Study], owner: str | None) -> list[models.Study]:
+    return [row for row in found if owner in (None, row.owner)]
+
+
+def _none_served(asked: Sequence[models.Study], owner: str | None) -> tuple[str, float | None]:
+    """Where there is no study, or none for a key of this owner, or not the one asked for."""
+    if owner is None:
+        return "there is no study yet", 10.0
+    if not asked:
+        return f"owner {owner!r} has no study yet, and this key serves that one's alone", 10.0
+    row = asked[0]
+    whose = "no owner" if row.owner is None else f"owner {row.owner!r}"
+    return f"study {row.name!r} belongs to {whose}, and this key serves owner {owner!r} alone", None
 
 
 def _of_one(

@@ -217,6 +217,15 @@ def test_gpu_hours(tmp_path):
     assert '"running"' in own.said, "what is under way"
 
 
+def test_teams(tmp_path):
+    page, own = "docs/how-to/teams.md", reader(tmp_path)
+    with own:
+        own.do("modomodo serve", page)
+        own.follow(ROOT / page)
+    assert "study first belongs to vision" in own.said
+    assert "study first belongs to no owner" in own.said
+
+
 @pytest.mark.slow  # `auto` fits each score
 def test_floors_and_fronts(tmp_path):
     page = "docs/how-to/floors-and-fronts.md"

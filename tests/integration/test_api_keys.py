@@ -58,6 +58,7 @@ READING = [
     ("GET", "/demand", None),
     ("GET", "/studies/vlm/demand", None),
     ("GET", "/workers", None),
+    ("GET", "/owners", None),
     ("GET", "/trials/1", None),
     ("GET", "/trials/1/curve", None),
     ("GET", "/studies/vlm/figures", None),
@@ -96,6 +97,8 @@ ADMINISTERING = [
     ("POST", "/trials/1/continue", None),
     ("POST", "/trials/1/stop", None),
     ("POST", "/workers/w/gone", None),
+    ("PUT", "/owners/o", {"gpu_hours": 10.0}),
+    ("PUT", "/studies/vlm/owner", {"owner": None}),
 ]
 
 
@@ -119,7 +122,7 @@ def test_each_scope_allows_its_calls_and_no_others(api, made):
 
 def test_every_call_is_among_those_tested(api):
     names = {"vlm": "{study}", "1": "{trial}", "2": "{number}", "quadsurface": "{name}"}
-    names["w"] = "{worker}"
+    names |= {"w": "{worker}", "o": "{owner}"}
     tested = {
         (method, "/".join(names.get(part, part) for part in path.split("?")[0].split("/")))
         for method, path, _ in READING + WORKING + ADMINISTERING

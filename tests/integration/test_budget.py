@@ -144,9 +144,11 @@ def test_runs_added_before_they_were_counted_apart_are_counted_by_the_upgrade(de
             *("studies.edits", "studies.created_as", "studies.former_names"),
             *("trials.share", "trials.by_hand", "studies.unspent", "studies.early_stopping"),
             "trials.tags",
+            *("studies.owner", "api_keys.owner"),
         ]
         for table, column in (name.split(".") for name in ("studies.attached", *later)):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+        session.execute(text("DROP TABLE owners"))
         session.execute(text("UPDATE alembic_version SET version_num = '0007'"))
     upgrade.upgrade(desk.database)
     assert desk.study().attached == 3

@@ -403,3 +403,22 @@ def test_studies_are_compared_side_by_side(run, service_url, monkeypatch):
         assert refused.exit_code == 2
         assert "two to five different studies" in " ".join(refused.output.split())
     assert isinstance(run("study", "compare", "one", "none").exception, ServiceError)
+
+
+def test_owners_are_made_given_studies_and_listed_with_what_they_may_use(run, study_file):
+    assert run("study", "create", study_file).exit_code == 0
+    unknown = run("owner", "give", "vision", "vlm")
+    assert isinstance(unknown.exception, ServiceError)
+    assert "modomodo owner set" in hints.in_words(unknown.exception)
+    made = as_json(run("owner", "set", "vision", "--gpu-hours", "2000", "--json"))
+    assert (made["name"], made["gpu_hours"], made["used"]) == ("vision", 2000.0, 0.0)
+    assert "belongs to vision" in run("owner", "give", "vision", "vlm").stdout
+    assert "owner vision" in run("study", "show", "vlm").stdout
+    (listed,) = as_json(run("owner", "list", "--json"))
+    assert (listed["name"], listed["studies"]) == ("vision", 1)
+    assert "2,000" in run("owner", "list").stdout
+    assert "as many as it likes" in run("owner", "set", "vision", "--no-limit").stdout
+    assert as_json(run("owner", "release", "vlm", "--json"))["owner"] is None
+    for wrong in ([], ["--gpu-hours", "1", "--no-limit"], ["--gpu-hours", "-1"]):
+        assert run("owner", "set", "vision", *wrong).exit_code == 2
+    assert run("owner", "give", "a b", "vlm").exit_code == 2

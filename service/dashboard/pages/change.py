@@ -12,15 +12,16 @@ from pydantic import ValidationError
 
 from db import archive, studies
 from db.errors import StorageError
-from service.context import Actor, Service, StudyName
+from service.context import Actor, CallerDependency, Service, StudyName
 from service.dashboard import edit_form, session, study_form
-from service.dashboard.dependencies import StudyBoard, acting, guarded
+from service.dashboard.dependencies import StudyBoard, acting, copying, guarded
 from service.dashboard.form_fields import FormFields
 from service.dashboard.navigation import StudyLink
 from service.dashboard.queries.boards import Board
 from service.dashboard.rendering import render
 from service.dashboard.study_form import FormError
 from service.errors import Refused, invalid
+from service.http.guards import check_owner
 from service.plain_errors import listed, located, plain
 from service.routes import studies as calls
 from service.schemas import StudyClone, StudyPatch
@@ -76,14 +77,20 @@ def state(typed: SubmittedForm, study: StudyName, service: Service, actor: Actor
     return RedirectResponse(f"/ui/studies/{study}", 303)
 
 
-@router.post("/clone", dependencies=acting)
+@router.post("/clone", dependencies=copying)
 def clone(
-    request: Request, typed: SubmittedForm, board: StudyBoard, service: Service, actor: Actor
+    request: Request,
+    typed: SubmittedForm,
+    board: StudyBoard,
+    service: Service,
+    actor: Actor,
+    caller: CallerDependency,
 ) -> Response:
     """Creates a study like this one, paused, and leads to where it is changed."""
     try:
         wanted = StudyClone.model_validate({"name": typed["clone"]})
-        made = calls.clone(board.study.name, wanted, service, actor, Response())
+        made = calls.clone(board.study.name, wanted, service, actor, Response(), caller.owner)
+        check_owner(caller, made.name, made.owner)  # one that was there already
         calls.patch(made.name, StudyPatch(state="paused"), service, actor)
     except ValidationError as error:
         return _as_it_is(request, board, service, {"clone": plain(error.errors()[0])})

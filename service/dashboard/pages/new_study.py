@@ -62,7 +62,8 @@ def create(request: Request, typed: SubmittedForm, presets: Offered, service: Se
     try:
         session.require_admin(request)
         spec = study_form.read(typed, presets)
-        calls.create(spec, service, request.state.caller.name, Response())
+        caller = request.state.caller
+        calls.create(spec, service, caller.name, Response(), caller.owner)
     except FormError as wrong:
         return _form(request, typed, presets, wrong.messages)
     except StorageError as error:

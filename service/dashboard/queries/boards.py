@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import clock, curves, models, studies
+from db import clock, curves, models, owners, studies
+from db.owners import Usage
 from service.dashboard.queries import forecast, sparklines, stories
 from service.dashboard.queries.forecast import Forecast, Pace
 from service.dashboard.queries.history import Histories, History
@@ -52,11 +53,12 @@ class Board:
         results: grows with every completed trial: figures drawn at the same number still hold,
             as long as `edits` of the study are the same.
         running: the newest of the running trials, at most `STRIP`.
-        idle: why an active study runs no trial, where there is more to say than that what is queued
-            waits for a worker; None while it does.
+        idle: why an active study runs no trial, or will run no more, where there is more to say
+            than that what is queued waits for a worker; None while it does.
         n_workers: workers that hold a trial of it.
         forecast: when its budget is used; None in a list of studies.
         cost: None in a list of studies.
+        owner: what its owner has used; None in a list of studies, or where it has no owner.
         last: what happened last; None on the study's own page.
     """
 
@@ -70,6 +72,7 @@ class Board:
     idle: str | None = None
     forecast: Forecast | None = None
     cost: StudyCost | None = None
+    owner: Usage | None = None
     last: Happening | None = None
 
     @property
@@ -112,8 +115,8 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     """One study with the newest of its running trials."""
     counts = studies.trial_counts(session, [row.id])[row.id]
     pace = forecast.read(session, row)
-    idle = None
-    if row.state == "active" and not counts.get("running"):
+    idle = waiting.over_quota(session, row)
+    if idle is None and row.state == "active" and not counts.get("running"):
         is_queued = bool(counts.get("queued"))
         idle = (
             waiting.came_back(session, row.id) or merging.held_back(session, row)
@@ -134,6 +137,7 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
             pace, math.ceil(row.planned - row.completed), is_active=row.state == "active"
         ),
         cost=cost.read(session, row),
+        owner=None if row.owner is None else owners.usage(session, row.owner),
     )
 
 

@@ -43,7 +43,7 @@ class Wanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: Sought = ""
-    """In the name, the note, or a domain's name."""
+    """In the name, the owner's, the note, or a domain's name."""
     condition: Annotated[Condition | None, Unset] = None
     sort: Order = "created"
     rising: bool = False
@@ -134,7 +134,8 @@ def _is_wanted(line: Line, wanted: Wanted) -> bool:
     if wanted.condition not in (None, line.condition):
         return False
     text = wanted.text.strip().casefold()
-    said = (line.name, line.board.study.note, *line.board.domains)
+    study = line.board.study
+    said = (line.name, study.owner or "", study.note, *line.board.domains)
     return any(text in part.casefold() for part in said)
 
 
