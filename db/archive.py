@@ -35,7 +35,7 @@ from db.errors import BadArchive, StudyExists
 from db.specs import Specification
 from db.texts import storable, storable_throughout
 
-FORMAT, VERSION = "modomodo study", 8
+FORMAT, VERSION = "modomodo study", 9
 CHUNK = 500
 CHANNELS = "^full(,step-[1-9][0-9]*)*(,merged)?$"
 """How a study's channels are written."""
@@ -156,7 +156,7 @@ _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
-    without={"study_id", "id", "client_hash", "channel", *RESTING, *PAUSING},
+    without={"study_id", "id", "client_hash", "channel", "schedule", *RESTING, *PAUSING},
     more={
         "id": (Annotated[int, Field(ge=1, lt=2**30)], ...),  # others are still to be counted on
         # Archives of version 2 have none.
@@ -175,6 +175,11 @@ _TrialRow = _row(
         # Archives of version 7 have none.
         "share": (Annotated[float, Field(gt=0.0, le=1.0)], 1.0),
         "by_hand": (bool, False),
+        # Archives of version 8 have none.
+        "schedule": (
+            Annotated[list[dict[str, Any]], AfterValidator(storable_throughout)] | None,
+            None,
+        ),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.

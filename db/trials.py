@@ -39,6 +39,8 @@ class NewTrial:
     channel: str = "full"
     share: float = 1.0
     """Of a whole run that the budget counts it as."""
+    schedule: list[dict[str, Any]] | None = None
+    """Mixtures by phase, where they change during the run."""
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -86,6 +88,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         by_hand=new.origin != "proposed",
         channel=new.channel,
         mixture=new.mixture,
+        schedule=new.schedule,
         seed=training_seed(study.spec["seed"], number),
         proposal=new.proposal,
         proposed_at_results=new.proposed_at_results,
@@ -113,6 +116,8 @@ def _digest(new: NewTrial) -> str:
         body.append(new.stop_at)
     if new.channel != "full":
         body.append(new.channel)
+    if new.schedule is not None:
+        body.append(new.schedule)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 

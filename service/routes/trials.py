@@ -22,7 +22,7 @@ from service.schemas import (
     TrialPatch,
     TrialState,
 )
-from service.study import checks, views
+from service.study import checks, schedules, views
 
 router = APIRouter(tags=["trials"], route_class=route_behind(by_method))
 
@@ -60,7 +60,10 @@ def add(
         row = studies.get(session, study)
         spec = views.spec(row)
         checks.channel(spec, body.channel)
-        mixture = checks.mixture(spec, body.mixture)
+        given, phases = body.mixture, []
+        if body.schedule is not None:
+            given, phases = schedules.of_run(spec, body.schedule)
+        mixture = checks.mixture(spec, given)
         checks.measurements(spec, body.measurements)
         if body.measurements:
             checks.is_complete(spec, body.measurements)
@@ -74,6 +77,7 @@ def add(
             priority=trials.BY_HAND,
             stop_at=body.stop_at,
             channel=body.channel,
+            schedule=[phase.model_dump(mode="json") for phase in phases] or None,
         )
         added, is_new = trials.add(session, row, new, actor)
         proposals.withdraw_surplus(session, row)

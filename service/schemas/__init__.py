@@ -63,13 +63,18 @@ from service.schemas.surrogates import (
     SurrogateFit,
 )
 from service.schemas.trials import (
+    MAX_PHASES,
     Curve,
+    Phase,
     Proposal,
+    Schedule,
     Trial,
     TrialContinue,
     TrialCreate,
     TrialPage,
     TrialPatch,
+    mean_mixture,
+    phase_ends,
 )
 from service.schemas.values import (
     AGGREGATES,
@@ -104,6 +109,7 @@ __all__ = [
     "MAX_CAPABILITIES",
     "MAX_CAPABILITIES_TEXT",
     "MAX_METRICS",
+    "MAX_PHASES",
     "MAX_POINTS",
     "SUM_TOLERANCE",
     "BenchmarkSpec",
@@ -149,6 +155,7 @@ __all__ = [
     "Objective",
     "Origin",
     "Partial",
+    "Phase",
     "PredictAnswer",
     "PredictRequest",
     "PredictedMixture",
@@ -159,6 +166,7 @@ __all__ = [
     "Release",
     "RequiresSpec",
     "Result",
+    "Schedule",
     "Score",
     "Scores",
     "SearchSpec",
@@ -193,4 +201,6 @@ __all__ = [
     "WorkerSeen",
     "averaged_measurements",
     "last_measurements",
+    "mean_mixture",
+    "phase_ends",
 ]

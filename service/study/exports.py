@@ -117,11 +117,14 @@ def _taken(
     if trial.channel != "full":
         return trial.measurements, trial.channel
     if trial.state == WHOLE:
-        return trial.measurements, ""
+        return trial.measurements, "" if trial.schedule is None else evidence.SCHEDULED
     part = evidence.so_far(spec, trial.measurements, paused_at)
     if part is None:
         return trial.measurements, ""
-    return part.measurements, evidence.channel_of(part.step)
+    channel = evidence.channel_of(part.step)
+    if trial.schedule is not None:  # a part of it has had another mixture than the whole
+        channel = f"{evidence.SCHEDULED}-{channel}"
+    return part.measurements, channel
 
 
 def heads(spec: StudySpec) -> list[str]:

@@ -16,6 +16,7 @@ from service.schemas import (
     Curve,
     Measurement,
     Origin,
+    Phase,
     Proposal,
     Study,
     StudySpec,
@@ -112,6 +113,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         asked=cast(Literal["pause", "stop"] | None, row.asked),
         asked_why=row.asked_why,
         channel=cast(Channel, row.channel),
+        schedule=None if row.schedule is None else [Phase.model_validate(p) for p in row.schedule],
     )
 
 

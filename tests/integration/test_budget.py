@@ -143,6 +143,7 @@ def test_runs_added_before_they_were_counted_apart_are_counted_by_the_upgrade(de
             *("trials.channel", "studies.merged", "studies.channels"),
             *("studies.edits", "studies.created_as", "studies.former_names"),
             *("trials.share", "trials.by_hand", "studies.unspent", "studies.early_stopping"),
+            "trials.schedule",
         ]
         for table, column in (name.split(".") for name in ("studies.attached", *later)):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
