@@ -54,6 +54,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study export": (
         "modomodo study export first --out runs.csv",
         "modomodo study export first --format yaml --trainer verl --out mixture.yaml",
+        "modomodo study export first --format yaml --trial 3 --out schedule.yaml",
         "modomodo study export first --format archive --out first.json",
     ),
     "study compare": ("modomodo study compare first second",),

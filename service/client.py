@@ -8,7 +8,7 @@ repeated `add_trial` by its key. So `transport.py` may try again what got no ans
 from __future__ import annotations
 
 import secrets
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from service.schemas import (
@@ -142,9 +142,13 @@ class Client(Transport):
         study: str,
         format: Literal["csv", "json", "yaml"],  # noqa: A002
         trainer: TrainerName | None = None,
+        trial: int | None = None,
     ) -> str:
-        """The file's text; with `trainer`, the YAML is in that trainer's own options."""
-        asked = {"format": format} | ({"trainer": trainer} if trainer else {})
+        """The file's text; with `trainer`, the YAML is in that trainer's own options, and with
+        `trial`, the number of one, it has that one's mixture or schedule."""
+        asked: dict[str, Any] = {"format": format}
+        asked |= {"trainer": trainer} if trainer else {}
+        asked |= {} if trial is None else {"trial": trial}
         return self._send("GET", f"/studies/{_part(study)}/export", params=asked).text
 
     # --- trials ---
