@@ -232,3 +232,4 @@ def test_a_trials_page_shows_each_phase(here):
     html = here.get("/ui/studies/vlm/trials/1").text
     assert "25% of its steps, phase 1" in html
     assert "75% of its steps, phase 2" in html
+    assert "mean of 2 phases" in here.get("/ui/studies/vlm").text

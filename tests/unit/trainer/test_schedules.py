@@ -85,15 +85,6 @@ def test_a_run_has_as_many_samples_of_a_phase_as_its_share_of_the_steps():
     assert job(schedule=(), prompts_per_step=4).phases == [(MEAN, 32)]
 
 
-def test_reach_is_of_the_very_order_that_is_trained_on():
-    from trainer.planning.plan import reach
-
-    assert reach(job(prompts_per_step=4))["samples"]["coco"] >= 8
-    phases = [Phase(share=0.25, mixture={"coco": 1.0}), Phase(share=0.75, mixture={"sat": 1.0})]
-    found = reach(job(tuple(phases), prompts_per_step=4))
-    assert (found["steps"], found["samples"]) == (8, {"coco": 8, "sat": 24})
-
-
 # --- whose folder it is ---------------------------------------------------------------------------
 
 
