@@ -3,8 +3,8 @@
 The paper's two-stage draw: a domain with the probability of its weight, then one unseen sample of
 it; when the drawn domain has none left, training stops. The whole order is drawn up front from
 (mixture, sizes, seed), so it does not depend on how many processes train or where a run resumes.
-With a schedule the weights change at the phases' ends, and nothing else does: what was seen in one
-phase is seen in the others too.
+With a schedule the weights change at the phases' ends, and nothing else does: a sample of one phase
+is not drawn again in another.
 """
 
 from __future__ import annotations
