@@ -227,6 +227,14 @@ def test_phases_follow_when_a_domain_is_split(here):
     assert phases[0]["mixture"] == {"indoor": 0.5, "outdoor": 0.5, "lisa": 0.0, "sat": 0.0}
 
 
+def test_the_table_of_trials_names_the_channel_too(here):
+    added(here, mixture=MEAN)
+    added(here, schedule=EASY_FIRST)
+    table = "/ui/studies/vlm/trials.csv?column=channel&sort=channel&rising=true"
+    found = list(csv.DictReader(io.StringIO(here.get(table).text)))
+    assert [(row["trial"], row["channel"]) for row in found] == [("1", "full"), ("2", "scheduled")]
+
+
 def test_a_trials_page_shows_each_phase(here):
     added(here, schedule=EASY_FIRST)
     html = here.get("/ui/studies/vlm/trials/1").text
