@@ -15,6 +15,7 @@ from service.http.problems import describe
 from service.schemas import (
     Curve,
     MetricName,
+    Phase,
     Trial,
     TrialContinue,
     TrialCreate,
@@ -60,7 +61,8 @@ def add(
         row = studies.get(session, study)
         spec = views.spec(row)
         checks.channel(spec, body.channel)
-        given, phases = body.mixture, []
+        given = body.mixture
+        phases: list[Phase] = []
         if body.schedule is not None:
             given, phases = schedules.of_run(spec, body.schedule)
         mixture = checks.mixture(spec, given)
