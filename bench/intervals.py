@@ -15,9 +15,15 @@ def mean(values: Values) -> str:
     return f"{values.mean():.1f} ± {half:.1f}"
 
 
+def difference(mine: Values, theirs: Values) -> tuple[float, float]:
+    """The 95% interval of the difference of two means, by Welch's t."""
+    low, high = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
+    return float(low), float(high)
+
+
 def gain(mine: Values, theirs: Values) -> str:
     """Difference of two means: `+5.1 ± 7.5`, by Welch's t."""
-    low, high = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
+    low, high = difference(mine, theirs)
     return f"{mine.mean() - theirs.mean():+.1f} ± {(high - low) / 2:.1f}"
 
 

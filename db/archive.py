@@ -158,7 +158,7 @@ _MeasurementRow = _row(models.Measurement, without={"id", "trial_id"})
 _CurvePointRow = _row(models.CurvePoint, without={"id", "trial_id"})
 _TrialRow = _row(
     models.Trial,
-    without={"study_id", "id", "client_hash", "channel", "tags", *RESTING, *PAUSING},
+    without={"study_id", "id", "client_hash", "channel", "tags", "schedule", *RESTING, *PAUSING},
     more={
         "id": (Annotated[int, Field(ge=1, lt=2**30)], ...),  # others are still to be counted on
         # Archives of version 2 have none.
@@ -179,6 +179,10 @@ _TrialRow = _row(
         "by_hand": (bool, False),
         # Archives of version 8 have none.
         "tags": (Annotated[str, AfterValidator(storable)], ""),
+        "schedule": (
+            Annotated[list[dict[str, Any]], AfterValidator(storable_throughout)] | None,
+            None,
+        ),
         "attempts": (list[_AttemptRow], ...),  # type: ignore[valid-type]
         "measurements": (list[_MeasurementRow], ...),  # type: ignore[valid-type]
         # Archives of version 1 have none.

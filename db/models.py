@@ -220,6 +220,9 @@ class Trial(Base):
     """`full`: a training run. `merged`: no training, the experts' weights are added up and scored.
     """
     mixture: Mapped[dict[str, Any]]
+    schedule: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """Mixtures by phase, each with its share of the steps, where they change during the run; the
+    mixture is their mean then."""
     seed: Mapped[int]
     """Seed of the training run."""
     proposal: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -41,6 +41,8 @@ class NewTrial:
     share: float = 1.0
     """Of a whole run that the budget counts it as."""
     tags: Sequence[str] = ()
+    schedule: list[dict[str, Any]] | None = None
+    """Mixtures by phase, where they change during the run."""
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -88,6 +90,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         by_hand=new.origin != "proposed",
         channel=new.channel,
         mixture=new.mixture,
+        schedule=new.schedule,
         seed=training_seed(study.spec["seed"], number),
         proposal=new.proposal,
         proposed_at_results=new.proposed_at_results,
@@ -118,6 +121,8 @@ def _digest(new: NewTrial) -> str:
         body.append(new.channel)
     if new.tags:
         body.append({"tags": list(new.tags)})
+    if new.schedule is not None:
+        body.append(new.schedule)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 

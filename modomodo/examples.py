@@ -25,7 +25,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "score": ("modomodo score --list", "modomodo score --rule math --in cases.jsonl"),
     "openapi": ("modomodo openapi",),
-    "train": ("modomodo train tiny --mixture coco=0.5,sat=0.5 --folder run",),
+    "train": (
+        "modomodo train tiny --mixture coco=0.5,sat=0.5 --folder run",
+        "modomodo train tiny --phase coco=1 --phase coco=0.2,sat=0.8 --shares 0.25,0.75",
+    ),
     "rescore": ("modomodo rescore run/responses/step-24/chartqa.parquet --rule paper",),
     "study create": ("modomodo study create offline", "modomodo study create study.yaml"),
     "study list": ("modomodo study list",),
@@ -51,6 +54,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study export": (
         "modomodo study export first --out runs.csv",
         "modomodo study export first --format yaml --trainer verl --out mixture.yaml",
+        "modomodo study export first --format yaml --trial 3 --out schedule.yaml",
         "modomodo study export first --format archive --out first.json",
     ),
     "study compare": ("modomodo study compare first second",),
@@ -60,6 +64,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo trial add first coco=0.25 sat=0.75",
         "modomodo trial add first coco=0.25 sat=0.75 --measurements scores.json",
         "modomodo trial add first coco=0.25 sat=0.75 --channel merged",
+        "modomodo trial add first --phase coco=0.9,sat=0.1 --phase coco=0.1,sat=0.9",
     ),
     "trial list": ("modomodo trial list first --state failed",),
     "trial show": ("modomodo trial show first 3",),

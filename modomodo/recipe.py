@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from modomodo import mixtures
-from modomodo.errors import CommandFailed
+from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from modomodo.study import JsonOption
+from service.schemas import mean_mixture
 
 if TYPE_CHECKING:
     from trainer.recipe import Recipe
@@ -78,6 +79,8 @@ def show(what: RecipeArgument) -> None:
 def check(
     what: RecipeArgument,
     mixture: MixtureOption = None,
+    phase: mixtures.PhaseOption = None,
+    shares: mixtures.SharesOption = None,
     data: DataOption = Path(),
     gpus: Annotated[int, typer.Option(min=1, help="GPUs that share a step.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the order, where the recipe has none.")] = 0,
@@ -85,14 +88,19 @@ def check(
 ) -> None:
     """Say what a recipe will do, how far a mixture can reach, and the memory it expects."""
     recipe = open_recipe(what)
+    schedule = mixtures.schedule(phase or [], shares)
+    if mixture is not None and schedule:
+        raise WrongUse("give --mixture, or each --phase of one, not both")
     weights = None if mixture is None else mixtures.parse(mixture)
+    if schedule:
+        weights = mean_mixture(schedule)
     need("trainer")
     from trainer.domains.errors import DataError
     from trainer.planning.plan import check as check_recipe
     from trainer.recipe import RecipeError
 
     try:
-        found = check_recipe(recipe, weights, data, gpus=gpus, seed=seed)
+        found = check_recipe(recipe, weights, data, gpus=gpus, seed=seed, schedule=schedule)
     except (DataError, RecipeError) as error:
         raise CommandFailed(str(error)) from error
     if as_json:

@@ -179,6 +179,10 @@ def export(
         TrainerName | None,
         typer.Option(help="With yaml: the mixture to train in this trainer's own options."),
     ] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="NUMBER", help="With yaml: this trial's mixture, or schedule."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default stdout.")] = None,
     url: UrlOption = None,
     database: DatabaseOption = HERE,
@@ -186,11 +190,13 @@ def export(
     """Write a study's trials, its mixture to train, or all of it, to a file or stdout."""
     if trainer is not None and form != "yaml":
         raise typer.BadParameter("--trainer goes with --format yaml")
+    if trial is not None and form != "yaml":
+        raise typer.BadParameter("--trial goes with --format yaml")
     if form == "archive":
         content = archives.text(database, study)
     else:
         with connect(url) as client:
-            content = client.export(study, form, trainer)
+            content = client.export(study, form, trainer, trial)
     if out is None:
         sys.stdout.write(content)
     else:

@@ -55,7 +55,7 @@ def trial_line(trial: Trial) -> str:
     if trial.state != WHOLE:
         source = "stopped early"
     elif not _is_run(trial):
-        source = trial.channel
+        source = "schedule" if trial.schedule else trial.channel
     return (
         f"{trial.number:>4} {score_text(trial.scores.in_score):>11} "
         f"{score_text(trial.scores.out_score):>11}  [dim]{source:<15}[/] {weights}"
@@ -63,8 +63,8 @@ def trial_line(trial: Trial) -> str:
 
 
 def _is_run(trial: Trial) -> bool:
-    """Whether it is a whole training run: what the search is judged by."""
-    return trial.state == WHOLE and trial.channel == "full"
+    """Whether it is a whole training run of its mixture: what the search is judged by."""
+    return trial.state == WHOLE and trial.channel == "full" and not trial.schedule
 
 
 def _width(domain: str) -> int:

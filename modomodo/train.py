@@ -18,6 +18,7 @@ from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from modomodo.recipe import DataOption, RecipeArgument, open_recipe
 from modomodo.study import JsonOption
+from service.schemas import mean_mixture
 
 if TYPE_CHECKING:
     from trainer.job import Outcome, Progress
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 def train(
     what: RecipeArgument,
-    mixture: Annotated[str, typer.Option("--mixture", help="Weights, as coco=0.5,lisa=0.5.")],
+    mixture: Annotated[
+        str | None, typer.Option("--mixture", help="Weights, as coco=0.5,lisa=0.5.")
+    ] = None,
+    phase: mixtures.PhaseOption = None,
+    shares: mixtures.SharesOption = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +51,10 @@ def train(
 ) -> None:
     """Train one mixture and score it, without a service; also under `accelerate launch`."""
     recipe = open_recipe(what)
-    weights = mixtures.parse(mixture)
+    schedule = mixtures.schedule(phase or [], shares)
+    if (mixture is None) == (not schedule):
+        raise WrongUse("give --mixture coco=0.5,lisa=0.5, or each --phase of one")
+    weights = mean_mixture(schedule) if mixture is None else mixtures.parse(mixture)
     if recipe.backend == "trl":
         need("trainer", *(["lora"] if recipe.lora else []))
     from trainer.backends import run_job
@@ -56,7 +64,7 @@ def train(
     from trainer.run.command import CommandError
     from trainer.storage.run_folder import FolderTaken
 
-    job = Job(weights, recipe, seed, data, folder, commands)
+    job = Job(weights, recipe, seed, data, folder, commands, schedule=tuple(schedule))
     console = Console(stderr=True)
     try:
         with bars.counting(console) as bar:

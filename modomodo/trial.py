@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from modomodo import mixtures
 from modomodo.connect import UrlOption, connect
 from modomodo.errors import problems
 from modomodo.study import JsonOption, StudyArgument, print_json
@@ -48,8 +49,9 @@ TagsOption = Annotated[
 def add(
     study: StudyArgument,
     mixture: Annotated[
-        list[str], typer.Argument(metavar="DOMAIN=WEIGHT...", help="Weights that sum to 1.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[DOMAIN=WEIGHT...]", help="Weights that sum to 1."),
+    ] = None,
     measurements: Annotated[
         str | None,
         typer.Option(
@@ -67,12 +69,20 @@ def add(
             help="merged: score a model merged of the runs of single domains, without training."
         ),
     ] = "full",
+    phase: mixtures.PhaseOption = None,
+    shares: mixtures.SharesOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Queue a mixture by hand, or add a finished run."""
+    schedule = mixtures.schedule(phase or [], shares)
+    if bool(mixture) == bool(schedule):
+        raise typer.BadParameter("give a mixture, as coco=0.25 sat=0.75, or each --phase of one")
+    what: dict[str, Any] = {"mixture": dict(map(_weight, mixture or []))}
+    if schedule:
+        what = {"schedule": [one.model_dump() for one in schedule]}
     body = {
-        "mixture": dict(map(_weight, mixture)),
+        **what,
         "measurements": [] if measurements is None else _read(measurements),
         "note": note,
         "tags": tag or [],
@@ -125,7 +135,7 @@ def list_(
             score_text(trial.scores.out_score),
             trial.proposal.strategy if trial.proposal else trial.origin,
             escape(", ".join(trial.tags)),
-            mixture_text(trial.mixture),
+            mixture_text(trial.mixture) + _phases_text(trial),
         )
     Console().print(table)
 
@@ -215,7 +225,10 @@ def print_one(trial: Trial, as_json: bool) -> None:
         f"trial [bold]{trial.number}[/] (id {trial.id}, study {escape(trial.study)}) is "
         f"{_state_text(trial)}: {mixture_text(trial.mixture)}"
         + ("" if trial.channel == "full" else f" (channel {trial.channel})")
+        + _phases_text(trial)
     )
+    for phase in trial.schedule or ():
+        console.print(f"  {100 * phase.share:.3g}% of its steps: {mixture_text(phase.mixture)}")
     console.print(
         f"In-Score {score_text(trial.scores.in_score)}  "
         f"Out-Score {score_text(trial.scores.out_score)} ({UNITS})"
@@ -245,6 +258,11 @@ def _state_text(trial: Trial) -> str:
     if trial.state == "paused":
         return f"paused at step {trial.step}"
     return trial.state.replace("_", " ")
+
+
+def _phases_text(trial: Trial) -> str:
+    """Says of a mean that it is one."""
+    return f" (mean of {len(trial.schedule)} phases)" if trial.schedule else ""
 
 
 def _weight(text: str) -> tuple[str, float]:

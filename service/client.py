@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from service.schemas import (
@@ -154,9 +154,13 @@ class Client(Transport):
         study: str,
         format: Literal["csv", "json", "yaml"],  # noqa: A002
         trainer: TrainerName | None = None,
+        trial: int | None = None,
     ) -> str:
-        """The file's text; with `trainer`, the YAML is in that trainer's own options."""
-        asked = {"format": format} | ({"trainer": trainer} if trainer else {})
+        """The file's text; with `trainer`, the YAML is in that trainer's own options, and with
+        `trial`, the number of one, it has that one's mixture or schedule."""
+        asked: dict[str, Any] = {"format": format}
+        asked |= {"trainer": trainer} if trainer else {}
+        asked |= {} if trial is None else {"trial": trial}
         return self._send("GET", f"/studies/{_part(study)}/export", params=asked).text
 
     # --- owners ---

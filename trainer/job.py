@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.schemas import Measurement
+from service.schemas import Measurement, Phase, phase_ends
 from trainer.recipe import Recipe
 from trainer.troubles import Trouble
 
@@ -39,7 +39,10 @@ class Merging:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to train: weights by domain name, the recipe, and the run's seed."""
+    """What to train: weights by domain name, the recipe, and the run's seed.
+
+    With a schedule the mixture is the mean over its phases.
+    """
 
     mixture: Mapping[str, float]
     recipe: Recipe
@@ -59,11 +62,25 @@ class Job:
     """Whether the last step gets a checkpoint also where the recipe wants none."""
     needs_room: bool = False
     """Whether to see first that the folder's disk has room for its checkpoints."""
+    schedule: tuple[Phase, ...] = ()
+    """Mixtures by phase, where they change during the run."""
 
     @property
     def run_seed(self) -> int:
         """The recipe's seed, or the trial's where it has none."""
         return self.seed if self.recipe.seed is None else self.recipe.seed
+
+    @property
+    def phases(self) -> list[tuple[Mapping[str, float], int]]:
+        """Its mixtures, each with the number of samples that are drawn by it, at most."""
+        steps, prompts = self.recipe.steps, self.recipe.prompts_per_step
+        if not self.schedule:
+            return [(self.mixture, steps * prompts)]
+        ends = phase_ends((phase.share for phase in self.schedule), steps)
+        return [
+            (phase.mixture, (end - start) * prompts)
+            for phase, start, end in zip(self.schedule, [0, *ends], ends, strict=False)
+        ]
 
 
 TRAIN = "train"

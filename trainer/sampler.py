@@ -3,16 +3,20 @@
 The paper's two-stage draw: a domain with the probability of its weight, then one unseen sample of
 it; when the drawn domain has none left, training stops. The whole order is drawn up front from
 (mixture, sizes, seed), so it does not depend on how many processes train or where a run resumes.
+With a schedule the weights change at the phases' ends, and nothing else does: a sample of one phase
+is not drawn again in another.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+FloatArray = NDArray[np.float64]
 Pick = tuple[str, int]
 """A sample: its domain, and its index in the domain's rows."""
 
@@ -49,25 +53,48 @@ def draw_order(mixture: Mapping[str, float], sizes: Mapping[str, int], n: int, s
         KeyError: a domain with weight has no size.
         ValueError: the weights do not sum to 1.
     """
-    names = sorted(name for name, weight in mixture.items() if weight > 0)
+    return draw_phases([(mixture, n)], sizes, seed)
+
+
+def draw_phases(
+    phases: Sequence[tuple[Mapping[str, float], int]], sizes: Mapping[str, int], seed: int
+) -> Order:
+    """The samples of mixtures one after the other, at most as many of each as stand beside it.
+
+    It is one order: with the same mixture in all phases it is that of `draw_order`, bit for bit,
+    and an earlier phase's part of it does not depend on the later ones.
+
+    Raises:
+        KeyError: a domain with weight has no size.
+        ValueError: the weights of a phase do not sum to 1.
+    """
+    ends = np.cumsum([n for _, n in phases]).tolist()
+    numbers = np.split(_stream(seed, "domains").random(ends[-1]), ends[:-1])
+    unseen: dict[str, Iterator[int]] = {}
+    picks: list[Pick] = []
+    for (mixture, _), drawn in zip(phases, numbers, strict=True):
+        names = sorted(name for name, weight in mixture.items() if weight > 0)
+        for name in names:
+            if name not in unseen:
+                shuffled = _stream(seed, f"samples of {name}").permutation(sizes[name])
+                unseen[name] = iter(shuffled.tolist())
+        for draw in np.searchsorted(_edges(mixture, names), drawn, side="right"):
+            domain = names[draw]
+            index = next(unseen[domain], None)
+            if index is None:
+                return Order(tuple(picks), exhausted=domain)
+            picks.append((domain, index))
+    return Order(tuple(picks), exhausted=None)
+
+
+def _edges(mixture: Mapping[str, float], names: Sequence[str]) -> FloatArray:
+    """Where each domain's part of the numbers from 0 to 1 ends."""
     weights = np.array([mixture[name] for name in names])
     if not names or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(f"weights sum to {weights.sum():.6g}, not 1")
-    unseen = {
-        name: iter(_stream(seed, f"samples of {name}").permutation(sizes[name]).tolist())
-        for name in names
-    }
-    edges = np.cumsum(weights / weights.sum())
+    edges: FloatArray = np.cumsum(weights / weights.sum())
     edges[-1] = 1.0
-    draws = np.searchsorted(edges, _stream(seed, "domains").random(n), side="right")
-    picks: list[Pick] = []
-    for draw in draws:
-        domain = names[draw]
-        index = next(unseen[domain], None)
-        if index is None:
-            return Order(tuple(picks), exhausted=domain)
-        picks.append((domain, index))
-    return Order(tuple(picks), exhausted=None)
+    return edges
 
 
 def _stream(seed: int, purpose: str) -> np.random.Generator:

@@ -127,6 +127,9 @@ class Command(Section):
     arguments: tuple[str, ...] = ()
     time_limit_s: Annotated[float, Field(gt=0.0)] | None = None
     """Seconds until it is stopped; None waits for ever."""
+    schedules: bool = False
+    """Whether the script trains the mixtures of a schedule one after the other; where it does not,
+    runs that have one are refused."""
 
 
 class Speed(Section):

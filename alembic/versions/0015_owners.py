@@ -1,6 +1,6 @@
 """Owners of keys and studies, and the GPU-hours that each may use
 
-Revision: 0015, after 0013
+Revision: 0015, after 0014
 Made: 2026-11-29 12:40:00
 """
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

@@ -143,7 +143,7 @@ def confirmations(fit: SurrogateFit) -> list[str]:
     ]
 
 
-_CALLED = {"merged": "merged models"}
+_CALLED = {"merged": "merged models", "scheduled": "runs with a schedule"}
 
 
 def channels(fit: SurrogateFit) -> list[str]:

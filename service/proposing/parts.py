@@ -35,11 +35,13 @@ class _Row:
     asked: str | None
     share: float
     by: str | None
+    is_scheduled: bool
+    """Its mixture changes on the way: it says nothing sure of its mean."""
 
     @property
     def is_standing(self) -> bool:
         """Whether the search may have it continued."""
-        return self.state == "paused" and not self.by_hand
+        return self.state == "paused" and not self.by_hand and not self.is_scheduled
 
     @property
     def ends_at(self) -> int | None:
@@ -94,7 +96,7 @@ def read(
     to_a_step: dict[str, list[Mapping[str, float]]] = defaultdict(list)
     whole = []
     for row in rows:
-        if row.state not in UNDER_WAY or row in paused or row in judged:
+        if row.state not in UNDER_WAY or row in paused or row in judged or row.is_scheduled:
             continue
         if row.ends_at is None:
             whole.append(row.mixture)
@@ -132,7 +134,7 @@ def _judged(
 
 
 def _is_repeated(known: Evidence, row: _Row, rows: Sequence[_Row]) -> bool:
-    earlier = [other.mixture for other in rows if other.number < row.number]
+    earlier = [o.mixture for o in rows if o.number < row.number and not o.is_scheduled]
     tried = np.vstack([known.runs.weights, _weights(known, earlier)])
     return bool(np.any(total_variation(_weights(known, [row.mixture])[0], tried) <= SAME))
 
@@ -174,6 +176,7 @@ def _rows(session: Session, study: models.Study) -> list[_Row]:
             Trial.asked,
             Trial.share,
             Trial.proposal,
+            Trial.schedule.is_not(None).label("is_scheduled"),
         )
         .where(
             Trial.study_id == study.id,
@@ -193,6 +196,7 @@ def _rows(session: Session, study: models.Study) -> list[_Row]:
             asked=row.asked,
             share=row.share,
             by=(row.proposal or {}).get("strategy"),
+            is_scheduled=bool(row.is_scheduled),
         )
         for row in found
     ]

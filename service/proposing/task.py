@@ -190,6 +190,7 @@ def _of_opening(
         .where(
             models.Trial.study_id == study.id,
             models.Trial.channel == FULL,
+            models.Trial.schedule.is_(None),
             models.Trial.is_withdrawn.is_(False),
         )
     ).scalar_one()
@@ -215,6 +216,7 @@ def _mixtures_in(
         .where(
             models.Trial.study_id == study.id,
             models.Trial.channel == channel,
+            models.Trial.schedule.is_(None),
             models.Trial.state.in_(states),
             models.Trial.is_withdrawn.is_(False),
         )

@@ -238,9 +238,18 @@ def export(
     trainer: Annotated[
         TrainerName | None, Query(description="With yaml: in this trainer's own options.")
     ] = None,
+    trial: Annotated[
+        int | None,
+        Query(
+            description="With yaml: number of the trial whose mixture, or schedule, it has.",
+            ge=1,
+            lt=2**31,
+        ),
+    ] = None,
 ) -> Response:
-    content, media_type = exports.export(service.database, study, format, trainer)
-    name = f"{study}-{trainer}" if trainer else study
+    content, media_type = exports.export(service.database, study, format, trainer, trial)
+    of_one = f"trial-{trial}" if trial else None
+    name = "-".join(part for part in (study, of_one, trainer) if part)
     return Response(
         content,
         media_type=media_type,

@@ -15,6 +15,7 @@ from service.http.problems import describe
 from service.schemas import (
     Curve,
     MetricName,
+    Phase,
     Trial,
     TrialContinue,
     TrialCreate,
@@ -22,7 +23,7 @@ from service.schemas import (
     TrialPatch,
     TrialState,
 )
-from service.study import checks, views
+from service.study import checks, schedules, views
 
 router = APIRouter(tags=["trials"], route_class=route_behind(by_method))
 
@@ -60,7 +61,11 @@ def add(
         row = studies.get(session, study)
         spec = views.spec(row)
         checks.channel(spec, body.channel)
-        mixture = checks.mixture(spec, body.mixture)
+        given = body.mixture
+        phases: list[Phase] = []
+        if body.schedule is not None:
+            given, phases = schedules.of_run(spec, body.schedule)
+        mixture = checks.mixture(spec, given)
         checks.measurements(spec, body.measurements)
         if body.measurements:
             checks.is_complete(spec, body.measurements)
@@ -75,6 +80,7 @@ def add(
             priority=trials.BY_HAND,
             stop_at=body.stop_at,
             channel=body.channel,
+            schedule=[phase.model_dump(mode="json") for phase in phases] or None,
         )
         added, is_new = trials.add(session, row, new, actor)
         proposals.withdraw_surplus(session, row)

@@ -75,13 +75,18 @@ from service.schemas.surrogates import (
     SurrogateFit,
 )
 from service.schemas.trials import (
+    MAX_PHASES,
     Curve,
+    Phase,
     Proposal,
+    Schedule,
     Trial,
     TrialContinue,
     TrialCreate,
     TrialPage,
     TrialPatch,
+    mean_mixture,
+    phase_ends,
 )
 from service.schemas.values import (
     AGGREGATES,
@@ -119,6 +124,7 @@ __all__ = [
     "MAX_CAPABILITIES_TEXT",
     "MAX_CHANGED",
     "MAX_METRICS",
+    "MAX_PHASES",
     "MAX_POINTS",
     "MAX_RUNS",
     "SUM_TOLERANCE",
@@ -168,6 +174,7 @@ __all__ = [
     "OwnerLimit",
     "Owners",
     "Partial",
+    "Phase",
     "PredictAnswer",
     "PredictRequest",
     "PredictedMixture",
@@ -180,6 +187,7 @@ __all__ = [
     "RequiresSpec",
     "Result",
     "RunImport",
+    "Schedule",
     "Score",
     "Scores",
     "SearchSpec",
@@ -222,4 +230,6 @@ __all__ = [
     "WorkerSeen",
     "averaged_measurements",
     "last_measurements",
+    "mean_mixture",
+    "phase_ends",
 ]

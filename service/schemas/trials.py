@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
@@ -11,6 +14,34 @@ from service.schemas.scores import Measurement, Scores
 from service.schemas.values import Body, Channel, Mixture, Name, Origin, Tags, Text, TrialState
 
 StopAt = Annotated[int, Field(ge=1, le=10**9)] | None
+MAX_PHASES = 16
+
+
+class Phase(Body):
+    """A part of a run with a mixture of its own."""
+
+    share: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Of the run's steps."""
+    mixture: Mixture
+
+
+Schedule = Annotated[list[Phase], Field(min_length=1, max_length=MAX_PHASES)]
+"""Phases in their order; their shares sum to 1."""
+
+
+def phase_ends(shares: Iterable[float], steps: int) -> list[int]:
+    """The last step of each phase of a run of so many steps."""
+    ends = [round(steps * so_far) for so_far in accumulate(shares)]
+    return [*ends[:-1], steps]
+
+
+def mean_mixture(schedule: Sequence[Phase]) -> dict[str, float]:
+    """Weights of the run in all: each phase's count as its share."""
+    names = dict.fromkeys(name for phase in schedule for name in phase.mixture)
+    return {
+        name: math.fsum(phase.share * phase.mixture.get(name, 0.0) for phase in schedule)
+        for name in names
+    }
 
 
 class Proposal(Body):
@@ -35,7 +66,10 @@ class TrialCreate(Body):
         }
     )
 
-    mixture: Mixture
+    mixture: Mixture = Field(default_factory=dict)
+    """Or a `schedule`, whose mean it is then."""
+    schedule: Schedule | None = None
+    """A mixture for each phase of the run, in the place of one for all of it."""
     measurements: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
     wall_s: Annotated[float, Field(ge=0.0)] | None = None
     note: Text = ""
@@ -44,6 +78,20 @@ class TrialCreate(Body):
     """Step at which a queued one pauses, to be continued later; None trains the whole recipe."""
     channel: Channel = "full"
     """`merged`: a model merged of the runs of single domains is scored, without training."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.schedule is None:
+            if "mixture" not in self.model_fields_set:
+                raise ValueError("a mixture is needed, or a schedule with one for each phase")
+            return self
+        if "mixture" in self.model_fields_set:
+            raise ValueError(
+                "give a mixture or a schedule, not both: a schedule's mixture is its mean"
+            )
+        if self.channel == "merged":
+            raise ValueError("a schedule is for training runs, and a merged model is not trained")
+        return self
 
     @model_validator(mode="after")
     def _still_to_run(self) -> Self:
@@ -93,6 +141,7 @@ class Trial(Body):
     state: TrialState
     origin: Origin
     mixture: Mixture
+    """Of a run with a schedule the mean over its phases."""
     seed: int
     """Seed of the training run."""
     proposal: Proposal | None
@@ -126,6 +175,8 @@ class Trial(Body):
     """`full`: a training run; `merged`: no training, experts' weights added up and scored."""
     tags: list[str] = Field(default_factory=list)
     """Words that people group trials by."""
+    schedule: Schedule | None = None
+    """Mixtures by phase, where they change during the run."""
 
 
 class Curve(Body):

@@ -25,6 +25,7 @@ from service.schemas import (
     Mixture,
     Origin,
     Proposal,
+    Schedule,
     Step,
     StudySpec,
     StudyState,
@@ -34,7 +35,7 @@ from service.schemas import (
     Worker,
 )
 from service.search.space import MixtureSpace
-from service.study import checks
+from service.study import checks, schedules
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _TAGS: TypeAdapter[list[str]] = TypeAdapter(Tags)
@@ -88,6 +89,7 @@ class _Trial(_Part):
     attempt_number: int
     revision: int = Field(ge=1)
     mixture: Mixture
+    schedule: Schedule | None
     proposal: Proposal | None
     wall_s: float | None = Field(ge=0.0)
     error: Text | None
@@ -240,6 +242,9 @@ def _check_scores(where: str, spec: StudySpec, space: MixtureSpace | None, trial
             checks.weights(spec, trial.mixture)
         else:
             checks.mixture(spec, trial.mixture, space)
+    if trial.schedule is not None:
+        with _at(f"{where}.schedule"):
+            schedules.check_mean(trial.mixture, schedules.phases(spec, trial.schedule))
     absent = {domain.name for domain in spec.domains} - trial.mixture.keys()
     if absent:
         raise BadArchive(f"{where}.mixture: no weight of {sorted(absent)[0]!r}, not even 0")

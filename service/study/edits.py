@@ -191,6 +191,11 @@ def apply(
     if names != [domain.name for domain in before.domains]:
         for trial in trials.lock_all(session, row):
             trial.mixture = _carried(trial.mixture, spread, names)
+            if trial.schedule is not None:
+                trial.schedule = [
+                    phase | {"mixture": _carried(phase["mixture"], spread, names)}
+                    for phase in trial.schedule
+                ]
         session.flush()
     if changed & set(PROPOSED_BY):
         _propose_anew(session, row, after)

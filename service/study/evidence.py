@@ -31,6 +31,12 @@ from service.search.space import MixtureSpace
 from service.study import engine_terms, headline, views
 from service.study.headline import Standing, Tried
 
+SCHEDULED = "scheduled"
+"""The channel of runs whose mixture changed on the way: evidence about its mean."""
+_OF_RUN = (
+    *(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel),
+    Trial.schedule.is_not(None),
+)
 LEAST_SHARE = 0.5
 """Of the weight of another study's run that its domains here have, so that it is taken."""
 
@@ -70,8 +76,8 @@ class Evidence:
     Attributes:
         completed: in order of trial number, like `runs`, whose channels are what trials scored that
             were stopped early, have paused, or may be stopped by the search (`step-S`), models
-            merged of experts (`merged`), and the runs of the other studies that this one takes as
-            evidence (`study-NAME`).
+            merged of experts (`merged`), runs whose mixture changed on the way (`scheduled`), and
+            the runs of the other studies that this one takes as evidence (`study-NAME`).
         measured: `runs` with all benchmarks that the study's goal looks at, those that its
             objective does not weigh, too.
         partial: trials under way whose scores so far count, by id, and of which step they are.
@@ -121,18 +127,17 @@ def read(session: Session, study: models.Study) -> Evidence:
     under_way: dict[int, int | None] = dict(trials.paused_steps(session, study))
     if spec.search.early_stopping:
         under_way |= dict.fromkeys(begun.running(session, study))
-    completed, partial, merged = _completed(session, study, spec, under_way)
+    completed, partial, beside = _completed(session, study, spec, under_way)
     wanted = [studies.find(session, named.study) for named in spec.evidence]
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
     runs = _runs(spec, completed)
-    if partial or merged:  # which scores are of one training run matters only now
+    if partial or beside:  # which scores are of one training run matters only now
         channels |= {
             channel_of(step): _runs(spec, found, are_told=True)
             for step, found in sorted(partial.items())
         }
-        if merged:
-            channels[MERGED] = _runs(spec, merged, are_told=True)
+        channels |= {name: _runs(spec, found, are_told=True) for name, found in beside.items()}
         runs = _runs(spec, completed, are_told=True)
     return Evidence(
         version=study.version,
@@ -156,10 +161,10 @@ def _completed(
     study: models.Study,
     spec: StudySpec,
     under_way: Mapping[int, int | None],
-) -> tuple[list[MeasuredRun], dict[int, list[MeasuredRun]], list[MeasuredRun]]:
+) -> tuple[list[MeasuredRun], dict[int, list[MeasuredRun]], dict[str, list[MeasuredRun]]]:
     """The completed runs of a study that have the objective of `spec`; by step what those scored
     that were stopped early or are under way, with what the completed ones did at the same step; and
-    what merged models scored.
+    by channel what merged models scored, and runs whose mixture changed on the way.
 
     None of the latter is ever taken for a whole run's score.
 
@@ -170,19 +175,20 @@ def _completed(
     is_taken = or_(Trial.state.in_(RESULTS), Trial.id.in_(under_way))
     measured = _measurements(session, study, is_taken)
     completed: list[MeasuredRun] = []
-    merged: list[MeasuredRun] = []
+    beside: dict[str, list[MeasuredRun]] = {MERGED: [], SCHEDULED: []}
     partial: dict[int, list[MeasuredRun]] = {step: [] for step in spec.search.steps}
     rows = session.execute(
-        select(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel)
-        .where(Trial.study_id == study.id, is_taken)
-        .order_by(Trial.number)
+        select(*_OF_RUN).where(Trial.study_id == study.id, is_taken).order_by(Trial.number)
     )
-    for trial_id, number, state, mixture, channel in rows:
+    for trial_id, number, state, mixture, channel, is_scheduled in rows:
         scores = measured.get(trial_id, [])
         if channel == MERGED or state == WHOLE:
             run = _measured(spec, trial_id, number, mixture, scores)
             if run is not None:
-                (merged if channel == MERGED else completed).append(run)
+                named = SCHEDULED if is_scheduled else channel
+                beside.get(named, completed).append(run)
+        elif is_scheduled:
+            continue  # a part of it has had another mixture than the whole
         elif (part := so_far(spec, scores, under_way.get(trial_id))) is not None:
             run = _measured(spec, trial_id, number, mixture, part.measurements)
             if run is not None:
@@ -193,7 +199,11 @@ def _completed(
             early = _measured(spec, run.id, run.number, run.mixture, then)
             if early is not None:
                 runs.append(early)
-    return completed, {step: runs for step, runs in partial.items() if runs}, merged
+    return (
+        completed,
+        {step: runs for step, runs in partial.items() if runs},
+        {name: runs for name, runs in beside.items() if runs},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +275,12 @@ def _n_full(session: Session, study: models.Study) -> int:
     return session.execute(
         select(func.count())
         .select_from(Trial)
-        .where(Trial.study_id == study.id, Trial.state == WHOLE, Trial.channel != MERGED)
+        .where(
+            Trial.study_id == study.id,
+            Trial.state == WHOLE,
+            Trial.channel != MERGED,
+            Trial.schedule.is_(None),
+        )
     ).scalar_one()
 
 
@@ -331,13 +346,11 @@ def scored(
     )
     runs: list[Run] = []
     numbers: set[int] = set()
-    rows = session.execute(
-        select(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel)
-        .where(*changed)
-        .order_by(Trial.number)
-    )
-    for trial_id, number, state, mixture, channel in rows:
+    rows = session.execute(select(*_OF_RUN).where(*changed).order_by(Trial.number))
+    for trial_id, number, state, mixture, channel, is_scheduled in rows:
         numbers.add(number)
+        if is_scheduled:
+            continue
         last = last_measurements(measured.get(trial_id, []))
         if state == WHOLE and channel != MERGED and len(last) == len(needed):
             score = Score.weighted(last.values(), shares)

@@ -27,22 +27,34 @@ from service.study import evidence, export_columns, trainer_files, views
 
 
 def export(
-    database: Database, name: str, form: str, trainer: TrainerName | None = None
+    database: Database,
+    name: str,
+    form: str,
+    trainer: TrainerName | None = None,
+    trial: int | None = None,
 ) -> tuple[str, str]:
     """The file's content and its media type.
 
     Args:
         trainer: whose options the YAML has; none for the plain mixture with its score.
+        trial: number of the one whose mixture the YAML has; None for the one to train.
 
     Raises:
-        Refused: YAML was asked for and no trial is completed; or a trainer takes only YAML.
+        Refused: YAML was asked for and no trial is completed; or a trainer or a trial takes only
+            YAML; or the trainer has no options for such a mixture.
         StudyNotFound: there is none of this name.
+        TrialNotFound: the study has none of this number.
     """
-    if trainer is not None and form != "yaml":
-        raise invalid(f"`trainer` goes with format yaml, not {form}")
+    if form != "yaml":
+        for option, given in (("trainer", trainer), ("trial", trial)):
+            if given is not None:
+                raise invalid(f"`{option}` goes with format yaml, not {form}")
     with database.read() as session:
         row = studies.get(session, name)
         spec = views.spec(row)
+        if trial is not None:
+            found = trials.get(session, trials.id_of(session, row, trial))
+            return _one_as_yaml(spec, views.trial(found, spec), trainer), "application/yaml"
         if form == "yaml":
             return _best_as_yaml(evidence.read(session, row), trainer), "application/yaml"
         shown = [
@@ -113,15 +125,33 @@ def _taken(
     if trial.channel != "full":
         return trial.measurements, trial.channel
     if trial.state == WHOLE:
-        return trial.measurements, ""
+        return trial.measurements, "" if trial.schedule is None else evidence.SCHEDULED
     part = evidence.so_far(spec, trial.measurements, paused_at)
     if part is None:
         return trial.measurements, ""
-    return part.measurements, evidence.channel_of(part.step)
+    channel = evidence.channel_of(part.step)
+    if trial.schedule is not None:  # a part of it has had another mixture than the whole
+        channel = f"{evidence.SCHEDULED}-{channel}"
+    return part.measurements, channel
 
 
 def _cells(score: Score | None) -> tuple[str, str]:
     return ("", "") if score is None else (repr(score.value), repr(score.se))
+
+
+def _one_as_yaml(spec: StudySpec, trial: Trial, trainer: TrainerName | None) -> str:
+    if trainer is not None:
+        phases = trial.schedule or ()
+        return trainer_files.text(spec, trial.number, trial.mixture, trainer, phases)
+    found: dict[str, object] = {
+        "study": spec.name,
+        "trial": trial.number,
+        "mixture": trial.mixture,
+    }
+    if trial.schedule:
+        found["schedule"] = [phase.model_dump() for phase in trial.schedule]
+    text: str = yaml.safe_dump(found, sort_keys=False)
+    return text
 
 
 def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
@@ -132,7 +162,7 @@ def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
             f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
         )
     if trainer is not None:
-        return trainer_files.text(known.spec.name, best.first, trainer)
+        return trainer_files.text(known.spec, best.number, best.mixture, trainer)
     text: str = yaml.safe_dump(
         {
             "study": known.spec.name,

@@ -241,7 +241,7 @@ def _rows(session: Session, study: Study) -> list[Row]:
             Trial.proposal,
             Trial.is_withdrawn,
         )
-        .where(Trial.study_id == study.id)
+        .where(Trial.study_id == study.id, Trial.schedule.is_(None))
         .order_by(Trial.number)
     )
     return [

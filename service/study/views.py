@@ -17,6 +17,7 @@ from service.schemas import (
     Measurement,
     Origin,
     Owner,
+    Phase,
     Proposal,
     Study,
     StudySpec,
@@ -125,6 +126,7 @@ def trial(row: models.Trial, described: StudySpec) -> Trial:
         asked_why=row.asked_why,
         channel=cast(Channel, row.channel),
         tags=tags.parted(row.tags),
+        schedule=None if row.schedule is None else [Phase.model_validate(p) for p in row.schedule],
     )
 
 

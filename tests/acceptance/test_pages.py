@@ -199,6 +199,18 @@ def test_living_studies(tmp_path):
     assert archived["created_as"]["domains"][0]["name"] == "coco"
 
 
+def test_schedules(tmp_path):
+    page, own = "docs/how-to/schedules.md", reader(tmp_path)
+    with own:
+        own.do("modomodo serve", page)
+        own.follow(ROOT / page)
+        with Client(own.url) as client:
+            phases = [len(trial.schedule or ()) for trial in client.trials("phased")]
+    assert phases.count(2) == 3
+    assert yaml.safe_load((tmp_path / "schedule.yaml").read_text())["schedule"][0]["share"] == 0.5
+    assert "phases" in (tmp_path / "verl.yaml").read_text()
+
+
 def test_gpu_hours(tmp_path):
     page = "docs/how-to/gpu-hours.md"
     shown = next(block for block in blocks(ROOT / page) if block.language == "yaml")

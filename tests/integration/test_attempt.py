@@ -5,6 +5,7 @@ The trainers are scripts, so that each trouble is there in a moment.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from service.schemas import (
     NextAnswer,
     NextRequest,
     Partial,
+    Phase,
     Release,
     Result,
     Trial,
@@ -168,6 +170,23 @@ def test_a_run_that_breaks_is_a_failure_that_says_why_and_may_be_tried_again(
     assert said in failure.error
     assert failure.retryable
     assert is_settled(place)
+
+
+def test_a_schedule_reaches_whoever_trains(tmp_path, signals):
+    service = Service()
+    told = tmp_path / "told"
+    script = f'printf %s "$MODOMODO_SCHEDULE" > {told}; {DONE}'
+    _, place = attempt(tmp_path, service, signals, script)
+    answer = an_answer(schedules=True)
+    phases = [Phase(share=0.5, mixture={"coco": w, "sat": 1 - w}) for w in (0.9, 0.1)]
+    answer.trial = answer.trial.model_copy(
+        update={"mixture": {"coco": 0.5, "sat": 0.5}, "schedule": phases}
+    )
+    setting = Setting(commands=tmp_path / "commands")
+    Attempt(service, answer, signals, place, setting).run()
+    [result] = service.results
+    assert result.measurements[0].score == 0.5
+    assert json.loads(told.read_text()) == [phase.model_dump() for phase in phases]
 
 
 def test_a_run_whose_process_is_killed_is_a_failure(tmp_path, signals):

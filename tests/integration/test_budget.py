@@ -145,6 +145,7 @@ def test_runs_added_before_they_were_counted_apart_are_counted_by_the_upgrade(de
             *("trials.share", "trials.by_hand", "studies.unspent", "studies.early_stopping"),
             "trials.tags",
             *("studies.owner", "api_keys.owner"),
+            "trials.schedule",
         ]
         for table, column in (name.split(".") for name in ("studies.attached", *later)):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))

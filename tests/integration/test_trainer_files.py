@@ -113,6 +113,74 @@ def verl_sampler(monkeypatch):
     return found.MixtureSampler
 
 
+SCHEDULE = [
+    {"share": 0.25, "mixture": {"coco": 1.0}},
+    {"share": 0.75, "mixture": {"coco": 0.2, "sat": 0.8}},
+]
+
+
+@pytest.fixture
+def scheduled(api) -> str:
+    """A study's trial 1, which has a schedule of 4 and 12 steps with 10 prompts each."""
+    recipe = {"steps": 16, "prompts_per_step": 10}
+    name = create(api, domains=DOMAINS, recipe=recipe, name="phased")
+    added = api.post(f"/studies/{name}/trials", json={"schedule": SCHEDULE})
+    assert added.status_code == 201, added.text
+    return f"/studies/{name}/export?format=yaml&trial={added.json()['number']}"
+
+
+def test_verl_draws_by_the_weights_of_each_phase_with_the_sampler_of_the_docs(
+    api, scheduled, monkeypatch
+):
+    data = yaml.safe_load(api.get(f"{scheduled}&trainer=verl").text)["data"]
+    assert data["train_files"] == ["data/coco/train.parquet", "data/sat/train.parquet"]
+    assert data["sampler"]["phases"] == [
+        {"prompts": 40, "weights": {"coco": 1.0}},
+        {"prompts": 120, "weights": {"coco": 0.2, "sat": 0.8}},
+    ]
+    order = list(verl_sampler(monkeypatch)(rows_of(coco=200, sat=200), data))
+    assert len(set(order)) == len(order) == 160
+    drawn = [DOMAIN_OF[row] for row in order]
+    assert set(drawn[:40]) == {"coco"}
+    assert drawn[40:].count("sat") / 120 == pytest.approx(0.8, abs=0.12)
+    short = list(verl_sampler(monkeypatch)(rows_of(coco=200, sat=5), data))
+    assert [DOMAIN_OF[row] for row in short].count("sat") == 5, "it ends where one runs out"
+
+
+def test_trainers_of_one_mixture_are_refused_a_schedule_and_those_that_take_one_are_named(
+    api, scheduled
+):
+    for trainer, title in (("trl", "TRL"), ("ms-swift", "ms-swift")):
+        refused = api.get(f"{scheduled}&trainer={trainer}")
+        assert refused.status_code == 422
+        assert f"{title} has one mixture for the whole run" in refused.text
+        assert "verl and EasyR1" in refused.text
+    found = yaml.safe_load(api.get(f"{scheduled}&trainer=easyr1").text)
+    assert found["data"]["shuffle"] is False
+    plain = api.get(scheduled)
+    assert "-trial-1.yaml" in plain.headers["content-disposition"]
+    found = yaml.safe_load(plain.text)
+    assert [phase["share"] for phase in found["schedule"]] == [0.25, 0.75]
+    assert found["mixture"]["coco"] == pytest.approx(0.4)
+
+
+def test_a_phase_of_unknown_length_is_refused_to_a_trainer_that_needs_it(api):
+    name = create(api, domains=DOMAINS, recipe={}, name="unknown")
+    api.post(f"/studies/{name}/trials", json={"schedule": SCHEDULE})
+    refused = api.get(f"/studies/{name}/export?format=yaml&trial=1&trainer=verl")
+    assert refused.status_code == 422
+    assert "set recipe.steps and recipe.prompts_per_step" in refused.text
+
+
+def test_any_trials_mixture_can_be_had_by_its_number(api, study):
+    number = api.get(f"/studies/{study}/trials").json()["trials"][0]["number"]
+    found = yaml.safe_load(api.get(f"/studies/{study}/export?format=yaml&trial={number}").text)
+    assert found["trial"] == number
+    assert "schedule" not in found
+    assert api.get(f"/studies/{study}/export?format=yaml&trial=999").status_code == 404
+    assert api.get(f"/studies/{study}/export?format=csv&trial={number}").status_code == 422
+
+
 def test_the_page_links_to_every_file_and_they_are_the_same(api, study):
     html = page(api, f"/ui/studies/{study}")
     for trainer in ("trl", "verl", "easyr1", "ms-swift"):

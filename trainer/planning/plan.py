@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from service.schemas import Phase
 from trainer.catalog import DOMAINS
 from trainer.data import training_rows
 from trainer.domains.errors import DataError
+from trainer.job import Job
 from trainer.planning import memory
 from trainer.planning.shapes import Shape, shape_of
 from trainer.recipe import Recipe
-from trainer.sampler import draw_order
+from trainer.sampler import draw_phases
 from trainer.tiny.world import BENCHMARKS
 
 FORMULA = (
@@ -29,6 +31,7 @@ def check(
     *,
     gpus: int = 1,
     seed: int = 0,
+    schedule: Sequence[Phase] = (),
 ) -> dict[str, Any]:
     """What a recipe does in sentences (`does`), a mixture's `reach`, and `memory` in bytes.
 
@@ -40,12 +43,15 @@ def check(
     parts = memory.estimate(recipe, shape, gpus)
     terms = asdict(parts)
     host, _ = terms.pop("host"), terms.pop("cache_stays")
+    job = None
+    if mixture is not None:
+        job = Job(mixture, recipe, seed, root, schedule=tuple(schedule))
     does = sentences(recipe, memory.trained_parameters(recipe, shape), shape.parameters, gpus)
     if recipe.backend != "command":
         does.append(_checkpointing(recipe, shape, gpus))
     return {
         "does": does,
-        "reach": None if mixture is None else reach(recipe, mixture, root, seed),
+        "reach": None if job is None else reach(job),
         "memory": terms | {"total": parts.total, "host": host},
         "memory_formula": FORMULA,
     }
@@ -67,25 +73,20 @@ def _checkpointing(recipe: Recipe, shape: Shape, gpus: int) -> str:
     )
 
 
-def reach(
-    recipe: Recipe, mixture: Mapping[str, float], root: Path, seed: int = 0
-) -> dict[str, Any]:
-    """Steps and samples of the very order that a run with this seed trains on.
+def reach(job: Job) -> dict[str, Any]:
+    """Steps and samples of the very order that a run trains on.
 
     Where a domain of the paper's is not prepared yet, its size is the paper's.
 
     Raises:
         DataError: a domain has no prepared folder, and is none of the paper's.
     """
-    sizes = _sizes(recipe, root, [name for name, weight in mixture.items() if weight > 0])
-    order = draw_order(
-        mixture,
-        sizes,
-        recipe.steps * recipe.prompts_per_step,
-        seed if recipe.seed is None else recipe.seed,
-    ).whole_steps(recipe.prompts_per_step)
+    prompts = job.recipe.prompts_per_step
+    used = [name for name, weight in job.mixture.items() if weight > 0]
+    sizes = _sizes(job.recipe, job.data, used)
+    order = draw_phases(job.phases, sizes, job.run_seed).whole_steps(prompts)
     return {
-        "steps": order.steps(recipe.prompts_per_step),
+        "steps": order.steps(prompts),
         "exhausted": order.exhausted,
         "samples": order.counts(),
         "sizes": sizes,

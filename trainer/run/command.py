@@ -51,6 +51,12 @@ class MissingScriptError(CommandError):
     trouble: Trouble = "environment"
 
 
+class ScheduleError(CommandError):
+    """The run's mixture changes on the way, and the script is not known to do that."""
+
+    trouble: Trouble = "recipe"
+
+
 class TimeLimitError(CommandError):
     """The script ran longer than its recipe allows."""
 
@@ -144,6 +150,11 @@ def run_command(
 def _script(job: Job) -> Path:
     assert job.recipe.command is not None  # noqa: S101 - the recipe has seen to it
     name = job.recipe.command.script
+    if job.schedule and not job.recipe.command.schedules:
+        raise ScheduleError(
+            f"the run has a schedule, and {name!r} is not known to train by one; set "
+            "command.schedules: true where it reads the job's `schedule`"
+        )
     if job.commands is None:
         raise MissingScriptError(
             f"the recipe runs {name!r}, and this worker has no folder of commands; "
@@ -172,6 +183,7 @@ def _run(
     last = max(kept.checkpoints(), default=None)
     told: dict[str, Any] = {
         "mixture": dict(job.mixture),
+        "schedule": [phase.model_dump(mode="json") for phase in job.schedule] or None,
         "seed": job.run_seed,
         "recipe": job.recipe.model_dump(mode="json"),
         "data": str(job.data.resolve()),
@@ -189,6 +201,7 @@ def _run(
     environment = os.environ | {
         "MODOMODO_JOB": str(files["job"]),
         "MODOMODO_MIXTURE": json.dumps(dict(job.mixture)),
+        "MODOMODO_SCHEDULE": json.dumps(told["schedule"]) if told["schedule"] else "",
         "MODOMODO_SEED": str(job.run_seed),
         "MODOMODO_DATA": told["data"],
         "MODOMODO_FOLDER": told["folder"],

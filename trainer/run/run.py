@@ -34,7 +34,7 @@ from trainer.run.software import software
 from trainer.run.training_set import Prompts
 from trainer.run.trl_config import uses_vllm
 from trainer.run.vllm_engine import Engine
-from trainer.sampler import draw_order
+from trainer.sampler import draw_phases
 from trainer.storage.run_folder import RunFolder
 
 datasets.disable_progress_bars()
@@ -76,10 +76,9 @@ def train_and_score(
         folder.claim(job, job.run_seed)
     state.wait_for_everyone()
     rows = training_rows(recipe, job.data, [name for name, w in job.mixture.items() if w > 0])
-    order = draw_order(
-        job.mixture,
+    order = draw_phases(
+        job.phases,
         {domain: len(items.rows) for domain, items in rows.items()},
-        recipe.steps * recipe.prompts_per_step,
         job.run_seed,
     ).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)

@@ -1,6 +1,6 @@
 """What a run leaves on disk, so that it can go on after it was killed.
 
-    run.json                            which run it is: mixture, recipe, seed
+    run.json                            which run it is: mixture, schedule, recipe, seed
     metrics.jsonl                       a line a step: the learning curve
     checkpoints/checkpoint-<step>/      whole ones only: written beside, then renamed
     responses/step-<step>/<benchmark>.parquet
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class RunFolder:
             storage_files.write_whole(file, json.dumps(wanted, indent=1).encode())
             return
         found = json.loads(file.read_text())
-        for key, value in _leaves(wanted).items():
+        for key, value in ({"schedule": None} | _leaves(wanted)).items():
             if (there := _leaves(found).get(key)) != value:
                 raise FolderTaken(
                     f"{self.path} holds another run: {key} is {there} there and {value} here; "
@@ -139,11 +140,22 @@ class RunFolder:
 
 def identity(job: Job, seed: int) -> dict[str, Any]:
     """What makes two runs the same one, as JSON; how fast it is computed is none of it."""
-    return {
-        "mixture": {name: w for name, w in sorted(job.mixture.items()) if w > 0},
+    found: dict[str, Any] = {
+        "mixture": _weighed(job.mixture),
         "seed": seed,
-        "recipe": job.recipe.model_dump(mode="json", exclude={"speed"}),
+        "recipe": job.recipe.model_dump(
+            mode="json", exclude={"speed": True, "command": {"schedules"}}
+        ),
     }
+    if job.schedule:
+        found["schedule"] = [
+            {"share": phase.share, "mixture": _weighed(phase.mixture)} for phase in job.schedule
+        ]
+    return found
+
+
+def _weighed(mixture: Mapping[str, float]) -> dict[str, float]:
+    return {name: w for name, w in sorted(mixture.items()) if w > 0}
 
 
 def _link_all(folder: Path, into: Path, without: frozenset[str] = frozenset()) -> None:

@@ -157,6 +157,7 @@ class Attempt:
             stop_at=self.trial.stop_at,
             keeps_weights=self._answer.keeps_weights and self._store_sync is not None,
             needs_room=self._setting.make_room is not None,
+            schedule=tuple(self.trial.schedule or ()),
         )
         # While a trainer of the user's is at work nobody knows what in its folder is whole.
         self._is_own = recipe.backend == "command"

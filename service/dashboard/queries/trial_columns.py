@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from db import cost, models
 from db.models import Measurement, Trial
 from service.dashboard.charts.figure import objective_label
 from service.schemas import StudySpec
-from service.study import export_columns, origins
+from service.study import evidence, export_columns, origins
 
 UNASKED = 40
 """Domains, and benchmarks, up to which each has a column unless columns are chosen: with 64 and 256
@@ -64,7 +64,7 @@ def columns(spec: StudySpec) -> list[Column]:
         Column("mixture", "Mixture", "", "mixture", None),
         Column("origin", "Origin", "origin", "origin", origins.column()),
         Column("gpu_hours", "GPU-hours", "gpu_hours", "hours", cost.OF_TRIAL),
-        Column("channel", "Channel", "channel", "text", Trial.channel),
+        Column("channel", "Channel", "channel", "text", _channel()),
         Column("finished", "Finished", "finished_at", "moment", Trial.finished_at),
     ]
     n_before = len(found)
@@ -107,6 +107,10 @@ def columns(spec: StudySpec) -> list[Column]:
         Column("note", "Note or error", "note", "note", func.coalesce(Trial.error, Trial.note)),
     ]
     return found
+
+
+def _channel() -> SQLColumnExpression[Any]:
+    return case((Trial.schedule.is_not(None), evidence.SCHEDULED), else_=Trial.channel)
 
 
 def _weight(domain: str) -> SQLColumnExpression[Any]:

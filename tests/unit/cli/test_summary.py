@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from modomodo.summary import mixture_text, summary_table, trial_head, trial_line
-from service.schemas import Proposal, Score, Scores, Study, TrainThis, Trial
+from service.schemas import Phase, Proposal, Score, Scores, Study, TrainThis, Trial
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,6 +92,17 @@ def test_the_table_names_base_uniform_and_the_one_mixture_to_train_with_their_ga
     assert lines["train this"].split()[2:6] == ["2", "60.0", "±", "1.4"]
     assert "+15.0 ± 2.0" in lines["train this"]
     assert shown.count("train this") == 1
+
+
+def test_a_run_with_a_schedule_is_no_run_of_its_mean():
+    equal, phases = {"a": 0.5, "b": 0.5}, [{"a": 1.0, "b": 0.0}, {"a": 0.0, "b": 1.0}]
+    scheduled = trial(1, equal, 0.9).model_copy(
+        update={"schedule": [Phase(share=0.5, mixture=mixture) for mixture in phases]}
+    )
+    best = {"a": 1.0, "b": 0.0}
+    shown = text(summary_table(STUDY, [scheduled, trial(2, best, 0.5)], train([2], best, 0.5)))
+    assert not any(line.strip().startswith("uniform") for line in shown.splitlines())
+    assert "schedule" in text(trial_line(scheduled))
 
 
 def test_uniform_is_one_row_where_it_is_what_to_train():

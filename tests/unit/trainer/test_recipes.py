@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from modomodo.cli import app
+from service.schemas import Phase
 from trainer import recipes
+from trainer.job import Job
 from trainer.recipe import Recipe, RecipeError
 
 
@@ -195,3 +197,18 @@ def test_a_mixture_that_is_none_is_refused(text):
 def test_a_domain_that_is_not_there_is_named():
     shown = run("check", "tiny", "--mixture", "video=1")
     assert "no domain 'video'; it has coco, lisa" in str(shown.exception)
+
+
+def test_reach_is_of_the_very_order_that_a_schedule_trains_on(tmp_path):
+    from trainer.planning.plan import reach
+
+    data = {"domains": {"coco": "c", "sat": "s"}, "benchmarks": {"chart": "b"}}
+    recipe = Recipe.parse({"steps": 4000, "prompts_per_step": 4, "data": data})
+    for first, second, samples, exhausted in (
+        ("coco", "sat", {"coco": 4000, "sat": 12000}, None),
+        ("sat", "coco", {"coco": 5996, "sat": 4000}, "coco"),  # the paper's, as none is prepared
+    ):
+        phases = (Phase(share=0.25, mixture={first: 1.0}), Phase(share=0.75, mixture={second: 1.0}))
+        mixture = {first: 0.25, second: 0.75}
+        found = reach(Job(mixture, recipe, 0, tmp_path, schedule=phases))
+        assert (found["samples"], found["exhausted"]) == (samples, exhausted)
