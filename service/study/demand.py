@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from db import proposal_needs, queue, studies
 from service.schemas import Demand
-from service.study import merging, waiting
+from service.study import merge_readiness, waiting
 
 
 def read(session: Session, name: str | None) -> Demand:
@@ -17,7 +17,7 @@ def read(session: Session, name: str | None) -> Demand:
     """
     found = studies.everyone(session) if name is None else [studies.get(session, name)]
     standings = proposal_needs.standings(session, found)
-    ready = merging.ready(session, name)
+    ready = merge_readiness.ready(session, name)
     claimable = sum(queue.claimable(session, [study.id for study in found], ready).values())
     reason, retry_after_s = (None, 0.0) if claimable else waiting.for_a_trial(session, name)
     return Demand(
