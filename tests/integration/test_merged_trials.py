@@ -338,6 +338,23 @@ def test_merged_models_that_people_queued_do_not_keep_runs_from_being_proposed(d
         assert proposal_needs.in_need(session) == []
 
 
+def test_what_a_merged_model_had_scored_when_it_was_killed_is_shown_and_is_no_evidence(desk):
+    desk.calibrate()
+    desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    given = desk.ask("w")
+    trial, token = f"/trials/{given['trial']['id']}", given["lease"]["token"]
+    first = {"token": token, "measurements": scores(0.9)[:1]}
+    assert desk.api.post(f"{trial}/measurements", json=first).is_success
+    failed = {"token": token, "error": "killed", "retryable": True}
+    assert desk.api.post(f"{trial}/failure", json=failed).is_success
+    shown = desk.api.get(trial).json()
+    assert (shown["state"], len(shown["measurements"])) == ("queued", 1)
+    np.testing.assert_allclose(desk.known().runs.channels["merged"].score, [0.6])
+    again = desk.ask("other")
+    desk.finish(again, 0.9)
+    np.testing.assert_allclose(desk.known().runs.channels["merged"].score, [0.6, 0.9])
+
+
 def test_an_export_says_which_trials_are_merged(desk):
     desk.calibrate()
     text = desk.api.get("/studies/vlm/export?format=csv").text

@@ -100,14 +100,14 @@ class Starting:
 class Child:
     """One running training run.
 
-    Attributes:
-        is_waiting: whether its run is over and it waits for another job (`hand`).
-
     Args:
         log: file that takes what its processes print; None leaves it on this process's streams.
         devices: the CUDA devices it may see, such as `0,1`; None leaves them as they are.
         processes: that share the run.
         idle_s: how long it waits for another job, if it does.
+
+    Attributes:
+        is_waiting: whether its run is over and it waits for another job (`hand`).
     """
 
     def __init__(
