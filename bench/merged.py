@@ -25,7 +25,7 @@ from trainer.storage.run_folder import RunFolder
 from trainer.tiny.world import DOMAIN_SIZES
 from trainer.worker.child import Child
 
-LIMITS = (20, 100)
+LIMITS = (20, 60)
 """Items of each benchmark."""
 SCALE = 1.75
 

@@ -8,9 +8,10 @@ loads everything anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,8 +23,7 @@ from trainer.recipe import Recipe
 from trainer.run import adapters, models, task_arithmetic
 from trainer.run.adapters import Factors
 
-_Version = tuple[Path, int, int]
-"""A folder as it is now: one that was fetched anew is another."""
+Found = TypeVar("Found")
 
 
 class Loaded:
@@ -108,6 +108,15 @@ def _shares(mixture: Mapping[str, float], recipe: Recipe, merging: Merging) -> l
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An expert in memory, and which files it was read from."""
+
+    version: tuple[int, int]
+    found: Any
+    size: int
+
+
 class _Experts:
     """Experts' weights or adapters, read one by one; as many stay as the recipe's `kept_gib` of
     host memory holds, the others are read again."""
@@ -115,42 +124,49 @@ class _Experts:
     def __init__(self, recipe: Recipe, model: Any) -> None:
         self._model, self._dtype = model, model.dtype
         self._room = recipe.speed.kept_gib * GIB
-        self._wholes: dict[_Version, Mapping[str, Tensor]] = {}
-        self._deltas: dict[_Version, Mapping[str, Factors]] = {}
+        self._kept: dict[Path, _Kept] = {}
 
-    def wholes(self, experts: tuple[ExpertWeights, ...]) -> Iterator[Mapping[str, Tensor]]:
+    def wholes(self, experts: Sequence[ExpertWeights]) -> Iterator[Mapping[str, Tensor]]:
         """Each expert's weights, under the names that the model has them by."""
         for expert in experts:
-            version = _version(expert.folder)
-            found = self._wholes.get(version)
-            if found is None:
-                # By the library, which knows the names that weights are saved under.
-                loaded = type(self._model).from_pretrained(expert.folder, dtype=self._dtype)
-                found = loaded.state_dict()
-                if self._takes(found.values()):
-                    self._wholes[version] = found
-            yield found
+            yield self._of(expert.folder, self._whole, lambda whole: whole.values())
 
-    def deltas(self, experts: tuple[ExpertWeights, ...]) -> Iterator[Mapping[str, Factors]]:
+    def _whole(self, folder: Path) -> Mapping[str, Tensor]:
+        # By the library, which knows the names that weights are saved under.
+        loaded = type(self._model).from_pretrained(folder, dtype=self._dtype)
+        found: Mapping[str, Tensor] = loaded.state_dict()
+        return found
+
+    def deltas(self, experts: Sequence[ExpertWeights]) -> Iterator[Mapping[str, Factors]]:
         """Each expert's adapters."""
         for expert in experts:
-            version = _version(expert.folder)
-            found = self._deltas.get(version)
-            if found is None:
-                found = adapters.read(self._model, expert.folder)
-                if self._takes(part for one in found.values() for part in (one.up, one.down)):
-                    self._deltas[version] = found
-            yield found
+            yield self._of(expert.folder, self._adapters, _tensors)
 
-    def _takes(self, tensors: Any) -> bool:
-        """Whether there is room to keep these; if so, it is taken."""
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        if size > self._room:
-            return False
-        self._room -= size
-        return True
+    def _adapters(self, folder: Path) -> Mapping[str, Factors]:
+        return adapters.read(self._model, folder)
+
+    def _of(
+        self,
+        folder: Path,
+        read: Callable[[Path], Found],
+        tensors: Callable[[Found], Iterable[Tensor]],
+    ) -> Found:
+        """What was read of a folder, as long as it is the same one."""
+        status = folder.stat()
+        version = status.st_ino, status.st_mtime_ns
+        known = self._kept.get(folder)
+        if known is not None and known.version == version:
+            kept: Found = known.found
+            return kept
+        if known is not None:
+            self._room += self._kept.pop(folder).size
+        found = read(folder)
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors(found))
+        if size <= self._room:
+            self._room -= size
+            self._kept[folder] = _Kept(version, found, size)
+        return found
 
 
-def _version(folder: Path) -> _Version:
-    found = folder.stat()
-    return folder, found.st_ino, found.st_mtime_ns
+def _tensors(found: Mapping[str, Factors]) -> list[Tensor]:
+    return [part for one in found.values() for part in (one.up, one.down)]
