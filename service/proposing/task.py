@@ -131,16 +131,17 @@ def _costs(
     session: Session, study: models.Study, spec: StudySpec, n_runs: int
 ) -> Mapping[str, float]:
     """Of what may be proposed now. Merged models may be once they can be made; and in the opening,
-    whose runs are then the experts, unless one of them is not to come. Between the two nothing
-    waits for them."""
+    whose runs are then the experts. Between the two nothing waits for them, nor where an expert is
+    not to come."""
     found = {**FULL_RUNS, **cost.of_steps(session, study, spec)}
     if MERGED not in spec.search.channels:
         return found
     now = merge_readiness.read(session, study, spec)
-    if now.scale_at_uniform is None:
-        is_opening = n_runs <= len(spec.domains)
-        if not is_opening or merge_waits.in_vain(now, now.uniform) is not None:
-            return found
+    is_opening = n_runs <= len(spec.domains)
+    if now.scale_at_uniform is None and not is_opening:
+        return found
+    if merge_waits.in_vain(now, now.uniform) is not None:  # it would be withdrawn
+        return found
     return {**found, MERGED: cost.in_runs(session, study, MERGED, cost.MERGED_COST)}
 
 

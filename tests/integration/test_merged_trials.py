@@ -562,6 +562,23 @@ def test_an_opening_proposes_no_merged_model_that_waits_in_vain(desk):
     assert dict(costs) == {"full": 1.0}
 
 
+def test_no_merged_model_is_proposed_while_a_new_domain_has_no_expert_to_come(desk):
+    desk.calibrate()
+    new = [{"name": name} for name in (*DOMAINS, "new")]
+    edited = desk.api.patch("/studies/vlm", json={"domains": new})
+    assert edited.is_success, edited.text
+    expert, *_ = [trial for trial in desk.turn() if trial["mixture"].get("new") == 1]
+
+    def channels():
+        with desk.database.read() as session:
+            row = studies.get(session, "vlm")
+            return set(task._costs(session, row, views.spec(row), 4))
+
+    assert channels() == {"full", "merged"}
+    cancel(desk, expert["id"])
+    assert channels() == {"full"}
+
+
 def test_of_a_large_study_only_trials_that_matter_are_read(desk):
     desk.calibrate()
     for share in (0.1, 0.2, 0.3):
