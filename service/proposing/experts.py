@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from db import models, proposal_needs, proposals, studies, trials
@@ -40,8 +40,12 @@ class Wanted:
 
 
 def merging_studies(session: Session) -> list[tuple[str, tuple[int, ...]]]:
-    """Active studies whose search has the channel `merged`, each with what decides whether trials
-    are missing: while that stays, so does the answer."""
+    """Active studies whose search has the channel `merged`, or had it when merged models of it were
+    queued; each with what decides whether trials are missing: while that stays, so does the answer.
+    """
+    waits = exists().where(
+        Trial.study_id == models.Study.id, Trial.state == "queued", Trial.channel == MERGED
+    )
     is_over = (Trial.study_id == models.Study.id, Trial.state.in_(("failed", "cancelled")))
     rows = session.execute(
         select(
@@ -51,7 +55,7 @@ def merging_studies(session: Session) -> list[tuple[str, tuple[int, ...]]]:
         )
         .where(
             models.Study.state == "active",
-            models.Study.channels.contains(MERGED),
+            or_(models.Study.channels.contains(MERGED), waits),
             models.Study.failing < FAILURES_IN_A_ROW,
         )
         .order_by(models.Study.id)
@@ -67,11 +71,11 @@ def queue_missing(session: Session, name: str) -> int:
     vain; returns how many were queued."""
     study = studies.get(session, name, for_update=True)  # another replica does the same just now
     spec = views.spec(study)
-    if study.state != "active" or MERGED not in spec.search.channels:
+    if study.state != "active":
         return 0
     standing = proposal_needs.standing(session, study)
     now, room = merge_readiness.read(session, study, spec), standing.room
-    missing = _missing(now)
+    missing = _missing(now) if MERGED in spec.search.channels else ()
     runs = [one for one in missing if one.channel == FULL]
     queued = runs[:room]
     if len(queued) == len(runs):  # else it would wait for ever
@@ -86,15 +90,18 @@ def queue_missing(session: Session, name: str) -> int:
             spec.mixture(one.mixture), "proposed", proposal, study.results, channel=one.channel
         )
         trials.add(session, study, new, actor="proposer")
-    # What is under way may fail, and then gives its room back.
-    _withdraw(session, study, now, is_room=bool(queued or standing.runs))
+    # What is under way may fail, and then gives its room in the budget back.
+    is_room = bool(queued or standing.runs)
+    _withdraw(session, study, now, may_queue=is_room and MERGED in spec.search.channels)
     return len(queued)
 
 
-def _withdraw(session: Session, study: models.Study, now: MergeReadiness, *, is_room: bool) -> None:
+def _withdraw(
+    session: Session, study: models.Study, now: MergeReadiness, *, may_queue: bool
+) -> None:
     for trial in proposals.unstarted(session, study, lock_them=True):
         if trial.channel == MERGED:
-            why = in_vain(now, trial.mixture, is_room=is_room)
+            why = in_vain(now, trial.mixture, may_queue=may_queue)
             if why is not None:
                 proposals.withdraw(session, trial, why)
 

@@ -34,27 +34,27 @@ def queued(session: Session, study: Study) -> tuple[list[int], str | None]:
 
 
 def in_vain(
-    now: MergeReadiness, mixture: Mapping[str, float], *, is_room: bool = True
+    now: MergeReadiness, mixture: Mapping[str, float], *, may_queue: bool = True
 ) -> str | None:
     """Why a merged model of a mixture will not be made unless a person does something about it,
     in words; None where it can be, or may yet be.
 
     Args:
-        is_room: whether the budget has room for a run that is missing, or may have again.
+        may_queue: whether the service may yet queue what is missing.
     """
     # The uniform one, which finds `lambda_u`, needs every domain's.
     names = now.domains if now.scale_at_uniform is None else now.without_expert(mixture)
     for name in names:
         mine = now.of_domain(name)
-        if name not in now.experts and not _is_coming(mine, is_room=is_room):
+        if name not in now.experts and not _is_coming(mine, may_queue=may_queue):
             said = _story(now, name)
             return f"domain {name!r} has no expert, and none is to come ({said})"
     if now.scale_at_uniform is not None:
         return None
-    if now.truth is None and not _is_coming(now.of_uniform(FULL), is_room=is_room):
+    if now.truth is None and not _is_coming(now.of_uniform(FULL), may_queue=may_queue):
         said = _uniform_story(now)
         return f"the uniform mixture has no run, and none is to come ({said})"
-    if not _is_coming(merged := now.of_uniform(MERGED)):
+    if not _is_coming(merged := now.of_uniform(MERGED), may_queue=may_queue):
         said = _last(merged, "it does not say which scale it found")
         return (
             "how far the experts' changes are to be scaled is not known: of the merged model "
@@ -69,8 +69,8 @@ def is_wanted(rows: Sequence[Row]) -> bool:
     return not any(row.is_under_way or row.by == BY for row in rows if not row.is_withdrawn)
 
 
-def _is_coming(rows: Sequence[Row], *, is_room: bool = True) -> bool:
-    return any(row.is_under_way for row in rows) or (is_room and is_wanted(rows))
+def _is_coming(rows: Sequence[Row], *, may_queue: bool) -> bool:
+    return any(row.is_under_way for row in rows) or (may_queue and is_wanted(rows))
 
 
 def _why_not(now: MergeReadiness) -> str:

@@ -544,6 +544,16 @@ def test_merged_models_that_the_budget_leaves_no_run_for_are_withdrawn_until_it_
     ]
 
 
+def test_merged_models_of_a_study_that_gave_the_channel_up_are_withdrawn_with_their_experts(desk):
+    queued = desk.turn()
+    assert desk.api.patch("/studies/vlm", json={"search": {"channels": ["full"]}}).is_success
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["queued"], "its experts come still"
+    cancel(desk, queued[1]["id"])
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["cancelled"]
+
+
 def test_merged_models_that_people_queued_are_not_withdrawn(desk):
     queued = desk.turn()
     desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
