@@ -70,6 +70,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.rewards
 	$(BIN)/python -m bench.trainer
+	$(BIN)/python -m bench.merged
 	$(BIN)/python -m bench.switches
 	$(BIN)/python -m bench.evidence
 	$(BIN)/python -m bench.chaos

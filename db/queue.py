@@ -145,11 +145,13 @@ def head(
     return session.scalar(_HEADS[study is not None, bool(ready)], asked)
 
 
-def queued_merged(session: Session, study: str | None = None) -> Sequence[tuple[int, int]]:
-    """Ids of the queued trials of channel `merged` and of their studies, where these are active, in
-    the order of the queue."""
+def queued_merged(
+    session: Session, study: str | None = None
+) -> Sequence[tuple[int, int, dict[str, float]]]:
+    """Ids of the queued trials of channel `merged` and of their studies, where these are active,
+    and their mixtures, in the order of the queue."""
     query = (
-        select(Trial.id, Trial.study_id)
+        select(Trial.id, Trial.study_id, Trial.mixture)
         .join(Trial.study)
         .where(Trial.state == "queued", Trial.channel == "merged", Study.state == "active")
         .order_by(-Trial.priority, Trial.id)

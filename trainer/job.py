@@ -35,6 +35,8 @@ class Merging:
     """To find it by: the score of the uniform mixture's run, a fraction."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Of the benchmarks in that score."""
+    weighed: frozenset[str] = frozenset()
+    """Benchmarks that the study's objective, or its goals, look at: these are scored first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,8 @@ class Speed(Section):
     """Computes a picture's features once where the vision tower is frozen and whole on each GPU;
     needs `pictures_once`."""
     kept_gib: Annotated[float, Field(ge=0.0)] = 4.0
-    """Host memory for both, of each process; what is in use stays beyond it."""
+    """Host memory for both, of each process; what is in use stays beyond it. As much again for the
+    experts of merged models."""
     prefetch: bool = True
     """Reads and processes the next pictures in a thread meanwhile."""
     plain_bfloat16: bool = True

@@ -21,7 +21,7 @@ from service.schemas.spec import FULL, MERGED
 from service.search.openings import opening_size
 from service.search.situation import FULL_RUNS
 from service.search.strategies import BLIND
-from service.study import cost, engine_terms, evidence, merging, views
+from service.study import cost, engine_terms, evidence, merge_readiness, merge_waits, views
 from service.study.evidence import Evidence
 
 
@@ -131,12 +131,16 @@ def _costs(
     session: Session, study: models.Study, spec: StudySpec, n_runs: int
 ) -> Mapping[str, float]:
     """Of what may be proposed now. Merged models may be once they can be made; and in the opening,
-    whose runs are then the experts. Between the two nothing waits for them."""
+    whose runs are then the experts. Between the two nothing waits for them, nor where an expert is
+    not to come."""
     found = {**FULL_RUNS, **cost.of_steps(session, study, spec)}
     if MERGED not in spec.search.channels:
         return found
+    now = merge_readiness.read(session, study, spec)
     is_opening = n_runs <= len(spec.domains)
-    if not is_opening and merging.read(session, study, spec).scale_at_uniform is None:
+    if now.scale_at_uniform is None and not is_opening:
+        return found
+    if merge_waits.in_vain(now, now.uniform) is not None:  # it would be withdrawn
         return found
     return {**found, MERGED: cost.in_runs(session, study, MERGED, cost.MERGED_COST)}
 
@@ -167,7 +171,7 @@ def _stale(session: Session, study: models.Study) -> tuple[list[models.Trial], s
             good.discard(trial.id)
         elif known < study.results and (
             study.spec["strategy"] in BLIND
-            or _by(trial) in ("seed", merging.BY)
+            or _by(trial) in ("seed", merge_readiness.BY)
             or (trial.channel == MERGED and _by(trial) == "opening")
         ):
             good.add(trial.id)

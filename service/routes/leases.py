@@ -30,7 +30,7 @@ from service.schemas import (
     StudySpec,
     Trial,
 )
-from service.study import checks, merging, views, waiting
+from service.study import checks, merge_readiness, views, waiting
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ def leased(session: Session, body: NextRequest, owner: str | None = None) -> Nex
         return _given(given.trial, lease, spec, views.first_name(given.spec), given.results)
     attempt = kept = leases.resume(session, body.worker, body.study, token, owner)
     if attempt is None:
-        ready = merging.ready(session, body.study) if can_merge else ()
+        ready = merge_readiness.ready(session, body.study) if can_merge else ()
         claims = (
             leases.claim(session, body.worker, study, token, body.gpus, ready) for study in turns
         )
@@ -96,7 +96,7 @@ def leased(session: Session, body: NextRequest, owner: str | None = None) -> Nex
     lease = Lease(token=token, until=attempt.until, duration_s=max(0.0, left))
     study, spec = attempt.trial.study, views.spec(attempt.trial.study)
     answer = _given(attempt.trial, lease, spec, study.spec["name"], study.results)
-    answer.merge = merging.job(session, attempt.trial, spec)
+    answer.merge = merge_readiness.job(session, attempt.trial, spec)
     return answer
 
 
@@ -125,7 +125,7 @@ def _given(
         recipe=spec.recipe,
         benchmarks=[benchmark.name for benchmark in spec.benchmarks],
         weighed=sorted(spec.needed_benchmarks()),
-        keeps_weights=merging.is_expert(row, spec),
+        keeps_weights=merge_readiness.is_expert(row, spec),
         files_of=first_name,
         results=results,
     )

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from db import owners, proposal_needs, queue, studies
 from service.schemas import Demand
-from service.study import merging, waiting
+from service.study import merge_readiness, waiting
 
 
 def read(session: Session, name: str | None, owner: str | None = None) -> Demand:
@@ -23,7 +23,7 @@ def read(session: Session, name: str | None, owner: str | None = None) -> Demand
     spent = owners.used_up(session, {study.owner for study in found})
     open_to = [study.id for study in found if study.owner not in spent]
     standings = proposal_needs.standings(session, found)
-    ready = merging.ready(session, name)
+    ready = merge_readiness.ready(session, name)
     claimable = sum(queue.claimable(session, open_to, ready).values())
     reason: str | None = None
     retry_after_s: float | None = 0.0

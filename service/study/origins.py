@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, case
 
 from db.models import Trial
 from service.schemas import Proposal
-from service.study import merging
+from service.study import merge_readiness
 
 Origin = Literal["opening", "search", "confirmation", "queued", "attached"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
@@ -21,7 +21,7 @@ TITLES: dict[Origin, str] = {
     "attached": "added finished",
 }
 
-_OPENINGS = frozenset({"opening", "seed", merging.BY})
+_OPENINGS = frozenset({"opening", "seed", merge_readiness.BY})
 """Strategies as proposals name them that look at no score yet."""
 _CONFIRMATION = "confirm"
 

@@ -12,7 +12,7 @@ from db.models import Attempt, Trial
 from db.proposal_needs import Standing
 from db.sharing import Ability
 from service.search.counts import all_done, counted
-from service.study import merging
+from service.study import merge_waits
 
 LONGEST_WAIT_S = 30.0
 """Until a worker asks again, whatever it waits for."""
@@ -39,7 +39,7 @@ def why_idle(session: Session, row: models.Study, counts: dict[str, int]) -> str
     queued = counts.get("queued", 0)
     is_stuck = proposal_needs.standing(session, row).is_stuck
     if row.state == "active" and queued and not is_stuck:
-        held_back = merging.held_back(session, row)
+        held_back = merge_waits.held_back(session, row)
         if held_back is not None and not _has_runs_queued(session, row):
             return f"study {row.name!r}: {held_back}"
         what = f"{counted(queued, 'trial')} {'is' if queued == 1 else 'are'} queued"
@@ -145,7 +145,7 @@ def for_a_trial(
             continue
         due_in_s, merged = None, None
         if now.state == "active" and now.queued:
-            ready, merged = merging.queued(session, row)
+            ready, merged = merge_waits.queued(session, row)
             due_in_s = queue.due_in_s(session, now.study_id, worker, ready if can_merge else [])
             if ready:
                 merged = NO_STORE

@@ -11,8 +11,9 @@ import io
 import numpy as np
 import pytest
 
-from db import archive, proposal_needs, studies
-from service.study import archive_checks, evidence, views
+from db import archive, proposal_needs, studies, trials
+from service.proposing import task
+from service.study import archive_checks, evidence, merge_readiness, views
 from tests.support.bodies import scores, study_body
 
 MERGING = {"channels": ["full", "merged"]}
@@ -81,6 +82,15 @@ class Desk:
         assert answer["trial"]["id"] == trial
         self.finish(answer, 0.6, scale_at_uniform=scale)
         return experts
+
+    def propose_merged(self, mixture):
+        """As a strategy does."""
+        with self.database.write() as session:
+            row = studies.get(session, "vlm")
+            proposal = {"strategy": "opening", "seed": 1, "reason": "a price"}
+            whole = dict.fromkeys(DOMAINS, 0.0) | mixture
+            new = trials.NewTrial(whole, "proposed", proposal, row.results, channel="merged")
+            return trials.add(session, row, new, actor="proposer")[0].id
 
     def turn(self):
         """What the service queues by itself, without a strategy's proposals."""
@@ -328,6 +338,23 @@ def test_merged_models_that_people_queued_do_not_keep_runs_from_being_proposed(d
         assert proposal_needs.in_need(session) == []
 
 
+def test_what_a_merged_model_had_scored_when_it_was_killed_is_shown_and_is_no_evidence(desk):
+    desk.calibrate()
+    desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    given = desk.ask("w")
+    trial, token = f"/trials/{given['trial']['id']}", given["lease"]["token"]
+    first = {"token": token, "measurements": scores(0.9)[:1]}
+    assert desk.api.post(f"{trial}/measurements", json=first).is_success
+    failed = {"token": token, "error": "killed", "retryable": True}
+    assert desk.api.post(f"{trial}/failure", json=failed).is_success
+    shown = desk.api.get(trial).json()
+    assert (shown["state"], len(shown["measurements"])) == ("queued", 1)
+    np.testing.assert_allclose(desk.known().runs.channels["merged"].score, [0.6])
+    again = desk.ask("other")
+    desk.finish(again, 0.9)
+    np.testing.assert_allclose(desk.known().runs.channels["merged"].score, [0.6, 0.9])
+
+
 def test_an_export_says_which_trials_are_merged(desk):
     desk.calibrate()
     text = desk.api.get("/studies/vlm/export?format=csv").text
@@ -424,6 +451,153 @@ def test_what_people_called_off_is_left_to_them(desk):
     for trial in desk.turn():
         assert desk.api.post(f"/trials/{trial['id']}/cancel").is_success
     assert desk.turn() == []
+
+
+def cancel(desk, trial):
+    assert desk.api.post(f"/trials/{trial}/cancel").is_success
+
+
+def merged_states(desk):
+    return [(t["state"], t["error"]) for t in desk.trials() if t["channel"] == "merged"]
+
+
+def work_off(desk, **artifacts):
+    kept = {"store": "file:///store/x", "keeps_weights": True, "steps": 24}
+    while (answer := desk.ask("w"))["trial"] is not None:
+        desk.finish(answer, **kept | artifacts)
+
+
+def test_a_merged_model_whose_expert_was_called_off_is_withdrawn_and_the_study_ends(desk):
+    desk.api.patch("/studies/vlm", json={"budget": 4})
+    queued = desk.turn()
+    cancel(desk, queued[1]["id"])
+    assert desk.turn() == []
+    assert merged_states(desk) == [
+        (
+            "cancelled",
+            "withdrawn: domain 'coco' has no expert, and none is to come (trial 2 is cancelled)",
+        )
+    ]
+    work_off(desk)
+    desk.run({"coco": 0.5, "lisa": 0.5})
+    assert desk.study()["state"] == "finished"
+
+
+def test_it_is_queued_again_once_its_expert_is(desk):
+    queued = desk.turn()
+    cancel(desk, queued[1]["id"])
+    desk.turn()
+    assert desk.api.post(f"/trials/{queued[1]['id']}/retry").is_success
+    assert told(desk.turn()) == [("merged", UNIFORM, "experts")]
+    work_off(desk, scale_at_uniform=1.75)
+    assert [state for state, _ in merged_states(desk)] == ["cancelled", "completed"]
+
+
+def test_a_run_of_ones_own_stands_in_for_the_expert_that_was_called_off(desk):
+    queued = desk.turn()
+    desk.queue({"coco": 1.0})
+    cancel(desk, queued[1]["id"])
+    assert desk.turn() == []
+    assert [state for state, _ in merged_states(desk)] == ["queued"]
+
+
+def test_merged_models_that_nobody_can_scale_are_withdrawn(desk):
+    desk.turn()
+    while (answer := desk.ask("w"))["trial"]["channel"] == "full":
+        desk.finish(answer, store="file:///store/x", keeps_weights=True, steps=24)
+    body = {"token": answer["lease"]["token"], "error": "no such file", "retryable": False}
+    assert desk.api.post(f"/trials/{answer['trial']['id']}/failure", json=body).is_success
+    others = [desk.propose_merged({"coco": 0.5, "sat": 0.5}), desk.queue(UNIFORM, "merged")]
+    assert desk.turn() == []
+    assert [state for state, _ in merged_states(desk)] == ["failed", "queued", "queued"]
+    cancel(desk, others[1])
+    assert desk.turn() == []
+    assert merged_states(desk)[1] == (
+        "cancelled",
+        "withdrawn: how far the experts' changes are to be scaled is not known: of the merged "
+        "model of the uniform mixture trial 7 is cancelled",
+    )
+
+
+def test_merged_models_without_weights_in_a_store_are_withdrawn(desk):
+    desk.turn()
+    work_off(desk, keeps_weights=False)
+    assert desk.turn() == []
+    [(state, why)] = merged_states(desk)
+    assert state == "cancelled"
+    assert "trial 2 is completed, and its weights are in no store" in why
+
+
+def test_merged_models_that_the_budget_leaves_no_run_for_are_withdrawn_until_it_is_raised(desk):
+    desk.turn()
+    desk.api.patch("/studies/vlm", json={"budget": 3})
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["queued"]
+    work_off(desk)
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["cancelled"]
+    assert desk.study()["state"] == "finished"
+    desk.api.patch("/studies/vlm", json={"budget": 4})
+    assert told(desk.turn()) == [
+        ("full", corner("sat"), "experts"),
+        ("merged", UNIFORM, "experts"),
+    ]
+
+
+def test_merged_models_of_a_study_that_gave_the_channel_up_are_withdrawn_with_their_experts(desk):
+    queued = desk.turn()
+    assert desk.api.patch("/studies/vlm", json={"search": {"channels": ["full"]}}).is_success
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["queued"], "its experts come still"
+    cancel(desk, queued[1]["id"])
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["cancelled"]
+
+
+def test_merged_models_that_people_queued_are_not_withdrawn(desk):
+    queued = desk.turn()
+    desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    cancel(desk, queued[1]["id"])
+    desk.turn()
+    assert [state for state, _ in merged_states(desk)] == ["cancelled", "queued"]
+
+
+def test_an_opening_proposes_no_merged_model_that_waits_in_vain(desk):
+    queued = desk.turn()
+    cancel(desk, queued[1]["id"])
+    desk.turn()
+    with desk.database.read() as session:
+        row = studies.get(session, "vlm")
+        costs = task._costs(session, row, views.spec(row), 0)
+    assert dict(costs) == {"full": 1.0}
+
+
+def test_no_merged_model_is_proposed_while_a_new_domain_has_no_expert_to_come(desk):
+    desk.calibrate()
+    new = [{"name": name} for name in (*DOMAINS, "new")]
+    edited = desk.api.patch("/studies/vlm", json={"domains": new})
+    assert edited.is_success, edited.text
+    expert, *_ = [trial for trial in desk.turn() if trial["mixture"].get("new") == 1]
+
+    def channels():
+        with desk.database.read() as session:
+            row = studies.get(session, "vlm")
+            return set(task._costs(session, row, views.spec(row), 4))
+
+    assert channels() == {"full", "merged"}
+    cancel(desk, expert["id"])
+    assert channels() == {"full"}
+
+
+def test_of_a_large_study_only_trials_that_matter_are_read(desk):
+    desk.calibrate()
+    for share in (0.1, 0.2, 0.3):
+        desk.run({"coco": share, "sat": 1 - share})
+    desk.queue({"coco": 0.5, "sat": 0.5}, "merged")
+    with desk.database.read() as session:
+        row = studies.get(session, "vlm")
+        now = merge_readiness.read(session, row, views.spec(row))
+    assert [row.number for row in now.rows] == [1, 2, 3, 4, 5]
 
 
 def test_no_more_runs_are_queued_than_the_budget_allows(desk):

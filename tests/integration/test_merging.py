@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from service.client import Client
 from service.schemas import SearchSpec
 from tests.support import TRAINING_S, forks
+from trainer.data import ItemSet
 from trainer.job import ExpertWeights, Halted, Job, Merging
 from trainer.recipe import Recipe
 from trainer.sections import Lora
@@ -36,12 +40,14 @@ DOMAINS = ("coco", "sat")
 @pytest.fixture(scope="module", autouse=True)
 def _libraries():
     """Imported when a test here runs: collecting tests imports none of them."""
-    global adapters, merge_and_score, models, save_qwen2_vl, torch, train_and_score
+    global Loaded, adapters, in_turn, merge_and_score, models, save_qwen2_vl, torch
+    global train_and_score
     import torch
 
     from tests.support.vlm import save_qwen2_vl
     from trainer.run import adapters, models
-    from trainer.run.merging import merge_and_score
+    from trainer.run.blend import Loaded
+    from trainer.run.merging import in_turn, merge_and_score
     from trainer.run.run import train_and_score
 
 
@@ -119,6 +125,63 @@ def test_the_uniform_model_is_scaled_until_it_meets_the_run(experts, tmp_path):
     assert again.measurements == found.measurements
 
 
+def test_what_an_earlier_job_left_loaded_changes_no_bit_of_a_later_one(experts, monkeypatch):
+    mixtures = [{"coco": w, "sat": 1 - w} for w in (1.0, 0.3, 0.7)]
+    loaded, again = Loaded(), []
+    for mixture in mixtures:
+        found = merge_and_score(job(experts, mixture, scale_at_uniform=2.0), quietly, never, loaded)
+        state = loaded.of(job(experts, mixture))[0].model.state_dict()
+        again.append((found.measurements, {name: t.clone() for name, t in state.items()}))
+        monkeypatch.setattr(models, "load", lambda *_: pytest.fail("the base is loaded again"))
+    monkeypatch.undo()
+    for mixture, (measurements, weights) in zip(mixtures[1:], again[1:], strict=True):
+        anew = Loaded()
+        found = merge_and_score(job(experts, mixture, scale_at_uniform=2.0), quietly, never, anew)
+        assert found.measurements == measurements
+        state = anew.of(job(experts, mixture))[0].model.state_dict()
+        assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
+
+
+def test_experts_that_have_no_room_in_memory_are_read_again_to_the_same_model(experts):
+    tight = RECIPE.model_copy(update={"speed": RECIPE.speed.model_copy(update={"kept_gib": 0.0})})
+    mixture, loaded = {"coco": 0.3, "sat": 0.7}, (Loaded(), Loaded())
+    for one, recipe in zip(loaded, (RECIPE, tight), strict=True):
+        for _ in range(2):
+            asked = replace(job(experts, mixture, scale_at_uniform=2.0), recipe=recipe)
+            merge_and_score(asked, quietly, never, one)
+    states = [one._blend.model.state_dict() for one in loaded]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_an_expert_that_was_fetched_anew_is_read_anew(experts, tmp_path):
+    loaded, mixture = Loaded(), {"coco": 1.0, "sat": 0.0}
+    folder = tmp_path / "model"
+    found = []
+    for domain in DOMAINS:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(experts[domain][0].folder, folder)
+        one = ExpertWeights("coco", folder, experts[domain][0].steps)
+        asked = Job(mixture, RECIPE, 7, merging=Merging((one,), scale_at_uniform=2.0))
+        merge_and_score(asked, quietly, never, loaded)
+        found.append({n: t.clone() for n, t in loaded._blend.model.state_dict().items()})
+    assert any(not torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_scores_are_told_as_they_come_those_that_count_and_are_cheap_first(experts):
+    heard = []
+    asked = job(experts, dict.fromkeys(DOMAINS, 0.5), scale_at_uniform=2.0, weighed={"sat"})
+    found = merge_and_score(asked, heard.append, never)
+    told = [one for progress in heard for one in progress.measurements]
+    assert told == found.measurements
+    assert told[0].benchmark == "sat"
+
+
+def test_benchmarks_are_scored_in_the_order_of_their_cost_those_that_are_weighed_first():
+    sets = {name: ItemSet(range(n)) for name, n in (("a", 5), ("b", 9), ("c", 1), ("d", 3))}
+    assert list(in_turn(sets, {"a", "b"})) == ["a", "b", "c", "d"]
+    assert list(in_turn(sets, ())) == ["c", "d", "a", "b"]
+
+
 def test_it_ends_when_it_is_told_to(experts):
     uniform = dict.fromkeys(DOMAINS, 0.5)
     with pytest.raises(Halted):
@@ -138,7 +201,7 @@ def test_adapters_add_up_as_peft_merges_them(tmp_path):
     base, _ = models.load(recipe)
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     folders = [tmp_path / "expert-1", tmp_path / "expert-2"]
-    found = adapters.change(base, folders, [0.5, 2.0])
+    found = adapters.change((adapters.read(base, folder) for folder in folders), [0.5, 2.0])
     assert base.state_dict().keys() == before.keys()
     assert all(torch.equal(tensor, before[name]) for name, tensor in base.state_dict().items())
     wanted = dict.fromkeys(found, 0.0)
@@ -161,8 +224,14 @@ def test_adapters_of_a_real_run_merge_to_it(tmp_path):
     weights = RunFolder(tmp_path).checkpoint(outcome.steps)
     assert (weights / "adapter_model.safetensors").exists()
     merging = Merging((ExpertWeights("coco", weights, outcome.steps),), scale_at_uniform=2.0)
-    found = merge_and_score(Job(mixture, recipe, 5, merging=merging), quietly, never)
-    assert scores(found.measurements) == scores(outcome.measurements)
+    loaded, asked = Loaded(), Job(mixture, recipe, 5, merging=merging)
+    states = []
+    for _ in range(2):
+        found = merge_and_score(asked, quietly, never, loaded)
+        assert scores(found.measurements) == scores(outcome.measurements)
+        state = loaded.of(asked)[0].model.state_dict()
+        states.append({name: tensor.clone() for name, tensor in state.items()})
+    assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,17 @@ def peft_config(lora: Lora | None) -> Any:
     )
 
 
-def change(model: Any, folders: Sequence[Path], shares: Sequence[float]) -> dict[str, Tensor]:
-    """What adapters change of the model's weights together: the sum of their deltas, each times its
-    share, in float32, by the weight's name. The model is left as it was.
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What an adapter changes of one weight: `scaling * up @ down`; both in float32, on the CPU."""
 
-    Args:
-        folders: of saved adapters, one after the other in memory.
+    up: Tensor
+    down: Tensor
+    scaling: float
+
+
+def read(model: Any, folder: Path) -> dict[str, Factors]:
+    """Saved adapters, by the name of the weight that each is of. The model is left as it was.
 
     Raises:
         RecipeError: peft is not installed.
@@ -60,20 +66,27 @@ def change(model: Any, folders: Sequence[Path], shares: Sequence[float]) -> dict
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
+    adapted = PeftModel.from_pretrained(model, str(folder))
+    inner: Any = adapted.base_model.model
+    found = {}
+    for name, layer in inner.named_modules():
+        if isinstance(layer, LoraLayer):
+            parts: tuple[Any, Any] = layer.lora_B, layer.lora_A
+            up, down = (part["default"].weight.detach().float().cpu() for part in parts)
+            found[f"{name}.weight"] = Factors(up, down, layer.scaling["default"])
+    adapted.unload()
+    return found
+
+
+def change(adapters: Iterable[Mapping[str, Factors]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """What adapters change of a model's weights together: the sum of their deltas, each times its
+    share, in float32, by the weight's name."""
     total: dict[str, Tensor] = {}
-    for folder, share in zip(folders, shares, strict=True):
-        adapted = PeftModel.from_pretrained(model, str(folder))
-        inner: Any = adapted.base_model.model
-        for name, layer in inner.named_modules():
-            if not isinstance(layer, LoraLayer):
-                continue
+    for adapter, share in zip(adapters, shares, strict=True):
+        for name, factors in adapter.items():
             # Not by the layer's own sum, which is in the adapter's precision.
-            parts: tuple[Any, Any] = layer.lora_A, layer.lora_B
-            down, up = (part["default"].weight.detach().float() for part in parts)
-            delta = (up @ down) * (layer.scaling["default"] * share)
-            key = f"{name}.weight"
-            total[key] = total[key] + delta if key in total else delta
-        adapted.unload()
+            delta = (factors.up @ factors.down) * (factors.scaling * share)
+            total[name] = total[name] + delta if name in total else delta
     return total
 
 

@@ -37,6 +37,7 @@ def evaluate(
     share: Share = ALONE,
     decoding: Decoding | None = None,
     engine: Engine | None = None,
+    scored: Callable[[list[Measurement]], None] = lambda found: None,
 ) -> list[Measurement]:
     """Each benchmark's measurements: by the paper's rule (`paper`), then by each official one.
 
@@ -49,13 +50,14 @@ def evaluate(
         folder: where responses are kept; those already there are not asked for again.
         decoding: how the model decodes; None for plainly.
         engine: answers in the model's stead.
+        scored: told each benchmark's measurements once they are known.
 
     Raises:
         FileNotFoundError: there is no model, and a benchmark's responses are not kept.
     """
     total = sum(len(items.rows) for items in benchmarks.values())
     done = 0
-    measurements = []
+    measurements: list[Measurement] = []
     for name, items in benchmarks.items():
         file = None if folder is None else folder.responses(step, name)
         kept = _kept(file, share)
@@ -84,10 +86,13 @@ def evaluate(
             answer_score(response, row.answer, row.answer_type, items.rule, row.extra)
             for response, row in zip(responses, items.rows, strict=True)
         ]
-        measurements.append(measurement(name, corpus.mean(scores), len(scores), step))
-        for rule in map(rule_named, items.official):
-            found = rule.of_all(cases)
-            measurements.append(measurement(name, found, len(cases), step, rule.name))
+        found = [measurement(name, corpus.mean(scores), len(scores), step)]
+        found += [
+            measurement(name, rule.of_all(cases), len(cases), step, rule.name)
+            for rule in map(rule_named, items.official)
+        ]
+        scored(found)
+        measurements += found
     return measurements
 
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from service.schemas import Measurement, Score
-from trainer.data import ItemSet, benchmark_sets
-from trainer.job import ExpertWeights, Halted, IsStopping, Job, Merging, Outcome, Progress, Report
+from trainer.data import ItemSet
+from trainer.job import Halted, IsStopping, Job, Merging, Outcome, Progress, Report
 from trainer.recipe import Recipe
-from trainer.run import adapters, models, task_arithmetic
+from trainer.run import task_arithmetic
+from trainer.run.blend import Blend, Loaded
 from trainer.run.decoding import decoding_of
 from trainer.run.evaluate import evaluate
 from trainer.run.software import software
@@ -31,10 +30,16 @@ STEP = 0
 """Of a merged model's scores: it was not trained."""
 
 
-def merge_and_score(job: Job, report: Report, is_stopping: IsStopping) -> Outcome:
-    """Merges the job's mixture of its experts and scores all benchmarks.
+def merge_and_score(
+    job: Job, report: Report, is_stopping: IsStopping, loaded: Loaded | None = None
+) -> Outcome:
+    """Merges the job's mixture of its experts and scores all benchmarks: first those that the study
+    looks at, and of these the smallest, each reported once it is scored.
 
     Deterministic on one machine. A job that was killed is done again from its start.
+
+    Args:
+        loaded: what the job before it in this process has left, and this one leaves to the next.
 
     Raises:
         Halted: it was told to stop.
@@ -48,47 +53,24 @@ def merge_and_score(job: Job, report: Report, is_stopping: IsStopping) -> Outcom
         raise ValueError("the job says nothing of what to merge")
     torch.set_num_threads(recipe.threads)
     report(Progress("merge", STEP, 0))
-    blend = _Blend(job, merging)
-    sets = benchmark_sets(recipe, job.data)
-
-    def scored(
-        what: str, at_uniform: float, benchmarks: Mapping[str, ItemSet], folder: RunFolder | None
-    ) -> list[Measurement]:
-        blend.set(at_uniform)
-
-        def tell(name: str, done: int, total: int) -> None:
-            metrics = {"evaluated": done / total, "scale_at_uniform": at_uniform}
-            report(Progress(f"{what} {name}", STEP, 0, metrics))
-            if is_stopping():
-                raise Halted(None)
-
-        return evaluate(
-            blend.model,
-            blend.processor,
-            benchmarks,
-            recipe,
-            step=STEP,
-            progress=tell,
-            folder=folder,
-            decoding=decoding_of(recipe),
-        )
-
+    blend, sets = (loaded or Loaded()).of(job)
+    blend.mix(job.mixture, merging)
+    scorer = _Scorer(recipe, blend, report, is_stopping)
     at_uniform = merging.scale_at_uniform
     if at_uniform is None:
-        weighed = {name: items for name, items in sets.items() if name in merging.weights}
-        prices: list[float] = []
-        for scale in SCALES:
-            found = scored(f"calibrate at {scale:g},", scale, weighed, None)
-            prices.append(Score.weighted(found, dict(merging.weights)).value)
-            if _has_met(prices, merging.target):
-                break
-        at_uniform = task_arithmetic.scale_at_uniform(SCALES[: len(prices)], prices, merging.target)
+        at_uniform = _calibrated(scorer, merging, sets)
     folder = None
     if job.folder is not None:
         folder = RunFolder(job.folder)
         # Of a try that was killed, which may have had another scale.
         shutil.rmtree(job.folder / "responses", ignore_errors=True)
-    measurements = scored("evaluate", at_uniform, sets, folder)
+
+    def tell(found: list[Measurement]) -> None:
+        report(Progress(f"evaluate {found[0].benchmark}", STEP, 0, measurements=found))
+
+    measurements = scorer.score(
+        "evaluate", at_uniform, in_turn(sets, merging.weighed), folder, scored=tell
+    )
     return Outcome(
         measurements=measurements,
         steps=STEP,
@@ -104,60 +86,72 @@ def merge_and_score(job: Job, report: Report, is_stopping: IsStopping) -> Outcom
     )
 
 
+def in_turn(sets: Mapping[str, ItemSet], weighed: Collection[str]) -> dict[str, ItemSet]:
+    """Benchmarks in the order they are scored in: those that are weighed first, and the cheapest
+    of them first. All answers may be equally long, so that is the one with fewest items."""
+
+    def cost(name: str) -> tuple[bool, int]:
+        return name not in weighed, len(sets[name].rows)
+
+    return {name: sets[name] for name in sorted(sets, key=cost)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    """Scores a blend at one scale after the other."""
+
+    recipe: Recipe
+    blend: Blend
+    report: Report
+    is_stopping: IsStopping
+
+    def score(
+        self,
+        what: str,
+        at_uniform: float,
+        benchmarks: Mapping[str, ItemSet],
+        folder: RunFolder | None = None,
+        *,
+        scored: Callable[[list[Measurement]], None] = lambda found: None,
+    ) -> list[Measurement]:
+        """Raises:
+        Halted: it was told to stop.
+        """
+        self.blend.set(at_uniform)
+
+        def tell(name: str, done: int, total: int) -> None:
+            metrics = {"evaluated": done / total, "scale_at_uniform": at_uniform}
+            self.report(Progress(f"{what} {name}", STEP, 0, metrics))
+            if self.is_stopping():
+                raise Halted(None)
+
+        return evaluate(
+            self.blend.model,
+            self.blend.processor,
+            benchmarks,
+            self.recipe,
+            step=STEP,
+            progress=tell,
+            folder=folder,
+            decoding=decoding_of(self.recipe),
+            scored=scored,
+        )
+
+
+def _calibrated(scorer: _Scorer, merging: Merging, sets: Mapping[str, ItemSet]) -> float:
+    """`lambda_u`, by the benchmarks in the score of the uniform mixture's run."""
+    weights = dict(merging.weights)
+    weighed = {name: items for name, items in sets.items() if name in weights}
+    prices: list[float] = []
+    for scale in SCALES:
+        found = scorer.score(f"calibrate at {scale:g},", scale, weighed)
+        prices.append(Score.weighted(found, weights).value)
+        if _has_met(prices, merging.target):
+            break
+    return task_arithmetic.scale_at_uniform(SCALES[: len(prices)], prices, merging.target)
+
+
 def _has_met(prices: list[float], target: float) -> bool:
     """Whether the last two prices are on both sides of the target, or one is on it."""
     sides = [price - target for price in prices[-2:]]
     return 0 in sides or (len(sides) == 2 and sides[0] * sides[1] < 0)
-
-
-class _Blend:
-    """The base, what the experts change of it by the mixture, and the model of the two.
-
-    Attributes:
-        weights: (m,) the mixture, domains without a weight among them.
-    """
-
-    def __init__(self, job: Job, merging: Merging) -> None:
-        self.weights = list(job.mixture.values())
-        model, self.processor = models.load(job.recipe)
-        shares = _shares(job.mixture, job.recipe, merging)
-        if job.recipe.lora is None:
-            base = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-            self._change = task_arithmetic.change(base, _loaded(model, merging.experts), shares)
-            self._base = {name: base[name] for name in self._change}
-        else:
-            folders = [expert.folder for expert in merging.experts]
-            self._change = adapters.change(model, folders, shares)
-            state = model.state_dict()
-            self._base = {name: state[name].clone() for name in self._change}
-        self.model = model.to(models.device())
-        self._state = self.model.state_dict()
-
-    def set(self, at_uniform: float) -> None:
-        """Makes the model the merged one at this `lambda_u`."""
-        scale = task_arithmetic.scale(self.weights, at_uniform)
-        with torch.no_grad():
-            for name, tensor in task_arithmetic.applied(self._base, self._change, scale):
-                self._state[name].copy_(tensor)
-
-
-def _shares(mixture: Mapping[str, float], recipe: Recipe, merging: Merging) -> list[float]:
-    """(e,) what each expert's change is multiplied by, without the scale."""
-    weights = [mixture[expert.domain] for expert in merging.experts]
-    sums = [task_arithmetic.rate_sum(recipe, expert.steps) for expert in merging.experts]
-    return task_arithmetic.coefficients(
-        weights, sums, task_arithmetic.rate_sum(recipe, recipe.steps), 1.0
-    )
-
-
-def _loaded(model: Any, experts: tuple[ExpertWeights, ...]) -> Iterator[Mapping[str, Tensor]]:
-    """The experts' weights under the names that the model has them by, one after the other."""
-    for expert in experts:
-        yield _weights(model, expert.folder)
-
-
-def _weights(model: Any, folder: Path) -> Mapping[str, Tensor]:
-    # By the library, which knows the names that weights are saved under.
-    loaded = type(model).from_pretrained(folder, dtype=model.dtype)
-    found: Mapping[str, Tensor] = loaded.state_dict()
-    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -32,6 +33,7 @@ from trainer.worker.gpus import GpuUse, metrics
 from trainer.worker.lease import HeldLease, LeaseLost, TrialCancelled
 from trainer.worker.setting import Setting, n_devices
 from trainer.worker.signals import Signals
+from trainer.worker.warm import Warm
 
 LOOK_EVERY_S = 0.2
 """Between two looks for a signal, while a run is being started."""
@@ -47,6 +49,7 @@ class Attempt:
     Args:
         answer: an answer of `POST /trials/next` that holds a trial.
         folder: where the trial is kept on this machine.
+        warm: the process that an earlier attempt left; None keeps none.
 
     Attributes:
         broke: why it came to nothing, where that may be this machine's fault.
@@ -61,6 +64,7 @@ class Attempt:
         signals: Signals,
         folder: TrialFolder,
         setting: Setting,
+        warm: Warm | None = None,
     ) -> None:
         self._lease = HeldLease.of(client, answer)
         self._answer, self.trial = answer, self._lease.trial
@@ -70,6 +74,7 @@ class Attempt:
         self.metrics: dict[str, float] = {}
         self.gpus: list[GpuUse] = []
         self._has_scored = False
+        self._warm = warm
         self._pace = Pace(setting.deadline)
         self._why_stops = "the worker was asked to stop"
         self.needed_bytes = 0
@@ -189,7 +194,16 @@ class Attempt:
         try:
             self._follow(child)
         finally:
-            child.stop()
+            if self._warm is not None and child.is_waiting:
+                self._warm.keep(child, self._made_of(job))
+            else:
+                child.stop()
+
+    def _made_of(self, job: Job) -> object:
+        """What two merged models share that one process can make; None of a run."""
+        if job.merging is None:
+            return None
+        return self._folder.experts_in(Path()), job.recipe, job.data
 
     def _start(self, job: Job) -> Child | None:
         """Starts the run; None when that cannot be done here. The lease is kept meanwhile: the
@@ -197,7 +211,7 @@ class Attempt:
         devices = self._setting.devices
         is_one = devices is None or job.recipe.backend == "command" or job.merging is not None
         processes = 1 if is_one else n_devices(devices or "")
-        starting = Starting(lambda: Child(job, self._folder.log, devices, processes))
+        starting = Starting(lambda: self._child(job, devices, processes))
         stalled = time.monotonic() + self._setting.stalled_s
         try:
             while not starting.wait(min(self._lease.next_beat - time.monotonic(), LOOK_EVERY_S)):
@@ -221,6 +235,12 @@ class Attempt:
         except (OSError, EOFError, RuntimeError) as error:
             self._ending.cannot(f"the run cannot be started: {type(error).__name__}: {error}")
             return None
+
+    def _child(self, job: Job, devices: str | None, processes: int) -> Child:
+        """The process that an earlier attempt left, where this job is for it; else a new one."""
+        log = self._folder.log
+        kept = None if self._warm is None else self._warm.take(job, self._made_of(job), log)
+        return kept or Child(job, log, devices, processes)
 
     def _fetch(self, job: Job) -> None:
         """Takes over what another node has kept of the trial, where that is further."""
@@ -266,7 +286,8 @@ class Attempt:
             else:
                 self._ending.cannot(experts.trouble)
             return None
-        found = Merging(experts.weights, merge.scale_at_uniform)
+        weighed = frozenset(self._answer.weighed or ())
+        found = Merging(experts.weights, merge.scale_at_uniform, weighed=weighed)
         if merge.calibrate is None:
             return found
         return replace(found, target=merge.calibrate.score, weights=merge.calibrate.weights)

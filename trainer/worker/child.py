@@ -2,7 +2,8 @@
 
 The processes come from a fork server that has imported the back end's libraries once: a run starts
 in a fraction of a second instead of ten. A run on several GPUs has a process for each, as
-`accelerate launch` would start them.
+`accelerate launch` would start them. The process of a merged model waits a while for the next one,
+for which base, experts and pictures are loaded then.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from queue import Empty, Queue
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import structlog
 
 from trainer import groups, troubles
-from trainer.backends import MODULES, run_job
+from trainer.backends import MODULES, JobRunner
 from trainer.job import Crash, Halted, Job, Outcome, Paused, Progress
 
 if TYPE_CHECKING:
@@ -31,11 +33,15 @@ if TYPE_CHECKING:
 
 Message = Progress | Outcome | Crash | Halted | Paused
 
-_HALT, _PAUSE = "halt", "pause"
+_HALT, _PAUSE, _TAKEN = "halt", "pause", "taken"
 _SAFE_PATH = "PYTHONSAFEPATH"
 """Python's own variable: what is called `trainer` in the folder a program runs in is not imported.
 """
 _GROUPS = "groups"
+IDLE_S = 60.0
+"""How long the process of a merged model waits for the next one, its memory held."""
+TAKEN_S = 5.0
+"""A process that waits takes another job at once; one that does not by then is given up."""
 STOP_S = 10.0
 """Time that a killed process has to be gone; one that a driver holds may take for ever."""
 
@@ -98,11 +104,21 @@ class Child:
         log: file that takes what its processes print; None leaves it on this process's streams.
         devices: the CUDA devices it may see, such as `0,1`; None leaves them as they are.
         processes: that share the run.
+        idle_s: how long it waits for another job, if it does.
+
+    Attributes:
+        is_waiting: whether its run is over and it waits for another job (`hand`).
     """
 
     def __init__(
-        self, job: Job, log: Path | None = None, devices: str | None = None, processes: int = 1
+        self,
+        job: Job,
+        log: Path | None = None,
+        devices: str | None = None,
+        processes: int = 1,
+        idle_s: float = IDLE_S,
     ) -> None:
+        self._may_wait, self.is_waiting = job.merging is not None, False
         context = multiprocessing.get_context("forkserver")
         # The first run decides: a worker whose trials run a command never imports torch.
         context.set_forkserver_preload([MODULES[job.recipe.backend]])
@@ -123,7 +139,7 @@ class Child:
                 environment |= _rendezvous(rank, processes, port)
             process = context.Process(
                 target=_main,
-                args=(job, theirs, control, self._folder.name, log, environment),
+                args=(job, theirs, control, self._folder.name, log, environment, idle_s),
                 name=f"modomodo-run-{rank}",
                 daemon=True,
             )
@@ -149,8 +165,24 @@ class Child:
                     message: Message = messages.recv()
                 except EOFError:
                     return Crash(self._exit_reason(number))
+                # What was ordered may come after its end, and would be the next job's.
+                self.is_waiting = self._may_wait and isinstance(message, Outcome)
                 return message
         return None
+
+    def hand(self, job: Job, log: Path | None = None) -> bool:
+        """Gives another merged model to a process that waits for one; False where it does no more.
+
+        Args:
+            log: as for a new one.
+        """
+        self.is_waiting = False
+        messages = self._messages[0]
+        try:
+            self._controls[0].send((job, log))
+            return messages.poll(TAKEN_S) and messages.recv() == _TAKEN
+        except (OSError, EOFError):
+            return False
 
     def _exit_reason(self, number: int) -> str:
         process = self._processes[number]
@@ -169,6 +201,7 @@ class Child:
         self._order(_PAUSE)
 
     def _order(self, what: str) -> None:
+        self._may_wait = False
         for control in self._controls:
             with suppress(BrokenPipeError):
                 control.send(what)
@@ -228,6 +261,7 @@ def _main(
     folder: str,
     log: Path | None,
     environment: dict[str, str],
+    idle_s: float,
 ) -> None:
     # A group of its own, which ends as a whole, with data loaders and servers that it started.
     os.setpgid(0, 0)
@@ -238,28 +272,51 @@ def _main(
         signal.signal(number, lambda number, frame: None)
     halted, paused = threading.Event(), threading.Event()
     told = {_HALT: halted, _PAUSE: paused}
-    threading.Thread(target=_follow, args=(control, told), daemon=True).start()
+    others: Queue[tuple[Job, Path | None]] = Queue()
+    threading.Thread(target=_follow, args=(control, told, others), daemon=True).start()
     tempfile.tempdir = folder  # the worker clears it, however this process ends
     if log is not None:
         _print_to(log)
     os.environ.pop(_SAFE_PATH, None)  # a user's program imports what lies beside it
     os.environ.update(environment)  # before anything asks for a device
+    runner = JobRunner()
+    while True:
+        last = _last_message(runner, job, messages, halted, paused)
+        if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
+            threading.Event().wait()  # the first process speaks for all, and the worker ends them
+        messages.send(last)
+        if job.merging is None or not isinstance(last, Outcome):
+            return
+        try:
+            job, log = others.get(timeout=idle_s)
+        except Empty:
+            return
+        if log is not None:
+            _print_to(log)
+        messages.send(_TAKEN)
+
+
+def _last_message(
+    runner: JobRunner,
+    job: Job,
+    messages: Connection,
+    halted: threading.Event,
+    paused: threading.Event,
+) -> Message:
+    """Runs a job; how it ended. Ends the process where the worker is gone."""
     try:
         if job.needs_room and job.recipe.backend == "trl":
             from trainer.worker import room
 
             room.check(job)
-        last: Message = run_job(job, messages.send, halted.is_set, paused.is_set)
+        return runner.run(job, messages.send, halted.is_set, paused.is_set)
     except BrokenPipeError:
         os._exit(1)
     except (Halted, Paused) as ended:
-        last = ended
+        return ended
     except Exception as error:
         needed = getattr(error, "needed_bytes", 0)
-        last = Crash(troubles.in_words(error), troubles.of_error(error), needed)
-    if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
-        threading.Event().wait()  # the first process speaks for all, and the worker ends them
-    messages.send(last)
+        return Crash(troubles.in_words(error), troubles.of_error(error), needed)
 
 
 def _print_to(log: Path) -> None:
@@ -270,11 +327,19 @@ def _print_to(log: Path) -> None:
     os.close(descriptor)
 
 
-def _follow(control: Connection, told: dict[str, threading.Event]) -> None:
-    """Takes the worker's orders; ends this run when the worker is gone."""
+def _follow(
+    control: Connection,
+    told: dict[str, threading.Event],
+    others: Queue[tuple[Job, Path | None]],
+) -> None:
+    """Takes the worker's orders, and further jobs; ends this run when the worker is gone."""
     try:
         while True:
-            told[control.recv()].set()
+            order = control.recv()
+            if isinstance(order, str):
+                told[order].set()
+            else:
+                others.put(order)
     except EOFError:
         groups.end_all(Path(os.environ[groups.FOLDER]))
         os.killpg(os.getpid(), signal.SIGKILL)

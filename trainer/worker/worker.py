@@ -21,6 +21,7 @@ from trainer.worker.attempt import Attempt
 from trainer.worker.lease import HeldLease, Verdict
 from trainer.worker.setting import Setting
 from trainer.worker.signals import Signals, Stopped
+from trainer.worker.warm import Warm
 
 ASK_AGAIN_S = 5.0
 """Pause before asking again when the service does not say or cannot be reached."""
@@ -62,6 +63,7 @@ class Worker:
         max_failures: give up after so many runs in a row that broke; 0 goes on.
         capabilities: what it says of where it runs, as `capabilities.py` finds it.
         attempt: the trial at work, to look at.
+        warm: the process of the last merged model, if the next trial may have it.
     """
 
     client: Client
@@ -82,6 +84,7 @@ class Worker:
     broken: int = field(default=0, init=False)
     needed_bytes: int = field(default=0, init=False)
     reason: str | None = field(default=None, init=False)
+    warm: Warm = field(default_factory=Warm, init=False)
 
     def run(self) -> None:
         """Takes trials one by one; returns on a signal or when its work is over.
@@ -112,9 +115,14 @@ class Worker:
                 self._work(answer, self.folder.of(self.client.url, answer.trial, answer.files_of))
         except Stopped:
             log.info("worker stopped")
+        finally:
+            self.warm.end()
+
+    def _attempt(self, answer: NextAnswer, folder: TrialFolder) -> Attempt:
+        return Attempt(self.client, answer, self.signals, folder, self.setting, self.warm)
 
     def _work(self, answer: NextAnswer, folder: TrialFolder) -> None:
-        self.attempt = Attempt(self.client, answer, self.signals, folder, self.setting)
+        self.attempt = self._attempt(answer, folder)
         self.attempt.run()
         self._finished()
 
@@ -126,7 +134,7 @@ class Worker:
             return
         if self.folder.of(self.client.url, answer.trial, answer.files_of) != folder:
             return  # another service's
-        self.attempt = Attempt(self.client, answer, self.signals, folder, self.setting)
+        self.attempt = self._attempt(answer, folder)
         self.attempt.take_up()
         self._finished()
 

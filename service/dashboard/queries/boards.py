@@ -18,7 +18,7 @@ from service.dashboard.queries.history import Histories, History
 from service.dashboard.queries.sparklines import Spark
 from service.dashboard.queries.stories import Happening
 from service.schemas import Study, StudyCost, StudySpec, Trial
-from service.study import cost, merging, views, waiting
+from service.study import cost, merge_waits, views, waiting
 
 NEWEST = 10
 """Trials on a study's own page; the page of trials has all."""
@@ -119,7 +119,7 @@ def board(session: Session, row: models.Study, histories: Histories) -> Board:
     if idle is None and row.state == "active" and not counts.get("running"):
         is_queued = bool(counts.get("queued"))
         idle = (
-            waiting.came_back(session, row.id) or merging.held_back(session, row)
+            waiting.came_back(session, row.id) or merge_waits.held_back(session, row)
             if is_queued
             else waiting.for_a_trial(session, row.name)[0]
         )

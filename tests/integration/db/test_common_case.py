@@ -243,6 +243,6 @@ def test_a_run_from_its_first_call_to_its_result_is_the_common_case(a_fleet, mon
 
 
 def test_a_worker_with_a_store_is_given_a_run_without_a_look_at_merged_models(a_fleet, monkeypatch):
-    monkeypatch.setattr(routes.merging, "ready", lambda *_: pytest.fail("not needed"))
+    monkeypatch.setattr(routes.merge_readiness, "ready", lambda *_: pytest.fail("not needed"))
     answers, _ = done(a_fleet, [asks("w1", None, True)])
     assert answers[0]["trial"]["channel"] == "full"

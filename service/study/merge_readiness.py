@@ -1,4 +1,4 @@
-"""What a study has for merging models of experts, derived from its trials alone.
+"""Whether a study can merge models of experts, and of which: derived from its trials alone.
 
 A model of channel `merged` is made of the experts' weights (formula:
 `trainer/run/task_arithmetic.py`) and scored, without training. It can be run when
@@ -7,6 +7,8 @@ A model of channel `merged` is made of the experts' weights (formula:
    are in the workers' store; of several the earliest;
 2. `lambda_u` is known: the first merged model is of the uniform mixture, and is scaled so that its
    score meets that of the uniform mixture's run. Until it is completed no other one is given away.
+
+The service queues each of the runs that this needs once (`service/proposing/experts.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from db import models, queue, trials
@@ -23,7 +25,7 @@ from db.models import Study, Trial
 from db.states import UNDER_WAY
 from service.schemas import SUM_TOLERANCE, Calibration, Expert, Merge, Score, StudySpec
 from service.schemas.spec import FULL, MERGED
-from service.search.counts import counted
+from service.search.space import SAME
 from service.study import headline, views
 
 BY = "experts"
@@ -65,11 +67,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MergeReadiness:
     """What there is to merge.
 
     Attributes:
-        rows: the study's trials by number.
+        rows: by number, the runs of a domain alone, and all trials of the uniform mixture.
         experts: by domain, of those that have one.
         truth: the objective of the uniform mixture, by the mean of its runs; None before the first.
         scale_at_uniform: `lambda_u`; None before it was found.
@@ -83,6 +85,11 @@ class Standing:
     scale_at_uniform: float | None
     calibrating: int | None
 
+    @property
+    def uniform(self) -> dict[str, float]:
+        """The mixture of equal weights."""
+        return dict.fromkeys(self.domains, 1 / len(self.domains))
+
     def without_expert(self, mixture: Mapping[str, float]) -> list[str]:
         """Domains of a mixture that have no expert yet."""
         return [name for name in self.domains if mixture[name] > 0 and name not in self.experts]
@@ -94,6 +101,14 @@ class Standing:
         if self.scale_at_uniform is not None:
             return True
         return trial_id == self.calibrating and self.truth is not None
+
+    def of_domain(self, name: str) -> list[Row]:
+        """Runs of a domain alone."""
+        return [row for row in self.rows if row.channel == FULL and row.alone == name]
+
+    def of_uniform(self, channel: str) -> list[Row]:
+        """Trials of the uniform mixture."""
+        return [row for row in self.rows if row.channel == channel and row.is_uniform]
 
 
 def alone(mixture: Mapping[str, float]) -> str | None:
@@ -107,10 +122,10 @@ def is_expert(trial: Trial, spec: StudySpec) -> bool:
     return is_on and trial.channel == FULL and alone(trial.mixture) is not None
 
 
-def read(session: Session, study: Study, spec: StudySpec) -> Standing:
+def read(session: Session, study: Study, spec: StudySpec) -> MergeReadiness:
     """What a study has for merging now."""
     domains = [domain.name for domain in spec.domains]
-    rows = _rows(session, study)
+    rows = _rows(session, study, domains)
     done = [row for row in rows if row.state == "completed"]
     singles = [row for row in done if row.channel == FULL and row.alone]
     uniform = [row for row in rows if row.is_uniform]
@@ -122,7 +137,7 @@ def read(session: Session, study: Study, spec: StudySpec) -> Standing:
         if found is not None:
             experts.setdefault(found.domain, found)
     scales = (_scale(artifacts[row.id]) for row in merged if row.state == "completed")
-    return Standing(
+    return MergeReadiness(
         domains=domains,
         rows=rows,
         experts=experts,
@@ -140,15 +155,13 @@ def ready(session: Session, study: str | None) -> list[int]:
         study: only of this one; None for all.
     """
     waiting = queue.queued_merged(session, study)
-    standings: dict[int, Standing] = {}
+    of_study: dict[int, MergeReadiness] = {}
     found = []
-    for trial_id, study_id in waiting:
-        if study_id not in standings:
+    for trial_id, study_id, mixture in waiting:
+        if study_id not in of_study:
             row = session.get_one(Study, study_id)
-            standings[study_id] = read(session, row, views.spec(row))
-        now = standings[study_id]
-        mixture = next(row.mixture for row in now.rows if row.id == trial_id)
-        if now.is_ready(trial_id, mixture):
+            of_study[study_id] = read(session, row, views.spec(row))
+        if of_study[study_id].is_ready(trial_id, mixture):
             found.append(trial_id)
         if len(found) == MOST_READY:
             break
@@ -175,62 +188,7 @@ def job(session: Session, trial: Trial, spec: StudySpec) -> Merge | None:
     )
 
 
-def held_back(session: Session, study: Study) -> str | None:
-    """What the queued merged trials of an active study wait for, in words; None where there is none
-    or one is ready."""
-    return queued(session, study)[1]
-
-
-def queued(session: Session, study: Study) -> tuple[list[int], str | None]:
-    """Ids of an active study's queued merged trials that can be run now; and where there are some
-    but none can be, what they wait for, in words."""
-    waiting = {trial_id for trial_id, _ in queue.queued_merged(session, study.name)}
-    if not waiting:
-        return [], None
-    now = read(session, study, views.spec(study))
-    found = [r.id for r in now.rows if r.id in waiting and now.is_ready(r.id, r.mixture)]
-    if found:
-        return found, None
-    return [], f"{counted(len(waiting), 'merged model')} cannot be made yet: {_why_not(now)}"
-
-
-def _why_not(now: Standing) -> str:
-    for name in now.domains:
-        if name not in now.experts:
-            return f"domain {name!r} has no expert yet ({_story(now, name)})"
-    if now.truth is None:
-        return f"the uniform mixture has no run yet ({_uniform_story(now)})"
-    if now.calibrating is None:
-        return (
-            "none of them is of the uniform mixture, which is merged first to find how far the "
-            "experts' changes are to be scaled; queue it"
-        )
-    return "the uniform mixture is merged first, to find how far the experts' changes are scaled"
-
-
-def _story(now: Standing, domain: str) -> str:
-    """What became of the runs of a domain alone."""
-    mine = [row for row in now.rows if row.channel == FULL and row.alone == domain]
-    return _last(mine, "its weights are in no store: start workers with --store")
-
-
-def _uniform_story(now: Standing) -> str:
-    mine = [row for row in now.rows if row.channel == FULL and row.is_uniform]
-    return _last(mine, "it lacks a score that the objective weighs")
-
-
-def _last(mine: Sequence[Row], unfit: str) -> str:
-    """Args:
-    unfit: why a completed one does not do.
-    """
-    if not mine:
-        return "no run of it was queued"
-    last = next((row for row in mine if row.is_under_way), mine[-1])
-    said = f"trial {last.number} is {last.state}"
-    return f"{said}, and {unfit}" if last.state == "completed" else said
-
-
-def _rows(session: Session, study: Study) -> list[Row]:
+def _rows(session: Session, study: Study, domains: Sequence[str]) -> list[Row]:
     found = session.execute(
         select(
             Trial.id,
@@ -238,16 +196,32 @@ def _rows(session: Session, study: Study) -> list[Row]:
             Trial.state,
             Trial.channel,
             Trial.mixture,
-            Trial.proposal,
+            Trial.proposal["strategy"].as_string(),
             Trial.is_withdrawn,
         )
+<<<<<<< HEAD:service/study/merging.py
         .where(Trial.study_id == study.id, Trial.schedule.is_(None))
+=======
+        .where(Trial.study_id == study.id, _may_matter(domains))
+>>>>>>> h-t4:service/study/merge_readiness.py
         .order_by(Trial.number)
     )
-    return [
-        Row(id_, number, state, channel, mixture, (proposal or {}).get("strategy", ""), withdrawn)
-        for id_, number, state, channel, mixture, proposal, withdrawn in found
+    rows = [
+        Row(id_, number, state, channel, mixture, strategy or "", withdrawn)
+        for id_, number, state, channel, mixture, strategy, withdrawn in found
     ]
+    return [row for row in rows if row.is_uniform or (row.channel == FULL and row.alone)]
+
+
+def _may_matter(domains: Sequence[str]) -> ColumnElement[bool]:
+    """Of a domain alone, or nearly uniform: few of a study's trials, which may be thousands."""
+    weights = [Trial.mixture[name].as_float() for name in domains]
+    share = 1 / len(domains)
+    nearly = 2 * SAME
+    return or_(
+        *(weight >= 1 - SUM_TOLERANCE for weight in weights),
+        and_(*(weight.between(share - nearly, share + nearly) for weight in weights)),
+    )
 
 
 def _artifacts(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
