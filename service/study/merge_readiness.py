@@ -199,11 +199,7 @@ def _rows(session: Session, study: Study, domains: Sequence[str]) -> list[Row]:
             Trial.proposal["strategy"].as_string(),
             Trial.is_withdrawn,
         )
-<<<<<<< HEAD:service/study/merging.py
-        .where(Trial.study_id == study.id, Trial.schedule.is_(None))
-=======
-        .where(Trial.study_id == study.id, _may_matter(domains))
->>>>>>> h-t4:service/study/merge_readiness.py
+        .where(Trial.study_id == study.id, Trial.schedule.is_(None), _may_matter(domains))
         .order_by(Trial.number)
     )
     rows = [
