@@ -234,8 +234,8 @@ def test_teams(tmp_path):
     with own:
         own.do("modomodo serve", page)
         own.follow(ROOT / page)
-    assert "study first belongs to vision" in own.said
-    assert "study first belongs to no owner" in own.said
+    assert "study offline belongs to vision" in own.said
+    assert "study offline belongs to no owner" in own.said
 
 
 @pytest.mark.slow  # `auto` fits each score
