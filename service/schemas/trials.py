@@ -85,7 +85,7 @@ class TrialCreate(Body):
             if "mixture" not in self.model_fields_set:
                 raise ValueError("a mixture is needed, or a schedule with one for each phase")
             return self
-        if "mixture" in self.model_fields_set:
+        if self.mixture:
             raise ValueError(
                 "give a mixture or a schedule, not both: a schedule's mixture is its mean"
             )

@@ -13,6 +13,7 @@ import pytest
 
 from db import archive, studies
 from service.proposing.task import question_of
+from service.schemas import TrialCreate
 from service.search.runs import TARGET
 from service.study import archive_checks, evidence
 from tests.support.bodies import scores, study_body
@@ -67,6 +68,11 @@ def test_a_trial_with_a_schedule_is_given_to_a_worker_with_its_phases_and_their_
     answer = here.post("/trials/next", json={"worker": "node", "study": "vlm"}).json()
     assert answer["trial"]["id"] == made["id"]
     assert answer["trial"]["schedule"] == STORED
+
+
+def test_the_clients_own_body_is_taken(here):
+    body = TrialCreate.model_validate({"schedule": EASY_FIRST}).model_dump(mode="json")
+    assert added(here, **body)["schedule"] == STORED
 
 
 def test_phases_of_one_mixture_are_no_schedule(here):
