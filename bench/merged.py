@@ -141,7 +141,7 @@ def report(seconds: dict[str, dict[int, list[float]]], models: int, rounds: int)
         f"{table(head, rows)}\n\n"
         f"The miniature with {len(DOMAIN_SIZES)} experts: median and range of {len(alone)} merged "
         f"models each way. The first of each round of {models} is left out, which loads either "
-        f"way. Scores are the same to the last bit.\n\nMade on {machine()}."
+        f"way. Scores are the same to the last bit. The machine was shared.\n\nMade on {machine()}."
     )
 
 

@@ -1,9 +1,8 @@
 """The model that experts are merged into, kept loaded from one merged model to the next.
 
-Loading is most of what a merged model of a small benchmark costs: the base, each expert, and what
-pictures become before the model sees them. A later one of the same recipe finds all of it here, and
-its weights are computed from the same numbers in the same way: bit by bit those of a process that
-loads everything anew.
+A merged model needs the base, each expert, and what pictures become before the model sees them. A
+later one of the same recipe finds all of it here, and its weights are computed from the same
+numbers in the same way: bit by bit those of a process that loads everything anew.
 """
 
 from __future__ import annotations
