@@ -33,6 +33,8 @@ def install(app: FastAPI) -> None:
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """The methods offered at an address, whichever of the routers has them."""
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
-    # An address that is written out goes before one with a name left open.
-    matching = [path] if path in paths else [t for t in paths if compile_path(t)[0].match(path)]
-    return sorted(method.upper() for template in matching for method in paths[template])
+    matching = [template for template in paths if compile_path(template)[0].match(path)]
+    # What is written out goes before a name left open.
+    open_names = min((template.count("{") for template in matching), default=0)
+    found = [template for template in matching if template.count("{") == open_names]
+    return sorted(method.upper() for template in found for method in paths[template])

@@ -124,7 +124,7 @@ def page(
 
 
 @router.get(
-    "/studies/{study}/trials/{number}",
+    "/studies/{study}/trials/{number:int}",
     summary="Read a trial by its number in the study",
     responses=describe(404),
 )
