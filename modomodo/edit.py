@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -128,6 +129,8 @@ WithoutOption = Annotated[
 ]
 
 
+B = TypeVar("B", bound=BaseModel)
+
 FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active")
 """Options that are fields of the call as they are."""
 
@@ -137,6 +140,18 @@ def _options(**given: Any) -> EditOptions:
     fields = {name: given.pop(name) for name in FIELDS}
     others = {name: value for name, value in given.items() if value is not None}
     return EditOptions(fields=fields, **others)
+
+
+def _valid(kind: type[B], body: Mapping[str, Any]) -> B:
+    """The body of a call.
+
+    Raises:
+        BadParameter: what was given makes none.
+    """
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        raise typer.BadParameter(problems(error)) from error
 
 
 def edit(
@@ -206,12 +221,7 @@ def edit(
         raise typer.BadParameter("nothing to change: give an option, such as --budget or --bounds")
     with connect(url) as client:
         now = client.study(study)
-        body = options.body(now)
-        try:
-            patch = StudyPatch.model_validate(body)
-        except ValidationError as error:
-            raise typer.BadParameter(problems(error)) from error
-        changed = client.patch_study(study, patch)
+        changed = client.patch_study(study, _valid(StudyPatch, options.body(now)))
     _say(changed, as_json)
 
 
@@ -266,10 +276,7 @@ def clone(
     )
     with connect(url) as client:
         body = options.body(client.study(from_)) | {"name": study}
-        try:
-            made = client.clone_study(from_, StudyClone.model_validate(body))
-        except ValidationError as error:
-            raise typer.BadParameter(problems(error)) from error
+        made = client.clone_study(from_, _valid(StudyClone, body))
     _say(made, as_json)
 
 
@@ -280,10 +287,7 @@ def rename(
     as_json: JsonOption = False,
 ) -> None:
     """Call a study otherwise. It is found by its former name too, while no other has that."""
-    try:
-        patch = StudyPatch(name=name)
-    except ValidationError as error:
-        raise typer.BadParameter(problems(error)) from error
+    patch = _valid(StudyPatch, {"name": name})
     with connect(url) as client:
         changed = client.patch_study(study, patch)
     _say(changed, as_json)

@@ -139,8 +139,7 @@ class EditOptions:
 
     def _floor(self, text: str) -> dict[str, Any]:
         benchmark, level = floor_of(text)
-        at_least = str(level) if level.is_relative else level.value
-        floor = {"benchmark": benchmark, "at_least": at_least}
+        floor = {"benchmark": benchmark, "at_least": level.as_given}
         if self.floor_probability is None:
             return floor
         return floor | {"probability": self.floor_probability}

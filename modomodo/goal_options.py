@@ -148,11 +148,8 @@ def floor_of(text: str) -> tuple[str, Level]:
     Raises:
         WrongUse: it is not of that form.
     """
-    name, sign, level = text.partition(">=")
     try:
-        if not sign or not name.strip():
-            raise ValueError("a name and a level are wanted, with >= between them")
-        return name.strip(), Level.parse(level)
+        return Level.of_floor(text)
     except ValueError as error:
         raise WrongUse(f"--floor {text!r}: {error}; as 'scienceqa >= uniform - 0.02'") from None
 

@@ -31,6 +31,23 @@ class Level:
             )
         return cls(float(text), is_relative=False)
 
+    @classmethod
+    def of_floor(cls, text: str) -> tuple[str, Level]:
+        """What has to reach a level, and the level, from `scienceqa >= uniform - 0.02`.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        name, sign, level = text.partition(">=")
+        if not sign or not name.strip():
+            raise ValueError("a name and a level are wanted, with >= between them")
+        return name.strip(), cls.parse(level)
+
+    @property
+    def as_given(self) -> float | str:
+        """As a study's file has it."""
+        return str(self) if self.is_relative else self.value
+
     def __str__(self) -> str:
         if not self.is_relative:
             return f"{self.value:g}"

@@ -57,26 +57,20 @@ _HOLDS_UNHEARD = exists().where(
 )
 
 
-def _head(*, of_one_study: bool, with_merged: bool) -> Select[Any]:
-    """The trial that the worker `who` is given next, where it holds none unheard."""
+def _head(*, with_merged: bool) -> Select[Any]:
+    """The trial of a study that the worker `who` is given next, where it holds none unheard."""
     head = (
         select(*TRIALS.c, STUDIES.c.lease_s, STUDIES.c.results, *specs.columns(STUDIES))
         .join_from(TRIALS, STUDIES, STUDIES.c.id == TRIALS.c.study_id)
-        .where(queue.IS_DUE, ~_HOLDS_UNHEARD)
+        .where(queue.IS_DUE, STUDIES.c.name == bindparam("named"), ~_HOLDS_UNHEARD)
         .order_by(-TRIALS.c.priority, TRIALS.c.id)  # the words of the index
         .limit(1)
         .with_for_update(skip_locked=True, of=TRIALS)
     )
-    if not with_merged:
-        head = head.where(TRIALS.c.channel == "full")
-    return head.where(STUDIES.c.name == bindparam("named")) if of_one_study else head
+    return head if with_merged else head.where(TRIALS.c.channel == "full")
 
 
-_HEADS = {
-    (of_one_study, with_merged): _head(of_one_study=of_one_study, with_merged=with_merged)
-    for of_one_study in (False, True)
-    for with_merged in (False, True)
-}
+_HEADS = {with_merged: _head(with_merged=with_merged) for with_merged in (False, True)}
 _TRIAL = TRIALS.c.keys()
 _N_TRIAL = len(_TRIAL)
 _CLAIMED = events.TrialChange(
@@ -93,12 +87,11 @@ _LEASE = insert(ATTEMPTS)
 
 
 def claim(
-    session: Session, worker: str, study: str | None, token: str, gpus: int, *, can_merge: bool
+    session: Session, worker: str, study: str, token: str, gpus: int, *, can_merge: bool
 ) -> Given | None:
-    """Leases the next queued trial to a worker that was noted (`seen`), where that is a run that
-    nobody had and the worker holds nothing unheard."""
-    asked = {"who": worker} | ({} if study is None else {"named": study})
-    row = session.execute(_HEADS[study is not None, can_merge], asked).one_or_none()
+    """Leases a study's next queued trial to a worker that was noted (`seen`), where that is a run
+    that nobody had and the worker holds nothing unheard."""
+    row = session.execute(_HEADS[can_merge], {"who": worker, "named": study}).one_or_none()
     if row is None or row.attempt_number or row.channel != "full":
         return None
     lease_s, results, *spec = row[_N_TRIAL:]

@@ -18,6 +18,7 @@ from service.dashboard import study_form
 from service.dashboard.form_fields import FormFields, flat
 from service.dashboard.study_form import FormError, messages
 from service.schemas import AGGREGATES, Study, StudyPatch
+from service.schemas.spec import FULL, MERGED, step_of
 from service.schemas.studies import MAX_BUDGET
 
 PLAIN = (
@@ -44,8 +45,17 @@ def of_study(study: Study) -> FormFields:
         for name in (benchmark.name,)
     ]
     body["objective"] = study.objective.model_dump(include={"name", "direction"})
-    merges = "merged" in study.search.channels
-    body["search"] = {"channels": ",".join(study.search.channels) if merges else ""}
+    body["objective"]["worst"] = "true" if study.objective.worst else ""
+    body["objectives"] = ", ".join(study.objectives)
+    body["constraints"] = "\n".join(
+        f"{floor.benchmark} >= {floor.level} with {floor.probability:g}"
+        for floor in study.constraints
+    )
+    body["search"] = {
+        "channels": f"{FULL},{MERGED}" if MERGED in study.search.channels else "",
+        "steps": " ".join(str(step) for step in map(step_of, study.search.channels) if step),
+        "early_stopping": "yes" if study.search.early_stopping else "",
+    }
     if study.reach is not None:
         body["reach"] = "enforce" if study.reach.enforce else "say"
     data = study.recipe.get("data")
@@ -96,13 +106,14 @@ def read(typed: FormFields, was: FormFields, study: Study) -> StudyPatch:
         body["domains"] = [study_form.filled(row) for row in typed.rows("domains")]
     if typed.rows("limits") != was.rows("limits"):
         body["limits"] = study_form.limits(typed, wrong)
-    objective = _objective(typed)
-    if objective != _objective(was):
-        is_same = objective.get("name") == study.objective.name
-        body["objective"] = objective | {"worst": is_same and study.objective.worst}
-    if typed["search.channels"] != was["search.channels"]:
-        channels = typed["search.channels"] or "full"
-        body["search"] = study.search.model_dump() | {"channels": channels.split(",")}
+    if (objective := _objective(typed)) != _objective(was):
+        body["objective"] = objective
+    if typed["objectives"] != was["objectives"]:
+        body["objectives"] = study_form.objectives(typed)
+    if (floors := study_form.floors(typed, wrong)) != study_form.floors(was, {}):
+        body["constraints"] = floors
+    if (search := study_form.search(typed)) != study_form.search(was):
+        body["search"] = search
     if typed["reach"] != was["reach"]:
         _reach(typed["reach"], study, body, wrong)
     if typed["recipe.data"] != was["recipe.data"]:
@@ -119,8 +130,8 @@ def read(typed: FormFields, was: FormFields, study: Study) -> StudyPatch:
 def _objective(typed: FormFields) -> dict[str, Any]:
     rows = typed.rows("benchmarks")
     weights = {row["name"]: row["weight"] for row in rows if row.get("weight") and row.get("name")}
-    own = typed["objective.name"] not in AGGREGATES or weights
-    return typed.below("objective") | ({"weights": weights} if own else {})
+    is_own = typed["objective.name"] not in AGGREGATES and not typed["objective.worst"]
+    return typed.below("objective") | ({"weights": weights} if is_own or weights else {})
 
 
 def _reach(wanted: str, study: Study, body: dict[str, Any], wrong: dict[str, str]) -> None:

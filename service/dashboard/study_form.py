@@ -125,12 +125,10 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
             body.setdefault("baseline", []).append(
                 {"benchmark": row.get("name", ""), "score": base, "samples": row.get("samples", 1)}
             )
-    if typed["objectives"]:
-        body["objectives"] = [name.strip() for name in typed["objectives"].split(",")]
-    if typed["constraints"]:
-        body["constraints"] = _floors(typed["constraints"], wrong)
+    body["objectives"] = objectives(typed)
+    body["constraints"] = floors(typed, wrong)
     body["recipe"] = _recipe(typed, presets, wrong)
-    body["search"] = _search(typed)
+    body["search"] = search(typed)
     if typed["reach"]:
         body["reach"] = reach(typed["reach"], body["recipe"], wrong)
     try:
@@ -142,7 +140,12 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     return study
 
 
-def _search(typed: FormFields) -> dict[str, Any]:
+def objectives(typed: FormFields) -> list[str]:
+    """The scores that are improved together."""
+    return [name.strip() for name in typed["objectives"].split(",")] if typed["objectives"] else []
+
+
+def search(typed: FormFields) -> dict[str, Any]:
     """What the search may spend on: channels as they are chosen, and steps to pause at by number.
 
     Empty where nothing beside whole runs is wanted.
@@ -174,23 +177,17 @@ def limits(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _floors(text: str, wrong: dict[str, str]) -> list[dict[str, Any]]:
-    """Of lines like `scienceqa >= uniform - 0.02 with 0.9`."""
+def floors(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
+    """Of lines like `scienceqa >= uniform - 0.02 with 0.9`; what is none goes into `wrong`."""
     found = []
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, sign, rest = line.partition(">=")
-        level, _, probability = rest.partition(" with ")
+    for line in filter(None, map(str.strip, typed["constraints"].splitlines())):
+        said, _, probability = line.partition(" with ")
         try:
-            if not sign:
-                raise ValueError("a score and a level are wanted, with >= between them")
-            least = Level.parse(level)
+            name, level = Level.of_floor(said)
         except ValueError as error:
             wrong["constraints"] = f"{line!r}: {error}"
             continue
-        floor = {
-            "benchmark": name.strip(),
-            "at_least": str(least) if least.is_relative else least.value,
-        }
+        floor = {"benchmark": name, "at_least": level.as_given}
         found.append(floor | ({"probability": probability.strip()} if probability else {}))
     return found
 

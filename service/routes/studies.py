@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -41,6 +41,11 @@ from service.study import (
 PAGE = 100
 """Studies a page at most."""
 
+MADE: dict[int | str, dict[str, Any]] = {
+    200: {"model": Study, "description": "It exists with this very body."},
+    201: {"description": "Created."},
+}
+
 router = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind(by_method))
 copies = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind(for_admins))
 """Calls that only read the study in their address, and make another."""
@@ -50,11 +55,7 @@ copies = APIRouter(prefix="/studies", tags=["studies"], route_class=route_behind
     "",
     status_code=201,
     summary="Create a study",
-    responses={
-        200: {"model": Study, "description": "It exists with this very body."},
-        201: {"description": "Created."},
-        **describe(409),
-    },
+    responses={**MADE, **describe(409)},
 )
 def create(
     body: StudySpec,
@@ -131,11 +132,7 @@ def patch(study: StudyName, body: StudyPatch, service: Service, actor: Actor) ->
     "/{study}/clone",
     status_code=201,
     summary="Create a study like this one",
-    responses={
-        200: {"model": Study, "description": "It exists with this very body."},
-        201: {"description": "Created."},
-        **describe(404, 409),
-    },
+    responses={**MADE, **describe(404, 409)},
 )
 def clone(
     study: StudyName,

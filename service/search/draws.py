@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -29,24 +31,12 @@ def draws(fitted: Fitted, X: FloatArray, n: int, rng: np.random.Generator) -> Fl
 
 @draws.register
 def _(fitted: BayesQuadraticFit, X: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    counts = rng.multinomial(n, fitted.share)
-    each = [
-        _of_part(part, X, int(count), rng)
-        for part, count in zip(fitted.parts, counts, strict=True)
-        if count
-    ]
-    return _shuffled(each, rng)
+    return _by_share(fitted, X, n, rng, _of_part)
 
 
 @draws.register
 def _(fitted: AverageFit, X: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    counts = rng.multinomial(n, fitted.share)
-    each = [
-        draws(part, X, int(count), rng)
-        for part, count in zip(fitted.parts, counts, strict=True)
-        if count
-    ]
-    return _shuffled(each, rng)
+    return _by_share(fitted, X, n, rng, draws)
 
 
 @draws.register
@@ -66,7 +56,20 @@ def _of_part(part: Part, X: FloatArray, n: int, rng: np.random.Generator) -> Flo
     return part.scaling.centre + part.scaling.scale * np.vstack(each)
 
 
-def _shuffled(each: list[FloatArray], rng: np.random.Generator) -> FloatArray:
-    """One after the other in random order: draws of several outputs are put together by place."""
+def _by_share(
+    fitted: BayesQuadraticFit | AverageFit,
+    X: FloatArray,
+    n: int,
+    rng: np.random.Generator,
+    of_part: Callable[[Any, FloatArray, int, np.random.Generator], FloatArray],
+) -> FloatArray:
+    """Of each part as many as its share of the belief says, in random order: draws of several
+    outputs are put together by place."""
+    counts = rng.multinomial(n, fitted.share)
+    each = [
+        of_part(part, X, int(count), rng)
+        for part, count in zip(fitted.parts, counts, strict=True)
+        if count
+    ]
     found: FloatArray = rng.permutation(np.vstack(each))
     return found

@@ -164,7 +164,7 @@ def test_a_dry_run_changes_nothing():
 
 
 def test_the_key_is_in_the_environment_of_workers_and_in_no_argument():
-    here = {"MODOMODO_API_KEY": "admin", "MODOMODO_DATA": "/data", "HOME": "/root"}
+    here = {"MODOMODO_API_KEY": "admin", "MODOMODO_DATA": "/data", "HOME": "/home/me"}
     setup = Setup("http://head:8765", store="s3://b/p")
     assert setup.environment(here) == {"MODOMODO_API_KEY": "admin", "MODOMODO_DATA": "/data"}
     own = setup.environment(here | {"MODOMODO_WORKER_KEY": "worker"})

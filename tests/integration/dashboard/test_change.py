@@ -37,6 +37,9 @@ def fields(text):
     for tag in re.findall(r"<input[^>]*>", form):
         name, value = (re.search(rf' {part}="([^"]*)"', tag) for part in ("name", "value"))
         inputs[name[1]] = html.unescape(value[1])
+    area = r'<textarea (?:"[^"]*"|[^">])*name="([^"]+)"(?:"[^"]*"|[^">])*>(.*?)</textarea>'
+    for name, text in re.findall(area, form, re.DOTALL):
+        inputs[name] = html.unescape(text).replace("\n", "\r\n")
     for name, options in re.findall(r'<select [^>]*name="([^"]+)".*?>(.*?)</select>', form, re.S):
         found = re.search(r'value="([^"]*)"[^>]* selected', options)
         inputs[name] = found[1] if found else re.search(r'value="([^"]*)"', options)[1]
@@ -74,6 +77,51 @@ def test_what_was_touched_is_changed_and_nothing_else(client):
         "domains.coco.upper": [1.0, 0.5],
         "max_active": [2, None],
     }
+
+
+def test_what_the_search_spends_on_and_is_after_is_filled_in_and_changed(client):
+    goals = {
+        "objectives": ["out_score", "in_score"],
+        "constraints": [
+            {"benchmark": "in_score", "at_least": "uniform - 0.02", "probability": 0.8},
+            {"benchmark": "out_score", "at_least": 0.25, "probability": 0.9},
+        ],
+    }
+    assert client.patch("/studies/vlm", json=goals).status_code == 200
+    before, known = client.get("/studies/vlm").json(), len(told(client))
+    typed = fields(page(client, "/ui/studies/vlm/change"))
+    assert typed["objectives"] == "out_score, in_score"
+    assert save(client, note="first").status_code == 303
+    assert client.get("/studies/vlm").json() == before
+    assert len(told(client)) == known
+    save(client, constraints="out_score >= 0.3", objectives="")
+    after = client.get("/studies/vlm").json()
+    assert after["objectives"] == []
+    assert [floor["at_least"] for floor in after["constraints"]] == [0.3]
+
+
+def test_channels_and_early_stopping_that_are_not_touched_stay(client):
+    more = {
+        "name": "parts",
+        "strategy": "auto",
+        "recipe": {
+            "backend": "command",
+            "command": {"script": "train"},
+            "steps": 20,
+            "evaluation": {"at": [5, 10]},
+        },
+        "search": {"channels": ["full", "step-5", "step-10"], "early_stopping": True},
+    }
+    assert client.post("/studies", json=STUDY | more).status_code == 201
+    url = "/ui/studies/parts/change"
+    typed = fields(page(client, url))
+    assert (typed["search.steps"], typed["search.early_stopping"]) == ("5 10", "yes")
+    client.post(url, data=typed | {"note": "second"}, headers=own(client))
+    study = client.get("/studies/parts").json()
+    assert (study["note"], study["search"]) == ("second", more["search"])
+    client.post(url, data=fields(page(client, url)) | {"search.steps": "10"}, headers=own(client))
+    search = client.get("/studies/parts").json()["search"]
+    assert search == {"channels": ["full", "step-10"], "early_stopping": True}
 
 
 def test_what_another_changed_meanwhile_stays(client):
