@@ -173,7 +173,11 @@ def test_a_fit_that_hangs_is_ended_and_seeds_keep_the_workers_busy(database_url,
         service(database_url, port := free_port()),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
     ):
-        client.post("/studies", json=study_body())
+        # A space of so many parts that even random mixtures of it take half a second: an engine may
+        # answer a small question before anybody has looked whether it did.
+        domains = [{"name": f"d{i}", "zero_or_at_least": 0.05} for i in range(40)]
+        large = study_body(domains=domains, max_active=6, budget=500, lookahead=500)
+        assert client.post("/studies", json=large).is_success
         until(
             lambda: client.post("/trials/next", json={"worker": "w"}).json(),
             lambda answer: "more than 0.001 s" in (answer["reason"] or ""),

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -113,7 +114,9 @@ class Command:
     def send_signal(self, number: signal.Signals) -> None:
         """Sends it a signal, if it is still there."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may end, and be waited for by the server, before that has said so.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
