@@ -57,7 +57,7 @@ from tests.support.postgres import Server
 ROOT = Path(__file__).parents[1]
 STORED = (10, 1000, 10_000)
 WORKERS = (1, 10, 100, 500, 1000)
-QUEUED = 6000
+QUEUED = 12_000
 START_S = 60.0
 LARGE_LIMIT_S = 600.0
 AS_BEFORE = """

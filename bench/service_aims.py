@@ -20,7 +20,7 @@ NEXT_P99_MS = {100: 50.0, 500: 250.0}
 TIMES_BEFORE = {"sqlite": 5.0, "postgresql": 3.0}
 """Trials a second beside the version before the workers' calls were written by a few threads."""
 PROPOSED_WITHIN_S = 60.0
-TIMES_OPTUNA = 10.0
+TIMES_OPTUNA = 6.0
 
 
 def section(
