@@ -32,7 +32,17 @@ from service.pace import Pace
 from service.presets import Presets
 from service.proposing.proposer import Proposer
 from service.proposing.upkeep import Upkeep, Watch
-from service.routes import leases, many_trials, owners, probes, studies, surrogates, trials, workers
+from service.routes import (
+    heartbeats,
+    leases,
+    many_trials,
+    owners,
+    probes,
+    studies,
+    surrogates,
+    trials,
+    workers,
+)
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -81,6 +91,7 @@ def create_app(
     dependencies.install(app)
     install_openapi(app)
     app.include_router(leases.busy)  # first, since addresses are looked for in this order
+    app.include_router(heartbeats.router)
     app.include_router(probes.router)
     app.include_router(studies.router)
     app.include_router(studies.copies)
