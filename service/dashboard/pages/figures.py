@@ -13,6 +13,7 @@ from service.dashboard import dependencies, fit_words, words
 from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts import curves as curve_charts
 from service.dashboard.charts import fits as fit_charts
+from service.dashboard.charts import legibility
 from service.dashboard.charts import mixtures as mixture_charts
 from service.dashboard.charts import progress as progress_charts
 from service.dashboard.charts.figure import Figure, objective_label
@@ -93,7 +94,7 @@ def _mixtures(board: boards.Board, items: list[mixtures.Item]) -> Iterator[Study
     yield StudyFigure(
         name="mixtures",
         title="Weight of every domain in each run",
-        about=about,
+        about=f"{about} {legibility.lines_trouble(study, drawn)}".strip(),
         figure=mixture_charts.parallel(study, drawn),
     )
     mapped = mixture_charts.distance_map(study, drawn)
@@ -101,7 +102,7 @@ def _mixtures(board: boards.Board, items: list[mixtures.Item]) -> Iterator[Study
         yield StudyFigure(
             name="mixtures-map",
             title="Mixtures by their distance",
-            about=mixture_charts.map_aid(mapped),
+            about=f"{mixture_charts.map_aid(mapped)} {legibility.map_trouble(mapped)}".strip(),
             figure=mapped,
         )
     best = board.history.best

@@ -171,9 +171,24 @@ async function showFit(panel) {
   }
 }
 
+/** On a phone all fits would be many screens: each is there once it is unfolded. */
+function fold(panel) {
+  const around = panel.querySelector("details");
+  around.open = false;
+  panel.querySelector(".fit-body").setAttribute("aria-busy", "false");
+  around.addEventListener("toggle", () => {
+    if (!around.open || !isAtOnce || wanted.has(panel)) return;
+    wanted.add(panel);
+    showFit(panel);
+  });
+}
+
 const panels = [...document.querySelectorAll("[data-surrogate]")];
-const wanted = new Set(document.getElementById("fits").dataset.atOnce === "yes" ? panels : []);
+const isAtOnce = document.getElementById("fits").dataset.atOnce === "yes";
+const isPhone = matchMedia("(max-width: 40rem)").matches;
+const wanted = new Set(isAtOnce && !isPhone ? panels : []);
 for (const panel of panels) {
+  if (isPhone) fold(panel);
   panel.querySelector(".fit-now")?.addEventListener("click", (event) => {
     event.target.disabled = true;
     wanted.add(panel);

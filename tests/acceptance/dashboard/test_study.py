@@ -130,3 +130,16 @@ def test_the_keyboard_reaches_content_and_errors(visit, service, name):
            .map(part => part.outerHTML)"""
     )
     assert unnamed == []
+
+
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_on_a_phone_a_study_is_short_and_says_what_more_there_is(visit, searched):
+    page = visit.open_study(searched)
+    assert page.evaluate("document.documentElement.scrollHeight") < 6 * 844
+    row = page.locator(".top nav")
+    expect(row).to_have_class("after")
+    row.evaluate("row => row.scrollTo(row.scrollWidth, 0)")
+    expect(row).to_have_class("before")
+    assert page.locator(".fit [data-figure]").count() == 0
+    page.locator(".fit summary").first.click()
+    page.wait_for_selector(".fit [data-figure] .main-svg")
