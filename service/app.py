@@ -21,6 +21,7 @@ from service.dashboard.pages.events import News
 from service.dashboard.router import router as pages
 from service.executor.process import Engine, EngineProcess
 from service.fitting.fits import Fits
+from service.fitting.stored import StoredFits
 from service.http import problems
 from service.http.access_log import Requests
 from service.http.auth import Gate
@@ -128,7 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         pace.look()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look, proposer.keep)
-    fits = Fits(showing)
+    fits = Fits(showing, StoredFits(database))
     presets: Presets = app.state.presets
     app.state.context = Context(
         settings, database, writer, gate, proposer, fits, watch, pace, metrics, presets
