@@ -23,8 +23,9 @@ from service.search.goal_decision import Decision
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
-from service.study.engine_terms import weights
-from service.study.evidence import Evidence
+from service.study.engine_terms import points, search_space, weights
+from service.study.evidence import Evidence, MeasuredRun
+from service.study.headline import Tried
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -119,9 +120,13 @@ class Fits:
         direction = evidence.spec.objective.direction
 
         def make() -> Diagnosis:
+            best = evidence.train_this()
+            compare = None if best is None else compared(evidence, best)
             with _refusals(evidence, surrogate):
                 return self._engine.ask(
-                    questions.diagnosed, surrogate, space, runs, direction, _compared(evidence)
+                    questions.diagnosed,
+                    *(surrogate, space, runs, direction, compare),
+                    search_space(evidence.spec),
                 )
 
         check(surrogate)
@@ -152,7 +157,7 @@ class Fits:
                 "fit-failed",
                 f"{surrogate} predicts one number alone; {', '.join(PURSUING)} pursue goals",
             )
-        best = _compared(evidence)
+        best = evidence.train_this()
 
         def make() -> Decision:
             with _refusals(evidence, surrogate):
@@ -162,7 +167,7 @@ class Fits:
                     evidence.space,
                     evidence.measured,
                     goal,
-                    None if best is None else best[:1],
+                    None if best is None else compared(evidence, best)[:1],
                 )
 
         once = self._decisions.get(evidence, surrogate, make)
@@ -247,13 +252,12 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
         ) from error
 
 
-def _compared(known: Evidence) -> FloatArray | None:
-    """(2, m) the mixture to train and the uniform one; None before the first run."""
-    best = known.train_this()
-    if best is None:
-        return None
+def compared(known: Evidence, best: Tried[MeasuredRun]) -> FloatArray:
+    """(2, m) the mixture to train and the uniform one, as schedules (2, P m) where it is one."""
     used = [name for name in known.space.domains if name not in known.spec.dropped]
     equal = dict.fromkeys(used, 1 / len(used))
+    if best.schedule:
+        return points(known.spec, [(best.mixture, best.schedule), (equal, None)])
     return weights(known.spec, [best.mixture, equal])
 
 

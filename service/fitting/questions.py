@@ -61,7 +61,8 @@ def _cached(of: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitte
 
 def _arrays_of(runs: Runs) -> tuple[Any, ...]:
     channels = [(name, *_arrays_of(runs.channels[name])) for name in sorted(runs.channels)]
-    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, *channels)
+    arrays = (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, runs.schedules)
+    return (*arrays, *channels)
 
 
 def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
@@ -78,10 +79,17 @@ def diagnosed(
     runs: Runs,
     direction: Direction,
     compare: FloatArray | None,
+    proposed: MixtureSpace,
 ) -> Diagnosis:
-    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
+    """Everything there is to say about a surrogate; `compare` and `proposed`: as `diagnose` takes
+    them."""
     fitted = _one(surrogate, space, runs, direction)
-    return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
+    return diagnose(
+        *(surrogate, space, runs, SEED, direction),
+        compare=compare,
+        proposed=proposed,
+        fitted=fitted,
+    )
 
 
 def decided(
@@ -133,6 +141,7 @@ def verdict(
         name: _one(name, space, runs, direction)
         for name in among
         if scores_for(made := SIDE_BY_SIDE[name](), runs) <= made.max_runs
+        and (made.takes_schedules or not runs.schedules.size)
     }
     densities = {name: log_density(fitted) for name, fitted in able.items()}
     averaged = average(list(able.values()))

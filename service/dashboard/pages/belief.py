@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from fastapi import APIRouter
 from scipy.special import ndtr
 
@@ -13,9 +12,9 @@ from service.dashboard import dependencies, fit_words
 from service.dashboard.dependencies import HistoryCache, guarded
 from service.dashboard.rendering import piece
 from service.errors import NoFit
+from service.fitting.fits import compared
 from service.schemas import Score
 from service.search.situation import sign_of
-from service.study import engine_terms
 from service.study.evidence import Evidence, MeasuredRun
 from service.study.headline import Tried
 
@@ -57,9 +56,7 @@ def panels(study: StudyName, service: Service, histories: HistoryCache) -> dict[
 
 
 def _belief(service: Context, known: Evidence, best: Tried[MeasuredRun]) -> Belief:
-    best_weights = engine_terms.weights(known.spec, [best.mixture])
-    X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
-    verdict = service.fits.verdict(known, X)
+    verdict = service.fits.verdict(known, compared(known, best))
     belief = verdict.posterior
     more, sd = belief.difference()
     gain, sd = sign_of(known.spec.objective.direction) * more, max(sd, 1e-6)

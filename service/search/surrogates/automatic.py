@@ -15,6 +15,7 @@ import numpy as np
 
 from service.search import gaussian
 from service.search.runs import Runs
+from service.search.schedules import has_schedules
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.carried import Carried, averaged
 from service.search.surrogates.protocol import (
@@ -45,6 +46,7 @@ class Automatic:
     min_runs = 2
     max_runs = ENDLESS
     takes_channels = True
+    takes_schedules = True
 
     def __init__(self, candidates: Sequence[Callable[[], Surrogate]]) -> None:
         self._candidates = candidates
@@ -59,6 +61,7 @@ class Automatic:
             if s.min_runs <= len(runs)
             and scores_for(s, runs) <= s.max_runs
             and (s.takes_channels or not runs.channels)
+            and (s.takes_schedules or not has_schedules(space, runs))
         ]
         return average([s.fit(space, runs, seed) for s in able])
 
