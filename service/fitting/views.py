@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.schemas import FitPoint, PredictedMixture, SurrogateFit
+from service.schemas import FitPoint, SurrogateFit
 from service.search import documents
-from service.search.diagnostics import Best, Diagnosis
+from service.search.diagnostics import Diagnosis
 from service.search.documents import finite
 from service.study import points, schedules
 from service.study.evidence import Evidence
@@ -45,11 +45,6 @@ def _of_schedules(known: Evidence, diagnosis: Diagnosis) -> list[str]:
         f"The best schedule is predicted {gain} points over the best mixture that stays the same: "
         f"{schedules.in_words(stored)}."
     ]
-
-
-def mixture(known: Evidence, predicted: Best) -> PredictedMixture:
-    """The engine's predicted mixture with the study's domain names."""
-    return PredictedMixture.model_validate(documents.best(known.space, predicted))
 
 
 def _points(known: Evidence, diagnosis: Diagnosis) -> list[FitPoint]:

@@ -168,10 +168,10 @@ def test_a_schedule_may_be_what_to_train_and_says_its_phases(here):
 
 def test_a_fit_says_what_the_best_schedule_gains(here):
     told(here)
-    fit = here.get("/studies/vlm/surrogates/auto").json()
+    fit = here.get("/studies/vlm/surrogates/bayes-quadratic").json()
     assert fit["n"] == len(fit["points"]) == 7
     assert any("The best schedule is predicted +" in said for said in fit["messages"])
-    refused = here.get("/studies/vlm/surrogates/gp")
+    refused = here.get("/studies/vlm/surrogates/quadsurface")
     assert refused.status_code == 409
     assert "auto and bayes-quadratic take schedules" in refused.text
 
