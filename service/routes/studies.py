@@ -34,6 +34,7 @@ from service.study import (
     evidence,
     export_columns,
     exports,
+    schedules,
     views,
 )
 
@@ -69,6 +70,7 @@ def create(
     checks.strategy(body.strategy)
     checks.space(body)
     checks.channels(body)
+    schedules.check_search(body)
     checks.measurements(body, body.baseline)
     export_columns.check(body)
     with service.database.write() as session:
