@@ -42,6 +42,9 @@ BUSY_S = 3.0
 FAILURE_KEPT_S = 60.0
 """How long a fit that failed is not tried again: it was the same question."""
 
+Predicted = tuple[FloatArray, FloatArray]
+"""Means and standard deviations."""
+
 Key = tuple[Hashable, ...]
 """Study, its results, its trials scored on their way, the others, surrogate: the same key is the
 same fit."""
@@ -198,6 +201,29 @@ class Fits:
             rest = list(others.values())
             found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
+
+    def differences(
+        self,
+        evidence: Evidence,
+        surrogate: str,
+        others: Mapping[str, Runs],
+        at: FloatArray,
+        against: FloatArray,
+    ) -> tuple[Predicted, dict[str, Predicted]]:
+        """How much higher scores are at each of (k, m) mixtures than at another, mean and standard
+        deviation by the joint belief: of the objective, and of others by name.
+
+        Raises:
+            Refused: too few completed trials to fit it.
+        """
+        ask, runs = self._engine.ask, evidence.runs
+        direction = evidence.spec.objective.direction
+        with self._place(), _refusals(evidence, surrogate):
+            rest = list(others.values())
+            whole, *found = ask(
+                questions.differences, surrogate, evidence.space, runs, rest, direction, at, against
+            )
+        return whole, dict(zip(others, found, strict=True))
 
     def verdict(self, evidence: Evidence, mixtures: FloatArray) -> Verdict:
         """What `auto` averages, and what it believes of (n, m) mixtures.

@@ -72,6 +72,7 @@ from service.schemas.surrogates import (
     PredictedMixture,
     Prediction,
     PredictRequest,
+    StudyEffects,
     SurrogateFit,
 )
 from service.schemas.trials import (
@@ -199,6 +200,7 @@ __all__ = [
     "StudyClone",
     "StudyCost",
     "StudyEdits",
+    "StudyEffects",
     "StudyFigure",
     "StudyFigures",
     "StudyOwner",

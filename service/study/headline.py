@@ -125,7 +125,7 @@ def is_uniform(mixture: Mapping[str, float], dropped: Collection[str] = NONE) ->
 
 def tried(runs: Sequence[R]) -> list[Tried[R]]:
     """Runs that come by number, those of one mixture together; in order of first runs."""
-    groups = _alike([run.mixture for run in runs])
+    groups = alike([run.mixture for run in runs])
     return [
         Tried(found, mean([run.score for run in found]))
         for found in (tuple(runs[i] for i in group) for group in groups)
@@ -240,7 +240,7 @@ def _leads_to(
     return changes
 
 
-def _alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
+def alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
     """Places of mixtures that are the same; each is compared with the first of its group."""
     if not mixtures:
         return []

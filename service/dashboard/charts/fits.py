@@ -143,7 +143,7 @@ def own_values(study: StudySpec, effects: Effects) -> Figure:
         for name, look in reversed(looks.items())
         if name in effects.alone
     ]
-    return _dots(rows, f"predicted {objective_label(study)}, points")
+    return dots(rows, f"predicted {objective_label(study)}, points")
 
 
 def synergies(study: StudySpec, effects: Effects) -> Figure:
@@ -158,7 +158,7 @@ def synergies(study: StudySpec, effects: Effects) -> Figure:
         for pair, value in reversed(effects.synergy.items())
         if pair in drawn
     ]
-    figure = _dots(rows, "gain of the blend, points")
+    figure = dots(rows, "gain of the blend, points")
     figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
     return figure
 
@@ -167,7 +167,9 @@ def _clearness(value: Prediction) -> float:
     return abs(value.mean) / value.sd if value.sd > 0 else float("inf")
 
 
-def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
+def dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
+    """Predictions with 95% intervals, a row each with its name and colour, the first at the
+    bottom."""
     margins = [in_points(words.Z95 * value.sd) for _, value, _ in rows]
     data = [
         {
