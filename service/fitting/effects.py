@@ -25,11 +25,17 @@ LEAST_RUNS = 2
 """Runs of a benchmark that a surrogate is fitted to."""
 
 
-def answer(fits: Fits, known: Evidence, surrogate: str) -> StudyEffects:
+def answer(
+    fits: Fits, known: Evidence, surrogate: str, benchmarks: Sequence[str] | None = None
+) -> StudyEffects:
     """What `STEP` more of each domain does, the others giving it up in proportion; domains with the
     greatest effect on the objective first, dropped ones left out.
 
     A domain that has more than 1 - `STEP` of the mixture is taken back to that first.
+
+    Args:
+        benchmarks: that are told besides, where enough runs were scored on them; None for all. Each
+            needs a fit of its own.
 
     Raises:
         Refused: no such surrogate, or one that does not know how sure it is; too few runs.
@@ -46,7 +52,12 @@ def answer(fits: Fits, known: Evidence, surrogate: str) -> StudyEffects:
     start = engine_terms.weights(known.spec, [best.mixture])[0]
     places = [known.space.domains.index(name) for name in names]
     at, against = _moves(start, places)
-    objective, each = fits.differences(known, surrogate, measured(known), at, against)
+    others = {
+        name: runs
+        for name, runs in measured(known).items()
+        if benchmarks is None or name in benchmarks
+    }
+    objective, each = fits.differences(known, surrogate, others, at, against)
     ranked = np.argsort(-np.abs(objective[0]), kind="stable")
     return StudyEffects(
         surrogate=surrogate,

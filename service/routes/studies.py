@@ -228,8 +228,8 @@ def effects_of(
         Name, Query(description="Whose view it is: `bayes-quadratic` or `gp`.")
     ] = effects.BY,
 ) -> StudyEffects:
-    """Change of the objective and of each benchmark for a tenth more of each domain from the
-    mixture to train on, with standard deviations; the greatest first."""
+    """Change of the objective and of each benchmark for a tenth more of each domain,
+    starting at the mixture to train, with standard deviations; the greatest first."""
     with service.database.read() as session:
         known = evidence.named(session, study)
     return effects.answer(service.fits, known, surrogate)

@@ -72,6 +72,7 @@ READING = [
     ("GET", "/ui/studies/vlm/curves", None),
     ("GET", "/ui/studies/vlm/curves/drawn", None),
     ("GET", "/ui/studies/vlm/effects", None),
+    ("GET", "/ui/studies/vlm/effects/all", None),
     ("GET", "/ui/studies/vlm/cost", None),
     ("GET", "/compare", None),
     ("GET", "/ui/compare/progress?study=vlm", None),

@@ -153,8 +153,8 @@ ABOUT = {
     ),
     "effects": (
         "what matters",
-        "What 10 points more of each domain change, the others giving them up in proportion, from "
-        "the mixture to train on, with 95% intervals; the greatest on top.",
+        "What 10 points more of each domain change, the others giving them up in proportion, "
+        "starting at the mixture to train, with 95% intervals; the greatest on top.",
     ),
     "residuals": (
         "residuals by trial",
@@ -179,7 +179,7 @@ def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFig
         corners = heaviest(known.spec, best.mixture)
         drawn |= surfaces.around(fits, known, fit, best.mixture, corners)
     if surrogate == effects.BY:
-        told = effects.answer(fits, known, surrogate)
+        told = effects.answer(fits, known, surrogate, [])
         if told.objective:
             label = objective_label(known.spec)
             drawn["effects"] = effect_charts.ranked(known.spec, told, "", label)

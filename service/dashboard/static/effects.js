@@ -13,6 +13,18 @@ export function offerEffects(root) {
   let isWanted = root.dataset.atOnce === "yes";
   let latest = 0;
 
+  /** All scores at once, while somebody looks: each benchmark is fitted for it. */
+  async function tell() {
+    const place = all.lastElementChild;
+    if (!place.childElementCount) place.textContent = "Fitting…";
+    try {
+      const { html } = await ask(`${root.dataset.url}/effects/all`);
+      place.replaceChildren(nodes(html));
+    } catch (problem) {
+      place.textContent = `The effects could not be loaded (${problem.message}).`;
+    }
+  }
+
   async function show() {
     if (!isWanted) return;
     const mine = (latest += 1);
@@ -20,12 +32,12 @@ export function offerEffects(root) {
     let said = "";
     try {
       const asked = new URLSearchParams({ benchmark: of.value });
-      const { trouble, figure, html } = await ask(`${root.dataset.url}/effects?${asked}`);
+      const { trouble, figure } = await ask(`${root.dataset.url}/effects?${asked}`);
       if (mine !== latest) return; // what was asked for since then is shown instead
       said = trouble;
       chart.hidden = all.hidden = figure === null;
-      all.lastElementChild.replaceChildren(nodes(html));
       if (figure) await draw(chart, figure);
+      if (all.open) await tell();
     } catch (problem) {
       said = `The effects could not be loaded (${problem.message}); they are tried again at the next change.`;
     } finally {
@@ -37,6 +49,7 @@ export function offerEffects(root) {
   }
 
   of.addEventListener("change", show);
+  all.addEventListener("toggle", () => all.open && tell());
   section.querySelector(".fit-now")?.addEventListener("click", () => {
     isWanted = true;
     show();
