@@ -9,12 +9,16 @@ from __future__ import annotations
 from service.schemas.answers import BestAnswer, StudyFigure, StudyFigures, TrainThis
 from service.schemas.edits import StudyChange, StudyChanges, StudyClone, StudyEdits, StudyPatch
 from service.schemas.leases import (
+    MAX_BEATS,
+    BeatOutcome,
     Calibration,
     CurvePoint,
     Expert,
     Failure,
     Heartbeat,
     HeartbeatAnswer,
+    HeartbeatsAnswer,
+    HeartbeatsRequest,
     Lease,
     MeasurementsRequest,
     Merge,
@@ -23,6 +27,7 @@ from service.schemas.leases import (
     Partial,
     Release,
     Result,
+    TrialHeartbeat,
     Worker,
 )
 from service.schemas.many_trials import (
@@ -121,6 +126,7 @@ from service.schemas.workers import Demand, Gone, WorkerPage, WorkerSeen
 
 __all__ = [
     "AGGREGATES",
+    "MAX_BEATS",
     "MAX_CAPABILITIES",
     "MAX_CAPABILITIES_TEXT",
     "MAX_CHANGED",
@@ -129,6 +135,7 @@ __all__ = [
     "MAX_POINTS",
     "MAX_RUNS",
     "SUM_TOLERANCE",
+    "BeatOutcome",
     "BenchmarkSpec",
     "BestAnswer",
     "Body",
@@ -154,6 +161,8 @@ __all__ = [
     "Gone",
     "Heartbeat",
     "HeartbeatAnswer",
+    "HeartbeatsAnswer",
+    "HeartbeatsRequest",
     "HeuristicsSpec",
     "JsonObject",
     "Lease",
@@ -219,6 +228,7 @@ __all__ = [
     "TrialChanged",
     "TrialContinue",
     "TrialCreate",
+    "TrialHeartbeat",
     "TrialPage",
     "TrialPatch",
     "TrialState",

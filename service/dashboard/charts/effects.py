@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from service.dashboard import colours, words
-from service.dashboard.charts.figure import Figure
+from service.dashboard.charts.figure import LEGEND_LETTERS, TITLE_LETTERS, Figure
 from service.dashboard.charts.fits import dots
 from service.schemas import Prediction, StudyEffects, StudySpec
-
-LONGEST = 18
-"""Letters of a domain's name beside its row."""
 
 
 def ranked(study: StudySpec, found: StudyEffects, benchmark: str, title: str) -> Figure:
@@ -19,11 +16,13 @@ def ranked(study: StudySpec, found: StudyEffects, benchmark: str, title: str) ->
     rows = [
         (name, change, f"@d{looks[name].colour}") for name, change in reversed(by_domain.items())
     ]
-    figure = dots(rows, f"change of {title}, points")
+    figure = dots(
+        rows,
+        words.short_names([name for name, _, _ in rows], LEGEND_LETTERS),
+        f"change of {words.elided(title, TITLE_LETTERS)}, points",
+    )
+    figure["data"][0]["marker"]["symbol"] = [looks[name].symbol for name, _, _ in rows]
     figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
-    names = [name for name, _, _ in rows]
-    shown = [words.elided(name, LONGEST) for name in names]
-    figure["layout"]["yaxis"] |= {"tickmode": "array", "tickvals": names, "ticktext": shown}
     return figure
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.dashboard import words
+from service.dashboard.charts.comparison import DASHES
 from service.dashboard.charts.curves import LINES, SMOOTHED_FROM, STEP, plain, smoothed, window
 from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
 from service.dashboard.charts.study import SYMBOLS
 from service.dashboard.queries.overlay import Laid, Overlay
 from service.study import learned
-
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-"""A run's, by its place."""
 
 PARTS = 6
 """Domains of a mixture that are told when a line is pointed at: the heaviest."""
