@@ -40,6 +40,9 @@ others are there for heartbeats and results."""
 BUSY_S = 3.0
 """What callers are told to wait when there is no place."""
 
+Predicted = tuple[FloatArray, FloatArray]
+"""Means and standard deviations."""
+
 VERDICT = "verdict"
 """What `auto`'s is kept as."""
 
@@ -205,6 +208,29 @@ class Fits:
             rest = list(others.values())
             found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
+
+    def differences(
+        self,
+        evidence: Evidence,
+        surrogate: str,
+        others: Mapping[str, Runs],
+        at: FloatArray,
+        against: FloatArray,
+    ) -> tuple[Predicted, dict[str, Predicted]]:
+        """How much higher scores are at each of (k, m) mixtures than at another, mean and standard
+        deviation by the joint belief: of the objective, and of others by name.
+
+        Raises:
+            Refused: too few completed trials to fit it.
+        """
+        ask, runs = self._engine.ask, evidence.runs
+        direction = evidence.spec.objective.direction
+        with self._place(), _refusals(evidence, surrogate):
+            rest = list(others.values())
+            whole, *found = ask(
+                questions.differences, surrogate, evidence.space, runs, rest, direction, at, against
+            )
+        return whole, dict(zip(others, found, strict=True))
 
     def stop(self) -> None:
         """Ends what is being fitted; who waits for it, and whoever asks later, is refused with

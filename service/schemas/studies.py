@@ -311,6 +311,11 @@ class StudyCost(Body):
     """That the planned runs which are not completed will take; None while that is unknown."""
     trials: dict[int, float] = Field(default_factory=dict)
     """By the trial's number, of those that a worker had."""
+    channels: dict[str, float] = Field(default_factory=dict)
+    """`full`: training runs; `merged`: merged models."""
+    domains: dict[Name, float] = Field(default_factory=dict)
+    """By domain: what each attempt cost, shared out by the samples that it drew of them, or by its
+    trial's weights where it did not say."""
 
 
 class StudyPage(Body):

@@ -135,7 +135,7 @@ def is_uniform(mixture: Mapping[str, float], dropped: Collection[str] = NONE) ->
 
 def tried(runs: Sequence[R]) -> list[Tried[R]]:
     """Runs that come by number, those of one mixture together; in order of first runs."""
-    groups = _alike([_point(run) for run in runs])
+    groups = alike([_point(run) for run in runs])
     return [
         Tried(found, mean([run.score for run in found]))
         for found in (tuple(runs[i] for i in group) for group in groups)
@@ -261,7 +261,7 @@ def _point(run: ScoredRun) -> Mapping[str, float]:
     }
 
 
-def _alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
+def alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
     """Places of mixtures that are the same; each is compared with the first of its group."""
     if not mixtures:
         return []

@@ -95,7 +95,7 @@ def compared(known: Evidence, x: str, y: str) -> Compared | None:
     axes = ((x, choices[x]), (y, choices[y]))
     base = _base(known.spec)
     trade = benchmark_charts.trade_off(runs, front, base, axes) if front else None
-    return Compared(benchmark_charts.heat_map(runs, choices), trade, front)
+    return Compared(benchmark_charts.heat_map(runs, choices, base), trade, front)
 
 
 def titles(study: StudySpec) -> dict[str, str]:
