@@ -22,7 +22,6 @@ from service.dashboard.pages.mixtures import heaviest
 from service.dashboard.queries import boards, mixtures, progress
 from service.dashboard.queries.history import Histories
 from service.errors import NoFit
-from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.http.guards import by_method, route_behind
 from service.http.problems import describe
@@ -164,7 +163,7 @@ ABOUT = {
 
 
 def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFigure]:
-    fit = fit_views.fit(known, surrogate, fits.diagnosis(known, surrogate))
+    fit = fits.fit(known, surrogate).record.fit
     best = known.train_this()
     if best is None or not fit.points:
         raise NoFit("too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)

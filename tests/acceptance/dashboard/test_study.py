@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.dashboard import HOSTILE, create, finish, lease, scores, store_many
+from tests.support.dashboard import HOSTILE, create, finish, lease, scores, store, store_many
 
 pytestmark = pytest.mark.browser
 
@@ -89,6 +89,25 @@ def test_of_thousands_of_trials_a_page_has_a_hundred(visit, service, shared_data
     page.get_by_role("link", name="Next").click()
     expect(page.locator("tbody th").first).to_have_text(str(n - 100))
     assert page.locator("tbody tr").count() == 100
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_a_fit_that_is_kept_is_there_with_its_age_and_is_made_anew_when_asked(
+    visit, service, shared_database, name
+):
+    study = store(shared_database, 6, name=name)
+    service.client.get(f"/studies/{study}/surrogates/bayes-quadratic").raise_for_status()
+    page = visit.open_study(study)
+    panel = page.locator("[data-surrogate=bayes-quadratic]")
+    age, button = panel.locator(".fit-age"), panel.get_by_role("button")
+    expect(age).to_contain_text("to 6 runs")
+    expect(panel.locator("[data-figure=loo] .main-svg").first).to_be_attached()
+    expect(button).to_be_hidden()
+    finish(service.client, study, UNIFORM, 0.3)
+    expect(age).to_contain_text("1 result has come since.")
+    button.click()
+    expect(age).to_contain_text("to 7 runs")
+    expect(button).to_be_hidden()
 
 
 @pytest.mark.usefixtures("unfitted")
