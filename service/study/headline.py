@@ -135,7 +135,7 @@ def is_uniform(mixture: Mapping[str, float], dropped: Collection[str] = NONE) ->
 
 def tried(runs: Sequence[R]) -> list[Tried[R]]:
     """Runs that come by number, those of one mixture together; in order of first runs."""
-    groups = alike([_point(run) for run in runs])
+    groups = alike([told_apart(run.mixture, run.schedule) for run in runs])
     return [
         Tried(found, mean([run.score for run in found]))
         for found in (tuple(runs[i] for i in group) for group in groups)
@@ -250,13 +250,15 @@ def _leads_to(
     return changes
 
 
-def _point(run: ScoredRun) -> Mapping[str, float]:
-    """What tells a run from others: weights by domain, of a schedule by domain and phase."""
-    if not run.schedule:
-        return run.mixture
+def told_apart(
+    mixture: Mapping[str, float], schedule: Sequence[Mapping[str, Any]] | None
+) -> Mapping[str, float]:
+    """The weights by which a run is told from others: by domain, with a schedule by phase, too."""
+    if not schedule:
+        return mixture
     return {
         f"{name} in phase {number}": phase["share"] * weight
-        for number, phase in enumerate(run.schedule, 1)
+        for number, phase in enumerate(schedule, 1)
         for name, weight in phase["mixture"].items()
     }
 
