@@ -103,7 +103,8 @@ def heat_map(
     ]  # fmt: skip
     layout = {
         "height": head + 22 * max(len(rows), 3) + 22,
-        "xaxis": name_axis(shown, side="top", showgrid=False, ticks=""),
+        # Its room is in `head`: a margin that grows with the names would leave a low chart none.
+        "xaxis": name_axis(shown, side="top", showgrid=False, ticks="", automargin=False),
         "yaxis": name_axis(
             {_row(run): f"uniform {_row(run)}" if run.is_uniform else _row(run) for run in rows},
             title={"text": "trial"},
