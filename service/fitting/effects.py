@@ -58,7 +58,7 @@ def answer(
         if benchmarks is None or name in benchmarks
     }
     objective, each = fits.differences(known, surrogate, others, at, against)
-    ranked = np.argsort(-np.abs(objective[0]), kind="stable")
+    ranked = [int(i) for i in np.argsort(-np.abs(objective[0]), kind="stable")]
     return StudyEffects(
         surrogate=surrogate,
         step=STEP,
@@ -93,13 +93,13 @@ def _with(start: FloatArray, place: int, weight: float, places: Sequence[int]) -
     rest[place] = 0.0
     if rest.sum() <= 0:
         rest[[other for other in places if other != place]] = 1.0
-    moved = rest * (1.0 - weight) / rest.sum()
+    moved: FloatArray = rest * (1.0 - weight) / rest.sum()
     moved[place] = weight
     return moved
 
 
 def _by_domain(
-    names: Sequence[str], ranked: Sequence[int] | FloatArray, found: Predicted
+    names: Sequence[str], ranked: Sequence[int], found: Predicted
 ) -> dict[str, Prediction]:
     mean, sd = found
-    return {names[i]: Prediction(mean=float(mean[i]), sd=float(sd[i])) for i in map(int, ranked)}
+    return {names[i]: Prediction(mean=float(mean[i]), sd=float(sd[i])) for i in ranked}

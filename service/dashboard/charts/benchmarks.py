@@ -49,6 +49,9 @@ class Scored:
     is_uniform: bool
 
 
+LABEL_PX = 116
+"""Beside the heat map: `uniform 3000` and the axis's title have room there."""
+
 BASE = "base model"
 """The untrained model's row in the heat map, in place of a trial's number."""
 
@@ -109,8 +112,9 @@ def heat_map(
             title={"text": "trial"},
             showgrid=False,
             ticks="",
+            automargin=False,  # a margin that grows takes a small window's whole height
         ),
-        "margin": {"l": 64, "r": 12, "t": head, "b": 16},
+        "margin": {"l": LABEL_PX, "r": 12, "t": head, "b": 16},
         "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}
