@@ -106,13 +106,14 @@ def heat_map(
     ]  # fmt: skip
     layout = {
         "height": head + 22 * max(len(rows), 3) + 22,
-        "xaxis": name_axis(shown, side="top", showgrid=False, ticks=""),
+        # Margins that grow by themselves take the whole height of a window that is made smaller.
+        "xaxis": name_axis(shown, side="top", showgrid=False, ticks="", automargin=False),
         "yaxis": name_axis(
             {_row(run): f"uniform {_row(run)}" if run.is_uniform else _row(run) for run in rows},
             title={"text": "trial"},
             showgrid=False,
             ticks="",
-            automargin=False,  # a margin that grows takes a small window's whole height
+            automargin=False,
         ),
         "margin": {"l": LABEL_PX, "r": 12, "t": head, "b": 16},
         "meta": whole_names(shown),
