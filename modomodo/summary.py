@@ -127,7 +127,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
     table.add_column("mixture")
     direction = study.objective.direction
     scored = [t for t in trials if _is_run(t) and t.scores.objective is not None]
-    chosen = [trial for trial in scored if trial.number in set(train.trials)]
+    chosen = [trial for trial in trials if trial.number in set(train.trials)]
     uniform = [trial for trial in scored if is_uniform(trial.mixture, study.dropped)]
     reference = _mean(uniform, "objective")
     base = study.baseline_scores

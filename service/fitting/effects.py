@@ -58,7 +58,7 @@ def answer(
         if benchmarks is None or name in benchmarks
     }
     objective, each = fits.differences(known, surrogate, others, at, against)
-    ranked = [int(i) for i in np.argsort(-np.abs(objective[0]), kind="stable")]
+    ranked = sorted(range(len(objective[0])), key=lambda i: -abs(objective[0][i]))
     return StudyEffects(
         surrogate=surrogate,
         step=STEP,

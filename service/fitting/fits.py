@@ -25,7 +25,7 @@ from service.search.goal_beliefs import PURSUING
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
-from service.study.engine_terms import weights
+from service.study.engine_terms import points, search_space, weights
 from service.study.evidence import Evidence
 
 log = structlog.get_logger()
@@ -87,6 +87,7 @@ class Fits:
                 evidence.runs,
                 evidence.spec.objective.direction,
                 _compared(evidence),
+                search_space(evidence.spec),
             )
             compared = None if found.compared is None else JointBelief.of(found.compared)
             return FitRecord(fit=views.fit(evidence, surrogate, found), compared=compared)
@@ -314,12 +315,15 @@ def _mark(of: Evidence, kind: str) -> str:
 
 
 def _compared(known: Evidence) -> FloatArray | None:
-    """(2, m) the mixture to train and the uniform one; None before the first run."""
+    """(2, m) the mixture to train and the uniform one, as schedules (2, P m) where it is one; None
+    before the first run."""
     best = known.train_this()
     if best is None:
         return None
     used = [name for name in known.space.domains if name not in known.spec.dropped]
     equal = dict.fromkeys(used, 1 / len(used))
+    if best.schedule:
+        return points(known.spec, [(best.mixture, best.schedule), (equal, None)])
     return weights(known.spec, [best.mixture, equal])
 
 

@@ -95,7 +95,8 @@ _foreseen: _Last[_Foreseen] = _Last(KEPT_FORESEEN)
 
 def _arrays_of(runs: Runs) -> tuple[Any, ...]:
     channels = [(name, *_arrays_of(runs.channels[name])) for name in sorted(runs.channels)]
-    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, *channels)
+    arrays = (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, runs.schedules)
+    return (*arrays, *channels)
 
 
 def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
@@ -136,8 +137,10 @@ def diagnosed(
     runs: Runs,
     direction: Direction,
     compare: FloatArray | None,
+    proposed: MixtureSpace,
 ) -> Diagnosis:
-    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
+    """Everything there is to say about a surrogate; `compare` and `proposed`: as `diagnose` takes
+    them."""
     return diagnose(
         surrogate,
         space,
@@ -145,6 +148,7 @@ def diagnosed(
         SEED,
         direction,
         compare=compare,
+        proposed=proposed,
         fitted=_one(surrogate, space, turn(runs, direction)),
         foresee=partial(_foresee, surrogate, space),
     )

@@ -36,6 +36,7 @@ from service.study import (
     evidence,
     export_columns,
     exports,
+    schedules,
     views,
 )
 
@@ -71,6 +72,7 @@ def create(
     checks.strategy(body.strategy)
     checks.space(body)
     checks.channels(body)
+    schedules.check_search(body)
     checks.measurements(body, body.baseline)
     export_columns.check(body)
     with service.database.write() as session:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from service.schemas import goals
+from service.schemas import goals, phases
 from service.schemas.scores import Measurement, Score, Scores, last_measurements
 from service.schemas.spec import (
     BenchmarkSpec,
@@ -159,6 +159,7 @@ class StudySpec(Body):
                 f"objective {self.objective.name!r} needs a benchmark of group {group!r}"
             )
         goals.check(self)
+        phases.check(self)
         return self
 
     def _check_left_out(self, known: set[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from db.trial_states import WHOLE
 from service.schemas import Score, Trial
@@ -30,20 +29,11 @@ def is_same(one: Trial, other: Trial) -> bool:
     return one.channel == other.channel and apart(of(one), of(other)) <= SAME
 
 
-def of(trial: Trial) -> dict[str, float]:
+def of(trial: Trial) -> Weights:
     """The weights by which a trial is told from others."""
-    return weights(trial.mixture, [phase.model_dump() for phase in trial.schedule or ()])
-
-
-def weights(mixture: Weights, schedule: Sequence[Mapping[str, Any]] | None) -> dict[str, float]:
-    """Of what a trial draws: by domain, or with a schedule by phase and domain."""
-    if not schedule:
-        return dict(mixture)
-    return {
-        f"{place} {name}": phase["share"] * weight
-        for place, phase in enumerate(schedule)
-        for name, weight in phase["mixture"].items()
-    }
+    return headline.told_apart(
+        trial.mixture, [phase.model_dump() for phase in trial.schedule or ()]
+    )
 
 
 def apart(one: Weights, other: Weights) -> float:

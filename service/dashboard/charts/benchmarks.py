@@ -24,7 +24,7 @@ ROWS = 50
 LETTERED = 10
 """Columns of the heat map up to which its cells have room for a score."""
 
-HEAD_LETTERS = 18
+HEAD_LETTERS = 14
 """Of a benchmark's name above its column."""
 
 HEAD_PX = 66

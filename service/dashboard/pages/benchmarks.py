@@ -123,7 +123,8 @@ def scored(known: Evidence) -> list[Scored]:
             known.spec.objective.name: run.score,
         }
         scores |= {name: score for name, score in sums.items() if score is not None}
-        is_uniform = headline.is_uniform(run.mixture, known.spec.dropped)
+        is_equal = headline.is_uniform(run.mixture, known.spec.dropped)
+        is_uniform = is_equal and not run.schedule
         found.append(Scored(run.number, scores, is_uniform))
     return found
 

@@ -80,7 +80,7 @@ def others(
     return [
         number
         for number, mixture, schedule in rows
-        if alike.apart(own, alike.weights(mixture, schedule)) <= SAME
+        if alike.apart(own, headline.told_apart(mixture, schedule)) <= SAME
     ]
 
 
@@ -93,7 +93,7 @@ def all_others(session: Session, study: models.Study) -> dict[int, list[int]]:
     ).tuples()
     kinds: defaultdict[tuple[str, int], list[tuple[int, Weights]]] = defaultdict(list)
     for number, channel, mixture, schedule in rows:
-        kinds[channel, len(schedule or ())].append((number, alike.weights(mixture, schedule)))
+        kinds[channel, len(schedule or ())].append((number, headline.told_apart(mixture, schedule)))
     found: dict[int, list[int]] = {}
     for kind in kinds.values():
         for places in headline.alike([weights for _, weights in kind]):
