@@ -63,8 +63,8 @@ def of_mixtures(part: Strategy) -> Strategy:
 
 
 def orders(situation: Situation) -> Iterator[Proposed]:
-    """Of schedules, as few as give each domain a place of its own in the order, as long as fewer are
-    known or on their way: a surrogate that saw only some orders would take the others to matter as
+    """Of schedules, as few as give each domain a place of its own in the order, until as many are
+    known or on their way. A surrogate that saw only some orders would take the others to matter as
     little. Nothing where mixtures are wanted."""
     space = situation.space
     if not isinstance(space, ScheduleSpace):
