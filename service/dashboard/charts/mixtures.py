@@ -90,7 +90,7 @@ def triangle(corners: Sequence[str]) -> dict[str, Any]:
     shown = words.short_names(corners, CORNER_LETTERS)
     sides = {
         side: {
-            "title": {"text": shown[corner], "font": {"color": "@ink"}},
+            "title": {"text": shown[corner], "font": {"color": "@ink", "size": 12}},
             "gridcolor": "@grid", "linecolor": "@faint", "tickfont": {"color": "@soft"},
             "ticksuffix": "%", "nticks": 5, "min": 0,
         }
@@ -98,7 +98,7 @@ def triangle(corners: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "ternary": {"sum": 100, "bgcolor": "rgba(0,0,0,0)", **sides},
-        "margin": {"l": 64, "r": 64, "t": 36, "b": 88},
+        "margin": {"l": 68, "r": 68, "t": 36, "b": 88},
         "meta": whole_names(shown),
     }
 
