@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,11 @@ class ScoredRun(Protocol):
 
     @property
     def score(self) -> Score: ...
+
+    @property
+    def schedule(self) -> Sequence[Mapping[str, Any]]:
+        """Phases of a run that changed its mixture on the way, which is their mean then."""
+        ...
 
     @property
     def outputs(self) -> tuple[float, ...]:
@@ -67,6 +72,11 @@ class Tried(Generic[R]):
     def mixture(self) -> dict[str, float]:
         """As its first run had it; the others differ by less than `SAME`."""
         return self.first.mixture
+
+    @property
+    def schedule(self) -> Sequence[Mapping[str, Any]]:
+        """Its phases, where it changes on the way; `mixture` is their mean then."""
+        return self.first.schedule
 
     @property
     def outputs(self) -> list[float]:
@@ -125,7 +135,7 @@ def is_uniform(mixture: Mapping[str, float], dropped: Collection[str] = NONE) ->
 
 def tried(runs: Sequence[R]) -> list[Tried[R]]:
     """Runs that come by number, those of one mixture together; in order of first runs."""
-    groups = _alike([run.mixture for run in runs])
+    groups = alike([told_apart(run.mixture, run.schedule) for run in runs])
     return [
         Tried(found, mean([run.score for run in found]))
         for found in (tuple(runs[i] for i in group) for group in groups)
@@ -153,7 +163,7 @@ def train_this(
 
 def uniform(found: Sequence[Tried[R]], dropped: Collection[str] = NONE) -> Tried[R] | None:
     """Equal weights of the domains that are not dropped, if they were run."""
-    return next((t for t in found if is_uniform(t.mixture, dropped)), None)
+    return next((t for t in found if not t.schedule and is_uniform(t.mixture, dropped)), None)
 
 
 def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
@@ -240,7 +250,20 @@ def _leads_to(
     return changes
 
 
-def _alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
+def told_apart(
+    mixture: Mapping[str, float], schedule: Sequence[Mapping[str, Any]] | None
+) -> Mapping[str, float]:
+    """The weights by which a run is told from others: by domain, with a schedule by phase, too."""
+    if not schedule:
+        return mixture
+    return {
+        f"{name} in phase {number}": phase["share"] * weight
+        for number, phase in enumerate(schedule, 1)
+        for name, weight in phase["mixture"].items()
+    }
+
+
+def alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
     """Places of mixtures that are the same; each is compared with the first of its group."""
     if not mixtures:
         return []

@@ -91,6 +91,19 @@ async function drawProgress() {
   if (figure) await draw(chart, figure);
 }
 
+const spent = document.getElementById("spent");
+
+/** Where the GPU-hours went, while somebody looks. */
+async function showSpent() {
+  if (!spent.open) return;
+  const { html } = await ask(`${url}/cost`);
+  spent.lastElementChild.replaceChildren(nodes(html));
+}
+
+spent.addEventListener("toggle", () => {
+  showSpent().catch((problem) => (spent.lastElementChild.textContent = problem.message));
+});
+
 let belief = "";
 
 /** What is predicted of the mixture to train; the head that it stands in is made anew with every change. */
@@ -216,6 +229,7 @@ async function refresh() {
       isStale = false;
       hasMissed = false;
       await drawProgress().catch(() => (hasMissed = true));
+      await showSpent().catch(() => (hasMissed = true));
       const seen = panels.filter((panel) => !folded.has(panel));
       for (const panel of seen) await showNewest(panel).catch(() => (hasMissed = true));
       for (const panel of seen) {
