@@ -163,6 +163,9 @@ def cases(
             newest = client.get(f"/studies/{study}/trials?limit=1").json()["trials"]
             for trial in newest:
                 yield Case(f"trial-{end}", f"{base}/trials/{trial['number']}")
+            if runs > 1:
+                chosen = "&".join(f"trial={number}" for number in range(runs, runs + 4))
+                yield Case(f"curves-{end}", f"{base}/curves?{chosen}")
     yield Case("studies", "/")
     yield Case("workers", "/ui/workers")
     yield Case("new", "/ui/new?preset=paper")

@@ -90,7 +90,7 @@ def triangle(corners: Sequence[str]) -> dict[str, Any]:
     shown = words.short_names(corners, CORNER_LETTERS)
     sides = {
         side: {
-            "title": {"text": shown[corner], "font": {"color": "@ink"}},
+            "title": {"text": shown[corner], "font": {"color": "@ink", "size": 12}},
             "gridcolor": "@grid", "linecolor": "@faint", "tickfont": {"color": "@soft"},
             "ticksuffix": "%", "nticks": 5, "min": 0,
         }
@@ -98,7 +98,7 @@ def triangle(corners: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "ternary": {"sum": 100, "bgcolor": "rgba(0,0,0,0)", **sides},
-        "margin": {"l": 64, "r": 64, "t": 36, "b": 88},
+        "margin": {"l": 68, "r": 68, "t": 36, "b": 88},
         "meta": whole_names(shown),
     }
 
@@ -164,7 +164,7 @@ def distance_map(study: StudySpec, drawn: Sequence[Dot]) -> Figure | None:
             "type": "scatter", "mode": "markers", "name": "run", "showlegend": False,
             "x": _rounded(at[:, 0]), "y": _rounded(at[:, 1]),
             "ids": [str(dot.number) for dot in drawn],
-            "text": [f"{dot.said}<br>{_heaviest(dot.mixture)}" for dot in drawn],
+            "text": [f"{dot.said}<br>{heaviest(dot.mixture, 5)}" for dot in drawn],
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {
                 "color": [in_points(dot.score.value) for dot in drawn],
@@ -232,8 +232,9 @@ def _rounded(values: FloatArray) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def _heaviest(mixture: dict[str, float]) -> str:
-    top = sorted(mixture.items(), key=lambda item: -item[1])[:5]
+def heaviest(mixture: Mapping[str, float], most: int) -> str:
+    """What weighs most in a mixture, a line each, to be said of a mark that is pointed at."""
+    top = sorted(mixture.items(), key=lambda item: -item[1])[:most]
     return "<br>".join(
         f"{words.elided(name, POINTED_LETTERS)} {words.share(weight)}"
         for name, weight in top

@@ -8,7 +8,8 @@ from typing import Any
 from service.dashboard import words
 from service.dashboard.charts.comparison import DASHES
 from service.dashboard.charts.curves import LINES, SMOOTHED_FROM, STEP, plain, smoothed, window
-from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import LEGEND_LETTERS, Figure, axis, in_points, objective_title
+from service.dashboard.charts.mixtures import heaviest
 from service.dashboard.charts.study import SYMBOLS
 from service.dashboard.queries.overlay import Laid, Overlay
 from service.study import learned
@@ -24,7 +25,7 @@ def metric(shown: Overlay) -> Figure | None:
         for place, one in enumerate(shown.laid)
         if one.learned is not None
     ]
-    return _figure(data, plain(shown.metric)) if data else None
+    return _figure(data, words.elided(plain(shown.metric), LEGEND_LETTERS)) if data else None
 
 
 def scores(shown: Overlay) -> Figure | None:
@@ -33,7 +34,7 @@ def scores(shown: Overlay) -> Figure | None:
     if not any(len(one.scores) > 1 for one in shown.laid):
         return None
     data = [_of_scores(one, place) for place, one in enumerate(shown.laid) if one.scores]
-    return _figure(data, f"{objective_label(shown.study)}, points of 100")
+    return _figure(data, f"{objective_title(shown.study)}, points of 100")
 
 
 def _of_metric(one: Laid, place: int, name: str) -> dict[str, Any]:
@@ -83,10 +84,9 @@ def _name(one: Laid) -> str:
 
 
 def _mixture(one: Laid) -> str:
-    weights = {name: weight for name, weight in one.trial.mixture.items() if weight > 0}
-    heaviest = sorted(weights, key=lambda name: -weights[name])[:PARTS]
-    said = words.mixture({name: weights[name] for name in weights if name in heaviest})
-    return said + (f" and {len(weights) - PARTS} more" if len(weights) > PARTS else "")
+    n = sum(weight > 0 for weight in one.trial.mixture.values())
+    said = heaviest(one.trial.mixture, PARTS)
+    return said + (f"<br>and {n - PARTS} more" if n > PARTS else "")
 
 
 def _figure(data: Sequence[dict[str, Any]], title: str) -> Figure:

@@ -81,7 +81,7 @@ def drawn(
     if len(dots) < scored:
         said += f" An even selection of {len(dots):,} is drawn."
     if not dots:
-        nothing = {"said": "No completed run among them.", "map_said": "", "instead": {}}
+        nothing = {"said": "No completed run among them.", "map_said": NO_MAP, "instead": {}}
         return nothing | dict.fromkeys(CHARTS)
     corners = [corner for corner in (wanted.a, wanted.b, wanted.c) if corner is not None]
     mapped = mixture_charts.distance_map(spec, dots)

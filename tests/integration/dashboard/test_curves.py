@@ -163,7 +163,7 @@ def test_curves_of_chosen_trials_lie_over_each_other_no_two_alike(api, two):
         (f"trial {second}", [0.2]),
     ]
     assert lines[0]["line"] != lines[1]["line"]
-    assert "coco 20%, lisa 20%" in lines[0]["hovertemplate"]
+    assert "coco 20%<br>lisa 20%" in lines[0]["hovertemplate"]
     (scored,) = drawn["scores"]["data"]
     assert (scored["x"], scored["y"]) == ([10, 20], [22.5, 42.5])
     kl = told(api, study, f"?trial={first}&trial={second}&metric=kl")["metric"]["data"]
