@@ -120,18 +120,32 @@ WeighOption = Annotated[
     list[str] | None,
     typer.Option(help="Weight of a benchmark in an objective of your own, as chartqa=2."),
 ]
+WeightOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Its share of the GPUs of workers that name no study, beside other studies; 1 unless "
+        "said."
+    ),
+]
+RequiresOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a worker must have, as gpus=4, gpu_memory_gb=80 or label:pool=a100. All there "
+        "is to be. Repeatable."
+    ),
+]
 WithoutOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="What there is to be no more: limits, floors, objectives, gpu-hours, max-active or "
-        "reach. Repeatable."
+        help="What there is to be no more: limits, floors, objectives, requires, gpu-hours, "
+        "max-active or reach. Repeatable."
     ),
 ]
 
 
 B = TypeVar("B", bound=BaseModel)
 
-FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active")
+FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active", "weight")
 """Options that are fields of the call as they are."""
 
 
@@ -187,6 +201,8 @@ def edit(
     objectives: ObjectivesOption = None,
     objective: ObjectiveOption = None,
     weigh: WeighOption = None,
+    weight: WeightOption = None,
+    requires: RequiresOption = None,
     without: WithoutOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -199,6 +215,7 @@ def edit(
         strategy=strategy,
         lookahead=lookahead,
         max_active=max_active,
+        weight=weight,
         channels=channels,
         early_stopping=early_stopping,
         add=add,
@@ -215,6 +232,7 @@ def edit(
         objectives=objectives,
         objective=objective,
         weigh=weigh,
+        requires=requires,
         without=without,
     )
     if not options.is_any:
@@ -247,6 +265,8 @@ def clone(
     objectives: ObjectivesOption = None,
     objective: ObjectiveOption = None,
     weigh: WeighOption = None,
+    weight: WeightOption = None,
+    requires: RequiresOption = None,
     without: WithoutOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -259,6 +279,7 @@ def clone(
         strategy=strategy,
         lookahead=lookahead,
         max_active=max_active,
+        weight=weight,
         channels=channels,
         early_stopping=early_stopping,
         add=add,
@@ -272,6 +293,7 @@ def clone(
         objectives=objectives,
         objective=objective,
         weigh=weigh,
+        requires=requires,
         without=without,
     )
     with connect(url) as client:

@@ -8,6 +8,7 @@ from typing import Any
 
 from modomodo.errors import WrongUse
 from modomodo.goal_options import floor_of
+from service import requirements
 from service.schemas import Study
 from service.search.limits import LinearLimit
 
@@ -15,8 +16,13 @@ WITHOUT = {"gpu-hours": "gpu_hours", "max-active": "max_active", "reach": "reach
 """What may be taken away, and the field that it is."""
 
 
-EMPTIED = {"limits": "limits", "floors": "constraints", "objectives": "objectives"}
-"""The same of lists."""
+EMPTIED: dict[str, tuple[str, Any]] = {
+    "limits": ("limits", []),
+    "floors": ("constraints", []),
+    "objectives": ("objectives", []),
+    "requires": ("requires", {}),
+}
+"""The same of what is there but empty, and what that is then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class EditOptions:
     objectives: str | None = None
     objective: str | None = None
     weigh: Sequence[str] = ()
+    requires: Sequence[str] = ()
     without: Sequence[str] = ()
 
     @property
@@ -84,11 +91,17 @@ class EditOptions:
             found["objectives"] = [name.strip() for name in self.objectives.split(",")]
         if self.objective is not None or self.weigh:
             found["objective"] = self._objective(study)
+        if self.requires:
+            try:
+                found["requires"] = requirements.read(self.requires)
+            except ValueError as error:
+                raise WrongUse(f"--requires {error}") from error
         if self.data:
             found["recipe"] = self._recipe(study)
         for what in self.without:
             if what in EMPTIED:
-                found[EMPTIED[what]] = []
+                name, empty = EMPTIED[what]
+                found[name] = empty
             elif what in WITHOUT:
                 found.setdefault("remove", []).append(WITHOUT[what])
             else:
