@@ -103,7 +103,7 @@ class Story:
         weights = {name: w for name, w in told.items() if isinstance(w, float | int)}
         try:
             return self.study.weights(weights) if len(weights) == len(told) else None
-        except (ValueError, OverflowError):
+        except ValueError:
             return None
 
     @property
