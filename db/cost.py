@@ -73,6 +73,21 @@ def by_trial(session: Session, study_id: int, *only: ColumnElement[bool]) -> dic
     return {number: spent / HOUR_S for number, spent in rows}
 
 
+def by_attempt(
+    session: Session, study_id: int
+) -> Sequence[tuple[str, dict[str, float], dict[str, float], float]]:
+    """Each attempt's channel, its trial's mixture, the metrics it reported last, and what it has
+    cost in GPU-hours."""
+    rows = session.execute(
+        select(Trial.channel, Trial.mixture, Attempt.metrics, GPU_S)
+        .join(Attempt, Attempt.trial_id == Trial.id)
+        .where(Trial.study_id == study_id)
+    ).tuples()
+    return [
+        (channel, mixture, metrics, spent / HOUR_S) for channel, mixture, metrics, spent in rows
+    ]
+
+
 def of_a_result(session: Session, study_id: int) -> dict[str, float]:
     """GPU-seconds of a completed trial by its channel, the mean over those that workers ran."""
     each = (

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,8 +36,8 @@ def _rounded(values: Mapping[str, float], least: float) -> tuple[tuple[str, floa
     )
 
 
-def known(session: Session, study: Study) -> Counter[Said]:
-    """How many whole runs the study has that say the same, by what they say."""
+def known(session: Session, study: Study) -> dict[Said, list[int]]:
+    """Numbers of the study's whole runs that say the same, by what they say."""
     scores: defaultdict[int, dict[str, float]] = defaultdict(dict)
     of_these = (Trial.study_id == study.id, Trial.state == WHOLE, Trial.channel == "full")
     measured = (
@@ -53,8 +53,13 @@ def known(session: Session, study: Study) -> Counter[Said]:
     )
     for trial_id, benchmark, score in session.execute(measured).tuples():
         scores[trial_id][benchmark] = score
-    mixtures = session.execute(select(Trial.id, Trial.mixture).where(*of_these)).tuples()
-    return Counter(said(mixture, scores[trial_id]) for trial_id, mixture in mixtures)
+    mixtures = session.execute(
+        select(Trial.id, Trial.number, Trial.mixture).where(*of_these).order_by(Trial.number)
+    ).tuples()
+    found: defaultdict[Said, list[int]] = defaultdict(list)
+    for trial_id, number, mixture in mixtures:
+        found[said(mixture, scores[trial_id])].append(number)
+    return dict(found)
 
 
 def lock(session: Session, study: Study) -> None:

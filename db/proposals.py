@@ -56,7 +56,7 @@ def replace(
     its lock."""
     replaced, trial.channel = trial.mixture, new.channel
     trial.stop_at, trial.share = new.stop_at, new.share
-    trial.mixture, trial.proposal = new.mixture, new.proposal
+    trial.mixture, trial.schedule, trial.proposal = new.mixture, new.schedule, new.proposal
     trial.proposed_at_results = new.proposed_at_results
     events.changed(
         session,

@@ -50,7 +50,7 @@ ABSENT_IN: dict[str, dict[str, Any]] = {
     "reach": {"epochs": 1.0, "enforce": False},
     "heuristics": {"scores": "final", "alpha_single": 1.0, "leave_out": []},
     "evidence": {},
-    "search": {"channels": ["full"], "early_stopping": False},
+    "search": {"channels": ["full"], "early_stopping": False, "schedule": None},
     "requires": {"gpus": None, "gpu_memory_gb": None, "labels": {}},
     "baseline": {"step": 0, "rule": "paper", "se": None},
 }
@@ -78,13 +78,14 @@ def parts(stored: Stored) -> tuple[dict[str, Any], dict[str, Any]]:
     text, channels, early_stopping, *now = stored
     at_first = complete(json.loads(text))
     return at_first, dict(zip(IN_COLUMNS, now, strict=True)) | {
-        "search": search(channels, early_stopping=early_stopping)
+        "search": search(at_first, channels, early_stopping=early_stopping)
     }
 
 
-def search(channels: str, *, early_stopping: bool) -> dict[str, Any]:
-    """Section `search` of a study by its columns."""
-    return {"channels": channels.split(","), "early_stopping": early_stopping}
+def search(spec: Mapping[str, Any], channels: str, *, early_stopping: bool) -> dict[str, Any]:
+    """Section `search` of a complete specification, with what of it is in columns."""
+    of_columns = {"channels": channels.split(","), "early_stopping": early_stopping}
+    return dict(spec["search"]) | of_columns
 
 
 Change = list[Any]

@@ -179,7 +179,7 @@ def _rename(session: Session, study: Study, name: str) -> None:
 
 def _edit(study: Study, spec: Mapping[str, Any]) -> dict[str, specs.Change]:
     """Takes over fields of a specification; returns what is new of them."""
-    now = specs.search(study.channels, early_stopping=study.early_stopping)
+    now = specs.search(study.spec, study.channels, early_stopping=study.early_stopping)
     before = {field: now if field == "search" else study.spec[field] for field in spec}
     changed = specs.changes(before, spec)
     if changed:

@@ -23,8 +23,10 @@ from modomodo import (
     owner,
     recipe,
     study,
+    study_effects,
     tiny,
     trial,
+    trial_curves,
     trial_import,
 )
 from modomodo.demo import demo
@@ -91,7 +93,9 @@ app.command()(openapi)
 app.command()(train)
 app.command()(rescore)
 edit.add_to(study.app)
+study.app.command()(study_effects.effects)
 many_trials.add_to(trial.app)
+trial.app.command()(trial_curves.curves)
 trial.app.command("import")(trial_import.import_)
 app.add_typer(study.app, name="study", help="Create, read, change and export studies.")
 app.add_typer(trial.app, name="trial", help="Add, import, read, tag, retry and cancel trials.")

@@ -59,6 +59,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study export first --format archive --out first.json",
     ),
     "study compare": ("modomodo study compare first second",),
+    "study effects": ("modomodo study effects first",),
     "study plot": ("modomodo study plot first --out figures",),
     "study import": ("modomodo study import first.json --as second",),
     "trial add": (
@@ -67,8 +68,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo trial add first coco=0.25 sat=0.75 --channel merged",
         "modomodo trial add first --phase coco=0.9,sat=0.1 --phase coco=0.1,sat=0.9",
     ),
-    "trial list": ("modomodo trial list first --state failed",),
+    "trial list": (
+        "modomodo trial list first --state failed",
+        "modomodo trial list first --same-as 3",
+    ),
     "trial show": ("modomodo trial show first 3",),
+    "trial curves": (
+        "modomodo trial curves first 3 7 12",
+        "modomodo trial curves first 3 7 --metric kl",
+    ),
     "trial import": (
         "modomodo trial import first runs.csv --dry-run",
         "modomodo trial import first runs.csv --tag spring",

@@ -19,7 +19,7 @@ from modomodo import archives, comparison, pictures, presets
 from modomodo.connect import UrlOption, connect
 from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
-from modomodo.summary import front_table, is_compared, prediction_text, summary_table
+from modomodo.summary import cost_text, front_table, is_compared, prediction_text, summary_table
 from service import requirements, yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, StudyState, TrainerName
 from service.search.counts import all_done, counted
@@ -120,6 +120,7 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
             return
         trials = client.trials(study)
         best = client.best(study)
+        cost = client.cost(study)
     console = _console()
     counts = _counts(found)
     none = "no trials" if found.state == "finished" else "no trials yet"
@@ -136,6 +137,8 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     console.print(escape(best.message))
     if best.train is not None and best.predicted is not None and found.state != "finished":
         console.print(escape(prediction_text(best.predicted)))
+    if cost.used:
+        console.print(escape(cost_text(cost)))
     if best.waiting is not None:
         console.print(f"[yellow]nothing runs:[/] {escape(best.waiting)}")
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from db.trial_states import RESULTS, WHOLE
-from service.schemas import GoalAnswer, PredictedMixture, Score, Study, TrainThis, Trial
+from service.schemas import GoalAnswer, PredictedMixture, Score, Study, StudyCost, TrainThis, Trial
 from service.study import points
 from service.study.headline import gain_over, is_uniform, mean
 
@@ -91,6 +91,14 @@ def front_table(found: GoalAnswer) -> Table:
     return table
 
 
+def cost_text(cost: StudyCost) -> str:
+    """`GPU-hours: 12.3 used, about 4.1 to go; coco 7.2, sat 5.1`: the dearest domain first."""
+    left = f", about {cost.left:,.3g} to go" if cost.left else ""
+    dearest = sorted(cost.domains.items(), key=lambda item: -item[1])
+    domains = ", ".join(f"{name} {hours:,.3g}" for name, hours in dearest if hours)
+    return f"GPU-hours: {cost.used:,.3g} used{left}" + (f"; {domains}" if domains else "")
+
+
 def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:
     """Whether another mixture than the one to train was run."""
     numbers = set(train.trials)
@@ -119,7 +127,7 @@ def summary_table(study: Study, trials: Sequence[Trial], train: TrainThis) -> Ta
     table.add_column("mixture")
     direction = study.objective.direction
     scored = [t for t in trials if _is_run(t) and t.scores.objective is not None]
-    chosen = [trial for trial in scored if trial.number in set(train.trials)]
+    chosen = [trial for trial in trials if trial.number in set(train.trials)]
     uniform = [trial for trial in scored if is_uniform(trial.mixture, study.dropped)]
     reference = _mean(uniform, "objective")
     base = study.baseline_scores

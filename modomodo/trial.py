@@ -23,7 +23,7 @@ from modomodo.summary import UNITS, mixture_text, score_text
 from service.client import Client
 from service.schemas import Channel, Trial, TrialCreate, TrialState
 from service.search.counts import counted
-from service.study import points
+from service.study import alike, points
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -107,12 +107,19 @@ def list_(
     text: Annotated[
         str | None, typer.Option(help="Only trials with this in the note or a tag.")
     ] = None,
+    same_as: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="NUMBER", help="Only trials of this one's mixture or schedule."
+        ),
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List a study's trials by number."""
     with connect(url) as client:
         trials = sorted(client.trials(study), key=lambda trial: trial.number)
+        like = None if same_as is None else client.numbered(study, same_as)
     shown = [
         trial
         for trial in trials
@@ -120,6 +127,7 @@ def list_(
         and channel in (None, trial.channel)
         and (tag is None or tag in trial.tags)
         and (text is None or _says(trial, text))
+        and (like is None or alike.is_same(trial, like))
     ]
     if as_json:
         print_json(shown)

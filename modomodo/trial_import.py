@@ -74,6 +74,7 @@ def _document(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
         "lines": outcome.n_all,
         "new": outcome.n_new,
         "trials": list(outcome.numbers),
+        "known_trials": list(outcome.known),
         "left_out": lines(outcome.left_out),
         "left_out_by_kind": outcome.kinds,
         "wrong": lines(outcome.wrong),

@@ -41,6 +41,7 @@ from service.schemas import (
     StudyChanges,
     StudyClone,
     StudyCost,
+    StudyEffects,
     StudyFigures,
     StudyOwner,
     StudyPage,
@@ -133,6 +134,12 @@ class Client(Transport):
         study of one objective without constraints, `too-few-results`, `fit-failed`."""
         path = f"/studies/{_part(study)}/front?surrogate={_part(surrogate)}"
         return self._call(GoalAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
+
+    def effects(self, study: str, surrogate: str = "bayes-quadratic") -> StudyEffects:
+        """What a tenth more of each domain does to the objective and to each benchmark; 409
+        `too-few-results`, `fit-failed`."""
+        path = f"/studies/{_part(study)}/effects?surrogate={_part(surrogate)}"
+        return self._call(StudyEffects, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def surrogate(self, study: str, name: str) -> SurrogateFit:
         """A surrogate's fit of the completed trials; 409 `too-few-results`, `fit-failed`."""

@@ -10,6 +10,8 @@ from service.dashboard.pages import (
     benchmarks,
     change,
     compare,
+    curves,
+    effects,
     events,
     fronts,
     many_trials,
@@ -36,6 +38,7 @@ for part in (
     compare,
     workers,
     belief,
+    curves,
     trials,  # before `trial`, whose address has a number where theirs have a word
     many_trials,
     trial,
@@ -44,6 +47,7 @@ for part in (
     benchmarks,
     fronts,
     surfaces,
+    effects,
     what_if,
     change,
 ):

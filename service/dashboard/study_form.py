@@ -159,6 +159,8 @@ def search(typed: FormFields) -> dict[str, Any]:
         found["channels"] = [*chosen.split(","), *(f"step-{step}" for step in steps)]
     if typed["search.early_stopping"]:
         found["early_stopping"] = True
+    if typed["search.phases"]:
+        found["schedule"] = {"phases": typed["search.phases"]}
     return found
 
 

@@ -14,7 +14,7 @@ from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, Tra
 from service.search import intervals
 from service.search.counts import counted
 from service.search.situation import sign_of
-from service.study import evidence, headline, points, views, waiting
+from service.study import engine_terms, evidence, headline, points, schedules, views, waiting
 from service.study.evidence import Evidence, MeasuredRun
 from service.study.headline import Tried
 
@@ -52,7 +52,9 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     if known.goal is not None and fit is not None:
         decided, trouble = _goal(fits, known, surrogate)
     train = None if found is None else _train(known, found, standing.gain, fit)
-    said = nothing if train is None else _message(known, train, uniform, n_tried, surrogate)
+    said = nothing
+    if found is not None and train is not None:
+        said = _message(known, train, found.schedule, uniform, n_tried, surrogate)
     goal = None if decided is None else decided.answer.train
     if decided is not None and goal is not None:
         said = f"{said} {decided.of_train}"
@@ -106,7 +108,7 @@ def _train(
     if fit is not None and fit.compared is not None:
         belief = fit.compared.posterior()
         predicted = Prediction(mean=float(belief.mean[0]), sd=float(belief.sd[0]))
-        if not headline.is_uniform(found.mixture, known.spec.dropped):
+        if found.schedule or not headline.is_uniform(found.mixture, known.spec.dropped):
             more, sd = belief.difference()
             sign = sign_of(known.spec.objective.direction)
             predicted_gain = Prediction(mean=sign * more, sd=sd)
@@ -123,6 +125,7 @@ def _train(
 def _message(
     known: Evidence,
     train: TrainThis,
+    schedule: engine_terms.Schedule,
     uniform: Tried[MeasuredRun] | None,
     n_tried: int,
     surrogate: str,
@@ -137,7 +140,8 @@ def _message(
         objective = f"{known.spec.objective.name} {score}{of}"
         alone = "There is no other mixture to compare it with yet."
         return f"{done}: {which}, {objective}. {alone} {UNITS}"
-    start = f"Train this: the mixture of {which}, {known.spec.objective.name} {score}{of}"
+    what = "schedule" if schedule else "mixture"
+    start = f"Train this: the {what} of {which}, {known.spec.objective.name} {score}{of}"
     if train.gain is not None:
         gain = points.signed(train.gain.value, train.gain.se)
         doubt = "" if train.gain.value > intervals.Z95 * train.gain.se else " (which may be chance)"
@@ -154,7 +158,8 @@ def _message(
             gain = points.signed(train.predicted_gain.mean, train.predicted_gain.sd)
             view += f", {gain} over equal weights"
         view += "."
-    return f"{start}.{view} {UNITS}"
+    phases = f" It is {schedules.in_words(schedule)}." if schedule else ""
+    return f"{start}.{phases}{view} {UNITS}"
 
 
 UNITS = "Scores are points of 100, ± is a 95% interval."

@@ -25,7 +25,7 @@ from service.search.goal_beliefs import PURSUING
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
-from service.study.engine_terms import weights
+from service.study.engine_terms import points, search_space, weights
 from service.study.evidence import Evidence
 
 log = structlog.get_logger()
@@ -39,6 +39,9 @@ others are there for heartbeats and results."""
 
 BUSY_S = 3.0
 """What callers are told to wait when there is no place."""
+
+Predicted = tuple[FloatArray, FloatArray]
+"""Means and standard deviations."""
 
 VERDICT = "verdict"
 """What `auto`'s is kept as."""
@@ -84,6 +87,7 @@ class Fits:
                 evidence.runs,
                 evidence.spec.objective.direction,
                 _compared(evidence),
+                search_space(evidence.spec),
             )
             compared = None if found.compared is None else JointBelief.of(found.compared)
             return FitRecord(fit=views.fit(evidence, surrogate, found), compared=compared)
@@ -205,6 +209,29 @@ class Fits:
             found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
 
+    def differences(
+        self,
+        evidence: Evidence,
+        surrogate: str,
+        others: Mapping[str, Runs],
+        at: FloatArray,
+        against: FloatArray,
+    ) -> tuple[Predicted, dict[str, Predicted]]:
+        """How much higher scores are at each of (k, m) mixtures than at another, mean and standard
+        deviation by the joint belief: of the objective, and of others by name.
+
+        Raises:
+            Refused: too few completed trials to fit it.
+        """
+        ask, runs = self._engine.ask, evidence.runs
+        direction = evidence.spec.objective.direction
+        with self._place(), _refusals(evidence, surrogate):
+            rest = list(others.values())
+            whole, *found = ask(
+                questions.differences, surrogate, evidence.space, runs, rest, direction, at, against
+            )
+        return whole, dict(zip(others, found, strict=True))
+
     def stop(self) -> None:
         """Ends what is being fitted; who waits for it, and whoever asks later, is refused with
         503 `stopping`."""
@@ -288,12 +315,15 @@ def _mark(of: Evidence, kind: str) -> str:
 
 
 def _compared(known: Evidence) -> FloatArray | None:
-    """(2, m) the mixture to train and the uniform one; None before the first run."""
+    """(2, m) the mixture to train and the uniform one, as schedules (2, P m) where it is one; None
+    before the first run."""
     best = known.train_this()
     if best is None:
         return None
     used = [name for name in known.space.domains if name not in known.spec.dropped]
     equal = dict.fromkeys(used, 1 / len(used))
+    if best.schedule:
+        return points(known.spec, [(best.mixture, best.schedule), (equal, None)])
     return weights(known.spec, [best.mixture, equal])
 
 

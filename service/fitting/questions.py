@@ -95,7 +95,8 @@ _foreseen: _Last[_Foreseen] = _Last(KEPT_FORESEEN)
 
 def _arrays_of(runs: Runs) -> tuple[Any, ...]:
     channels = [(name, *_arrays_of(runs.channels[name])) for name in sorted(runs.channels)]
-    return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, *channels)
+    arrays = (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, runs.schedules)
+    return (*arrays, *channels)
 
 
 def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
@@ -136,8 +137,10 @@ def diagnosed(
     runs: Runs,
     direction: Direction,
     compare: FloatArray | None,
+    proposed: MixtureSpace,
 ) -> Diagnosis:
-    """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
+    """Everything there is to say about a surrogate; `compare` and `proposed`: as `diagnose` takes
+    them."""
     return diagnose(
         surrogate,
         space,
@@ -145,6 +148,7 @@ def diagnosed(
         SEED,
         direction,
         compare=compare,
+        proposed=proposed,
         fitted=_one(surrogate, space, turn(runs, direction)),
         foresee=partial(_foresee, surrogate, space),
     )
@@ -173,14 +177,50 @@ def predict_each(
     surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs], mixtures: FloatArray
 ) -> list[tuple[FloatArray, FloatArray]]:
     """The same of other scores, each with a model of the kind that suits the objective."""
+    return [one.predict(mixtures) for one in _each(surrogate, space, runs, others)]
+
+
+def differences(
+    surrogate: str,
+    space: MixtureSpace,
+    runs: Runs,
+    others: Sequence[Runs],
+    direction: Direction,
+    at: FloatArray,
+    against: FloatArray,
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Mean and standard deviation, by the joint belief, of how much higher scores are at (k, m)
+    mixtures than at as many others: first of the objective, then of `others`."""
+    both = np.vstack([at, against])
+    whole = _difference(_one(surrogate, space, turn(runs, direction)).posterior(both))
+    each = _each(surrogate, space, runs, others) if others else []
+    return [
+        (sign_of(direction) * whole[0], whole[1]),
+        *(_difference(one.posterior(both)) for one in each),
+    ]
+
+
+def _difference(belief: Posterior) -> tuple[FloatArray, FloatArray]:
+    """Of the first half of the mixtures against the second."""
+    k = len(belief.mean) // 2
+    upper, lower = slice(None, k), slice(k, None)
+    covariance = belief.covariance
+    variance = (
+        np.diag(covariance[upper, upper])
+        + np.diag(covariance[lower, lower])
+        - 2 * np.diag(covariance[upper, lower])
+    )
+    return belief.mean[upper] - belief.mean[lower], np.sqrt(np.maximum(0.0, variance))
+
+
+def _each(surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs]) -> list[Fitted]:
     of = (
         surrogate,
         *space.domains,
         *_arrays_of(runs),
         *(part for other in others for part in _arrays_of(other)),
     )
-    fitted = _fitted.get(of, lambda: fit_each(surrogate, space, runs, others, SEED))
-    return [one.predict(mixtures) for one in fitted]
+    return _fitted.get(of, lambda: fit_each(surrogate, space, runs, others, SEED))
 
 
 def verdict(

@@ -8,6 +8,7 @@ from service.schemas import FitPoint, SurrogateFit
 from service.search import documents
 from service.search.diagnostics import Diagnosis
 from service.search.documents import finite
+from service.study import points, schedules
 from service.study.evidence import Evidence
 
 
@@ -19,7 +20,7 @@ def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
         for channel, carried in diagnosis.channels.items()
         if carried is not None
     }
-    found["messages"] = [*found["messages"], *known.notes]
+    found["messages"] = [*found["messages"], *_of_schedules(known, diagnosis), *known.notes]
     return SurrogateFit.model_validate(
         {
             "surrogate": name,
@@ -28,6 +29,22 @@ def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
             **found,
         }
     )
+
+
+def _of_schedules(known: Evidence, diagnosis: Diagnosis) -> list[str]:
+    """What the best schedule is expected to gain, where the search proposes schedules."""
+    best = diagnosis.schedule
+    if best is None:
+        return []
+    gain = points.signed(best.gain, best.sd)
+    pairs = zip(best.shares, best.phases, strict=True)
+    stored = [
+        {"share": float(share), "mixture": known.space.named(mixture)} for share, mixture in pairs
+    ]
+    return [
+        f"The best schedule is predicted {gain} points over the best mixture that stays the same: "
+        f"{schedules.in_words(stored)}."
+    ]
 
 
 def _points(known: Evidence, diagnosis: Diagnosis) -> list[FitPoint]:

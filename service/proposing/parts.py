@@ -35,8 +35,12 @@ class _Row:
     asked: str | None
     share: float
     by: str | None
-    is_scheduled: bool
-    """Its mixture changes on the way: it says nothing sure of its mean."""
+    schedule: engine_terms.Schedule | None
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether its mixture changes on the way: it says nothing sure of its mean."""
+        return self.schedule is not None
 
     @property
     def is_standing(self) -> bool:
@@ -90,22 +94,27 @@ def read(
     at = dict(known.partial)
     paused = [row for row in rows if row.is_standing]
     # An edit of the study may have left some out of its space: they are not gone on with.
-    fits = known.space.contains(_weights(known, [row.mixture for row in paused]))
+    fits = known.space.contains(
+        engine_terms.weights(known.spec, [dict(row.mixture) for row in paused])
+    )
     standing = [row for row, is_within in zip(paused, fits, strict=True) if is_within]
     judged = _judged(session, study, known, rows) if judges else []
-    to_a_step: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    to_a_step: dict[str, list[_Row]] = defaultdict(list)
     whole = []
+    are_searched = known.spec.search.schedule is not None
     for row in rows:
-        if row.state not in UNDER_WAY or row in paused or row in judged or row.is_scheduled:
+        if row.state not in UNDER_WAY or row in paused or row in judged:
+            continue
+        if row.is_scheduled and not are_searched:
             continue
         if row.ends_at is None:
-            whole.append(row.mixture)
+            whole.append(row)
         else:
-            to_a_step[channel_of(row.ends_at)].append(row.mixture)
+            to_a_step[channel_of(row.ends_at)].append(row)
     in_part = [row for row in rows if row.state not in UNDER_WAY or row.share < 1]
     return Parts(
-        whole=_weights(known, whole),
-        to_a_step={name: _weights(known, found) for name, found in to_a_step.items()},
+        whole=_points(known, whole),
+        to_a_step={name: _points(known, found) for name, found in to_a_step.items()},
         standing=_begun(known, standing, at, costs),
         judged=_begun(known, judged, at, costs),
         spent=sum(row.share for row in in_part),
@@ -134,9 +143,9 @@ def _judged(
 
 
 def _is_repeated(known: Evidence, row: _Row, rows: Sequence[_Row]) -> bool:
-    earlier = [o.mixture for o in rows if o.number < row.number and not o.is_scheduled]
-    tried = np.vstack([known.runs.weights, _weights(known, earlier)])
-    return bool(np.any(total_variation(_weights(known, [row.mixture])[0], tried) <= SAME))
+    earlier = [o for o in rows if o.number < row.number and not o.is_scheduled]
+    tried = np.vstack([known.runs.weights, _points(known, earlier)])
+    return bool(np.any(total_variation(_points(known, [row])[0], tried) <= SAME))
 
 
 def _begun(
@@ -153,15 +162,15 @@ def _begun(
         return max(cost.LEAST_COST, 1.0 - done)
 
     return Begun(
-        _weights(known, [row.mixture for row in rows]),
+        _points(known, rows),
         tuple(channel_of(at.get(row.id, 0)) for row in rows),
         np.array([rest(row) for row in rows]),
         tuple(row.number for row in rows),
     )
 
 
-def _weights(known: Evidence, mixtures: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
-    return engine_terms.weights(known.spec, [dict(mixture) for mixture in mixtures])
+def _points(known: Evidence, rows: Sequence[_Row]) -> NDArray[np.float64]:
+    return engine_terms.points(known.spec, [(dict(row.mixture), row.schedule) for row in rows])
 
 
 def _rows(session: Session, study: models.Study) -> list[_Row]:
@@ -176,7 +185,7 @@ def _rows(session: Session, study: models.Study) -> list[_Row]:
             Trial.asked,
             Trial.share,
             Trial.proposal,
-            Trial.schedule.is_not(None).label("is_scheduled"),
+            Trial.schedule,
         )
         .where(
             Trial.study_id == study.id,
@@ -196,7 +205,7 @@ def _rows(session: Session, study: models.Study) -> list[_Row]:
             asked=row.asked,
             share=row.share,
             by=(row.proposal or {}).get("strategy"),
-            is_scheduled=bool(row.is_scheduled),
+            schedule=row.schedule,
         )
         for row in found
     ]

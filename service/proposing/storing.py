@@ -16,7 +16,7 @@ from service.schemas.spec import FULL, step_of
 from service.search.documents import finite
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.study import engine_terms, evidence
+from service.study import engine_terms, evidence, schedules
 
 SEARCH = "search"
 """Who is said to have a run continued, paused or stopped, where it is no person."""
@@ -50,7 +50,7 @@ def store(
         for trial in proposals.unstarted(session, study, lock_them=True)
         if trial.id in task.replace
     ]
-    taken = _mixtures(session, set(task.replace) - {trial.id for trial in replaceable})
+    taken = _taken(session, set(task.replace) - {trial.id for trial in replaceable})
     room = proposal_needs.standing(session, study).missing
     # 3. What is queued already stays; of the others one mixture each, and what is left goes behind.
     spec, results = task.known.spec, None if is_fallback else task.known.version.results
@@ -91,23 +91,29 @@ def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTri
     """A trial of what is proposed; one of a step is a run that pauses there."""
     spec, step = task.known.spec, step_of(item.channel)
     steps, _ = engine_terms.steps_of(spec)
+    mixture, schedule = schedules.of_point(spec, task.question.space, item.weights)
     return trials.NewTrial(
-        spec.mixture(task.known.space.named(item.weights)),
+        mixture,
         "proposed",
         _proposal(task, item),
         results,
         stop_at=step,
         channel=item.channel if step is None else FULL,
         share=1.0 if step is None or steps is None else step / steps,
+        schedule=schedule,
     )
 
 
 def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
     """What is stored of where a mixture came from."""
+    spec = task.known.spec
+    mixture, schedule = schedules.of_point(spec, task.question.space, item.weights)
+    reason = item.reason if schedule is None else f"{item.reason}; {schedules.in_words(schedule)}"
+    reach = engine_terms.reach_in_words(spec, engine_terms.weights(spec, [mixture])[0])
     return Proposal(
         strategy=item.strategy,
         seed=task.question.seed,
-        reason=item.reason + engine_terms.reach_in_words(task.known.spec, item.weights),
+        reason=reason + reach,
         mean=finite(item.mean),
         sd=finite(item.sd),
     ).model_dump(mode="json")
@@ -118,19 +124,26 @@ def _same_mixture(
 ) -> models.Trial | None:
     """The first of these trials that is to score the mixture that is proposed, in its channel."""
     alike = [trial for trial in queued if _channel(trial.channel, trial.stop_at) == item.channel]
-    apart = total_variation(item.weights, engine_terms.weights(spec, [t.mixture for t in alike]))
+    queued_ones = engine_terms.points(spec, [(t.mixture, t.schedule) for t in alike])
+    apart = total_variation(item.weights, queued_ones)
     near = np.flatnonzero(apart <= SAME)
     return alike[int(near[0])] if len(near) else None
 
 
-def _mixtures(session: Session, ids: set[int]) -> list[tuple[str, dict[str, float]]]:
-    """Channels and mixtures of trials."""
+Taken = tuple[str, tuple[dict[str, float], engine_terms.Schedule | None]]
+"""Channel, mixture and schedule of a trial."""
+
+
+def _taken(session: Session, ids: set[int]) -> list[Taken]:
     rows = session.execute(
-        select(models.Trial.channel, models.Trial.stop_at, models.Trial.mixture).where(
-            models.Trial.id.in_(sorted(ids))
-        )
+        select(
+            models.Trial.channel, models.Trial.stop_at, models.Trial.mixture, models.Trial.schedule
+        ).where(models.Trial.id.in_(sorted(ids)))
     )
-    return [(_channel(channel, stop_at), mixture) for channel, stop_at, mixture in rows]
+    return [
+        (_channel(channel, stop_at), (mixture, schedule))
+        for channel, stop_at, mixture, schedule in rows
+    ]
 
 
 def _channel(channel: str, stop_at: int | None) -> str:
@@ -138,10 +151,6 @@ def _channel(channel: str, stop_at: int | None) -> str:
     return channel if stop_at is None else evidence.channel_of(stop_at)
 
 
-def _is_among(
-    item: Proposed, spec: StudySpec, others: Sequence[tuple[str, dict[str, float]]]
-) -> bool:
-    alike = engine_terms.weights(
-        spec, [mixture for name, mixture in others if name == item.channel]
-    )
+def _is_among(item: Proposed, spec: StudySpec, others: Sequence[Taken]) -> bool:
+    alike = engine_terms.points(spec, [point for name, point in others if name == item.channel])
     return bool(np.any(total_variation(item.weights, alike) <= SAME))

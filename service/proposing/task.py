@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db import models, proposal_needs, proposals, studies
@@ -19,9 +17,10 @@ from service.proposing.question import Question
 from service.schemas import StudySpec
 from service.schemas.spec import FULL, MERGED
 from service.search.openings import opening_size
+from service.search.schedules import ScheduleSpace
 from service.search.situation import FULL_RUNS
 from service.search.strategies import BLIND
-from service.study import cost, engine_terms, evidence, merge_readiness, merge_waits, views
+from service.study import cost, engine_terms, evidence, merge_readiness, merge_waits
 from service.study.evidence import Evidence
 
 
@@ -31,7 +30,6 @@ class Task:
 
     Attributes:
         replace: ids of the queued proposals that the first answers take the place of.
-        replaced: (r, m) their mixtures.
         question: to the engine.
         based_on: what of the study it was made from: while that stays, so does the answer.
         ids: of the trials that the engine knows by number.
@@ -40,7 +38,6 @@ class Task:
     study: str
     known: Evidence
     replace: tuple[int, ...]
-    replaced: NDArray[np.float64]
     question: Question
     based_on: tuple[int, ...]
     ids: Mapping[int, int]
@@ -53,7 +50,6 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
     missing, outdated = standing.missing, 0 if only_gaps else standing.outdated
     if missing == 0 and outdated == 0:
         return None
-    spec = views.spec(study)
     stale, good = _stale(session, study) if outdated else ([], set())
     replaced = [trial for trial in stale if trial.id not in good]
     n = len(replaced) + missing
@@ -69,7 +65,6 @@ def read_task(session: Session, name: str, *, only_gaps: bool = False) -> Task |
         study=name,
         known=known,
         replace=tuple(trial.id for trial in replaced),
-        replaced=engine_terms.weights(spec, [trial.mixture for trial in replaced]),
         question=question,
         based_on=(
             *(study.results, study.last_number, len(question.pending), len(question.avoid)),
@@ -106,11 +101,12 @@ def question_of(
     merged = _mixtures_in(session, study, MERGED, (*UNDER_WAY, "failed", "cancelled"), but)
     costs = _costs(session, study, spec, len(known.runs))
     under_way = parts.read(session, study, known, costs, but, judges=judges)
+    within, runs = engine_terms.search_space(spec), known.measured
     question = Question(
-        space=known.space,
-        runs=known.measured,
+        space=within,
+        runs=within.runs(runs) if isinstance(within, ScheduleSpace) else runs,
         pending=under_way.whole,
-        avoid=engine_terms.weights(spec, avoid),
+        avoid=engine_terms.points(spec, avoid),
         n=n,
         seed=proposal_seed(spec.seed, study.results, first),
         direction=spec.objective.direction,
@@ -118,7 +114,7 @@ def question_of(
         opening=spec.opening,
         heuristics=engine_terms.heuristics(spec),
         costs=costs,
-        pending_in={**under_way.to_a_step, MERGED: engine_terms.weights(spec, merged)},
+        pending_in={**under_way.to_a_step, MERGED: engine_terms.points(spec, merged)},
         begun=under_way.standing,
         n_continued=n_continued,
         spent=under_way.spent,
@@ -194,7 +190,7 @@ def _of_opening(
         .where(
             models.Trial.study_id == study.id,
             models.Trial.channel == FULL,
-            models.Trial.schedule.is_(None),
+            *_runs_alone(study),
             models.Trial.is_withdrawn.is_(False),
         )
     ).scalar_one()
@@ -213,17 +209,24 @@ def _mixtures_in(
     channel: str,
     states: tuple[str, ...],
     but: Collection[int],
-) -> list[dict[str, float]]:
-    """Mixtures of the study's trials of a channel in some states, without those `but`."""
+) -> list[tuple[dict[str, float], engine_terms.Schedule | None]]:
+    """Mixtures and schedules of the study's trials of a channel in some states, without those
+    `but`."""
     rows = session.execute(
-        select(models.Trial.id, models.Trial.mixture)
+        select(models.Trial.id, models.Trial.mixture, models.Trial.schedule)
         .where(
             models.Trial.study_id == study.id,
             models.Trial.channel == channel,
-            models.Trial.schedule.is_(None),
+            *_runs_alone(study),
             models.Trial.state.in_(states),
             models.Trial.is_withdrawn.is_(False),
         )
         .order_by(models.Trial.number)
     )
-    return [mixture for trial_id, mixture in rows if trial_id not in but]
+    return [(mixture, schedule) for trial_id, mixture, schedule in rows if trial_id not in but]
+
+
+def _runs_alone(study: models.Study) -> list[ColumnElement[bool]]:
+    """Without schedules, unless the search proposes them."""
+    is_wanted = study.spec["search"]["schedule"] is not None
+    return [] if is_wanted else [models.Trial.schedule.is_(None)]

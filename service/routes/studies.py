@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service.context import Actor, CallerOwner, Service, StudyName
 from service.errors import invalid
+from service.fitting import effects
 from service.fitting.best import BEST_BY
 from service.fitting.best import best as best_answer
 from service.http.guards import by_method, for_admins, route_behind
@@ -22,6 +23,7 @@ from service.schemas import (
     StudyChanges,
     StudyClone,
     StudyCost,
+    StudyEffects,
     StudyPage,
     StudyPatch,
     StudySpec,
@@ -34,6 +36,7 @@ from service.study import (
     evidence,
     export_columns,
     exports,
+    schedules,
     views,
 )
 
@@ -69,6 +72,7 @@ def create(
     checks.strategy(body.strategy)
     checks.space(body)
     checks.channels(body)
+    schedules.check_search(body)
     checks.measurements(body, body.baseline)
     export_columns.check(body)
     with service.database.write() as session:
@@ -177,9 +181,10 @@ def changes(study: StudyName, service: Service) -> StudyChanges:
 
 @router.get("/{study}/cost", summary="GPU-hours used and left", responses=describe(404))
 def cost_of(study: StudyName, service: Service) -> StudyCost:
-    """What attempts have cost: the time they held their trial, times the GPUs of their worker."""
+    """What attempts have cost: the time they held their trial, times the GPUs of their worker; by
+    trial, by channel, and by the domains whose samples they drew."""
     with service.database.read() as session:
-        return cost.read(session, studies.get(session, study), by_trial=True)
+        return cost.read(session, studies.get(session, study), in_parts=True)
 
 
 @router.get("/{study}/best", summary="The best mixture so far", responses=describe(404))
@@ -211,6 +216,25 @@ def front(
     with service.database.read() as session:
         known = evidence.named(session, study)
     return service.fits.goal(known, surrogate).answer
+
+
+@router.get(
+    "/{study}/effects",
+    summary="What each domain does to the scores",
+    responses=describe(404, 409),
+)
+def effects_of(
+    study: StudyName,
+    service: Service,
+    surrogate: Annotated[
+        Name, Query(description="Whose view it is: `bayes-quadratic` or `gp`.")
+    ] = effects.BY,
+) -> StudyEffects:
+    """Change of the objective and of each benchmark for a tenth more of each domain,
+    starting at the mixture to train, with standard deviations; the greatest first."""
+    with service.database.read() as session:
+        known = evidence.named(session, study)
+    return effects.answer(service.fits, known, surrogate)
 
 
 @router.get(

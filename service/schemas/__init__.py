@@ -77,6 +77,7 @@ from service.schemas.surrogates import (
     PredictedMixture,
     Prediction,
     PredictRequest,
+    StudyEffects,
     SurrogateFit,
 )
 from service.schemas.trials import (
@@ -208,6 +209,7 @@ __all__ = [
     "StudyClone",
     "StudyCost",
     "StudyEdits",
+    "StudyEffects",
     "StudyFigure",
     "StudyFigures",
     "StudyOwner",

@@ -72,6 +72,8 @@ class TrialsImported(Body):
     known: list[int]
     """Places of runs that the study has already: of the same mixture and scores. They are not
     added again."""
+    known_numbers: list[int] = Field(default_factory=list)
+    """Of the trials that these are, in the same order."""
     refused: list[RefusedRun]
     """Of a dry run: those that cannot be taken, the first 100. While there is one, none is."""
     n_refused: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal, Self
 
@@ -9,12 +10,14 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from db.texts import storable
 from service.levels import Level
-from service.schemas.values import AGGREGATES, Body, Direction, Name, Weight
+from service.schemas.values import AGGREGATES, SUM_TOLERANCE, Body, Direction, Name, Weight
 
 FULL, MERGED = "full", "merged"
 WORST = "worst"
 """What the objective of the worst benchmark is called."""
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(storable)]
+MOST_PHASES = 4
+"""Of a schedule that the search proposes."""
 _STEP = re.compile(r"step-([1-9][0-9]{0,8})")
 
 
@@ -181,8 +184,39 @@ class RequiresSpec(Body):
     """That the operator gave it: `modomodo worker --label pool=a100`."""
 
 
+class PhasesSpec(Body):
+    """That the search proposes schedules: a mixture for each phase of a run."""
+
+    phases: Annotated[int, Field(ge=2, le=MOST_PHASES)] | None = None
+    """How many, each with an equal part of the steps."""
+    shares: (
+        Annotated[
+            list[Annotated[float, Field(gt=0.0, lt=1.0)]],
+            Field(min_length=2, max_length=MOST_PHASES),
+        ]
+        | None
+    ) = None
+    """Or the part of the steps that each has; they sum to 1."""
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.phases is None) == (self.shares is None):
+            raise ValueError("a schedule has either `phases`, how many, or `shares`, of each")
+        if self.shares is not None and abs(math.fsum(self.shares) - 1) > SUM_TOLERANCE:
+            raise ValueError(f"shares of the phases sum to {math.fsum(self.shares):.6g}, not 1")
+        return self
+
+    @property
+    def of_each(self) -> list[float]:
+        """The phases' shares of the steps."""
+        if self.shares is None:
+            return [1 / (self.phases or 1)] * (self.phases or 1)
+        total = math.fsum(self.shares)
+        return [share / total for share in self.shares]
+
+
 class SearchSpec(Body):
-    """What the search may spend GPU-hours on."""
+    """What the search may spend GPU-hours on, and what it proposes."""
 
     channels: Annotated[list[Name], Field(min_length=1, max_length=16)] = Field(
         default_factory=lambda: [FULL]
@@ -193,6 +227,8 @@ class SearchSpec(Body):
     early_stopping: bool = False
     """Whether the search may pause a run at an evaluation point where something else teaches more
     for its cost, and end one that has hardly a chance to be among the best."""
+    schedule: PhasesSpec | None = None
+    """Mixtures may change during a run, at the ends of these phases; None for one mixture a run."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:

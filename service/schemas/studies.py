@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from service.schemas import goals
+from service.schemas import goals, phases
 from service.schemas.scores import Measurement, Score, Scores, last_measurements
 from service.schemas.spec import (
     BenchmarkSpec,
@@ -159,6 +159,7 @@ class StudySpec(Body):
                 f"objective {self.objective.name!r} needs a benchmark of group {group!r}"
             )
         goals.check(self)
+        phases.check(self)
         return self
 
     def _check_left_out(self, known: set[str]) -> None:
@@ -310,6 +311,11 @@ class StudyCost(Body):
     """That the planned runs which are not completed will take; None while that is unknown."""
     trials: dict[int, float] = Field(default_factory=dict)
     """By the trial's number, of those that a worker had."""
+    channels: dict[str, float] = Field(default_factory=dict)
+    """`full`: training runs; `merged`: merged models."""
+    domains: dict[Name, float] = Field(default_factory=dict)
+    """By domain: what each attempt cost, shared out by the samples that it drew of them, or by its
+    trial's weights where it did not say."""
 
 
 class StudyPage(Body):

@@ -134,6 +134,23 @@ class SurrogateFit(Body):
     """Health of the fit, in words."""
 
 
+class StudyEffects(Body):
+    """Answer of `GET /studies/{study}/effects`: what more of a domain does to scores, as a
+    surrogate sees it, the other domains giving it up in proportion."""
+
+    surrogate: Name
+    step: float
+    """Weight that a domain gains."""
+    start: Mixture
+    """The mixture to train: where it starts."""
+    trials: list[int]
+    """Numbers of that one's runs."""
+    objective: dict[Name, Prediction]
+    """Change of the objective by domain, the greatest first."""
+    benchmarks: dict[Name, dict[Name, Prediction]]
+    """The same of each benchmark that was measured, domains in the same order."""
+
+
 class FloorChance(Body):
     """One of a study's constraints, as a surrogate sees it."""
 

@@ -143,7 +143,7 @@ class Knowledge:
         if space.has_listed_vertices:
             corners = space.vertices()
             parts.append(corners[: 4 * space.m])
-        return cls._of(fitted, pending, np.vstack(parts), costs, begun)
+        return cls._of(fitted, pending, space.and_plainer(np.vstack(parts)), costs, begun)
 
     @classmethod
     def _of(

@@ -13,6 +13,7 @@ from service.search.acquisition import Knowledge
 from service.search.health import ignored, messages
 from service.search.leave_one_out import LeaveOneOut, leave_one_out
 from service.search.runs import TARGET, Runs
+from service.search.schedules import ScheduleSpace
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 from service.search.surrogates import Fitted, fit
@@ -83,6 +84,21 @@ class Confirmation:
 
 
 @dataclass(frozen=True, eq=False)
+class BestSchedule:
+    """The best schedule by predicted mean.
+
+    Attributes:
+        shares, phases: (P,) and (P, m) mixtures.
+        gain, sd: over the best mixture that does not change, where more is better.
+    """
+
+    shares: FloatArray
+    phases: FloatArray
+    gain: float
+    sd: float
+
+
+@dataclass(frozen=True, eq=False)
 class Diagnosis:
     """Attributes:
     kind: what the surrogate chose to be, in words.
@@ -94,6 +110,7 @@ class Diagnosis:
     predictions: of the noise-free objective at the mixtures asked for.
     compared: the joint belief about the mixtures to compare, so that differences are known too.
     channels: how far other channels carry over, by name; None of one that the surrogate ignores.
+    schedule: where schedules are proposed and some were run.
     """
 
     n: int
@@ -112,6 +129,7 @@ class Diagnosis:
     predictions: list[Estimate]
     compared: Posterior | None
     channels: Mapping[str, Carried | None]
+    schedule: BestSchedule | None = None
 
 
 N_LESSONS = 3
@@ -126,6 +144,7 @@ def diagnose(
     direction: Direction = "maximize",
     at: FloatArray | None = None,
     compare: FloatArray | None = None,
+    proposed: MixtureSpace | None = None,
     fitted: Fitted | None = None,
     foresee: Callable[[Runs, FloatArray], float] | None = None,
 ) -> Diagnosis:
@@ -134,6 +153,7 @@ def diagnose(
     Args:
         at: (k, m) mixtures to predict.
         compare: (k, m) few mixtures to predict together.
+        proposed: what the search proposes, where that is not `space`: schedules of its mixtures.
         fitted: the surrogate, where it is fitted already, to runs turned so that higher is better.
         foresee: what the surrogate fitted to other runs, turned likewise, predicts of a mixture
             (m,); where it may be fitted to them already.
@@ -184,7 +204,25 @@ def diagnose(
         predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
         compared=None if compare is None else _turned(fitted.posterior(compare), sign),
         channels={channel: fitted.channels.get(channel) for channel in runs.channels},
+        schedule=_best_schedule(proposed, fitted, highest, rng),
     )
+
+
+def _best_schedule(
+    proposed: MixtureSpace | None,
+    fitted: Fitted,
+    mixture: FloatArray,
+    rng: np.random.Generator,
+) -> BestSchedule | None:
+    """Against the best mixture (m,); None before the first run of a schedule."""
+    runs = fitted.runs
+    if not (isinstance(proposed, ScheduleSpace) and runs.schedules.size):
+        return None
+    order = np.argsort(-fitted.predict(runs.schedules)[0], kind="stable")
+    plain = proposed.unchanging(mixture[None])
+    best = fitted.highest(proposed, np.vstack([runs.schedules[order[:8]], plain]), rng)
+    gain, sd = fitted.posterior(np.vstack([best, plain])).difference()
+    return BestSchedule(proposed.shares, proposed.phases(best), gain, sd)
 
 
 def _predictions(fitted: Fitted, at: FloatArray, sign: float) -> list[Estimate]:
@@ -213,11 +251,12 @@ def _confirmations(
     found: list[Confirmation] = []
     left = np.ones(len(runs), dtype=bool)
     for i in np.argsort(-runs.score, kind="stable"):
-        same = total_variation(runs.weights[i], runs.weights) <= SAME
+        point = runs.points[i]
+        same = total_variation(point, runs.points) <= SAME
         if not left[i] or same.sum() < 2 or (~same).sum() <= space.m:
             continue
         left &= ~same
-        predicted = foresee(runs.without(runs.weights[i]), runs.weights[i])
+        predicted = foresee(runs.without(point), point)
         scores = runs.score[same]
         mean, n = float(scores.mean()), int(same.sum())
         found.append(

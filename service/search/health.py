@@ -66,7 +66,7 @@ def messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:
         found.append(
             f"{', '.join(beyond)} alone would be out of bounds: what is said of that is a guess."
         )
-    n_mixtures = len(np.unique(np.round(runs.weights, 6), axis=0))
+    n_mixtures = len(np.unique(np.round(runs.points, 6), axis=0))
     if n_mixtures == len(runs) and not runs.is_one_mixture:
         found.append("No mixture was run twice, so noise and fit cannot be told apart.")
     return found

@@ -6,6 +6,7 @@ Each is a generator of suggestions in order of preference; see `service.search.s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from service.search.designs import (
 )
 from service.search.heuristics import HEURISTICS
 from service.search.runs import MERGED
+from service.search.schedules import ScheduleSpace, mean_of, of_mean_mixtures
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, total_variation
 
@@ -29,6 +31,35 @@ LEAST_PRICES, PRICES_FOR = 4, 2.0
 """Merged models that are priced at once: at least so many, and for so many runs' cost."""
 CENTROID_SIZE = 4
 """Most domains in a blend of the centroid design; all blends of 17 would be 131,071."""
+
+
+def of_mixtures(part: Strategy) -> Strategy:
+    """What a strategy says of mixtures; where schedules are wanted, as ones that never change."""
+
+    def suggest(situation: Situation) -> Iterator[Proposed | None]:
+        space = situation.space
+        if not isinstance(space, ScheduleSpace):
+            yield from part(situation)
+            return
+        m = space.mixtures.m
+        of_means = replace(
+            situation,
+            space=space.mixtures,
+            runs=of_mean_mixtures(space, situation.runs),
+            pending={name: mean_of(X, m) for name, X in situation.pending.items()},
+            avoid=mean_of(situation.avoid, m),
+            begun=None,
+            taken=[],
+        )
+        for item in part(of_means):
+            if item is None:
+                yield None
+                continue
+            yield replace(item, weights=space.unchanging(item.weights[None])[0])
+            for name, point in situation.taken[len(of_means.taken) :]:
+                of_means.taken.append((name, mean_of(point[None], m)[0]))
+
+    return suggest
 
 
 def seed(situation: Situation) -> Iterator[Proposed]:

@@ -77,6 +77,15 @@ class Polytope:
         )
         return inside
 
+    @cached_property
+    def levels(self) -> NDArray[np.bool_]:
+        """(2, k) which linear limits hold with equality, since the opposite of each is there, too:
+        the first of such a pair, and the second."""
+        opposite = np.all(self.A[:, None] + self.A == 0, axis=2) & (self.b[:, None] + self.b == 0)
+        first = np.triu(opposite, 1)
+        found: NDArray[np.bool_] = np.array([first.any(axis=1), first.any(axis=0)])
+        return found
+
     # --- projection ---------------------------------------------------------------------------
 
     def project(self, Y: FloatArray) -> FloatArray:

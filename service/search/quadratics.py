@@ -1,6 +1,7 @@
 """The best mixture of a quadratic: exactly where its faces can be gone through, else by climbing.
 
-A quadratic here is `f(z) = c + g . z + z' Q z / 2` of the weights or of their square roots.
+A quadratic here is `f(z) = c + g . z + z' Q z / 2` of the weights or of their square roots. Of
+schedules it has more terms, which are 0 where the mixture does not change (`Phased`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from service.search.polytope import MAX_FACES, FloatArray, Polytope
+from service.search.schedules import mean_of
 from service.search.space import MAX_CELLS, MixtureSpace
 
 CLIMBS = 8
@@ -35,6 +37,10 @@ class Quadratic:
     curvature: FloatArray
     power: float = 1.0
 
+    def over(self, space: MixtureSpace) -> Quadratic:
+        """As a function of the points of a space."""
+        return self
+
     def __call__(self, X: FloatArray) -> FloatArray:
         """(n,) values at mixtures (n, m)."""
         Z = X if self.power == 1.0 else X**self.power
@@ -53,10 +59,52 @@ class Quadratic:
 
 
 @dataclass(frozen=True, eq=False)
+class Phased:
+    """Of schedules x: `mean(sum of the phases) + slope . x + x' curvature x / 2`.
+
+    Attributes:
+        mean: of the mean mixture (m,).
+        slope, curvature: (P m,) and (P m, P m); together 0 where all phases have one mixture.
+    """
+
+    mean: Quadratic
+    slope: FloatArray
+    curvature: FloatArray
+
+    def over(self, space: MixtureSpace) -> Quadratic | Phased:
+        """As a function of the points of a space: of mixtures the quadratic of the mean alone, of
+        schedules one quadratic of all pairs where it is one of raw weights."""
+        m = len(self.mean.slope)
+        if space.m == m:
+            return self.mean
+        if self.mean.power != 1.0:
+            return self
+        n_phases = len(self.slope) // m
+        return Quadratic(
+            self.mean.constant,
+            np.tile(self.mean.slope, n_phases) + self.slope,
+            np.tile(self.mean.curvature, (n_phases, n_phases)) + self.curvature,
+        )
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        """(n,) values at schedules (n, P m)."""
+        means = mean_of(X, len(self.mean.slope))
+        of_order: FloatArray = X @ self.slope + 0.5 * ((X @ self.curvature) * X).sum(axis=1)
+        return self.mean(means) + of_order
+
+    def gradient(self, x: FloatArray) -> FloatArray:
+        """(P m,)."""
+        m = len(self.mean.slope)
+        of_mean = self.mean.gradient(x.reshape(-1, m).sum(axis=0))
+        steep: FloatArray = np.tile(of_mean, len(x) // m) + self.slope + self.curvature @ x
+        return steep
+
+
+@dataclass(frozen=True, eq=False)
 class Blend:
     """A weighted sum of quadratics in different powers of the weights."""
 
-    parts: Sequence[Quadratic]
+    parts: Sequence[Quadratic | Phased]
     share: FloatArray
 
     def __call__(self, X: FloatArray) -> FloatArray:
@@ -66,6 +114,9 @@ class Blend:
     def gradient(self, x: FloatArray) -> FloatArray:
         slope: FloatArray = self.share @ np.array([part.gradient(x) for part in self.parts])
         return slope
+
+
+Objective = Quadratic | Phased | Blend
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +152,7 @@ def maximise(quadratic: Quadratic, space: MixtureSpace) -> Optimum:
 
 
 def climb(
-    objective: Quadratic | Blend, space: MixtureSpace, starts: FloatArray, n: int = CLIMBS
+    objective: Objective, space: MixtureSpace, starts: FloatArray, n: int = CLIMBS
 ) -> Optimum:
     """The highest point found by climbing from the best `n` of some `starts` (k, m)."""
     if space.listed() is not None:
@@ -113,7 +164,7 @@ def climb(
     return _optimum(objective, space, best, is_exact=False)
 
 
-def _of_list(objective: Quadratic | Blend, space: MixtureSpace) -> Optimum:
+def _of_list(objective: Objective, space: MixtureSpace) -> Optimum:
     rows = space.listed()
     assert rows is not None  # noqa: S101
     values = objective(rows)
@@ -137,7 +188,7 @@ def has_few_faces(space: MixtureSpace, most: int = MAX_FACES) -> bool:
 
 
 def _optimum(
-    quadratic: Quadratic | Blend, space: MixtureSpace, x: FloatArray, *, is_exact: bool
+    quadratic: Objective, space: MixtureSpace, x: FloatArray, *, is_exact: bool
 ) -> Optimum:
     cell = space.cell_of(x)
     slope = quadratic.gradient(x)
@@ -185,7 +236,7 @@ def _stationary(quadratic: Quadratic, polytope: Polytope) -> FloatArray:
     return np.concatenate(found)
 
 
-def _climbed(objective: Quadratic | Blend, space: MixtureSpace, start: FloatArray) -> FloatArray:
+def _climbed(objective: Objective, space: MixtureSpace, start: FloatArray) -> FloatArray:
     """A local maximum from a start, among the domains it uses where their choice matters."""
     cell = space.cell_of(start)
     scale = max(1e-3, float(np.ptp(objective(np.vstack([start, cell.centre])))))
@@ -193,10 +244,13 @@ def _climbed(objective: Quadratic | Blend, space: MixtureSpace, start: FloatArra
     limits: list[dict[str, Any]] = [
         {"type": "eq", "fun": lambda x: x.sum() - 1, "jac": lambda _: ones}
     ]
-    if len(cell.b):
-        limits.append(
-            {"type": "ineq", "fun": lambda x: cell.b - cell.A @ x, "jac": lambda _: -cell.A}
-        )
+    level, opposite = cell.levels
+    for kind, rows in (("ineq", ~(level | opposite)), ("eq", level)):
+        A, b = cell.A[rows], cell.b[rows]
+        if len(b):
+            limits.append(
+                {"type": kind, "fun": lambda x, A=A, b=b: b - A @ x, "jac": lambda _, A=A: -A}
+            )
     found = minimize(
         lambda x: -objective(np.clip(x, 0, 1)[None])[0] / scale,
         start,

@@ -32,6 +32,8 @@ class Runs:
         benchmarks, benchmark_sd: (n, B) the objective's benchmarks and their sampling errors; B is
             0 where only the objective is known.
         shares: (B,) of each benchmark in the objective.
+        schedules: (n, P m) points of P phases each (`service.search.schedules`) where runs changed
+            their mixture on the way; `weights` are their means then. Empty where none did.
         run: (n,) number of the training run that each is a score of; rows of different channels
             with the same number share their training noise. `ALONE` by default.
         channels: other evidence by its name, such as scores at an earlier step: each the runs as
@@ -51,6 +53,7 @@ class Runs:
     benchmark_sd: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     shares: FloatArray = field(default_factory=lambda: np.empty(0))
     run: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    schedules: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     channels: Mapping[str, Runs] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,6 +87,12 @@ class Runs:
         if run.shape != (n,):
             raise ValueError(f"run has {run.size} values for {n} runs")
         object.__setattr__(self, "run", run)
+        if self.schedules.size and (
+            len(self.schedules) != n or self.schedules.shape[1] % self.m != 0
+        ):
+            raise ValueError(
+                f"schedules have shape {self.schedules.shape} for {n} runs of {self.m} domains"
+            )
         for name, channel in self.channels.items():
             if name in ("", TARGET):
                 raise ValueError(f"a channel beside the target cannot be called {name!r}")
@@ -110,11 +119,17 @@ class Runs:
         return int(self.weights.shape[1])
 
     @property
+    def points(self) -> FloatArray:
+        """What tells runs apart: (n, P m) schedules where there are any, else (n, m) mixtures."""
+        return self.schedules if self.schedules.size else self.weights
+
+    @property
     def is_one_mixture(self) -> bool:
-        """Whether all runs are as good as of their mean mixture."""
+        """Whether all runs are as good as of their mean mixture, or of one schedule."""
         if len(self) == 0:
             return False
-        return bool(np.all(total_variation(self.weights.mean(axis=0), self.weights) <= SAME))
+        points = self.points
+        return bool(np.all(total_variation(points.mean(axis=0), points) <= SAME))
 
     def subset(self, mask: NDArray[np.bool_]) -> Runs:
         """The runs where `mask` (n,) is true; what the channels know stays."""
@@ -128,13 +143,14 @@ class Runs:
             self.benchmark_sd[mask],
             self.shares,
             self.run[mask],
+            self.schedules[mask] if self.schedules.size else self.schedules,
             self.channels,
         )
 
-    def without(self, weights: FloatArray) -> Runs:
-        """All that is known but of one mixture (m,), in every channel."""
-        others = self.subset(total_variation(weights, self.weights) > SAME)
-        left = {name: channel.without(weights) for name, channel in self.channels.items()}
+    def without(self, point: FloatArray) -> Runs:
+        """All that is known but of one of `points`, in every channel."""
+        others = self.subset(total_variation(point, self.points) > SAME)
+        left = {name: channel.without(point) for name, channel in self.channels.items()}
         return replace(others, channels=left)
 
     def weighed(self) -> Runs:
@@ -160,6 +176,7 @@ class Runs:
             nothing,
             nothing,
             run=self.run,
+            schedules=self.schedules,
             channels={name: channel.of_benchmark(b) for name, channel in self.channels.items()},
         )
 

@@ -148,7 +148,8 @@ class Situation:
     def runs_needed(self) -> int:
         """Scored runs before a surrogate may choose: one more than a plane through the domains, but
         where another channel tells of as many mixtures, enough to see how far it carries over."""
-        return min(TOLD_BY, self.space.m + 1) if self.is_told() else self.space.m + 1
+        plane = self.space.of_means.m + 1
+        return min(TOLD_BY, plane) if self.is_told() else plane
 
     def is_told(self) -> bool:
         """Whether a channel has as many scores as a plane through the domains needs."""

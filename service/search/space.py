@@ -152,6 +152,15 @@ class MixtureSpace:
     # --- what it is made of -------------------------------------------------------------------
 
     @property
+    def of_means(self) -> MixtureSpace:
+        """What the mixtures of whole runs may be: this space, unless it is one of schedules."""
+        return self
+
+    def and_plainer(self, X: FloatArray) -> FloatArray:
+        """(n, m) points with what they would be without changes on the way: here they have none."""
+        return X
+
+    @property
     def m(self) -> int:
         """Number of domains."""
         return len(self.domains)

@@ -130,11 +130,11 @@ def _then(*parts: Strategy) -> Strategy:
 
 def _by_surrogate(name: str, plain: Strategy) -> Strategy:
     """One that can pursue goals, too: `plain` where there is none."""
-    return _then(openings.opening, by_goal.pursuing(name, plain))
+    return _then(openings.of_mixtures(openings.opening), by_goal.pursuing(name, plain))
 
 
 _STRATEGIES: dict[str, Strategy] = {
-    "seed": openings.seed,
+    "seed": openings.of_mixtures(openings.seed),
     "random": _then(),  # what follows every strategy
     **{name: _then(openings.seed, openings.heuristic(name)) for name in HEURISTICS},
     "quadsurface": _then(openings.seeds_first, by_surrogate.quadsurface),
@@ -153,6 +153,9 @@ _STRATEGIES: dict[str, Strategy] = {
         openings.seed, *map(openings.heuristic, HEURISTICS), by_surrogate.quadsurface
     ),
 }
+
+WITH_SCHEDULES = ("auto", "bayes-quadratic", "seed", "random")
+"""Strategies that propose mixtures which change on the way: `seed` after its own."""
 
 BLIND = frozenset({"random", "seed", "lattice", "centroid", "d-optimal", "i-optimal"})
 """Strategies that look at no score: what they have proposed stays as good, whatever the results."""

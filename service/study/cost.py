@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 from sqlalchemy.orm import Session
 
 from db import cost, models
 from db.clock import HOUR_S
 from service.schemas import StudyCost, StudySpec
 from service.schemas.spec import FULL
-from service.study import engine_terms, evidence
+from service.study import engine_terms, evidence, views
 
 MERGED_COST = 0.2
 """Of a merged model in full runs, before one was scored: what it takes on the offline world."""
@@ -16,6 +19,9 @@ LEAST_COST = 1e-3
 LEAST_PART = 0.5
 """A run to a step is taken for no cheaper than this share of its part of the steps, whatever a few
 attempts say."""
+
+DRAWN = "samples/"
+"""Before a domain's name in the metric of how many of its samples a run has drawn so far."""
 
 
 def in_runs(session: Session, row: models.Study, channel: str, unknown: float) -> float:
@@ -47,18 +53,35 @@ def of_steps(session: Session, row: models.Study, spec: StudySpec) -> dict[str, 
     return found
 
 
-def read(session: Session, row: models.Study, *, by_trial: bool = False) -> StudyCost:
-    """A study's cost now, and with `by_trial` that of each of its trials."""
+def read(session: Session, row: models.Study, *, in_parts: bool = False) -> StudyCost:
+    """A study's cost now, and with `in_parts` that of each trial, channel and domain."""
     running = cost.running(session, [row.id]).get(row.id, 0.0)
     ended = row.gpu_s / HOUR_S
     a_run = left = None
     if row.completed:
         a_run = ended / row.completed
         left = max(0.0, a_run * (row.planned - row.completed) - running)
-    return StudyCost(
-        used=ended + running,
-        running=running,
-        a_run=a_run,
-        left=left,
-        trials=cost.by_trial(session, row.id) if by_trial else {},
-    )
+    found = StudyCost(used=ended + running, running=running, a_run=a_run, left=left)
+    if in_parts:
+        found.trials = cost.by_trial(session, row.id)
+        found.channels, found.domains = _parts(session, row)
+    return found
+
+
+def _parts(session: Session, row: models.Study) -> tuple[dict[str, float], dict[str, float]]:
+    """GPU-hours by channel, and by domain in the study's order: each attempt's by the samples that
+    it drew, where it said so, else by its trial's weights."""
+    channels: defaultdict[str, float] = defaultdict(float)
+    domains = {domain.name: 0.0 for domain in views.spec(row).domains}
+    for channel, mixture, metrics, spent in cost.by_attempt(session, row.id):
+        channels[channel] += spent
+        for name, share in _shares(mixture, metrics).items():
+            domains[name] = domains.get(name, 0.0) + share * spent
+    return dict(channels), domains
+
+
+def _shares(mixture: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
+    drawn = {name: metrics.get(DRAWN + name, 0.0) for name in mixture}
+    parts = drawn if sum(drawn.values()) > 0 else mixture
+    total = sum(parts.values())
+    return {name: part / total for name, part in parts.items()}

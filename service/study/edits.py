@@ -30,7 +30,7 @@ from service.schemas import (
     StudySpec,
 )
 from service.schemas.studies import MAX_BUDGET
-from service.study import checks, export_columns, views
+from service.study import checks, export_columns, schedules, views
 
 SHOWN = 100
 """Changes that are told of a study."""
@@ -62,6 +62,8 @@ def edited(
         raise invalid(
             f"without gpu_hours study {spec.name!r} has no budget; give one in runs: `budget`"
         )
+    if edits.search is not None and "schedule" not in edits.search.model_fields_set:
+        values["search"]["schedule"] = spec.model_dump(mode="json")["search"]["schedule"]
     spread = spread or {}
     domains = _domains(spec.domains, edits.domains, spread)
     values["domains"] = [domain.model_dump(mode="json") for domain in domains]
@@ -271,9 +273,15 @@ def _check(
             f"recipe: {', '.join(keys)} cannot change: runs by two recipes cannot be compared "
             f"(study {before.name!r}); clone the study, with this one as evidence"
         )
+    if after.search.schedule != before.search.schedule:
+        raise invalid(
+            f"search.schedule cannot change: runs with other phases are no evidence (study "
+            f"{before.name!r}); clone the study with the schedule that it is to have"
+        )
     checks.strategy(after.strategy)
     checks.space(after)
     checks.channels(after)
+    schedules.check_search(after)
     export_columns.check(after)
     checks.earlier(session, after)
     if (trouble := fault(after)) is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from service.schemas import SUM_TOLERANCE, LimitSpec, StudySpec
 from service.search.goals import Floor, Goal
 from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
+from service.search.schedules import ScheduleSpace, of_phases
 from service.search.space import MixtureSpace, expected_steps
 
 
@@ -46,6 +47,16 @@ def space(spec: StudySpec) -> MixtureSpace:
     return found.within_reach(samples, prompts, spec.reach.epochs)
 
 
+def search_space(spec: StudySpec) -> MixtureSpace:
+    """What the search proposes: mixtures of `space`, or schedules whose means are in it.
+
+    Raises:
+        ValueError: there are none; the message names what contradicts each other.
+    """
+    wanted = spec.search.schedule
+    return space(spec) if wanted is None else ScheduleSpace(space(spec), wanted.of_each)
+
+
 def _limit(limit: LimitSpec) -> LinearLimit:
     if limit.at_most is not None:
         return LinearLimit(limit.weights, limit.at_most, limit.describe())
@@ -66,6 +77,27 @@ def weights(spec: StudySpec, mixtures: Sequence[dict[str, float]]) -> NDArray[np
     names = [domain.name for domain in spec.domains]
     rows = [[mixture.get(name, 0.0) for name in names] for mixture in mixtures]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+
+Schedule = Sequence[Mapping[str, Any]]
+"""Phases as they are stored, each with its `share` and its `mixture`; none of a plain run."""
+
+
+def points(
+    spec: StudySpec, runs: Sequence[tuple[dict[str, float], Schedule | None]]
+) -> NDArray[np.float64]:
+    """What the search tells runs apart by, of mixtures with their schedules: mixtures (n, m), or,
+    where it proposes schedules, points (n, P m) of these."""
+    wanted = spec.search.schedule
+    if wanted is None:
+        return weights(spec, [mixture for mixture, _ in runs])
+    shares = np.array(wanted.of_each)
+    found = []
+    for mixture, schedule in runs:
+        phases = schedule or [{"share": 1.0, "mixture": mixture}]
+        lengths = np.array([phase["share"] for phase in phases])
+        found.append(of_phases(weights(spec, [p["mixture"] for p in phases]), lengths, shares))
+    return np.array(found).reshape(len(runs), len(shares) * len(spec.domains))
 
 
 def heuristics(spec: StudySpec) -> HeuristicOptions:

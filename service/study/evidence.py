@@ -28,14 +28,14 @@ from service.search.counts import counted
 from service.search.goals import Goal
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
-from service.study import engine_terms, headline, views
+from service.study import engine_terms, headline, schedules, views
 from service.study.headline import Standing, Tried
 
 SCHEDULED = "scheduled"
 """The channel of runs whose mixture changed on the way: evidence about its mean."""
 _OF_RUN = (
     *(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel),
-    Trial.schedule.is_not(None),
+    Trial.schedule,
 )
 LEAST_SHARE = 0.5
 """Of the weight of another study's run that its domains here have, so that it is taken."""
@@ -50,6 +50,8 @@ class Run:
     mixture: dict[str, float]
     score: Score
     """The objective, a fraction."""
+    schedule: engine_terms.Schedule = field(default=(), kw_only=True)
+    """Phases of a run that changed its mixture on the way; `mixture` is its mean."""
     outputs: tuple[float, ...] = field(default=(), kw_only=True)
     """Scores that the study's goal looks at, in its order; none where it has no goal beside the
     objective."""
@@ -77,7 +79,9 @@ class Evidence:
         completed: in order of trial number, like `runs`, whose channels are what trials scored that
             were stopped early, have paused, or may be stopped by the search (`step-S`), models
             merged of experts (`merged`), runs whose mixture changed on the way (`scheduled`), and
-            the runs of the other studies that this one takes as evidence (`study-NAME`).
+            the runs of the other studies that this one takes as evidence (`study-NAME`). Where
+            the search proposes schedules, runs with its phases are among the completed ones, and
+            there are no channels.
         measured: `runs` with all benchmarks that the study's goal looks at, those that its
             objective does not weigh, too.
         partial: trials under way whose scores so far count, by id, and of which step they are.
@@ -132,6 +136,9 @@ def read(session: Session, study: models.Study) -> Evidence:
     others = [other for other in wanted if other is not None]
     channels, notes = _channels(session, spec, others)
     runs = _runs(spec, completed)
+    if spec.search.schedule is not None:
+        notes += _left_out(completed, [*partial.values(), *beside.values()])
+        partial, beside = {}, {}
     if partial or beside:  # which scores are of one training run matters only now
         channels |= {
             channel_of(step): _runs(spec, found, are_told=True)
@@ -180,14 +187,14 @@ def _completed(
     rows = session.execute(
         select(*_OF_RUN).where(Trial.study_id == study.id, is_taken).order_by(Trial.number)
     )
-    for trial_id, number, state, mixture, channel, is_scheduled in rows:
+    for trial_id, number, state, mixture, channel, schedule in rows:
         scores = measured.get(trial_id, [])
         if channel == MERGED or state == WHOLE:
-            run = _measured(spec, trial_id, number, mixture, scores)
+            run = _measured(spec, trial_id, number, mixture, scores, schedule or ())
             if run is not None:
-                named = SCHEDULED if is_scheduled else channel
+                named = channel if _is_run(spec, schedule) else SCHEDULED
                 beside.get(named, completed).append(run)
-        elif is_scheduled:
+        elif schedule is not None:
             continue  # a part of it has had another mixture than the whole
         elif (part := so_far(spec, scores, under_way.get(trial_id))) is not None:
             run = _measured(spec, trial_id, number, mixture, part.measurements)
@@ -250,6 +257,7 @@ def _measured(
     number: int,
     mixture: dict[str, float],
     measurements: Sequence[Measurement],
+    schedule: engine_terms.Schedule = (),
 ) -> MeasuredRun | None:
     """A trial as it was measured; None without an objective."""
     last = last_measurements(measurements)
@@ -261,8 +269,26 @@ def _measured(
         other = spec.scores(averaged_measurements(measurements))
     outputs = _outputs(spec, last)
     return MeasuredRun(
-        trial_id, number, mixture, scores.objective, scores, last, other, outputs=outputs
+        *(trial_id, number, mixture, scores.objective, scores, last, other),
+        schedule=schedule,
+        outputs=outputs,
     )
+
+
+def _is_run(spec: StudySpec, schedule: engine_terms.Schedule | None) -> bool:
+    """Whether a training run that came to its end is one that the search is judged by."""
+    return schedule is None or schedules.is_searched(spec, schedule)
+
+
+def _left_out(completed: Sequence[Run], others: Sequence[Sequence[Run]]) -> list[str]:
+    """What is no evidence where the search proposes schedules, in words."""
+    n = len({run.id for runs in others for run in runs} - {run.id for run in completed})
+    if n == 0:
+        return []
+    return [
+        f"{counted(n, 'run')} that ended on the way, or had other phases than the search proposes, "
+        f"{'is' if n == 1 else 'are'} not taken"
+    ]
 
 
 def _outputs(spec: StudySpec, last: Mapping[str, Measurement]) -> tuple[float, ...]:
@@ -347,14 +373,17 @@ def scored(
     runs: list[Run] = []
     numbers: set[int] = set()
     rows = session.execute(select(*_OF_RUN).where(*changed).order_by(Trial.number))
-    for trial_id, number, state, mixture, channel, is_scheduled in rows:
+    for trial_id, number, state, mixture, channel, schedule in rows:
         numbers.add(number)
-        if is_scheduled:
+        if not _is_run(spec, schedule):
             continue
         last = last_measurements(measured.get(trial_id, []))
         if state == WHOLE and channel != MERGED and len(last) == len(needed):
             score = Score.weighted(last.values(), shares)
-            runs.append(Run(trial_id, number, mixture, score, outputs=_outputs(spec, last)))
+            outputs = _outputs(spec, last)
+            runs.append(
+                Run(trial_id, number, mixture, score, schedule=schedule or (), outputs=outputs)
+            )
     return runs, numbers
 
 
@@ -378,6 +407,7 @@ def runs_of(known: Evidence, benchmark: str) -> Runs:
         noise_sd=np.array([item.sampling_error() for item in items]),
         in_score=unknown,
         out_score=unknown,
+        schedules=_schedules(known.spec, measured),
     )
 
 
@@ -437,4 +467,12 @@ def _runs(spec: StudySpec, completed: Sequence[MeasuredRun], *, are_told: bool =
         ),
         shares=np.array(list(shares.values())) / total,
         run=np.array([run.id for run in completed] if are_told else [], dtype=np.intp),
+        schedules=_schedules(spec, completed),
     )
+
+
+def _schedules(spec: StudySpec, completed: Sequence[Run]) -> NDArray[np.float64]:
+    """Points of the runs where the search proposes schedules and one of the runs had one."""
+    if spec.search.schedule is None or not any(run.schedule for run in completed):
+        return np.empty((0, 0))
+    return engine_terms.points(spec, [(run.mixture, run.schedule) for run in completed])

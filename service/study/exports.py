@@ -17,6 +17,7 @@ from service.errors import Refused, invalid
 from service.schemas import (
     AGGREGATES,
     Measurement,
+    Phase,
     Score,
     StudySpec,
     TrainerName,
@@ -162,19 +163,20 @@ def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
             f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
         )
     if trainer is not None:
-        return trainer_files.text(known.spec, best.number, best.mixture, trainer)
-    text: str = yaml.safe_dump(
-        {
-            "study": known.spec.name,
-            "trial": best.number,
-            "trials": best.numbers,
-            "mixture": best.mixture,
-            "objective": {
-                "name": known.spec.objective.name,
-                "value": best.score.value,
-                "se": best.score.se,
-            },
-        },
-        sort_keys=False,
-    )
+        phases = [Phase.model_validate(phase) for phase in best.schedule]
+        return trainer_files.text(known.spec, best.number, best.mixture, trainer, phases)
+    found = {
+        "study": known.spec.name,
+        "trial": best.number,
+        "trials": best.numbers,
+        "mixture": best.mixture,
+    }
+    if best.schedule:
+        found["schedule"] = list(best.schedule)
+    found["objective"] = {
+        "name": known.spec.objective.name,
+        "value": best.score.value,
+        "se": best.score.se,
+    }
+    text: str = yaml.safe_dump(found, sort_keys=False)
     return text

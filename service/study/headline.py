@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,11 @@ class ScoredRun(Protocol):
 
     @property
     def score(self) -> Score: ...
+
+    @property
+    def schedule(self) -> Sequence[Mapping[str, Any]]:
+        """Phases of a run that changed its mixture on the way, which is their mean then."""
+        ...
 
     @property
     def outputs(self) -> tuple[float, ...]:
@@ -67,6 +72,11 @@ class Tried(Generic[R]):
     def mixture(self) -> dict[str, float]:
         """As its first run had it; the others differ by less than `SAME`."""
         return self.first.mixture
+
+    @property
+    def schedule(self) -> Sequence[Mapping[str, Any]]:
+        """Its phases, where it changes on the way; `mixture` is their mean then."""
+        return self.first.schedule
 
     @property
     def outputs(self) -> list[float]:
@@ -125,7 +135,7 @@ def is_uniform(mixture: Mapping[str, float], dropped: Collection[str] = NONE) ->
 
 def tried(runs: Sequence[R]) -> list[Tried[R]]:
     """Runs that come by number, those of one mixture together; in order of first runs."""
-    groups = _alike([run.mixture for run in runs])
+    groups = alike([_point(run) for run in runs])
     return [
         Tried(found, mean([run.score for run in found]))
         for found in (tuple(runs[i] for i in group) for group in groups)
@@ -153,7 +163,7 @@ def train_this(
 
 def uniform(found: Sequence[Tried[R]], dropped: Collection[str] = NONE) -> Tried[R] | None:
     """Equal weights of the domains that are not dropped, if they were run."""
-    return next((t for t in found if is_uniform(t.mixture, dropped)), None)
+    return next((t for t in found if not t.schedule and is_uniform(t.mixture, dropped)), None)
 
 
 def gain_over(theirs: Score, ours: Score, direction: Direction) -> Score:
@@ -240,7 +250,18 @@ def _leads_to(
     return changes
 
 
-def _alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
+def _point(run: ScoredRun) -> Mapping[str, float]:
+    """What tells a run from others: weights by domain, of a schedule by domain and phase."""
+    if not run.schedule:
+        return run.mixture
+    return {
+        f"{name} in phase {number}": phase["share"] * weight
+        for number, phase in enumerate(run.schedule, 1)
+        for name, weight in phase["mixture"].items()
+    }
+
+
+def alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
     """Places of mixtures that are the same; each is compared with the first of its group."""
     if not mixtures:
         return []

@@ -5,8 +5,7 @@ All of them are stored, or none.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -97,31 +96,33 @@ def _checked(spec: StudySpec, runs: Sequence[RunImport]) -> Checked:
 
 def _sorted_out(
     session: Session, study: str, checked: Sequence[NewTrial | None]
-) -> tuple[list[int], list[NewTrial]]:
-    """Places of the runs that the study has, and the others."""
-    left: Counter[imports.Said] = imports.known(session, studies.get(session, study))
-    known, new = [], []
+) -> tuple[dict[int, int], list[NewTrial]]:
+    """Numbers of the runs that the study has, by their places, and the others."""
+    stored = imports.known(session, studies.get(session, study))
+    left = {says: iter(numbers) for says, numbers in stored.items()}
+    known, new = {}, []
     for place, run in enumerate(checked):
         if run is None:
             continue
         says = imports.said(run.mixture, {r.benchmark: r.score for r in run.readings})
-        if left[says] > 0:
-            left[says] -= 1
-            known.append(place)
-        else:
+        number = next(left.get(says, iter(())), None)
+        if number is None:
             new.append(run)
+        else:
+            known[place] = number
     return known, new
 
 
 def _answer(
-    checked: Checked, known: list[int], numbers: list[int], *, dry_run: bool
+    checked: Checked, known: Mapping[int, int], numbers: list[int], *, dry_run: bool
 ) -> TrialsImported:
     runs, refused = checked
     return TrialsImported(
         dry_run=dry_run,
         n_new=len(runs) - len(known) - len(refused),
         numbers=numbers,
-        known=known,
+        known=list(known),
+        known_numbers=list(known.values()),
         refused=refused[:MAX_REFUSED],
         n_refused=len(refused),
     )

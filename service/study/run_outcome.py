@@ -17,6 +17,9 @@ NOT_WHOLE = "not of a whole run"
 NO_SCORE = "without a score that is needed"
 KNOWN = "in the study already"
 
+STRETCHES = 6
+"""Numbers of trials in a row are told as one stretch; so many stretches are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -58,7 +61,10 @@ class RunTable:
         none to ask about, or lines are wrong."""
         known = () if answer is None else answer.known
         refused = () if answer is None else answer.refused
-        left_out = [*self.left_out, *(Line(self.lines[i], KNOWN, KNOWN) for i in known)]
+        there = () if answer is None else answer.known_numbers
+        said = [f"{KNOWN}, as trial {number}" for number in there] or [KNOWN] * len(known)
+        repeated = [Line(self.lines[i], why, KNOWN) for i, why in zip(known, said, strict=True)]
+        left_out = [*self.left_out, *repeated]
         wrong = [*self.wrong, *(Line(self.lines[item.run], item.why) for item in refused)]
         n_more = 0 if answer is None else answer.n_refused - len(refused)
         n_all = len(self.runs) + len(self.left_out) + len(self.wrong)
@@ -70,6 +76,7 @@ class RunTable:
             tuple(sorted(wrong, key=lambda item: item.line)),
             len(wrong) + n_more,
             () if answer is None else tuple(answer.numbers),
+            tuple(sorted(there)),
         )
 
 
@@ -83,6 +90,7 @@ class Outcome:
         left_out: in order of lines, as `wrong`.
         wrong: the first of the `n_wrong`.
         numbers: of the trials that were added.
+        known: numbers of the trials that other lines are already.
     """
 
     table: RunTable
@@ -92,6 +100,7 @@ class Outcome:
     wrong: tuple[Line, ...]
     n_wrong: int
     numbers: tuple[int, ...]
+    known: tuple[int, ...]
 
     def headline(self, study: str, *, dry_run: bool) -> str:
         """What became of the file, or would, in a sentence."""
@@ -100,9 +109,12 @@ class Outcome:
             lines = counted(self.n_wrong, "line")
             return f"{self.table.name}: nothing is imported while {lines} cannot be taken"
         if self.numbers:
-            first, last = self.numbers[0], self.numbers[-1]
-            place = f"trial {first}" if first == last else f"trials {first} to {last}"
-            return f"{self.table.name}: {runs} added to study {study!r} as {place}"
+            return f"{self.table.name}: {runs} added to study {study!r} as {named(self.numbers)}"
+        if self.known and not self.n_new:
+            return (
+                f"{self.table.name}: {counted(len(self.known), 'run')} in study {study!r} already, "
+                f"as {named(self.known)}; nothing is added"
+            )
         if not self.n_new:
             return f"{self.table.name}: nothing to import; study {study!r} stays as it is"
         would = "would be added" if dry_run else "to be added"
@@ -123,6 +135,23 @@ class Outcome:
     def kinds(self) -> dict[str, int]:
         """How many lines are left out for what."""
         return dict(Counter(item.kind for item in self.left_out))
+
+
+def named(numbers: Sequence[int]) -> str:
+    """`trial 7`, `trials 3 to 502`, `trials 3 to 9, 12 and 20 to 31`; of many stretches the first
+    ones: `trials 3, 5, 7 and 40 more`."""
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and number == stretches[-1][-1] + 1:
+            stretches[-1][1:] = [number]
+        else:
+            stretches.append([number])
+    said = [" to ".join(map(str, stretch)) for stretch in stretches[:STRETCHES]]
+    told = sum(stretch[-1] - stretch[0] + 1 for stretch in stretches[:STRETCHES])
+    if told < len(numbers):
+        said.append(f"{len(numbers) - told:,} more")
+    shown = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    return f"trial{'' if len(numbers) == 1 else 's'} {shown}"
 
 
 def imported(

@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import invalid
 from service.schemas import SUM_TOLERANCE, Phase, StudySpec, mean_mixture, phase_ends
+from service.search.schedules import ScheduleSpace, mean_of
+from service.search.space import SAME, MixtureSpace, total_variation
+from service.search.strategies import WITH_SCHEDULES
 from service.study import engine_terms
 
 ALIKE = 1e-9
@@ -26,7 +33,7 @@ def of_run(spec: StudySpec, given: Sequence[Phase]) -> tuple[dict[str, float], l
     """
     found = phases(spec, given)
     _check_trainer(spec)
-    _check_steps(spec, found)
+    _check_steps(spec, [phase.share for phase in found])
     first = found[0].mixture
     if all(_apart(phase.mixture, first) <= ALIKE for phase in found):
         return first, []
@@ -50,6 +57,73 @@ def phases(spec: StudySpec, given: Sequence[Phase]) -> list[Phase]:
             raise invalid(f"phase {number} of the schedule: {error}") from error
         found.append(Phase(share=phase.share / total, mixture=mixture))
     return found
+
+
+def check_search(spec: StudySpec) -> None:
+    """Whether the study's search can propose the schedules that it is to, if it is to.
+
+    Raises:
+        Refused: its strategy proposes mixtures alone; or a phase has no step, or the recipe's
+            trainer is not known to train by a schedule.
+    """
+    wanted = spec.search.schedule
+    if wanted is None:
+        return
+    if spec.strategy not in WITH_SCHEDULES:
+        raise invalid(
+            f"search.schedule: strategy {spec.strategy!r} proposes mixtures alone; "
+            f"{', '.join(WITH_SCHEDULES)} propose schedules (study {spec.name!r})"
+        )
+    _check_trainer(spec)
+    _check_steps(spec, wanted.of_each)
+
+
+def is_searched(spec: StudySpec, stored: engine_terms.Schedule) -> bool:
+    """Whether a schedule has the phases that the study's search proposes."""
+    wanted = spec.search.schedule
+    if wanted is None or len(stored) != len(wanted.of_each):
+        return False
+    pairs = zip(stored, wanted.of_each, strict=True)
+    return all(abs(phase["share"] - share) <= SUM_TOLERANCE for phase, share in pairs)
+
+
+def of_point(
+    spec: StudySpec, within: MixtureSpace, point: NDArray[np.float64]
+) -> tuple[dict[str, float], list[dict[str, Any]] | None]:
+    """Mixture and schedule of what the engine proposes; no schedule where it is one mixture, or as
+    good as one."""
+    if not isinstance(within, ScheduleSpace):
+        return spec.mixture(within.named(point)), None
+    mean = mean_of(point[None], within.mixtures.m)
+    mixture = spec.mixture(within.mixtures.named(mean[0]))
+    if total_variation(point, within.unchanging(mean))[0] <= SAME:
+        return mixture, None
+    pairs = zip(within.shares, within.phases(point), strict=True)
+    return mixture, [
+        {"share": float(share), "mixture": within.mixtures.named(weights)}
+        for share, weights in pairs
+    ]
+
+
+LEAST_SAID = 0.005
+"""Weights below this are not worth a word."""
+MOST_SAID = 4
+
+
+def in_words(stored: engine_terms.Schedule) -> str:
+    """Such as `phase 1 (50% of the steps): 80% coco, 20% sat; phase 2 (50%): 100% sat`."""
+    said = []
+    for number, phase in enumerate(stored, 1):
+        of = " of the steps" if number == 1 else ""
+        largest = sorted(phase["mixture"].items(), key=lambda pair: -pair[1])
+        named = [f"{100 * w:.0f}% {name}" for name, w in largest if w >= LEAST_SAID]
+        rest = len(named) - MOST_SAID
+        more = f" and {rest} more" if rest > 0 else ""
+        said.append(
+            f"phase {number} ({100 * phase['share']:.3g}%{of}): "
+            f"{', '.join(named[:MOST_SAID])}{more}"
+        )
+    return "; ".join(said)
 
 
 def check_mean(given: Mapping[str, float], found: Sequence[Phase]) -> None:
@@ -77,15 +151,15 @@ def _check_trainer(spec: StudySpec) -> None:
         )
 
 
-def _check_steps(spec: StudySpec, found: Sequence[Phase]) -> None:
+def _check_steps(spec: StudySpec, shares: Sequence[float]) -> None:
     steps, _ = engine_terms.steps_of(spec)
     if steps is None:
         return
-    ends = phase_ends((phase.share for phase in found), steps)
+    ends = phase_ends(shares, steps)
     for number, (start, end) in enumerate(pairwise([0, *ends]), 1):
         if end <= start:
             raise invalid(
-                f"phase {number} of the schedule has no step: {found[number - 1].share:g} of "
+                f"phase {number} of the schedule has no step: {shares[number - 1]:g} of "
                 f"{steps} (study {spec.name!r}); give it a larger share"
             )
 

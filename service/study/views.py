@@ -34,7 +34,7 @@ MAX_VALUES = 50_000
 def spec(row: models.Study) -> StudySpec:
     """The study's specification as it holds now."""
     now = {name: getattr(row, name) for name in IN_COLUMNS}
-    now["search"] = specs.search(row.channels, early_stopping=row.early_stopping)
+    now["search"] = specs.search(row.spec, row.channels, early_stopping=row.early_stopping)
     return StudySpec.model_validate(row.spec | now)
 
 

@@ -34,6 +34,8 @@ ASKED = {
     "/compare": "?study=long",
     "/ui/compare/progress": "?study=long",
     "/ui/compare/fits": "?study=long",
+    "/ui/studies/{study}/curves": "?trial=5000&trial=5001",
+    "/ui/studies/{study}/curves/drawn": "?trial=5000&trial=5001",
     "/ui/static/{version}/{name}": None,
     "/ui/events": None,  # never ends
     "/studies/{study}/export": None,  # asked for as a whole
@@ -44,6 +46,7 @@ ASKED = {
     # Fitted to 10,000 runs because somebody asked for that; a page never does.
     "/studies/{study}/best": None,
     "/studies/{study}/surrogates/{name}": None,
+    "/studies/{study}/effects": None,
 }
 """Addresses that want a query, or are left out."""
 

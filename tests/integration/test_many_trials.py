@@ -73,9 +73,11 @@ def test_imported_runs_are_as_if_each_had_been_added(api, study):
 
 def test_the_same_runs_again_add_nothing(api, study):
     runs = [run(0.25), run(0.5), run(0.5)]
-    assert send(api, runs).json()["n_new"] == 3, "two runs of one mixture may score the same"
+    first = send(api, runs).json()
+    assert first["n_new"] == 3, "two runs of one mixture may score the same"
     again = send(api, [*runs, run(0.75)]).json()
     assert (again["n_new"], again["known"]) == (1, [0, 1, 2])
+    assert again["known_numbers"] == first["numbers"]
     more = send(api, [run(0.5), run(0.5), run(0.5)]).json()
     assert (more["n_new"], more["known"]) == (1, [0, 1])
     assert len(trials(api, "completed")) == 5
@@ -266,7 +268,8 @@ def test_a_file_is_looked_at_imported_and_known_from_the_command_line(call, tmp_
     first, second = done["trials"]
     assert (done["new"], done["left_out_by_kind"]) == (2, {run_outcome.NOT_COMPLETED: 1})
     again = call("trial", "import", "vlm", "-", stdin=file.read_text())
-    assert "standard input: nothing to import" in again.output
+    there = f"2 runs in study 'vlm' already, as trials {first} to {second}; nothing is added"
+    assert there in again.output
     file.write_text("w_coco,chart,info\n=1,0.5,0.5\n1,0.5,0.5\n")
     wrong = call("trial", "import", "vlm", str(file))
     assert wrong.exit_code == 1

@@ -123,6 +123,15 @@ def test_a_study_whose_weights_follow_the_rewards_takes_mixtures_and_no_schedule
     assert refused.status_code == 422
     assert "goes with one mixture, not with a schedule" in refused.text
     added(api, mixture={"coco": 1.0})
+    searched = study_body(
+        name="searched",
+        recipe={"steps": 24, "adaptive": {}},
+        strategy="random",
+        search={"schedule": {"phases": 2}},
+    )
+    refused = api.post("/studies", json=searched)
+    assert refused.status_code == 422
+    assert "goes with one mixture" in refused.text
 
 
 def test_bounds_are_for_the_mean_of_the_phases(api):

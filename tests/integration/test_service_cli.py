@@ -15,6 +15,7 @@ from modomodo.cli import app
 from service.client import Client, ServiceError
 from service.schemas import (
     Failure,
+    Heartbeat,
     Measurement,
     MeasurementsRequest,
     NextRequest,
@@ -236,6 +237,26 @@ def test_a_run_that_was_stopped_early_is_listed_and_counts(run, service_url):
     assert cells["budget used"] == "1 of 2"
 
 
+def test_learning_curves_of_trials_are_told_in_numbers_side_by_side(run, service_url):
+    with Client(service_url) as client:
+        for place, answer in enumerate(begun(run, client, 2, budget=2)):
+            token, trial = answer.lease.token, answer.trial.id
+            for step in (1, 2):
+                metrics = {"reward": 0.25 * step + place}
+                beat = Heartbeat(token=token, step=step, total_steps=9, metrics=metrics)
+                client.heartbeat(trial, beat)
+        numbers = [str(trial.number) for trial in client.trials("vlm") if trial.state == "running"]
+    shown = run("trial", "curves", "vlm", *numbers)
+    assert re.findall(r"running\W+│ -\W+│ ([\d.]+)\W+│ ([\d.]+)\W+│ ([\d.]+)", shown.stdout) == [
+        ("0.25", "0.5", "0.5"),
+        ("1.25", "1.5", "1.5"),
+    ]
+    points = as_json(run("trial", "curves", "vlm", *numbers, "--json"))
+    assert [curve["metrics"]["reward"] for curve in points] == [[0.25, 0.5], [1.25, 1.5]]
+    assert "there are reward" in run("trial", "curves", "vlm", *numbers, "--metric", "kl").stdout
+    assert run("trial", "curves", "vlm", "99").exit_code == 1
+
+
 def test_a_study_read_from_standard_input(run):
     created = as_json(run("study", "create", "-", "--json", stdin=json.dumps(study_body())))
     assert created["budget"] == 8
@@ -250,6 +271,9 @@ def test_trials_are_queued_listed_shown_cancelled_and_retried(run, study_file):
     assert "queued" in run("trial", "list", "vlm").stdout
     assert as_json(run("trial", "list", "vlm", "--state", "failed", "--json")) == []
     assert "mine" in run("trial", "show", trial).stdout
+    number = str(added["number"])
+    same = as_json(run("trial", "list", "vlm", "--same-as", number, "--json"))
+    assert [item["id"] for item in same] == [added["id"]]
     assert as_json(run("trial", "cancel", trial, "--json"))["state"] == "cancelled"
     assert as_json(run("trial", "retry", trial, "--json"))["state"] == "queued"
 
@@ -403,6 +427,23 @@ def test_studies_are_compared_side_by_side(run, service_url, monkeypatch):
         assert refused.exit_code == 2
         assert "two to five different studies" in " ".join(refused.output.split())
     assert isinstance(run("study", "compare", "one", "none").exception, ServiceError)
+
+
+def test_what_each_domain_does_is_told_as_a_table(run, service_url):
+    run("study", "create", "-", stdin=json.dumps(study_body(budget=1)))
+    assert isinstance(run("study", "effects", "vlm").exception, ServiceError)
+    with Client(service_url) as client:
+        for coco in (0.0, 0.5, 1.0, 0.25):
+            measured = [Measurement.model_validate(item) for item in scores(0.3 + 0.2 * coco)]
+            mixture = {"coco": coco, "lisa": 1 - coco}
+            client.add_trial("vlm", TrialCreate(mixture=mixture, measurements=measured))
+    found = as_json(run("study", "effects", "vlm", "--json"))
+    assert found["start"]["coco"] == 1.0
+    assert found["objective"]["coco"]["mean"] == pytest.approx(0.02, abs=0.01)
+    shown = run("study", "effects", "vlm").stdout
+    assert "10 points more of a domain, from the mixture of trial" in shown
+    rows = [line.split()[0] for line in shown.splitlines() if " ± " in line]
+    assert rows[: len(found["objective"])] == list(found["objective"])
 
 
 def test_owners_are_made_given_studies_and_listed_with_what_they_may_use(run, study_file):

@@ -1,14 +1,16 @@
 """Pictures of every page as it may come: `python -m tests.support.every_page FOLDER`.
 
 Of studies with 0, 1, 24 and 3,000 runs over 5, 17 and 40 domains (the 40 have long names), on a
-phone, a laptop and a wall, light and dark; or of some of them: `--runs 24 --domains 5 40 --screens
-phone`. What is wider than its window, and what is longer than `MOST_SCREENS` on a phone, is told.
-Beside the pictures `sheet-….png` have those of a page next to each other.
+phone, a laptop and a wall, light and dark; or of some of them, as `--runs 24 --domains 5 40
+--screens phone --unfitted` says: fits of 40 domains take long. What is wider than its window, and
+what is longer than `MOST_SCREENS` on a phone, is told. Beside the pictures `sheet-….png` have those
+of a page next to each other.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import numpy as np
+import structlog
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -45,7 +48,7 @@ WIDE = """
 () => [...document.querySelectorAll("body *")].filter((part) => {
   const box = part.getBoundingClientRect();
   if (!box.width || !box.height || box.right <= innerWidth + 1) return false;
-  if (part.closest(".unseen, .skip")) return false;
+  if (part.closest(".unseen, .skip") || !part.checkVisibility()) return false;
   for (let up = part.parentElement; up; up = up.parentElement) {
     const style = getComputedStyle(up);
     if (style.overflowX !== "visible") return false;
@@ -169,16 +172,23 @@ def cases(
 
 
 def take(
-    folder: Path, runs: Sequence[int], domains: Sequence[int], screens: Sequence[str]
+    folder: Path,
+    runs: Sequence[int],
+    domains: Sequence[int],
+    screens: Sequence[str],
+    fits_unasked: int,
 ) -> Iterator[str]:
     """Takes the pictures, and says what is wrong with a page."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as kept:
         url = f"sqlite:///{kept}/modomodo.db"
         database = Database(url)
         upgrade.upgrade(database)
         database.close()
-        settings = Settings(database_url=url, upkeep_every_s=3600.0, calls_per_s=1e5)
+        settings = Settings(
+            database_url=url, upkeep_every_s=3600.0, calls_per_s=1e5, fits_unasked=fits_unasked
+        )
         with Service(settings) as service, sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
                 executable_path=browser.find(), args=["--no-sandbox", "--disable-gpu"]
@@ -247,8 +257,10 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, nargs="+", default=RUNS)
     parser.add_argument("--domains", type=int, nargs="+", default=DOMAINS)
     parser.add_argument("--screens", choices=SCREENS, nargs="+", default=list(SCREENS))
+    parser.add_argument("--unfitted", action="store_true")
     asked = parser.parse_args()
-    for said in take(asked.folder, asked.runs, asked.domains, asked.screens):
+    fits_unasked = 0 if asked.unfitted else 200
+    for said in take(asked.folder, asked.runs, asked.domains, asked.screens, fits_unasked):
         print(said, flush=True)
     for sheet in sheets(asked.folder):
         print(sheet)

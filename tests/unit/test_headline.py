@@ -19,6 +19,7 @@ class Run:
     number: int
     mixture: dict[str, float]
     score: Score
+    schedule: tuple = ()
 
 
 def runs(*pairs, se=0.01):

@@ -199,3 +199,28 @@ def test_what_became_of_a_file_is_one_sentence():
     assert said == "runs.csv: 2 runs added to study 'vlm' as trials 4 to 5"
     said = table.with_answer(answer(0, known=[0, 1])).headline("vlm", dry_run=False)
     assert said == "runs.csv: nothing to import; study 'vlm' stays as it is"
+
+
+def test_a_file_that_is_there_already_says_as_which_trials():
+    table = read(f"{HEAD}\n1,0,0,0.5,0.6,0.7\n0,1,0,0.5,0.6,0.7\n")
+    there = answer(0, known=[0, 1]).model_copy(update={"known_numbers": [9, 4]})
+    outcome = table.with_answer(there)
+    assert [item.why for item in outcome.left_out] == [
+        "in the study already, as trial 9",
+        "in the study already, as trial 4",
+    ]
+    said = outcome.headline("vlm", dry_run=True)
+    assert said == "runs.csv: 2 runs in study 'vlm' already, as trials 4 and 9; nothing is added"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([7], "trial 7"),
+        ([4, 5], "trials 4 to 5"),
+        ([1, 2, 3, 8, 10, 11], "trials 1 to 3, 8 and 10 to 11"),
+        (list(range(1, 21, 2)), "trials 1, 3, 5, 7, 9, 11 and 4 more"),
+    ],
+)
+def test_numbers_of_trials_are_told_in_stretches(numbers, said):
+    assert run_outcome.named(numbers) == said

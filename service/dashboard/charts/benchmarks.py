@@ -24,7 +24,7 @@ ROWS = 50
 LETTERED = 10
 """Columns of the heat map up to which its cells have room for a score."""
 
-HEAD_LETTERS = 18
+HEAD_LETTERS = 14
 """Of a benchmark's name above its column."""
 
 HEAD_PX = 66
@@ -42,22 +42,38 @@ DRAWN = 600
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A completed run with every score it has, by name, and its rank by the objective."""
+    """A completed run with every score it has, by name."""
 
     number: int
     scores: Mapping[str, Score]
     is_uniform: bool
 
 
-def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
-    """Scores of the first `ROWS` runs against the median of all, a column for each title."""
+BASE = "base model"
+"""The untrained model's row in the heat map, in place of a trial's number."""
+
+
+def heat_map(
+    runs: Sequence[Scored], titles: Mapping[str, str], base: Mapping[str, Score]
+) -> Figure:
+    """Scores of the first `ROWS` runs against the median of all, a column for each title; below
+    them the first run of equal weights, if it is none of them, and the base model.
+
+    Args:
+        base: scores of the untrained model; empty where it was not scored.
+    """
     medians = {
         name: statistics.median(run.scores[name].value for run in runs if name in run.scores)
         for name in titles
         if any(name in run.scores for run in runs)
     }
     columns = list(medians)
-    rows = list(runs[:ROWS])[::-1]
+    rows = list(runs[:ROWS])
+    if not any(run.is_uniform for run in rows):
+        rows += [run for run in runs if run.is_uniform][:1]
+    if base:
+        rows.append(_untrained(base))
+    rows.reverse()
     z = [[_above(run, name, medians) for name in columns] for run in rows]
     reach = max((abs(value) for row in z for value in row if value is not None), default=0.0)
     reach = reach or 1.0
@@ -67,7 +83,7 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
     data = [
         {
             "type": "heatmap", "z": z, "x": [titles[name] for name in columns],
-            "y": [str(run.number) for run in rows],
+            "y": [_row(run) for run in rows],
             "customdata": [[_said(run, name, medians) for name in columns] for run in rows],
             "text": [[_plain(run, name) for name in columns] for run in rows],
             **({"texttemplate": "%{text}"} if is_narrow else {}),
@@ -88,12 +104,25 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
     layout = {
         "height": head + 22 * max(len(rows), 3) + 22,
         "xaxis": name_axis(shown, side="top", showgrid=False, ticks=""),
-        # Numbers are names here.
-        "yaxis": {"type": "category", "title": {"text": "trial"}, "showgrid": False, "ticks": ""},
+        "yaxis": name_axis(
+            {_row(run): f"uniform {_row(run)}" if run.is_uniform else _row(run) for run in rows},
+            title={"text": "trial"},
+            showgrid=False,
+            ticks="",
+        ),
         "margin": {"l": 64, "r": 12, "t": head, "b": 16},
         "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}
+
+
+def _untrained(base: Mapping[str, Score]) -> Scored:
+    """The base model as if it were a run, with no trial's number."""
+    return Scored(0, base, is_uniform=False)
+
+
+def _row(run: Scored) -> str:
+    return str(run.number) if run.number else BASE
 
 
 def _plain(run: Scored, name: str) -> str:
@@ -108,10 +137,12 @@ def _above(run: Scored, name: str, medians: Mapping[str, float]) -> float | None
 
 def _said(run: Scored, name: str, medians: Mapping[str, float]) -> str:
     score = run.scores.get(name)
+    whose = f"trial {run.number}" + (", uniform" if run.is_uniform else "")
+    whose = whose if run.number else BASE
     if score is None:
-        return f"trial {run.number}, {name}: not measured"
+        return f"{whose}, {name}: not measured"
     return (
-        f"trial {run.number}, {name}: {words.points(score.value)} ± {words.margin(score.se)} "
+        f"{whose}, {name}: {words.points(score.value)} ± {words.margin(score.se)} "
         f"({words.gain(score.value - medians[name])})"
     )
 
@@ -160,7 +191,7 @@ def trade_off(
                 del marks["error_x"], marks["error_y"]
             data.append(marks)
     if x in base and y in base:
-        untrained = Scored(0, base, is_uniform=False)
+        untrained = _untrained(base)
         marks = _marks([untrained], x, y, "base model, untrained", "@muted", "x")
         data.append(marks | {"ids": None, "text": ["base model"]})
     line = _marks(best, x, y, "Pareto front", "@d4", "circle")

@@ -21,6 +21,7 @@ from service.dashboard.charts.figure import (
 from service.dashboard.charts.mixtures import SHADES
 from service.dashboard.colours import DASHES
 from service.schemas import Curve, Score, StudySpec
+from service.study import cost
 
 POINTS = 300
 """Steps of a training curve that are drawn at most."""
@@ -34,7 +35,7 @@ OTHERS = 8
 RUNS = 50
 """Runs of a chart of scores over steps: the best ones."""
 
-HIDDEN = "samples/"
+HIDDEN = cost.DRAWN
 """Counters: they grow by the mixture and say nothing of the training."""
 
 STEP = "training step"
@@ -85,7 +86,7 @@ def training(study: StudySpec, curve: Curve) -> list[Chart]:
         [replace(line, metric=f"weight/{line.name}") for line in domains], scale=100.0)  # fmt: skip
     rules = [name for name in curve.names if name.startswith("rule/")]
     add("Reward by rule", "mean reward", "Unweighted, over the completions that a rule judged.",
-        [Line(name, _plain(name[5:]), LINES[i % len(LINES)], DASHES[i // len(LINES) % len(DASHES)])
+        [Line(name, plain(name[5:]), LINES[i % len(LINES)], DASHES[i // len(LINES) % len(DASHES)])
          for i, name in enumerate(rules)])  # fmt: skip
     add("KL to the base model", "nats per token", "", [Line("kl", "KL", "@ink")])
     add("Length", "tokens", "Of a step's completions.",
@@ -95,7 +96,7 @@ def training(study: StudySpec, curve: Curve) -> list[Chart]:
         [Line("completions/clipped_ratio", "clipped", "@ink")], scale=100.0)  # fmt: skip
     rest = [name for name in curve.names if name not in shown and not name.startswith(HIDDEN)]
     for name in rest[:OTHERS]:
-        title = TITLES.get(name, _plain(name))
+        title = TITLES.get(name, plain(name))
         add(title, UNITS.get(name, title), "", [Line(name, title, "@ink")])
     return charts
 
@@ -111,7 +112,7 @@ TITLES = {
 UNITS = {"entropy": "nats", "step_s": "seconds", "reward_std": "standard deviation"}
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name from outside without what Plotly reads as HTML, or as a place for a value."""
     return name.translate({ord("<"): "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
                            ord(">"): "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",

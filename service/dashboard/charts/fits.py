@@ -150,7 +150,7 @@ def own_values(study: StudySpec, effects: Effects) -> Figure:
     """
     looks = colours.looks([domain.name for domain in study.domains])
     there = [name for name in reversed(looks) if name in effects.alone]
-    figure = _dots(
+    figure = dots(
         [(name, effects.alone[name], f"@d{looks[name].colour}") for name in there],
         words.short_names(there, LEGEND_LETTERS),
         f"predicted {objective_title(study)}, points",
@@ -173,7 +173,7 @@ def synergies(study: StudySpec, effects: Effects) -> Figure:
     ]
     short = words.short_names([domain.name for domain in study.domains], PAIR_LETTERS)
     shown = {pair: " × ".join(short[name] for name in pair.split(" × ")) for pair, _, _ in rows}
-    figure = _dots(rows, shown, "gain of the blend, points")
+    figure = dots(rows, shown, "gain of the blend, points")
     figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
     return figure
 
@@ -182,7 +182,7 @@ def _clearness(value: Prediction) -> float:
     return abs(value.mean) / value.sd if value.sd > 0 else float("inf")
 
 
-def _dots(
+def dots(
     rows: Sequence[tuple[str, Prediction, str]], shown: Mapping[str, str], title: str
 ) -> Figure:
     """A row each with name, value and colour; `shown` says how the names are."""

@@ -81,7 +81,7 @@ def colour_bar(title: str) -> dict[str, Any]:
 POINTED_LETTERS = 32
 """Of a domain's name in what is said of a mark that is pointed at: a phone has room for them."""
 
-CORNER_LETTERS = 14
+CORNER_LETTERS = 12
 """Of a domain's name at a corner of a triangle or of the map: half of them lie beyond it."""
 
 

@@ -95,7 +95,7 @@ def compared(known: Evidence, x: str, y: str) -> Compared | None:
     axes = ((x, choices[x]), (y, choices[y]))
     base = _base(known.spec)
     trade = benchmark_charts.trade_off(runs, front, base, axes) if front else None
-    return Compared(benchmark_charts.heat_map(runs, choices), trade, front)
+    return Compared(benchmark_charts.heat_map(runs, choices, base), trade, front)
 
 
 def titles(study: StudySpec) -> dict[str, str]:
@@ -123,7 +123,8 @@ def scored(known: Evidence) -> list[Scored]:
             known.spec.objective.name: run.score,
         }
         scores |= {name: score for name, score in sums.items() if score is not None}
-        is_uniform = headline.is_uniform(run.mixture, known.spec.dropped)
+        is_equal = headline.is_uniform(run.mixture, known.spec.dropped)
+        is_uniform = is_equal and not run.schedule
         found.append(Scored(run.number, scores, is_uniform))
     return found
 

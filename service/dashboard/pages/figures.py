@@ -12,6 +12,7 @@ from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words, words
 from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts import curves as curve_charts
+from service.dashboard.charts import effects as effect_charts
 from service.dashboard.charts import fits as fit_charts
 from service.dashboard.charts import legibility
 from service.dashboard.charts import mixtures as mixture_charts
@@ -22,6 +23,7 @@ from service.dashboard.pages.mixtures import heaviest
 from service.dashboard.queries import boards, mixtures, progress
 from service.dashboard.queries.history import Histories
 from service.errors import NoFit
+from service.fitting import effects
 from service.fitting.fits import Fits
 from service.http.guards import by_method, route_behind
 from service.http.problems import describe
@@ -149,6 +151,11 @@ ABOUT = {
         "One domain's weight grows along each curve and the others share the rest as in the "
         "mixture to train (the dot). Bands are 95% intervals of the noise-free score.",
     ),
+    "effects": (
+        "what matters",
+        "What 10 points more of each domain change, the others giving them up in proportion, "
+        "starting at the mixture to train, with 95% intervals; the greatest on top.",
+    ),
     "residuals": (
         "residuals by trial",
         "Each run against its prediction from all the others; bars are 95% intervals.",
@@ -171,6 +178,11 @@ def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFig
     if surrogate in dependencies.SIDE_BY_SIDE:
         corners = heaviest(known.spec, best.mixture)
         drawn |= surfaces.around(fits, known, fit, best.mixture, corners)
+    if surrogate == effects.BY:
+        told = effects.answer(fits, known, surrogate, [])
+        if told.objective:
+            label = objective_label(known.spec)
+            drawn["effects"] = effect_charts.ranked(known.spec, told, "", label)
     aids = {"loo": fit_words.reading_aid(fit), "synergy": fit_words.synergy_aid(fit)}
     for name, figure in drawn.items():
         title, about = ABOUT[name]

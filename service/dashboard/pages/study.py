@@ -25,7 +25,7 @@ from service.errors import NoFit
 from service.fitting.records import FitRecord, Made
 from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial
-from service.study import edits, views
+from service.study import cost, edits, views
 
 router = APIRouter(include_in_schema=False)
 
@@ -104,6 +104,15 @@ def progress(
         figure = progress_charts.progress(board.study, board.history, known, by, told)
     changes = piece("_changes.html", changes=told) if told else ""
     return {"results": board.results, "figure": figure, "changes": changes}
+
+
+@router.get("/ui/studies/{study}/cost", dependencies=guarded)
+def spent(study: StudyName, service: Service) -> dict[str, str]:
+    """Where the GPU-hours went, in HTML."""
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        found, spec = cost.read(session, row, in_parts=True), views.spec(row)
+    return {"html": piece("_cost.html", cost=found, study=spec)}
 
 
 Mark = Annotated[str, Query(max_length=64)]

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db import curves, studies, trials
-from service.context import Actor, Service, StudyName, TrialNumber
+from service.context import Actor, Context, Service, StudyName, TrialNumber
 from service.dashboard.charts import curves as curve_charts
 from service.dashboard.charts import study as study_charts
 from service.dashboard.dependencies import GuardedRoute, Revision, TrialStory, acting
+from service.dashboard.queries import repeats
+from service.dashboard.queries.stories import Story
 from service.dashboard.rendering import piece, render
 from service.routes import trials as calls
 from service.schemas import Trial, TrialPatch
@@ -23,26 +25,33 @@ router = APIRouter(
 
 
 @router.get("")
-def one_trial(request: Request, story: TrialStory) -> HTMLResponse:
+def one_trial(request: Request, story: TrialStory, service: Service) -> HTMLResponse:
     """The whole page."""
-    return render(request, "trial.html", story=story, study=story.study, trial=story.trial)
+    return render(request, "trial.html", **_shown(story, service))
 
 
 @router.get("/story")
-def refreshed_trial(story: TrialStory, after: Revision = 0) -> dict[str, Any]:
+def refreshed_trial(story: TrialStory, service: Service, after: Revision = 0) -> dict[str, Any]:
     """What changed after a revision of the trial, for a page that is open.
 
     `html` is None when nothing did, `figure` with scores of one step.
     """
     if story.trial.revision == after:
         return {"revision": after, "html": None, "rest": None, "figure": None}
-    shown = {"story": story, "study": story.study, "trial": story.trial}
+    shown = _shown(story, service)
     return {
         "revision": story.trial.revision,
         "html": piece("_story.html", **shown),
         "rest": piece("_rest.html", **shown),
         "figure": study_charts.learning(story.study, story.trial.measurements),
     }
+
+
+def _shown(story: Story, service: Context) -> dict[str, Any]:
+    """What the templates show."""
+    with service.database.read() as session:
+        same = repeats.read(session, studies.get(session, story.study.name), story.trial)
+    return {"story": story, "study": story.study, "trial": story.trial, "same": same}
 
 
 @router.get("/curves")

@@ -17,7 +17,7 @@ from db import models, studies
 from service.context import Service, StudyName
 from service.dashboard.dependencies import StudyBoard, guarded
 from service.dashboard.navigation import StudyLink
-from service.dashboard.queries import trial_table
+from service.dashboard.queries import overlay, trial_table
 from service.dashboard.queries.trial_table import View
 from service.dashboard.rendering import piece, render
 from service.study import origins
@@ -45,6 +45,7 @@ def page(request: Request, board: StudyBoard, service: Service, view: TrialView)
         origins=origins.TITLES,
         channels=models.CHANNELS,
         tags=tags,
+        most_curves=overlay.MOST,
     )
 
 

@@ -19,10 +19,14 @@ from service.dashboard.navigation import StudyLink
 from service.dashboard.queries.history import History
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit, Refused
+from service.fitting import effects
+from service.fitting.best import BEST_BY
+from service.fitting.best import best as best_answer
+from service.fitting.fits import Predicted
 from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Name, Score, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
-from service.study import engine_terms, evidence, headline, views
+from service.study import engine_terms, headline, views
 from service.study.evidence import Evidence, MeasuredRun
 
 LINK = StudyLink("what-if", "What if")
@@ -32,9 +36,6 @@ router = APIRouter(
 
 TOLERANCE = 5e-4
 """How far weights may be moved before the page says so: half of the least step of a slider."""
-
-LEAST_RUNS = 2
-"""Runs of a benchmark that a surrogate is fitted to."""
 
 SideBySide = Literal["bayes-quadratic", "gp"]
 
@@ -82,19 +83,20 @@ def page(
     trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> HTMLResponse:
     """Starts at a trial's mixture, else at the mixture to train, else at the most even one."""
+    space, best = engine_terms.space(board.study), board.history.best
+    resets = {"Uniform": space.named(space.uniform)}
+    if best is not None:
+        resets = {"Mixture to train": best.mixture} | resets
+    start = next(iter(resets.values()))
     if trial is not None:
         start = dependencies.story(board.study.name, trial, service).trial.mixture
-    elif board.history.best is not None:
-        start = board.history.best.mixture
-    else:
-        space = engine_terms.space(board.study)
-        start = space.named(space.uniform)
     return render(
         request,
         "what_if.html",
         board=board,
         study=board.study,
         start=start,
+        resets=resets,
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
         fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
     )
@@ -115,6 +117,22 @@ def feasible(study: StudyName, body: SliderWeights, service: Service) -> dict[st
     return {"mixture": mixture, "html": html}
 
 
+@router.post("/predicted-best", dependencies=asking)
+def predicted_best(
+    study: StudyName, service: Service, histories: HistoryCache
+) -> dict[str, dict[str, float]]:
+    """The mixture that `auto` expects most of.
+
+    Raises:
+        Refused: it cannot be fitted.
+    """
+    dependencies.fittable_evidence(service, histories, study)
+    found = best_answer(service.database, service.fits, study, BEST_BY)
+    if found.predicted is None:
+        raise NoFit("too-few-results", found.message)
+    return {"mixture": found.predicted.weights}
+
+
 @router.post("/predictions/{surrogate}", dependencies=asking)
 def prediction(
     study: StudyName, surrogate: str, body: ChosenMixture, service: Service, histories: HistoryCache
@@ -124,6 +142,7 @@ def prediction(
         known = dependencies.fittable_evidence(service, histories, study)
         X = engine_terms.weights(known.spec, [known.spec.mixture(body.mixture)])
         mean, sd = (float(part[0]) for part in service.fits.predict(known, surrogate, X))
+        gain, _ = service.fits.differences(known, surrogate, {}, X, _uniform(known))
     except NoFit as refused:
         return {"html": piece("_prediction.html", trouble=refused.detail)}
     except ValueError as error:
@@ -136,6 +155,7 @@ def prediction(
             trouble=None,
             mean=mean,
             sd=sd,
+            gain=_first(gain),
             history=history,
             scale=Scale.of(history),
         )
@@ -144,11 +164,17 @@ def prediction(
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is predicted of a mixture on one benchmark; what the mixture to train scored there."""
+    """What is predicted of a mixture on one benchmark.
+
+    Attributes:
+        gain: how much more that is than what is predicted of equal weights.
+        best: what the mixture to train scored there.
+    """
 
     benchmark: BenchmarkSpec
     mean: float
     sd: float
+    gain: Score
     best: Score | None
 
 
@@ -175,22 +201,34 @@ def each(
 
 
 def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:
-    runs = {b.name: evidence.runs_of(known, b.name) for b in known.spec.benchmarks}
-    runs = {name: own for name, own in runs.items() if len(own) >= LEAST_RUNS}
+    runs = effects.measured(known)
     best = known.train_this()
     if best is None or not runs:
         return []
     found = service.fits.predict_each(known, surrogate, runs, X)
+    _, gains = service.fits.differences(known, surrogate, runs, X, _uniform(known))
     return [
         Expected(
             benchmark=benchmark,
             mean=float(found[benchmark.name][0][0]),
             sd=float(found[benchmark.name][1][0]),
+            gain=_first(gains[benchmark.name]),
             best=_mean_on(best.runs, benchmark.name),
         )
         for benchmark in known.spec.benchmarks
         if benchmark.name in found
     ]
+
+
+def _uniform(known: Evidence) -> FloatArray:
+    """(1, m) equal weights of the domains that are not dropped."""
+    used = [name not in known.spec.dropped for name in known.space.domains]
+    return np.array([used], dtype=float) / sum(used)
+
+
+def _first(found: Predicted) -> Score:
+    mean, sd = found
+    return Score(value=float(mean[0]), se=float(sd[0]))
 
 
 def _mean_on(runs: Sequence[MeasuredRun], benchmark: str) -> Score | None:

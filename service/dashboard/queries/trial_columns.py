@@ -102,6 +102,7 @@ def columns(spec: StudySpec) -> list[Column]:
         Column("wall_s", "Took", "wall_s", "duration", Trial.wall_s, False),
         Column("created", "Created", "created_at", "moment", Trial.created_at, False),
         Column("strategy", "Strategy", "strategy", "text", strategy, False),
+        Column("same", "Same mixture", "same_as", "same", None, False),
         Column("worker", "Worker", "worker", "text", _worker(), False),
         Column("tags", "Tags", "tags", "tags", func.nullif(Trial.tags, "")),
         Column("note", "Note or error", "note", "note", func.coalesce(Trial.error, Trial.note)),

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import cost, models, tags
 from db.models import Trial
-from service.dashboard.queries import boards
+from service.dashboard.queries import boards, repeats
 from service.dashboard.queries.forms import Sought, Unset
 from service.dashboard.queries.trial_columns import Column, columns
 from service.errors import invalid
@@ -42,22 +42,29 @@ class View(BaseModel):
     """That a trial has among its tags, as a whole."""
     text: Sought = ""
     """In the note, a tag, the error, the reason of the proposal, or the worker's name."""
+    same_as: Annotated[Annotated[int, Field(ge=1, lt=2**31)] | None, Unset] = None
+    """Number of a trial whose mixture, or schedule, they have."""
     column: Annotated[list[str], Field(max_length=400)] = Field(default_factory=list)
     """Keys of those that are shown; none for the usual ones."""
     page: Annotated[int, Field(ge=1, lt=2**31)] = 1
 
     @property
     def is_filtered(self) -> bool:
-        return any((self.state, self.origin, self.channel, self.tag, self.text))
+        return any((self.state, self.origin, self.channel, self.tag, self.text, self.same_as))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A trial, and what its attempts cost so far; None where no worker had it."""
+    """A trial, and what its attempts cost so far; None where no worker had it.
+
+    Attributes:
+        same: other trials of the same mixture or schedule; only where there is a column for them.
+    """
 
     trial: Shown
     origin: origins.Origin
     gpu_hours: float | None
+    same: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ def read(session: Session, study: models.Study, view: View) -> Table:
     spec = views.spec(study)
     choices = columns(spec)
     chosen = _chosen(spec, choices, view)
-    wanted = _wanted(study, view)
+    wanted = _wanted(session, study, view)
     n_all = session.scalar(select(func.count(Trial.id)).where(Trial.study_id == study.id)) or 0
     n = n_all
     if view.is_filtered:
@@ -123,7 +130,7 @@ def read(session: Session, study: models.Study, view: View) -> Table:
     view = view.model_copy(update={"page": min(view.page, max(1, math.ceil(n / PAGE)))})
     query = _sorted(study, choices, view).where(*wanted)
     found = session.scalars(query.limit(PAGE).offset(PAGE * (view.page - 1))).all()
-    return Table(spec, view, chosen, choices, _rows(session, study, spec, found), n, n_all)
+    return Table(spec, view, chosen, choices, _rows(session, study, spec, found, chosen), n, n_all)
 
 
 def records(session: Session, study: models.Study, view: View) -> Iterator[list[Any]]:
@@ -137,8 +144,8 @@ def records(session: Session, study: models.Study, view: View) -> Iterator[list[
     choices = columns(spec)
     shown = [c for c in _chosen(spec, choices, view) if c.kind != "mixture"]
     yield _heads(shown)
-    query = _sorted(study, choices, view).where(*_wanted(study, view))
-    for row in _rows(session, study, spec, session.scalars(query).all()):
+    query = _sorted(study, choices, view).where(*_wanted(session, study, view))
+    for row in _rows(session, study, spec, session.scalars(query).all(), shown):
         yield [_value(row, column) for column in shown]
 
 
@@ -172,7 +179,7 @@ def _chosen(spec: StudySpec, choices: Sequence[Column], view: View) -> list[Colu
     return [column for column in choices if column.key in {"trial", *view.column}]
 
 
-def _wanted(study: models.Study, view: View) -> list[ColumnElement[bool]]:
+def _wanted(session: Session, study: models.Study, view: View) -> list[ColumnElement[bool]]:
     only = [Trial.study_id == study.id]
     if view.state is not None:
         only.append(Trial.state == view.state)
@@ -182,6 +189,8 @@ def _wanted(study: models.Study, view: View) -> list[ColumnElement[bool]]:
         only.append(Trial.channel == view.channel)
     if view.tag is not None:
         only.append(tags.has(view.tag))
+    if view.same_as is not None:
+        only.append(Trial.number.in_(_same_as(session, study, view.same_as)))
     if text := view.text.strip():
         said = (Trial.note, Trial.tags, Trial.error, Trial.proposal["reason"].as_string())
         only.append(
@@ -193,6 +202,14 @@ def _wanted(study: models.Study, view: View) -> list[ColumnElement[bool]]:
     return only
 
 
+def _same_as(session: Session, study: models.Study, number: int) -> list[int]:
+    """The trial of this number and those that run the same; none where there is no such trial."""
+    row = session.scalar(boards.of_study(study).where(Trial.number == number))
+    if row is None:
+        return []
+    return [number, *repeats.others(session, study, views.trial(row, views.spec(study)))]
+
+
 def _sorted(study: models.Study, choices: Sequence[Column], view: View) -> Select[Trial]:
     """The trials in the view's order; those without a value last, equal ones the newest first."""
     (by,) = (c.by for c in choices if c.key == view.sort and c.by is not None)
@@ -201,14 +218,25 @@ def _sorted(study: models.Study, choices: Sequence[Column], view: View) -> Selec
 
 
 def _rows(
-    session: Session, study: models.Study, spec: StudySpec, found: Sequence[Trial]
+    session: Session,
+    study: models.Study,
+    spec: StudySpec,
+    found: Sequence[Trial],
+    columns: Sequence[Column],
 ) -> list[Row]:
     shown = [views.trial(trial, spec) for trial in found]
     of_these = Trial.number.in_([trial.number for trial in shown])
     some = (of_these,) if len(shown) <= PAGE else ()
     spent: Mapping[int, float] = cost.by_trial(session, study.id, *some) if shown else {}
+    is_asked = any(column.kind == "same" for column in columns)
+    same = repeats.all_others(session, study) if is_asked else {}
     return [
-        Row(trial, origins.of(trial.origin, trial.proposal), spent.get(trial.number))
+        Row(
+            trial,
+            origins.of(trial.origin, trial.proposal),
+            spent.get(trial.number),
+            same.get(trial.number, ()),
+        )
         for trial in shown
     ]
 
@@ -235,6 +263,8 @@ def _value(row: Row, column: Column) -> Any:
             value = None if at is None else at.isoformat()
         case "note":
             value = trial.error or trial.note
+        case "same":
+            value = export_columns.TAG_MARK.join(map(str, row.same))
         case "tags":
             value = export_columns.TAG_MARK.join(trial.tags)
         case _:

@@ -48,6 +48,9 @@ function layoutOf(layout, style, family) {
 
 const drawn = new Map();
 
+/** Whether a row of a heat map is a trial's. */
+const isNumber = (name) => /^\d+$/.test(name);
+
 /** A trial's number from the id of a mark. */
 const trialOf = (id) => id?.split("/")[0];
 
@@ -56,7 +59,7 @@ function lead(place) {
   const { trials } = document.querySelector("[data-plotly]").dataset;
   if (!trials) return; // a file of its own, without a service
   place.on("plotly_click", ({ points }) => {
-    const cell = points.find(({ data }) => data.meta === "trials"); // rows of a heat map
+    const cell = points.find(({ data, y }) => data.meta === "trials" && isNumber(y)); // a heat map's row
     const number = cell?.y ?? trialOf(points.find((point) => point.id)?.id);
     if (number) location.assign(`${trials}/${number}`);
   });
@@ -71,7 +74,7 @@ function* rowsOf({ data, layout }) {
   const whole = (name) => layout.meta?.names?.[name] ?? name ?? "";
   for (const trace of data) {
     if (trace.type === "heatmap") {
-      for (const [i, row] of trace.customdata.entries()) yield* row.map((said) => ["", trace.y[i], said]);
+      for (const [i, row] of trace.customdata.entries()) yield* row.map((said) => ["", isNumber(trace.y[i]) ? trace.y[i] : "", said]);
       continue;
     }
     if (trace.hoverinfo === "skip") continue;

@@ -6,10 +6,12 @@ const DONE = { cancel: "cancelled", retry: "queued", tag: "tagged", untag: "with
 
 const words = (n) => `${n.toLocaleString("en")} ${n === 1 ? "trial" : "trials"}`;
 
-/** Lets trials be chosen; `restore` marks in a new table those that are. */
-export function offerChoice(found, address, filter, refresh) {
+/** Lets trials of a study be chosen; `restore` marks in a new table those that are. */
+export function offerChoice(found, study, filter, refresh) {
+  const address = `${study}/trials`;
   const bar = document.getElementById("choice");
   const undo = document.getElementById("undo");
+  const curves = document.getElementById("curves");
   const said = document.getElementById("changed");
   const known = document.getElementById("known-tags");
   const chosen = new Set();
@@ -21,6 +23,7 @@ export function offerChoice(found, address, filter, refresh) {
     const n = chosen.size;
     document.getElementById("n-chosen").textContent = n ? `${words(n)} chosen` : "No trial chosen";
     for (const button of bar.querySelectorAll("[data-action]")) button.disabled = n === 0;
+    curves.disabled = n === 0 || n > Number(curves.dataset.most);
     const every = found.querySelector("[data-key=every]");
     if (!every) return;
     const marked = boxes().filter((box) => box.checked).length;
@@ -82,6 +85,10 @@ export function offerChoice(found, address, filter, refresh) {
     }
     if (isTag) name(tag);
     change(action, [...chosen], isTag ? [tag] : []);
+  });
+  curves.addEventListener("click", () => {
+    const numbers = [...chosen].sort((a, b) => a - b).map((number) => ["trial", number]);
+    location.assign(`${study}/curves?${new URLSearchParams(numbers)}`);
   });
   bar.addEventListener("submit", (event) => {
     event.preventDefault(); // Enter in the tag's field adds it

@@ -91,6 +91,19 @@ async function drawProgress() {
   if (figure) await draw(chart, figure);
 }
 
+const spent = document.getElementById("spent");
+
+/** Where the GPU-hours went, while somebody looks. */
+async function showSpent() {
+  if (!spent.open) return;
+  const { html } = await ask(`${url}/cost`);
+  spent.lastElementChild.replaceChildren(nodes(html));
+}
+
+spent.addEventListener("toggle", () => {
+  showSpent().catch((problem) => (spent.lastElementChild.textContent = problem.message));
+});
+
 let belief = "";
 
 /** What is predicted of the mixture to train; the head that it stands in is made anew with every change. */
@@ -171,24 +184,30 @@ async function showFit(panel) {
   }
 }
 
-/** On a phone all fits would be many screens: each is there once it is unfolded. */
+const folded = new Set(); // panels whose fits nobody sees, so that none is asked for
+
+/** Asks for a fit once its panel is unfolded. On a phone all are folded at first: they would be many
+    screens. */
 function fold(panel) {
   const around = panel.querySelector("details");
-  around.open = false;
-  panel.querySelector(".fit-body").setAttribute("aria-busy", "false");
-  around.addEventListener("toggle", () => {
-    if (!around.open || !isAtOnce || wanted.has(panel)) return;
-    wanted.add(panel);
-    showFit(panel);
+  if (matchMedia("(max-width: 40rem)").matches) {
+    around.open = false;
+    folded.add(panel);
+    panel.querySelector(".fit-body").setAttribute("aria-busy", "false");
+  }
+  around.addEventListener("toggle", async () => {
+    if (!around.open) folded.add(panel);
+    else if (folded.delete(panel)) {
+      await showNewest(panel).catch(() => (hasMissed = true));
+      if (wanted.has(panel)) await showFit(panel);
+    }
   });
 }
 
 const panels = [...document.querySelectorAll("[data-surrogate]")];
-const isAtOnce = document.getElementById("fits").dataset.atOnce === "yes";
-const isPhone = matchMedia("(max-width: 40rem)").matches;
-const wanted = new Set(isAtOnce && !isPhone ? panels : []);
+const wanted = new Set(document.getElementById("fits").dataset.atOnce === "yes" ? panels : []);
 for (const panel of panels) {
-  if (isPhone) fold(panel);
+  fold(panel);
   panel.querySelector(".fit-now")?.addEventListener("click", (event) => {
     event.target.disabled = true;
     wanted.add(panel);
@@ -210,8 +229,10 @@ async function refresh() {
       isStale = false;
       hasMissed = false;
       await drawProgress().catch(() => (hasMissed = true));
-      for (const panel of panels) await showNewest(panel).catch(() => (hasMissed = true));
-      for (const panel of panels) {
+      await showSpent().catch(() => (hasMissed = true));
+      const seen = panels.filter((panel) => !folded.has(panel));
+      for (const panel of seen) await showNewest(panel).catch(() => (hasMissed = true));
+      for (const panel of seen) {
         if (wanted.has(panel)) await showFit(panel);
       }
       await judge().catch(() => (hasMissed = true));

@@ -1,5 +1,6 @@
 // What both surrogates predict around the mixture to train, drawn anew with every result.
 import { draw } from "./charts.js";
+import { offerEffects } from "./effects.js";
 import { ask, follow } from "./page.js";
 
 const root = document.getElementById("surfaces");
@@ -15,6 +16,7 @@ function query() {
   return new URLSearchParams(isTriangle ? chosen.map((name) => ["corner", name]) : []);
 }
 
+const showEffects = offerEffects(root);
 let latest = 0;
 
 async function show(panel, asked, isCurrent = () => true) {
@@ -42,6 +44,7 @@ async function show(panel, asked, isCurrent = () => true) {
 async function refresh() {
   const asked = query();
   const mine = (latest += 1);
+  await showEffects();
   for (const panel of panels) {
     if (wanted.has(panel)) await show(panel, asked, () => mine === latest);
     if (mine !== latest) return;

@@ -9,6 +9,7 @@ const form = document.getElementById("view");
 const found = document.getElementById("found");
 const address = `${root.dataset.url}/trials`;
 const TYPING_MS = 250;
+const TYPED = ["search", "number"];
 
 let latest = 0; // what was asked for since then is shown instead
 
@@ -41,7 +42,7 @@ const asked = () => new URLSearchParams(new FormData(form));
 /** Lets the form say what the address does. */
 function fill() {
   const wanted = new URLSearchParams(location.search);
-  for (const name of ["state", "origin", "channel", "tag", "text"]) {
+  for (const name of ["state", "origin", "channel", "tag", "text", "same_as"]) {
     form.elements[name].value = wanted.get(name) ?? "";
   }
   const columns = wanted.getAll("column");
@@ -60,7 +61,7 @@ found.addEventListener("click", (event) => {
 let typing = 0;
 form.addEventListener("input", (event) => {
   clearTimeout(typing);
-  typing = setTimeout(() => go(asked()), event.target.type === "search" ? TYPING_MS : 0);
+  typing = setTimeout(() => go(asked()), TYPED.includes(event.target.type) ? TYPING_MS : 0);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -77,7 +78,7 @@ addEventListener("popstate", () => {
 });
 
 const again = () => show(location.search.slice(1));
-const chosen = offerChoice(found, address, form.elements.tag, again);
+const chosen = offerChoice(found, root.dataset.url, form.elements.tag, again);
 offerImport(root, address, again);
 follow(root, again);
 root.dataset.drawn = "yes";

@@ -7,15 +7,15 @@ const rows = [...root.querySelectorAll("[data-domain]")].map((row) => ({
   domain: row.dataset.domain,
   weight: Number(row.dataset.weight),
   slider: row.querySelector("input[type=range]"),
-  said: row.querySelector("output"),
+  typed: row.querySelector("input[type=number]"),
   lock: row.querySelector("input[type=checkbox]"),
 }));
 const sum = (some) => some.reduce((total, row) => total + row.weight, 0);
 
 function show() {
-  for (const { slider, said, weight } of rows) {
-    said.textContent = `${(100 * weight).toFixed(1)}%`;
-    slider.setAttribute("aria-valuetext", said.textContent);
+  for (const { slider, typed, weight } of rows) {
+    typed.value = (100 * weight).toFixed(1);
+    slider.setAttribute("aria-valuetext", `${typed.value}%`);
     if (Number(slider.value) !== 100 * weight) slider.value = String(100 * weight);
   }
 }
@@ -143,7 +143,47 @@ for (const row of rows) {
     isReleased = true;
     move();
   });
+  row.typed.addEventListener("change", () => {
+    moves += 1;
+    const percent = Math.min(100, Math.max(0, row.typed.valueAsNumber));
+    if (!Number.isNaN(percent)) give(row, percent / 100);
+    settle();
+  });
 }
+
+/** Shows the weights as they are now, and adopts the nearest mixture that fits. */
+function settle() {
+  isReleased = true;
+  show();
+  move();
+}
+
+/** Takes a whole mixture, locked weights and all. */
+function take(weights) {
+  moves += 1;
+  for (const row of rows) row.weight = weights[row.domain] ?? 0;
+  settle();
+}
+
+const resetSaid = document.getElementById("reset-said");
+for (const button of document.querySelectorAll("[data-mixture]")) {
+  button.addEventListener("click", () => {
+    resetSaid.textContent = "";
+    take(JSON.parse(button.dataset.mixture));
+  });
+}
+document.getElementById("predicted-best").addEventListener("click", async (event) => {
+  event.target.disabled = true;
+  resetSaid.textContent = "Fitting…";
+  try {
+    take((await send(`${url}/predicted-best`)).mixture);
+    resetSaid.textContent = "";
+  } catch (problem) {
+    resetSaid.textContent = `No prediction: ${problem.message}`;
+  } finally {
+    event.target.disabled = false;
+  }
+});
 
 document.getElementById("queue").addEventListener("click", async (event) => {
   event.target.disabled = true;

@@ -101,6 +101,11 @@ def check(name: str, surrogate: Surrogate, runs: Runs) -> None:
             f"{name} needs at least {counted(surrogate.min_runs, 'completed run')}; "
             f"so far there {'is' if len(runs) == 1 else 'are'} {len(runs)}"
         )
+    if runs.schedules.size and not surrogate.takes_schedules:
+        raise ValueError(
+            f"{name} knows mixtures alone, and runs of the study changed theirs on the way; "
+            "auto and bayes-quadratic take schedules"
+        )
     n_scores = scores_for(surrogate, runs)
     if n_scores > surrogate.max_runs:
         of_all = " and scores of other channels" if n_scores > len(runs) else ""

@@ -50,6 +50,10 @@ class PerBenchmark:
     def takes_channels(self) -> bool:
         return self._surrogate.takes_channels
 
+    @property
+    def takes_schedules(self) -> bool:
+        return self._surrogate.takes_schedules
+
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         whole = self._surrogate.fit(space, runs, seed)
         if len(runs.shares) < 2 or len(runs) < 3:

@@ -16,6 +16,7 @@ import numpy as np
 
 from service.search import gaussian
 from service.search.runs import Runs
+from service.search.schedules import ScheduleSpace
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.carried import Carried, averaged
 from service.search.surrogates.protocol import (
@@ -46,6 +47,7 @@ class Automatic:
     min_runs = 2
     max_runs = ENDLESS
     takes_channels = True
+    takes_schedules = True
 
     def __init__(self, candidates: Sequence[Callable[[], Surrogate]]) -> None:
         self._candidates = candidates
@@ -53,16 +55,22 @@ class Automatic:
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         """Those are averaged that can take so many runs, and their channels where they have some;
         where one has all the share, it alone."""
-        able = [made for make in self._candidates if takes(made := make(), runs)]
+        able = [
+            made
+            for make in self._candidates
+            if takes(made := make(), runs)
+            and (made.takes_schedules or not isinstance(space, ScheduleSpace))
+        ]
         return average([s.fit(space, runs, seed) for s in able])
 
 
 def takes(surrogate: Surrogate, runs: Runs) -> bool:
-    """Whether a surrogate can be fitted to these runs, and learn from their channels."""
+    """Whether a surrogate can be fitted to these runs, their channels and their schedules."""
     return (
         surrogate.min_runs <= len(runs)
         and scores_for(surrogate, runs) <= surrogate.max_runs
         and (surrogate.takes_channels or not runs.channels)
+        and (surrogate.takes_schedules or not runs.schedules.size)
     )
 
 

@@ -11,23 +11,24 @@ closed form: no iteration, no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from typing import TypeGuard
 
 import numpy as np
 from scipy.special import logsumexp
 
-from service.search import gaussian
-from service.search.quadratics import Blend, climb, has_few_faces, maximise
+from service.search.quadratics import Blend, Phased, Quadratic, climb, has_few_faces, maximise
 from service.search.runs import Runs
+from service.search.schedules import has_schedules, of_mean_mixtures
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates import regression
+from service.search.surrogates.averaging import Grid, averaged_over
 from service.search.surrogates.carried import Carried, averaged
 from service.search.surrogates.channels import fitted_with_channels
 from service.search.surrogates.part import (
     LINEAR,
-    NEGLIGIBLE,
     NOISE,
     PAIRS,
     TYPICAL,
@@ -35,6 +36,7 @@ from service.search.surrogates.part import (
     Scaling,
     sampling_variance,
 )
+from service.search.surrogates.phased import fitted_with_phases, in_words
 from service.search.surrogates.protocol import (
     ENDLESS,
     Joint,
@@ -63,15 +65,20 @@ class BayesQuadratic:
     min_runs = 2
     max_runs = ENDLESS
     takes_channels = True
+    takes_schedules = True
 
     def __init__(self, powers: Sequence[float] = POWERS) -> None:
         self._powers = powers
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> BayesQuadraticFit:
         """Deterministic; the seed is not used."""
-        close = least_spread_of(space, runs)
-        fitted = fitted_with_channels if runs.channels else _fitted
-        parts = [fitted(runs, power, close) for power in self._powers]
+        fitted: Callable[..., Part] = fitted_with_channels if runs.channels else _fitted
+        told = runs
+        if has_schedules(space, runs):
+            told = of_mean_mixtures(space, runs)
+            fitted = partial(fitted_with_phases, runs.points)
+        close = least_spread_of(space.of_means, told)
+        parts = [fitted(told, power, close) for power in self._powers]
         log_density = np.array([part.log_density for part in parts])
         share = np.exp(log_density - logsumexp(log_density))
         share = np.where(share < MIN_SHARE, 0.0, share)
@@ -98,7 +105,7 @@ class BayesQuadraticFit:
             f"{100 * share:.0f}% on {names.get(power, f'weights to the power {power:g}')}"
             for power, share in self.power_share.items()
         ]
-        return f"quadratic, {', '.join(said)}"
+        return f"quadratic, {', '.join(said)}{in_words(self.parts, self.share)}"
 
     @property
     def noise_sd(self) -> float:
@@ -150,8 +157,8 @@ class BayesQuadraticFit:
         self, space: MixtureSpace, also: FloatArray, rng: np.random.Generator
     ) -> FloatArray:
         """Exact where the belief is one quadratic of raw weights with few enough faces."""
-        means = [part.mean for part in self.parts]
-        if len(means) == 1 and means[0].power == 1.0 and has_few_faces(space):
+        means = [part.mean.over(space) for part in self.parts]
+        if len(means) == 1 and is_of_raw_weights(means[0]) and has_few_faces(space):
             return maximise(means[0], space).weights
         starts = np.vstack([space.project(also), space.sample(STARTS, rng), space.uniform[None]])
         return climb(Blend(means, self.share), space, starts).weights
@@ -164,49 +171,25 @@ class BayesQuadraticFit:
         is_quick = has_few_faces(space, FEW_FACES)
         found = []
         for i in rng.choice(len(self.parts), size=n, p=self.share):
-            drawn = self.parts[i].draw(rng)
-            is_exact = is_quick and drawn.power == 1.0
-            best = maximise(drawn, space) if is_exact else climb(drawn, space, starts, 1)
+            drawn = self.parts[i].draw(rng).over(space)
+            if is_quick and is_of_raw_weights(drawn):
+                best = maximise(drawn, space)
+            else:
+                best = climb(drawn, space, starts, 1)
             found.append(best.weights)
         return np.array(found).reshape(-1, space.m)
 
 
 def _fitted(runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Part:
     """From the runs alone."""
-    # 1. Features such that linear and pair terms each vary by 1 in all over the runs.
+    # Features such that linear and pair terms each vary by 1 in all over the runs.
     scaling = Scaling.of(runs, power, close)
-    y = (runs.score - scaling.centre) / scaling.scale
-    F = scaling.features(runs.weights)
-    # 2. What each setting makes of the runs.
     settings = np.array(list(product(LINEAR, PAIRS, NOISE)))
-    prior = scaling.prior(settings[:, :2])
-    noise = settings[:, 2:] ** 2 + sampling_variance(runs) / scaling.scale**2
-    log_likelihood, pull, precision = regression.evidence(F, y, prior, noise)
-    # 3. How well each explains the runs: log marginal likelihood and prior.
     off = np.log(settings / TYPICAL)
-    log_weight = log_likelihood - 0.5 * (off**2).sum(axis=1)
-    log_weight -= logsumexp(log_weight)
-    # 4. Leaving a run out of a setting (Rasmussen and Williams, 2006, eq. 5.12), and out of the
-    # weights of the settings: p(y_i | y_-i) is the harmonic mean of the settings' densities.
-    variance = 1 / precision
-    mean = y - pull * variance
-    density = gaussian.log_density(y, mean, variance)
-    without = log_weight[:, None] - density
-    evidence = logsumexp(without, axis=0)
-    without = np.exp(without - evidence)
-    left_out = (without * mean).sum(axis=0)
-    left_out_variance = (without * (variance + (mean - left_out) ** 2)).sum(axis=0)
-    # 5. The coefficients, where a setting counts.
-    weight = np.exp(log_weight)
-    kept = np.flatnonzero(weight >= min(NEGLIGIBLE, float(weight.max())))
-    each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
-    return Part(
-        scaling,
-        weight[kept] / weight[kept].sum(),
-        np.array([mean for mean, _ in each]),
-        np.array([covariance for _, covariance in each]),
-        settings[kept, 2],
-        scaling.centre + scaling.scale * left_out,
-        scaling.scale**2 * left_out_variance,
-        -evidence - np.log(scaling.scale),
-    )
+    grid = Grid(settings[:, :2], settings[:, 2], -0.5 * (off**2).sum(axis=1))
+    return averaged_over(grid, scaling, runs.weights, runs).part
+
+
+def is_of_raw_weights(objective: Quadratic | Phased) -> TypeGuard[Quadratic]:
+    """Whether `maximise` takes it."""
+    return isinstance(objective, Quadratic) and objective.power == 1.0

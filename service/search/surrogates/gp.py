@@ -91,6 +91,7 @@ class GaussianProcess:
     min_runs = 2
     max_runs = 2000
     takes_channels = True
+    takes_schedules = False
 
     def __init__(
         self,

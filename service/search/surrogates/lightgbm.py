@@ -24,6 +24,7 @@ class LightGbm:
     min_runs = 3
     max_runs = ENDLESS
     takes_channels = False
+    takes_schedules = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> PointFit:
         kind = f"{TREES:,} boosted trees of {LEAVES} leaves"

@@ -30,6 +30,7 @@ class LogLinear:
     min_runs = 2
     max_runs = ENDLESS
     takes_channels = False
+    takes_schedules = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> PointFit:
         return PointFit("log-linear", "data mixing law c + k exp(t . w)", _learn, runs)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from service.search.quadratics import Quadratic
+from service.search.quadratics import Phased, Quadratic
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates.carried import Carried
@@ -80,6 +80,19 @@ class Scaling:
         levels = np.column_stack([np.full(len(settings), LEVEL), settings])
         return levels[:, self.kinds] ** 2
 
+    def quadratic(self, coefficients: FloatArray) -> Quadratic | Phased:
+        """In the units of the scores, from standardised coefficients (p,)."""
+        return self.of_mixtures(coefficients)
+
+    def of_mixtures(self, coefficients: FloatArray) -> Quadratic:
+        """That of the constant, linear and pair terms."""
+        raw = self.scale * coefficients / self.feature_scale
+        curvature = np.zeros((self.m, self.m))
+        curvature[np.triu_indices(self.m, 1)] = raw[1 + self.m :]
+        constant = self.centre + raw[0] - raw[1:] @ self.feature_centre[1:]
+        slope = raw[1 : 1 + self.m]
+        return Quadratic(float(constant), slope, curvature + curvature.T, self.power)
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -145,13 +158,15 @@ class Part:
         )
 
     @property
-    def mean(self) -> Quadratic:
-        return self._quadratic(self._coefficients[0])
+    def mean(self) -> Quadratic | Phased:
+        return self.scaling.quadratic(self._coefficients[0])
 
-    def draw(self, rng: np.random.Generator) -> Quadratic:
+    def draw(self, rng: np.random.Generator) -> Quadratic | Phased:
         """One quadratic from the belief: a setting by its weight, then coefficients given it."""
         g = int(rng.choice(len(self.weight), p=self.weight))
-        return self._quadratic(self.means[g] + self._root(g) @ rng.normal(size=self.means.shape[1]))
+        return self.scaling.quadratic(
+            self.means[g] + self._root(g) @ rng.normal(size=self.means.shape[1])
+        )
 
     def draw_coefficients(self, g: int, n: int, rng: np.random.Generator) -> FloatArray:
         """(n, p) draws of the standardised coefficients under a setting."""
@@ -169,15 +184,6 @@ class Part:
     @cached_property
     def _roots(self) -> dict[int, FloatArray]:
         return {}
-
-    def _quadratic(self, coefficients: FloatArray) -> Quadratic:
-        """In the units of the scores, from standardised coefficients (p,)."""
-        raw = self.scaling.scale * coefficients / self.scaling.feature_scale
-        m = self.scaling.m
-        curvature = np.zeros((m, m))
-        curvature[np.triu_indices(m, 1)] = raw[1 + m :]
-        constant = self.scaling.centre + raw[0] - raw[1:] @ self.scaling.feature_centre[1:]
-        return Quadratic(float(constant), raw[1 : 1 + m], curvature + curvature.T, self.power)
 
 
 def _kinds(m: int) -> NDArray[np.intp]:

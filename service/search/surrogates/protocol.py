@@ -165,6 +165,11 @@ class Surrogate(Protocol):
         """Whether it learns from other channels than the target, too."""
         ...
 
+    @property
+    def takes_schedules(self) -> bool:
+        """Whether it tells runs apart that changed their mixture on the way."""
+        ...
+
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         """The model after these runs; deterministic given the seed."""
         ...

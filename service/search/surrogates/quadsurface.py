@@ -36,6 +36,7 @@ class QuadSurface:
     min_runs = 2
     max_runs = ENDLESS
     takes_channels = False
+    takes_schedules = False
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> QuadSurfaceFit:
         coefficients, error = _best_split(_mixtures(runs), runs.score, seed)

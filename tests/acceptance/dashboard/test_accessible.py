@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 
 OF_A_STUDY = (*("", "/trials", "/mixtures", "/benchmarks", "/surfaces", "/what-if", "/change"),)
 RUNNING = "/trials/14"
+CURVES = "/curves?trial=14&trial=15&trial=1"
 DONE = ("/trials/13", "/trials/1")
 """A failed trial and a completed one: less is on their pages than on that of one that runs."""
 
@@ -81,7 +82,7 @@ def bare(browser, migrated_file, tmp_path_factory):
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize(
-    "part", [*OF_A_STUDY, RUNNING, *(pytest.param(p, marks=pytest.mark.slow) for p in DONE)]
+    "part", [*OF_A_STUDY, RUNNING, CURVES, *(pytest.param(p, marks=pytest.mark.slow) for p in DONE)]
 )
 def test_pages_of_a_study_with_trials_are_for_everyone(tab, searched, part):
     look(tab, f"/ui/studies/{searched}{part}")

@@ -79,6 +79,34 @@ def test_trials_that_are_chosen_are_tagged_and_cancelled_and_the_cancel_undone(
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
+def test_learning_curves_of_chosen_trials_are_laid_over_each_other_by_keyboard(visit, searched):
+    page = visit.open(f"/ui/studies/{searched}/trials?state=running")
+    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    curves = page.get_by_role("button", name="Learning curves")
+    expect(curves).to_be_disabled()
+    page.get_by_role("checkbox", name="Choose all trials shown").focus()
+    page.keyboard.press("Space")
+    curves.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/curves?trial=14&trial=15")
+    lines = page.locator("#metric-chart .scatterlayer .trace")
+    expect(lines).to_have_count(2)
+    rows = page.locator("#table tbody tr")
+    expect(rows).to_have_count(2)
+    page.get_by_role("combobox", name="Of").focus()
+    page.keyboard.type("reward/s")
+    page.wait_for_url("**metric=reward%2Fsat")
+    expect(lines).to_have_count(2)
+    page.get_by_role("link", name="Leave trial 15 out").focus()
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Another trial").focus()
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(2)
+    expect(rows.last).to_contain_text("trial 1")
+
+
 def test_five_hundred_runs_are_looked_at_and_imported_from_a_file(visit, service, name, tmp_path):
     create(service.client, name=name)
     file = tmp_path / "runs.csv"
@@ -96,5 +124,6 @@ def test_five_hundred_runs_are_looked_at_and_imported_from_a_file(visit, service
     expect(said).to_contain_text("500 runs added to study")
     expect(page.locator("#found [role=status]")).to_contain_text("1 to 100 of 500 trials")
     page.get_by_label("File").set_input_files(file)
-    expect(said).to_contain_text("nothing to import")
+    expect(said).to_contain_text("500 runs in study")
+    expect(said).to_contain_text("already, as trials ")
     expect(page.get_by_role("button", name="Import", exact=True)).to_be_disabled()

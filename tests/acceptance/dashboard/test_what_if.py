@@ -11,11 +11,12 @@ pytestmark = pytest.mark.browser
 
 
 def weights(page: Page) -> dict[str, float]:
-    """What the sliders say, in percent."""
+    """What stands beside the sliders, in percent."""
     said = page.locator("[data-domain]").evaluate_all(
-        "rows => rows.map(row => [row.dataset.domain, row.querySelector('output').textContent])"
+        "rows => rows.map(row => [row.dataset.domain, "
+        "row.querySelector('input[type=number]').valueAsNumber])"
     )
-    return {domain: float(text.rstrip("%")) for domain, text in said}
+    return dict(said)
 
 
 def test_weights_move_together_locks_hold_and_predictions_follow(visit, searched):
@@ -53,7 +54,13 @@ def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(vis
     for _ in range(3):
         page.keyboard.press("PageUp")
     expect(page.locator("#chosen .callout")).to_contain_text("coco <= 0.3")
-    expect(page.locator("[data-domain=coco] output")).to_have_text("30.0%")
+    typed = page.get_by_label("coco in percent")
+    expect(typed).to_have_value("30.0")
+    page.get_by_role("button", name="Uniform").press("Enter")
+    expect(typed).to_have_value("20.0")
+    typed.fill("40")
+    typed.press("Enter")
+    expect(typed).to_have_value("30.0")
     page.get_by_role("button", name="Queue this mixture").click()
     link = page.locator("#queued a")
     expect(link).to_contain_text("trial")

@@ -68,6 +68,27 @@ def test_the_heat_map_tells_each_score_from_the_median(api, study):
     assert heat["customdata"][-1][column] == f"trial {best}, chart: 60.0 ± 4.8 (+30.0)"
 
 
+def test_the_heat_map_marks_uniform_and_has_the_base_model_below(api, study):
+    figure = drawn(api, study)["heat"]
+    heat, axis = figure["data"][0], figure["layout"]["yaxis"]
+    assert heat["y"][0] == benchmark_charts.BASE
+    column = heat["x"].index("chart")
+    assert heat["customdata"][0][column].startswith("base model, chart: 22.0 ± ")
+    uniform = [name for name in axis["ticktext"] if name.startswith("uniform ")]
+    (number,) = [name.removeprefix("uniform ") for name in uniform]
+    assert api.get(f"/studies/{study}/trials/{number}").json()["mixture"]["coco"] == 0.2
+    assert number in heat["y"]
+
+
+def test_a_uniform_run_that_is_not_among_the_best_stands_below_them():
+    runs = [scored(n, 1 / n, 0.1) for n in range(1, benchmark_charts.ROWS + 10)]
+    runs[-1] = Scored(runs[-1].number, runs[-1].scores, is_uniform=True)
+    figure = benchmark_charts.heat_map(runs, {"x": "x"}, {})
+    rows = figure["data"][0]["y"]
+    assert len(rows) == benchmark_charts.ROWS + 1
+    assert rows[0] == str(runs[-1].number)
+
+
 def scored(number: int, x: float, y: float) -> Scored:
     scores = {"x": Score(value=x, se=0.01), "y": Score(value=y, se=0.01)}
     return Scored(number, scores, is_uniform=False)
@@ -103,5 +124,5 @@ def test_of_thousands_of_runs_a_selection_is_drawn(api, database):
     runs = next(trace for trace in figures["trade"]["data"] if trace["name"] == "run")
     assert len(runs["x"]) <= benchmark_charts.DRAWN
     assert "error_x" not in runs
-    assert len(figures["heat"]["data"][0]["y"]) == benchmark_charts.ROWS
+    assert benchmark_charts.ROWS < len(figures["heat"]["data"][0]["y"]) <= benchmark_charts.ROWS + 2
     assert "(drawn for the front only" in page(api, "/ui/studies/long/benchmarks")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from service.dashboard.charts import curves as curve_charts
+from service.dashboard.charts import overlay as overlay_charts
+from service.dashboard.queries import overlay
 from service.schemas import Curve, Score, StudySpec
+from service.study import learned
 from tests.support.dashboard import body, create, finish, lease, page, scores
 
 
@@ -133,3 +138,80 @@ def test_of_many_runs_the_best_are_drawn_and_the_best_of_all_lies_on_top():
     drawn = curve_charts.over_steps(paths, "Out-Score", base=None)["data"]
     assert len(drawn) == curve_charts.RUNS
     assert drawn[-1]["name"] == "trial 1, best"
+
+
+def told(api, study, query: str) -> dict:
+    answer = api.get(f"/ui/studies/{study}/curves/drawn{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture
+def two(api) -> tuple[str, int, int]:
+    """A study with two running trials: the first spoke of its reward twice and was scored twice,
+    the second of its reward and KL once."""
+    study = create(api)
+    (first, token), (second, other) = lease(api, study), lease(api, study, "worker-2")
+    beat(api, first, token, 10, reward=0.1)
+    beat(api, first, token, 20, reward=0.3)
+    for step in (10, 20):
+        measured = [score | {"step": step} for score in scores(0.02 * step)]
+        api.post(f"/trials/{first}/measurements", json={"token": token, "measurements": measured})
+    beat(api, second, other, 10, reward=0.2, kl=0.01)
+    numbers = [api.get(f"/trials/{trial}").json()["number"] for trial in (first, second)]
+    return study, *numbers
+
+
+def test_curves_of_chosen_trials_lie_over_each_other_no_two_alike(api, two):
+    study, first, second = two
+    drawn = told(api, study, f"?trial={first}&trial={second}&trial={first}")
+    lines = drawn["metric"]["data"]
+    assert [(line["name"], line["y"]) for line in lines] == [
+        (f"trial {first}", [0.1, 0.3]),
+        (f"trial {second}", [0.2]),
+    ]
+    assert lines[0]["line"] != lines[1]["line"]
+    assert "coco 20%, lisa 20%" in lines[0]["hovertemplate"]
+    (scored,) = drawn["scores"]["data"]
+    assert (scored["x"], scored["y"]) == ([10, 20], [22.5, 42.5])
+    kl = told(api, study, f"?trial={first}&trial={second}&metric=kl")["metric"]["data"]
+    assert [line["name"] for line in kl] == [f"trial {second}"]
+
+
+def test_a_dozen_lines_differ_in_colour_or_dash():
+    looks = {overlay_charts.look(place) for place in range(overlay.MOST)}
+    assert len(looks) == overlay.MOST
+
+
+def test_the_table_has_the_same_in_numbers_and_ways_to_add_and_leave_out(api, two):
+    study, first, second = two
+    html = page(api, f"/ui/studies/{study}/curves?trial={first}&trial={second}")
+    row = html[html.index(f">trial {first}</a>") :]
+    assert re.findall(r'class="num">([\d.]+)<', row)[:4] == ["0.1", "0.3", "0.3", "20"]
+    assert f'/curves?trial={second}&amp;metric=reward" aria-label="Leave trial {first} out"' in html
+    assert f'<input type="hidden" name="trial" value="{second}">' in html
+    assert "<option>kl</option>" in html
+
+
+def test_curves_of_none_ask_for_some_and_of_too_many_or_strangers_are_refused(api, two):
+    study, first, _ = two
+    address = f"/ui/studies/{study}/curves"
+    assert "No trial is chosen" in page(api, address)
+    assert api.get(f"{address}?trial={first}&trial=99").status_code == 404
+    assert api.get(f"{address}?trial=0").status_code == 422
+    for _ in range(overlay.MOST + 1 - 2):
+        finish(api, study, [0.2] * 5, 0.3)
+    trials = api.get(f"/studies/{study}/trials").json()["trials"]
+    every = "&".join(f"trial={trial['number']}" for trial in trials)
+    refused = api.get(f"{address}/drawn?{every}")
+    assert refused.status_code == 422
+    assert f"curves of {overlay.MOST} trials" in refused.json()["detail"]
+    assert told(api, study, f"?trial={first}&metric=<img>")["metric"] is None
+    assert "<img>" not in page(api, f"{address}?trial={first}&metric=<img>")
+
+
+def test_a_curve_in_numbers_has_the_mean_of_its_last_tenth():
+    curve = curve_of(kl=[None, *range(1, 41)])
+    found = learned.learned(curve, "kl")
+    assert (found.first, found.last, found.late, found.step) == (1, 40, 38.5, 41)
+    assert learned.learned(curve, "reward") is None

@@ -184,6 +184,27 @@ def test_gpu_hours_used_and_to_come_stand_in_the_head(api, database):
     assert (found["a_run"], found["left"]) == pytest.approx((2.0, 4.0))
 
 
+def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights(api, database):
+    study = create(api)
+    trial, token = lease(api, study)
+    drawn = {"samples/coco": 30.0, "samples/lisa": 10.0}
+    beat = {"token": token, "step": 1, "total_steps": 4, "metrics": drawn}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    run(api, study)  # says nothing of its samples: all weights are equal
+    charge(database, 2.0)
+    found = api.get(f"/studies/{study}/cost").json()
+    assert found["channels"] == pytest.approx({"full": 4.0})
+    shared = {"coco": 1.9, "lisa": 0.9, "geoqav": 0.4, "sat": 0.4, "scienceqa": 0.4}
+    assert found["domains"] == pytest.approx(shared)
+    html = api.get(f"/ui/studies/{study}/cost").json()["html"]
+    assert html.index("coco") < html.index("lisa") < html.index("geoqav")
+    assert "48%" in html
+    assert "about <b>20</b> to go" in html
+    other = create(api, name="other")
+    assert "No worker" in api.get(f"/ui/studies/{other}/cost").json()["html"]
+
+
 def export(api, study: str) -> str:
     return api.get(f"/studies/{study}/export?format=csv").text
 

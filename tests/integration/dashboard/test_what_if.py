@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from service.dashboard import dependencies
+from service.search.surrogates import SIDE_BY_SIDE
 from tests.support.dashboard import (
     BENCHMARKS,
     DOMAINS,
@@ -124,6 +126,33 @@ def test_benchmarks_with_too_few_runs_are_left_out(api):
     assert re.findall(r'<th scope="row">(\w+)', html) == list(objective)
     assert by_benchmark(api, study, "quadsurface", EVEN).status_code == 422
     assert by_benchmark(api, study, "gp", EVEN | {"coco": 0.5}).status_code == 422
+
+
+def test_gains_are_over_equal_weights_of_which_they_are_nothing(api, database):
+    study = store(database, 8)
+    html = by_benchmark(api, study, "bayes-quadratic", EVEN).json()["html"]
+    assert html.count("<b>+0.0</b>") == len(BENCHMARKS)
+    assert "<b>+0.0</b>" in predicted(api, study, "bayes-quadratic", EVEN).json()["html"]
+    mixture = EVEN | {"coco": 0.4, "lisa": 0.0}
+    html = by_benchmark(api, study, "bayes-quadratic", mixture).json()["html"]
+    assert "<b>+0.0</b>" not in html
+
+
+def test_one_may_go_back_to_the_mixture_to_train_to_uniform_and_to_the_predicted_best(
+    api, database, monkeypatch
+):
+    monkeypatch.delitem(SIDE_BY_SIDE, "gp")  # quicker
+    study = store(database, 8)
+    html = page(api, f"/ui/studies/{study}/what-if")
+    back = dict(re.findall(r"data-mixture='({[^']*})'>([^<]+)<", html))
+    best = api.get(f"/studies/{study}/best").json()
+    found = {title: json.loads(mixture) for mixture, title in back.items()}
+    assert found["Mixture to train"] == pytest.approx(best["train"]["mixture"])
+    assert found["Uniform"] == pytest.approx(EVEN)
+    address = f"/ui/studies/{study}/what-if/predicted-best"
+    expected = api.post(address, headers=own(api)).json()["mixture"]
+    assert expected == pytest.approx(best["predicted"]["weights"])
+    assert "data-mixture" in page(api, f"/ui/studies/{create(api, name='other')}/what-if")
 
 
 def test_too_many_runs_are_not_fitted(api, database):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from modomodo.summary import mixture_text, summary_table, trial_head, trial_line
-from service.schemas import Phase, Proposal, Score, Scores, Study, TrainThis, Trial
+from modomodo.summary import cost_text, mixture_text, summary_table, trial_head, trial_line
+from service.schemas import Phase, Proposal, Score, Scores, Study, StudyCost, TrainThis, Trial
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -134,3 +134,10 @@ def test_a_line_of_the_built_in_world_fits_80_columns():
     head = text(trial_head(mixture)).rstrip()
     assert len(line) == len(head) <= 80
     assert line.split()[-5:] == [".20"] * 5
+
+
+def test_gpu_hours_are_told_in_a_line_the_dearest_domain_first():
+    cost = StudyCost(used=12.34, running=0.0, a_run=2.0, left=4.0, domains={"a": 2.0, "b": 10.3})
+    assert cost_text(cost) == "GPU-hours: 12.3 used, about 4 to go; b 10.3, a 2"
+    began = StudyCost(used=0.5, running=0.5, a_run=None, left=None)
+    assert cost_text(began) == "GPU-hours: 0.5 used"

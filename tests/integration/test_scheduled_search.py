@@ -1,0 +1,249 @@
+"""Studies whose search proposes mixtures that change on the way.
+
+No model is trained: scores are made up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+
+from db import archive, studies
+from service.proposing.question import compute
+from service.proposing.storing import store
+from service.proposing.task import read_task
+from service.schemas import StudySpec
+from service.search.schedules import ScheduleSpace
+from service.study import archive_checks, evidence, schedules, views
+from tests.support.bodies import scores, study_body
+
+TWO = {"schedule": {"phases": 2}}
+EASY_FIRST = [
+    {"share": 0.5, "mixture": {"coco": 1.0}},
+    {"share": 0.5, "mixture": {"coco": 0.2, "sat": 0.8}},
+]
+LATE = EASY_FIRST[::-1]
+UNEVEN = [{**EASY_FIRST[0], "share": 0.25}, {**EASY_FIRST[1], "share": 0.75}]
+
+
+def study(api, **changes):
+    changes = {"recipe": {"steps": 24}, "strategy": "bayes-quadratic", "search": TWO} | changes
+    return api.post("/studies", json=study_body(**changes))
+
+
+def add(api, **body):
+    answer = api.post("/studies/vlm/trials", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+@pytest.fixture
+def here(api):
+    """A study whose proposals wait until they are asked for."""
+    api.app.state.context.proposer.stop()
+    made = study(api)
+    assert made.status_code == 201, made.text
+    return api
+
+
+def known(database):
+    with database.read() as session:
+        return evidence.named(session, "vlm")
+
+
+def told(api):
+    """Four plain runs and three schedules: an early sat is better."""
+    for mixture, score in (
+        ({"coco": 1.0}, 0.40),
+        ({"lisa": 1.0}, 0.42),
+        ({"sat": 1.0}, 0.44),
+        ({"coco": 1 / 3, "lisa": 1 / 3, "sat": 1 / 3}, 0.45),
+    ):
+        add(api, mixture=mixture, measurements=scores(score))
+    for schedule, score in ((EASY_FIRST, 0.41), (LATE, 0.55), (LATE, 0.54)):
+        add(api, schedule=schedule, measurements=scores(score))
+
+
+def proposed(database, api):
+    """What the search puts into the queue now."""
+    with database.write() as session:
+        studies.get(session, "vlm").proposer = "here"
+    with database.read() as session:
+        task = read_task(session, "vlm")
+    found = compute(task.question, "bayes-quadratic")
+    with database.write() as session:
+        store(session, task, found, "here")
+    trials = api.get("/studies/vlm/trials").json()["trials"]
+    return task, [trial for trial in trials if trial["origin"] == "proposed"]
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"search": {"schedule": {}}}, "either `phases`, how many, or `shares`"),
+        ({"search": {"schedule": {"phases": 1}}}, "phases"),
+        (
+            {"search": {"schedule": {"shares": [0.5, 0.4]}}},
+            "shares of the phases sum to 0.9, not 1",
+        ),
+        ({"search": {"schedule": {"phases": 2, "shares": [0.5, 0.5]}}}, "either `phases`"),
+        (
+            {"strategy": "gp"},
+            "strategy 'gp' proposes mixtures alone; auto, bayes-quadratic, seed, random",
+        ),
+        ({"strategy": "modomodo"}, "strategy 'modomodo' proposes mixtures alone"),
+        ({"search": TWO | {"channels": ["full", "merged"]}}, "leave search.channels at [full]"),
+        ({"search": TWO | {"early_stopping": True}}, "leave search.early_stopping out"),
+        ({"max_active": 1}, "leave max_active out"),
+        (
+            {"domains": [{"name": "coco", "zero_or_at_least": 0.1}, {"name": "sat"}]},
+            "leave zero_or_at_least out",
+        ),
+        (
+            {"constraints": [{"benchmark": "chart", "at_least": 0.1}]},
+            "leave objectives, constraints",
+        ),
+        ({"evidence": [{"study": "other"}]}, "leave evidence out"),
+        ({"search": {"schedule": {"shares": [0.99, 0.01]}}}, "phase 2 of the schedule has no step"),
+        (
+            {"recipe": {"backend": "command", "steps": 24, "command": {"script": "train"}}},
+            "set recipe.command.schedules: true",
+        ),
+    ],
+)
+def test_what_does_not_go_with_schedules_is_refused_with_what_would_be_right(api, changes, said):
+    refused = study(api, **changes)
+    assert refused.status_code == 422
+    assert said in refused.text
+
+
+def test_phases_cannot_change_later_but_by_a_clone_and_other_edits_leave_them(here):
+    refused = here.patch("/studies/vlm", json={"search": {"schedule": {"phases": 3}}})
+    assert refused.status_code == 422
+    assert "search.schedule cannot change" in refused.text
+    kept = here.patch("/studies/vlm", json={"search": {"channels": ["full"]}, "budget": 30})
+    assert kept.json()["search"]["schedule"] == {"phases": 2, "shares": None}
+    clone = {"name": "three", "search": {"schedule": {"shares": [0.2, 0.3, 0.5]}}}
+    cloned = here.post("/studies/vlm/clone", json=clone)
+    assert cloned.is_success, cloned.text
+    assert cloned.json()["search"]["schedule"]["shares"] == [0.2, 0.3, 0.5]
+
+
+# --- what counts ----------------------------------------------------------------------------------
+
+
+def test_runs_with_the_studys_phases_count_as_runs_and_others_are_left_out_in_words(here, database):
+    add(here, mixture={"coco": 1.0}, measurements=scores(0.4))
+    add(here, schedule=EASY_FIRST, measurements=scores(0.6))
+    add(here, schedule=UNEVEN, measurements=scores(0.9))
+    now = known(database)
+    assert [run.number for run in now.completed] == [1, 2]
+    assert not now.runs.channels
+    assert np.allclose(now.runs.schedules[1], [0.5, 0, 0, 0.1, 0, 0.4])
+    assert now.notes == (
+        "1 run that ended on the way, or had other phases than the search proposes, is not taken",
+    )
+
+
+def test_a_schedule_may_be_what_to_train_and_says_its_phases(here):
+    told(here)
+    best = here.get("/studies/vlm/best?surrogate=bayes-quadratic").json()
+    assert best["train"]["trials"] == [6, 7]
+    assert best["best"]["schedule"][0]["mixture"]["sat"] == 0.8
+    assert "Train this: the schedule of trials 6 and 7" in best["message"]
+    assert (
+        "phase 1 (50% of the steps): 80% sat, 20% coco; phase 2 (50%): 100% coco"
+        in (best["message"])
+    )
+    assert best["train"]["predicted_gain"]["mean"] > 0
+    file = yaml.safe_load(here.get("/studies/vlm/export?format=yaml").text)
+    assert [phase["share"] for phase in file["schedule"]] == [0.5, 0.5]
+    html = here.get("/ui/studies/vlm").text
+    assert "50% of its steps, phase 1" in html
+
+
+def test_a_fit_says_what_the_best_schedule_gains(here):
+    told(here)
+    fit = here.get("/studies/vlm/surrogates/bayes-quadratic").json()
+    assert fit["n"] == len(fit["points"]) == 7
+    assert any("The best schedule is predicted +" in said for said in fit["messages"])
+    refused = here.get("/studies/vlm/surrogates/quadsurface")
+    assert refused.status_code == 409
+    assert "auto and bayes-quadratic take schedules" in refused.text
+
+
+def test_a_schedule_of_equal_mean_is_not_the_uniform_run(here, database):
+    phases = [{"coco": 2 / 3, "lisa": 1 / 3}, {"lisa": 1 / 3, "sat": 2 / 3}]
+    add(
+        here,
+        schedule=[{"share": 0.5, "mixture": mixture} for mixture in phases],
+        measurements=scores(0.5),
+    )
+    standing = known(database).standing()
+    assert standing.uniform is None
+    assert standing.best.number == 1
+
+
+# --- what is proposed -----------------------------------------------------------------------------
+
+
+def test_the_opening_is_of_plain_mixtures(here, database):
+    task, queued = proposed(database, here)
+    assert isinstance(task.question.space, ScheduleSpace)
+    assert [trial["schedule"] for trial in queued] == [None] * len(queued)
+
+
+def test_schedules_are_proposed_with_their_phases_in_words(here, database):
+    told(here)
+    _, queued = proposed(database, here)
+    changing = [trial for trial in queued if trial["schedule"]]
+    assert changing
+    for trial in changing:
+        assert "; phase 1 (50% of the steps): " in trial["proposal"]["reason"]
+        assert [phase["share"] for phase in trial["schedule"]] == [0.5, 0.5]
+        first, last = (phase["mixture"] for phase in trial["schedule"])
+        for domain, weight in trial["mixture"].items():
+            assert weight == pytest.approx((first[domain] + last[domain]) / 2)
+
+
+def test_what_is_on_its_way_is_known_with_its_phases_and_made_anew_after_results(here, database):
+    told(here)
+    add(here, schedule=EASY_FIRST[::-1])
+    task, before = proposed(database, here)
+    assert np.allclose(task.question.pending, [[0.1, 0, 0.4, 0.5, 0, 0]])
+    add(here, schedule=EASY_FIRST, measurements=scores(0.9))
+    _, after = proposed(database, here)
+    assert [trial["number"] for trial in after] == [trial["number"] for trial in before]
+    assert after != before
+
+
+def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
+    spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
+    within = ScheduleSpace(evidence.engine_terms.space(spec), [0.5, 0.5])
+    nearly = within.unchanging(np.array([[0.2, 0.3, 0.5]]))[0] + 0.001 * np.array(
+        [1, -1, 0, -1, 1, 0]
+    )
+    mixture, phases = schedules.of_point(spec, within, nearly)
+    assert phases is None
+    assert mixture == pytest.approx({"coco": 0.2, "lisa": 0.3, "sat": 0.5})
+
+
+def test_an_archive_brings_back_that_schedules_are_proposed(here, database):
+    told(here)
+    with database.write() as session:
+        document = archive.dump(session, "vlm")
+        document["study"]["name"] = "again"
+        read = archive.Archive.model_validate(document)
+        archive.load(session, read, archive_checks.check(read).model_dump(mode="json"))
+    with database.read() as session:
+        spec = views.spec(studies.get(session, "again"))
+        assert spec.search.schedule.of_each == [0.5, 0.5]
+        assert len(evidence.named(session, "again").completed) == 7
+
+
+def test_the_form_of_a_new_study_offers_phases(api):
+    assert 'name="search.phases"' in api.get("/ui/new").text
