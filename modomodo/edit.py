@@ -15,6 +15,7 @@ from rich.table import Table
 from modomodo.connect import UrlOption, connect
 from modomodo.edit_options import EditOptions
 from modomodo.errors import CommandFailed, problems
+from modomodo.similarity_option import SimilarityOption
 from modomodo.study import JsonOption, StudyArgument, print_json, used
 from service.schemas import Study, StudyChange, StudyClone, StudyPatch
 
@@ -123,8 +124,8 @@ WeighOption = Annotated[
 WithoutOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="What there is to be no more: limits, floors, objectives, gpu-hours, max-active or "
-        "reach. Repeatable."
+        help="What there is to be no more: limits, floors, objectives, similarity, gpu-hours, "
+        "max-active or reach. Repeatable."
     ),
 ]
 
@@ -182,6 +183,7 @@ def edit(
     data: DataOption = None,
     limit: LimitOption = None,
     max_active: MaxActiveOption = None,
+    similarity: SimilarityOption = None,
     floor: FloorOption = None,
     floor_probability: ProbabilityOption = None,
     objectives: ObjectivesOption = None,
@@ -210,6 +212,7 @@ def edit(
         samples=samples,
         data=data,
         limits=limit,
+        similarity=similarity,
         floors=floor,
         floor_probability=floor_probability,
         objectives=objectives,
@@ -242,6 +245,7 @@ def clone(
     samples: SamplesOption = None,
     limit: LimitOption = None,
     max_active: MaxActiveOption = None,
+    similarity: SimilarityOption = None,
     floor: FloorOption = None,
     floor_probability: ProbabilityOption = None,
     objectives: ObjectivesOption = None,
@@ -267,6 +271,7 @@ def clone(
         least=zero_or_at_least,
         samples=samples,
         limits=limit,
+        similarity=similarity,
         floors=floor,
         floor_probability=floor_probability,
         objectives=objectives,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from modomodo import similarity_option
 from modomodo.errors import WrongUse
 from modomodo.goal_options import floor_of
 from service.schemas import Study
@@ -15,8 +17,13 @@ WITHOUT = {"gpu-hours": "gpu_hours", "max-active": "max_active", "reach": "reach
 """What may be taken away, and the field that it is."""
 
 
-EMPTIED = {"limits": "limits", "floors": "constraints", "objectives": "objectives"}
-"""The same of lists."""
+EMPTIED: dict[str, tuple[str, Any]] = {
+    "limits": ("limits", []),
+    "floors": ("constraints", []),
+    "objectives": ("objectives", []),
+    "similarity": ("similarity", {}),
+}
+"""The same of what is then empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class EditOptions:
     samples: Sequence[str] = ()
     data: Sequence[str] = ()
     limits: Sequence[str] = ()
+    similarity: Path | None = None
     floors: Sequence[str] = ()
     floor_probability: float | None = None
     objectives: str | None = None
@@ -58,6 +66,7 @@ class EditOptions:
 
         Raises:
             WrongUse: an option that cannot be read, or an unknown domain.
+        CommandFailed: the file of `similarity` cannot be used.
         """
         found = {key: value for key, value in self.fields.items() if value is not None}
         search: dict[str, Any] = {}
@@ -76,6 +85,8 @@ class EditOptions:
         if self.limits:
             known = tuple(domains or (domain.name for domain in study.domains))
             found["limits"] = [_limit(text, known) for text in self.limits]
+        if self.similarity is not None:
+            found["similarity"] = similarity_option.read(self.similarity)
         if self.floors:
             found["constraints"] = [self._floor(text) for text in self.floors]
         elif self.floor_probability is not None:
@@ -88,7 +99,8 @@ class EditOptions:
             found["recipe"] = self._recipe(study)
         for what in self.without:
             if what in EMPTIED:
-                found[EMPTIED[what]] = []
+                field, empty = EMPTIED[what]
+                found[field] = empty
             elif what in WITHOUT:
                 found.setdefault("remove", []).append(WITHOUT[what])
             else:

@@ -64,11 +64,16 @@ def _arrays_of(runs: Runs) -> tuple[Any, ...]:
     return (runs.weights, runs.score, runs.noise_sd, runs.benchmarks, runs.run, *channels)
 
 
+def _of(space: MixtureSpace) -> tuple[Any, ...]:
+    """What fits look at of a space."""
+    return (*space.domains, None if space.similarity is None else space.similarity.matrix)
+
+
 def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
     asked of it."""
     runs = turn(runs, direction)
-    of = (surrogate, *space.domains, *_arrays_of(runs))
+    of = (surrogate, *_of(space), *_arrays_of(runs))
     return _cached(of, lambda: [fit(surrogate, space, runs, SEED)])[0]
 
 
@@ -109,7 +114,7 @@ def predict_each(
     """The same of other scores, each with a model of the kind that suits the objective."""
     of = (
         surrogate,
-        *space.domains,
+        *_of(space),
         *_arrays_of(runs),
         *(part for other in others for part in _arrays_of(other)),
     )

@@ -5,14 +5,15 @@ Scheffe quadratic, all that a quadratic can identify on the simplex; with z thei
 roots it is an effect that saturates, as effects of more data do. Coefficients have normal priors;
 how large linear and pair terms are, and how noisy a run is, is not chosen but averaged over, each
 setting by how well it explains the runs, so the intervals know that these scales are unknown too.
-Weights and their roots are averaged by the density they give to left-out runs. Everything is in
-closed form: no iteration, no torch.
+Weights and their roots are averaged by the density they give to left-out runs. Where domains are
+said to be alike, coefficients are correlated as far as that is trusted, which is averaged over as
+the scales are. Everything is in closed form: no iteration, no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -21,9 +22,11 @@ from scipy.special import logsumexp
 from service.search import gaussian
 from service.search.quadratics import Blend, climb, has_few_faces, maximise
 from service.search.runs import Runs
+from service.search.similarity import TRUSTS, Similarity, prior_weights
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import regression
 from service.search.surrogates.carried import Carried, averaged
+from service.search.surrogates.channel_settings import standing_for_all
 from service.search.surrogates.channels import fitted_with_channels
 from service.search.surrogates.part import (
     LINEAR,
@@ -55,6 +58,12 @@ STARTS = 256
 """Random mixtures of which the best are climbed from."""
 FEW_FACES = 500
 """Up to here going through all faces is as quick as a climb."""
+BY_RUNS_TO = 64
+"""Runs up to which settings by the thousand are gone through at once."""
+MOST_STATES, FEWEST_STATES = 400, 40
+MOST_NUMBERS = 20_000_000
+"""Settings that stand for all where domains are said to be alike: fewer, where there are so many
+domains that the covariances of that many would have more numbers than this."""
 
 
 class BayesQuadratic:
@@ -70,8 +79,8 @@ class BayesQuadratic:
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> BayesQuadraticFit:
         """Deterministic; the seed is not used."""
         close = least_spread_of(space, runs)
-        fitted = fitted_with_channels if runs.channels else _fitted
-        parts = [fitted(runs, power, close) for power in self._powers]
+        scalings = [Scaling.of(runs, power, close) for power in self._powers]
+        parts = [_part(runs, scaling, space.similarity) for scaling in scalings]
         log_density = np.array([part.log_density for part in parts])
         share = np.exp(log_density - logsumexp(log_density))
         share = np.where(share < MIN_SHARE, 0.0, share)
@@ -118,6 +127,11 @@ class BayesQuadraticFit:
             name: averaged([part.channels[name] for part in self.parts], self.share)
             for name in self.parts[0].channels
         }
+
+    @property
+    def trust(self) -> FloatArray | None:
+        each = [part.trust for part in self.parts if part.trust is not None]
+        return self.share @ np.array(each) if each else None
 
     def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         each = [part.predict(np.atleast_2d(X)) for part in self.parts]
@@ -171,20 +185,41 @@ class BayesQuadraticFit:
         return np.array(found).reshape(-1, space.m)
 
 
-def _fitted(runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Part:
+def _part(runs: Runs, scaling: Scaling, similarity: Similarity | None) -> Part:
+    """The belief by the runs and all channels there are."""
+    if not runs.channels:
+        return _fitted(runs, scaling, similarity)
+    if similarity is None:
+        return fitted_with_channels(runs, scaling)
+    # One trust stands for all, as the runs alone tell it: with the mean trust, coefficients vary
+    # together as they do on average over all.
+    alone = _fitted(runs, scaling, similarity)
+    root = similarity.root(alone.mean_trust)
+    told = fitted_with_channels(runs, replace(scaling, root=root))
+    return replace(told, trust=alone.trust)
+
+
+def _fitted(runs: Runs, scaling: Scaling, similarity: Similarity | None) -> Part:
     """From the runs alone."""
     # 1. Features such that linear and pair terms each vary by 1 in all over the runs.
-    scaling = Scaling.of(runs, power, close)
     y = (runs.score - scaling.centre) / scaling.scale
     F = scaling.features(runs.weights)
-    # 2. What each setting makes of the runs.
+    # 2. What each setting makes of the runs: all scales with one trust, then with the next.
     settings = np.array(list(product(LINEAR, PAIRS, NOISE)))
     prior = scaling.prior(settings[:, :2])
     noise = settings[:, 2:] ** 2 + sampling_variance(runs) / scaling.scale**2
-    log_likelihood, pull, precision = regression.evidence(F, y, prior, noise)
+    if similarity is None:
+        told = [regression.evidence(F, y, prior, noise)]
+    else:
+        roots = map(similarity.root, TRUSTS)
+        told = [regression.evidence(F @ R, y, prior, noise, BY_RUNS_TO) for R in roots]
+    log_likelihood, pull, precision = (np.concatenate(each) for each in zip(*told, strict=True))
     # 3. How well each explains the runs: log marginal likelihood and prior.
     off = np.log(settings / TYPICAL)
-    log_weight = log_likelihood - 0.5 * (off**2).sum(axis=1)
+    log_prior = -0.5 * (off**2).sum(axis=1)
+    if similarity is not None:
+        log_prior = (np.log(prior_weights())[:, None] + log_prior).ravel()
+    log_weight = log_likelihood + log_prior
     log_weight -= logsumexp(log_weight)
     # 4. Leaving a run out of a setting (Rasmussen and Williams, 2006, eq. 5.12), and out of the
     # weights of the settings: p(y_i | y_-i) is the harmonic mean of the settings' densities.
@@ -198,15 +233,32 @@ def _fitted(runs: Runs, power: float, close: tuple[FloatArray, float] | None) ->
     left_out_variance = (without * (variance + (mean - left_out) ** 2)).sum(axis=0)
     # 5. The coefficients, where a setting counts.
     weight = np.exp(log_weight)
-    kept = np.flatnonzero(weight >= min(NEGLIGIBLE, float(weight.max())))
-    each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
+    if similarity is None:
+        trust = None
+        kept = np.flatnonzero(weight >= min(NEGLIGIBLE, float(weight.max())))
+        share = weight[kept] / weight[kept].sum()
+        each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
+    else:
+        trust = weight.reshape(len(TRUSTS), -1).sum(axis=1)
+        n_states = int(np.clip(MOST_NUMBERS // F.shape[1] ** 2, FEWEST_STATES, MOST_STATES))
+        chosen, counts = np.unique(standing_for_all(weight, n_states), return_counts=True)
+        trusted, kept = np.divmod(chosen, len(settings))
+        share = counts / n_states
+        correlations = [similarity.correlation(t) for t in TRUSTS]
+        each = [
+            regression.correlated_coefficients(
+                F, y, correlations[t] * np.sqrt(np.outer(prior[g], prior[g])), noise[g]
+            )
+            for t, g in zip(trusted, kept, strict=True)
+        ]
     return Part(
         scaling,
-        weight[kept] / weight[kept].sum(),
+        share,
         np.array([mean for mean, _ in each]),
         np.array([covariance for _, covariance in each]),
         settings[kept, 2],
         scaling.centre + scaling.scale * left_out,
         scaling.scale**2 * left_out_variance,
         -evidence - np.log(scaling.scale),
+        trust=trust,
     )
