@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, insert, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Insert,
+    Select,
+    bindparam,
+    case,
+    exists,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from db.clock import now
@@ -13,9 +26,8 @@ from db.models import Base, Event, Trial
 
 STUDIES, TRIALS, EVENTS = (Base.metadata.tables[name] for name in ("studies", "trials", "events"))
 
-_STEP = (
+_STEP_OF_ANY = (
     update(STUDIES)
-    .where(STUDIES.c.id == bindparam("of_study"))
     .values(
         revision=STUDIES.c.revision + 1,
         results=STUDIES.c.results + bindparam("more_results"),
@@ -29,6 +41,8 @@ _STEP = (
     )
     .returning(STUDIES.c.revision, STUDIES.c.updated_at)
 )
+_OF_STUDY: ColumnElement[int] = bindparam("of_study")
+_STEP = _STEP_OF_ANY.where(STUDIES.c.id == _OF_STUDY)
 _NOTE = insert(EVENTS)
 _OWN = ("study_id", "trial_id", "attempt_number", "actor", "what", "detail")
 """What an event says beside its time."""
@@ -126,6 +140,11 @@ def _step_by(
     }
 
 
+def takes_all_at_once(session: Session) -> bool:
+    """Whether the database makes several changes in one statement: PostgreSQL does."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
 class TrialChange:
     """A kind of change of a trial that comes all the time, without its object: the study's step,
     the trial's columns, the event's row. On PostgreSQL they are one statement, so that the study is
@@ -142,22 +161,67 @@ class TrialChange:
         self._detail = {"state": columns["state"]} if "state" in columns else {}
         self._moment = () if at is None else (at,)
         moment: dict[str, Any] = {column: bindparam("at") for column in self._moment}
+        self._columns = columns
         self._write = _WRITE.values(revision=bindparam("at_revision"), **moment, **columns)
-        self._at_once = self._in_one(columns)
+        self._at_once = self.at_once()
 
-    def _in_one(self, columns: dict[str, Any]) -> Select[Any]:
-        stepped = _STEP.cte("step")
+    def at_once(
+        self,
+        *,
+        of_study: ColumnElement[int] = _OF_STUDY,
+        after: CTE | None = None,
+        further: Callable[[CTE], Insert] | None = None,
+    ) -> Select[Any]:
+        """The change as one statement of PostgreSQL; it returns revision and time of the study's
+        step, and the columns of `after`. Its parameters are those of `bound`.
+
+        Args:
+            after: a change of the attempt, which has to return a row: else nothing is done and
+                returned. What it calls `gpu_s` is added to that of the study.
+            further: rows that are stored with it, by the study's step.
+        """
+        step = _STEP_OF_ANY.where(STUDIES.c.id == of_study)
+        if after is not None:
+            step = step.where(exists(select(after)))
+            if "gpu_s" in after.c:
+                spent = select(after.c.gpu_s).scalar_subquery()
+                step = step.values(gpu_s=STUDIES.c.gpu_s + spent)
+        stepped = step.cte("step")
         revision, when = (
             select(c).scalar_subquery() for c in (stepped.c.revision, stepped.c.updated_at)
         )
         moment = dict.fromkeys(self._moment, when)
-        parts = [_WRITE.values(revision=revision, **moment, **columns).cte("written")]
+        write = _WRITE.values(revision=revision, **moment, **self._columns)
+        parts = [write.where(exists(select(stepped))).cte("written")]
         if self._what is not None:
             named = zip(_ITS, _OWN, strict=True)
             event = [bindparam(its, type_=EVENTS.c[name].type) for its, name in named]
             noted = select(stepped.c.updated_at, *event)
             parts.append(insert(EVENTS).from_select(["at", *_OWN], noted).cte("noted"))
-        return select(stepped.c.revision, stepped.c.updated_at).add_cte(*parts)
+        if further is not None:
+            parts.append(further(stepped).cte("further"))
+        shown = [stepped.c.revision, stepped.c.updated_at]
+        found = select(*shown)
+        if after is not None:
+            found = found.add_columns(*after.c).join_from(stepped, after, true())
+        return found.add_cte(*parts)
+
+    def bound(
+        self,
+        study_id: int,
+        trial_id: int,
+        *,
+        attempt_number: int | None = None,
+        actor: str = "",
+        is_result: bool = False,
+        unspent: float = 0.0,
+        gpu_s: float = 0.0,
+    ) -> dict[str, Any]:
+        """The parameters of `at_once`, but for those in `columns` and `after`."""
+        asked = _step_by(study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
+        event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
+        noted = {} if self._what is None else dict(zip(_ITS, event, strict=True))
+        return asked | noted | {"of_trial": trial_id}
 
     def make(
         self,
@@ -177,14 +241,19 @@ class TrialChange:
         Args:
             bound: values of the parameters in `columns`.
         """
-        event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
-        if session.get_bind().dialect.name == "postgresql":
-            asked = _step_by(study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
-            noted = {} if self._what is None else dict(zip(_ITS, event, strict=True))
-            revision, at = session.execute(
-                self._at_once, asked | bound | noted | {"of_trial": trial_id}
-            ).one()
+        if takes_all_at_once(session):
+            asked = self.bound(
+                study_id,
+                trial_id,
+                attempt_number=attempt_number,
+                actor=actor,
+                is_result=is_result,
+                unspent=unspent,
+                gpu_s=gpu_s,
+            )
+            revision, at = session.execute(self._at_once, asked | bound).one()
             return revision, at
+        event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
         revision, at = step(session, study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
         when = {"at": at} if self._moment else {}
         session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)

@@ -430,6 +430,25 @@ class Owner(Base):
     """GPU-seconds of its studies that were deleted."""
 
 
+class Fit(Base):
+    """The newest fit of its kind that was made of a study: pages need not wait for the next."""
+
+    __tablename__ = "fits"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """What was asked, and of which surrogate."""
+    mark: Mapped[str] = mapped_column(String(64))
+    """Hash of all that it depends on: while that is the same, the fit is."""
+    results: Mapped[int]
+    """`Study.results` and `Study.edits` that it was made at."""
+    edits: Mapped[int]
+    took_s: Mapped[float]
+    made_at: Mapped[datetime] = mapped_column(default=now())
+    document: Mapped[str] = mapped_column(Text)
+    """What was found, as JSON."""
+
+
 class SignIn(Base):
     """A session of a browser, until its time is over, its key ends, or someone signs out."""
 

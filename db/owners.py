@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cost
+from db import cost, events
 from db.clock import HOUR_S
 from db.errors import OwnerNotFound
 from db.models import LIVE, Attempt, Owner, Study, Trial
@@ -71,12 +71,16 @@ def make(session: Session, name: str) -> None:
 
 def limit(session: Session, name: str, gpu_hours: float | None) -> None:
     """Says how many GPU-hours an owner may use, which is made where there is none of this name.
+    The revisions of its studies rise, so that open pages of them look again.
 
     Args:
         gpu_hours: None for as many as it likes.
     """
     make(session, name)
     session.execute(update(Owner).where(Owner.name == name).values(gpu_hours=gpu_hours))
+    of_owner = select(Study.id).where(Study.owner == name).order_by(Study.id)
+    for study_id in session.scalars(of_owner).all():
+        events.step(session, study_id)
 
 
 def check(session: Session, name: str) -> None:

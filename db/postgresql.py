@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
 
@@ -26,9 +26,16 @@ WRITERS = 4
 row. A thread that waits there holds a trial and a connection, and when it is woken it first waits
 for the interpreter, which the others have: the row stays locked all the while."""
 
-AT_ONCE = 1
-"""Calls that are committed together: the server does so by itself for those of several connections.
-And in one transaction, a call would take its trial after the study of the one before."""
+AT_ONCE = 16
+"""Calls that wait for the disk together. Not in one transaction, in which a call would take its
+trial after the study of the one before."""
+
+UNFLUSHED = "-c synchronous_commit=off"
+"""Option of connections whose commits do not wait for the disk: a study's row, at which its changes
+line up, is locked until a commit has ended, and would be for as long as the disk takes."""
+
+FLUSH = text("SELECT pg_logical_emit_message(true, 'modomodo', '')")
+"""Writes something, and changes nothing: its commit brings all before it to the disk as well."""
 
 MIGRATION = 0x6D6F646F
 """Number of the advisory lock of migrations."""
@@ -44,8 +51,11 @@ READING: dict[str, Any] = {
 """Options of an engine that only reads."""
 
 
-def engine_for(url: URL) -> Engine:
+def engine_for(url: URL, *further: str) -> Engine:
     """An engine on a server's database.
+
+    Args:
+        further: options of its connections.
 
     Raises:
         BadDatabase: the driver is not installed, or there is none of this name.
@@ -55,7 +65,7 @@ def engine_for(url: URL) -> Engine:
         f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
     )
     # What the address itself says comes later, so it counts.
-    options = " ".join([own, *url.normalized_query.get("options", ())])
+    options = " ".join([own, *further, *url.normalized_query.get("options", ())])
     arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options}
     try:
         engine = create_engine(

@@ -50,7 +50,7 @@ class Database:
         self.writers = kind.WRITERS
         """Threads that write at once."""
         self.at_once = kind.AT_ONCE
-        """Writes of several callers that are committed together, at most."""
+        """Writes of several callers that wait for the disk together, at most."""
         self._turn = WriteTurns(self.writers)
         if not self.is_embedded:
             reading = postgresql.READING
@@ -61,6 +61,11 @@ class Database:
         self._writing = sessionmaker(
             self.engine.execution_options(is_writing=True), expire_on_commit=False
         )
+        self._unflushed: sessionmaker[Session] | None = None
+        if not self.is_embedded:
+            # An engine of its own: what a commit waits for is an option of the connection.
+            quick = postgresql.engine_for(self.url, postgresql.UNFLUSHED)
+            self._unflushed = sessionmaker(quick, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -75,15 +80,21 @@ class Database:
             yield session
 
     def write_each(self, works: Sequence[Callable[[Session], Any]]) -> list[Any]:
-        """Does what several callers ask for, and commits it together. One that raises is undone
+        """Does what several callers ask for, and waits for the disk once. One that raises is undone
         alone, and has a `Failed` in the place of what it would have returned.
 
         Raises:
-            SQLAlchemyError: nothing was committed.
+            SQLAlchemyError: nothing was committed; or on PostgreSQL, the server went away, and
+                nobody knows what it has kept.
         """
+        if self._unflushed is not None:
+            outcomes = [self._alone(self._unflushed, work) for work in works]
+            if not all(isinstance(outcome, Failed) for outcome in outcomes):
+                self._flush()
+            return outcomes
         if len(works) == 1:
-            return [self._alone(works[0])]
-        outcomes: list[Any] = []
+            return [self._alone(self._writing, works[0])]
+        outcomes = []
         with self._turn(), self.engine.connect() as connection:
             writing = connection.execution_options(is_writing=True)
             with writing.begin():
@@ -98,12 +109,18 @@ class Database:
                     outcomes.append(outcome)
         return outcomes
 
-    def _alone(self, work: Callable[[Session], Any]) -> Any:
+    def _alone(self, sessions: sessionmaker[Session], work: Callable[[Session], Any]) -> Any:
+        """What becomes of a work in a transaction of its own."""
         try:
-            with self.write() as session:
+            with self._turn(), sessions.begin() as session:
                 return work(session)
         except Exception as error:
             return Failed(error)
+
+    def _flush(self) -> None:
+        """Waits until all that was committed so far is on the server's disk."""
+        with self.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(postgresql.FLUSH)
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:
@@ -131,6 +148,8 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._unflushed is not None:
+            self._unflushed.kw["bind"].dispose()
 
 
 def _parsed(url: str) -> URL:

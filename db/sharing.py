@@ -24,11 +24,12 @@ class Ability:
 
     Attributes:
         gpu_memory_gb: of its smallest GPU; None where it did not say.
+        labels: None for one that has whatever is asked for.
     """
 
     gpus: int = 1
     gpu_memory_gb: float | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] | None = field(default_factory=dict)
 
     @classmethod
     def of(cls, gpus: int, capabilities: Mapping[str, Any]) -> Self:
@@ -57,7 +58,7 @@ def lacking(requires: Mapping[str, Any] | None, ability: Ability) -> list[str]:
         has = "did not say" if ability.gpu_memory_gb is None else f"has {ability.gpu_memory_gb:g}"
         found.append(f"GPUs of {memory_gb:g} GB (it {has})")
     for name, value in (requires.get("labels") or {}).items():
-        if ability.labels.get(name) != value:
+        if ability.labels is not None and ability.labels.get(name) != value:
             found.append(f"label {name}={value}")
     return found
 

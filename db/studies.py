@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db import events, owners, proposals, specs, trials
 from db.clock import now
 from db.errors import StudyExists, StudyNotFound, WrongState
-from db.models import PART, Attempt, CurvePoint, Event, Measurement, Study, Trial
+from db.models import PART, Attempt, CurvePoint, Event, Fit, Measurement, Study, Trial
 from db.specs import complete
 from db.trial_states import UNDER_WAY, WHOLE
 
@@ -218,7 +218,7 @@ def changes(
 
 
 def delete(session: Session, name: str) -> None:
-    """Removes a study with its trials, their scores, curves and events, for good.
+    """Removes a study with its trials, their scores, curves and events, and its fits, for good.
 
     Raises:
         StudyNotFound: there is none of this name.
@@ -234,9 +234,10 @@ def delete(session: Session, name: str) -> None:
         )
     owners.keep_cost(session, study)
     of_study = select(Trial.id).where(Trial.study_id == study.id)
-    session.execute(sql_delete(Event).where(Event.study_id == study.id))
-    for part in (CurvePoint, Measurement, Attempt):
-        session.execute(sql_delete(part).where(part.trial_id.in_(of_study)))
+    for part in (Event, Fit):
+        session.execute(sql_delete(part).where(part.study_id == study.id))
+    for of_trial in (CurvePoint, Measurement, Attempt):
+        session.execute(sql_delete(of_trial).where(of_trial.trial_id.in_(of_study)))
     session.execute(sql_delete(Trial).where(Trial.study_id == study.id))
     session.execute(sql_delete(Study).where(Study.id == study.id))
 

@@ -121,18 +121,32 @@ WeighOption = Annotated[
     list[str] | None,
     typer.Option(help="Weight of a benchmark in an objective of your own, as chartqa=2."),
 ]
+WeightOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Its share of the GPUs of workers that name no study, beside other studies; 1 unless "
+        "said."
+    ),
+]
+RequiresOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a worker must have, as gpus=4, gpu_memory_gb=80 or label:pool=a100. All there "
+        "is to be. Repeatable."
+    ),
+]
 WithoutOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="What there is to be no more: limits, floors, objectives, similarity, gpu-hours, "
-        "max-active or reach. Repeatable."
+        help="What there is to be no more: limits, floors, objectives, requires, similarity, "
+        "gpu-hours, max-active or reach. Repeatable."
     ),
 ]
 
 
 B = TypeVar("B", bound=BaseModel)
 
-FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active")
+FIELDS = ("budget", "gpu_hours", "note", "strategy", "lookahead", "max_active", "weight")
 """Options that are fields of the call as they are."""
 
 
@@ -189,6 +203,8 @@ def edit(
     objectives: ObjectivesOption = None,
     objective: ObjectiveOption = None,
     weigh: WeighOption = None,
+    weight: WeightOption = None,
+    requires: RequiresOption = None,
     without: WithoutOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -201,6 +217,7 @@ def edit(
         strategy=strategy,
         lookahead=lookahead,
         max_active=max_active,
+        weight=weight,
         channels=channels,
         early_stopping=early_stopping,
         add=add,
@@ -218,6 +235,7 @@ def edit(
         objectives=objectives,
         objective=objective,
         weigh=weigh,
+        requires=requires,
         without=without,
     )
     if not options.is_any:
@@ -251,6 +269,8 @@ def clone(
     objectives: ObjectivesOption = None,
     objective: ObjectiveOption = None,
     weigh: WeighOption = None,
+    weight: WeightOption = None,
+    requires: RequiresOption = None,
     without: WithoutOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -263,6 +283,7 @@ def clone(
         strategy=strategy,
         lookahead=lookahead,
         max_active=max_active,
+        weight=weight,
         channels=channels,
         early_stopping=early_stopping,
         add=add,
@@ -277,6 +298,7 @@ def clone(
         objectives=objectives,
         objective=objective,
         weigh=weigh,
+        requires=requires,
         without=without,
     )
     with connect(url) as client:

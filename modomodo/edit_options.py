@@ -10,6 +10,7 @@ from typing import Any
 from modomodo import similarity_option
 from modomodo.errors import WrongUse
 from modomodo.goal_options import floor_of
+from service import requirements
 from service.schemas import Study
 from service.search.limits import LinearLimit
 
@@ -21,9 +22,10 @@ EMPTIED: dict[str, tuple[str, Any]] = {
     "limits": ("limits", []),
     "floors": ("constraints", []),
     "objectives": ("objectives", []),
+    "requires": ("requires", {}),
     "similarity": ("similarity", {}),
 }
-"""The same of what is then empty."""
+"""The same of what is there but empty, and what that is then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class EditOptions:
     objectives: str | None = None
     objective: str | None = None
     weigh: Sequence[str] = ()
+    requires: Sequence[str] = ()
     without: Sequence[str] = ()
 
     @property
@@ -95,12 +98,17 @@ class EditOptions:
             found["objectives"] = [name.strip() for name in self.objectives.split(",")]
         if self.objective is not None or self.weigh:
             found["objective"] = self._objective(study)
+        if self.requires:
+            try:
+                found["requires"] = requirements.read(self.requires)
+            except ValueError as error:
+                raise WrongUse(f"--requires {error}") from error
         if self.data:
             found["recipe"] = self._recipe(study)
         for what in self.without:
             if what in EMPTIED:
-                field, empty = EMPTIED[what]
-                found[field] = empty
+                name, empty = EMPTIED[what]
+                found[name] = empty
             elif what in WITHOUT:
                 found.setdefault("remove", []).append(WITHOUT[what])
             else:

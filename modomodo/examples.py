@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --add geo --similarity similarity.yaml",
         "modomodo study edit first --floor 'scienceqa >= uniform - 0.02'",
         "modomodo study edit first --split coco=indoor:0.6,outdoor:0.4",
+        "modomodo study edit first --weight 2 --requires gpus=4 --requires label:pool=a100",
     ),
     "study front": ("modomodo study front first",),
     "study rename": ("modomodo study rename first vlm-2b",),

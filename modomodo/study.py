@@ -20,7 +20,7 @@ from modomodo.connect import UrlOption, connect
 from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import front_table, is_compared, prediction_text, summary_table
-from service import yaml_text
+from service import requirements, yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, StudyState, TrainerName
 from service.search.counts import all_done, counted
 
@@ -97,6 +97,15 @@ def _owner(study: Study) -> str:
     return "" if study.owner is None else f"; owner {escape(study.owner)}"
 
 
+def _sharing(study: Study) -> str:
+    """Its weight beside other studies, and what it requires of workers; empty where it is like any
+    other."""
+    said = [] if study.weight == 1 else [f"weight {study.weight:g} beside other studies"]
+    if wanted := requirements.written(study.requires):
+        said.append(f"requires {', '.join(wanted)}")
+    return "; ".join(said)
+
+
 def _counts(study: Study) -> str:
     return ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in study.trials.items() if n)
 
@@ -120,6 +129,8 @@ def show(study: StudyArgument, url: UrlOption = None, as_json: JsonOption = Fals
     )
     if found.note:
         console.print(escape(found.note))
+    if sharing := _sharing(found):
+        console.print(escape(sharing))
     if best.train is not None and is_compared(trials, best.train):
         console.print(summary_table(found, trials, best.train))
     console.print(escape(best.message))

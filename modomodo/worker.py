@@ -133,6 +133,7 @@ def worker(
     from service.client import Client
     from trainer.storage.remote import Store, StoreError
     from trainer.storage.work_folder import FolderError, WorkFolder
+    from trainer.worker.beats import Beats
     from trainer.worker.capabilities import of_this_machine
     from trainer.worker.deadline import Deadline
     from trainer.worker.gpus import Gpus
@@ -144,7 +145,7 @@ def worker(
     drain_after_s = None if drain_after is None else seconds("--drain-after", drain_after)
     idle_after_s = None if idle_after is None else seconds("--idle-after", idle_after)
     needs_s = None if needs_time is None else seconds("--needs-time", needs_time)
-    labels = _labels(label or [])
+    labels = read_labels(label or [])
     stalled_s = seconds("--stalled-after", stalled_after)
     grace_s = seconds("--grace", grace)
     patience_s = seconds("--patience", patience)
@@ -155,7 +156,13 @@ def worker(
         raise CommandFailed(str(error)) from error
     deadline = None if ends_at is None else Deadline(ends_at, needs_s or 0.0)
     setting = Setting(
-        data, commands, stalled_s=stalled_s, grace_s=grace_s, store=kept, deadline=deadline
+        data,
+        commands,
+        stalled_s=stalled_s,
+        grace_s=grace_s,
+        store=kept,
+        deadline=deadline,
+        beats=Beats(len(shares)) if len(shares) > 1 else None,
     )
     signals = Signals()
     with ExitStack() as stack:
@@ -205,7 +212,12 @@ def seconds(option: str, text: str) -> float:
     return float(found.group(1)) * _SECONDS[found.group(2)]
 
 
-def _labels(given: list[str]) -> list[tuple[str, str]]:
+def read_labels(given: list[str]) -> list[tuple[str, str]]:
+    """Names and values of labels such as `rack=7`.
+
+    Raises:
+        WrongUse: one is none, or they are too many.
+    """
     pairs = [tuple(map(str.strip, text.partition("=")[::2])) for text in given]
     for text, (name, value) in zip(given, pairs, strict=True):
         if not (name and value) or len(text) > LONGEST_LABEL:

@@ -21,6 +21,7 @@ from service.dashboard.pages.events import News
 from service.dashboard.router import router as pages
 from service.executor.process import Engine, EngineProcess
 from service.fitting.fits import Fits
+from service.fitting.stored import StoredFits
 from service.http import problems
 from service.http.access_log import Requests
 from service.http.auth import Gate
@@ -32,7 +33,17 @@ from service.pace import Pace
 from service.presets import Presets
 from service.proposing.proposer import Proposer
 from service.proposing.upkeep import Upkeep, Watch
-from service.routes import leases, many_trials, owners, probes, studies, surrogates, trials, workers
+from service.routes import (
+    heartbeats,
+    leases,
+    many_trials,
+    owners,
+    probes,
+    studies,
+    surrogates,
+    trials,
+    workers,
+)
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -81,6 +92,7 @@ def create_app(
     dependencies.install(app)
     install_openapi(app)
     app.include_router(leases.busy)  # first, since addresses are looked for in this order
+    app.include_router(heartbeats.router)
     app.include_router(probes.router)
     app.include_router(studies.router)
     app.include_router(studies.copies)
@@ -117,7 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         pace.look()
 
     upkeep = Upkeep(database, watch, settings.upkeep_every_s, look, proposer.keep)
-    fits = Fits(showing)
+    fits = Fits(showing, StoredFits(database))
     presets: Presets = app.state.presets
     app.state.context = Context(
         settings, database, writer, gate, proposer, fits, watch, pace, metrics, presets

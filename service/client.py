@@ -8,11 +8,12 @@ repeated `add_trial` by its key. So `transport.py` may try again what got no ans
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
 from service.schemas import (
+    BeatOutcome,
     BestAnswer,
     Curve,
     Demand,
@@ -21,6 +22,8 @@ from service.schemas import (
     Gone,
     Heartbeat,
     HeartbeatAnswer,
+    HeartbeatsAnswer,
+    HeartbeatsRequest,
     MeasurementsRequest,
     NextAnswer,
     NextRequest,
@@ -295,6 +298,17 @@ class Client(Transport):
             timeout=min(HEARTBEAT_TIMEOUT_S, self._timeout_s),
         )
 
+    def heartbeats(self, body: HeartbeatsRequest) -> list[BeatOutcome]:
+        """Several heartbeats at once; what became of each, in their order."""
+        return self._call(
+            HeartbeatsAnswer,
+            "POST",
+            "/heartbeats",
+            body,
+            patience_s=HEARTBEAT_PATIENCE_S,
+            timeout=min(HEARTBEAT_TIMEOUT_S, self._timeout_s),
+        ).beats
+
     def measurements(
         self, trial_id: int, body: MeasurementsRequest, patience_s: float | None = None
     ) -> Trial:
@@ -322,10 +336,22 @@ class Client(Transport):
 
     # --- calls of whoever starts workers ---
 
-    def demand(self, study: str | None = None) -> Demand:
-        """How many trials workers could begin now, of a study or of all."""
+    def demand(
+        self,
+        study: str | None = None,
+        *,
+        gpus: int | None = None,
+        gpu_memory_gb: float | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Demand:
+        """How many trials workers could begin now, of a study or of all: workers that have so much,
+        by what studies require; None for enough."""
         path = "/demand" if study is None else f"/studies/{_part(study)}/demand"
-        return self._call(Demand, "GET", path)
+        said: dict[str, Any] = {"gpus": gpus, "gpu_memory_gb": gpu_memory_gb}
+        if labels is not None:
+            said["label"] = [f"{name}={value}" for name, value in labels.items()]
+        asked = {name: value for name, value in said.items() if value is not None}
+        return self._call(Demand, "GET", path, params=asked)
 
     def workers(self, starts_with: str = "") -> list[WorkerSeen]:
         """Workers that hold a trial or have asked for one lately, by name, page by page."""

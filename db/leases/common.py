@@ -13,10 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, bindparam, exists, insert, select, update
+from sqlalchemy import (
+    CTE,
+    JSON,
+    Double,
+    Insert,
+    Row,
+    Select,
+    bindparam,
+    column,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.instrumentation import manager_of_class
 
@@ -25,6 +42,7 @@ from db.clock import now
 from db.leases.tokens import token_hash
 from db.measurements import Reading
 from db.models import LIVE, Attempt, Base, Measurement, Trial
+from db.sharing import Ability, lacking
 
 _TABLES = Base.metadata.tables
 STUDIES, TRIALS = _TABLES["studies"], _TABLES["trials"]
@@ -60,7 +78,14 @@ _HOLDS_UNHEARD = exists().where(
 def _head(*, with_merged: bool) -> Select[Any]:
     """The trial of a study that the worker `who` is given next, where it holds none unheard."""
     head = (
-        select(*TRIALS.c, STUDIES.c.lease_s, STUDIES.c.results, *specs.columns(STUDIES))
+        select(
+            *TRIALS.c,
+            STUDIES.c.owner,
+            type_coerce(STUDIES.c.spec, JSON)["requires"],
+            STUDIES.c.lease_s,
+            STUDIES.c.results,
+            *specs.columns(STUDIES),
+        )
         .join_from(TRIALS, STUDIES, STUDIES.c.id == TRIALS.c.study_id)
         .where(queue.IS_DUE, STUDIES.c.name == bindparam("named"), ~_HOLDS_UNHEARD)
         .order_by(-TRIALS.c.priority, TRIALS.c.id)  # the words of the index
@@ -73,6 +98,7 @@ def _head(*, with_merged: bool) -> Select[Any]:
 _HEADS = {with_merged: _head(with_merged=with_merged) for with_merged in (False, True)}
 _TRIAL = TRIALS.c.keys()
 _N_TRIAL = len(_TRIAL)
+_ATTEMPT = ATTEMPTS.c.keys()
 _CLAIMED = events.TrialChange(
     "claimed",
     "started_at",
@@ -84,20 +110,47 @@ _CLAIMED = events.TrialChange(
     kept_from_until=None,
 )
 _LEASE = insert(ATTEMPTS)
+_OF_LEASE = ("trial_id", "number", "worker", "state", "token_hash", "gpus", "lease_s", "metrics")
+_ITS_LEASE = tuple(f"lease_{name}" for name in _OF_LEASE)
+
+
+def _lease_by(step: CTE) -> Insert:
+    """The lease, by the study's step: its parameters are called as in `_ITS_LEASE`."""
+    own = {
+        name: bindparam(its, type_=ATTEMPTS.c[name].type)
+        for name, its in zip(_OF_LEASE, _ITS_LEASE, strict=True)
+    }
+    until = type_coerce(step.c.updated_at, Double) + own["lease_s"]
+    row = select(*own.values(), step.c.updated_at, until)
+    return _LEASE.from_select([*_OF_LEASE, "claimed_at", "until"], row)
+
+
+_CLAIMED_AT_ONCE = _CLAIMED.at_once(further=_lease_by)
 
 
 def claim(
-    session: Session, worker: str, study: str, token: str, gpus: int, *, can_merge: bool
+    session: Session,
+    worker: str,
+    study: str,
+    token: str,
+    gpus: int,
+    *,
+    can_merge: bool,
+    ability: Ability | None = None,
 ) -> Given | None:
     """Leases a study's next queued trial to a worker that was noted (`seen`), where that is a run
-    that nobody had and the worker holds nothing unheard."""
+    that nobody had and the worker holds nothing unheard.
+
+    Args:
+        ability: what the worker has, where it is not known yet that it may have trials of this
+            study (`sharing.turns`). Then only of a study without an owner.
+    """
     row = session.execute(_HEADS[can_merge], {"who": worker, "named": study}).one_or_none()
     if row is None or row.attempt_number or row.channel != "full":
         return None
-    lease_s, results, *spec = row[_N_TRIAL:]
-    revision, at = _CLAIMED.make(
-        session, row.study_id, row.id, attempt_number=1, actor=f"worker {worker}"
-    )
+    owner, requires, lease_s, results, *spec = row[_N_TRIAL:]
+    if ability is not None and (owner is not None or lacking(requires, ability)):
+        return None
     lease = {
         "trial_id": row.id,
         "number": 1,
@@ -106,11 +159,18 @@ def claim(
         "token_hash": token_hash(token),
         "gpus": gpus,
         "lease_s": lease_s,
-        "until": at + timedelta(seconds=lease_s),
-        "claimed_at": at,
         "metrics": {},
     }
-    session.execute(_LEASE, lease)
+    change: dict[str, Any] = {"attempt_number": 1, "actor": f"worker {worker}"}
+    if events.takes_all_at_once(session):
+        asked = _CLAIMED.bound(row.study_id, row.id, **change)
+        asked |= dict(zip(_ITS_LEASE, lease.values(), strict=True))
+        revision, at = session.execute(_CLAIMED_AT_ONCE, asked).one()
+        lease |= _from(at, lease_s)
+    else:
+        revision, at = _CLAIMED.make(session, row.study_id, row.id, **change)
+        lease |= _from(at, lease_s)
+        session.execute(_LEASE, lease)
     attempt = _made(Attempt, lease | dict.fromkeys(("step", "total_steps")))
     trial = _made(
         Trial,
@@ -124,7 +184,7 @@ def claim(
 # --- finishing it -----------------------------------------------------------------------------
 
 _HELD: Select[Any] = (
-    select(*TRIALS.c, ATTEMPTS.c.id, *specs.columns(STUDIES))
+    select(*TRIALS.c, ATTEMPTS.c.id, ATTEMPTS.c.worker, *specs.columns(STUDIES))
     .join_from(TRIALS, STUDIES, STUDIES.c.id == TRIALS.c.study_id)
     .join(ATTEMPTS, ATTEMPTS.c.trial_id == TRIALS.c.id)
     .where(
@@ -162,6 +222,26 @@ _COMPLETED = events.TrialChange(
     asked_why=None,
 )
 _SCORES = insert(MEASUREMENTS)
+_OF_SCORE = ("benchmark", "score", "samples", "step", "rule", "se")
+"""The fields of a `Reading`."""
+
+
+def _scores_by(step: CTE) -> Insert:
+    """The scores, of a list of readings as JSON."""
+    sent = (
+        func.json_to_recordset(bindparam("scores", type_=JSON))
+        .table_valued(*(column(name, MEASUREMENTS.c[name].type) for name in _OF_SCORE))
+        .render_derived(name="sent", with_types=True)
+    )
+    trial = bindparam("of_trial", type_=TRIALS.c.id.type)
+    number = bindparam("numbered", type_=MEASUREMENTS.c.attempt_number.type)
+    own = (trial, number, literal(""), literal(False), step.c.updated_at)
+    rows = select(*own, *sent.c).join_from(step, sent, true())
+    named = ["trial_id", "attempt_number", "replicate", "is_superseded", "at", *_OF_SCORE]
+    return _SCORES.from_select(named, rows)
+
+
+_COMPLETED_AT_ONCE = _COMPLETED.at_once(after=_ENDED.cte("ended"), further=_scores_by)
 
 
 @dataclass(slots=True)
@@ -170,13 +250,14 @@ class Run:
 
     Attributes:
         row: of the trial, as it was found.
-        attempt_id: of the attempt that the token is of.
+        attempt_id, worker: of the attempt that the token is of.
         spec: of its study, as stored.
         trial: as by `trials.get`, once it is completed.
     """
 
     row: Row[Any]
     attempt_id: int
+    worker: str
     spec: specs.Stored
     trial: Trial | None = None
 
@@ -187,8 +268,8 @@ def held(session: Session, trial_id: int, token: str) -> Run | None:
     row = session.execute(_HELD, asked).one_or_none()
     if row is None:
         return None
-    attempt_id, *spec = row[_N_TRIAL:]
-    return Run(row, attempt_id, tuple(spec))
+    attempt_id, worker, *spec = row[_N_TRIAL:]
+    return Run(row, attempt_id, worker, tuple(spec))
 
 
 def finish(
@@ -202,37 +283,39 @@ def finish(
     """Completes a run that has no scores yet, and says whether it could."""
     if len({reading.key for reading in readings}) < len(readings):
         return False
-    asked = {"of_attempt": run.attempt_id, "hash_of_result": digest}
-    ended = session.execute(_ENDED, asked).one_or_none()
-    if ended is None:
-        return False
     row = run.row
+    asked = {"of_attempt": run.attempt_id, "hash_of_result": digest}
+    written: dict[str, Any] = {"with_artifacts": artifacts, "took_s": wall_s}
+    change: dict[str, Any] = {"attempt_number": row.attempt_number, "actor": f"worker {run.worker}"}
+    change |= {"is_result": True, "unspent": 1 - row.share}
     scores = [
         {"trial_id": row.id, "attempt_number": row.attempt_number, **asdict(reading)}
         | {"replicate": "", "is_superseded": False}
         for reading in readings
     ]
-    if scores:
-        session.execute(_SCORES, scores)
-    revision, at = _COMPLETED.make(
-        session,
-        row.study_id,
-        row.id,
-        attempt_number=row.attempt_number,
-        actor=f"worker {ended.worker}",
-        is_result=True,
-        unspent=1 - row.share,
-        gpu_s=ended.gpu_s,
-        with_artifacts=artifacts,
-        took_s=wall_s,
-    )
+    if events.takes_all_at_once(session):
+        asked |= written | _COMPLETED.bound(row.study_id, row.id, **change)
+        asked |= {"numbered": row.attempt_number, "scores": list(map(asdict, readings))}
+        ended = session.execute(_COMPLETED_AT_ONCE, asked).one_or_none()
+        if ended is None:
+            return False
+        revision, at = ended.revision, ended.updated_at
+    else:
+        ended = session.execute(_ENDED, asked).one_or_none()
+        if ended is None:
+            return False
+        if scores:
+            session.execute(_SCORES, scores)
+        revision, at = _COMPLETED.make(
+            session, row.study_id, row.id, gpu_s=ended.gpu_s, **change, **written
+        )
     run.trial = _made(
         Trial,
         _named(row)
         | {"state": "completed", "finished_at": at, "artifacts": artifacts, "wall_s": wall_s}
         | {"error": None, "asked": None, "asked_why": None, "revision": revision}
         | {
-            "attempt": _made(Attempt, ended._asdict()),
+            "attempt": _made(Attempt, {name: getattr(ended, name) for name in _ATTEMPT}),
             "measurements": [_made(Measurement, score) for score in scores],
         },
     )
@@ -240,6 +323,11 @@ def finish(
 
 
 # --- inside -----------------------------------------------------------------------------------
+
+
+def _from(at: datetime, lease_s: float) -> dict[str, datetime]:
+    """When a lease begins and ends."""
+    return {"claimed_at": at, "until": at + timedelta(seconds=lease_s)}
 
 
 def _named(row: Row[Any]) -> dict[str, Any]:

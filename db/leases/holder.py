@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Row, Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from db import curves, events, measurements, proposals, queue, states, trials
@@ -44,9 +44,9 @@ _HELD = (
 _METRICS = select(ATTEMPTS.c.metrics).where(ATTEMPTS.c.id == bindparam("of_attempt"))
 # What was read of the attempt may be older than the lock of its trial, which was waited for: so
 # that it is live is asked again.
-_BEAT = (
+_BEAT_OF_ANY = (
     update(ATTEMPTS)
-    .where(ATTEMPTS.c.id == bindparam("of_attempt"), ATTEMPTS.c.state == LIVE)
+    .where(ATTEMPTS.c.state == LIVE)
     .values(
         step=func.coalesce(bindparam("at_step"), ATTEMPTS.c.step),
         total_steps=func.coalesce(bindparam("of_steps"), ATTEMPTS.c.total_steps),
@@ -55,8 +55,24 @@ _BEAT = (
     )
     .returning(ATTEMPTS.c.until, ATTEMPTS.c.lease_s)
 )
+_BEAT = _BEAT_OF_ANY.where(ATTEMPTS.c.id == bindparam("of_attempt"))
 _BEAT_WITH_METRICS = _BEAT.values(metrics=bindparam("with_metrics"))
 _BEATEN = events.TrialChange(None)
+
+
+def _all_at_once() -> Select[Any]:
+    """A heartbeat that brings no metrics, whole, as one statement of PostgreSQL."""
+    held = _HELD.cte("held")
+    mine, study, asked, why = (
+        select(held.c[name]).scalar_subquery()
+        for name in ("attempt_id", "study_id", "asked", "asked_why")
+    )
+    beat = _BEAT_OF_ANY.where(ATTEMPTS.c.id == mine)
+    beat = beat.returning(asked.label("asked"), why.label("asked_why"))
+    return _BEATEN.at_once(of_study=study, after=beat.cte("beat"))
+
+
+_BEATEN_AT_ONCE = _all_at_once()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +131,23 @@ class _Progress:
     metrics: dict[str, float]
     points: Sequence[Point]
 
+    @property
+    def brings_metrics(self) -> bool:
+        return bool(self.metrics) or any(point.metrics for point in self.points)
+
 
 def _beat(session: Session, trial_id: int, token: str, progress: _Progress) -> Pulse | None:
     """A heartbeat of a live lease; None, and nothing done, where the token is of none."""
     asked = {"of_trial": trial_id, "hashed": tokens.token_hash(token)}
+    beat: dict[str, Any] = {"at_step": progress.step, "of_steps": progress.total_steps}
+    if not progress.brings_metrics and events.takes_all_at_once(session):
+        at_once = asked | beat | _BEATEN.bound(0, trial_id)
+        beaten = session.execute(_BEATEN_AT_ONCE, at_once).one_or_none()
+        return None if beaten is None else _pulse(beaten, beaten)
     held = session.execute(_HELD, asked).one_or_none()
     if held is None:
         return None
     own = {"of_attempt": held.attempt_id}
-    beat: dict[str, Any] = {"at_step": progress.step, "of_steps": progress.total_steps}
     if progress.metrics:
         known = session.execute(_METRICS, own).scalar_one()
         beat["with_metrics"] = _latest(known, progress.metrics)
@@ -134,6 +158,16 @@ def _beat(session: Session, trial_id: int, token: str, progress: _Progress) -> P
         return None
     curves.keep(session, trial_id, held.attempt_number, progress.points)
     _BEATEN.make(session, held.study_id, trial_id)
+    return _pulse(beaten, held)
+
+
+def _pulse(beaten: Row[*tuple[Any, ...]], held: Row[*tuple[Any, ...]]) -> Pulse:
+    """What a heartbeat is answered.
+
+    Args:
+        beaten: what the lease is now.
+        held: what was asked of the trial.
+    """
     action: Literal["continue", "pause", "stop"] = "continue"
     if held.asked is not None:
         action = "stop" if held.asked == "stop" else "pause"

@@ -59,6 +59,20 @@ LeastOption = Annotated[
     int, typer.Option("--min", min=0, help="Workers kept as long as anything is left to do.")
 ]
 GpusOption = Annotated[int, typer.Option("--gpus-per-trial", min=0, help="GPUs of a worker.")]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--gpu-memory-gb",
+        min=0.001,
+        help="Of each of these GPUs: no worker is started for a study that requires more.",
+    ),
+]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="What workers say of themselves, as pool=a100; may be given again."
+    ),
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(

@@ -27,7 +27,9 @@ from modomodo.fleet.choice import (
     FolderOption,
     GpusOption,
     ImageOption,
+    LabelsOption,
     LeastOption,
+    MemoryOption,
     MostOption,
     NameOption,
     NamespaceOption,
@@ -44,7 +46,7 @@ from modomodo.fleet.choice import (
 from modomodo.fleet.controller import Controller, Turn
 from modomodo.fleet.engines import Setup
 from modomodo.fleet.manifests import DEFAULT_POD, SECRET, Pods, read_template
-from modomodo.worker import seconds
+from modomodo.worker import read_labels, seconds
 from service.client import Client, ServiceUnreachable
 
 app = typer.Typer(invoke_without_command=True)
@@ -61,6 +63,8 @@ def fleet(
     most: MostOption = 1,
     least: LeastOption = 0,
     gpus: GpusOption = 1,
+    gpu_memory_gb: MemoryOption = None,
+    label: LabelsOption = None,
     store: StoreOption = None,
     program: ProgramOption = "",
     name: NameOption = None,
@@ -92,7 +96,7 @@ def fleet(
     if least > most:
         raise WrongUse(f"--min {least} is more than --max {most}")
     pause_s = seconds("--every", every)
-    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)), engine)
+    setup = _setup(url, gpus, store, program, engine, label, gpu_memory_gb)
     pods = Pods(image, keys_from, queue, DEFAULT_POD if pod is None else read_template(pod))
     if engine is EngineName.KUBERNETES:
         pods.pod({}, [])  # what is wrong with it is said now, not when the first worker is needed
@@ -107,7 +111,7 @@ def fleet(
         pods=pods,
     )
     with Client(url, patience_s=PATIENCE_S) as client:
-        controller = Controller(client, runs, study or [], most, least)
+        controller = Controller(client, runs, study or [], most, least, setup.has())
         if dry_run:
             _say(controller.look())
             return
@@ -212,6 +216,8 @@ def manifest(
     most: MostOption = 1,
     least: LeastOption = 0,
     gpus: GpusOption = 1,
+    gpu_memory_gb: MemoryOption = None,
+    label: LabelsOption = None,
     store: StoreOption = None,
     program: ProgramOption = "",
     name: NameOption = None,
@@ -230,7 +236,7 @@ def manifest(
     if least > most:
         raise WrongUse(f"--min {least} is more than --max {most}")
     fleet, studies = name or "modomodo", study or []
-    setup = Setup(service_url(url), gpus, store, tuple(shlex.split(program)), engine)
+    setup = _setup(url, gpus, store, program, engine, label, gpu_memory_gb)
     pods = Pods(image, keys_from, queue, DEFAULT_POD if pod is None else read_template(pod))
     if engine is ManifestOf.KUBERAY:
         shown = [manifests.ray_job(fleet, studies, setup, pods, os.environ, most=most, least=least)]
@@ -248,6 +254,20 @@ def manifest(
             for number in range(most)
         ]
     yaml.safe_dump_all(shown, sys.stdout, sort_keys=False, allow_unicode=True)
+
+
+def _setup(
+    url: str | None,
+    gpus: int,
+    store: str | None,
+    program: str,
+    engine: str,
+    label: list[str] | None,
+    gpu_memory_gb: float | None,
+) -> Setup:
+    labels = dict(read_labels(label or []))
+    words = tuple(shlex.split(program))
+    return Setup(service_url(url), gpus, store, words, engine, labels, gpu_memory_gb)
 
 
 def _keep(controller: Controller, pause_s: float, *, until_done: bool) -> None:

@@ -4,8 +4,9 @@ itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -65,6 +66,8 @@ class Controller:
     Attributes:
         studies: only work of these; of any where there are none.
         least, most: workers in all. The least are kept as long as there is something left to do.
+        has: what a worker has, as `Client.demand` takes it: of studies that require more, nothing
+            is to be done here.
     """
 
     client: Client
@@ -72,6 +75,7 @@ class Controller:
     studies: Sequence[str]
     most: int
     least: int = 0
+    has: Mapping[str, Any] = field(default_factory=dict)
 
     def look(self) -> Turn:
         """What is, and what should be; changes nothing but that the leases of dead machines end."""
@@ -79,7 +83,7 @@ class Controller:
         # that has ended meanwhile.
         seen = [w for w in self.client.workers(f"{self.engine.fleet}.") if w.trial is not None]
         named: list[str | None] = [*self.studies] or [None]
-        demands = {study: self.client.demand(study) for study in named}
+        demands = {study: self.client.demand(study, **self.has) for study in named}
         lost = set(self.engine.lost([worker.name for worker in seen]))
         started = self.engine.workers()
         pools = _pools(demands, [w for w in seen if w.name not in lost], started, self.most)

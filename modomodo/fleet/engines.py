@@ -6,8 +6,8 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 IDLE_AFTER = "60s"
 """A worker that gets no trial for so long ends: another may need its GPUs."""
@@ -67,6 +67,8 @@ class Setup:
         program: words that run `modomodo` where workers run; empty for this very program.
         gpus: that a trial has.
         engine: what starts it, which it says of itself.
+        labels: further ones that it says of itself, by name.
+        gpu_memory_gb: of its GPUs; None where that is not known here.
     """
 
     url: str
@@ -74,6 +76,21 @@ class Setup:
     store: str | None = None
     program: tuple[str, ...] = ()
     engine: str = "local"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    gpu_memory_gb: float | None = None
+
+    def has(self) -> dict[str, Any]:
+        """What a worker has, as `Client.demand` takes it: as far as it is known before there is
+        one."""
+        found: dict[str, Any] = {"labels": self._all_labels()}
+        if self.gpus and self.engine != "local":  # there it has all that the machine has
+            found["gpus"] = self.gpus
+        if self.gpu_memory_gb is not None:
+            found["gpu_memory_gb"] = self.gpu_memory_gb
+        return found
+
+    def _all_labels(self) -> dict[str, str]:
+        return {"engine": self.engine, **self.labels}
 
     def arguments(self, name: str, study: str | None, *, until_done: bool = False) -> list[str]:
         """Of `modomodo worker`: one trial, then the machine is free for the next. No secrets.
@@ -82,7 +99,8 @@ class Setup:
             until_done: trial after trial, where no controller would start another worker.
         """
         words = ["worker", "--url", self.url, "--name", name, "--until-done"]
-        words += ["--label", f"engine={self.engine}"]
+        for label in self._all_labels().items():
+            words += ["--label", "=".join(label)]
         words += [] if until_done else ["--max-trials", "1", "--idle-after", IDLE_AFTER]
         words += [] if study is None else ["--study", study]
         return words + ([] if self.store is None else ["--store", self.store])

@@ -228,6 +228,9 @@ def ray_job(
     words += ["--name", fleet, "--max", str(most), "--min", str(least)]
     words += ["--gpus-per-trial", str(setup.gpus), "--until-done"]
     words += [] if setup.store is None else ["--store", setup.store]
+    if setup.gpu_memory_gb is not None:
+        words += ["--gpu-memory-gb", f"{setup.gpu_memory_gb:g}"]
+    words += [word for label in setup.labels.items() for word in ("--label", "=".join(label))]
     words += [word for study in studies for word in ("--study", study)]
     keys = [
         _secret("MODOMODO_API_KEY", pods.keys_from, ADMIN_KEY),

@@ -2,13 +2,14 @@
 
 Colours are those of Okabe and Ito (2008), told apart with every common kind of colour blindness;
 grey stands for their black so that it shows on dark pages too. From the ninth domain on the
-colours come again with a hatching. The stylesheet has the same colours as `--d0` to `--d7`.
+colours come again with a hatching, so that no two of 64 look alike, which is the most that a study
+has. The stylesheet has the same colours as `--d0` to `--d7`, and the hatchings as `h1` to `h7`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OKABE_ITO = (
     "#e69f00",
@@ -20,16 +21,42 @@ OKABE_ITO = (
     "#cc79a7",
     "#8c8c8c",
 )
-HATCHINGS = 4
-"""None, and three kinds of lines; the look repeats after 32 domains."""
+DASHES = (
+    "solid",
+    "dash",
+    "dot",
+    "dashdot",
+    "longdash",
+    "longdashdot",
+    "14px,3px,2px,3px,2px,3px",
+    "1px,8px",
+)
+"""A line's pattern for each hatching of a bar, the first for none."""
 
-DASHES = ("solid", "dash", "dot", "dashdot")
-"""A line's pattern for each hatching of a bar."""
+SYMBOLS = (
+    "square",
+    "diamond-tall",
+    "triangle-up",
+    "hexagram",
+    "cross",
+    "hourglass",
+    "triangle-down",
+    "bowtie",
+)
+"""A mark's shape for each of them. Circles are runs."""
+
+HATCHINGS = len(DASHES)
+
+SEPARATE = 12
+"""Domains of a mixture up to which none is put together with others for being small."""
+
+SMALL = 0.5
+"""Of an equal share of all domains: what weighs less is small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Classes of the stylesheet: `d0` to `d7` and `h0` to `h3`."""
+    """Classes of the stylesheet: `d0` to `d7` and `h0` to `h7`."""
 
     colour: int
     hatching: int
@@ -37,6 +64,14 @@ class Look:
     @property
     def classes(self) -> str:
         return f"d{self.colour} h{self.hatching}"
+
+    @property
+    def dash(self) -> str:
+        return DASHES[self.hatching]
+
+    @property
+    def symbol(self) -> str:
+        return SYMBOLS[self.hatching]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +82,24 @@ class Segment:
     look: Look
     start: float
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """A mixture as a bar or a list shows it, in the study's domain order.
+
+    Attributes:
+        parts: of domains shown by themselves, one after the other from 0.
+        other: the rest, which is shown as one.
+    """
+
+    parts: list[Segment]
+    other: list[Segment]
+
+    @property
+    def rest(self) -> float:
+        """What the others weigh together."""
+        return sum(part.weight for part in self.other)
 
 
 def look(place: int) -> Look:
@@ -71,7 +124,21 @@ def segments(domains: Sequence[str], mixture: Mapping[str, float]) -> list[Segme
     return parts
 
 
-def largest(parts: Sequence[Segment], limit: int) -> list[Segment]:
-    """The heaviest segments, in the order they came."""
-    kept = sorted(parts, key=lambda part: -part.weight)[:limit]
-    return [part for part in parts if part in kept]
+def grouped(domains: Sequence[str], mixture: Mapping[str, float], most: int = 64) -> Grouped:
+    """A mixture with what is small put together.
+
+    By itself stands each of the `most` heaviest domains; where more than `SEPARATE` have weight,
+    only if it has `SMALL` of an equal share. A single one is never put away: it needs no less room.
+    """
+    parts = segments(domains, mixture)
+    heaviest = sorted(parts, key=lambda part: -part.weight)[:most]
+    least = SMALL / len(domains) if len(parts) > SEPARATE else 0.0
+    kept = {part.domain for part in heaviest if part.weight >= least}
+    if len(parts) - len(kept) < 2:
+        return Grouped(parts, [])
+    own, start = [], 0.0
+    for part in parts:
+        if part.domain in kept:
+            own.append(replace(part, start=start))
+            start += part.weight
+    return Grouped(own, [part for part in parts if part.domain not in kept])

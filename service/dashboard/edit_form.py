@@ -13,7 +13,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from service import yaml_text
+from service import requirements, yaml_text
 from service.dashboard import study_form
 from service.dashboard.form_fields import FormFields, flat
 from service.dashboard.study_form import FormError, messages
@@ -23,7 +23,7 @@ from service.schemas.studies import MAX_BUDGET
 
 PLAIN = (
     *("name", "note", "strategy", "opening", "budget", "gpu_hours", "lookahead", "max_active"),
-    *("max_attempts", "lease_s"),
+    *("max_attempts", "lease_s", "weight"),
 )
 """Fields that go into the body as they are."""
 
@@ -51,6 +51,7 @@ def of_study(study: Study) -> FormFields:
         f"{floor.benchmark} >= {floor.level} with {floor.probability:g}"
         for floor in study.constraints
     )
+    body["requires"] = "\n".join(requirements.written(study.requires))
     body["search"] = {
         "channels": f"{FULL},{MERGED}" if MERGED in study.search.channels else "",
         "steps": " ".join(str(step) for step in map(step_of, study.search.channels) if step),
@@ -113,6 +114,8 @@ def read(typed: FormFields, was: FormFields, study: Study) -> StudyPatch:
         body["objectives"] = study_form.objectives(typed)
     if (floors := study_form.floors(typed, wrong)) != study_form.floors(was, {}):
         body["constraints"] = floors
+    if typed["requires"].splitlines() != was["requires"].splitlines():
+        body["requires"] = study_form.required(typed, wrong)
     if (search := study_form.search(typed)) != study_form.search(was):
         body["search"] = search
     if typed["similarity"].splitlines() != was["similarity"].splitlines():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.dashboard import colours, words
+from service.dashboard import words
 from service.dashboard.charts.fits import DRAWN_PAIRS, DRAWN_POINTS, is_inside
 from service.schemas import Lesson, StudySpec, SurrogateFit
 from service.study.points import widened
@@ -172,10 +171,3 @@ def lesson(item: Lesson) -> str:
         f"{words.points(item.mean)} ± {words.margin(item.sd)} predicted; its run would raise the "
         f"best prediction by {100 * item.gain:.2g} points on average."
     )
-
-
-def segments(study: StudySpec, fit: SurrogateFit) -> Sequence[colours.Segment]:
-    """The surrogate's best predicted mixture."""
-    if fit.best is None:
-        return ()
-    return colours.segments([domain.name for domain in study.domains], fit.best.weights)

@@ -50,8 +50,7 @@ def _environment() -> Environment:
     }
     made.globals |= {
         "asset": lambda name: f"/ui/static/{assets.version()}/{name}",
-        "segments": colours.segments,
-        "largest": colours.largest,
+        "grouped": colours.grouped,
         "look": colours.look,
         "rewards_by_domain": _rewards,
         "objective_label": objective_label,

@@ -8,7 +8,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from service import alike, yaml_text
+from service import alike, requirements, yaml_text
 from service.dashboard.form_fields import FormFields, flat
 from service.levels import Level
 from service.plain_errors import path_of, plain
@@ -25,7 +25,7 @@ ROWS = {
 
 PLAIN = (
     *("name", "note", "strategy", "opening", "budget", "gpu_hours", "lookahead", "max_active"),
-    *("seed", "max_attempts", "lease_s"),
+    *("seed", "max_attempts", "lease_s", "weight"),
 )
 """Fields that go into the body as they are."""
 
@@ -64,6 +64,7 @@ TITLES = RECIPE_KEYS | {
     "worst": "what counts",
     "max_attempts": "attempts at a trial",
     "lease_s": "lease",
+    "requires": "workers must have",
     "more": "other keys",
     "base": "recipe",
     "data": "folders",
@@ -129,6 +130,7 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     body["objectives"] = objectives(typed)
     body["constraints"] = floors(typed, wrong)
     body["recipe"] = _recipe(typed, presets, wrong)
+    body["requires"] = required(typed, wrong)
     body["search"] = search(typed)
     body["similarity"] = similarity(typed, wrong)
     if typed["reach"]:
@@ -204,6 +206,15 @@ def floors(typed: FormFields, wrong: dict[str, str]) -> list[dict[str, Any]]:
         floor = {"benchmark": name, "at_least": level.as_given}
         found.append(floor | ({"probability": probability.strip()} if probability else {}))
     return found
+
+
+def required(typed: FormFields, wrong: dict[str, str]) -> dict[str, Any]:
+    """What workers must have, of lines like `gpus=4`; what is none goes into `wrong`."""
+    try:
+        return requirements.read(filter(None, map(str.strip, typed["requires"].splitlines())))
+    except ValueError as error:
+        wrong["requires"] = str(error)
+        return {}
 
 
 def _recipe(typed: FormFields, presets: Presets, wrong: dict[str, str]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.schemas import LimitSpec
@@ -46,6 +47,18 @@ def elided(text: str, most: int) -> str:
         return text
     end = (most - 1) // 2
     return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
+
+
+def short_names(names: Sequence[str], most: int) -> dict[str, str]:
+    """Each name in at most so many letters, no two alike: those that would be have their place in
+    the list at the end, `a-domain…#17`."""
+    shown = {name: elided(name, most) for name in names}
+    alike = Counter(shown.values())
+    for place, name in enumerate(names, 1):
+        if alike[elided(name, most)] > 1:
+            end = f"…#{place}"
+            shown[name] = name[: most - len(end)] + end
+    return shown
 
 
 def number(value: float) -> str:

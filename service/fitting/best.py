@@ -8,14 +8,11 @@ from sqlalchemy.orm import Session
 from db import models, studies, trials
 from db.sessions import Database
 from service.errors import STOPPING, NoFit, Refused
-from service.fitting import goals
-from service.fitting import views as fit_views
 from service.fitting.fits import Fits
+from service.fitting.records import FitRecord, GoalRecord
 from service.schemas import BestAnswer, PredictedMixture, Prediction, Score, TrainThis, Trial
 from service.search import intervals
 from service.search.counts import counted
-from service.search.diagnostics import Diagnosis
-from service.search.goal_decision import Decision
 from service.search.situation import sign_of
 from service.study import evidence, headline, points, views, waiting
 from service.study.evidence import Evidence, MeasuredRun
@@ -50,24 +47,22 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
     gain = standing.gain
     if found is not None and found is uniform:
         gain = Score(value=0.0, se=0.0)
-    diagnosis, trouble = _diagnosis(fits, known, surrogate)
-    decision = None
-    if known.goal is not None and diagnosis is not None:
-        decision, trouble = _decision(fits, known, surrogate)
-    train = None if found is None else _train(known, found, standing.gain, diagnosis)
+    fit, trouble = _fit(fits, known, surrogate)
+    decided = None
+    if known.goal is not None and fit is not None:
+        decided, trouble = _goal(fits, known, surrogate)
+    train = None if found is None else _train(known, found, standing.gain, fit)
     said = nothing if train is None else _message(known, train, uniform, n_tried, surrogate)
-    point = decision.compared[0] if decision is not None and decision.compared else None
-    goal = None
-    if decision is not None and point is not None:
-        goal = goals.view(known, decision, point)
-        said = f"{said} {goals.message(decision, point)}"
+    goal = None if decided is None else decided.answer.train
+    if decided is not None and goal is not None:
+        said = f"{said} {decided.of_train}"
     return BestAnswer(
         train=train,
         best=shown,
         uniform=shown_uniform,
         gain=None if gain is None else gain.value,
         gain_se=None if gain is None else gain.se,
-        predicted=None if diagnosis is None else _predicted(known, diagnosis, decision),
+        predicted=None if fit is None else _predicted(fit, decided),
         goal=goal,
         waiting=idle,
         message=" ".join(filter(None, [said, trouble if n_tried > 1 else None])),
@@ -78,42 +73,38 @@ def _trial(session: Session, known: Evidence, found: Tried[MeasuredRun] | None) 
     return None if found is None else views.trial(trials.get(session, found.first.id), known.spec)
 
 
-def _diagnosis(fits: Fits, known: Evidence, surrogate: str) -> tuple[Diagnosis | None, str | None]:
+def _fit(fits: Fits, known: Evidence, surrogate: str) -> tuple[FitRecord | None, str | None]:
     try:
-        return fits.diagnosis(known, surrogate), None
+        return fits.fit(known, surrogate).record, None
     except Refused as refused:
         if refused.code in ("surrogate-not-found", STOPPING):
             raise
         return None, f"No prediction: {refused.detail}."
 
 
-def _decision(fits: Fits, known: Evidence, surrogate: str) -> tuple[Decision | None, str | None]:
+def _goal(fits: Fits, known: Evidence, surrogate: str) -> tuple[GoalRecord | None, str | None]:
     try:
-        return fits.decision(known, surrogate), None
+        return fits.goal(known, surrogate), None
     except NoFit as refused:
         return None, f"Nothing is known of the floors and objectives: {refused.detail}."
 
 
-def _predicted(
-    known: Evidence, diagnosis: Diagnosis, decision: Decision | None
-) -> PredictedMixture:
-    if decision is None:
-        return fit_views.mixture(known, diagnosis.best)
-    best = decision.recommended
-    return PredictedMixture(
-        weights=known.space.named(best.weights), mean=best.score, sd=best.score_sd
-    )
+def _predicted(fit: FitRecord, decided: GoalRecord | None) -> PredictedMixture | None:
+    if decided is None:
+        return fit.fit.best
+    best = decided.answer.recommended
+    return PredictedMixture(weights=best.weights, mean=best.score.mean, sd=best.score.sd)
 
 
 def _train(
     known: Evidence,
     found: Tried[MeasuredRun],
     gain: Score | None,
-    diagnosis: Diagnosis | None,
+    fit: FitRecord | None,
 ) -> TrainThis:
     predicted = predicted_gain = None
-    if diagnosis is not None and diagnosis.compared is not None:
-        belief = diagnosis.compared
+    if fit is not None and fit.compared is not None:
+        belief = fit.compared.posterior()
         predicted = Prediction(mean=float(belief.mean[0]), sd=float(belief.sd[0]))
         if not headline.is_uniform(found.mixture, known.spec.dropped):
             more, sd = belief.difference()

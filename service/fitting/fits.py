@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from importlib.metadata import version
 
 import structlog
 from numpy.linalg import LinAlgError
+from sqlalchemy.orm import Session
 
+from db import models
 from service.errors import NoFit, Refused, stopping
 from service.executor.process import Engine, Stopping
-from service.fitting import questions
-from service.fitting.questions import Verdict
+from service.fitting import goals, questions, stored, views
+from service.fitting.kept import Kept
+from service.fitting.records import FitRecord, GoalRecord, JointBelief, Made, R, VerdictRecord
+from service.fitting.stored import StoredFits
 from service.search.counts import counted
-from service.search.diagnostics import Diagnosis
 from service.search.goal_beliefs import PURSUING
-from service.search.goal_decision import Decision
 from service.search.runs import Runs
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
@@ -27,10 +29,9 @@ from service.study.engine_terms import weights
 from service.study.evidence import Evidence
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
-KEPT = 64
-"""Diagnoses kept in memory; the one unused for longest goes first."""
+SOFTWARE = version("modomodo")
+"""Another version may fit otherwise."""
 
 WAITING = 16
 """Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
@@ -39,99 +40,57 @@ others are there for heartbeats and results."""
 BUSY_S = 3.0
 """What callers are told to wait when there is no place."""
 
-FAILURE_KEPT_S = 60.0
-"""How long a fit that failed is not tried again: it was the same question."""
-
-Key = tuple[Hashable, ...]
-"""Study, its results, its trials scored on their way, the others, surrogate: the same key is the
-same fit."""
+VERDICT = "verdict"
+"""What `auto`'s is kept as."""
 
 
-class _Once(Generic[T]):
-    """A value that the first to ask computes while others wait."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._made: list[T] = []
-        self._failed: tuple[float, Refused] | None = None
-
-    @property
-    def made(self) -> list[T]:
-        """The value, once it is there."""
-        return self._made
-
-    def value(self) -> T:
-        """Raises:
-        Refused: it cannot be computed, just now or less than a minute ago.
-        """
-        with self._lock:
-            if self._made:
-                return self._made[0]
-            if self._failed is not None and time.monotonic() < self._failed[0] + FAILURE_KEPT_S:
-                raise self._failed[1]
-            try:
-                self._made.append(self._make())
-            except Refused as refused:
-                self._failed = time.monotonic(), refused
-                raise
-            return self._made[0]
-
-
-class _Kept(Generic[T]):
-    """The last few values by study, state and surrogate."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[Key, _Once[T]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, evidence: Evidence, surrogate: str, make: Callable[[], T]) -> _Once[T]:
-        of = evidence
-        key = (of.version, of.partial, of.others, tuple(of.measured.channels), surrogate)
-        with self._lock:
-            once = self._values.setdefault(key, _Once(make))
-            self._values.move_to_end(key)
-            while len(self._values) > KEPT:
-                self._values.popitem(last=False)
-        return once
+def fit_kind(surrogate: str) -> str:
+    """What a surrogate's fit is kept as."""
+    return f"fit/{surrogate}"
 
 
 class Fits:
     """Diagnoses of the present evidence and decisions on goals, each computed once; predictions.
 
     Each method raises `Refused` while `WAITING` other calls wait for a fit.
+
+    Args:
+        stored: where they are kept, and looked for first; nowhere where that is None.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, stored: StoredFits | None = None) -> None:
         self._engine = engine
-        self._diagnoses: _Kept[Diagnosis] = _Kept()
-        self._decisions: _Kept[Decision] = _Kept()
+        self._stored = stored
+        self._fits: Kept[FitRecord] = Kept()
+        self._goals: Kept[GoalRecord] = Kept()
+        self._verdicts: Kept[VerdictRecord] = Kept()
+        self._begun: dict[tuple[int, str], float] = {}
         self._places = threading.BoundedSemaphore(WAITING)
 
-    def diagnosis(self, evidence: Evidence, surrogate: str) -> Diagnosis:
+    def fit(self, evidence: Evidence, surrogate: str) -> Made[FitRecord]:
         """Leave-one-out figures, best mixture, effects and messages; and predictions of the mixture
         to train and of the uniform one.
 
         Raises:
             Refused: no such surrogate; or too few completed trials to fit it.
         """
-        space, runs = evidence.space, evidence.runs
-        direction = evidence.spec.objective.direction
-
-        def make() -> Diagnosis:
-            with _refusals(evidence, surrogate):
-                return self._engine.ask(
-                    questions.diagnosed, surrogate, space, runs, direction, _compared(evidence)
-                )
-
         check(surrogate)
-        once = self._diagnoses.get(evidence, surrogate, make)
-        if once.made:
-            return once.made[0]
-        with self._place():
-            return once.value()
 
-    def decision(self, evidence: Evidence, surrogate: str) -> Decision:
+        def compute() -> FitRecord:
+            found = self._engine.ask(
+                questions.diagnosed,
+                surrogate,
+                evidence.space,
+                evidence.runs,
+                evidence.spec.objective.direction,
+                _compared(evidence),
+            )
+            compared = None if found.compared is None else JointBelief.of(found.compared)
+            return FitRecord(fit=views.fit(evidence, surrogate, found), compared=compared)
+
+        return self._made(self._fits, FitRecord, fit_kind(surrogate), evidence, surrogate, compute)
+
+    def goal(self, evidence: Evidence, surrogate: str) -> GoalRecord:
         """What is recommended for the study's goal, the front, and the mixture to train among what
         is compared.
 
@@ -154,22 +113,69 @@ class Fits:
             )
         best = _compared(evidence)
 
-        def make() -> Decision:
-            with _refusals(evidence, surrogate):
-                return self._engine.ask(
-                    questions.decided,
-                    surrogate,
-                    evidence.space,
-                    evidence.measured,
-                    goal,
-                    None if best is None else best[:1],
-                )
+        def compute() -> GoalRecord:
+            found = self._engine.ask(
+                questions.decided,
+                surrogate,
+                evidence.space,
+                evidence.measured,
+                goal,
+                None if best is None else best[:1],
+            )
+            return goals.record(evidence, surrogate, found)
 
-        once = self._decisions.get(evidence, surrogate, make)
-        if once.made:
-            return once.made[0]
-        with self._place():
-            return once.value()
+        made = self._made(
+            self._goals, GoalRecord, f"goal/{surrogate}", evidence, surrogate, compute
+        )
+        return made.record
+
+    def verdict(self, evidence: Evidence, *, only_made: bool = False) -> VerdictRecord | None:
+        """What `auto` averages, and what it believes of the mixture to train and the uniform one;
+        None before the first run.
+
+        Args:
+            only_made: None as well where it is to be computed first.
+
+        Raises:
+            Refused: too few completed trials to fit any.
+        """
+        compared = _compared(evidence)
+        if compared is None:
+            return None
+        if only_made:
+            there = self._there(self._verdicts, VerdictRecord, VERDICT, evidence)
+            return None if there is None else there.record
+
+        def compute() -> VerdictRecord:
+            direction = evidence.spec.objective.direction
+            found = self._engine.ask(
+                questions.verdict, evidence.space, evidence.runs, compared, direction
+            )
+            return VerdictRecord(
+                shares=found.shares,
+                densities=found.densities,
+                compared=JointBelief.of(found.posterior),
+            )
+
+        made = self._made(self._verdicts, VerdictRecord, VERDICT, evidence, "auto", compute)
+        return made.record
+
+    def newest(
+        self, session: Session, study: models.Study, surrogate: str
+    ) -> tuple[Made[FitRecord], int] | None:
+        """The newest fit that is kept of a study as it is now edited, and how many results have
+        come since.
+
+        Raises:
+            Refused: no such surrogate.
+        """
+        check(surrogate)
+        return stored.newest(session, study, fit_kind(surrogate), FitRecord)
+
+    def so_far_s(self, study_id: int, surrogate: str) -> float | None:
+        """For how long a fit has been under way here, in seconds; None where none is."""
+        begun = self._begun.get((study_id, fit_kind(surrogate)))
+        return None if begun is None else time.monotonic() - begun
 
     def predict(
         self, evidence: Evidence, surrogate: str, mixtures: FloatArray
@@ -199,22 +205,50 @@ class Fits:
             found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
 
-    def verdict(self, evidence: Evidence, mixtures: FloatArray) -> Verdict:
-        """What `auto` averages, and what it believes of (n, m) mixtures.
-
-        Raises:
-            Refused: too few completed trials to fit any.
-        """
-        with self._place(), _refusals(evidence, "auto"):
-            direction = evidence.spec.objective.direction
-            return self._engine.ask(
-                questions.verdict, evidence.space, evidence.runs, mixtures, direction
-            )
-
     def stop(self) -> None:
         """Ends what is being fitted; who waits for it, and whoever asks later, is refused with
         503 `stopping`."""
         self._engine.stop()
+
+    def _made(
+        self,
+        kept: Kept[R],
+        record: type[R],
+        kind: str,
+        evidence: Evidence,
+        surrogate: str,
+        compute: Callable[[], R],
+    ) -> Made[R]:
+        """What was made already, here or anywhere; else what is computed now."""
+        mark, of = _mark(evidence, kind), evidence.version
+
+        def make() -> Made[R]:
+            found = self._there(kept, record, kind, evidence)
+            if found is not None:
+                return found
+            begun = self._begun[of.study_id, kind] = time.monotonic()
+            try:
+                with _refusals(evidence, surrogate):
+                    made = Made(compute(), mark, time.monotonic() - begun)
+            finally:
+                self._begun.pop((of.study_id, kind), None)
+            return made if self._stored is None else self._stored.keep(of, kind, made)
+
+        once = kept.get(mark, make)
+        if once.made:
+            return once.made[0]
+        with self._place():
+            return once.value()
+
+    def _there(
+        self, kept: Kept[R], record: type[R], kind: str, evidence: Evidence
+    ) -> Made[R] | None:
+        """What was made already, in memory or in the database."""
+        mark = _mark(evidence, kind)
+        made = kept.made(mark)
+        if made is None and self._stored is not None:
+            made = self._stored.current(evidence.version.study_id, kind, mark, record)
+        return made
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -245,6 +279,12 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
             "fit-failed",
             f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
+
+
+def _mark(of: Evidence, kind: str) -> str:
+    """The same mark is the same fit, by this version of the software."""
+    known = (of.version, of.partial, of.others, tuple(of.measured.channels))
+    return hashlib.sha256(repr((kind, SOFTWARE, known)).encode()).hexdigest()
 
 
 def _compared(known: Evidence) -> FloatArray | None:

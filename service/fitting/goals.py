@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.fitting.fits import Fits
+from service.fitting.records import GoalRecord
 from service.schemas import GoalAnswer, GoalPoint
 from service.search import goal_documents
 from service.search.goal_decision import Decision, Point
@@ -10,31 +10,26 @@ from service.study import points
 from service.study.evidence import Evidence
 
 
-def answer(fits: Fits, known: Evidence, surrogate: str) -> GoalAnswer:
-    """Recommended mixture, front and verdict.
-
-    Raises:
-        Refused: the study has neither constraints nor several objectives; no such surrogate, or one
-            that is of one number alone; or too few completed trials to fit it.
-    """
-    found = fits.decision(known, surrogate)
+def record(known: Evidence, surrogate: str, found: Decision) -> GoalRecord:
+    """Recommended mixture, front and verdict, and what is to be said of the mixture to train."""
     train = found.compared[0] if found.compared else None
-    return GoalAnswer.model_validate(
+    answer = GoalAnswer.model_validate(
         {
             "surrogate": surrogate,
             **goal_documents.decision(known.space, found),
-            "train": None if train is None else view(known, found, train),
-            "message": message(found, found.recommended),
+            "train": None if train is None else _view(known, found, train),
+            "message": _message(found, found.recommended),
         }
     )
+    return GoalRecord(answer=answer, of_train="" if train is None else _message(found, train))
 
 
-def view(known: Evidence, found: Decision, of: Point) -> GoalPoint:
+def _view(known: Evidence, found: Decision, of: Point) -> GoalPoint:
     """A mixture with the study's names of domains."""
     return GoalPoint.model_validate(goal_documents.point(known.space, found.goal, of))
 
 
-def message(found: Decision, of: Point) -> str:
+def _message(found: Decision, of: Point) -> str:
     """What is to be said of a mixture: its objectives, how likely its floors hold, and whether
     they can be kept at all. Scores in points of 100."""
     said = []

@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
 
 from service.search.diagnostics import Diagnosis, diagnose
 from service.search.goal_beliefs import Beliefs
@@ -19,12 +22,27 @@ from service.search.goals import Goal
 from service.search.runs import Runs
 from service.search.situation import Direction, sign_of, turn
 from service.search.space import FloatArray, MixtureSpace
-from service.search.surrogates import SIDE_BY_SIDE, Fitted, fit, fit_each
-from service.search.surrogates.automatic import average, named_shares
-from service.search.surrogates.protocol import Posterior, log_density, scores_for
+from service.search.surrogates import (
+    SIDE_BY_SIDE,
+    SURROGATES,
+    Fitted,
+    averaged,
+    check,
+    fit,
+    fit_each,
+)
+from service.search.surrogates.automatic import LeftOut, average, named_shares, shares_kept
+from service.search.surrogates.protocol import Posterior, log_density
+
+T = TypeVar("T")
+
+AUTO = "auto"
 
 KEPT = 16
 """Fits that are kept, to predict again."""
+
+KEPT_FORESEEN = 64
+"""Predictions of a mixture by fits without it that are kept, for the average of them."""
 
 SEED = 0
 """What is shown of a fit does not depend on chance."""
@@ -45,18 +63,34 @@ class Verdict:
     posterior: Posterior
 
 
-_fitted: OrderedDict[bytes, list[Fitted]] = OrderedDict()
-"""In the process that computes: what it fitted last, to predict again."""
+class _Last(Generic[T]):
+    """What was made last, by what it was made of; the one unused for longest goes first."""
+
+    def __init__(self, most: int = KEPT) -> None:
+        self._made: OrderedDict[bytes, T] = OrderedDict()
+        self._most = most
+
+    def get(self, of: tuple[Any, ...], make: Callable[[], T]) -> T:
+        key = hashlib.sha256(pickle.dumps(of)).digest()
+        if key not in self._made:
+            self._made[key] = make()
+        self._made.move_to_end(key)
+        while len(self._made) > self._most:
+            self._made.popitem(last=False)
+        return self._made[key]
 
 
-def _cached(of: tuple[Any, ...], make: Callable[[], list[Fitted]]) -> list[Fitted]:
-    key = hashlib.sha256(pickle.dumps(of)).digest()
-    if key not in _fitted:
-        _fitted[key] = make()
-    _fitted.move_to_end(key)
-    while len(_fitted) > KEPT:
-        _fitted.popitem(last=False)
-    return _fitted[key]
+class _Foreseen(NamedTuple):
+    """What a surrogate says of a mixture and of the runs it was fitted to: a few numbers, where a
+    fit to thousands of runs takes hundreds of megabytes."""
+
+    mean: float
+    left_out: LeftOut
+
+
+# In the process that computes:
+_fitted: _Last[list[Fitted]] = _Last()
+_foreseen: _Last[_Foreseen] = _Last(KEPT_FORESEEN)
 
 
 def _arrays_of(runs: Runs) -> tuple[Any, ...]:
@@ -69,12 +103,36 @@ def _of(space: MixtureSpace) -> tuple[Any, ...]:
     return (*space.domains, None if space.similarity is None else space.similarity.matrix)
 
 
-def _one(surrogate: str, space: MixtureSpace, runs: Runs, direction: Direction) -> Fitted:
+def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
-    asked of it."""
-    runs = turn(runs, direction)
-    of = (surrogate, *_of(space), *_arrays_of(runs))
-    return _cached(of, lambda: [fit(surrogate, space, runs, SEED)])[0]
+    asked of it: `auto` averages the fits that are there."""
+
+    def make() -> list[Fitted]:
+        if surrogate != AUTO:
+            return [fit(surrogate, space, runs, SEED)]
+        check(AUTO, SURROGATES[AUTO](), runs)
+        return [average([_one(name, space, runs) for name in averaged(runs)])]
+
+    return _fitted.get((surrogate, *_of(space), *_arrays_of(runs)), make)[0]
+
+
+def _foresee(surrogate: str, space: MixtureSpace, runs: Runs, mixture: FloatArray) -> float:
+    """What a surrogate fitted to turned runs predicts of a mixture (m,)."""
+    if surrogate == AUTO:
+        each = [_foreseen_by(name, space, runs, mixture) for name in averaged(runs)]
+        share = shares_kept(runs.score, [one.left_out for one in each])
+        return float(share @ np.array([one.mean for one in each]))
+    if surrogate in SIDE_BY_SIDE:
+        return _foreseen_by(surrogate, space, runs, mixture).mean
+    return float(fit(surrogate, space, runs, SEED).predict(mixture[None])[0][0])
+
+
+def _foreseen_by(surrogate: str, space: MixtureSpace, runs: Runs, mixture: FloatArray) -> _Foreseen:
+    def make() -> _Foreseen:
+        fitted = fit(surrogate, space, runs, SEED)
+        return _Foreseen(float(fitted.predict(mixture[None])[0][0]), LeftOut.of(fitted))
+
+    return _foreseen.get((surrogate, mixture, *_of(space), *_arrays_of(runs)), make)
 
 
 def diagnosed(
@@ -85,8 +143,16 @@ def diagnosed(
     compare: FloatArray | None,
 ) -> Diagnosis:
     """Everything there is to say about a surrogate; `compare`: as `diagnose` takes it."""
-    fitted = _one(surrogate, space, runs, direction)
-    return diagnose(surrogate, space, runs, SEED, direction, compare=compare, fitted=fitted)
+    return diagnose(
+        surrogate,
+        space,
+        runs,
+        SEED,
+        direction,
+        compare=compare,
+        fitted=_one(surrogate, space, turn(runs, direction)),
+        foresee=partial(_foresee, surrogate, space),
+    )
 
 
 def decided(
@@ -104,7 +170,7 @@ def predict(
     direction: Direction,
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of a surrogate at (n, m) mixtures."""
-    mean, sd = _one(surrogate, space, runs, direction).predict(mixtures)
+    mean, sd = _one(surrogate, space, turn(runs, direction)).predict(mixtures)
     return sign_of(direction) * mean, sd
 
 
@@ -118,7 +184,7 @@ def predict_each(
         *_arrays_of(runs),
         *(part for other in others for part in _arrays_of(other)),
     )
-    fitted = _cached(of, lambda: fit_each(surrogate, space, runs, others, SEED))
+    fitted = _fitted.get(of, lambda: fit_each(surrogate, space, runs, others, SEED))
     return [one.predict(mixtures) for one in fitted]
 
 
@@ -127,20 +193,17 @@ def verdict(
     runs: Runs,
     mixtures: FloatArray,
     direction: Direction,
-    among: Iterable[str] = tuple(SIDE_BY_SIDE),
+    among: Collection[str] = tuple(SIDE_BY_SIDE),
 ) -> Verdict:
     """`auto`'s average, of the fits that predictions are made with.
 
     Args:
         among: names in `SIDE_BY_SIDE`.
     """
-    able = {
-        name: _one(name, space, runs, direction)
-        for name in among
-        if scores_for(made := SIDE_BY_SIDE[name](), runs) <= made.max_runs
-    }
+    turned = turn(runs, direction)
+    able = {name: _one(name, space, turned) for name in averaged(turned) if name in among}
     densities = {name: log_density(fitted) for name, fitted in able.items()}
-    averaged = average(list(able.values()))
-    belief = averaged.posterior(mixtures)
-    turned = Posterior(sign_of(direction) * belief.mean, belief.covariance)
-    return Verdict(dict(named_shares(averaged)), densities, turned)
+    one = average(list(able.values()))
+    belief = one.posterior(mixtures)
+    posterior = Posterior(sign_of(direction) * belief.mean, belief.covariance)
+    return Verdict(dict(named_shares(one)), densities, posterior)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.schemas import FitPoint, PredictedMixture, SurrogateFit
+from service.schemas import FitPoint, SurrogateFit
 from service.search import documents
-from service.search.diagnostics import Best, Diagnosis
+from service.search.diagnostics import Diagnosis
 from service.search.documents import finite
 from service.study.evidence import Evidence
 
@@ -28,11 +28,6 @@ def fit(known: Evidence, name: str, diagnosis: Diagnosis) -> SurrogateFit:
             **found,
         }
     )
-
-
-def mixture(known: Evidence, predicted: Best) -> PredictedMixture:
-    """The engine's predicted mixture with the study's domain names."""
-    return PredictedMixture.model_validate(documents.best(known.space, predicted))
 
 
 def _points(known: Evidence, diagnosis: Diagnosis) -> list[FitPoint]:

@@ -17,7 +17,7 @@ from service.settings import is_loopback
 PROBES = re.compile(r"^/(healthz|readyz|metrics)$")
 """Asked every few seconds by machines; never held up."""
 
-ABOUT_A_RUN = re.compile(r"^/trials/\d{1,10}/(heartbeat|result|partial)$")
+ABOUT_A_RUN = re.compile(r"^/(heartbeats|trials/\d{1,10}/(heartbeat|result|partial))$")
 """What decides about a run on a GPU; not held up either, of those who may call it."""
 
 
@@ -33,7 +33,7 @@ BODIES = (
     (re.compile(r"^/studies/[^/]+/trials/?$"), 1024 * KIB),
     (re.compile(r"^(/ui)?/studies/[^/]+/trials/import/?$"), 8192 * KIB),
     (re.compile(r"^/trials/[^/]+/(measurements|result|partial)/?$"), 2048 * KIB),
-    (re.compile(r"^/trials/[^/]+/heartbeat/?$"), 4096 * KIB),
+    (re.compile(r"^/(heartbeats|trials/[^/]+/heartbeat)/?$"), 4096 * KIB),
     (re.compile(r"^/studies/[^/]+/surrogates/[^/]+/predict/?$"), 4096 * KIB),
 )
 """The most that a body may have, by address: enough for what the fields of the call may hold."""

@@ -71,12 +71,24 @@ def leased(session: Session, body: NextRequest, owner: str | None = None) -> Nex
     token = secrets.token_urlsafe(32)
     can_merge = "merged" in body.channels
     leases.seen(session, body.worker, body.capabilities)
-    turns = sharing.turns(session, body.study, Ability.of(body.gpus, body.capabilities), owner)
+    ability, turns = Ability.of(body.gpus, body.capabilities), []
     given = None
-    if turns:
+    if body.study is not None and owner is None:
         given = leases.claim_unheld(
-            session, body.worker, turns[0], token, body.gpus, can_merge=can_merge
+            session,
+            body.worker,
+            body.study,
+            token,
+            body.gpus,
+            can_merge=can_merge,
+            ability=ability,
         )
+    if given is None:
+        turns = sharing.turns(session, body.study, ability, owner)
+        if turns:
+            given = leases.claim_unheld(
+                session, body.worker, turns[0], token, body.gpus, can_merge=can_merge
+            )
     if given is not None:
         spec = views.stored_spec(given.spec)
         lease = Lease(token=token, until=given.attempt.until, duration_s=given.attempt.lease_s)

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Response
 from db import studies
 from service.context import Actor, CallerOwner, Service, StudyName
 from service.errors import invalid
-from service.fitting import goals
 from service.fitting.best import BEST_BY
 from service.fitting.best import best as best_answer
 from service.http.guards import by_method, for_admins, route_behind
@@ -211,7 +210,7 @@ def front(
     objective without constraints."""
     with service.database.read() as session:
         known = evidence.named(session, study)
-    return goals.answer(service.fits, known, surrogate)
+    return service.fits.goal(known, surrogate).answer
 
 
 @router.get(

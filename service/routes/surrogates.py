@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path
 
 from service.context import Service, StudyName
 from service.fitting import fits
-from service.fitting import views as fit_views
 from service.http.guards import for_readers, route_behind
 from service.http.problems import describe
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
@@ -27,7 +26,7 @@ def one(study: StudyName, name: SurrogateName, service: Service) -> SurrogateFit
     fits.check(name)
     with service.database.read() as session:
         known = evidence.named(session, study)
-    return fit_views.fit(known, name, service.fits.diagnosis(known, name))
+    return service.fits.fit(known, name).record.fit
 
 
 @router.post("/{name}/predict", summary="Predict mixtures", responses=describe(404, 409))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
 from db import leases, workers
+from db.sharing import Ability
 from service.context import Actor, CallerDependency, CallerOwner, Service, StudyName
 from service.http.guards import by_method, check_owner, route_behind
 from service.http.problems import describe
@@ -22,19 +25,47 @@ log = structlog.get_logger()
 router = APIRouter(tags=["fleets"], route_class=route_behind(by_method))
 
 
+async def _ability(
+    gpus: Annotated[
+        int | None, Query(description="That a worker has for a trial.", ge=1, le=100_000)
+    ] = None,
+    gpu_memory_gb: Annotated[
+        float | None, Query(description="Of its smallest GPU.", gt=0.0, le=1e6)
+    ] = None,
+    label: Annotated[
+        list[Annotated[str, Query(pattern="^[^=]+=.+$", max_length=201)]] | None,
+        Query(
+            description="All labels that it has, as pool=a100; may be given again.", max_length=32
+        ),
+    ] = None,
+) -> Ability | None:
+    """What the workers have that a call is about; whatever is left out is enough."""
+    if gpus is None and gpu_memory_gb is None and label is None:
+        return None
+    labels = None if label is None else dict(text.split("=", 1) for text in label)
+    return Ability(gpus or sys.maxsize, gpu_memory_gb or math.inf, labels)
+
+
+WorkersHave = Annotated[Ability | None, Depends(_ability)]
+
+
 @router.get("/demand", summary="How much work there is", responses=describe())
-def demand_of_all(service: Service, owner: CallerOwner) -> Demand:
-    """Of all studies: what workers with this key, asking for any, could begin now."""
+def demand_of_all(service: Service, owner: CallerOwner, ability: WorkersHave) -> Demand:
+    """Of all studies: what workers with this key, asking for any, could begin now. Of what is said
+    of them, studies that require more do not count."""
     with service.database.read() as session:
-        return demand.read(session, None, owner)
+        return demand.read(session, None, owner, ability)
 
 
 @router.get("/studies/{study}/demand", summary="How much work a study has", responses=describe(404))
-def demand_of_one(study: StudyName, service: Service, owner: CallerOwner) -> Demand:
+def demand_of_one(
+    study: StudyName, service: Service, owner: CallerOwner, ability: WorkersHave
+) -> Demand:
     """What workers with this key could begin now, by the rules of `POST /trials/next`: not what the
-    budget has left, of which a strategy may propose more only once scores come."""
+    budget has left, of which a strategy may propose more only once scores come. Nothing where the
+    study requires more than what is said of them."""
     with service.database.read() as session:
-        return demand.read(session, study, owner)
+        return demand.read(session, study, owner, ability)
 
 
 @router.get("/workers", summary="Who is at work", responses=describe())

@@ -9,12 +9,16 @@ from __future__ import annotations
 from service.schemas.answers import BestAnswer, StudyFigure, StudyFigures, TrainThis
 from service.schemas.edits import StudyChange, StudyChanges, StudyClone, StudyEdits, StudyPatch
 from service.schemas.leases import (
+    MAX_BEATS,
+    BeatOutcome,
     Calibration,
     CurvePoint,
     Expert,
     Failure,
     Heartbeat,
     HeartbeatAnswer,
+    HeartbeatsAnswer,
+    HeartbeatsRequest,
     Lease,
     MeasurementsRequest,
     Merge,
@@ -23,6 +27,7 @@ from service.schemas.leases import (
     Partial,
     Release,
     Result,
+    TrialHeartbeat,
     Worker,
 )
 from service.schemas.many_trials import (
@@ -120,6 +125,7 @@ from service.schemas.workers import Demand, Gone, WorkerPage, WorkerSeen
 
 __all__ = [
     "AGGREGATES",
+    "MAX_BEATS",
     "MAX_CAPABILITIES",
     "MAX_CAPABILITIES_TEXT",
     "MAX_CHANGED",
@@ -128,6 +134,7 @@ __all__ = [
     "MAX_POINTS",
     "MAX_RUNS",
     "SUM_TOLERANCE",
+    "BeatOutcome",
     "BenchmarkSpec",
     "BestAnswer",
     "Body",
@@ -153,6 +160,8 @@ __all__ = [
     "Gone",
     "Heartbeat",
     "HeartbeatAnswer",
+    "HeartbeatsAnswer",
+    "HeartbeatsRequest",
     "HeuristicsSpec",
     "JsonObject",
     "Lease",
@@ -217,6 +226,7 @@ __all__ = [
     "TrialChanged",
     "TrialContinue",
     "TrialCreate",
+    "TrialHeartbeat",
     "TrialPage",
     "TrialPatch",
     "TrialState",

@@ -161,6 +161,45 @@ class HeartbeatAnswer(Body):
     """Why, in words."""
 
 
+MAX_BEATS = 64
+
+
+class TrialHeartbeat(Heartbeat):
+    """A heartbeat with the trial that it is of."""
+
+    trial: Annotated[int, Field(ge=1, lt=2**31)]
+    """Its id."""
+
+
+class HeartbeatsRequest(Body):
+    """Body of `POST /heartbeats`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"beats": [{"trial": 7, "token": "a-token-of-the-lease", "step": 120}]}]
+        }
+    )
+
+    beats: Annotated[list[TrialHeartbeat], Field(min_length=1, max_length=MAX_BEATS)]
+
+
+class BeatOutcome(Body):
+    """What became of one heartbeat of several: its answer, or the problem that it is."""
+
+    trial: int
+    answer: HeartbeatAnswer | None = None
+    """None where it was refused."""
+    status: int = 200
+    code: str = ""
+    detail: Text = ""
+
+
+class HeartbeatsAnswer(Body):
+    """Answer of `POST /heartbeats`, in the order of the call."""
+
+    beats: list[BeatOutcome]
+
+
 class MeasurementsRequest(Body):
     """Body of `POST /trials/{id}/measurements`: scores of a checkpoint during training."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -127,6 +127,7 @@ def diagnose(
     at: FloatArray | None = None,
     compare: FloatArray | None = None,
     fitted: Fitted | None = None,
+    foresee: Callable[[Runs, FloatArray], float] | None = None,
 ) -> Diagnosis:
     """Everything there is to say about a surrogate fitted to runs.
 
@@ -134,6 +135,8 @@ def diagnose(
         at: (k, m) mixtures to predict.
         compare: (k, m) few mixtures to predict together.
         fitted: the surrogate, where it is fitted already, to runs turned so that higher is better.
+        foresee: what the surrogate fitted to other runs, turned likewise, predicts of a mixture
+            (m,); where it may be fitted to them already.
 
     Raises:
         KeyError: no such surrogate.
@@ -142,6 +145,10 @@ def diagnose(
     # The engine maximises: scores are turned for the fit and back for what is said.
     sign, turned = sign_of(direction), turn(runs, direction)
     fitted = fitted or fit(name, space, turned, seed)
+
+    def by_own_fit(others: Runs, mixture: FloatArray) -> float:
+        return float(fit(name, space, others, seed).predict(mixture[None])[0][0])
+
     rng = np.random.default_rng(seed)
     knowledge = Knowledge.gathered(fitted, space, {}, rng)
     chance = knowledge.chance_of_better(fitted.noise_sd, rng)
@@ -172,7 +179,7 @@ def diagnose(
         lessons=_lessons(knowledge, sign),
         margin=fitted.noise_sd,
         chance_of_better=chance,
-        confirmations=_confirmations(name, space, turned, seed, sign),
+        confirmations=_confirmations(space, turned, sign, foresee or by_own_fit),
         messages=[
             *messages(space, runs, loo),
             *ignored(runs, fitted),
@@ -204,7 +211,7 @@ def _lessons(knowledge: Knowledge, sign: float) -> list[Lesson]:
 
 
 def _confirmations(
-    name: str, space: MixtureSpace, runs: Runs, seed: int, sign: float
+    space: MixtureSpace, runs: Runs, sign: float, foresee: Callable[[Runs, FloatArray], float]
 ) -> list[Confirmation]:
     """By a fit without any run of the mixture, for those run more than once."""
     found: list[Confirmation] = []
@@ -214,8 +221,7 @@ def _confirmations(
         if not left[i] or same.sum() < 2 or (~same).sum() <= space.m:
             continue
         left &= ~same
-        fitted = fit(name, space, runs.without(runs.weights[i]), seed)
-        predicted = float(fitted.predict(runs.weights[i][None])[0][0])
+        predicted = foresee(runs.without(runs.weights[i]), runs.weights[i])
         scores = runs.score[same]
         mean, n = float(scores.mean()), int(same.sum())
         found.append(

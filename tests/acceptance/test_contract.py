@@ -13,20 +13,42 @@ from tests.support.visits import Service
 pytestmark = pytest.mark.timeout(LONG_S)
 
 
+PARTS = (
+    frozenset({"studies", "owners", "probes", "fleets", "surrogates"}),
+    frozenset({"trials", "workers"}),
+)
+"""The interface by the tags of its calls: two halves, of which each takes some ten seconds."""
+
+
+def operations() -> list[frozenset[str]]:
+    """The tags of each call that is offered."""
+    paths = create_app().openapi()["paths"].values()
+    return [frozenset(call["tags"]) for methods in paths for call in methods.values()]
+
+
+def test_every_call_is_in_a_part():
+    assert all(sum(tags <= part for part in PARTS) == 1 for tags in operations())
+
+
+@pytest.mark.parametrize("part", PARTS, ids=["studies", "trials"])
 @pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
-def test_no_made_up_call_is_answered_against_the_description(database_url, tmp_path):
+def test_no_made_up_call_is_answered_against_the_description(database_url, tmp_path, part):
     service = Service(Settings(database_url=database_url, calls_per_s=0.0))
     service.start()
     try:
         contract.fill(service.url)
         found = contract.run(
-            service.url, tmp_path, examples=1, seed=1, phases="examples,coverage,fuzzing"
+            service.url,
+            tmp_path,
+            examples=1,
+            seed=1,
+            phases="examples,coverage,fuzzing",
+            tags=sorted(part),
         )
     finally:
         service.stop()
     assert found.failures == {}, found.said
-    offered = create_app().openapi()["paths"].values()
-    assert found.operations == sum(map(len, offered))
+    assert found.operations == sum(tags <= part for tags in operations())
     assert found.cases > 500
 
 

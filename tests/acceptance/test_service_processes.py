@@ -217,7 +217,7 @@ def test_what_is_no_http_and_addresses_without_end_are_refused_as_problems_too(u
             problem = json.loads(answer.read())
             assert problem["code"] == "malformed-request"
             assert "65,535 bytes" in problem["detail"]
-    assert httpx.get(f"{url}/readyz").is_success
+    assert httpx.get(f"{url}/readyz", timeout=30).is_success
 
 
 @pytest.mark.parametrize(

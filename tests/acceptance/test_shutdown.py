@@ -51,7 +51,7 @@ def ends(process: Command, within_s: float) -> None:
     assert computing, "proposals have a process of their own"
     process.send_signal(signal.SIGTERM)
     assert process.wait(within_s) == 0
-    assert psutil.wait_procs(computing, timeout=10)[1] == []
+    assert psutil.wait_procs(computing, timeout=30)[1] == []
 
 
 @pytest.mark.backends("sqlite", "postgresql")

@@ -120,6 +120,7 @@ def test_neither_is_one_about_trials_with_much_to_say(api, database):
     assert {template: size for template, size in found.items() if size > MOST} == {}
 
 
+@pytest.mark.slow
 def test_the_first_look_at_ten_thousand_trials_waits_for_little(long_study):
     for template in FIRST:
         address = addresses(long_study.app)[template]

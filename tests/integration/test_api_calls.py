@@ -394,7 +394,7 @@ def test_faults_of_a_strategy_show_and_do_not_end_the_proposer(api, monkeypatch)
     monkeypatch.setattr(proposer, "compute", broken)
     for worker in ("w1", "w2"):
         lease(api, worker)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while True:
         answer = api.post("/trials/next", json={"worker": "w3"}).json()
         if "singular matrix" in (answer["reason"] or ""):

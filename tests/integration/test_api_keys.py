@@ -75,6 +75,7 @@ READING = [
 WORKING = [
     ("POST", "/trials/next", {"worker": "w"}),
     ("POST", "/trials/1/heartbeat", {"token": "x" * 20}),
+    ("POST", "/heartbeats", {"beats": [{"trial": 1, "token": "x" * 20}]}),
     ("POST", "/trials/1/measurements", {"token": "x" * 20, "measurements": []}),
     ("POST", "/trials/1/result", {"token": "x" * 20, "measurements": []}),
     ("POST", "/trials/1/failure", {"token": "x" * 20, "error": "e", "retryable": True}),

@@ -149,7 +149,8 @@ def test_runs_added_before_they_were_counted_apart_are_counted_by_the_upgrade(de
         ]
         for table, column in (name.split(".") for name in ("studies.attached", *later)):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        session.execute(text("DROP TABLE owners"))
+        for table in ("owners", "fits"):
+            session.execute(text(f"DROP TABLE {table}"))
         session.execute(text("UPDATE alembic_version SET version_num = '0007'"))
     upgrade.upgrade(desk.database)
     assert desk.study().attached == 3

@@ -73,3 +73,42 @@ def test_a_worker_that_is_gone_frees_its_trial_for_the_next(api, study):
     beat = api.post(f"/trials/{trial['id']}/heartbeat", json={"token": token})
     assert beat.json()["code"] == "lease-lost"
     assert lease(api, "w2")[0]["id"] == trial["id"]
+
+
+def test_demand_leaves_out_what_workers_that_have_so_much_are_not_fit_for(api, study):
+    needs = {"gpus": 4, "gpu_memory_gb": 80, "labels": {"pool": "a100"}}
+    assert api.patch("/studies/vlm", json={"requires": needs}).status_code == 200
+    for path in ("/demand", "/studies/vlm/demand"):
+        assert figures(demand(api, path)) == [2, 0, 0, 3], "nothing was said of the workers"
+        for fit in ("gpus=4", "gpu_memory_gb=80&gpus=8", "label=rack=7&label=pool=a100"):
+            assert figures(demand(api, f"{path}?{fit}")) == [2, 0, 0, 3], fit
+        for unfit in (
+            "gpus=2",
+            "gpu_memory_gb=42&gpus=4",
+            "label=engine=ray",
+            "label=pool=b&gpus=4",
+        ):
+            found = demand(api, f"{path}?{unfit}")
+            assert figures(found) == [0, 0, 0, 0], unfit
+            assert found["retry_after_s"] is None
+            assert "requires" in found["reason"]
+
+
+def test_demand_of_all_counts_the_studies_that_workers_are_fit_for(api, study):
+    needs = {"gpus": 4}
+    api.post("/studies", json=study_body("big", requires=needs))
+    api.post("/studies/big/trials", json={"mixture": {"coco": 1.0}})
+    queue_is_filled(api, 2)
+    small = demand(api, "/demand?gpus=2")
+    assert small == demand(api, "/studies/vlm/demand")
+    assert demand(api, "/demand?gpus=4")["claimable"] > small["claimable"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["gpus=0", "gpus=many", "gpu_memory_gb=-1", "gpu_memory_gb=nan", "label=pool", "label==a"],
+)
+def test_what_no_worker_can_have_is_refused(api, said):
+    answer = api.get(f"/demand?{said}")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == "invalid-request"

@@ -87,7 +87,7 @@ def test_failing_strategies_are_counted(api, monkeypatch):
 
     monkeypatch.setattr(proposer, "compute", broken)
     api.post("/studies", json=study_body())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while not of(figures(api), "modomodo_proposing_failing", study="vlm"):
         assert time.monotonic() < deadline
     assert of(figures(api), "modomodo_proposal_failures_total", strategy="random") >= 1

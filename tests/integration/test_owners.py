@@ -309,6 +309,20 @@ def test_pages_name_the_owner_and_change_only_what_the_key_may(api, made, databa
 
 
 @pytest.mark.backends("sqlite", "postgresql")
+def test_pages_of_its_studies_that_are_open_hear_of_an_owners_new_hours(api, made, database):
+    create(api, made["vision-admin"])
+    create(api, made["nlp-admin"], "other")
+
+    def revisions():
+        with database.read() as session:
+            return [studies.get(session, name).revision for name in ("vlm", "other")]
+
+    before = revisions()
+    limit = call(api, made["operator"], "PUT", "/owners/vision", {"gpu_hours": 3.0})
+    assert limit.status_code == 200
+    assert revisions() == [before[0] + 1, before[1]]
+
+
 def test_an_archive_keeps_the_owner_and_older_ones_have_none(api, made, database, new_database):
     create(api, made["vision-admin"])
     with database.read() as session:

@@ -116,7 +116,7 @@ def test_every_door_names_the_same_mixture_to_train(run, service_url, monkeypatc
     assert said in shown
     assert "over equal weights. auto predicts 6" in shown
     assert "nothing runs: study 'vlm': " in shown
-    page = httpx.get(f"{service_url}/ui/studies/vlm").text
+    page = httpx.get(f"{service_url}/ui/studies/vlm", timeout=30).text
     head = page[page.index("Best Out-Score") : page.index('id="belief"')]
     assert "<b>63.0</b>" in head
     assert re.findall(r">trial (\d+)</a>", head) == [str(number) for number in confirmed]

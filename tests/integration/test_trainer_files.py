@@ -197,7 +197,7 @@ def test_a_trainer_goes_with_yaml_and_must_be_known(api, study):
 def test_the_command_line_writes_the_same_file(api, service_url, tmp_path, monkeypatch):
     import httpx
 
-    with httpx.Client(base_url=service_url) as client:
+    with httpx.Client(base_url=service_url, timeout=30) as client:
         name = create(client, domains=DOMAINS, name="cli")
         finish(client, name, [0.5, 0.3, 0.0, 0.2], 0.4)
         theirs = client.get(f"/studies/{name}/export?format=yaml&trainer=trl").text

@@ -15,6 +15,7 @@ ALL = 8 * 2**20
     [
         ("/studies/vlm/surrogates/auto/predict", 4096),
         ("/trials/7/heartbeat", 4096),
+        ("/heartbeats", 4096),
         ("/trials/7/result", 2048),
         ("/trials/7/measurements", 2048),
         ("/studies", 2048),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from service.fitting import questions
 from service.search.diagnostics import diagnose
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
+from service.search.surrogates import SIDE_BY_SIDE
 
 SPACE = MixtureSpace.simplex("abc")
 AT = np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
@@ -79,3 +81,36 @@ def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitte
         assert list(believed.mean) == pytest.approx(list(mean))
         assert list(believed.sd) == pytest.approx(list(sd))
     assert fitted == ["bayes-quadratic"] * 2
+
+
+@pytest.fixture
+def one_kind_of_gp(monkeypatch):
+    """A Gaussian process of one kind, in a few iterations."""
+    from service.search.surrogates.gp import KINDS, GaussianProcess
+
+    quick = partialmethod(GaussianProcess.__init__, KINDS[:1], iterations=4)
+    monkeypatch.setattr(GaussianProcess, "__init__", quick)
+
+
+def test_auto_averages_the_fits_that_were_made_and_makes_none_again(runs, fitted, one_kind_of_gp):
+    runs = runs.subset([*range(9), 0, 1])  # two mixtures were run twice
+    own = diagnose("auto", SPACE, runs, questions.SEED, "maximize", AT)
+    for name in SIDE_BY_SIDE:
+        questions.diagnosed(name, SPACE, runs, "maximize", None)
+    made = list(fitted)
+    assert sorted(set(made)) == sorted(SIDE_BY_SIDE)
+    found = questions.diagnosed("auto", SPACE, runs, "maximize", AT)
+    questions.verdict(SPACE, runs, AT, "maximize")
+    questions.predict("auto", SPACE, runs, AT, "maximize")
+    assert fitted == made
+    assert len(found.confirmations) == 2
+    for mine, theirs in zip(found.confirmations, own.confirmations, strict=True):
+        assert mine.predicted == pytest.approx(theirs.predicted)
+    assert found.best.mean == pytest.approx(own.best.mean)
+
+
+def test_auto_before_them_leaves_them_their_fits(runs, fitted, one_kind_of_gp):
+    questions.diagnosed("auto", SPACE, runs, "maximize", None)
+    for name in SIDE_BY_SIDE:
+        questions.diagnosed(name, SPACE, runs, "maximize", None)
+    assert sorted(fitted) == sorted(SIDE_BY_SIDE)

@@ -24,8 +24,10 @@ class Service:
     retry_after_s: float | None = 0.0
     refuses: bool = False
     told: list[str] = field(default_factory=list)
+    asked: list[dict] = field(default_factory=list)
 
-    def demand(self, study):
+    def demand(self, study, **has):
+        self.asked.append(has)
         n = self.claimable[study]
         left = n + len(self.holders)
         more = {"retry_after_s": self.retry_after_s, "paused": 0, "left": left}
@@ -178,6 +180,23 @@ def test_workers_say_what_started_them_and_not_where_their_controller_is():
     assert setup.environment(here) == {}
     words = setup.arguments("f.n.x", None)
     assert words[words.index("--label") + 1] == "engine=slurm"
+
+
+def test_work_is_asked_for_by_what_the_fleets_workers_have():
+    setup = Setup("http://head:8765", 4, engine="ray", labels={"pool": "a"}, gpu_memory_gb=80)
+    service = Service({None: 1})
+    Controller(service, Machines(), [], 10, has=setup.has()).turn()
+    labels = {"engine": "ray", "pool": "a"}
+    assert service.asked == [{"gpus": 4, "gpu_memory_gb": 80, "labels": labels}]
+    words = setup.arguments("f.n.x", None)
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--label"] == [
+        "engine=ray",
+        "pool=a",
+    ], "and it is what workers say of themselves"
+
+
+def test_a_worker_of_this_machine_has_all_of_its_gpus_however_many():
+    assert Setup("http://head:8765").has() == {"labels": {"engine": "local"}}
 
 
 def test_a_workers_name_says_on_which_node_of_which_fleet_it_is():

@@ -66,7 +66,7 @@ class Attempt:
         setting: Setting,
         warm: Warm | None = None,
     ) -> None:
-        self._lease = HeldLease.of(client, answer)
+        self._lease = HeldLease.of(client, answer, setting.beats)
         self._answer, self.trial = answer, self._lease.trial
         self._signals, self._folder, self._setting = signals, folder, setting
         self.started = time.monotonic()

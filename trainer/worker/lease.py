@@ -30,6 +30,7 @@ from service.schemas import (
     Trial,
 )
 from trainer.job import Progress
+from trainer.worker.beats import Beats
 
 Cause = Literal["stopped", "environment"]
 
@@ -68,6 +69,7 @@ class HeldLease:
 
     Attributes:
         heartbeat_s: between heartbeats, as the service wants it.
+        beats: what sends them together with those of others; None sends them by themselves.
         next_beat: when a heartbeat is due, by the monotonic clock.
         least_pause_s: between heartbeats that are due by themselves.
         action, reason: what the run is to do at its next evaluation point, and why.
@@ -81,6 +83,7 @@ class HeldLease:
     token: str
     duration_s: float
     heartbeat_s: float = 3.0
+    beats: Beats | None = None
     next_beat: float = field(init=False)
     action: Literal["continue", "pause", "stop"] = field(default="continue", init=False)
     reason: str = field(default="", init=False)
@@ -92,7 +95,7 @@ class HeldLease:
         self._beat_later()
 
     @classmethod
-    def of(cls, client: Client, answer: NextAnswer) -> HeldLease:
+    def of(cls, client: Client, answer: NextAnswer, beats: Beats | None = None) -> HeldLease:
         """The lease that an answer of `POST /trials/next` gives.
 
         Raises:
@@ -101,7 +104,7 @@ class HeldLease:
         if answer.trial is None or answer.lease is None:
             raise ValueError(f"the service gave no trial: {answer.reason}")
         lease = answer.lease
-        return cls(client, answer.trial, lease.token, lease.duration_s, lease.heartbeat_s)
+        return cls(client, answer.trial, lease.token, lease.duration_s, lease.heartbeat_s, beats)
 
     def note(self, step: int, metrics: dict[str, float]) -> None:
         """A point of the learning curve, for the next heartbeat."""
@@ -129,7 +132,10 @@ class HeldLease:
             points=points,
         )
         try:
-            answer = self.client.heartbeat(self.trial.id, body)
+            if self.beats is None:
+                answer = self.client.heartbeat(self.trial.id, body)
+            else:
+                answer = self.beats.send(self.client, self.trial.id, body)
         except ServiceError as error:
             if error.code in _IS_LOST:
                 raise LeaseLost(error.detail) from error
@@ -228,7 +234,8 @@ class HeldLease:
 
     def _beat_later(self) -> None:
         regular = min(self.duration_s / HEARTBEATS_PER_LEASE, self.heartbeat_s)
-        self.next_beat = time.monotonic() + max(self.least_pause_s, regular)
+        now, pause_s = time.monotonic(), max(self.least_pause_s, regular)
+        self.next_beat = now + pause_s if self.beats is None else self.beats.slot(now, pause_s)
 
     @property
     def _log(self) -> structlog.stdlib.BoundLogger:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.storage.remote import Store
+from trainer.worker.beats import Beats
 from trainer.worker.deadline import Deadline
 from trainer.worker.gpus import Gpus
 
@@ -27,6 +28,7 @@ class Setting:
         make_room: removes what is not needed until so many bytes are free on the disk, and tells
             how many are; None does not look whether there is room for a run's checkpoints.
         deadline: when the machine is taken away; None where nobody has said that.
+        beats: what sends heartbeats for all workers of the process; None where it has one.
     """
 
     data: Path = Path()
@@ -39,6 +41,7 @@ class Setting:
     make_room: Callable[[int], int] | None = None
     deadline: Deadline | None = None
     experts: Path | None = None
+    beats: Beats | None = None
 
     @property
     def n_gpus(self) -> int:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.dashboard import words
-from service.dashboard.charts.figure import Figure, axis, in_points
+from service.dashboard.charts.figure import (
+    TITLE_LETTERS,
+    Figure,
+    axis,
+    in_points,
+    name_axis,
+    whole_names,
+)
 from service.schemas import Score
 
 ROWS = 50
@@ -16,6 +23,15 @@ ROWS = 50
 
 LETTERED = 10
 """Columns of the heat map up to which its cells have room for a score."""
+
+HEAD_LETTERS = 18
+"""Of a benchmark's name above its column."""
+
+HEAD_PX = 66
+"""Height of the bar of colours above the columns' names."""
+
+LETTER_PX = 7
+"""Width of a letter of a name, which stands upright where columns are narrow."""
 
 BARRED = 150
 """Completed runs up to which all have their intervals drawn; of more, those of the front do."""
@@ -41,17 +57,19 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
         if any(name in run.scores for run in runs)
     }
     columns = list(medians)
-    shown = list(runs[:ROWS])[::-1]
-    z = [[_above(run, name, medians) for name in columns] for run in shown]
+    rows = list(runs[:ROWS])[::-1]
+    z = [[_above(run, name, medians) for name in columns] for run in rows]
     reach = max((abs(value) for row in z for value in row if value is not None), default=0.0)
     reach = reach or 1.0
     is_narrow = len(columns) <= LETTERED
+    shown = words.short_names([titles[name] for name in columns], HEAD_LETTERS)
+    head = HEAD_PX + LETTER_PX * max(map(len, shown.values()), default=0)
     data = [
         {
             "type": "heatmap", "z": z, "x": [titles[name] for name in columns],
-            "y": [str(run.number) for run in shown],
-            "customdata": [[_said(run, name, medians) for name in columns] for run in shown],
-            "text": [[_plain(run, name) for name in columns] for run in shown],
+            "y": [str(run.number) for run in rows],
+            "customdata": [[_said(run, name, medians) for name in columns] for run in rows],
+            "text": [[_plain(run, name) for name in columns] for run in rows],
             **({"texttemplate": "%{text}"} if is_narrow else {}),
             "meta": "trials", "hovertemplate": "%{customdata}<extra></extra>", "xgap": 1, "ygap": 1,
             "zmin": -reach, "zmax": reach,
@@ -68,11 +86,12 @@ def heat_map(runs: Sequence[Scored], titles: Mapping[str, str]) -> Figure:
         }
     ]  # fmt: skip
     layout = {
-        "height": (126 if is_narrow else 176) + 22 * max(len(shown), 3),
-        # Names and numbers are names here.
-        "xaxis": {"type": "category", "side": "top", "showgrid": False, "ticks": ""},
+        "height": head + 22 * max(len(rows), 3) + 22,
+        "xaxis": name_axis(shown, side="top", showgrid=False, ticks=""),
+        # Numbers are names here.
         "yaxis": {"type": "category", "title": {"text": "trial"}, "showgrid": False, "ticks": ""},
-        "margin": {"l": 64, "r": 12, "t": 104 if is_narrow else 154, "b": 16},
+        "margin": {"l": 64, "r": 12, "t": head, "b": 16},
+        "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}
 
@@ -147,8 +166,8 @@ def trade_off(
     line = _marks(best, x, y, "Pareto front", "@d4", "circle")
     data.append(line | {"mode": "lines+markers", "line": {"color": "@d4", "width": 2}})
     layout = {
-        "xaxis": axis(f"{x_title}, points of 100", zeroline=False),
-        "yaxis": axis(f"{y_title}, points of 100", zeroline=False),
+        "xaxis": axis(f"{words.elided(x_title, TITLE_LETTERS)}, points of 100", zeroline=False),
+        "yaxis": axis(f"{words.elided(y_title, TITLE_LETTERS)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 48, "b": 56},
     }

@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from service.dashboard import words
 from service.dashboard.charts import leads
-from service.dashboard.charts.figure import Figure, axis, in_points
+from service.dashboard.charts.figure import (
+    LEGEND_LETTERS,
+    TITLE_LETTERS,
+    Figure,
+    axis,
+    in_points,
+    whole_names,
+)
 from service.dashboard.queries.history import History
 from service.schemas import Prediction
 
@@ -35,29 +42,31 @@ class Searched:
 def best_so_far(studies: Sequence[Searched], label: str, by: Along) -> Figure | None:
     """The mean of the best mixture so far in each study, with its 95% interval; None without a
     run."""
+    short = words.short_names([study.name for study in studies], LEGEND_LETTERS)
     data: list[dict[str, Any]] = []
     for place, study in enumerate(studies):
         if study.history.leads:
-            data += _steps(study, place, by)
+            data += _steps(study, short[study.name], place, by)
     if not data:
         return None
     layout = {
         "xaxis": axis(TITLES[by], rangemode="tozero", zeroline=False),
-        "yaxis": axis(f"{label}, points of 100", zeroline=False),
+        "yaxis": axis(f"{words.elided(label, TITLE_LETTERS)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
+        "meta": whole_names(short),
     }
     return {"data": data, "layout": layout}
 
 
-def _steps(study: Searched, place: int, by: Along) -> list[dict[str, Any]]:
+def _steps(study: Searched, name: str, place: int, by: Along) -> list[dict[str, Any]]:
     numbers = [run.number for run in study.history.runs]
     at: Mapping[int, float] = {number: n for n, number in enumerate(numbers, 1)}
     if by == "gpu_hours":
         at = leads.hours_up_to(numbers, study.gpu_hours)
     x = [at[number] for number in [*(one.number for one in study.history.leads), numbers[-1]]]
     line = {"color": COLOURS[place], "dash": DASHES[place]}
-    return leads.steps(study.name, study.history.leads, x, line, "@band")
+    return leads.steps(name, study.history.leads, x, line, "@band")
 
 
 def alone(
@@ -73,7 +82,7 @@ def alone(
         names: of the studies.
         domains: of all of them.
     """
-    n = len(names)
+    n, short = len(names), words.short_names(names, LEGEND_LETTERS)
     data: list[dict[str, Any]] = []
     for place, (name, found) in enumerate(zip(names, effects, strict=True)):
         known = [(row, found[domain]) for row, domain in enumerate(domains) if domain in found]
@@ -82,7 +91,7 @@ def alone(
         margins = [in_points(words.Z95 * one.sd) for _, one in known]
         data.append(
             {
-                "type": "scatter", "mode": "markers", "name": name,
+                "type": "scatter", "mode": "markers", "name": short[name],
                 "x": [in_points(one.mean) for _, one in known],
                 # The studies of a domain below each other, in its row.
                 "y": [round(row + 0.7 * ((place + 0.5) / n - 0.5), 3) for row, _ in known],
@@ -99,16 +108,17 @@ def alone(
                 "marker": {"color": COLOURS[place], "symbol": SYMBOLS[place], "size": 9},
             }
         )  # fmt: skip
-    shown = [words.elided(domain, 22) for domain in domains]
+    shown = words.short_names(domains, LEGEND_LETTERS)
     layout = {
         "height": 110 + ROW_PX * n * len(domains),
-        "xaxis": axis(f"predicted {label}, points", zeroline=False),
+        "xaxis": axis(f"predicted {words.elided(label, TITLE_LETTERS)}, points", zeroline=False),
         "yaxis": axis(
-            "", tickvals=list(range(len(domains))), ticktext=shown, zeroline=False,
+            "", tickvals=list(range(len(domains))), ticktext=list(shown.values()), zeroline=False,
             range=[len(domains) - 0.5, -0.5], automargin=True,
         ),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 40, "b": 52},
+        "meta": whole_names(short | shown),
     }  # fmt: skip
     return {"data": data, "layout": layout}
 

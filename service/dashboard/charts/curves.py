@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from service.dashboard import colours, words
-from service.dashboard.charts.figure import Figure, axis, in_points
+from service.dashboard.charts.figure import (
+    LEGEND_LETTERS,
+    TITLE_LETTERS,
+    Figure,
+    axis,
+    in_points,
+    whole_names,
+)
 from service.dashboard.charts.mixtures import SHADES
 from service.dashboard.colours import DASHES
 from service.schemas import Curve, Score, StudySpec
@@ -70,8 +77,7 @@ def training(study: StudySpec, curve: Curve) -> list[Chart]:
 
     looks = colours.looks([domain.name for domain in study.domains])
     domains = [
-        Line(f"reward/{name}", name, f"@d{look.colour}", DASHES[look.hatching])
-        for name, look in looks.items()
+        Line(f"reward/{name}", name, f"@d{look.colour}", look.dash) for name, look in looks.items()
     ]
     add("Reward", "mean reward", "Of all completions of a step, and of each domain's.",
         [*domains, Line("reward", "all", "@ink")])  # fmt: skip
@@ -116,7 +122,9 @@ def _is_there(curve: Curve, metric: str) -> bool:
 
 def _drawn(curve: Curve, lines: Sequence[Line], unit: str, scale: float) -> Figure:
     data: list[dict[str, Any]] = []
+    short = words.short_names([line.name for line in lines], LEGEND_LETTERS)
     for line in lines:
+        name = short[line.name]
         known = [
             (step, scale * value)
             for step, value in zip(curve.steps, curve.metrics[line.metric], strict=True)
@@ -124,26 +132,26 @@ def _drawn(curve: Curve, lines: Sequence[Line], unit: str, scale: float) -> Figu
         ]
         steps, values = [step for step, _ in known], [float(f"{v:.5g}") for _, v in known]
         style = {"color": line.colour, "width": 2.2, "dash": line.dash}
-        base = {"type": "scatter", "mode": "lines", "legendgroup": line.name}
-        said = f"{line.name} at step %{{x}}: %{{y:.4g}}<extra></extra>"
+        base = {"type": "scatter", "mode": "lines", "legendgroup": name}
+        said = f"{name} at step %{{x}}: %{{y:.4g}}<extra></extra>"
         if len(known) < SMOOTHED_FROM:
             marks = {"mode": "lines+markers", "marker": {"size": 4, "color": line.colour}}
             few = marks if len(known) <= 20 else {}
             data.append(
                 base | few
-                | {"name": line.name, "x": steps, "y": values, "line": style, "hovertemplate": said}
+                | {"name": name, "x": steps, "y": values, "line": style, "hovertemplate": said}
             )  # fmt: skip
             continue
         if len(lines) <= 2:
             data.append(
-                base | {"name": f"{line.name}, single steps", "x": steps, "y": values,
+                base | {"name": f"{name}, single steps", "x": steps, "y": values,
                         "line": style | {"width": 1, "dash": "solid"}, "opacity": 0.3,
                         "showlegend": False, "hovertemplate": said}
             )  # fmt: skip
         width = window(len(values))
         data.append(
-            base | {"name": line.name, "x": steps, "y": smoothed(values, width), "line": style,
-                    "hovertemplate": f"{line.name} about step %{{x}}: %{{y:.4g}} "
+            base | {"name": name, "x": steps, "y": smoothed(values, width), "line": style,
+                    "hovertemplate": f"{name} about step %{{x}}: %{{y:.4g}} "
                     f"(mean of {width} points)<extra></extra>"}
         )  # fmt: skip
     layout = {
@@ -152,6 +160,7 @@ def _drawn(curve: Curve, lines: Sequence[Line], unit: str, scale: float) -> Figu
         "showlegend": len(lines) > 1,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 44 if len(lines) > 1 else 12, "b": 44},
+        "meta": whole_names(short),
         **_restarts(curve),
     }
     return {"data": data, "layout": layout}
@@ -243,7 +252,7 @@ def over_steps(paths: Sequence[Path], title: str, *, base: Score | None) -> Figu
         )  # fmt: skip
     layout = {
         "xaxis": axis(STEP, zeroline=False, tickformat="d", rangemode="tozero"),
-        "yaxis": axis(f"{title}, points of 100", zeroline=False),
+        "yaxis": axis(f"{words.elided(title, TITLE_LETTERS)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 44, "b": 52},
     }

@@ -16,6 +16,12 @@ from scipy.spatial.distance import pdist
 from service.search.space import FloatArray
 
 
+def distances(X: FloatArray, x: FloatArray) -> FloatArray:
+    """(n,) Hellinger's, of mixtures (n, m) from one (m,)."""
+    found: FloatArray = np.linalg.norm(np.sqrt(X) - np.sqrt(x), axis=1) / np.sqrt(2)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Plane:
     """Where mixtures lie.

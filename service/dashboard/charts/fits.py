@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.dashboard import colours, words
-from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import (
+    LEGEND_LETTERS,
+    Figure,
+    axis,
+    in_points,
+    name_axis,
+    objective_title,
+    whole_names,
+)
 from service.schemas import Effects, FitPoint, Prediction, StudySpec, SurrogateFit
 
 DRAWN_POINTS = 600
@@ -14,6 +22,9 @@ DRAWN_POINTS = 600
 
 REACH = 1.0
 """How far beyond the actual scores predictions are drawn, in ranges of the actual scores."""
+
+PAIR_LETTERS = 11
+"""Of each of two domains' names beside such a pair."""
 
 DRAWN_PAIRS = 15
 """Pairs of the synergy chart at most: those that are most clearly not zero."""
@@ -76,7 +87,7 @@ def predicted_against_actual(study: StudySpec, points: Sequence[FitPoint]) -> Fi
     for (name, colour, symbol), part in kinds.items():
         if part:
             data.append(_fit_points(part, name, colour, symbol, y_range))
-    name = objective_label(study)
+    name = objective_title(study)
     layout = {
         "xaxis": axis(f"actual {name}, points", range=x_range, zeroline=False),
         "yaxis": axis(f"predicted {name}, points", range=y_range, zeroline=False),
@@ -138,12 +149,14 @@ def own_values(study: StudySpec, effects: Effects) -> Figure:
     In the study's order, the first on top, so that two surrogates can be compared line by line.
     """
     looks = colours.looks([domain.name for domain in study.domains])
-    rows = [
-        (name, effects.alone[name], f"@d{look.colour}")
-        for name, look in reversed(looks.items())
-        if name in effects.alone
-    ]
-    return _dots(rows, f"predicted {objective_label(study)}, points")
+    there = [name for name in reversed(looks) if name in effects.alone]
+    figure = _dots(
+        [(name, effects.alone[name], f"@d{looks[name].colour}") for name in there],
+        words.short_names(there, LEGEND_LETTERS),
+        f"predicted {objective_title(study)}, points",
+    )
+    figure["data"][0]["marker"]["symbol"] = [looks[name].symbol for name in there]
+    return figure
 
 
 def synergies(study: StudySpec, effects: Effects) -> Figure:
@@ -158,7 +171,9 @@ def synergies(study: StudySpec, effects: Effects) -> Figure:
         for pair, value in reversed(effects.synergy.items())
         if pair in drawn
     ]
-    figure = _dots(rows, "gain of the blend, points")
+    short = words.short_names([domain.name for domain in study.domains], PAIR_LETTERS)
+    shown = {pair: " × ".join(short[name] for name in pair.split(" × ")) for pair, _, _ in rows}
+    figure = _dots(rows, shown, "gain of the blend, points")
     figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
     return figure
 
@@ -167,7 +182,10 @@ def _clearness(value: Prediction) -> float:
     return abs(value.mean) / value.sd if value.sd > 0 else float("inf")
 
 
-def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
+def _dots(
+    rows: Sequence[tuple[str, Prediction, str]], shown: Mapping[str, str], title: str
+) -> Figure:
+    """A row each with name, value and colour; `shown` says how the names are."""
     margins = [in_points(words.Z95 * value.sd) for _, value, _ in rows]
     data = [
         {
@@ -188,8 +206,8 @@ def _dots(rows: Sequence[tuple[str, Prediction, str]], title: str) -> Figure:
     layout = {
         "height": 90 + 28 * max(len(rows), 2),
         "xaxis": axis(title, zeroline=False),
-        # Names that look like numbers or dates stay names.
-        "yaxis": {"type": "category", "automargin": True, "showgrid": False},
+        "yaxis": name_axis(shown, showgrid=False),
         "margin": {"l": 12, "r": 16, "t": 8, "b": 52},
+        "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.dashboard import words
-from service.dashboard.charts.figure import Figure, axis, in_points
+from service.dashboard.charts.figure import TITLE_LETTERS, Figure, axis, in_points
 from service.schemas import GoalAnswer, GoalPoint
 from service.study.evidence import MeasuredRun
 
@@ -39,8 +39,8 @@ def front(runs: Sequence[MeasuredRun], answer: GoalAnswer, places: Sequence[int]
         _marks([choice], x, y, CHOSEN, "@d5", 15),
     ]  # fmt: skip
     layout = {
-        "xaxis": axis(f"{title(x)}, points of 100", zeroline=False),
-        "yaxis": axis(f"{title(y)}, points of 100", zeroline=False),
+        "xaxis": axis(f"{words.elided(title(x), TITLE_LETTERS)}, points of 100", zeroline=False),
+        "yaxis": axis(f"{words.elided(title(y), TITLE_LETTERS)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 48, "b": 56},
     }

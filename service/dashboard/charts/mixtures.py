@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from service.dashboard import colours, words
 from service.dashboard.charts.embedding import Plane
-from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import (
+    Figure,
+    axis,
+    in_points,
+    name_axis,
+    objective_title,
+    whole_names,
+)
 from service.dashboard.queries.mixtures import Item
 from service.schemas import Score, StudySpec
 from service.search.situation import sign_of
@@ -71,11 +78,19 @@ def colour_bar(title: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+POINTED_LETTERS = 32
+"""Of a domain's name in what is said of a mark that is pointed at: a phone has room for them."""
+
+CORNER_LETTERS = 14
+"""Of a domain's name at a corner of a triangle or of the map: half of them lie beyond it."""
+
+
 def triangle(corners: Sequence[str]) -> dict[str, Any]:
     """Layout of a triangle with a domain at each corner."""
+    shown = words.short_names(corners, CORNER_LETTERS)
     sides = {
         side: {
-            "title": {"text": corner, "font": {"color": "@ink"}},
+            "title": {"text": shown[corner], "font": {"color": "@ink"}},
             "gridcolor": "@grid", "linecolor": "@faint", "tickfont": {"color": "@soft"},
             "ticksuffix": "%", "nticks": 5, "min": 0,
         }
@@ -83,7 +98,8 @@ def triangle(corners: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "ternary": {"sum": 100, "bgcolor": "rgba(0,0,0,0)", **sides},
-        "margin": {"l": 56, "r": 56, "t": 36, "b": 88},
+        "margin": {"l": 64, "r": 64, "t": 36, "b": 88},
+        "meta": whole_names(shown),
     }
 
 
@@ -110,7 +126,7 @@ def ternary(study: StudySpec, drawn: Sequence[Dot], corners: Sequence[str]) -> F
                 "size": [round(6 + 9 * total, 1) for _, total in inside], "opacity": 1,
                 "colorscale": scale(study),
                 "line": {"color": "@muted", "width": 0.7},
-                "colorbar": colour_bar(f"{objective_label(study)}, points"),
+                "colorbar": colour_bar(f"{objective_title(study)}, points"),
             },
         }
     ]  # fmt: skip
@@ -142,6 +158,7 @@ def distance_map(study: StudySpec, drawn: Sequence[Dot]) -> Figure | None:
     at, top = plane.place(X), best(study, drawn)
     corners = plane.place(np.eye(len(names)))
     uniform = plane.place(np.full((1, len(names)), 1 / len(names)))
+    shown = words.short_names(names, CORNER_LETTERS)
     data = [
         {
             "type": "scatter", "mode": "markers", "name": "run", "showlegend": False,
@@ -153,10 +170,10 @@ def distance_map(study: StudySpec, drawn: Sequence[Dot]) -> Figure | None:
                 "color": [in_points(dot.score.value) for dot in drawn],
                 "size": 11 if len(drawn) <= 100 else 8, "colorscale": scale(study),
                 "line": {"color": "@panel", "width": 1},
-                "colorbar": colour_bar(f"{objective_label(study)}, points"),
+                "colorbar": colour_bar(f"{objective_title(study)}, points"),
             },
         },
-        _corners(names, corners, uniform[0]),
+        _corners(shown, corners, uniform[0]),
         _ring("uniform mixture", uniform[0], "diamond-open", 15),
         _ring(f"best of these, trial {top.number}", at[drawn.index(top)], "circle-open", 19),
     ]  # fmt: skip
@@ -165,30 +182,27 @@ def distance_map(study: StudySpec, drawn: Sequence[Dot]) -> Figure | None:
         # Only distances mean something here: no axes, and one scale for both.
         "xaxis": hidden, "yaxis": hidden | {"scaleanchor": "x", "scaleratio": 1},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "margin": {"l": 12, "r": 12, "t": 40, "b": 88},
-        "meta": {"explained": round(plane.explained, 4), "stress": round(plane.stress, 4)},
+        "margin": {"l": 48, "r": 48, "t": 40, "b": 88},
+        "meta": {"explained": round(plane.explained, 4), "stress": round(plane.stress, 4)}
+        | whole_names(shown),
     }  # fmt: skip
     return {"data": data, "layout": layout}
 
 
-CORNERS = ("square", "diamond-tall", "triangle-up", "hexagram")
-"""A corner's symbol for each hatching of a bar."""
-
-
-def _corners(names: Sequence[str], at: FloatArray, middle: FloatArray) -> dict[str, Any]:
+def _corners(shown: Mapping[str, str], at: FloatArray, middle: FloatArray) -> dict[str, Any]:
     """Each domain alone, in its colour; those that reach furthest from the middle are named."""
     furthest = np.argsort(-np.linalg.norm(at - middle, axis=1))[:NAMED]
-    looks = [colours.look(place) for place in range(len(names))]
+    looks = [colours.look(place) for place in range(len(shown))]
     return {
         "type": "scatter", "mode": "markers+text", "name": "one domain alone",
         "showlegend": False, "cliponaxis": False, "x": _rounded(at[:, 0]), "y": _rounded(at[:, 1]),
-        "text": [name if i in furthest else "" for i, name in enumerate(names)],
+        "text": [name if i in furthest else "" for i, name in enumerate(shown.values())],
         "textposition": ["top center" if y >= middle[1] else "bottom center" for y in at[:, 1]],
         "textfont": {"color": "@ink"},
-        "hovertext": [f"{name} alone" for name in names],
+        "hovertext": [f"{name} alone" for name in shown],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "marker": {
-            "symbol": [CORNERS[look.hatching] for look in looks], "size": 12,
+            "symbol": [look.symbol for look in looks], "size": 12,
             "color": [f"@d{look.colour}" for look in looks], "line": {"color": "@ink", "width": 1},
         },
     }  # fmt: skip
@@ -220,7 +234,15 @@ def _rounded(values: FloatArray) -> list[float]:
 
 def _heaviest(mixture: dict[str, float]) -> str:
     top = sorted(mixture.items(), key=lambda item: -item[1])[:5]
-    return ", ".join(f"{name} {words.share(weight)}" for name, weight in top if weight > 0)
+    return "<br>".join(
+        f"{words.elided(name, POINTED_LETTERS)} {words.share(weight)}"
+        for name, weight in top
+        if weight > 0
+    )
+
+
+AXIS_LETTERS = 16
+"""Of a domain's name below the lines: upright they take as much room as the legend."""
 
 
 def parallel(study: StudySpec, drawn: Sequence[Dot]) -> Figure:
@@ -241,19 +263,28 @@ def parallel(study: StudySpec, drawn: Sequence[Dot]) -> Figure:
         worst_first = worst_first[::-1]
     data = [_lines(domains, bands[k], shades[k]) for k in worst_first if bands[k]]
     data.append(_colours_only(study, low, high))
+    shown = words.short_names(domains, AXIS_LETTERS)
     layout = {
-        "xaxis": {"type": "category", "showgrid": True, "ticks": ""},
+        "xaxis": name_axis(shown, showgrid=True, ticks=""),
         "yaxis": axis("weight, %", zeroline=False, rangemode="tozero"),
-        "margin": {"l": 56, "r": 16, "t": 16, "b": 140 if len(domains) > 8 else 110},
+        "margin": {"l": 56, "r": 16, "t": 16, "b": 140 if _is_upright(domains) else 110},
+        "meta": whole_names(shown),
     }
+    if _is_upright(domains):
+        layout["xaxis"]["tickangle"] = -90
     return {"data": data, "layout": layout}
+
+
+def _is_upright(domains: Sequence[str]) -> bool:
+    """Whether names along an axis have no room side by side."""
+    return len(domains) > 8 or max(map(len, domains)) > AXIS_LETTERS
 
 
 def _colours_only(study: StudySpec, low: float, high: float) -> dict[str, Any]:
     """What the lines' colours mean; lines cannot say it themselves."""
-    bar = colour_bar(f"{objective_label(study)}, points")
-    if len(study.domains) > 8:
-        bar["y"] = -0.34  # their names stand vertically
+    bar = colour_bar(f"{objective_title(study)}, points")
+    if _is_upright([domain.name for domain in study.domains]):
+        bar["y"] = -0.34
     return {
         "type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip",
         "showlegend": False,

@@ -11,7 +11,7 @@ from typing import Any
 
 from service.dashboard import words
 from service.dashboard.charts import leads
-from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import Figure, axis, in_points, objective_title
 from service.dashboard.queries.history import History
 from service.dashboard.queries.progress import By, Progress
 from service.schemas import Score, Study, StudyChange
@@ -35,6 +35,9 @@ MARKS: dict[str, tuple[str, str]] = {
 
 MOST_NAMED = 8
 """Places of changes that are named on the chart; of more the names would cover each other."""
+
+NAME_LETTERS = 16
+"""Of what was changed, at such a place; the whole is shown when it is pointed at."""
 
 Place = float | str
 
@@ -149,7 +152,7 @@ def progress(
             data += _reference(name, score, dash, along.edges)
     layout: dict[str, Any] = {
         "xaxis": axis(along.title, range=list(along.edges), zeroline=False, **along.ticks),
-        "yaxis": axis(f"{objective_label(study)}, points of 100", zeroline=False),
+        "yaxis": axis(f"{objective_title(study)}, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 16, "t": 56, "b": 52},
     }
@@ -257,7 +260,8 @@ def _marks(changes: Sequence[StudyChange], along: _Along, last: int) -> dict[str
         annotations.append(
             {"x": x, "yref": "paper", "y": 0, "yanchor": "bottom",
              "xanchor": "left" if 2 * made[0].after_trial < last else "right",
-             "showarrow": False, "text": named[0] + (f" +{len(named) - 1}" if named[1:] else ""),
+             "showarrow": False, "text": words.elided(named[0], NAME_LETTERS)
+             + (f" +{len(named) - 1}" if named[1:] else ""),
              "hovertext": ", ".join(named), "font": {"color": "@soft"}}
         )  # fmt: skip
     if not found:

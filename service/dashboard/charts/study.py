@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.dashboard import words
-from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import (
+    LEGEND_LETTERS,
+    Figure,
+    axis,
+    in_points,
+    objective_title,
+    whole_names,
+)
 from service.schemas import Measurement, Score, StudySpec
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
@@ -25,23 +32,25 @@ def learning(study: StudySpec, measurements: Sequence[Measurement]) -> Figure | 
         return None
     steps = sorted(by_step)
     data: list[dict[str, Any]] = []
+    shown = words.short_names([benchmark.name for benchmark in study.benchmarks], LEGEND_LETTERS)
     for place, benchmark in enumerate(study.benchmarks):
         found = [(s, m) for s in steps for m in by_step[s] if m.benchmark == benchmark.name]
         if found:
             scores = [Score(value=m.score, se=m.sampling_error()) for _, m in found]
             symbol = SYMBOLS[place % len(SYMBOLS)]
             at = [step for step, _ in found]
-            data.append(_curve(benchmark.name, at, scores, "@muted", symbol, 1))
+            data.append(_curve(shown[benchmark.name], at, scores, "@muted", symbol, 1))
     whole = [(step, study.scores(by_step[step]).objective) for step in steps]
     known = [(step, score) for step, score in whole if score is not None]
     if known:
-        name, at = objective_label(study), [step for step, _ in known]
+        name, at = objective_title(study), [step for step, _ in known]
         data.append(_curve(name, at, [score for _, score in known], "@ink", "circle", 2.5))
     layout = {
         "xaxis": axis("training step", zeroline=False),
         "yaxis": axis("score, points of 100", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 48, "b": 52},
+        "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}
 

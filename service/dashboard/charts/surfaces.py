@@ -8,11 +8,18 @@ from itertools import pairwise
 from typing import Any
 
 from service.dashboard import colours, words
-from service.dashboard.charts.figure import Figure, axis, in_points, objective_label
+from service.dashboard.charts.figure import (
+    LEGEND_LETTERS,
+    Figure,
+    axis,
+    in_points,
+    objective_title,
+    whole_names,
+)
 from service.dashboard.charts.fits import drawn, is_inside
-from service.dashboard.charts.mixtures import SHADES, colour_bar, scale, triangle
+from service.dashboard.charts.mixtures import POINTED_LETTERS, SHADES, colour_bar, scale, triangle
 from service.dashboard.charts.slices import STEPS, Slice
-from service.dashboard.colours import DASHES, Look
+from service.dashboard.colours import Look
 from service.schemas import FitPoint, StudySpec
 from service.search.space import FloatArray
 
@@ -37,18 +44,21 @@ def slice_curves(
         best: (m,) the mixture the slices go through; marked on each curve.
     """
     heaviest = sorted(range(len(study.domains)), key=lambda d: -best[d])[:SHOWN_SLICES]
+    names = [domain.name for domain in study.domains]
+    short = words.short_names(names, LEGEND_LETTERS)
     data: list[dict[str, Any]] = []
     for part, found in cut:
         if not part.steps:
             continue
-        name = study.domains[part.domain].name
+        name = short[names[part.domain]]
         shown = True if part.domain in heaviest else "legendonly"
         data += _curve(name, colours.look(part.domain), part, found, best, shown)
     layout = {
         "xaxis": axis("weight of the domain, %", zeroline=False, range=[-2, 102], dtick=20),
-        "yaxis": axis(f"predicted {objective_label(study)}, points", zeroline=False),
+        "yaxis": axis(f"predicted {objective_title(study)}, points", zeroline=False),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 56, "r": 12, "t": 56, "b": 52},
+        "meta": whole_names(short),
     }
     return {"data": data, "layout": layout}
 
@@ -84,7 +94,7 @@ def _curve(
         },
         group | {
             "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "customdata": said,
-            "line": {"color": colour, "width": 2.5, "dash": DASHES[look.hatching]},
+            "line": {"color": colour, "width": 2.5, "dash": look.dash},
             "hovertemplate": f"{name} %{{x:.1f}}%: %{{y:.1f}} ± %{{customdata:.1f}}<extra></extra>",
         },
         group | {
@@ -122,17 +132,20 @@ def surface(
     shares = 100 * inside / inside.sum(axis=1, keepdims=True)
     own = best[list(corners)] / best[list(corners)].sum()
     values = words.Z95 * found.sd if doubt else found.mean
-    title = f"{'± of the ' if doubt else ''}predicted {objective_label(study)}, points"
+    title = f"{'± of the ' if doubt else ''}predicted {objective_title(study)}, points"
     steps = [[k / (len(SHADES) - 1), shade] for k, shade in enumerate(SHADES)]
+    layout = triangle(names)
+    layout["meta"] |= {"tile": STEPS}
     data = [
         {
             "type": "scatterternary", "mode": "markers", "showlegend": False,
             **{s: [round(float(x), 2) for x in shares[:, k]] for k, s in enumerate("abc")},
             "text": [
-                ", ".join(
-                    f"{name} {words.share(float(w))}" for name, w in zip(names, row, strict=True)
+                "<br>".join(
+                    f"{words.elided(name, POINTED_LETTERS)} {words.share(float(w))}"
+                    for name, w in zip(names, row, strict=True)
                 )
-                + f": {words.points(float(mean))} ± {words.margin(float(sd))}"
+                + f"<br>{words.points(float(mean))} ± {words.margin(float(sd))}"
                 for row, mean, sd in zip(inside, found.mean, found.sd, strict=True)
             ],
             "hovertemplate": "%{text}<extra></extra>",
@@ -155,7 +168,7 @@ def surface(
             },
         },
     ]  # fmt: skip
-    return {"data": data, "layout": triangle(names) | {"meta": {"tile": STEPS}}}
+    return {"data": data, "layout": layout}
 
 
 def residuals(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
@@ -189,7 +202,7 @@ def residuals(study: StudySpec, points: Sequence[FitPoint]) -> Figure:
     layout = {
         "xaxis": axis("trial number", tickformat="d", zeroline=False),
         "yaxis": axis(
-            f"actual less predicted {objective_label(study)}, points",
+            f"actual less predicted {objective_title(study)}, points",
             zeroline=True, zerolinecolor="@muted",
         ),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},

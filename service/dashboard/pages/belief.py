@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from fastapi import APIRouter
 from scipy.special import ndtr
 
-from service.context import Context, Service, StudyName
+from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.dependencies import HistoryCache, guarded
 from service.dashboard.rendering import piece
 from service.errors import NoFit
-from service.schemas import Score
+from service.fitting.records import VerdictRecord
+from service.schemas import Score, StudySpec
 from service.search.situation import sign_of
-from service.study import engine_terms
-from service.study.evidence import Evidence, MeasuredRun
-from service.study.headline import Tried
 
 router = APIRouter(prefix="/ui/studies/{study}/trust", include_in_schema=False)
 
@@ -42,27 +39,29 @@ class Belief:
 
 
 @router.get("", dependencies=guarded)
-def panels(study: StudyName, service: Service, histories: HistoryCache) -> dict[str, str]:
-    """Both panels as HTML; empty while there are too few runs to judge by, or too many to fit."""
+def panels(
+    study: StudyName, service: Service, histories: HistoryCache, only_made: bool = False
+) -> dict[str, str]:
+    """Both panels as HTML; empty while there are too few runs to judge by, or too many to fit, or
+    with `only_made` where it would have to be fitted first."""
     try:
         known = dependencies.fittable_evidence(service, histories, study)
-        best = known.train_this()
-        if best is None or len(known.completed) < fit_words.needed(known.spec):
-            return {"belief": "", "trust": ""}
-        belief = _belief(service, known, best)
+        verdict = None
+        if len(known.completed) >= fit_words.needed(known.spec):
+            verdict = service.fits.verdict(known, only_made=only_made)
     except NoFit:
+        verdict = None
+    if verdict is None:
         return {"belief": "", "trust": ""}
+    belief = _belief(known.spec, verdict)
     shown = {"belief": belief, "titles": fit_words.TITLES, "n": len(known.completed)}
     return {"belief": piece("_belief.html", **shown), "trust": piece("_trust.html", **shown)}
 
 
-def _belief(service: Context, known: Evidence, best: Tried[MeasuredRun]) -> Belief:
-    best_weights = engine_terms.weights(known.spec, [best.mixture])
-    X = np.vstack([best_weights, np.full(known.space.m, 1 / known.space.m)])
-    verdict = service.fits.verdict(known, X)
-    belief = verdict.posterior
+def _belief(spec: StudySpec, verdict: VerdictRecord) -> Belief:
+    belief = verdict.compared.posterior()
     more, sd = belief.difference()
-    gain, sd = sign_of(known.spec.objective.direction) * more, max(sd, 1e-6)
+    gain, sd = sign_of(spec.objective.direction) * more, max(sd, 1e-6)
     return Belief(
         shares=verdict.shares,
         densities=verdict.densities,

@@ -22,7 +22,6 @@ from service.dashboard.queries.boards import Board
 from service.dashboard.queries.history import Histories
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit, invalid
-from service.fitting import views as fit_views
 from service.schemas import Name, SurrogateFit
 
 LEAST, MOST = 2, 5
@@ -100,7 +99,7 @@ def fits(service: Service, histories: HistoryCache, names: Names) -> dict[str, A
         name = side.board.study.name
         try:
             evidence = dependencies.fittable_evidence(service, histories, name)
-            fit = fit_views.fit(evidence, EFFECTS_BY, service.fits.diagnosis(evidence, EFFECTS_BY))
+            fit = service.fits.fit(evidence, EFFECTS_BY).record.fit
             found.append((name, fit, fit_words.too_few(evidence.spec, fit) or ""))
         except NoFit as refused:
             found.append((name, None, refused.detail))

@@ -13,6 +13,7 @@ from service.dashboard import dependencies, fit_words, words
 from service.dashboard.charts import benchmarks as benchmark_charts
 from service.dashboard.charts import curves as curve_charts
 from service.dashboard.charts import fits as fit_charts
+from service.dashboard.charts import legibility
 from service.dashboard.charts import mixtures as mixture_charts
 from service.dashboard.charts import progress as progress_charts
 from service.dashboard.charts.figure import Figure, objective_label
@@ -21,7 +22,6 @@ from service.dashboard.pages.mixtures import heaviest
 from service.dashboard.queries import boards, mixtures, progress
 from service.dashboard.queries.history import Histories
 from service.errors import NoFit
-from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.http.guards import by_method, route_behind
 from service.http.problems import describe
@@ -94,7 +94,7 @@ def _mixtures(board: boards.Board, items: list[mixtures.Item]) -> Iterator[Study
     yield StudyFigure(
         name="mixtures",
         title="Weight of every domain in each run",
-        about=about,
+        about=f"{about} {legibility.lines_trouble(study, drawn)}".strip(),
         figure=mixture_charts.parallel(study, drawn),
     )
     mapped = mixture_charts.distance_map(study, drawn)
@@ -102,7 +102,7 @@ def _mixtures(board: boards.Board, items: list[mixtures.Item]) -> Iterator[Study
         yield StudyFigure(
             name="mixtures-map",
             title="Mixtures by their distance",
-            about=mixture_charts.map_aid(mapped),
+            about=f"{mixture_charts.map_aid(mapped)} {legibility.map_trouble(mapped)}".strip(),
             figure=mapped,
         )
     best = board.history.best
@@ -163,7 +163,7 @@ ABOUT = {
 
 
 def _surrogate(fits: Fits, known: Evidence, surrogate: str) -> Iterator[StudyFigure]:
-    fit = fit_views.fit(known, surrogate, fits.diagnosis(known, surrogate))
+    fit = fits.fit(known, surrogate).record.fit
     best = known.train_this()
     if best is None or not fit.points:
         raise NoFit("too-few-results", fit_words.too_few(known.spec, fit) or NO_RUN)

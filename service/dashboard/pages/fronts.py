@@ -12,7 +12,6 @@ from service.dashboard.charts import fronts as front_charts
 from service.dashboard.dependencies import HistoryCache, guarded
 from service.dashboard.rendering import piece
 from service.errors import NoFit
-from service.fitting import goals
 from service.fitting.best import BEST_BY
 from service.schemas import GoalAnswer
 from service.study import engine_terms
@@ -31,7 +30,7 @@ def panel(
     """The panel as HTML, and the front as a chart; None with one objective, or too few runs."""
     try:
         known = dependencies.fittable_evidence(service, histories, study)
-        answer = goals.answer(service.fits, known, surrogate)
+        answer = service.fits.goal(known, surrogate).answer
     except NoFit as refused:
         return {"html": piece("_goal.html", trouble=refused.detail, answer=None), "figure": None}
     points = answer.front or [answer.recommended]

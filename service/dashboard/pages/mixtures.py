@@ -11,7 +11,10 @@ from fastapi.responses import HTMLResponse
 from db import models, studies
 from service.context import Service, StudyName
 from service.dashboard import words
+from service.dashboard.charts import legibility
 from service.dashboard.charts import mixtures as mixture_charts
+from service.dashboard.charts.figure import Figure
+from service.dashboard.charts.mixtures import Dot
 from service.dashboard.dependencies import HistoryCache, StudyBoard, guarded
 from service.dashboard.navigation import StudyLink
 from service.dashboard.queries import mixtures
@@ -69,7 +72,8 @@ def found(
 def drawn(
     study: StudyName, service: Service, histories: HistoryCache, wanted: Annotated[Corners, Query()]
 ) -> dict[str, Any]:
-    """Charts of the completed ones among them, and in words what is drawn."""
+    """Charts of the completed ones among them, in words what is drawn, and tables where a chart
+    does not tell them apart."""
     spec, items = _chosen(study, service, histories, wanted)
     dots = mixture_charts.dots(spec, items)
     scored = sum(item.score is not None for item in items)
@@ -77,18 +81,32 @@ def drawn(
     if len(dots) < scored:
         said += f" An even selection of {len(dots):,} is drawn."
     if not dots:
-        return {"said": "No completed run among them.", "map_said": ""} | dict.fromkeys(CHARTS)
+        nothing = {"said": "No completed run among them.", "map_said": "", "instead": {}}
+        return nothing | dict.fromkeys(CHARTS)
     corners = [corner for corner in (wanted.a, wanted.b, wanted.c) if corner is not None]
     mapped = mixture_charts.distance_map(spec, dots)
     return {
         "said": said,
         "map": mapped,
         "map_said": mixture_charts.map_aid(mapped) if mapped else NO_MAP,
+        "instead": _instead(spec, dots, mapped),
         "parallel": mixture_charts.parallel(spec, dots),
         "ternary": mixture_charts.ternary(spec, dots, corners_of(spec, corners))
         if corners
         else None,
     }
+
+
+def _instead(study: StudySpec, dots: Sequence[Dot], mapped: Figure | None) -> dict[str, str]:
+    """Tables by the names of the charts that they stand for."""
+    found = {}
+    if trouble := legibility.lines_trouble(study, dots):
+        rows = legibility.leanings(study, dots)
+        found["parallel"] = piece("_lines_instead.html", study=study, trouble=trouble, rows=rows)
+    if mapped and (trouble := legibility.map_trouble(mapped)):
+        near = legibility.neighbours(study, dots)
+        found["map"] = piece("_map_instead.html", study=study, trouble=trouble, rows=near)
+    return found
 
 
 NO_MAP = "A map needs three mixtures that differ."

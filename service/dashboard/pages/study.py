@@ -7,9 +7,9 @@ trial, and one that escapes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from db import studies
@@ -22,10 +22,10 @@ from service.dashboard.queries import boards
 from service.dashboard.queries import progress as progress_queries
 from service.dashboard.rendering import piece, render
 from service.errors import NoFit
-from service.fitting import views as fit_views
+from service.fitting.records import FitRecord, Made
 from service.routes import studies as calls
 from service.schemas import StudySpec, TrainerName, Trial
-from service.study import edits
+from service.study import edits, views
 
 router = APIRouter(include_in_schema=False)
 
@@ -48,6 +48,7 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
     with service.database.read() as session:
         row = studies.get(session, board.study.name)
         newest, told = boards.newest(session, row), edits.history(session, row)
+    n_runs = len(board.history.runs)
     return render(
         request,
         "study.html",
@@ -57,7 +58,7 @@ def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResp
         n_newest=boards.NEWEST,
         progress_by=progress_charts.BY,
         surrogates=fit_words.TITLES,
-        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
+        fits_at_once=n_runs <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
         most_runs=dependencies.FITTED_AT_ALL,
     )
 
@@ -105,20 +106,55 @@ def progress(
     return {"results": board.results, "figure": figure, "changes": changes}
 
 
+Mark = Annotated[str, Query(max_length=64)]
+"""Of the fit that the page shows already."""
+
+
 @router.get("/ui/studies/{study}/fits/{surrogate}", dependencies=guarded)
 def fit(
-    study: StudyName, surrogate: str, service: Service, histories: HistoryCache
+    study: StudyName,
+    surrogate: str,
+    service: Service,
+    histories: HistoryCache,
+    shown: Mark = "",
 ) -> dict[str, Any]:
     """A surrogate's figures in words, and its charts; why there are none, in words too."""
     try:
         evidence = dependencies.fittable_evidence(service, histories, study)
-        known = evidence.spec
-        diagnosis = service.fits.diagnosis(evidence, surrogate)
-        found = fit_views.fit(evidence, surrogate, diagnosis)
+        made = service.fits.fit(evidence, surrogate)
     except NoFit as refused:
-        return {"html": piece("_fit.html", fit=None, trouble=refused.detail), "figures": {}}
-    drawn = fit_charts.of_fit(known, found)
-    return {"html": piece("_fit.html", fit=found, study=known, drawn=drawn), "figures": drawn}
+        html = piece("_fit.html", fit=None, trouble=refused.detail)
+        return {"mark": "", "age": "", "html": html, "figures": {}}
+    return _drawn(evidence.spec, made, shown)
+
+
+@router.get("/ui/studies/{study}/fits/{surrogate}/newest", dependencies=guarded)
+def newest_fit(
+    study: StudyName, surrogate: str, service: Service, shown: Mark = ""
+) -> dict[str, Any]:
+    """The same of the newest fit that is kept, at once; without a `mark` where none is. `since`
+    tells how many results have come since then, `so_far_s` how long the next has been under way.
+    """
+    with service.database.read() as session:
+        row = studies.get(session, study)
+        found = service.fits.newest(session, row, surrogate)
+        spec, study_id = views.spec(row), row.id
+    told = {"so_far_s": service.fits.so_far_s(study_id, surrogate)}
+    if found is None:
+        return told | {"mark": ""}
+    made, since = found
+    return told | {"since": since} | _drawn(spec, made, shown, since)
+
+
+def _drawn(study: StudySpec, made: Made[FitRecord], shown: str, since: int = 0) -> dict[str, Any]:
+    """A fit's age, and the rest of it unless it is shown already."""
+    found = made.record.fit
+    told = {"mark": made.mark, "age": piece("_fit_age.html", fit=found, made=made, since=since)}
+    if made.mark == shown:
+        return told
+    drawn = fit_charts.of_fit(study, found)
+    html = piece("_fit.html", fit=found, study=study, drawn=drawn)
+    return told | {"html": html, "figures": drawn}
 
 
 def _rows(study: StudySpec, trials: Sequence[Trial]) -> list[dict[str, Any]]:

@@ -20,7 +20,6 @@ from service.dashboard.navigation import StudyLink
 from service.dashboard.pages import mixtures
 from service.dashboard.rendering import render
 from service.errors import NoFit
-from service.fitting import views as fit_views
 from service.fitting.fits import Fits
 from service.schemas import Name, SurrogateFit
 from service.search.space import FloatArray
@@ -57,8 +56,7 @@ def drawn(
     """Its charts by name; where there are none, `trouble` says why."""
     try:
         known = dependencies.fittable_evidence(service, histories, study)
-        diagnosis = service.fits.diagnosis(known, surrogate)
-        fit = fit_views.fit(known, surrogate, diagnosis)
+        fit = service.fits.fit(known, surrogate).record.fit
         best = known.train_this()
         if best is None or not fit.points:
             said = fit_words.too_few(known.spec, fit) or "No completed run yet."

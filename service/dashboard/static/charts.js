@@ -68,6 +68,7 @@ const TABLED = 500; // rows of a chart's table at most
 function* rowsOf({ data, layout }) {
   const put = (value) => (typeof value === "number" ? Number(value.toFixed(2)) : value);
   const title = (axis) => layout[axis]?.title?.text || "";
+  const whole = (name) => layout.meta?.names?.[name] ?? name ?? "";
   for (const trace of data) {
     if (trace.type === "heatmap") {
       for (const [i, row] of trace.customdata.entries()) yield* row.map((said) => ["", trace.y[i], said]);
@@ -80,7 +81,7 @@ function* rowsOf({ data, layout }) {
       const margin = trace.error_y?.array?.[i] ?? trace.error_x?.array?.[i];
       const spread = margin === undefined ? "" : ` \u00b1 ${put(margin)}`;
       const said = trace.text?.[i] || trace.hovertext?.[i];
-      yield [trace.name ?? "", trialOf(trace.ids?.[i]), said || `${title("xaxis")} ${put(x)}, ${title("yaxis")} ${put(y)}${spread}`];
+      yield [whole(trace.name), trialOf(trace.ids?.[i]), said || `${title("xaxis")} ${put(x)}, ${title("yaxis")} ${put(y)}${spread}`];
     }
   }
 }
@@ -154,6 +155,24 @@ function tile(place) {
   }
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Says the whole of names that are shown without their middle to who points at them. */
+function tellNames(place) {
+  const names = drawn.get(place)?.layout.meta?.names ?? {};
+  if (!Object.keys(names).length) return;
+  for (const text of place.querySelectorAll("svg text")) {
+    const whole = names[text.textContent];
+    if (whole === undefined) continue;
+    // In a legend something lies over the text that is clicked on.
+    const pointed = text.closest(".traces") ?? text;
+    text.style.pointerEvents = "all";
+    const title = pointed.querySelector(":scope > title") ?? document.createElementNS(SVG, "title");
+    title.textContent = whole;
+    pointed.prepend(title);
+  }
+}
+
 /** Draws a figure, or changes the one that is there. */
 export async function draw(place, figure) {
   const isNew = !drawn.has(place);
@@ -162,8 +181,12 @@ export async function draw(place, figure) {
   await show(place, figure);
   if (isNew) {
     lead(place);
-    place.on("plotly_afterplot", () => tile(place));
+    place.on("plotly_afterplot", () => {
+      tile(place);
+      tellNames(place);
+    });
     tile(place);
+    tellNames(place);
   }
   tell(place, figure);
 }

@@ -17,6 +17,16 @@ function query(...forms) {
   return new URLSearchParams(fields.filter(([, value]) => value !== ""));
 }
 
+/** Shows a table where a chart does not tell mixtures apart, and folds the chart away. */
+function standIn(around, html) {
+  const [summary] = around.children;
+  around.previousElementSibling.replaceChildren(nodes(html));
+  around.ontoggle = null;
+  if (summary.hidden === (html === "")) return; // as before: open if the reader has opened it
+  summary.hidden = html === "";
+  around.open = summary.hidden;
+}
+
 let latestList = 0;
 let latestCharts = 0; // what was asked for since then is shown instead
 
@@ -39,7 +49,7 @@ async function drawAll() {
   const isTriangle = new Set(["a", "b", "c"].map((side) => asked.get(side))).size === 3;
   if (corners && !isTriangle) ["a", "b", "c"].forEach((side) => asked.delete(side));
   if (trouble) trouble.textContent = isTriangle ? "" : "Choose three different domains.";
-  const { said, map_said: mapSaid, ...figures } = await ask(`${url}/figures?${asked}`);
+  const { said, map_said: mapSaid, instead, ...figures } = await ask(`${url}/figures?${asked}`);
   if (mine !== latestCharts) return;
   for (const [id, text] of Object.entries({ "drawn-said": said, "map-said": mapSaid })) {
     const place = document.getElementById(id);
@@ -49,7 +59,11 @@ async function drawAll() {
     const chart = document.getElementById(name);
     if (!chart) continue;
     chart.hidden = figure === null;
-    if (figure) await draw(chart, figure);
+    const around = chart.closest("details.around");
+    if (around) standIn(around, instead[name] ?? "");
+    if (!figure) continue;
+    if (!around || around.open) await draw(chart, figure);
+    else around.ontoggle = () => around.open && draw(chart, figure);
   }
 }
 

@@ -99,35 +99,96 @@ function showBelief() {
 }
 
 async function judge() {
-  const told = await ask(`${url}/trust`);
+  const told = await ask(`${url}/trust${wanted.size ? "" : "?only_made=true"}`);
   belief = told.belief;
   showBelief();
   document.getElementById("trust").replaceChildren(nodes(told.trust));
 }
 
+/** Puts a fit into its panel; of the one that is there already only its age. */
+async function put(panel, { mark, age, html, figures }) {
+  const told = panel.querySelector(".fit-age").firstElementChild;
+  told.replaceChildren(nodes(age));
+  tellTimes(told);
+  panel.dataset.mark = mark;
+  if (html === undefined) return;
+  const body = panel.querySelector(".fit-body");
+  forget(body);
+  body.replaceChildren(nodes(html));
+  for (const chart of body.querySelectorAll("[data-figure]")) {
+    await draw(chart, figures[chart.dataset.figure]);
+  }
+}
+
+const fitOf = (panel) => `${url}/fits/${panel.dataset.surrogate}`;
+const shown = (panel) => `shown=${panel.dataset.mark ?? ""}`;
+
+const begun = new Map(); // when the service began the fit of a panel that is being made
+
+/** Shows the newest fit that is kept, at once. */
+async function showNewest(panel) {
+  const found = await ask(`${fitOf(panel)}/newest?${shown(panel)}`);
+  if (found.mark) await put(panel, found);
+  const now = panel.querySelector(".fit-now");
+  if (now && !wanted.has(panel)) now.hidden = Boolean(found.mark) && found.since === 0;
+  if (found.so_far_s === null) begun.delete(panel);
+  else begun.set(panel, performance.now() - 1000 * found.so_far_s);
+}
+
+/** Counts the seconds of a fit that is being made; returns what ends that. */
+function count(panel) {
+  const place = panel.querySelector(".fit-waiting");
+  const from = begun.get(panel) ?? performance.now();
+  const tick = () => {
+    const seconds = Math.floor((performance.now() - from) / 1000);
+    const what = panel.dataset.mark ? "A new fit is being made" : "It is being made";
+    if (seconds > 0) place.textContent = `${what}, ${seconds} s so far.`;
+  };
+  const timer = setInterval(tick, 500);
+  tick();
+  return () => {
+    clearInterval(timer);
+    place.textContent = "";
+  };
+}
+
 async function showFit(panel) {
   const body = panel.querySelector(".fit-body");
   body.setAttribute("aria-busy", "true");
+  const end = count(panel);
   try {
-    const { html, figures } = await ask(`${url}/fits/${panel.dataset.surrogate}`);
-    forget(body);
-    body.replaceChildren(nodes(html));
-    for (const chart of body.querySelectorAll("[data-figure]")) {
-      await draw(chart, figures[chart.dataset.figure]);
-    }
+    await put(panel, await ask(`${fitOf(panel)}?${shown(panel)}`));
+    const now = panel.querySelector(".fit-now");
+    if (now) now.hidden = true;
   } catch (problem) {
     hasMissed = problem.status === undefined || problem.status === 503;
     if (!body.querySelector(".chart")) {
       body.textContent = `This fit could not be loaded (${problem.message}); it is tried again at the next result.`;
     }
   } finally {
+    end();
     body.setAttribute("aria-busy", "false");
   }
 }
 
+/** On a phone all fits would be many screens: each is there once it is unfolded. */
+function fold(panel) {
+  const around = panel.querySelector("details");
+  around.open = false;
+  panel.querySelector(".fit-body").setAttribute("aria-busy", "false");
+  around.addEventListener("toggle", () => {
+    if (!around.open || !isAtOnce || wanted.has(panel)) return;
+    wanted.add(panel);
+    showFit(panel);
+  });
+}
+
 const panels = [...document.querySelectorAll("[data-surrogate]")];
-const wanted = new Set(document.getElementById("fits").dataset.atOnce === "yes" ? panels : []);
+const isAtOnce = document.getElementById("fits").dataset.atOnce === "yes";
+const isPhone = matchMedia("(max-width: 40rem)").matches;
+const wanted = new Set(isAtOnce && !isPhone ? panels : []);
 for (const panel of panels) {
+  if (isPhone) fold(panel);
   panel.querySelector(".fit-now")?.addEventListener("click", (event) => {
     event.target.disabled = true;
     wanted.add(panel);
@@ -139,7 +200,7 @@ let isRefreshing = false;
 let isStale = false;
 let hasMissed = false; // a chart could not be fetched just now: again with the next look
 
-/** Draws everything anew: the curve first, then one fit after the other. */
+/** Draws everything anew: the curve first, then the fits that are kept, then those that are made. */
 async function refresh() {
   isStale = true;
   if (isRefreshing) return;
@@ -149,10 +210,11 @@ async function refresh() {
       isStale = false;
       hasMissed = false;
       await drawProgress().catch(() => (hasMissed = true));
+      for (const panel of panels) await showNewest(panel).catch(() => (hasMissed = true));
       for (const panel of panels) {
         if (wanted.has(panel)) await showFit(panel);
       }
-      if (wanted.size) await judge().catch(() => (hasMissed = true));
+      await judge().catch(() => (hasMissed = true));
     }
   } finally {
     isRefreshing = false;

@@ -9,7 +9,7 @@ from service.search.counts import counted
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates.aggregate import PerBenchmark
-from service.search.surrogates.automatic import Automatic
+from service.search.surrogates.automatic import Automatic, takes
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.lightgbm import LightGbm
 from service.search.surrogates.log_linear import LogLinear
@@ -23,6 +23,7 @@ __all__ = [
     "USING_SIMILARITY",
     "Fitted",
     "Surrogate",
+    "averaged",
     "check",
     "fit",
     "fit_each",
@@ -43,6 +44,13 @@ def _bayes_quadratic() -> PerBenchmark:
 
 def _auto() -> Surrogate:
     return Automatic([make for name, make in SIDE_BY_SIDE.items() if is_installed(name)])
+
+
+def averaged(runs: Runs) -> list[str]:
+    """Names in `SIDE_BY_SIDE` of those that `auto` averages for such runs."""
+    return [
+        name for name, make in SIDE_BY_SIDE.items() if is_installed(name) and takes(make(), runs)
+    ]
 
 
 def is_installed(name: str) -> bool:

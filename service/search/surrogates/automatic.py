@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,24 +53,49 @@ class Automatic:
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
         """Those are averaged that can take so many runs, and their channels where they have some;
         where one has all the share, it alone."""
-        made = [make() for make in self._candidates]
-        able = [
-            s
-            for s in made
-            if s.min_runs <= len(runs)
-            and scores_for(s, runs) <= s.max_runs
-            and (s.takes_channels or not runs.channels)
-        ]
+        able = [made for make in self._candidates if takes(made := make(), runs)]
         return average([s.fit(space, runs, seed) for s in able])
+
+
+def takes(surrogate: Surrogate, runs: Runs) -> bool:
+    """Whether a surrogate can be fitted to these runs, and learn from their channels."""
+    return (
+        surrogate.min_runs <= len(runs)
+        and scores_for(surrogate, runs) <= surrogate.max_runs
+        and (surrogate.takes_channels or not runs.channels)
+    )
 
 
 def average(fits: Sequence[Fitted]) -> Fitted:
     """Surrogates fitted to the same runs as one; the only one with a share as it is."""
-    share = shares_of(fits)
-    kept = [int(i) for i in np.flatnonzero(share >= min(MIN_SHARE, float(share.max())))]
+    share = shares_kept(fits[0].runs.score, [LeftOut.of(fitted) for fitted in fits])
+    kept = [int(i) for i in np.flatnonzero(share)]
     if len(kept) == 1:
         return fits[kept[0]]
-    return AverageFit([fits[i] for i in kept], share[kept] / share[kept].sum())
+    return AverageFit([fits[i] for i in kept], share[kept])
+
+
+class LeftOut(NamedTuple):
+    """Each of n runs foreseen without it."""
+
+    mean: FloatArray
+    """(n,)"""
+    sd: FloatArray
+    """(n,) of a new observation."""
+    n_fitted: int
+    """Numbers that leaving a run out does not fit again."""
+
+    @classmethod
+    def of(cls, fitted: Fitted) -> LeftOut:
+        return cls(*fitted.leave_one_out(), fitted.n_fitted)
+
+
+def shares_kept(score: FloatArray, each: Sequence[LeftOut]) -> FloatArray:
+    """(S,) the `shares` of several surrogates; too small ones are 0, and the rest sums to 1."""
+    share = shares(score, each)
+    kept = np.where(share >= min(MIN_SHARE, float(share.max())), share, 0.0)
+    whole: FloatArray = kept / kept.sum()
+    return whole
 
 
 def named_shares(fitted: Fitted) -> Mapping[str, float]:
@@ -77,21 +103,20 @@ def named_shares(fitted: Fitted) -> Mapping[str, float]:
     return fitted.shares if isinstance(fitted, AverageFit) else {fitted.name: 1.0}
 
 
-def shares_of(fits: Sequence[Fitted]) -> FloatArray:
+def shares(score: FloatArray, each: Sequence[LeftOut]) -> FloatArray:
     """(S,) what each of several surrogates contributes; one without an interval nothing.
 
     A number that was fitted and that leaving a run out does not fit again costs a nat of the sum of
     log densities (Akaike, 1974), spread evenly over the runs.
     """
-    density = np.full((len(fits), len(fits[0].runs)), -np.inf)
-    for log_density, fitted in zip(density, fits, strict=True):
-        mean, sd = fitted.leave_one_out()
-        if np.all(sd > 0):
-            each = gaussian.log_density(fitted.runs.score, mean, sd**2)
-            log_density[:] = each - fitted.n_fitted / len(each)
+    density = np.full((len(each), len(score)), -np.inf)
+    for log_density, left_out in zip(density, each, strict=True):
+        if np.all(left_out.sd > 0):
+            of_runs = gaussian.log_density(score, left_out.mean, left_out.sd**2)
+            log_density[:] = of_runs - left_out.n_fitted / len(score)
     able = np.isfinite(density).all(axis=1)
     if not able.any():
-        first: FloatArray = np.eye(len(fits))[0]
+        first: FloatArray = np.eye(len(each))[0]
         return first
     share: FloatArray = able / able.sum()
     likelihood = np.exp(density - density.max(axis=0))

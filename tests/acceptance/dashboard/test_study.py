@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.dashboard import HOSTILE, create, finish, lease, scores, store_many
+from tests.support.dashboard import HOSTILE, create, finish, lease, scores, store, store_many
 
 pytestmark = pytest.mark.browser
 
@@ -92,6 +92,25 @@ def test_of_thousands_of_trials_a_page_has_a_hundred(visit, service, shared_data
 
 
 @pytest.mark.usefixtures("unfitted")
+def test_a_fit_that_is_kept_is_there_with_its_age_and_is_made_anew_when_asked(
+    visit, service, shared_database, name
+):
+    study = store(shared_database, 6, name=name)
+    service.client.get(f"/studies/{study}/surrogates/bayes-quadratic").raise_for_status()
+    page = visit.open_study(study)
+    panel = page.locator("[data-surrogate=bayes-quadratic]")
+    age, button = panel.locator(".fit-age"), panel.get_by_role("button")
+    expect(age).to_contain_text("to 6 runs")
+    expect(panel.locator("[data-figure=loo] .main-svg").first).to_be_attached()
+    expect(button).to_be_hidden()
+    finish(service.client, study, UNIFORM, 0.3)
+    expect(age).to_contain_text("1 result has come since.")
+    button.click()
+    expect(age).to_contain_text("to 7 runs")
+    expect(button).to_be_hidden()
+
+
+@pytest.mark.usefixtures("unfitted")
 def test_the_keyboard_reaches_content_and_errors(visit, service, name):
     study = create(service.client, name=name, max_attempts=1)
     trial, token = lease(service.client, study)
@@ -111,3 +130,16 @@ def test_the_keyboard_reaches_content_and_errors(visit, service, name):
            .map(part => part.outerHTML)"""
     )
     assert unnamed == []
+
+
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_on_a_phone_a_study_is_short_and_says_what_more_there_is(visit, searched):
+    page = visit.open_study(searched)
+    assert page.evaluate("document.documentElement.scrollHeight") < 6 * 844
+    row = page.locator(".top nav")
+    expect(row).to_have_class("after")
+    row.evaluate("row => row.scrollTo(row.scrollWidth, 0)")
+    expect(row).to_have_class("before")
+    assert page.locator(".fit [data-figure]").count() == 0
+    page.locator(".fit summary").first.click()
+    page.wait_for_selector(".fit [data-figure] .main-svg")

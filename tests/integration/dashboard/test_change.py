@@ -124,6 +124,25 @@ def test_channels_and_early_stopping_that_are_not_touched_stay(client):
     assert search == {"channels": ["full", "step-10"], "early_stopping": True}
 
 
+def test_weight_and_what_workers_must_have_are_shown_and_changed(client):
+    needs = {"gpus": 4, "gpu_memory_gb": None, "labels": {"pool": "a100"}}
+    assert client.patch("/studies/vlm", json={"weight": 2, "requires": needs}).status_code == 200
+    before = client.get("/studies/vlm").json()
+    typed = fields(page(client, "/ui/studies/vlm/change"))
+    assert (typed["weight"], typed["requires"]) == ("2", "gpus=4\r\nlabel:pool=a100")
+    assert save(client).status_code == 303
+    assert client.get("/studies/vlm").json() == before
+    save(client, weight="0.5", requires="gpu_memory_gb=80")
+    after = client.get("/studies/vlm").json()
+    assert after["weight"] == 0.5
+    assert after["requires"] == {"gpus": None, "gpu_memory_gb": 80, "labels": {}}
+    save(client, requires="")
+    assert client.get("/studies/vlm").json()["requires"]["gpu_memory_gb"] is None
+    wrong = save(client, requires="gpu=4")
+    assert wrong.status_code == 200
+    assert "nothing that workers have" in wrong.text
+
+
 def test_what_another_changed_meanwhile_stays(client):
     typed = fields(page(client, "/ui/studies/vlm/change"))
     client.patch("/studies/vlm", json={"lookahead": 7})

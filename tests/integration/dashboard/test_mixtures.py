@@ -190,3 +190,28 @@ def test_of_ten_thousand_runs_the_best_is_always_drawn():
     drawn = dots_of(*values)
     assert len(drawn) <= mixture_charts.DRAWN + 1
     assert mixture_charts.best(StudySpec.model_validate(body()), drawn).number == 4322
+
+
+def test_where_charts_do_not_tell_many_domains_apart_tables_stand_with_them(api, database):
+    store_many(database, 60, domains=[f"domain-{place:02}" for place in range(40)])
+    figures = api.get("/ui/studies/long/mixtures/figures").json()
+    assert figures["instead"].keys() == {"parallel", "map"}
+    assert "Lines over 40 domains cannot be followed." in figures["instead"]["parallel"]
+    assert figures["instead"]["parallel"].count('<th scope="row">') == 40
+    assert "too little to go by" in figures["instead"]["map"]
+    assert figures["parallel"] is not None, "still to be had"
+    assert "40 domains and their colours" in page(api, "/ui/studies/long/mixtures")
+
+
+def test_few_domains_need_no_table(api, study):
+    assert api.get(f"/ui/studies/{study}/mixtures/figures").json()["instead"] == {}
+
+
+def test_the_others_of_a_long_mixture_are_one_step_away(api, database):
+    store_many(database, 3, domains=[f"domain-{place:02}" for place in range(40)])
+    row = api.get("/ui/studies/long/mixtures/found").json()["html"]
+    assert re.search(r'<a href="/ui/studies/long/trials/3">and \d\d more, \d+%</a>', row)
+    whole = page(api, "/ui/studies/long/trials/3")
+    rest = re.search(r"<summary>and (\d+) more, \d+%</summary>(.*?)</details>", whole, re.DOTALL)
+    assert rest
+    assert rest[2].count("<li>") == int(rest[1])

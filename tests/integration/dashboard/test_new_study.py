@@ -54,6 +54,13 @@ def send(client, **changes: str):
     return client.post("/ui/new", data=fields, headers=own(client))
 
 
+def test_what_workers_must_have_may_be_said_from_the_first(offering):
+    assert send(offering, weight="3", requires="gpus=2\nlabel:pool=a100").status_code == 303
+    study = offering.get("/studies/vlm").json()
+    assert study["weight"] == 3
+    assert study["requires"] == {"gpus": 2, "gpu_memory_gb": None, "labels": {"pool": "a100"}}
+
+
 def test_a_filled_form_becomes_the_study_that_it_describes(offering):
     answer = send(offering)
     assert answer.status_code == 303

@@ -251,6 +251,7 @@ class TestWithAKey:
             "trials.csv",
             "progress",
             "fits/gp",
+            "fits/gp/newest",
         ):
             assert guarded.get(f"/ui/studies/vlm/{path}").status_code == 401
         assert guarded.get("/ui/events").status_code == 401

@@ -140,6 +140,56 @@ def test_a_result_sent_by_many_at_once_is_stored_once(database):
     assert events.count("completed") == 1
 
 
+def test_busy_calls_of_a_crowd_take_each_trial_once_and_number_every_change(database):
+    ids = queue(database, 3 * CROWD, budget=1000)
+
+    def work(number):
+        worker, taken = f"w{number}", []
+        while True:
+            token = f"token-{number}-{len(taken)}"
+            with database.write() as session:
+                leases.seen(session, worker, {})
+                given = leases.claim_unheld(session, worker, "vlm", token, 1, can_merge=False)
+            if given is None:
+                return taken
+            taken.append((given.trial.id, token))
+            with database.write() as session:
+                leases.heartbeat(session, *taken[-1], step=1)
+            with database.write() as session:
+                assert leases.finish(session, *taken[-1], [Reading("chart", 0.5, 100)]) is None
+
+    taken = [trial for part in all_at_once(CROWD, work) for trial, _ in part]
+    with database.read() as session:
+        study = studies.get(session, "vlm")
+        counts = Counter(session.scalars(select(Event.what)))
+        revisions = set(session.scalars(select(Trial.revision)))
+    assert sorted(taken) == ids
+    assert (study.results, counts["claimed"], counts["completed"]) == (len(ids),) * 3
+    assert len(revisions) == len(ids)
+
+
+def test_heartbeats_beside_a_cancel_are_taken_before_it_or_told_of_it(database):
+    queue(database, 5)
+    for turn in range(5):
+        with database.write() as session:
+            leases.seen(session, "w1", {})
+            given = leases.claim_unheld(session, "w1", "vlm", f"token-{turn}", 1, can_merge=False)
+        trial, token = given.trial.id, f"token-{turn}"
+
+        def act(number, trial=trial, token=token):
+            with database.write() as session:
+                if number == CROWD // 2:
+                    trials.cancel(session, trial, "user")
+                    return None
+                return leases.heartbeat(session, trial, token, step=number).is_cancelled
+
+        all_at_once(CROWD, act)
+        assert act(0) is True
+        with database.read() as session:
+            row = trials.get(session, trial)
+        assert (row.state, row.attempt.state) == ("cancelled", "cancelled")
+
+
 def test_everything_at_once_neither_locks_up_nor_breaks_a_promise(database):
     """Claims, heartbeats, results, failures, releases, expiry, cancelling and retrying."""
     queue(database, 30, max_attempts=50)

@@ -6,12 +6,13 @@ import asyncio
 import threading
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db import leases
 from db.models import Worker
+from db.postgresql import FLUSH
 from db.sessions import Failed
 from db.turns import WriteTurns
 from db.writer import Writer
@@ -75,6 +76,31 @@ def test_on_sqlite_what_waits_is_committed_at_once(writer, database):
     asyncio.run(run())
     assert stored(database) == list("abcdefgh")
     assert len(commits) <= 2
+
+
+@pytest.mark.backends("postgresql")
+def test_on_postgresql_no_commit_waits_for_the_disk_and_all_answers_do_once(database):
+    said = []
+    event.listen(database.engine, "before_cursor_execute", lambda *of: said.append(of[2]))
+
+    def shows(session):
+        return session.scalar(text("SHOW synchronous_commit"))
+
+    outcomes = database.write_each([shows, breaks, shows])
+    assert (outcomes[0], outcomes[2]) == ("off", "off")
+    assert said == [str(FLUSH)]
+    assert isinstance(database.write_each([breaks])[0], Failed)
+    assert len(said) == 1, "there is nothing to wait for"
+
+
+@pytest.mark.backends("postgresql")
+def test_where_the_disk_cannot_be_waited_for_nobody_is_told_that_it_is_written(database):
+    def away(*_):
+        raise OperationalError("SELECT", {}, Exception("the server went away"))
+
+    event.listen(database.engine, "before_cursor_execute", away)
+    with pytest.raises(OperationalError):
+        database.write_each([notes("a"), notes("b")])
 
 
 def test_a_commit_that_fails_is_told_to_all_and_leaves_nothing(database):

@@ -8,7 +8,8 @@ import pytest
 
 from modomodo.edit_options import EditOptions
 from modomodo.errors import CommandFailed, WrongUse
-from service.schemas import Scores, Study, StudyPatch
+from service.requirements import read, written
+from service.schemas import RequiresSpec, Scores, Study, StudyPatch
 from tests.support.bodies import study_body
 
 
@@ -122,7 +123,7 @@ def test_a_file_that_says_nothing_of_pairs_is_refused_by_its_name(tmp_path):
         ({"data": ["geo=data"]}, "the study's recipe names no prepared data"),
         (
             {"without": ["budget"]},
-            "is not one of limits, floors, objectives, similarity, gpu-hours",
+            "is not one of limits, floors, objectives, requires, similarity, gpu-hours",
         ),
     ],
 )
@@ -151,3 +152,32 @@ def test_floors_and_objectives_are_as_a_file_of_a_study_has_them():
 def test_a_floor_that_cannot_be_read_is_refused(options):
     with pytest.raises(WrongUse, match="--floor"):
         body(**options)
+
+
+def test_weight_and_requirements_are_sent_as_the_service_takes_them():
+    found = body(fields={"weight": 2.0}, requires=["gpus=4", "gpu_memory_gb = 80", "label:pool=a"])
+    assert found == {
+        "weight": 2.0,
+        "requires": {"gpus": 4, "gpu_memory_gb": 80.0, "labels": {"pool": "a"}},
+    }
+    assert body(without=["requires"]) == {"requires": {}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["gpu=4", "gpus", "gpus=", "gpus=four", "gpus=1.5", "pool=a", "label:=a", "label:pool=", ""],
+)
+def test_what_is_no_requirement_is_refused_with_what_one_is(text):
+    with pytest.raises(WrongUse, match="--requires"):
+        body(requires=[text])
+
+
+def test_what_is_required_twice_is_refused():
+    with pytest.raises(WrongUse, match="gpus is required twice"):
+        body(requires=["gpus=4", "gpus=2"])
+
+
+def test_requirements_are_written_as_they_are_read():
+    texts = ["gpus=4", "gpu_memory_gb=80", "label:pool=a=b", "label:rack=7"]
+    assert written(RequiresSpec.model_validate(read(texts))) == texts
+    assert written(RequiresSpec()) == []

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from modomodo.errors import WrongUse
-from modomodo.worker import _labels, _shares, seconds
+from modomodo.worker import _shares, read_labels, seconds
 from modomodo.worker_view import duration, table
 from trainer.job import Progress
 from trainer.troubles import cause_first
@@ -74,18 +74,18 @@ def test_a_deployed_worker_has_time_to_hand_its_trial_back_after_its_runs_grace(
 
 
 def test_labels_are_names_with_values():
-    assert _labels(["rack=7", "pool = a=b"]) == [("rack", "7"), ("pool", "a=b")]
+    assert read_labels(["rack=7", "pool = a=b"]) == [("rack", "7"), ("pool", "a=b")]
 
 
 @pytest.mark.parametrize("text", ["rack", "=7", "rack=", "", "rack=" + "7" * 100])
 def test_what_is_no_label_is_refused(text):
     with pytest.raises(WrongUse, match="is not a name and a value like rack=7"):
-        _labels([text])
+        read_labels([text])
 
 
 def test_more_labels_than_a_service_keeps_are_refused():
     with pytest.raises(WrongUse, match="at most 32"):
-        _labels([f"a{i}=b" for i in range(33)])
+        read_labels([f"a{i}=b" for i in range(33)])
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1h", "0s", "1 week"])

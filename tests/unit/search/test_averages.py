@@ -9,7 +9,7 @@ import pytest
 
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
-from service.search.surrogates.automatic import AverageFit, average, shares_of
+from service.search.surrogates.automatic import AverageFit, LeftOut, average, shares
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
 from service.search.surrogates.protocol import Posterior, Searched
 
@@ -45,6 +45,10 @@ def runs_of(n, seed=0):
     nothing = np.full(n, np.nan)
     y = X @ np.array([0.1, 0.5, 0.3]) + 0.01 * rng.normal(size=n)
     return Runs(X, y, nothing, nothing, nothing)
+
+
+def shares_of(fits):
+    return shares(fits[0].runs.score, [LeftOut.of(fitted) for fitted in fits])
 
 
 def test_surrogates_that_foresee_alike_have_equal_shares():
