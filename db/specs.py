@@ -23,6 +23,7 @@ ABSENT: dict[str, Any] = {
     "limits": [],
     "max_active": None,
     "reach": None,
+    "similarity": {},
     "strategy": "auto",
     "opening": "optimal",
     "heuristics": {},

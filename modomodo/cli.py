@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from modomodo import (
     data,
+    data_similarity,
     database,
     edit,
     examples,
@@ -103,6 +104,7 @@ app.add_typer(database.app, name="db", help="The tables of the service's databas
 app.add_typer(key.app, name="key", help="Who may call the service.")
 app.add_typer(owner.app, name="owner", help="Teams that keys and studies belong to.")
 app.add_typer(recipe.app, name="recipe", help="Shipped recipes; what a recipe will do.")
+data.app.command()(data_similarity.similarity)
 app.add_typer(data.app, name="data", help="Prepare datasets and look at them.")
 app.add_typer(tiny.app, name="tiny", help="The built-in offline world.")
 app.add_typer(fleet.app, name="fleet")

@@ -15,6 +15,7 @@ from rich.table import Table
 from modomodo.connect import UrlOption, connect
 from modomodo.edit_options import EditOptions
 from modomodo.errors import CommandFailed, problems
+from modomodo.similarity_option import SimilarityOption
 from modomodo.study import JsonOption, StudyArgument, print_json, used
 from service.schemas import Study, StudyChange, StudyClone, StudyPatch
 
@@ -137,8 +138,8 @@ RequiresOption = Annotated[
 WithoutOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="What there is to be no more: limits, floors, objectives, requires, gpu-hours, "
-        "max-active or reach. Repeatable."
+        help="What there is to be no more: limits, floors, objectives, requires, similarity, "
+        "gpu-hours, max-active or reach. Repeatable."
     ),
 ]
 
@@ -196,6 +197,7 @@ def edit(
     data: DataOption = None,
     limit: LimitOption = None,
     max_active: MaxActiveOption = None,
+    similarity: SimilarityOption = None,
     floor: FloorOption = None,
     floor_probability: ProbabilityOption = None,
     objectives: ObjectivesOption = None,
@@ -227,6 +229,7 @@ def edit(
         samples=samples,
         data=data,
         limits=limit,
+        similarity=similarity,
         floors=floor,
         floor_probability=floor_probability,
         objectives=objectives,
@@ -260,6 +263,7 @@ def clone(
     samples: SamplesOption = None,
     limit: LimitOption = None,
     max_active: MaxActiveOption = None,
+    similarity: SimilarityOption = None,
     floor: FloorOption = None,
     floor_probability: ProbabilityOption = None,
     objectives: ObjectivesOption = None,
@@ -288,6 +292,7 @@ def clone(
         least=zero_or_at_least,
         samples=samples,
         limits=limit,
+        similarity=similarity,
         floors=floor,
         floor_probability=floor_probability,
         objectives=objectives,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from modomodo import similarity_option
 from modomodo.errors import WrongUse
 from modomodo.goal_options import floor_of
 from service import requirements
@@ -21,6 +23,7 @@ EMPTIED: dict[str, tuple[str, Any]] = {
     "floors": ("constraints", []),
     "objectives": ("objectives", []),
     "requires": ("requires", {}),
+    "similarity": ("similarity", {}),
 }
 """The same of what is there but empty, and what that is then."""
 
@@ -45,6 +48,7 @@ class EditOptions:
     samples: Sequence[str] = ()
     data: Sequence[str] = ()
     limits: Sequence[str] = ()
+    similarity: Path | None = None
     floors: Sequence[str] = ()
     floor_probability: float | None = None
     objectives: str | None = None
@@ -65,6 +69,7 @@ class EditOptions:
 
         Raises:
             WrongUse: an option that cannot be read, or an unknown domain.
+        CommandFailed: the file of `similarity` cannot be used.
         """
         found = {key: value for key, value in self.fields.items() if value is not None}
         search: dict[str, Any] = {}
@@ -83,6 +88,8 @@ class EditOptions:
         if self.limits:
             known = tuple(domains or (domain.name for domain in study.domains))
             found["limits"] = [_limit(text, known) for text in self.limits]
+        if self.similarity is not None:
+            found["similarity"] = similarity_option.read(self.similarity)
         if self.floors:
             found["constraints"] = [self._floor(text) for text in self.floors]
         elif self.floor_probability is not None:

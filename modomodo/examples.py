@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo study edit first --channels full,step-500 --early-stopping",
         "modomodo study edit first --bounds coco=0.1:0.5 --limit 'coco + 2*sat <= 0.6'",
         "modomodo study edit first --add geo --samples geo=4000 --drop sat",
+        "modomodo study edit first --add geo --similarity similarity.yaml",
         "modomodo study edit first --floor 'scienceqa >= uniform - 0.02'",
         "modomodo study edit first --split coco=indoor:0.6,outdoor:0.4",
         "modomodo study edit first --weight 2 --requires gpus=4 --requires label:pool=a100",
@@ -111,6 +112,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data prepare": ("modomodo data prepare mine.jsonl --out data/mine",),
     "data show": ("modomodo data show data/mine -n 5",),
     "data list": ("modomodo data list",),
+    "data similarity": (
+        "modomodo data similarity data/coco data/coco-indoor data/sat --out similarity.yaml",
+        "modomodo data similarity data/coco new=data/mine --model models/all-MiniLM-L6-v2",
+    ),
     "tiny build": ("modomodo tiny build --out tiny-base",),
     "fleet": ("modomodo fleet --engine ray --max 64 --gpus-per-trial 8 --store s3://bucket/runs",),
     "fleet status": (

@@ -32,6 +32,7 @@ from modomodo.runs_options import (
     layout_of,
     score_columns,
 )
+from modomodo.similarity_option import SimilarityOption
 from modomodo.space_options import SpaceOptions
 from modomodo.units import Unit
 from service.search.counts import counted
@@ -70,6 +71,7 @@ def fit(
     max_active: space_options.MaxActiveOption = None,
     zero_or_at_least: space_options.LeastOption = None,
     among: space_options.AmongOption = None,
+    similarity: SimilarityOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,7 +88,8 @@ def fit(
     scored = score_columns(objective, benchmark, noise_column, wishes)
     goal = wishes.goal(objective, scored.benchmarks)
     wanted = SpaceOptions(
-        bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
+        *(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among),
+        similarity,
     )
     layout = layout_of(weights, normalise, data, at, among)
     case = case_of(data, scored, wanted, layout)

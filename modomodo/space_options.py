@@ -10,11 +10,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from modomodo import runs_file
+from modomodo import runs_file, similarity_option
 from modomodo.errors import WrongUse
 from modomodo.runs_file import Layout
 from service.search.limits import LinearLimit, unquoted
 from service.search.listed import ListedSpace
+from service.search.similarity import Similarity
 from service.search.space import FloatArray, MixtureSpace, expected_steps
 
 BoundsOption = Annotated[
@@ -70,6 +71,7 @@ class SpaceOptions:
     max_active: int | None = None
     least: Sequence[str] = ()
     among: Path | None = None
+    similarity: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,9 @@ def space_of(
         least[i] = _weight("--zero-or-at-least", text, value)
     try:
         limits = tuple(LinearLimit.parse(text, domains) for text in wanted.limits)
-        space = MixtureSpace(domains, lower, upper, limits, wanted.max_active, least)
+        pairs = similarity_option.pairs_of(wanted.similarity, domains)
+        alike = Similarity.of(domains, pairs)
+        space = MixtureSpace(domains, lower, upper, limits, wanted.max_active, least, alike)
         if length.must_finish:
             if length.steps is None or not length.samples:
                 raise WrongUse("--within-reach needs --samples and --steps")
@@ -121,7 +125,7 @@ def space_of(
         if wanted.among is not None:
             rows = runs_file.read(wanted.among, layout).in_order(domains)
             bounds = (space.lower, space.upper, space.limits)
-            used = (space.max_active, space.zero_or_at_least)
+            used = (space.max_active, space.zero_or_at_least, alike)
             space = ListedSpace(domains, *bounds, *used, rows=rows)
     except ValueError as error:
         raise WrongUse(str(error)) from error

@@ -32,6 +32,7 @@ from modomodo.runs_options import (
     layout_of,
     score_columns,
 )
+from modomodo.similarity_option import SimilarityOption
 from modomodo.space_options import RunLength, SpaceOptions, steps_of
 from modomodo.units import Unit
 from service.search.heuristics import HeuristicOptions
@@ -77,6 +78,7 @@ def suggest(
     max_active: space_options.MaxActiveOption = None,
     zero_or_at_least: space_options.LeastOption = None,
     among: space_options.AmongOption = None,
+    similarity: SimilarityOption = None,
     samples: space_options.SamplesOption = None,
     steps: space_options.StepsOption = None,
     prompts_per_step: space_options.PromptsOption = 2.0,
@@ -92,7 +94,7 @@ def suggest(
     Rows without a score are left out; without any run the first mixtures are proposed.
     """
     from service.search.strategies import STRATEGIES, propose
-    from service.search.surrogates import TAKING_CHANNELS
+    from service.search.surrogates import TAKING_CHANNELS, USING_SIMILARITY
 
     known("strategy", strategy, STRATEGIES)
     wishes = Wishes.of(front, floor, floor_probability, worst, minimize)
@@ -110,7 +112,8 @@ def suggest(
         raise WrongUse("--cost: with --floor, --front or --worst full runs alone are proposed")
     length = RunLength(samples or (), steps, prompts_per_step, epochs, within_reach)
     wanted = SpaceOptions(
-        bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among
+        *(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among),
+        similarity,
     )
     layout = layout_of(weights, normalise, data, pending, among)
     case = case_of(data, scored, wanted, layout, length)
@@ -159,6 +162,12 @@ def suggest(
         console.print(
             f"{strategy} proposes from full runs alone; {', '.join(TAKING_CHANNELS)} learn from "
             f"{', '.join(case.runs.channels)}, too",
+            style="dim",
+            markup=False,
+        )
+    if case.space.similarity is not None and strategy not in USING_SIMILARITY:
+        console.print(
+            f"{strategy} does not use --similarity; {', '.join(USING_SIMILARITY)} do",
             style="dim",
             markup=False,
         )

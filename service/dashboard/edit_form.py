@@ -59,6 +59,7 @@ def of_study(study: Study) -> FormFields:
     }
     if study.reach is not None:
         body["reach"] = "enforce" if study.reach.enforce else "say"
+    body["similarity"] = yaml.safe_dump(study.similarity) if study.similarity else ""
     data = study.recipe.get("data")
     body["recipe"] = {"data": yaml.safe_dump(data, sort_keys=False) if data else ""}
     return FormFields({path: _short(text) for path, text in flat(body).items()}, study_form.ROWS)
@@ -117,6 +118,8 @@ def read(typed: FormFields, was: FormFields, study: Study) -> StudyPatch:
         body["requires"] = study_form.required(typed, wrong)
     if (search := study_form.search(typed)) != study_form.search(was):
         body["search"] = search
+    if typed["similarity"].splitlines() != was["similarity"].splitlines():
+        body["similarity"] = study_form.similarity(typed, wrong)
     if typed["reach"] != was["reach"]:
         _reach(typed["reach"], study, body, wrong)
     if typed["recipe.data"] != was["recipe.data"]:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from service import requirements, yaml_text
+from service import alike, requirements, yaml_text
 from service.dashboard.form_fields import FormFields, flat
 from service.levels import Level
 from service.plain_errors import path_of, plain
@@ -60,6 +60,7 @@ TITLES = RECIPE_KEYS | {
     "channels": "may spend on",
     "objectives": "improve together",
     "constraints": "floors",
+    "similarity": "how alike domains are",
     "worst": "what counts",
     "max_attempts": "attempts at a trial",
     "lease_s": "lease",
@@ -131,6 +132,7 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
     body["recipe"] = _recipe(typed, presets, wrong)
     body["requires"] = required(typed, wrong)
     body["search"] = search(typed)
+    body["similarity"] = similarity(typed, wrong)
     if typed["reach"]:
         body["reach"] = reach(typed["reach"], body["recipe"], wrong)
     try:
@@ -145,6 +147,18 @@ def read(typed: FormFields, presets: Presets) -> StudySpec:
 def objectives(typed: FormFields) -> list[str]:
     """The scores that are improved together."""
     return [name.strip() for name in typed["objectives"].split(",")] if typed["objectives"] else []
+
+
+def similarity(typed: FormFields, wrong: dict[str, str]) -> dict[str, dict[str, float]]:
+    """How alike domains are, from YAML; what is none goes into `wrong`."""
+    names = [row["name"] for row in typed.rows("domains") if row.get("name")]
+    try:
+        found = alike.read(typed["similarity"])
+        alike.pairs(found, names)
+    except ValueError as error:
+        wrong["similarity"] = str(error)
+        return {}
+    return found
 
 
 def search(typed: FormFields) -> dict[str, Any]:

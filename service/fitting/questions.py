@@ -99,6 +99,11 @@ def _arrays_of(runs: Runs) -> tuple[Any, ...]:
     return (*arrays, *channels)
 
 
+def _of(space: MixtureSpace) -> tuple[Any, ...]:
+    """What fits look at of a space."""
+    return (*space.domains, None if space.similarity is None else space.similarity.matrix)
+
+
 def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
     """The surrogate fitted once to runs turned so that higher scores are better, whatever is then
     asked of it: `auto` averages the fits that are there."""
@@ -109,7 +114,7 @@ def _one(surrogate: str, space: MixtureSpace, runs: Runs) -> Fitted:
         check(AUTO, SURROGATES[AUTO](), runs)
         return [average([_one(name, space, runs) for name in averaged(runs)])]
 
-    return _fitted.get((surrogate, *space.domains, *_arrays_of(runs)), make)[0]
+    return _fitted.get((surrogate, *_of(space), *_arrays_of(runs)), make)[0]
 
 
 def _foresee(surrogate: str, space: MixtureSpace, runs: Runs, mixture: FloatArray) -> float:
@@ -128,7 +133,7 @@ def _foreseen_by(surrogate: str, space: MixtureSpace, runs: Runs, mixture: Float
         fitted = fit(surrogate, space, runs, SEED)
         return _Foreseen(float(fitted.predict(mixture[None])[0][0]), LeftOut.of(fitted))
 
-    return _foreseen.get((surrogate, mixture, *space.domains, *_arrays_of(runs)), make)
+    return _foreseen.get((surrogate, mixture, *_of(space), *_arrays_of(runs)), make)
 
 
 def diagnosed(
@@ -216,7 +221,7 @@ def _difference(belief: Posterior) -> tuple[FloatArray, FloatArray]:
 def _each(surrogate: str, space: MixtureSpace, runs: Runs, others: Sequence[Runs]) -> list[Fitted]:
     of = (
         surrogate,
-        *space.domains,
+        *_of(space),
         *_arrays_of(runs),
         *(part for other in others for part in _arrays_of(other)),
     )

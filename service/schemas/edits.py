@@ -18,6 +18,7 @@ from service.schemas.spec import (
     Reach,
     RequiresSpec,
     SearchSpec,
+    SimilaritySpec,
 )
 from service.schemas.studies import MAX_BUDGET, GpuHours, StudySpec, StudyWeight
 from service.schemas.values import SUM_TOLERANCE, Body, JsonObject, Name, StudyState, Text
@@ -41,6 +42,8 @@ class StudyEdits(Body):
     limits: Annotated[list[LimitSpec], Field(max_length=64)] | None = None
     max_active: Annotated[int, Field(ge=1, le=64)] | None = None
     reach: Reach | None = None
+    similarity: SimilaritySpec | None = None
+    """All pairs there are to be; empty for none."""
     objective: Objective | None = None
     objectives: Annotated[list[Name], Field(max_length=3)] | None = None
     constraints: Annotated[list[FloorSpec], Field(max_length=16)] | None = None

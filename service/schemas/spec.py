@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from db.texts import storable
+from service import alike
 from service.levels import Level
 from service.schemas.values import AGGREGATES, SUM_TOLERANCE, Body, Direction, Name, Weight
 
@@ -69,6 +70,12 @@ class LimitSpec(Body):
         terms = [name if c == 1 else f"{c:g}*{name}" for name, c in self.weights.items()]
         sign, level = ("<=", self.at_most) if self.at_most is not None else (">=", self.at_least)
         return f"{' + '.join(terms).replace('+ -', '- ')} {sign} {level:g}"
+
+
+_Alike = Annotated[dict[Name, Weight], Field(max_length=alike.MOST)]
+SimilaritySpec = Annotated[dict[Name, _Alike], Field(max_length=alike.MOST)]
+"""How alike domains are, from 0, nothing in common, to 1, the same, by the names of both; a pair is
+said once, and 0 where it is not."""
 
 
 class Reach(Body):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from service import alike
 from service.schemas import goals, phases
 from service.schemas.scores import Measurement, Score, Scores, last_measurements
 from service.schemas.spec import (
@@ -22,6 +23,7 @@ from service.schemas.spec import (
     Reach,
     RequiresSpec,
     SearchSpec,
+    SimilaritySpec,
 )
 from service.schemas.values import (
     AGGREGATES,
@@ -76,6 +78,9 @@ class StudySpec(Body):
     max_active: Annotated[int, Field(ge=1, le=64)] | None = None
     """Most domains that a mixture uses."""
     reach: Reach | None = None
+    similarity: SimilaritySpec = Field(default_factory=dict)
+    """How alike domains are: a new one is taken to do about what those do that it is like, as far
+    as runs show that similar domains do alike."""
     strategy: Name = "auto"
     opening: Literal["optimal", "seeds"] = "optimal"
     """What the surrogate strategies begin with: an optimal design, or the paper's seeds."""
@@ -137,6 +142,7 @@ class StudySpec(Body):
             raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
         if self.name in (e.study for e in self.evidence):
             raise ValueError(f"evidence names this very study, {self.name!r}; name an earlier one")
+        alike.pairs(self.similarity, [domain.name for domain in self.domains])
         known = {domain.name for domain in self.domains}
         self._check_left_out(known)
         for limit in self.limits:

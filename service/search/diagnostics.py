@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from service.search.acquisition import Knowledge
-from service.search.health import ignored, messages
+from service.search.health import ignored, messages, of_similarity
 from service.search.leave_one_out import LeaveOneOut, leave_one_out
 from service.search.runs import TARGET, Runs
 from service.search.schedules import ScheduleSpace
@@ -200,7 +200,11 @@ def diagnose(
         margin=fitted.noise_sd,
         chance_of_better=chance,
         confirmations=_confirmations(space, turned, sign, foresee or by_own_fit),
-        messages=messages(space, runs, loo) + ignored(runs, fitted),
+        messages=[
+            *messages(space, runs, loo),
+            *ignored(runs, fitted),
+            *of_similarity(space, fitted),
+        ],
         predictions=[] if at is None or len(at) == 0 else _predictions(fitted, at, sign),
         compared=None if compare is None else _turned(fitted.posterior(compare), sign),
         channels={channel: fitted.channels.get(channel) for channel in runs.channels},

@@ -9,11 +9,15 @@ import numpy as np
 from scipy.special import bdtr, bdtrc
 
 from service.search.counts import counted
+from service.search.intervals import Z95
 from service.search.leave_one_out import LeaveOneOut
 from service.search.runs import Runs
+from service.search.similarity import Similarity, trust_of
 from service.search.space import SAME, FloatArray, MixtureSpace
-from service.search.surrogates import TAKING_CHANNELS, Fitted
+from service.search.surrogates import TAKING_CHANNELS, USING_SIMILARITY, Fitted
 
+ALIKE = 0.5
+"""Domains whose similarity is at least this are looked at as perhaps being one."""
 RARELY = 0.05
 """Intervals are called wrong where chance alone would give such a count, or a less likely one, in
 fewer cases than this."""
@@ -28,6 +32,49 @@ def ignored(runs: Runs, fitted: Fitted) -> list[str]:
         f"{fitted.name} learns from full runs alone: scores of {_listed(unused)} are not used; "
         f"{', '.join(TAKING_CHANNELS)} take them."
     ]
+
+
+def of_similarity(space: MixtureSpace, fitted: Fitted) -> list[str]:
+    """How far it is trusted that domains are as alike as was said, and which may be one."""
+    similarity = space.similarity
+    if similarity is None:
+        return []
+    if fitted.trust is None:
+        return [
+            f"{fitted.name} does not use how alike domains are said to be; "
+            f"{' and '.join(USING_SIMILARITY)} do."
+        ]
+    trust = trust_of(fitted.trust)
+    found = [
+        f"The similarity of domains is trusted: {trust.mean:.1f} ({trust.low:g} to "
+        f"{trust.high:g}), where 0 is not at all and 1 as it was given."
+    ]
+    pairs = as_one(space, similarity, fitted)
+    same = [f"{space.domains[i]} and {space.domains[j]}" for i, j in pairs]
+    if same:
+        found.append(
+            f"{_listed(same)} {'are' if len(same) == 1 else 'each are'} as good as one domain: "
+            "equal weights without the one score as those without the other do, and a difference "
+            "is lost in the noise of a run (95% sure)."
+        )
+    return found
+
+
+def as_one(space: MixtureSpace, similarity: Similarity, fitted: Fitted) -> list[tuple[int, int]]:
+    """Pairs that are said to be alike, and of which equal weights without the one surely score what
+    those without the other do: a difference, if there is any, is lost in the noise of one run."""
+    found = []
+    usable = np.flatnonzero(space.upper > 0)
+    for i, j in combinations(usable, 2):
+        if similarity.matrix[i, j] < ALIKE:
+            continue
+        without = np.zeros((2, space.m))
+        without[:, usable] = 1 / (len(usable) - 1)
+        without[0, i] = without[1, j] = 0.0
+        mean, sd = fitted.posterior(without).difference()
+        if abs(mean) + Z95 * sd < Z95 * fitted.noise_sd:
+            found.append((int(i), int(j)))
+    return found
 
 
 def messages(space: MixtureSpace, runs: Runs, loo: LeaveOneOut) -> list[str]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from service.search.feasibility import Demands, contradiction, feasible_choice
 from service.search.limits import LinearLimit
 from service.search.polytope import FloatArray, Polytope
+from service.search.similarity import Similarity
 
 __all__ = [
     "SAME",
@@ -64,6 +65,7 @@ class MixtureSpace:
         limits: linear limits.
         max_active: most domains with a weight above 0.
         zero_or_at_least: (m,) a domain that is used gets at least this; 0 for no such rule.
+        similarity: how alike the domains are said to be; None where nothing is said.
 
     Raises:
         ValueError: nothing satisfies all of it; the message names what contradicts each other.
@@ -75,6 +77,7 @@ class MixtureSpace:
     limits: tuple[LinearLimit, ...] = ()
     max_active: int | None = None
     zero_or_at_least: FloatArray = field(default_factory=lambda: np.zeros(0))
+    similarity: Similarity | None = None
 
     def __post_init__(self) -> None:
         m = len(self.domains)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from db import models, proposals, studies, trials
 from db.clock import HOUR_S
 from db.specs import IN_COLUMNS
+from service import alike
 from service.errors import Refused, invalid
 from service.plain_errors import listed, located
 from service.schemas import (
@@ -40,7 +41,7 @@ Spread = Mapping[str, Mapping[str, float]]
 
 PROPOSED_BY = (
     *("domains", "limits", "max_active", "reach", "objective", "objectives", "constraints"),
-    *("strategy", "opening", "heuristics", "evidence"),
+    *("similarity", "strategy", "opening", "heuristics", "evidence"),
 )
 """Fields of a specification that decide what is proposed."""
 
@@ -70,6 +71,9 @@ def edited(
     if edits.limits is None and spread:
         known = {domain.name for domain in spec.domains}
         values["limits"] = [_limit(limit, spread, known) for limit in values["limits"]]
+    if edits.similarity is None and spread:
+        known_pairs = alike.pairs(spec.similarity, [domain.name for domain in spec.domains])
+        values["similarity"] = alike.nested(alike.spread(known_pairs, spread))
     for source, shares in spread.items():
         if edits.heuristics is None and source in values["heuristics"]["leave_out"]:
             left_out = [*values["heuristics"]["leave_out"], *shares]
@@ -89,7 +93,12 @@ def cloned(spec: StudySpec, clone: StudyClone) -> StudySpec:
         return new
     listed_ones = {domain.name for domain in clone.domains}
     kept = [domain for domain in new.domains if domain.name in listed_ones]
-    return _valid(new.model_dump(mode="json") | {"domains": [d.model_dump() for d in kept]})
+    values = new.model_dump(mode="json") | {"domains": [d.model_dump() for d in kept]}
+    if clone.similarity is None:
+        pairs = alike.pairs(new.similarity, [domain.name for domain in new.domains])
+        left = {pair: value for pair, value in pairs.items() if listed_ones.issuperset(pair)}
+        values["similarity"] = alike.nested(left)
+    return _valid(values)
 
 
 def _valid(values: dict[str, Any]) -> StudySpec:

@@ -8,11 +8,13 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from service import alike
 from service.schemas import SUM_TOLERANCE, LimitSpec, StudySpec
 from service.search.goals import Floor, Goal
 from service.search.heuristics import HeuristicOptions
 from service.search.limits import LinearLimit
 from service.search.schedules import ScheduleSpace, of_phases
+from service.search.similarity import Similarity
 from service.search.space import MixtureSpace, expected_steps
 
 
@@ -32,13 +34,15 @@ def space(spec: StudySpec) -> MixtureSpace:
     Raises:
         ValueError: there are none; the message names what contradicts each other.
     """
+    names = tuple(domain.name for domain in spec.domains)
     found = MixtureSpace(
-        tuple(domain.name for domain in spec.domains),
+        names,
         np.array([domain.lower for domain in spec.domains]),
         np.array([domain.upper for domain in spec.domains]),
         tuple(_limit(limit) for limit in spec.limits),
         spec.max_active,
         np.array([domain.zero_or_at_least for domain in spec.domains]),
+        Similarity.of(names, alike.pairs(spec.similarity, names)),
     )
     if spec.reach is None or not spec.reach.enforce:
         return found

@@ -422,3 +422,70 @@ def test_an_archive_of_before_there_were_edits_is_taken(desk):
     with desk.database.write() as session:
         archive.load(session, content, spec.model_dump(mode="json"))
     assert desk.changes("imported") == []
+
+
+def test_how_alike_domains_are_may_be_said_changed_and_taken_back(desk):
+    desk.edit(domains=FOUR)
+    changed = desk.edit(similarity={"coco": {"geo": 0.9}})
+    assert changed["similarity"] == {"coco": {"geo": 0.9}}
+    assert desk.known().space.similarity.matrix[0, 3] == 0.9
+    assert desk.changes()[-1] == {"similarity.coco": [None, {"geo": 0.9}]}
+    desk.edit(similarity={"coco": {"geo": 0.5}})
+    assert desk.changes()[-1] == {"similarity.coco.geo": [0.9, 0.5]}
+    assert desk.edit(similarity={})["similarity"] == {}
+    assert desk.known().space.similarity is None
+
+
+@pytest.mark.parametrize(
+    ("similarity", "said"),
+    [
+        ({"coco": {"geo": 0.9}}, "similarity names unknown domain 'geo'"),
+        ({"coco": {"lisa": 0.9}, "lisa": {"coco": 0.8}}, "said twice, as 0.9 and 0.8"),
+        ({"coco": {"lisa": 1.2}}, "similarity.coco.lisa"),
+    ],
+)
+def test_a_similarity_that_cannot_be_is_refused(desk, similarity, said):
+    assert said in desk.refused(similarity=similarity)
+
+
+def pairs_of(study):
+    """How alike its domains are, whichever of two a pair stands under."""
+    return {
+        frozenset((one, other)): value
+        for one, others in study["similarity"].items()
+        for other, value in others.items()
+    }
+
+
+def test_a_similarity_follows_domains_that_are_split_merged_or_left_out_of_a_clone(desk):
+    desk.edit(similarity={"coco": {"lisa": 0.8, "sat": 0.2}})
+    changed = desk.edit(spread={"coco": {"indoor": 0.5, "outdoor": 0.5}})
+    assert changed["similarity"] == {
+        "indoor": {"lisa": 0.8, "sat": 0.2},
+        "outdoor": {"lisa": 0.8, "sat": 0.2},
+    }
+    changed = desk.edit(spread={"indoor": {"coco": 1.0}, "lisa": {"coco": 1.0}})
+    assert pairs_of(changed) == {
+        frozenset(("coco", "sat")): 0.2,
+        frozenset(("coco", "outdoor")): 0.8,
+        frozenset(("outdoor", "sat")): 0.2,
+    }
+    body = {"name": "two", "domains": [{"name": "coco"}, {"name": "sat"}]}
+    made = desk.api.post("/studies/vlm/clone", json=body)
+    assert pairs_of(made.json()) == {frozenset(("coco", "sat")): 0.2}
+
+
+def test_a_similarity_is_in_archives(desk):
+    desk.edit(similarity={"coco": {"lisa": 0.8}})
+    with desk.database.read() as session:
+        kept = archive.dump(session, "vlm")
+    spec = archive_checks.check(archive.Archive.model_validate(kept))
+    assert spec.similarity == {"coco": {"lisa": 0.8}}
+
+
+def test_proposals_are_made_anew_where_domains_are_said_to_be_alike(desk):
+    desk.turn()
+    before = {trial["number"] for trial in desk.trials(state="queued")}
+    desk.edit(similarity={"coco": {"lisa": 0.8}})
+    assert before
+    assert desk.turn()

@@ -98,7 +98,7 @@ def test_the_storage_knows_every_field_that_a_study_may_leave_out():
         if isinstance(value, dict)
         or (isinstance(value, list) and value and isinstance(value[0], dict))
     }
-    assert parts - {"recipe", "benchmarks"} == set(PARTS)
+    assert parts - {"recipe", "benchmarks", "similarity"} == set(PARTS)
     assert defaults(schemas.BenchmarkSpec) == {}
 
 

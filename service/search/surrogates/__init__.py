@@ -20,6 +20,7 @@ __all__ = [
     "SIDE_BY_SIDE",
     "SURROGATES",
     "TAKING_CHANNELS",
+    "USING_SIMILARITY",
     "Fitted",
     "Surrogate",
     "averaged",
@@ -74,6 +75,9 @@ SURROGATES: dict[str, Callable[[], Surrogate]] = {
 
 TAKING_CHANNELS = ("auto", "bayes-quadratic", "gp")
 """Surrogates, and strategies by them, that learn from other channels than the target, too."""
+
+USING_SIMILARITY = ("auto", "bayes-quadratic")
+"""Those that use how alike domains are said to be."""
 
 
 def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:

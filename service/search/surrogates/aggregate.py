@@ -97,6 +97,12 @@ class AggregateFit(Searched):
         return {name: averaged([one[name] for one in each], self.runs.shares) for name in each[0]}
 
     @property
+    def trust(self) -> FloatArray | None:
+        """Averaged in the same way."""
+        each = [part.trust for part in self.parts if part.trust is not None]
+        return np.average(each, axis=0, weights=self.runs.shares) if each else None
+
+    @property
     def noise_sd(self) -> float:
         variances = np.array([part.noise_sd**2 for part in self.parts])
         return float(np.sqrt(self.runs.shares**2 @ variances))

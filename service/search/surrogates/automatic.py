@@ -171,6 +171,19 @@ class AverageFit:
         }
 
     @property
+    def trust(self) -> FloatArray | None:
+        """Averaged over those that use a similarity."""
+        using = [
+            (share, part.trust)
+            for share, part in zip(self.share, self.parts, strict=True)
+            if part.trust is not None
+        ]
+        if not using:
+            return None
+        weights, each = zip(*using, strict=True)
+        return np.average(each, axis=0, weights=weights)
+
+    @property
     def noise_sd(self) -> float:
         return float(np.sqrt(self.share @ np.array([part.noise_sd**2 for part in self.parts])))
 

@@ -9,9 +9,18 @@ from scipy.special import logsumexp
 
 from service.search import gaussian
 from service.search.runs import Runs
+from service.search.similarity import TRUSTS, Similarity, prior_weights
 from service.search.space import FloatArray
 from service.search.surrogates import regression
+from service.search.surrogates.channel_settings import standing_for_all
 from service.search.surrogates.part import NEGLIGIBLE, Part, Scaling, sampling_variance
+
+BY_RUNS_TO = 64
+"""Runs up to which settings by the thousand are gone through at once."""
+MOST_STATES, FEWEST_STATES = 400, 40
+MOST_NUMBERS = 20_000_000
+"""Settings that stand for all where domains are said to be alike: fewer, where there are so many
+domains that the covariances of that many would have more numbers than this."""
 
 
 class Grid(NamedTuple):
@@ -39,16 +48,58 @@ class Averaged(NamedTuple):
     weight: FloatArray
 
 
-def averaged_over(grid: Grid, scaling: Scaling, X: FloatArray, runs: Runs) -> Averaged:
-    """From the scores of runs at X, in the form that `scaling` takes."""
+class _Weighed(NamedTuple):
+    """Features (n, p) and standardised scores (n,) of the runs, prior variances (G, p) and noise
+    variances (G, n) of the settings, and the weights of these, (G,) or with trusts (k G,)."""
+
+    F: FloatArray
+    y: FloatArray
+    prior: FloatArray
+    noise: FloatArray
+    weight: FloatArray
+
+
+class Kept(NamedTuple):
+    """Settings that predictions are made of.
+
+    Attributes:
+        share: (K,) of the belief.
+        noise: (K,) standard deviation of a run around the quadratic.
+        coefficients: of each the mean (p,) and the covariance (p, p).
+    """
+
+    share: FloatArray
+    noise: FloatArray
+    coefficients: list[tuple[FloatArray, FloatArray]]
+
+
+def averaged_over(
+    grid: Grid,
+    scaling: Scaling,
+    X: FloatArray,
+    runs: Runs,
+    similarity: Similarity | None = None,
+) -> Averaged:
+    """From the scores of runs at X, in the form that `scaling` takes.
+
+    With a similarity of domains the settings are gone through with one trust in it, then with the
+    next.
+    """
     y = (runs.score - scaling.centre) / scaling.scale
     F = scaling.features(X)
     # 1. What each setting makes of the runs.
     prior = scaling.prior(grid.scales)
     noise = grid.noise[:, None] ** 2 + sampling_variance(runs) / scaling.scale**2
-    log_likelihood, pull, precision = regression.evidence(F, y, prior, noise)
+    log_prior = grid.log_prior
+    if similarity is None:
+        told = [regression.evidence(F, y, prior, noise)]
+    else:
+        roots = map(similarity.root, TRUSTS)
+        told = [regression.evidence(F @ R, y, prior, noise, BY_RUNS_TO) for R in roots]
+        log_prior = (np.log(prior_weights())[:, None] + log_prior).ravel()
+    log_likelihood, pull, precision = (np.concatenate(each) for each in zip(*told, strict=True))
     # 2. How well each explains the runs: log marginal likelihood and prior.
-    log_weight = log_likelihood + grid.log_prior
+    log_weight = log_likelihood + log_prior
     log_weight -= logsumexp(log_weight)
     # 3. Leaving a run out of a setting (Rasmussen and Williams, 2006, eq. 5.12), and out of the
     # weights of the settings: p(y_i | y_-i) is the harmonic mean of the settings' densities.
@@ -62,18 +113,49 @@ def averaged_over(grid: Grid, scaling: Scaling, X: FloatArray, runs: Runs) -> Av
     left_out_variance = (without * (variance + (mean - left_out) ** 2)).sum(axis=0)
     # 4. The coefficients, where a setting counts.
     weight = np.exp(log_weight)
+    weighed = _Weighed(F, y, prior, noise, weight)
+    trust = None
+    if similarity is None:
+        kept = _likeliest(grid, weighed)
+    else:
+        trust = weight.reshape(len(TRUSTS), -1).sum(axis=1)
+        kept = _standing_for_all(grid, weighed, similarity)
+    part = Part(
+        scaling,
+        kept.share,
+        np.array([mean for mean, _ in kept.coefficients]),
+        np.array([covariance for _, covariance in kept.coefficients]),
+        kept.noise,
+        scaling.centre + scaling.scale * left_out,
+        scaling.scale**2 * left_out_variance,
+        -evidence - np.log(scaling.scale),
+        trust=trust,
+    )
+    return Averaged(part, weight)
+
+
+def _likeliest(grid: Grid, told: _Weighed) -> Kept:
+    """The settings whose weight counts."""
+    F, y, prior, noise, weight = told
     kept = np.flatnonzero(weight >= min(grid.least, float(weight.max())))
     if grid.most is not None and len(kept) > grid.most:
         kept = np.sort(kept[np.argsort(-weight[kept], kind="stable")[: grid.most]])
     each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
-    part = Part(
-        scaling,
-        weight[kept] / weight[kept].sum(),
-        np.array([mean for mean, _ in each]),
-        np.array([covariance for _, covariance in each]),
-        grid.noise[kept],
-        scaling.centre + scaling.scale * left_out,
-        scaling.scale**2 * left_out_variance,
-        -evidence - np.log(scaling.scale),
-    )
-    return Averaged(part, weight)
+    return Kept(weight[kept] / weight[kept].sum(), grid.noise[kept], each)
+
+
+def _standing_for_all(grid: Grid, told: _Weighed, similarity: Similarity) -> Kept:
+    """As many settings, each with a trust, as there is room for: each as often as its weight has
+    it."""
+    F, y, prior, noise, weight = told
+    n_states = int(np.clip(MOST_NUMBERS // F.shape[1] ** 2, FEWEST_STATES, MOST_STATES))
+    chosen, counts = np.unique(standing_for_all(weight, n_states), return_counts=True)
+    trusted, kept = np.divmod(chosen, len(grid.noise))
+    correlations = [similarity.correlation(t) for t in TRUSTS]
+    each = [
+        regression.correlated_coefficients(
+            F, y, correlations[t] * np.sqrt(np.outer(prior[g], prior[g])), noise[g]
+        )
+        for t, g in zip(trusted, kept, strict=True)
+    ]
+    return Kept(counts / n_states, grid.noise[kept], each)

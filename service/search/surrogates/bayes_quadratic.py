@@ -5,15 +5,15 @@ Scheffe quadratic, all that a quadratic can identify on the simplex; with z thei
 roots it is an effect that saturates, as effects of more data do. Coefficients have normal priors;
 how large linear and pair terms are, and how noisy a run is, is not chosen but averaged over, each
 setting by how well it explains the runs, so the intervals know that these scales are unknown too.
-Weights and their roots are averaged by the density they give to left-out runs. Everything is in
-closed form: no iteration, no torch.
+Weights and their roots are averaged by the density they give to left-out runs. Where domains are
+said to be alike, coefficients are correlated as far as that is trusted, which is averaged over as
+the scales are. Everything is in closed form: no iteration, no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TypeGuard
 
@@ -23,6 +23,7 @@ from scipy.special import logsumexp
 from service.search.quadratics import Blend, Phased, Quadratic, climb, has_few_faces, maximise
 from service.search.runs import Runs
 from service.search.schedules import has_schedules, of_mean_mixtures
+from service.search.similarity import Similarity
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates.averaging import Grid, averaged_over
 from service.search.surrogates.carried import Carried, averaged
@@ -72,13 +73,12 @@ class BayesQuadratic:
 
     def fit(self, space: MixtureSpace, runs: Runs, seed: int) -> BayesQuadraticFit:
         """Deterministic; the seed is not used."""
-        fitted: Callable[..., Part] = fitted_with_channels if runs.channels else _fitted
-        told = runs
+        told, points = runs, None
         if has_schedules(space, runs):
-            told = of_mean_mixtures(space, runs)
-            fitted = partial(fitted_with_phases, runs.points)
+            told, points = of_mean_mixtures(space, runs), runs.points
         close = least_spread_of(space.of_means, told)
-        parts = [fitted(told, power, close) for power in self._powers]
+        scalings = [Scaling.of(told, power, close) for power in self._powers]
+        parts = [_part(told, points, scaling, space.of_means.similarity) for scaling in scalings]
         log_density = np.array([part.log_density for part in parts])
         share = np.exp(log_density - logsumexp(log_density))
         share = np.where(share < MIN_SHARE, 0.0, share)
@@ -125,6 +125,11 @@ class BayesQuadraticFit:
             name: averaged([part.channels[name] for part in self.parts], self.share)
             for name in self.parts[0].channels
         }
+
+    @property
+    def trust(self) -> FloatArray | None:
+        each = [part.trust for part in self.parts if part.trust is not None]
+        return self.share @ np.array(each) if each else None
 
     def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         each = [part.predict(np.atleast_2d(X)) for part in self.parts]
@@ -180,14 +185,37 @@ class BayesQuadraticFit:
         return np.array(found).reshape(-1, space.m)
 
 
-def _fitted(runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Part:
+def _part(
+    runs: Runs, points: FloatArray | None, scaling: Scaling, similarity: Similarity | None
+) -> Part:
+    """The belief by the runs and all channels there are, or by the schedules they had.
+
+    Args:
+        points: (n, P m) of runs of which some change on the way; their means are then the runs.
+    """
+
+    def of_all(scaling: Scaling) -> Part:
+        if points is not None:
+            return fitted_with_phases(points, runs, scaling)
+        return fitted_with_channels(runs, scaling)
+
+    if points is None and not runs.channels:
+        return _fitted(runs, scaling, similarity)
+    if similarity is None:
+        return of_all(scaling)
+    # One trust stands for all, as the runs alone tell it: with the mean trust, coefficients vary
+    # together as they do on average over all.
+    alone = _fitted(runs, scaling, similarity)
+    root = similarity.root(alone.mean_trust)
+    return replace(of_all(replace(scaling, root=root)), trust=alone.trust)
+
+
+def _fitted(runs: Runs, scaling: Scaling, similarity: Similarity | None) -> Part:
     """From the runs alone."""
-    # Features such that linear and pair terms each vary by 1 in all over the runs.
-    scaling = Scaling.of(runs, power, close)
     settings = np.array(list(product(LINEAR, PAIRS, NOISE)))
     off = np.log(settings / TYPICAL)
     grid = Grid(settings[:, :2], settings[:, 2], -0.5 * (off**2).sum(axis=1))
-    return averaged_over(grid, scaling, runs.weights, runs).part
+    return averaged_over(grid, scaling, runs.weights, runs, similarity).part
 
 
 def is_of_raw_weights(objective: Quadratic | Phased) -> TypeGuard[Quadratic]:

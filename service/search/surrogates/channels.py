@@ -44,12 +44,11 @@ WORTH_STATES = 20
 """Settings by which a channel's worth is counted."""
 
 
-def fitted_with_channels(runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Part:
+def fitted_with_channels(runs: Runs, scaling: Scaling) -> Part:
     """The belief about the target's quadratic by its own runs and by all channels.
 
     A channel of one row has no scale of its own and tells nothing.
     """
-    scaling = Scaling.of(runs, power, close)
     names = sorted(name for name, channel in runs.channels.items() if len(channel) > 1)
     everything = [runs.weights, *(runs.channels[name].weights for name in names)]
     basis = Basis.of(scaling, np.vstack(everything))

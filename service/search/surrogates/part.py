@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.search.quadratics import Phased, Quadratic
 from service.search.runs import Runs
+from service.search.similarity import TRUSTS
 from service.search.space import FloatArray
 from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Joint, Posterior
@@ -40,6 +41,8 @@ class Scaling:
 
     Attributes:
         feature_centre, feature_scale: (p,).
+        root: (p, p) what features are multiplied by, so that coefficients which a similarity of
+            domains correlates are independent beforehand; None where they are so as they are.
     """
 
     m: int
@@ -48,6 +51,7 @@ class Scaling:
     scale: float
     feature_centre: FloatArray
     feature_scale: FloatArray
+    root: FloatArray | None = None
 
     @classmethod
     def of(cls, runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Scaling:
@@ -68,7 +72,8 @@ class Scaling:
 
     def features(self, X: FloatArray) -> FloatArray:
         """(n, p) of mixtures (n, m)."""
-        return (features_of(X, self.power) - self.feature_centre) / self.feature_scale
+        F = (features_of(X, self.power) - self.feature_centre) / self.feature_scale
+        return F if self.root is None else F @ self.root
 
     def spread(self, F: FloatArray) -> float:
         """How widely features (n, p) vary, where the target's vary by about 1."""
@@ -86,6 +91,8 @@ class Scaling:
 
     def of_mixtures(self, coefficients: FloatArray) -> Quadratic:
         """That of the constant, linear and pair terms."""
+        if self.root is not None:
+            coefficients = self.root @ coefficients
         raw = self.scale * coefficients / self.feature_scale
         curvature = np.zeros((self.m, self.m))
         curvature[np.triu_indices(self.m, 1)] = raw[1 + self.m :]
@@ -105,6 +112,7 @@ class Part:
         noise: (G,) standard deviation of a run around the quadratic.
         left_out_mean, left_out_variance, left_out_density: (n,) of each run without itself; log.
         channels: how far each other channel's evidence carries over, by its name.
+        trust: (k,) what is believed of each of `similarity.TRUSTS`; None without a similarity.
         joint: the belief about mixtures (k, m) in all channels; None where there are none.
     """
 
@@ -118,10 +126,16 @@ class Part:
     left_out_density: FloatArray
     channels: Mapping[str, Carried] = field(default_factory=dict)
     joint: Callable[[FloatArray], Joint] | None = None
+    trust: FloatArray | None = None
 
     @property
     def power(self) -> float:
         return self.scaling.power
+
+    @property
+    def mean_trust(self) -> float:
+        """In how alike domains are said to be; 0 where nothing is said."""
+        return 0.0 if self.trust is None else float(self.trust @ TRUSTS)
 
     @property
     def log_density(self) -> float:

@@ -35,7 +35,7 @@ MOST_SETTINGS = 128
 """That are kept for predictions: the likeliest."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PhasedScaling(Scaling):
     """Units of the mean's terms as they are without schedules, and then of those of the order.
 
@@ -97,11 +97,8 @@ class PhasedPart(Part):
     order: float = 0.0
 
 
-def fitted_with_phases(
-    points: FloatArray, runs: Runs, power: float, close: tuple[FloatArray, float] | None
-) -> PhasedPart:
+def fitted_with_phases(points: FloatArray, runs: Runs, of_mean: Scaling) -> PhasedPart:
     """From runs of the mean mixtures and (n, P m) points of what they were."""
-    of_mean = Scaling.of(runs, power, close)
     scaling = PhasedScaling.around(of_mean, shares_of(points, runs.m))
     settings = np.array(list(product(LINEAR, PAIRS, ORDER, NOISE)))
     off = np.log(settings[:, [0, 1, 3]] / TYPICAL)

@@ -109,6 +109,12 @@ class Fitted(Protocol):
         """How far each channel of the runs carries over; none where only the runs are used."""
         ...
 
+    @property
+    def trust(self) -> FloatArray | None:
+        """(k,) what is believed of each of `similarity.TRUSTS`; None where no similarity of domains
+        is used."""
+        ...
+
     def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation (k,) at mixtures (k, m).
 
@@ -187,6 +193,10 @@ class Searched:
     @property
     def channels(self) -> Mapping[str, Carried]:
         return NO_CHANNELS
+
+    @property
+    def trust(self) -> FloatArray | None:
+        return None
 
     def joint(self: Fitted, X: FloatArray) -> Joint:
         return of_target_alone(self.posterior(X), self.noise_sd)

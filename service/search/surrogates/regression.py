@@ -13,7 +13,11 @@ from service.search.space import FloatArray
 
 
 def evidence(
-    F: FloatArray, y: FloatArray, prior: FloatArray, noise: FloatArray
+    F: FloatArray,
+    y: FloatArray,
+    prior: FloatArray,
+    noise: FloatArray,
+    by_runs_to: int | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """What leave-one-out and model averaging need, for G settings.
 
@@ -22,12 +26,13 @@ def evidence(
         y: (n,) scores.
         prior: (G, p) prior variances of the coefficients.
         noise: (G, n) noise variances of the scores.
+        by_runs_to: n up to which it is done with `K`; unless said, as many as there are features.
 
     Returns:
         (G,) log marginal likelihoods, (G, n) `K^-1 y`, (G, n) the diagonal of `K^-1`.
     """
     n, p = F.shape
-    if n <= p:
+    if n <= (p if by_runs_to is None else max(p, by_runs_to)):
         log_det, pull, precision = _by_runs(F, y, prior, noise)
     else:
         log_det, pull, precision = _by_features(F, y, prior, noise)
@@ -45,6 +50,21 @@ def coefficients(
         return gain @ y, (left + left.T) / 2
     covariance = np.asarray(np.linalg.inv((F.T / noise) @ F + np.diag(1 / prior)), dtype=float)
     return covariance @ ((F.T / noise) @ y), covariance
+
+
+def correlated_coefficients(
+    F: FloatArray, y: FloatArray, prior: FloatArray, noise: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The same for a prior covariance (p, p), which need not be of full rank."""
+    n, p = F.shape
+    if n <= p:
+        shared = F @ prior
+        gain = np.linalg.solve(shared @ F.T + np.diag(noise), shared).T
+        left, mean = prior - gain @ shared, gain @ y
+    else:
+        left = prior @ np.linalg.inv(np.eye(p) + ((F.T / noise) @ F) @ prior)
+        mean = left @ ((F.T / noise) @ y)
+    return mean, (left + left.T) / 2
 
 
 def _by_runs(

@@ -240,3 +240,16 @@ def test_what_cannot_be_read_of_what_was_sent_along_changes_no_more_than_was_typ
         assert isinstance(edit_form.sent_along(text), FormFields)
     rows = FormFields({"limits.0": "coco <= 1", "name": "a"}, study_form.ROWS)
     assert edit_form.sent_along(edit_form.written(rows)).everything() == rows.everything()
+
+
+def test_how_alike_domains_are_is_changed_as_yaml(client):
+    assert save(client, similarity="coco: {lisa: 0.9}").status_code == 303
+    assert client.get("/studies/vlm").json()["similarity"] == {"coco": {"lisa": 0.9}}
+    typed = fields(page(client, "/ui/studies/vlm/change"))
+    assert typed["similarity"].split() == ["coco:", "lisa:", "0.9"]
+    assert save(client).status_code == 303
+    assert len(told(client)) == 1, "saved as it is, it is no change"
+    refused = save(client, similarity="coco: {geo: 0.9}")
+    assert "similarity names unknown domain" in html.unescape(refused.text)
+    assert save(client, similarity="").status_code == 303
+    assert client.get("/studies/vlm").json()["similarity"] == {}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -101,3 +102,30 @@ def test_what_is_wrong_is_said_in_one_line(arguments, says):
     result = run(*arguments, ok=False)
     assert isinstance(result.exception, CommandFailed)
     assert says in str(result.exception)
+
+
+def test_similarity_prints_pairs_and_what_a_study_takes(coco, tmp_path):
+    run("prepare", "coco", "--source", coco, "--out", tmp_path / "one")
+    told = run(
+        *("similarity", tmp_path / "one", f"again={tmp_path / 'one'}"),
+        *("--out", tmp_path / "alike.yaml"),
+    ).stdout
+    assert "words" in told
+    assert yaml.safe_load((tmp_path / "alike.yaml").read_text()) == {
+        "similarity": {"coco": {"again": 1.0}}
+    }
+    document = json.loads(
+        run("similarity", tmp_path / "one", f"b={tmp_path / 'one'}", "--json").stdout
+    )
+    assert document["domains"] == ["coco", "b"]
+    assert set(document["parts"]) == {"words", "answers", "pictures"}
+
+
+def test_similarity_wants_two_folders_of_different_names(coco, tmp_path):
+    run("prepare", "coco", "--source", coco, "--out", tmp_path / "one")
+    alone = run("similarity", tmp_path / "one", ok=False)
+    assert "two prepared folders or more" in str(alone.exception)
+    twice = run("similarity", tmp_path / "one", tmp_path / "one", ok=False)
+    assert "two folders are called 'coco'; call one otherwise" in str(twice.exception)
+    nowhere = run("similarity", tmp_path / "one", tmp_path / "two", ok=False)
+    assert "holds no prepared dataset" in str(nowhere.exception)

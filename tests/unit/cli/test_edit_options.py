@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from modomodo.edit_options import EditOptions
-from modomodo.errors import WrongUse
+from modomodo.errors import CommandFailed, WrongUse
 from service.requirements import read, written
 from service.schemas import RequiresSpec, Scores, Study, StudyPatch
 from tests.support.bodies import study_body
@@ -92,6 +92,22 @@ def test_a_new_domains_folder_goes_into_the_recipes_data():
 
 def test_what_is_taken_away_is_named():
     assert body(without=["limits", "gpu-hours"]) == {"limits": [], "remove": ["gpu_hours"]}
+    assert body(without=["similarity"]) == {"similarity": {}}
+
+
+def test_how_alike_domains_are_comes_from_a_file(tmp_path):
+    (tmp_path / "alike.yaml").write_text("similarity:\n  coco: {lisa: 0.9}\n")
+    found = body(similarity=tmp_path / "alike.yaml")
+    assert found == {"similarity": {"coco": {"lisa": 0.9}}}
+    assert EditOptions(similarity=tmp_path / "alike.yaml").is_any
+
+
+def test_a_file_that_says_nothing_of_pairs_is_refused_by_its_name(tmp_path):
+    (tmp_path / "alike.yaml").write_text("coco: 0.5")
+    for name, said in (("alike.yaml", "pairs of domains"), ("none.yaml", "No such file")):
+        with pytest.raises(CommandFailed, match=said) as refused:
+            body(similarity=tmp_path / name)
+        assert name in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +121,10 @@ def test_what_is_taken_away_is_named():
         ({"limits": ["coco"]}, "is not of the form"),
         ({"split": ["coco=indoor:x"]}, "'x' is not a number"),
         ({"data": ["geo=data"]}, "the study's recipe names no prepared data"),
-        ({"without": ["budget"]}, "is not one of limits, floors, objectives, requires, gpu-hours"),
+        (
+            {"without": ["budget"]},
+            "is not one of limits, floors, objectives, requires, similarity, gpu-hours",
+        ),
     ],
 )
 def test_options_that_cannot_be_read_are_refused(options, said):

@@ -298,3 +298,15 @@ def test_wrong_use_is_said_in_words_and_ends_with_2(runs, arguments, what):
     error = refused(arguments[0], "--data", runs, *arguments[1:])
     assert isinstance(error, WrongUse)
     assert what in str(error)
+
+
+def test_how_alike_domains_are_is_taken_from_a_file(runs, tmp_path):
+    (tmp_path / "alike.yaml").write_text("coco: {lisa: 0.9}")
+    asked = ("--data", runs, "--similarity", tmp_path / "alike.yaml")
+    found = said("fit", *asked, "--surrogate", "bayes-quadratic")
+    assert any(
+        line.startswith("The similarity of domains is trusted") for line in found["messages"]
+    )
+    assert said("suggest", *asked, "--strategy", "bayes-quadratic")["mixtures"]
+    (tmp_path / "alike.yaml").write_text("coco: {geo: 0.9}")
+    assert "unknown domain 'geo'" in str(refused("fit", *asked, "--surrogate", "bayes-quadratic"))
