@@ -154,7 +154,7 @@ def test_a_study_that_can_have_no_experts_cannot_have_the_channel(api, changes, 
 def test_the_channel_can_be_turned_on_and_off_later_and_the_same_body_is_still_the_same_study(api):
     assert study(api, search={"channels": ["full"]}).status_code == 201
     changed = api.patch("/studies/vlm", json={"search": MERGING})
-    assert changed.json()["search"] == MERGING | {"early_stopping": False}
+    assert changed.json()["search"] == MERGING | {"early_stopping": False, "schedule": None}
     assert study(api, search={"channels": ["full"]}).status_code == 200
     assert api.get("/studies/vlm").json()["search"]["channels"] == ["full", "merged"]
     api.patch("/studies/vlm", json={"search": {"channels": ["full"]}})

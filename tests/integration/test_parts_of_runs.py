@@ -176,7 +176,7 @@ def test_channels_are_kept_in_order_of_their_cost_and_can_be_changed(api):
     made = api.post("/studies", json=study_body(**BY_COST | {"search": search})).json()
     assert made["search"]["channels"] == ["full", "step-5", "step-10"]
     changed = api.patch("/studies/vlm", json={"search": {"early_stopping": True}}).json()
-    assert changed["search"] == {"channels": ["full"], "early_stopping": True}
+    assert changed["search"] == {"channels": ["full"], "early_stopping": True, "schedule": None}
     refused = api.patch("/studies/vlm", json={"search": {"channels": ["full", "step-7"]}})
     assert refused.status_code == 422
 

@@ -243,7 +243,3 @@ def test_an_archive_brings_back_that_schedules_are_proposed(here, database):
         spec = views.spec(studies.get(session, "again"))
         assert spec.search.schedule.of_each == [0.5, 0.5]
         assert len(evidence.named(session, "again").completed) == 7
-
-
-def test_the_form_of_a_new_study_offers_phases(api):
-    assert 'name="search.phases"' in api.get("/ui/new").text

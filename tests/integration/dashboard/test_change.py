@@ -118,10 +118,10 @@ def test_channels_and_early_stopping_that_are_not_touched_stay(client):
     assert (typed["search.steps"], typed["search.early_stopping"]) == ("5 10", "yes")
     client.post(url, data=typed | {"note": "second"}, headers=own(client))
     study = client.get("/studies/parts").json()
-    assert (study["note"], study["search"]) == ("second", more["search"])
+    assert (study["note"], study["search"]) == ("second", more["search"] | {"schedule": None})
     client.post(url, data=fields(page(client, url)) | {"search.steps": "10"}, headers=own(client))
     search = client.get("/studies/parts").json()["search"]
-    assert search == {"channels": ["full", "step-10"], "early_stopping": True}
+    assert search == {"channels": ["full", "step-10"], "early_stopping": True, "schedule": None}
 
 
 def test_weight_and_what_workers_must_have_are_shown_and_changed(client):

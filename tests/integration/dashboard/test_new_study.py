@@ -96,8 +96,17 @@ def test_steps_to_pause_at_and_early_stopping_are_typed_as_they_are_said(offerin
     more = {"recipe__more": "evaluation: {at: [6]}", "strategy": "auto"}
     sent = send(offering, search__steps="6", search__early_stopping="yes", **more)
     assert sent.status_code == 303, sent.text
-    search = {"channels": ["full", "step-6"], "early_stopping": True}
+    search = {"channels": ["full", "step-6"], "early_stopping": True, "schedule": None}
     assert offering.get("/studies/vlm").json()["search"] == search
+
+
+def test_phases_of_runs_are_chosen(offering):
+    sent = send(offering, search__phases="2", strategy="auto")
+    assert sent.status_code == 303, sent.text
+    search = offering.get("/studies/vlm").json()["search"]
+    assert search["schedule"] == {"phases": 2, "shares": None}
+    refused = send(offering, name="other", search__phases="2", strategy="gp")
+    assert "proposes mixtures alone" in refused.text
 
 
 def test_the_same_form_again_leads_to_the_study_and_another_of_its_name_is_refused(offering):

@@ -38,6 +38,7 @@ def test_what_the_search_may_spend_on_changes_by_its_parts():
     assert body(of, early_stopping=True)["search"] == {
         "channels": ["full", "merged"],
         "early_stopping": True,
+        "schedule": None,
     }
     assert body(of, channels="full, step-500")["search"]["channels"] == ["full", "step-500"]
     assert EditOptions(early_stopping=False).is_any
