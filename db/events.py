@@ -15,31 +15,33 @@ from sqlalchemy import (
     case,
     exists,
     insert,
+    literal_column,
     select,
     true,
     update,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from db.clock import now
 from db.models import Base, Event, Trial
 
 STUDIES, TRIALS, EVENTS = (Base.metadata.tables[name] for name in ("studies", "trials", "events"))
 
-_STEP_OF_ANY = (
+_NEXT: ReturningUpdate[int, datetime] = (
     update(STUDIES)
-    .values(
-        revision=STUDIES.c.revision + 1,
-        results=STUDIES.c.results + bindparam("more_results"),
-        merged=STUDIES.c.merged + bindparam("more_merged"),
-        unspent=STUDIES.c.unspent + bindparam("more_unspent"),
-        failing=case(
-            (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
-        ),
-        gpu_s=STUDIES.c.gpu_s + bindparam("more_gpu_s"),
-        updated_at=now(),
-    )
+    .values(revision=STUDIES.c.revision + literal_column("1"), updated_at=now())
     .returning(STUDIES.c.revision, STUDIES.c.updated_at)
+)
+"""The step of what is no result and no failure: a parameter less is time less."""
+_STEP_OF_ANY = _NEXT.values(
+    results=STUDIES.c.results + bindparam("more_results"),
+    merged=STUDIES.c.merged + bindparam("more_merged"),
+    unspent=STUDIES.c.unspent + bindparam("more_unspent"),
+    failing=case(
+        (bindparam("more_results") > 0, 0), else_=STUDIES.c.failing + bindparam("more_failed")
+    ),
+    gpu_s=STUDIES.c.gpu_s + bindparam("more_gpu_s"),
 )
 _OF_STUDY: ColumnElement[int] = bindparam("of_study")
 _STEP = _STEP_OF_ANY.where(STUDIES.c.id == _OF_STUDY)
@@ -153,11 +155,16 @@ class TrialChange:
     Args:
         what: name of the event; None for none.
         at: column of the trial that says when; None for none.
+        is_result: the trial is completed by it.
         columns: of the trial, with their values or bound parameters.
     """
 
-    def __init__(self, what: str | None, at: str | None = None, /, **columns: Any) -> None:
-        self._what = what
+    def __init__(
+        self, what: str | None, at: str | None = None, /, *, is_result: bool = False, **columns: Any
+    ) -> None:
+        self._what, self._is_result = what, is_result
+        self._step = _STEP_OF_ANY if is_result else _NEXT
+        self._step_of_one = self._step.where(STUDIES.c.id == _OF_STUDY)
         self._detail = {"state": columns["state"]} if "state" in columns else {}
         self._moment = () if at is None else (at,)
         moment: dict[str, Any] = {column: bindparam("at") for column in self._moment}
@@ -180,7 +187,7 @@ class TrialChange:
                 returned. What it calls `gpu_s` is added to that of the study.
             further: rows that are stored with it, by the study's step.
         """
-        step = _STEP_OF_ANY.where(STUDIES.c.id == of_study)
+        step = self._step.where(STUDIES.c.id == of_study)
         if after is not None:
             step = step.where(exists(select(after)))
             if "gpu_s" in after.c:
@@ -213,15 +220,22 @@ class TrialChange:
         *,
         attempt_number: int | None = None,
         actor: str = "",
-        is_result: bool = False,
         unspent: float = 0.0,
         gpu_s: float = 0.0,
     ) -> dict[str, Any]:
-        """The parameters of `at_once`, but for those in `columns` and `after`."""
-        asked = _step_by(study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
+        """The parameters of `at_once`, but for those in `columns` and `after`.
+
+        Args:
+            unspent, gpu_s: of a result, as for `step`.
+        """
         event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
         noted = {} if self._what is None else dict(zip(_ITS, event, strict=True))
-        return asked | noted | {"of_trial": trial_id}
+        return self._asked_of_step(study_id, unspent, gpu_s) | noted | {"of_trial": trial_id}
+
+    def _asked_of_step(self, study_id: int, unspent: float, gpu_s: float) -> dict[str, Any]:
+        if not self._is_result:
+            return {"of_study": study_id}
+        return _step_by(study_id, is_result=True, unspent=unspent, gpu_s=gpu_s)
 
     def make(
         self,
@@ -231,7 +245,6 @@ class TrialChange:
         *,
         attempt_number: int | None = None,
         actor: str = "",
-        is_result: bool = False,
         unspent: float = 0.0,
         gpu_s: float = 0.0,
         **bound: Any,
@@ -239,6 +252,7 @@ class TrialChange:
         """The study's new revision, and when, as of `step`. The caller holds the trial's lock.
 
         Args:
+            unspent, gpu_s: of a result, as for `step`.
             bound: values of the parameters in `columns`.
         """
         if takes_all_at_once(session):
@@ -247,14 +261,14 @@ class TrialChange:
                 trial_id,
                 attempt_number=attempt_number,
                 actor=actor,
-                is_result=is_result,
                 unspent=unspent,
                 gpu_s=gpu_s,
             )
             revision, at = session.execute(self._at_once, asked | bound).one()
             return revision, at
         event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
-        revision, at = step(session, study_id, is_result=is_result, unspent=unspent, gpu_s=gpu_s)
+        stepped = self._asked_of_step(study_id, unspent, gpu_s)
+        revision, at = session.execute(self._step_of_one, stepped).one()
         when = {"at": at} if self._moment else {}
         session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)
         if self._what is not None:

@@ -214,6 +214,7 @@ _ENDED = (
 _COMPLETED = events.TrialChange(
     "completed",
     "finished_at",
+    is_result=True,
     state="completed",
     artifacts=bindparam("with_artifacts"),
     wall_s=bindparam("took_s"),
@@ -286,7 +287,7 @@ def finish(
     asked = {"of_attempt": run.attempt_id, "hash_of_result": digest}
     written: dict[str, Any] = {"with_artifacts": artifacts, "took_s": wall_s}
     change: dict[str, Any] = {"attempt_number": row.attempt_number, "actor": f"worker {run.worker}"}
-    change |= {"is_result": True, "unspent": 1 - row.share}
+    change["unspent"] = 1 - row.share
     scores = [
         {"trial_id": row.id, "attempt_number": row.attempt_number, **reading.fields()}
         | {"replicate": "", "is_superseded": False}
