@@ -126,7 +126,7 @@ def ours(model: Any, processor: Any, prompts: Any, recipe: Any, folder: Path) ->
 
 def plain(model: Any, processor: Any, prompts: Any, recipe: Any, folder: Path) -> Any:
     """TRL's trainer with the same settings on the same rows, decoded beforehand."""
-    rows = [prompts.dataset()[i] for i in range(len(prompts.order.picks))]
+    rows = [prompts.dataset()[i] for i in range(len(prompts.order))]
     names = ("prompt", "images", "answer", "answer_type")
     columns = {name: [row[name] for row in rows] for name in names}
     places = datasets.Dataset.from_dict({"place": list(range(len(rows)))})

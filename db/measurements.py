@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, func, select
@@ -42,13 +42,17 @@ class Reading:
     def key(self) -> tuple[str, str, int]:
         return self.benchmark, self.rule, self.step
 
+    def fields(self) -> dict[str, Any]:
+        """Its fields by name. `dataclasses.asdict` copies each, which takes ten times as long."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 def digest(
     readings: Iterable[Reading], artifacts: dict[str, Any] | None, wall_s: float | None
 ) -> str:
     """Hash by which the same result is known again, whatever the order of its scores."""
     body = [
-        sorted((asdict(reading) for reading in readings), key=json.dumps),
+        sorted((reading.fields() for reading in readings), key=json.dumps),
         artifacts or {},
         wall_s,
     ]
@@ -66,7 +70,7 @@ def keep(session: Session, trial: Trial, readings: Iterable[Reading]) -> list[Me
     for reading in readings:
         row = known.get(reading.key)
         if row is None:
-            row = Measurement(trial_id=trial.id, **asdict(reading))
+            row = Measurement(trial_id=trial.id, **reading.fields())
             known[reading.key] = row
             rows.append(row)
             session.add(row)
@@ -135,7 +139,7 @@ def keep_replicate(
     if n + len(readings) > MAX_REPLICATES:
         return "full"
     session.add_all(
-        Measurement(trial_id=trial.id, replicate=source, **asdict(reading)) for reading in readings
+        Measurement(trial_id=trial.id, replicate=source, **reading.fields()) for reading in readings
     )
     session.flush()
     return "new"

@@ -158,6 +158,7 @@ def _print(outcome: Outcome, as_json: bool) -> None:
             "steps": outcome.steps,
             "exhausted": outcome.exhausted,
             "samples": outcome.counts,
+            **({"mean_weights": outcome.mean_weights} if outcome.mean_weights else {}),
             "wall_s": outcome.wall_s,
             **outcome.made_with,
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.schemas import Measurement, Phase, phase_ends
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, RecipeError
 from trainer.troubles import Trouble
 
 
@@ -74,7 +74,16 @@ class Job:
 
     @property
     def phases(self) -> list[tuple[Mapping[str, float], int]]:
-        """Its mixtures, each with the number of samples that are drawn by it, at most."""
+        """Its mixtures, each with the number of samples that are drawn by it, at most.
+
+        Raises:
+            RecipeError: it has a schedule, and the recipe's weights are to find their own way.
+        """
+        if self.schedule and self.recipe.adaptive is not None:
+            raise RecipeError(
+                "recipe: adaptive: weights that follow the rewards go with one mixture, and this "
+                "run has a schedule; leave out one of them"
+            )
         steps, prompts = self.recipe.steps, self.recipe.prompts_per_step
         if not self.schedule:
             return [(self.mixture, steps * prompts)]
@@ -121,6 +130,8 @@ class Outcome:
     """Samples trained on, by domain."""
     wall_s: float
     """Seconds of the process that finished it: not those of one that was killed before."""
+    mean_weights: dict[str, float] = field(default_factory=dict)
+    """What samples were drawn by, in the mean over its steps, where the recipe has `adaptive`."""
     made_with: dict[str, Any] = field(default_factory=dict)
     """The recipe with every key, `software` with the versions that decide a run; nothing of a
     trainer of the user's."""

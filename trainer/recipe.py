@@ -21,6 +21,7 @@ from service.plain_errors import located, path_of
 from trainer.prompts import StyleName
 from trainer.sections import (
     AdamW,
+    Adaptive,
     Checkpoints,
     Command,
     Data,
@@ -87,6 +88,9 @@ class Recipe(Section):
     prompts_per_step: PositiveInt = 8
     generations: Annotated[int, Field(ge=2)] = 8
     """Completions of each prompt: the group of GRPO."""
+    adaptive: Adaptive | None = None
+    """Weights that follow what is still learnable; None draws by the mixture throughout, as the
+    paper does."""
     max_completion_tokens: PositiveInt = 32
     temperature: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1.6e-4
@@ -147,6 +151,11 @@ class Recipe(Section):
             )
         if self.backend == "command" and self.command is None:
             raise ValueError("backend 'command' needs the section 'command' with its script")
+        if self.backend == "command" and self.adaptive is not None:
+            raise ValueError(
+                "a script of backend 'command' draws its samples itself, so `adaptive` would do "
+                "nothing; leave it out"
+            )
         if self.lora is not None and not self.freeze_vision:
             raise ValueError("adapters leave the vision tower as it is; set freeze_vision: true")
         return self

@@ -29,9 +29,16 @@ class Order:
     exhausted: str | None
     """The domain that had no unseen sample left, if that ended the order."""
 
-    def counts(self) -> dict[str, int]:
-        """Number of samples taken from each domain."""
-        return dict(Counter(domain for domain, _ in self.picks))
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def pick(self, place: int) -> Pick:
+        """The sample at a place of the order."""
+        return self.picks[place]
+
+    def counts(self, n: int | None = None) -> dict[str, int]:
+        """Number of samples taken from each domain, among the first n or all."""
+        return dict(Counter(domain for domain, _ in self.picks[:n]))
 
     def steps(self, prompts_per_step: int) -> int:
         """Whole steps these samples fill."""
@@ -69,17 +76,14 @@ def draw_phases(
         ValueError: the weights of a phase do not sum to 1.
     """
     ends = np.cumsum([n for _, n in phases]).tolist()
-    numbers = np.split(_stream(seed, "domains").random(ends[-1]), ends[:-1])
+    numbers = np.split(stream(seed, "domains").random(ends[-1]), ends[:-1])
     unseen: dict[str, Iterator[int]] = {}
     picks: list[Pick] = []
     for (mixture, _), drawn in zip(phases, numbers, strict=True):
-        names = sorted(name for name, weight in mixture.items() if weight > 0)
-        for name in names:
+        for name in used(mixture):
             if name not in unseen:
-                shuffled = _stream(seed, f"samples of {name}").permutation(sizes[name])
-                unseen[name] = iter(shuffled.tolist())
-        for draw in np.searchsorted(_edges(mixture, names), drawn, side="right"):
-            domain = names[draw]
+                unseen[name] = iter(shuffled(seed, name, sizes[name]).tolist())
+        for domain in domains(mixture, drawn):
             index = next(unseen[domain], None)
             if index is None:
                 return Order(tuple(picks), exhausted=domain)
@@ -97,5 +101,26 @@ def _edges(mixture: Mapping[str, float], names: Sequence[str]) -> FloatArray:
     return edges
 
 
-def _stream(seed: int, purpose: str) -> np.random.Generator:
+def used(weights: Mapping[str, float]) -> list[str]:
+    """The domains with weight, sorted."""
+    return sorted(name for name, weight in weights.items() if weight > 0)
+
+
+def domains(weights: Mapping[str, float], numbers: FloatArray) -> list[str]:
+    """The domain that each number from 0 to 1 draws.
+
+    Raises:
+        ValueError: the weights do not sum to 1.
+    """
+    names = used(weights)
+    return [names[place] for place in np.searchsorted(_edges(weights, names), numbers, "right")]
+
+
+def shuffled(seed: int, domain: str, size: int) -> NDArray[np.int64]:
+    """A domain's samples in the order that they are seen in."""
+    return stream(seed, f"samples of {domain}").permutation(size)
+
+
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers of a run for one purpose."""
     return np.random.default_rng([seed, *purpose.encode()])

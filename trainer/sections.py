@@ -98,6 +98,15 @@ class Checkpoints(Section):
     """Newest ones that stay."""
 
 
+class Adaptive(Section):
+    """Weights that follow the spread of rewards within groups (`trainer/adaptive.py`)."""
+
+    floor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    """Share of its weight in the mixture that a domain keeps; 1 is the mixture's own draw."""
+    memory: Annotated[float, Field(ge=1.0)] = 8.0
+    """Prompts of a domain that its mean spread goes back, exponentially."""
+
+
 class Vllm(Section):
     """Generation of training completions by vLLM instead of transformers."""
 

@@ -12,7 +12,7 @@ The objects returned belong to no session: they are made of what is known, and n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -222,8 +222,7 @@ _COMPLETED = events.TrialChange(
     asked_why=None,
 )
 _SCORES = insert(MEASUREMENTS)
-_OF_SCORE = ("benchmark", "score", "samples", "step", "rule", "se")
-"""The fields of a `Reading`."""
+_OF_SCORE = Reading.__slots__
 
 
 def _scores_by(step: CTE) -> Insert:
@@ -289,13 +288,16 @@ def finish(
     change: dict[str, Any] = {"attempt_number": row.attempt_number, "actor": f"worker {run.worker}"}
     change |= {"is_result": True, "unspent": 1 - row.share}
     scores = [
-        {"trial_id": row.id, "attempt_number": row.attempt_number, **asdict(reading)}
+        {"trial_id": row.id, "attempt_number": row.attempt_number, **reading.fields()}
         | {"replicate": "", "is_superseded": False}
         for reading in readings
     ]
     if events.takes_all_at_once(session):
         asked |= written | _COMPLETED.bound(row.study_id, row.id, **change)
-        asked |= {"numbered": row.attempt_number, "scores": list(map(asdict, readings))}
+        asked |= {
+            "numbered": row.attempt_number,
+            "scores": [reading.fields() for reading in readings],
+        }
         ended = session.execute(_COMPLETED_AT_ONCE, asked).one_or_none()
         if ended is None:
             return False

@@ -22,7 +22,7 @@ from service.search.heuristics import HEURISTICS
 from service.search.runs import MERGED
 from service.search.schedules import ScheduleSpace, mean_of, of_mean_mixtures
 from service.search.situation import Proposed, Situation, Strategy
-from service.search.space import SAME, total_variation
+from service.search.space import SAME, FloatArray, total_variation
 
 SEEDS_NEEDED = 0.75
 """Share of the seeds that must be scored before a heuristic proposes."""
@@ -60,6 +60,42 @@ def of_mixtures(part: Strategy) -> Strategy:
                 of_means.taken.append((name, mean_of(point[None], m)[0]))
 
     return suggest
+
+
+def orders(situation: Situation) -> Iterator[Proposed]:
+    """Of schedules, as few as give each domain a place of its own in the order, until as many are
+    known or on their way. A surrogate that saw only some orders would take the others to matter as
+    little. Nothing where mixtures are wanted."""
+    space = situation.space
+    if not isinstance(space, ScheduleSpace):
+        return
+    points = _places(space)
+    for point in points:
+        known = situation.known()
+        plain = space.and_plainer(known)[len(known) :]
+        if int((total_variation(known, plain) > SAME).sum()) >= len(points):
+            return
+        said = "; then ".join(
+            " and ".join(d for d, w in zip(space.mixtures.domains, phase, strict=True) if w > SAME)
+            for phase in space.phases(point)
+        )
+        yield Proposed(point, None, None, f"to see what the order does: {said}", "opening")
+
+
+def _places(space: ScheduleSpace) -> FloatArray:
+    """(k, P m) schedules, one for each digit of a domain's number to the base P: it says in which
+    phase alone the domain is."""
+    used = np.flatnonzero(space.mixtures.upper > 0)
+    found = []
+    place = 1
+    while place < len(used):
+        phases = np.zeros((space.n_phases, space.mixtures.m))
+        phases[np.arange(len(used)) // place % space.n_phases, used] = 1.0
+        phases[phases.sum(axis=1) == 0] = space.mixtures.uniform
+        mixtures = phases / phases.sum(axis=1, keepdims=True)
+        found.append((space.shares[:, None] * mixtures).ravel())
+        place *= space.n_phases
+    return space.project(np.array(found).reshape(len(found), space.m))
 
 
 def seed(situation: Situation) -> Iterator[Proposed]:

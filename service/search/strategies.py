@@ -130,7 +130,8 @@ def _then(*parts: Strategy) -> Strategy:
 
 def _by_surrogate(name: str, plain: Strategy) -> Strategy:
     """One that can pursue goals, too: `plain` where there is none."""
-    return _then(openings.of_mixtures(openings.opening), by_goal.pursuing(name, plain))
+    first = openings.of_mixtures(openings.opening)
+    return _then(first, openings.orders, by_goal.pursuing(name, plain))
 
 
 _STRATEGIES: dict[str, Strategy] = {

@@ -135,6 +135,11 @@ def check_mean(given: Mapping[str, float], found: Sequence[Phase]) -> None:
 
 
 def _check_trainer(spec: StudySpec) -> None:
+    if spec.recipe.get("adaptive") is not None:
+        raise invalid(
+            f"the recipe's weights follow the rewards (recipe.adaptive, study {spec.name!r}), and "
+            "that goes with one mixture, not with a schedule"
+        )
     if spec.recipe.get("backend") != "command":
         return
     command = spec.recipe.get("command")

@@ -53,8 +53,14 @@ def text(
 
     Raises:
         Refused: the trainer has one mixture for the whole run, or it is not known how long a phase
-            is.
+            is; or the study's runs are drawn by weights that follow the rewards.
     """
+    if spec.recipe.get("adaptive") is not None:
+        raise invalid(
+            f"runs of study {spec.name!r} are drawn by weights that follow the rewards "
+            f"(recipe.adaptive), and {TITLES[trainer]} would train on the mixture alone, which was "
+            "not measured; `format=yaml` without a trainer has the mixture"
+        )
     file = f"{FOLDER}/{spec.name}-trial-{number}.parquet"
     if schedule and trainer in _WITHOUT_PHASES:
         raise invalid(

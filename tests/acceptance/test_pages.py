@@ -207,6 +207,7 @@ def test_schedules(tmp_path):
         with Client(own.url) as client:
             phases = [len(trial.schedule or ()) for trial in client.trials("phased")]
             assert client.study("searched").search.schedule is not None
+            assert client.study("adaptive").recipe["adaptive"] == {"floor": 0.25, "memory": 8}
     assert phases.count(2) == 3
     # Whichever was first, a proposal or one of these.
     assert yaml.safe_load((tmp_path / "schedule.yaml").read_text())["trial"] == 1

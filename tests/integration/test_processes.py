@@ -25,11 +25,13 @@ RECIPE = {
     "steps": 3,
     "prompts_per_step": 3,
     "generations": 2,
+    "adaptive": {},
     "max_completion_tokens": 12,
     "evaluation": {"at": [2], "limit": 4, "batch_size": 4},
     "checkpoints": {"every": 2, "keep": 1},
 }
-"""Six completions: with two processes, one prompt's group lies on both of them."""
+"""Six completions: with two processes, one prompt's group lies on both of them. The last step is
+drawn by the rewards of the first."""
 CONFIGS = recipes.FOLDER / "accelerate"
 
 

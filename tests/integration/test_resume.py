@@ -13,6 +13,7 @@ import pytest
 from tests.support import TRAINING_S, forks
 from trainer.job import Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Checkpoints, Recipe
+from trainer.sections import Adaptive
 from trainer.storage.run_folder import FolderTaken, RunFolder
 from trainer.worker.child import Child
 
@@ -204,6 +205,23 @@ def test_a_run_paused_at_a_step_and_at_a_point_ends_as_an_undisturbed_one(undist
     )
     outcome, _ = run(job(tmp_path))
     assert_same(tmp_path, outcome, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_killed_run_whose_weights_follow_the_rewards_draws_what_an_undisturbed_one_does(
+    tmp_path,
+):
+    whole, killed = (job(tmp_path / name, adaptive=Adaptive(memory=1.0)) for name in "ab")
+    outcome, messages = run(whole)
+    assert isinstance(outcome, Outcome)
+    curve = learning_curve(whole.folder)
+    assert len({line["weight/coco"] for line in curve}) > 1, "rewards differed within groups"
+    for die_at in (round(0.45 * len(messages)), 9):
+        run(killed, die_at=die_at)
+    again, _ = run(killed)
+    assert isinstance(again, Outcome)
+    assert_same(killed.folder, again, (whole.folder, outcome, messages))
+    assert again.mean_weights == outcome.mean_weights
 
 
 def test_what_a_killed_run_had_begun_to_write_is_not_gone_on_from(tmp_path):

@@ -117,6 +117,23 @@ def test_a_schedule_that_cannot_be_is_refused_with_the_reason(here, body, said):
     assert said in refused.text
 
 
+def test_a_study_whose_weights_follow_the_rewards_takes_mixtures_and_no_schedule(api):
+    study(api, recipe={"steps": 24, "adaptive": {}})
+    refused = add(api, schedule=EASY_FIRST)
+    assert refused.status_code == 422
+    assert "goes with one mixture, not with a schedule" in refused.text
+    added(api, mixture={"coco": 1.0})
+    searched = study_body(
+        name="searched",
+        recipe={"steps": 24, "adaptive": {}},
+        strategy="random",
+        search={"schedule": {"phases": 2}},
+    )
+    refused = api.post("/studies", json=searched)
+    assert refused.status_code == 422
+    assert "goes with one mixture" in refused.text
+
+
 def test_bounds_are_for_the_mean_of_the_phases(api):
     study(api, domains=[{"name": "coco", "upper": 0.5}, {"name": "lisa"}, {"name": "sat"}])
     added(api, schedule=EASY_FIRST)

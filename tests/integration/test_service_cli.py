@@ -124,6 +124,19 @@ def test_every_door_names_the_same_mixture_to_train(run, service_url, monkeypatc
     assert head.index("Train this") < head.index('aria-label="coco 20%, lisa 80%"')
 
 
+def test_weight_and_requirements_are_edited_and_shown(run):
+    run("study", "create", "-", stdin=json.dumps(study_body(budget=2)))
+    assert "requires" not in run("study", "show", "vlm").stdout
+    edit = ("study", "edit", "vlm", "--weight", "2.5", "--requires", "gpus=4")
+    study = as_json(run(*edit, "--requires", "label:pool=a100", "--json"))
+    assert study["weight"] == 2.5
+    assert study["requires"] == {"gpus": 4, "gpu_memory_gb": None, "labels": {"pool": "a100"}}
+    shown = run("study", "show", "vlm").stdout
+    assert "weight 2.5 beside other studies; requires gpus=4, label:pool=a100" in shown
+    without = as_json(run("study", "edit", "vlm", "--without", "requires", "--json"))
+    assert (without["weight"], without["requires"]["gpus"]) == (2.5, None)
+
+
 def test_a_study_without_a_result_says_just_that_and_why(run, service_url):
     run("study", "create", "-", stdin=json.dumps(study_body(budget=2, max_attempts=1)))
     run("study", "pause", "vlm")

@@ -4,6 +4,8 @@ manifests, by Kubernetes' own schemas."""
 from __future__ import annotations
 
 import copy
+import itertools
+import shlex
 
 import jsonschema
 import kubernetes_validate
@@ -323,3 +325,15 @@ def test_a_manifest_for_kuberay_is_a_cluster_that_ends_with_its_controller(queue
 def test_a_manifest_that_cannot_be_made_is_refused_with_what_is_wrong(options, says):
     done = CliRunner().invoke(app, ["fleet", "manifest", *options])
     assert says in str(done.exception)
+
+
+def test_labels_and_memory_of_workers_are_in_what_starts_them():
+    has = ("--gpu-memory-gb", "80", "--label", "pool=a 100")
+    [made] = manifests("--engine", "kuberay", *has)
+    words = shlex.split(made["spec"]["entrypoint"])
+    assert words[words.index("--gpu-memory-gb") + 1] == "80"
+    assert words[words.index("--label") + 1] == "pool=a 100"
+    [job] = manifests(*has)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    labels = [b for a, b in itertools.pairwise(container["command"]) if a == "--label"]
+    assert labels == ["engine=kubernetes", "pool=a 100"]

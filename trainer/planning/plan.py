@@ -140,6 +140,12 @@ def sentences(recipe: Recipe, trained: int, parameters: int, gpus: int) -> list[
             else "."
         ),
     ]
+    if recipe.adaptive is not None:
+        sentences.append(
+            "Draw: adaptive, by the mixture and the spread of rewards within groups; a domain "
+            f"keeps at least {recipe.adaptive.floor:.0%} of its weight. Reach and samples are "
+            "those of the mixture's own draw; the run has as many steps."
+        )
     sentences.append(_speed(recipe))
     every = recipe.checkpoints.every
     sentences.append(

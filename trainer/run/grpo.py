@@ -14,6 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from trainer.adaptive import AdaptiveOrder, group_spreads
 from trainer.job import Halted, IsStopping, Paused, never
 from trainer.recipe import Recipe, RecipeError
 from trainer.run.adapters import is_peft_model, peft_config, restore_base_after_handing_over
@@ -86,6 +87,7 @@ class MixtureTrainer(GRPOTrainer):
         self._recipe, self._folder, self._points = recipe, folder, list(points)
         self._score_at, self._is_stopping, self._draw_seed = score_at, is_stopping, seed
         self._is_pausing, self._stop_at = is_pausing, stop_at
+        self._order = prompts.order
         self._steps, self._scored = recipe.steps if steps is None else steps, 0
         self._streams: list[tuple[int, int, int]] = []
         self._decoding = decoding_of(recipe)
@@ -154,6 +156,16 @@ class MixtureTrainer(GRPOTrainer):
         ]
         return super()._generate_and_score_completions(inputs)
 
+    def _calculate_rewards(self, *arguments: Any, **options: Any) -> Any:
+        # Of all processes, in the order of the step's prompts: each draws the same from them.
+        rewards = super()._calculate_rewards(*arguments, **options)
+        if isinstance(self._order, AdaptiveOrder):
+            by_function, weights = (
+                of.double().cpu().numpy() for of in (rewards, self.reward_weights)
+            )
+            self._order.learn(group_spreads(by_function, weights, self.num_generations))
+        return rewards
+
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *arguments: Any, **options: Any
     ) -> Any:
@@ -194,6 +206,8 @@ class MixtureTrainer(GRPOTrainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
+            if isinstance(self._order, AdaptiveOrder):
+                self._folder.add_spreads(self.state.global_step, self._order.spreads)
             self._folder.publish(self.state.global_step)
         self.accelerator.wait_for_everyone()
 

@@ -11,8 +11,8 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from rewards.training import REWARDS, RewardFunction
+from trainer.adaptive import AdaptiveOrder, AnyOrder
 from trainer.job import TRAIN, Progress, Report
-from trainer.sampler import Order
 from trainer.storage.run_folder import RunFolder
 
 KEPT = {
@@ -85,13 +85,13 @@ class Reporter(TrainerCallback):
     def __init__(
         self,
         rewards: RewardLog,
-        order: Order,
+        order: AnyOrder,
         prompts_per_step: int,
         report: Report,
         folder: RunFolder | None,
     ) -> None:
         self._rewards, self._order, self._per_step = rewards, order, prompts_per_step
-        self._steps = order.steps(prompts_per_step)
+        self._steps = len(order) // prompts_per_step
         self._report, self._folder = report, folder
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -105,13 +105,17 @@ class Reporter(TrainerCallback):
         rewards = self._rewards.read(args.world_size)
         if not state.is_world_process_zero:
             return
+        step = state.global_step
         metrics = {
             ours: float(logs[theirs])
             for theirs, ours in KEPT.items()
             if logs.get(theirs) is not None
         }
-        seen = Order(self._order.picks[: state.global_step * self._per_step], None).counts()
+        if isinstance(self._order, AdaptiveOrder):
+            weights = self._order.weights(step)
+            metrics |= {f"weight/{domain}": weight for domain, weight in weights.items()}
+        seen = self._order.counts(step * self._per_step)
         metrics |= rewards | {f"samples/{domain}": float(n) for domain, n in seen.items()}
         if self._folder is not None:
-            self._folder.add_metrics(state.global_step, metrics)
-        self._report(Progress(TRAIN, state.global_step, self._steps, metrics))
+            self._folder.add_metrics(step, metrics)
+        self._report(Progress(TRAIN, step, self._steps, metrics))

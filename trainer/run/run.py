@@ -21,6 +21,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from service.schemas import Measurement
+from trainer.adaptive import AdaptiveOrder, AnyOrder
 from trainer.data import ItemSet, benchmark_sets, training_rows
 from trainer.job import TRAIN, Halted, IsStopping, Job, Outcome, Paused, Progress, Report, never
 from trainer.recipe import Recipe
@@ -76,18 +77,25 @@ def train_and_score(
         folder.claim(job, job.run_seed)
     state.wait_for_everyone()
     rows = training_rows(recipe, job.data, [name for name, w in job.mixture.items() if w > 0])
-    order = draw_phases(
-        job.phases,
-        {domain: len(items.rows) for domain, items in rows.items()},
-        job.run_seed,
-    ).whole_steps(recipe.prompts_per_step)
+    sizes = {domain: len(items.rows) for domain, items in rows.items()}
+    order = draw_phases(job.phases, sizes, job.run_seed).whole_steps(recipe.prompts_per_step)
     steps = order.steps(recipe.prompts_per_step)
+    drawn: AnyOrder = order
+    if recipe.adaptive is not None:
+        drawn = AdaptiveOrder(
+            job.mixture,
+            sizes,
+            steps=steps,
+            prompts_per_step=recipe.prompts_per_step,
+            seed=job.run_seed,
+            by=recipe.adaptive,
+        )
     report(Progress(TRAIN, 0, steps))
     scorer = Scorer(recipe, job.data, folder, report, steps, _share(state), is_stopping)
     model, processor = models.load(recipe)
     scorer.processor = processor
     if steps:
-        prompts = Prompts.of_recipe(recipe, rows, order, processor)
+        prompts = Prompts.of_recipe(recipe, rows, drawn, processor)
         with closing(prompts):
             try:
                 _train(model, prompts, job, folder, scorer, report, is_pausing)
@@ -99,8 +107,9 @@ def train_and_score(
         measurements=scorer.measurements,
         steps=steps,
         exhausted=order.exhausted,
-        counts=order.counts(),
+        counts=drawn.counts(len(drawn)),
         wall_s=time.monotonic() - started,
+        mean_weights=drawn.mean_weights() if isinstance(drawn, AdaptiveOrder) else {},
         made_with={
             "recipe": recipe.model_dump(mode="json"),
             "software": software(recipe, uses_vllm=steps > 0 and uses_vllm(recipe)),
@@ -252,6 +261,8 @@ def _train(
                 scorer(None, point)
         # 3. The steps that are left, and the scores of the last one.
         resume = folder.checkpoint(last) if folder is not None and last else None
+        if resume is not None and isinstance(prompts.order, AdaptiveOrder):
+            prompts.order.recall(folder.spreads(last))
         trainer.train_from(resume, scorer.steps)
         trainer.score(scorer.steps)
 

@@ -7,12 +7,12 @@ from typing import Any, Self
 
 import datasets
 
+from trainer.adaptive import AnyOrder
 from trainer.data import ItemSet
 from trainer.prompts import StyleName, messages
 from trainer.recipe import Recipe
 from trainer.run.ahead import Ahead
 from trainer.run.processors import PictureProcessor, scaled
-from trainer.sampler import Order
 
 
 class Prompts:
@@ -28,7 +28,7 @@ class Prompts:
     def __init__(
         self,
         rows: Mapping[str, ItemSet],
-        order: Order,
+        order: AnyOrder,
         style: StyleName,
         token_limit: int,
         *,
@@ -48,7 +48,7 @@ class Prompts:
         cls,
         recipe: Recipe,
         rows: Mapping[str, ItemSet],
-        order: Order,
+        order: AnyOrder,
         processor: PictureProcessor,
         *,
         may_prefetch: bool = True,
@@ -61,7 +61,8 @@ class Prompts:
             recipe.max_completion_tokens,
             processor=processor,
             per_step=recipe.prompts_per_step,
-            ahead=recipe.speed.prefetch and may_prefetch,
+            # With `adaptive`, which samples the next step has follows from rewards not there yet.
+            ahead=recipe.speed.prefetch and may_prefetch and recipe.adaptive is None,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Prompts:
 
     def dataset(self) -> datasets.Dataset:
         """Decodes a row's images when the row is asked for: a domain may not fit into memory."""
-        places = datasets.Dataset.from_dict({"place": list(range(len(self.order.picks)))})
+        places = datasets.Dataset.from_dict({"place": list(range(len(self.order)))})
         return places.with_transform(self._batch)
 
     def close(self) -> None:
@@ -82,15 +83,13 @@ class Prompts:
         places = list(dict.fromkeys(batch["place"]))
         made = {place: self._columns_of.get(place) for place in places}
         self._columns_of.expect(
-            place + self._per_step
-            for place in places
-            if place + self._per_step < len(self.order.picks)
+            place + self._per_step for place in places if place + self._per_step < len(self.order)
         )
         wanted = [made[place] for place in batch["place"]]
         return {name: [columns[name] for columns in wanted] for name in wanted[0]}
 
     def _columns(self, place: int) -> dict[str, Any]:
-        domain, index = self.order.picks[place]
+        domain, index = self.order.pick(place)
         items = self.rows[domain]
         row = items.rows[index]
         images = list(row.images)

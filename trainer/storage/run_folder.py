@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from trainer.storage import files as storage_files
 
 PREFIX = "checkpoint-"
 RUN = "run.json"
+SPREADS = "spreads.json"
 OF_TRAINING = frozenset({".pt", ".pth", ".bin"})
 """Endings of what only going on needs: optimizer, schedule, random numbers, settings."""
 
@@ -87,6 +88,16 @@ class RunFolder:
         self.clear_staging()
         for old in self.checkpoints()[: -self._keep]:
             shutil.rmtree(self.checkpoint(old), ignore_errors=True)
+
+    def add_spreads(self, step: int, spreads: Sequence[Sequence[float]]) -> None:
+        """Puts what weights have followed (`trainer/adaptive.py`) beside the checkpoint that was
+        written into `staging`."""
+        (self.staging / f"{PREFIX}{step}" / SPREADS).write_text(json.dumps(spreads))
+
+    def spreads(self, step: int) -> list[list[float]]:
+        """What a checkpoint has of them."""
+        found: list[list[float]] = json.loads((self.checkpoint(step) / SPREADS).read_text())
+        return found
 
     def copy_checkpoint(self, step: int, into: Path) -> None:
         """All that a run needs to go on from a step, as a run's folder of its own.

@@ -452,6 +452,8 @@ class Attempt:
             "samples": dict(outcome.counts),
             **outcome.made_with,
         }
+        if outcome.mean_weights:
+            artifacts["mean_weights"] = outcome.mean_weights
         own, beside = self._sorted(outcome.measurements)
         if beside:
             artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]

@@ -49,6 +49,9 @@ class Scored:
     is_uniform: bool
 
 
+LABEL_PX = 116
+"""Beside the heat map: `uniform 3000` and the axis's title have room there."""
+
 BASE = "base model"
 """The untrained model's row in the heat map, in place of a trial's number."""
 
@@ -103,14 +106,16 @@ def heat_map(
     ]  # fmt: skip
     layout = {
         "height": head + 22 * max(len(rows), 3) + 22,
-        "xaxis": name_axis(shown, side="top", showgrid=False, ticks=""),
+        # Margins that grow by themselves take the whole height of a window that is made smaller.
+        "xaxis": name_axis(shown, side="top", showgrid=False, ticks="", automargin=False),
         "yaxis": name_axis(
             {_row(run): f"uniform {_row(run)}" if run.is_uniform else _row(run) for run in rows},
             title={"text": "trial"},
             showgrid=False,
             ticks="",
+            automargin=False,
         ),
-        "margin": {"l": 64, "r": 12, "t": head, "b": 16},
+        "margin": {"l": LABEL_PX, "r": 12, "t": head, "b": 16},
         "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}

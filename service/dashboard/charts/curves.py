@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -82,6 +82,8 @@ def training(study: StudySpec, curve: Curve) -> list[Chart]:
     ]
     add("Reward", "mean reward", "Of all completions of a step, and of each domain's.",
         [*domains, Line("reward", "all", "@ink")])  # fmt: skip
+    add("Weights of the draw", "% of the samples", "What each step's samples were drawn by.",
+        [replace(line, metric=f"weight/{line.name}") for line in domains], scale=100.0)  # fmt: skip
     rules = [name for name in curve.names if name.startswith("rule/")]
     add("Reward by rule", "mean reward", "Unweighted, over the completions that a rule judged.",
         [Line(name, plain(name[5:]), LINES[i % len(LINES)], DASHES[i // len(LINES) % len(DASHES)])

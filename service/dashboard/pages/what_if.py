@@ -197,7 +197,11 @@ def each(
         raise Refused("invalid-request", str(error)) from error
     scores = [item.score for run in known.completed for item in run.benchmarks.values()]
     scale = Scale.around(scores)
-    return {"html": piece("_expected.html", expected=found, scale=scale) if found else ""}
+    return {
+        "html": piece("_expected.html", surrogate=surrogate, expected=found, scale=scale)
+        if found
+        else ""
+    }
 
 
 def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:

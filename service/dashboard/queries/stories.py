@@ -92,6 +92,21 @@ class Story:
         return [domain.name for domain in self.study.domains]
 
     @property
+    def mean_weights(self) -> dict[str, float] | None:
+        """What an adaptive run's samples were drawn by, in the mean over its steps.
+
+        None of other runs, and where what the worker reported can be no weights of these domains.
+        """
+        told = self.trial.artifacts.get("mean_weights")
+        if not isinstance(told, dict):
+            return None
+        weights = {name: w for name, w in told.items() if isinstance(w, float | int)}
+        try:
+            return self.study.weights(weights) if len(weights) == len(told) else None
+        except ValueError:
+            return None
+
+    @property
     def paused_since(self) -> datetime | None:
         """When the run came to the step that it stands at; None of one that is not paused."""
         return self.attempts[-1].ended_at if self.trial.state == "paused" else None

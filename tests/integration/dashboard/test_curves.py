@@ -53,6 +53,14 @@ def test_metrics_come_in_charts_of_their_kind_and_unknown_ones_on_their_own():
     assert found["Clipped"].unit == "% of completions"
 
 
+def test_the_weights_of_an_adaptive_run_are_drawn_by_step_in_the_domains_colours():
+    found = charts(reward=[0.1, 0.2], weight__coco=[0.5, 0.25], weight__elsewhere=[0.1, 0.1])
+    chart = found["Weights of the draw"]
+    (line,) = chart.figure["data"]
+    assert (line["name"], line["line"]["color"], line["y"]) == ("coco", "@d0", [50.0, 25.0])
+    assert chart.unit == "% of the samples"
+
+
 def test_steps_that_say_nothing_of_a_metric_are_left_out():
     (trace,) = charts(kl=[0.1, None, 0.3])["KL to the base model"].figure["data"]
     assert trace["x"] == [1, 3]

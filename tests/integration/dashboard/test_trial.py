@@ -115,6 +115,24 @@ def test_artifacts_of_any_size_leave_the_page_small(api):
     assert len(page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")) < 2**17
 
 
+DRAWN = "As drawn, in the mean of its steps"
+
+
+def test_what_an_adaptive_run_was_drawn_by_is_shown_where_it_can_be_weights(api):
+    study = create(api)
+
+    def drawn_by(told) -> str:
+        trial, token = lease(api, study)
+        result = {"token": token, "measurements": scores(0.3), "artifacts": {"mean_weights": told}}
+        assert api.post(f"/trials/{trial}/result", json=result).is_success
+        html = page(api, f"/ui/studies/{study}/trials/{number_of(api, trial)}")
+        return html.partition(DRAWN)[2].partition("</svg>")[0]
+
+    assert "25%" in drawn_by({"coco": 0.25, "lisa": 0.75})
+    for told in ({"coco": 0.25, "mars": 0.75}, {"coco": 1.5}, {"coco": 1.0, "lisa": "no"}, [1.0]):
+        assert drawn_by(told) == "", told
+
+
 def test_hostile_text_of_a_worker_stays_text(api):
     study = create(api, max_attempts=1)
     trial, token = lease(api, study, HOSTILE)

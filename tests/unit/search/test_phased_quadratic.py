@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.search import openings
 from service.search.diagnostics import diagnose
 from service.search.quadratics import Quadratic
 from service.search.runs import Runs
 from service.search.schedules import ScheduleSpace, mean_of
+from service.search.situation import Situation
 from service.search.space import MixtureSpace
 from service.search.strategies import propose
 from service.search.surrogates import fit
@@ -128,16 +130,33 @@ def test_surrogates_of_mixtures_alone_refuse_runs_that_changed_theirs(name):
         fit(name, SIMPLEX, seen, 0)
 
 
-def test_the_opening_is_of_mixtures_and_then_schedules_are_proposed():
+def test_the_opening_is_of_mixtures_then_of_orders_and_then_what_tells_most():
     nothing = np.empty((0, 6))
-    opening = propose("auto", SPACE, Runs.none(6), nothing, 4, seed=0, budget=20)
+    opening = propose("bayes-quadratic", SPACE, Runs.none(6), nothing, 8, seed=0, budget=15)
     points = np.array([item.weights for item in opening])
-    assert np.allclose(SPACE.unchanging(mean_of(points, 3)), points)
-    assert np.allclose(points[0], SPACE.uniform)
-    known = runs_at(np.vstack([points, schedules(3)]))
-    told = propose("bayes-quadratic", SPACE, known, nothing, 2, seed=0, budget=20)
+    plain, ordered = points[:5], points[5:7]
+    assert np.allclose(SPACE.unchanging(mean_of(plain, 3)), plain)
+    assert np.allclose(plain[0], SPACE.uniform)
+    assert opening[5].reason == "to see what the order does: a and c; then b"
+    assert opening[6].reason == "to see what the order does: a and b; then c"
+    assert np.allclose(SPACE.phases(ordered[1]), [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    told = propose("bayes-quadratic", SPACE, runs_at(points[:7]), nothing, 2, seed=0, budget=15)
     found = np.array([item.weights for item in told])
+    assert [item.strategy for item in told] == ["bayes-quadratic"] * 2
     assert np.all(SPACE.contains(found, 1e-8))
     assert np.abs(SPACE.unchanging(mean_of(found, 3)) - found).sum(axis=1).max() > 0.05
-    again = propose("bayes-quadratic", SPACE, known, nothing, 2, seed=0, budget=20)
-    assert np.array_equal(found, [item.weights for item in again])
+
+
+@pytest.mark.parametrize(
+    ("m", "n_phases", "n"), [(1, 2, 0), (2, 2, 1), (5, 2, 3), (17, 2, 5), (5, 4, 2)]
+)
+def test_orders_tell_each_domain_from_every_other(m, n_phases, n):
+    space = ScheduleSpace(
+        MixtureSpace.simplex([str(i) for i in range(m)]), [1 / n_phases] * n_phases
+    )
+    nothing = Situation(space, Runs.none(space.m), 1.0, {}, np.empty((0, space.m)), seed=0)
+    points = np.array([item.weights for item in openings.orders(nothing)])
+    assert len(points) == n
+    if n:
+        places = points.reshape(n, n_phases, m) > 0
+        assert len({places[:, :, i].tobytes() for i in range(m)}) == m
