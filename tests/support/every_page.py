@@ -164,7 +164,7 @@ def cases(
             for trial in newest:
                 yield Case(f"trial-{end}", f"{base}/trials/{trial['number']}")
             if runs > 1:
-                chosen = "&".join(f"trial={number}" for number in range(runs, runs + 4))
+                chosen = "&".join(f"trial={number}" for number in range(runs - 2, runs + 2))
                 yield Case(f"curves-{end}", f"{base}/curves?{chosen}")
     yield Case("studies", "/")
     yield Case("workers", "/ui/workers")

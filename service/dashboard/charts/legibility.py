@@ -12,6 +12,7 @@ from service.dashboard.charts.figure import Figure
 from service.dashboard.charts.mixtures import Dot, best
 from service.schemas import StudySpec
 from service.search.situation import sign_of
+from service.search.space import FloatArray
 
 MOST_LINES = 300
 MOST_DOMAINS = 24
@@ -37,7 +38,7 @@ def lines_trouble(study: StudySpec, drawn: Sequence[Dot]) -> str:
         return f"{len(drawn)} lines hide each other."
     if n_domains > MOST_DOMAINS:
         return f"Lines over {n_domains} domains cannot be followed."
-    weights = np.array([list(dot.mixture.values()) for dot in drawn])
+    weights = _weights(study, drawn)
     if (weights < LOW * weights.max()).mean() > MOST_LOW:
         return "Most weights are so small that their lines lie on the ground."
     return ""
@@ -67,12 +68,11 @@ def leanings(study: StudySpec, drawn: Sequence[Dot]) -> list[Leaning]:
     sign = sign_of(study.objective.direction)
     ranked = sorted(drawn, key=lambda dot: -sign * dot.score.value)
     n_top = max(1, round(TOP * len(ranked)))
-    names = [domain.name for domain in study.domains]
-    X = np.array([[dot.mixture.get(name, 0.0) for name in names] for dot in ranked])
+    X = _weights(study, ranked)
     top, others = X[:n_top].mean(axis=0), X[n_top:].mean(axis=0) if len(X) > n_top else X[0]
     found = [
-        Leaning(name, place, float(X[0, place]), float(top[place]), float(others[place]))
-        for place, name in enumerate(names)
+        Leaning(domain.name, place, float(X[0, place]), float(top[place]), float(others[place]))
+        for place, domain in enumerate(study.domains)
     ]
     return sorted(found, key=lambda one: -abs(one.in_top - one.in_others))
 
@@ -88,11 +88,16 @@ class Neighbour:
 
 def neighbours(study: StudySpec, drawn: Sequence[Dot]) -> list[Neighbour]:
     """The best run and those whose mixtures are most like its own."""
-    names = [domain.name for domain in study.domains]
-    X = np.array([[dot.mixture.get(name, 0.0) for name in names] for dot in drawn])
+    X = _weights(study, drawn)
     away = distances(X, X[list(drawn).index(best(study, drawn))])
     nearest = np.argsort(away, kind="stable")[:NEAREST]
     return [Neighbour(drawn[i], float(away[i]), _heaviest(drawn[i])) for i in map(int, nearest)]
+
+
+def _weights(study: StudySpec, drawn: Sequence[Dot]) -> FloatArray:
+    """(n, m) of the mixtures, in the order of the study's domains."""
+    names = [domain.name for domain in study.domains]
+    return np.array([[dot.mixture.get(name, 0.0) for name in names] for dot in drawn])
 
 
 def _heaviest(dot: Dot) -> list[tuple[str, float]]:
