@@ -163,7 +163,7 @@ class MixtureTrainer(GRPOTrainer):
             by_function, weights = (
                 of.double().cpu().numpy() for of in (rewards, self.reward_weights)
             )
-            self._order.learn(group_spreads(by_function, weights, self.num_generations))
+            self._order.learn(group_spreads(by_function, weights, self._recipe.generations))
         return rewards
 
     def _generate_single_turn(

@@ -260,9 +260,11 @@ def _train(
             if point < last:  # its responses are kept, so no model is asked
                 scorer(None, point)
         # 3. The steps that are left, and the scores of the last one.
-        resume = folder.checkpoint(last) if folder is not None and last else None
-        if resume is not None and isinstance(prompts.order, AdaptiveOrder):
-            prompts.order.recall(folder.spreads(last))
+        resume = None
+        if folder is not None and last:
+            resume = folder.checkpoint(last)
+            if isinstance(prompts.order, AdaptiveOrder):
+                prompts.order.recall(folder.spreads(last))
         trainer.train_from(resume, scorer.steps)
         trainer.score(scorer.steps)
 
