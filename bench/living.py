@@ -7,7 +7,7 @@ makes of being told what that domain is like.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -21,6 +21,7 @@ from bench.competitors import competitor
 from bench.intervals import upper_quantile
 from bench.report import table, write_section
 from bench.truths import NOISE, RANGE, truth
+from service.search.counts import counted
 from service.search.health import as_one
 from service.search.runs import Runs
 from service.search.similarity import Similarity, trust_of
@@ -40,6 +41,8 @@ ALIKE = 0.9
 """What is said of two domains, rightly or wrongly."""
 NEAR = NOISE / 2
 """By how much a mixture of a near copy alone scores more than one of the domain itself."""
+EARLY = 10
+"""Runs over which the regret is averaged: one poor choice late does not decide it."""
 LOOKED = 4
 """After every so many runs it is asked what a fit says of the similarity."""
 
@@ -181,6 +184,13 @@ def needed(figures: units.Figures) -> float:
     return last
 
 
+def early(searches: Sequence[units.Figures]) -> float:
+    """Mean regret of the chosen mixtures over the first `EARLY` runs since the domain came."""
+    return float(
+        np.mean([[one["regret"][str(n)] for n in range(1, EARLY + 1)] for one in searches])
+    )
+
+
 def until_one(figures: units.Figures) -> float:
     """Runs until the two domains are first said to be one; else infinite."""
     found = [int(n) for n, is_one in figures["is_one"].items() if is_one]
@@ -209,7 +219,10 @@ def report(found: Mapping[str, units.Figures], seeds: int) -> str:
         each = [
             {how: _Cell.of(map(needed, of(p, kind, how))) for how in ARMS[kind]} for p in TRUTHS
         ]
-        rows = [[p, *map(str, cells.values())] for p, cells in zip(TRUTHS, each, strict=True)]
+        rows = [
+            [p, *(f"{cell}; {early(of(p, kind, how)):.1%}" for how, cell in cells.items())]
+            for p, cells in zip(TRUTHS, each, strict=True)
+        ]
         return table(["truth", *ARMS[kind]], rows), each
 
     def trust(place: str, kind: str, how: str) -> str:
@@ -247,9 +260,10 @@ def report(found: Mapping[str, units.Figures], seeds: int) -> str:
 A search by `{STRATEGY}`, one run at a time, has had {BEFORE} runs over four domains when a fifth
 comes: the one that the best mixture has most of. Runs from then on until the chosen mixture is,
 and stays, within {WITHIN:.0%} of the best (of the range that uniform mixtures span): median over
-{seeds} seeds (quartiles), "never" means more than {CAP}. The study that goes on was edited, and
-knows its old runs, which have weight 0 on the new domain; the other knows nothing. *Told wrongly*
-is a study which says that the new domain is like the worst one there is, by {ALIKE:g}.
+{seeds} seeds (quartiles), "never" means more than {CAP}; behind it by how much of the range the
+chosen mixture is below the best, over the first {EARLY} runs on average. The study that goes on was
+edited, and knows its old runs, which have weight 0 on the new domain; the other knows nothing. *Told
+wrongly* is a study which says that the new domain is like the worst one there is, by {ALIKE:g}.
 
 {comes}
 
@@ -285,9 +299,9 @@ def _verdict(kept: float, anew: float) -> str:
     if np.isinf(kept):
         return f"LOST: the study that goes on does not get there, {_said(anew)} runs started over."
     if np.isinf(anew):
-        return f"{kept:.0f} runs, and started over it does not get there."
+        return f"{counted(round(kept), 'run')}, and started over it does not get there."
     start = "" if kept <= anew / 2 else "MISSED: "
-    return f"{start}{kept:.0f} runs for {anew:.0f}, {kept / anew:.2f} of them."
+    return f"{start}{counted(round(kept), 'run')} for {anew:.0f}, {kept / anew:.2f} of them."
 
 
 if __name__ == "__main__":

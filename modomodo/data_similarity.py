@@ -73,7 +73,10 @@ def similarity(
     }
     text = yaml.safe_dump({alike.KEY: alike.nested(pairs)}, sort_keys=False)
     if out is not None:
-        out.write_text(text)
+        try:
+            out.write_text(text)
+        except OSError as error:
+            raise CommandFailed(f"{out} cannot be written: {error.strerror}") from error
     if as_json:
         each = {name: part.round(4).tolist() for name, part in parts.items()}
         document = {"domains": names, "similarity": whole.round(4).tolist(), "parts": each}
@@ -100,7 +103,7 @@ def _datasets(folders: Sequence[str], n: int) -> tuple[list[str], list[Sequence[
 
     names, found = [], []
     for text in folders:
-        name, equals, folder = text.partition("=")
+        name, equals, folder = ("", "", "") if Path(text).is_dir() else text.partition("=")
         prepared = PreparedRows(Path(folder if equals else text))
         some = prepared.subset(n)
         if len(some) < 2:

@@ -16,7 +16,6 @@ Given = Mapping[str, Mapping[str, float]]
 
 Pair = tuple[str, str]
 
-
 KEY = "similarity"
 """What the pairs stand under in a study's file; a text of nothing else may leave it out."""
 

@@ -30,6 +30,8 @@ THUMBNAIL = 32
 """Pixels a side of what is looked at of a picture."""
 NARROW = 0.5
 """Width of the kernel, of the median distance of rows."""
+SAME = 1e-9
+"""Sizes that spread by less are equal but for rounding."""
 LOOKED_AT = 1000
 """Rows that the median is taken of, at most."""
 
@@ -142,9 +144,9 @@ def _pictures(rows: Sequence[_Seen]) -> FloatArray:
 
 
 def _even(columns: FloatArray) -> FloatArray:
-    """Columns (n, q) that vary by 1 each, or not at all."""
-    spread = columns.std(axis=0)
-    even: FloatArray = columns / np.where(spread > 0, spread, 1.0)
+    """Columns (n, q) around 0 that vary by 1 each, or not at all."""
+    off, spread = columns - columns.mean(axis=0), columns.std(axis=0)
+    even: FloatArray = off / np.where(spread > SAME, spread, 1.0)
     return even
 
 

@@ -65,6 +65,7 @@ def test_rows_without_pictures_and_with_are_no_trouble():
     assert 0 <= alike[0, 1] < 0.9
 
 
+@pytest.mark.slow  # loads a model
 def test_a_model_with_a_tokenizer_compares_the_words():
     from trainer.domains.embedding import embedder
     from trainer.tiny.model import BASE
