@@ -328,7 +328,16 @@ def test_channels_turn_with_the_runs_and_split_into_benchmarks_with_them():
     nothing = np.full(2, np.nan)
     early = Runs(X, [1, 2], nothing, nothing, nothing, 10 * parts, parts, [0.5, 0.5])
     whole = Runs(
-        X, [3, 4], nothing, nothing, nothing, parts, parts, [0.5, 0.5], [7, 8], {"e": early}
+        X,
+        [3, 4],
+        nothing,
+        nothing,
+        nothing,
+        parts,
+        parts,
+        [0.5, 0.5],
+        [7, 8],
+        channels={"e": early},
     )
 
     assert whole.negated().channels["e"].score.tolist() == [-1, -2]
