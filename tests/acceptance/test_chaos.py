@@ -29,7 +29,7 @@ def start(module: Sequence[str], log: Path) -> Command:
         return Command(*arguments, module=name, stdout=out, stderr=out)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_nothing_is_lost_or_doubled_while_everything_is_killed(database):
     if database == "postgresql" and programs() is None:
         pytest.skip("NOT RUN on PostgreSQL: there are no programs of it")

@@ -103,6 +103,7 @@ def long_study(
         yield client
 
 
+@pytest.mark.slow
 def test_no_answer_about_ten_thousand_trials_is_above_a_megabyte(long_study):
     found = {}
     for template, address in addresses(long_study.app).items():
