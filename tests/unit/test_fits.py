@@ -43,7 +43,7 @@ def fitted(monkeypatch):
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_a_diagnosis_and_predictions_share_one_fit(runs, fitted, direction):
-    found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
+    found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None, SPACE)
     mean, sd = questions.predict(
         "bayes-quadratic", SPACE, runs, found.best.weights[None], direction
     )
@@ -57,7 +57,7 @@ def test_what_is_said_is_the_same_as_of_a_fit_of_its_own(runs, fitted, direction
     mean, sd = questions.predict("bayes-quadratic", SPACE, runs, AT, direction)
     assert list(mean) == pytest.approx([item.mean for item in own.predictions])
     assert list(sd) == pytest.approx([item.sd for item in own.predictions])
-    found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
+    found = questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None, SPACE)
     assert found.best.mean == pytest.approx(own.best.mean)
 
 
@@ -73,7 +73,7 @@ def test_a_fit_is_another_one_when_a_channel_has_more_scores(runs, fitted):
 
 def test_the_verdict_speaks_of_scores_as_they_are_in_both_directions(runs, fitted):
     for direction in ("maximize", "minimize"):
-        questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None)
+        questions.diagnosed("bayes-quadratic", SPACE, runs, direction, None, SPACE)
         believed = questions.verdict(
             SPACE, runs, AT, direction, among=["bayes-quadratic"]
         ).posterior
@@ -96,10 +96,10 @@ def test_auto_averages_the_fits_that_were_made_and_makes_none_again(runs, fitted
     runs = runs.subset([*range(9), 0, 1])  # two mixtures were run twice
     own = diagnose("auto", SPACE, runs, questions.SEED, "maximize", AT)
     for name in SIDE_BY_SIDE:
-        questions.diagnosed(name, SPACE, runs, "maximize", None)
+        questions.diagnosed(name, SPACE, runs, "maximize", None, SPACE)
     made = list(fitted)
     assert sorted(set(made)) == sorted(SIDE_BY_SIDE)
-    found = questions.diagnosed("auto", SPACE, runs, "maximize", AT)
+    found = questions.diagnosed("auto", SPACE, runs, "maximize", AT, SPACE)
     questions.verdict(SPACE, runs, AT, "maximize")
     questions.predict("auto", SPACE, runs, AT, "maximize")
     assert fitted == made
@@ -110,7 +110,7 @@ def test_auto_averages_the_fits_that_were_made_and_makes_none_again(runs, fitted
 
 
 def test_auto_before_them_leaves_them_their_fits(runs, fitted, one_kind_of_gp):
-    questions.diagnosed("auto", SPACE, runs, "maximize", None)
+    questions.diagnosed("auto", SPACE, runs, "maximize", None, SPACE)
     for name in SIDE_BY_SIDE:
-        questions.diagnosed(name, SPACE, runs, "maximize", None)
+        questions.diagnosed(name, SPACE, runs, "maximize", None, SPACE)
     assert sorted(fitted) == sorted(SIDE_BY_SIDE)
