@@ -40,12 +40,12 @@ export function offerEffects(root) {
       if (all.open) await tell();
     } catch (problem) {
       said = `The effects could not be loaded (${problem.message}); they are tried again at the next change.`;
-    } finally {
-      callout.textContent = said;
-      callout.hidden = said === "";
-      section.querySelector(".waiting")?.remove();
-      section.setAttribute("aria-busy", "false");
     }
+    if (mine !== latest) return;
+    callout.textContent = said;
+    callout.hidden = said === "";
+    section.querySelector(".waiting")?.remove();
+    section.setAttribute("aria-busy", "false");
   }
 
   of.addEventListener("change", show);
