@@ -261,9 +261,10 @@ A search by `{STRATEGY}`, one run at a time, has had {BEFORE} runs over four dom
 comes: the one that the best mixture has most of. Runs from then on until the chosen mixture is,
 and stays, within {WITHIN:.0%} of the best (of the range that uniform mixtures span): median over
 {seeds} seeds (quartiles), "never" means more than {CAP}; behind it by how much of the range the
-chosen mixture is below the best, over the first {EARLY} runs on average. The study that goes on was
-edited, and knows its old runs, which have weight 0 on the new domain; the other knows nothing. *Told
-wrongly* is a study which says that the new domain is like the worst one there is, by {ALIKE:g}.
+chosen mixture is below the best, over the first {EARLY} runs on average. The study that goes on
+was edited, and knows its old runs, which have weight 0 on the new domain; the other knows nothing.
+*Told wrongly* is a study which says that the new domain is like the worst one there is, by
+{ALIKE:g}.
 
 {comes}
 
