@@ -330,7 +330,7 @@ def test_room_is_made_on_the_disk_before_a_trial_is_refused_for_it(
 ):
     crash = Crash("no room", "environment", needed_bytes=100)
     made_with = {"recipe": {"steps": 1}, "software": {"trl": "1.16.0"}}
-    done = Outcome(RESULT.measurements, 1, None, {}, 1.0, made_with)
+    done = Outcome(RESULT.measurements, 1, None, {}, 1.0, made_with=made_with)
     jobs = []
 
     class Short:
