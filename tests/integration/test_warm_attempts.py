@@ -28,7 +28,7 @@ class Runner:
         report(Progress("merge", 0, 0))
         if job.seed == 15:
             os.kill(os.getpid(), signal.SIGKILL)
-        return Outcome([SCORE], 0, None, {}, 0.0, {"pid": os.getpid(), "seed": job.seed})
+        return Outcome([SCORE], 0, None, {}, 0.0, made_with={"pid": os.getpid(), "seed": job.seed})
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class Runner:
         if job.seed == 14:
             raise Halted(None)
         self.before += 1
-        return Outcome([], self.before - 1, None, {}, 0.0, {"pid": os.getpid()})
+        return Outcome([], self.before - 1, None, {}, 0.0, made_with={"pid": os.getpid()})
 
 
 @pytest.fixture
