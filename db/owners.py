@@ -77,10 +77,12 @@ def limit(session: Session, name: str, gpu_hours: float | None) -> None:
         gpu_hours: None for as many as it likes.
     """
     make(session, name)
-    session.execute(update(Owner).where(Owner.name == name).values(gpu_hours=gpu_hours))
+    # All are locked first: one may be deleted meanwhile. And before their owner, as by that
+    # (`keep_cost`).
     of_owner = select(Study.id).where(Study.owner == name).order_by(Study.id)
-    for study_id in session.scalars(of_owner).all():
+    for study_id in session.scalars(of_owner.with_for_update()).all():
         events.step(session, study_id)
+    session.execute(update(Owner).where(Owner.name == name).values(gpu_hours=gpu_hours))
 
 
 def check(session: Session, name: str) -> None:

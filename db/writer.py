@@ -2,7 +2,8 @@
 
 A thread for each call would mostly wait for its turn to write, and for the interpreter. On SQLite
 one thread does what has come meanwhile in one transaction, since a commit waits for the disk, be it
-of one call or of many. Nobody is answered before what was written for him is committed.
+of one call or of many. On PostgreSQL each thread does so in a transaction a call, and then waits
+for the disk once. Nobody is answered before what was written for him is on the disk.
 """
 
 from __future__ import annotations

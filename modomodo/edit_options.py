@@ -69,7 +69,7 @@ class EditOptions:
 
         Raises:
             WrongUse: an option that cannot be read, or an unknown domain.
-        CommandFailed: the file of `similarity` cannot be used.
+            CommandFailed: the file of `similarity` cannot be used.
         """
         found = {key: value for key, value in self.fields.items() if value is not None}
         search: dict[str, Any] = {}

@@ -81,7 +81,11 @@ def _parts(session: Session, row: models.Study) -> tuple[dict[str, float], dict[
 
 
 def _shares(mixture: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
-    drawn = {name: metrics.get(DRAWN + name, 0.0) for name in mixture}
-    parts = drawn if sum(drawn.values()) > 0 else mixture
+    drawn = {
+        metric.removeprefix(DRAWN): n for metric, n in metrics.items() if metric.startswith(DRAWN)
+    }
+    # Of domains that others took the place of since, the mixture alone says to whom they went.
+    is_told = drawn.keys() <= mixture.keys() and sum(drawn.values()) > 0
+    parts = drawn if is_told else mixture
     total = sum(parts.values())
     return {name: part / total for name, part in parts.items()}

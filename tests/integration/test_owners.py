@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
 from typer.testing import CliRunner
 
 from db import archive, keys, owners, studies
@@ -324,6 +326,25 @@ def test_pages_of_its_studies_that_are_open_hear_of_an_owners_new_hours(api, mad
     limit = call(api, made["operator"], "PUT", "/owners/vision", {"gpu_hours": 3.0})
     assert limit.status_code == 200
     assert revisions() == [before[0] + 1, before[1]]
+
+
+@pytest.mark.backends("postgresql")
+def test_an_owner_gets_new_hours_while_one_of_its_studies_is_deleted(api, made, database):
+    create(api, made["vision-admin"])
+    create(api, made["vision-admin"], "gone")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            studies.get(session, "gone", for_update=True)
+            limited = pool.submit(limit, database, "vision", 3.0)
+            deadline = time.monotonic() + 10
+            with database.read() as look:
+                while not look.scalar(waiting) and time.monotonic() < deadline:
+                    look.rollback()
+            studies.delete(session, "gone")
+        limited.result(timeout=10)
+    with database.read() as session:
+        assert owners.usage(session, "vision").gpu_hours == 3.0
 
 
 def test_an_archive_keeps_the_owner_and_older_ones_have_none(api, made, database, new_database):

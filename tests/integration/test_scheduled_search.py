@@ -243,3 +243,12 @@ def test_an_archive_brings_back_that_schedules_are_proposed(here, database):
         spec = views.spec(studies.get(session, "again"))
         assert spec.search.schedule.of_each == [0.5, 0.5]
         assert len(evidence.named(session, "again").completed) == 7
+
+
+def test_an_archive_of_a_search_that_could_propose_no_schedule_is_refused(here, database):
+    told(here)
+    with database.read() as session:
+        document = archive.dump(session, "vlm")
+    document["study"]["spec"]["strategy"] = "lattice"
+    with pytest.raises(archive_checks.BadArchive, match="proposes mixtures alone"):
+        archive_checks.check(archive.Archive.model_validate(document))

@@ -16,7 +16,7 @@ from trainer.rows import Row
 
 BATCH = 16
 MOST_TOKENS = 256
-"""Of a row's words; the rest is not looked at."""
+"""Of a row's words, or as many as the model takes; the rest is not looked at."""
 
 Embedded = Callable[[Sequence[Row]], NDArray[np.float64]]
 
@@ -62,11 +62,11 @@ def _or_none(kind: Any, folder: Path) -> Any:
 
 
 def _by_words(model: Any, tokenizer: Any, rows: Sequence[Row]) -> NDArray[np.float64]:
-    found = []
+    found, most = [], min(MOST_TOKENS, tokenizer.model_max_length, _places(model))
     for some in _batches(rows):
         texts = ["\n".join((row.question, *row.choices)) for row in some]
         given = tokenizer(
-            texts, return_tensors="pt", padding=True, truncation=True, max_length=MOST_TOKENS
+            texts, return_tensors="pt", padding=True, truncation=True, max_length=most
         )
         mask = given["attention_mask"]
         kept = {"input_ids": given["input_ids"], "attention_mask": mask}
@@ -98,6 +98,12 @@ def _by_pictures(model: Any, processor: Any, rows: Sequence[Row]) -> NDArray[np.
     vectors = np.zeros((len(rows), seen.shape[1]))
     vectors[has_one] = seen
     return vectors
+
+
+def _places(model: Any) -> int:
+    """Tokens that a model has places for; those of CLIP are 77."""
+    config = model.config.get_text_config()
+    return getattr(config, "max_position_embeddings", None) or MOST_TOKENS
 
 
 def _vectors(found: Any) -> torch.Tensor:

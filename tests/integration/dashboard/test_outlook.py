@@ -205,6 +205,21 @@ def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights
     assert "No worker" in api.get(f"/ui/studies/{other}/cost").json()["html"]
 
 
+def test_after_a_split_the_gpu_hours_of_earlier_runs_are_shared_out_by_their_weights(api, database):
+    study = create(api)
+    trial, token = lease(api, study)
+    drawn = {"samples/coco": 30.0, "samples/lisa": 10.0}
+    beat = {"token": token, "step": 1, "total_steps": 4, "metrics": drawn}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    charge(database, 2.0)
+    split = {"spread": {"coco": {"indoor": 0.75, "outdoor": 0.25}}}
+    assert api.patch(f"/studies/{study}", json=split).is_success
+    found = api.get(f"/studies/{study}/cost").json()["domains"]
+    equal = dict.fromkeys(("lisa", "geoqav", "sat", "scienceqa"), 0.4)
+    assert found == pytest.approx(equal | {"indoor": 0.3, "outdoor": 0.1})
+
+
 def export(api, study: str) -> str:
     return api.get(f"/studies/{study}/export?format=csv").text
 

@@ -75,6 +75,28 @@ def test_a_model_with_a_tokenizer_compares_the_words():
     assert alike[0, 1] > alike[0, 2]
 
 
+@pytest.mark.slow  # makes a model
+def test_a_model_of_words_and_pictures_looks_at_as_many_words_as_it_has_places_for(tmp_path):
+    from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    from trainer.domains.embedding import embedder
+    from trainer.tiny.model import BASE
+
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    part = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
+    part |= {"num_hidden_layers": 1}
+    words = part | {"vocab_size": len(tokenizer), "max_position_embeddings": 12}
+    words |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": 0, "pad_token_id": 0}
+    pictures = part | {"image_size": 16, "patch_size": 8}
+    config = CLIPConfig(text_config=words, vision_config=pictures, projection_dim=4)
+    size = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    for made in (CLIPModel(config), tokenizer, CLIPImageProcessor(**size)):
+        made.save_pretrained(tmp_path)
+    vectors = embedder(tmp_path)(rows("shapes", 3, 0))
+    assert vectors.shape == (3, 8)
+    assert np.isfinite(vectors).all()
+
+
 def test_a_folder_without_a_model_is_refused_by_its_name(tmp_path):
     from trainer.domains.embedding import embedder
 
