@@ -13,7 +13,6 @@ from service.schemas import Phase
 from tests.unit.trainer.test_sampler import NAMES, mixtures, seeds
 from trainer.adaptive import LAG, AdaptiveOrder, adapted, group_spreads
 from trainer.job import Job
-from trainer.planning.plan import sentences
 from trainer.recipe import Recipe, RecipeError
 from trainer.sampler import draw_order
 from trainer.sections import Adaptive
@@ -159,6 +158,8 @@ def test_a_recipe_without_it_is_drawn_by_the_mixture():
 
 
 def said_of(recipe) -> list[str]:
+    from trainer.planning.plan import sentences
+
     return sentences(Recipe.parse(recipe), 1, 1, 1)
 
 
