@@ -81,7 +81,11 @@ def _parts(session: Session, row: models.Study) -> tuple[dict[str, float], dict[
 
 
 def _shares(mixture: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
-    drawn = {name: metrics.get(DRAWN + name, 0.0) for name in mixture}
-    parts = drawn if sum(drawn.values()) > 0 else mixture
+    drawn = {
+        metric.removeprefix(DRAWN): n for metric, n in metrics.items() if metric.startswith(DRAWN)
+    }
+    # A domain that others took the place of has its samples under its old name, its weight at them.
+    is_of_these = drawn.keys() <= mixture.keys() and sum(drawn.values()) > 0
+    parts = drawn if is_of_these else mixture
     total = sum(parts.values())
     return {name: part / total for name, part in parts.items()}

@@ -205,6 +205,21 @@ def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights
     assert "No worker" in api.get(f"/ui/studies/{other}/cost").json()["html"]
 
 
+def test_hours_of_a_domain_that_others_took_the_place_of_are_theirs(api, database):
+    study = create(api)
+    trial, token = lease(api, study)
+    drawn = {"samples/coco": 10.0, "samples/lisa": 30.0}
+    beat = {"token": token, "step": 1, "total_steps": 4, "metrics": drawn}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    charge(database, 2.0)
+    parts = {"lisa": {"indoor": 0.5, "outdoor": 0.5}}
+    assert api.patch(f"/studies/{study}", json={"spread": parts}).is_success
+    found = api.get(f"/studies/{study}/cost").json()["domains"]
+    mixture = api.get(f"/trials/{trial}").json()["mixture"]
+    assert found == pytest.approx({name: 2.0 * weight for name, weight in mixture.items()})
+
+
 def export(api, study: str) -> str:
     return api.get(f"/studies/{study}/export?format=csv").text
 
