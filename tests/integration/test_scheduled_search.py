@@ -221,6 +221,13 @@ def test_what_is_on_its_way_is_known_with_its_phases_and_made_anew_after_results
     assert after != before
 
 
+def test_what_is_on_its_way_with_other_phases_is_no_score_that_is_waited_for(here, database):
+    told(here)
+    add(here, schedule=UNEVEN)
+    task, _ = proposed(database, here)
+    assert len(task.question.pending) == 0
+
+
 def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
     spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
     within = ScheduleSpace(evidence.engine_terms.space(spec), [0.5, 0.5])
