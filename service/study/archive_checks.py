@@ -156,6 +156,7 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
     with _at("study.spec"):
         checks.strategy(spec.strategy)
         space = checks.space(spec)
+        schedules.check_search(spec)
         checks.measurements(spec, spec.baseline)
     document = _Document.model_validate(content)
     _check_numbers(document)
