@@ -297,6 +297,8 @@ def _said(value: float) -> str:
 
 
 def _verdict(kept: float, anew: float) -> str:
+    if np.isinf(kept) and np.isinf(anew):
+        return "neither gets there."
     if np.isinf(kept):
         return f"LOST: the study that goes on does not get there, {_said(anew)} runs started over."
     if np.isinf(anew):

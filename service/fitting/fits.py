@@ -310,7 +310,7 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
 
 def _mark(of: Evidence, kind: str) -> str:
     """The same mark is the same fit, by this version of the software."""
-    known = (of.version, of.partial, of.others, tuple(of.measured.channels))
+    known = (of.version, of.partial, of.others, tuple(of.measured.channels), of.notes)
     return hashlib.sha256(repr((kind, SOFTWARE, known)).encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ from service.schemas.spec import FULL
 from service.search.situation import Begun
 from service.search.space import SAME, total_variation
 from service.search.surrogates import TAKING_CHANNELS
-from service.study import cost, engine_terms
+from service.study import cost, engine_terms, schedules
 from service.study.evidence import Evidence, channel_of
 
 
@@ -101,12 +101,11 @@ def read(
     judged = _judged(session, study, known, rows) if judges else []
     to_a_step: dict[str, list[_Row]] = defaultdict(list)
     whole = []
-    are_searched = known.spec.search.schedule is not None
     for row in rows:
         if row.state not in UNDER_WAY or row in paused or row in judged:
             continue
-        if row.is_scheduled and not are_searched:
-            continue
+        if row.schedule is not None and not schedules.is_searched(known.spec, row.schedule):
+            continue  # what it scores will be no evidence of what is proposed
         if row.ends_at is None:
             whole.append(row)
         else:

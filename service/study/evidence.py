@@ -88,7 +88,7 @@ class Evidence:
         others: versions of the other studies when they were read.
         notes: what of them is not taken, in words.
         version: of the study when it was read; the same, with the same `partial` and `others`, and
-            the same channels, means the same evidence.
+            the same channels and notes, means the same evidence.
     """
 
     version: models.Version

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from db import archive, studies
+from db.errors import BadArchive
 from service.proposing.question import compute
 from service.proposing.storing import store
 from service.proposing.task import read_task
@@ -221,6 +222,13 @@ def test_what_is_on_its_way_is_known_with_its_phases_and_made_anew_after_results
     assert after != before
 
 
+def test_what_is_on_its_way_with_other_phases_is_no_score_that_is_waited_for(here, database):
+    told(here)
+    add(here, schedule=UNEVEN)
+    task, _ = proposed(database, here)
+    assert len(task.question.pending) == 0
+
+
 def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
     spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
     within = ScheduleSpace(evidence.engine_terms.space(spec), [0.5, 0.5])
@@ -230,6 +238,14 @@ def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
     mixture, phases = schedules.of_point(spec, within, nearly)
     assert phases is None
     assert mixture == pytest.approx({"coco": 0.2, "lisa": 0.3, "sat": 0.5})
+
+
+def test_an_archive_of_a_strategy_that_proposes_no_schedules_is_refused(here, database):
+    with database.read() as session:
+        document = archive.dump(session, "vlm")
+    document["study"]["spec"]["strategy"] = "lattice"
+    with pytest.raises(BadArchive, match="strategy 'lattice' proposes mixtures alone"):
+        archive_checks.check(archive.Archive.model_validate(document))
 
 
 def test_an_archive_brings_back_that_schedules_are_proposed(here, database):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -10,7 +11,8 @@ from sqlalchemy import func, select, update
 
 from db import archive, fits, models, studies
 from service.executor.process import Inline
-from service.fitting.fits import fit_kind
+from service.fitting.fits import Fits, fit_kind
+from service.study import evidence
 from tests.support.dashboard import DOMAINS, finish, store
 from tests.support.serving import in_process
 
@@ -127,6 +129,18 @@ def test_a_fit_of_other_domains_is_not_shown(replica, database):
     assert api.patch("/studies/vlm", json={"domains": domains}).is_success
     assert api.get(NEWEST).json()["mark"] == ""
     assert api.get(ASKED[2]).json()["mark"]
+
+
+def test_a_fit_is_made_anew_where_what_it_says_of_runs_left_out_is_another(database):
+    """A run that was stopped or paused gives no result, but is told among the messages."""
+    store(database, 7)
+    with database.read() as session:
+        known = evidence.named(session, "vlm")
+    kept = Fits(engine := Computing())
+    for notes in ((), ("1 run is not taken",), ("2 runs are not taken",), ()):
+        made = kept.fit(dataclasses.replace(known, notes=notes), "bayes-quadratic")
+        assert set(notes) == {said for said in made.record.fit.messages if "not taken" in said}
+    assert engine.asked == ["diagnosed"] * 3
 
 
 def test_an_unknown_surrogate_has_no_newest_fit(api, database):

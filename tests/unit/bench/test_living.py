@@ -57,3 +57,16 @@ def test_the_report_says_where_the_aim_was_missed():
     assert "- ridge-5: MISSED: 3 runs for 4, 0.75 of them." in said
     assert "- ridge-5: 1 run for 4, 0.25 of them. Not told, 3." in said
     assert "3 of 3" in said
+
+
+def test_where_neither_gets_there_none_is_said_to_have_won():
+    never = [0.3] * living.CAP
+    found = {
+        f"{place}/{kind}/{how}/0": figures(never)
+        for place in living.TRUTHS
+        for kind, arms in living.ARMS.items()
+        for how in arms
+    }
+    said = living.report(found, 1)
+    assert "- ridge-5: neither gets there." in said
+    assert "never runs" not in said
