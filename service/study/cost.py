@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -85,7 +86,7 @@ def _shares(mixture: Mapping[str, float], metrics: Mapping[str, float]) -> dict[
         metric.removeprefix(DRAWN): n for metric, n in metrics.items() if metric.startswith(DRAWN)
     }
     # Of domains that others took the place of since, the mixture alone says to whom they went.
-    is_told = drawn.keys() <= mixture.keys() and sum(drawn.values()) > 0
-    parts = drawn if is_told else mixture
+    is_told = drawn.keys() <= mixture.keys() and 0 < sum(drawn.values()) < math.inf
+    parts = drawn if is_told and min(drawn.values()) >= 0 else mixture
     total = sum(parts.values())
     return {name: part / total for name, part in parts.items()}

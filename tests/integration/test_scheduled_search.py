@@ -268,3 +268,13 @@ def test_an_archive_of_a_search_that_could_propose_no_schedule_is_refused(here, 
     document["study"]["spec"]["strategy"] = "lattice"
     with pytest.raises(archive_checks.BadArchive, match="proposes mixtures alone"):
         archive_checks.check(archive.Archive.model_validate(document))
+
+
+def test_what_if_says_that_it_starts_at_the_mean_of_a_schedule(here):
+    page = "/ui/studies/vlm/what-if"
+    add(here, mixture={"coco": 0.5, "lisa": 0.5}, measurements=scores(0.4))
+    assert "Mixture to train</button>" in here.get(page).text
+    add(here, schedule=LATE, measurements=scores(0.9))
+    shown = here.get(page).text
+    assert "Mean of the schedule to train</button>" in shown
+    assert "Mixture to train</button>" not in shown

@@ -106,14 +106,15 @@ class Reporter(TrainerCallback):
         if not state.is_world_process_zero:
             return
         step = state.global_step
-        metrics = {
+        metrics: dict[str, float] = {}
+        if isinstance(self._order, AdaptiveOrder):  # first: of too many, a heartbeat has the last
+            weights = self._order.weights(step)
+            metrics |= {f"weight/{domain}": weight for domain, weight in weights.items()}
+        metrics |= {
             ours: float(logs[theirs])
             for theirs, ours in KEPT.items()
             if logs.get(theirs) is not None
         }
-        if isinstance(self._order, AdaptiveOrder):
-            weights = self._order.weights(step)
-            metrics |= {f"weight/{domain}": weight for domain, weight in weights.items()}
         seen = self._order.counts(step * self._per_step)
         metrics |= rewards | {f"samples/{domain}": float(n) for domain, n in seen.items()}
         if self._folder is not None:

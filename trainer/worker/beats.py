@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from service.client import Client, ServiceError
+from service.client import Client, ServiceError, ServiceUnreachable
 from service.schemas import (
     MAX_BEATS,
     Heartbeat,
@@ -70,6 +70,10 @@ class Beats:
         """Sends them, and answers each."""
         try:
             outcomes = client.heartbeats(HeartbeatsRequest(beats=[beat for beat, _ in together]))
+            if len(outcomes) != len(together):
+                raise ServiceUnreachable(
+                    f"{len(outcomes)} of {len(together)} heartbeats were answered"
+                )
         except BaseException as error:
             # Also what ends this thread: the others must not wait for it.
             code = error.code if isinstance(error, ServiceError) else ""

@@ -86,7 +86,8 @@ def page(
     space, best = engine_terms.space(board.study), board.history.best
     resets = {"Uniform": space.named(space.uniform)}
     if best is not None:
-        resets = {"Mixture to train": best.mixture} | resets
+        title = "Mean of the schedule to train" if best.schedule else "Mixture to train"
+        resets = {title: best.mixture} | resets
     start = next(iter(resets.values()))
     if trial is not None:
         start = dependencies.story(board.study.name, trial, service).trial.mixture

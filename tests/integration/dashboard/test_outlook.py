@@ -205,6 +205,19 @@ def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights
     assert "No worker" in api.get(f"/ui/studies/{other}/cost").json()["html"]
 
 
+@pytest.mark.parametrize("drawn", [(-1.0, 5.0), (1e308, 1e308), (0.0, 0.0)])
+def test_gpu_hours_go_by_weights_where_what_was_drawn_makes_no_sense(api, database, drawn):
+    study = create(api)
+    trial, token = lease(api, study)
+    metrics = dict(zip(("samples/coco", "samples/lisa"), drawn, strict=True))
+    beat = {"token": token, "step": 1, "metrics": metrics}
+    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
+    api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    charge(database, 2.0)
+    found = api.get(f"/studies/{study}/cost").json()["domains"]
+    assert list(found.values()) == pytest.approx([0.4] * 5)
+
+
 def test_after_a_split_the_gpu_hours_of_earlier_runs_are_shared_out_by_their_weights(api, database):
     study = create(api)
     trial, token = lease(api, study)

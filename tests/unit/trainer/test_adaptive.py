@@ -203,3 +203,20 @@ def test_a_checkpoint_has_what_the_run_had_learned(tmp_path):
     kept.add_spreads(2, [[0.1, 1 / 3], [0.0, 0.7]])
     kept.publish(2)
     assert kept.spreads(2) == [[0.1, 1 / 3], [0.0, 0.7]]
+
+
+@pytest.mark.slow  # loads what a run needs
+def test_weights_of_the_draw_come_first_where_a_heartbeat_may_leave_metrics_out():
+    from types import SimpleNamespace
+
+    from trainer.run.learning_curve import KEPT, Reporter, RewardLog
+
+    names = [f"domain-{n:02}" for n in range(64)]
+    even, told = dict.fromkeys(names, 1 / 64), []
+    order = order_of(even, dict.fromkeys(names, 4), steps=16, seed=0)
+    reporter = Reporter(RewardLog({}), order, PROMPTS, told.append, None)
+    state = SimpleNamespace(is_world_process_zero=True, global_step=1)
+    reporter.on_log(SimpleNamespace(world_size=1), state, None, dict.fromkeys(KEPT, 0.5))
+    reported = list(told[0].metrics)
+    assert reported[:64] == [f"weight/{name}" for name in names]
+    assert set(KEPT.values()) < set(reported[64:])

@@ -96,6 +96,13 @@ def test_all_hear_that_the_call_came_to_nothing(error):
     assert send_all(Beats(3, LONG_S), Service(error), 3) == [error] * 3
 
 
+def test_nobody_waits_for_an_answer_that_is_not_there():
+    service = Service()
+    service.heartbeats = lambda body: []
+    heard = send_all(Beats(2, LONG_S), service, 2)
+    assert [str(error) for error in heard] == ["0 of 2 heartbeats were answered"] * 2
+
+
 def test_a_long_curve_is_a_call_of_its_own():
     service = Service()
     points = [CurvePoint(step=i, metrics={"loss": 1.0}) for i in range(FEW_POINTS + 1)]
