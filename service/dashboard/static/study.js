@@ -142,8 +142,6 @@ const begun = new Map(); // when the service began the fit of a panel that is be
 async function showNewest(panel) {
   const found = await ask(`${fitOf(panel)}/newest?${shown(panel)}`);
   if (found.mark) await put(panel, found);
-  const now = panel.querySelector(".fit-now");
-  if (now && !wanted.has(panel)) now.hidden = Boolean(found.mark) && found.since === 0;
   if (found.so_far_s === null) begun.delete(panel);
   else begun.set(panel, performance.now() - 1000 * found.so_far_s);
 }

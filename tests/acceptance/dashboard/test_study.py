@@ -102,7 +102,8 @@ def test_a_fit_that_is_kept_is_there_with_its_age_and_is_made_anew_when_asked(
     age, button = panel.locator(".fit-age"), panel.get_by_role("button")
     expect(age).to_contain_text("to 6 runs")
     expect(panel.locator("[data-figure=loo] .main-svg").first).to_be_attached()
-    expect(button).to_be_hidden()
+    # Runs of other studies, or scores on the way, may be new without a result of this one.
+    expect(button).to_be_visible()
     finish(service.client, study, UNIFORM, 0.3)
     expect(age).to_contain_text("1 result has come since.")
     button.click()
