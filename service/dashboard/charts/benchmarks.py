@@ -30,7 +30,7 @@ HEAD_LETTERS = 14
 HEAD_PX = 66
 """Height of the bar of colours above the columns' names."""
 
-LETTER_PX = 7
+LETTER_PX = 9
 """Width of a letter of a name, which stands upright where columns are narrow."""
 
 BARRED = 150
