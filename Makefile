@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One more than a small machine has cores: many tests wait for other processes.
-WORKERS ?= 3
+# Two more than a small machine has cores: many tests wait for other processes.
+WORKERS ?= 4
 
 # One thread a process: the processes are what runs in parallel.
 export OMP_NUM_THREADS := 1

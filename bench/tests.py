@@ -31,7 +31,7 @@ MINUTES, CPU_MINUTES = 6, 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=3, help="processes that run tests")
+    parser.add_argument("--workers", type=int, default=4, help="processes that run tests")
     given = parser.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,9 @@ function plotly() {
   return library;
 }
 
+/** Has Plotly begin, which takes a page most of a second, while the figures are asked for. */
+export const begin = () => plotly().catch(() => {}); // drawing tells what is wrong
+
 /** A copy with every role (`@ink`, `@d3`) replaced by its colour on this page. */
 function coloured(value, style) {
   if (typeof value === "string") {
