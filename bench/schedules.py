@@ -58,7 +58,7 @@ def tilted(mean: Mapping[str, float], group: tuple[str, ...], by: float) -> dict
 
 
 def run(how: str, seed: int) -> units.Figures:
-    """One run: its scores in points of 100, its steps and seconds, and what adaptive weights were
+    """One run: its scores in points of 100, its steps, and what adaptive weights were
     in the mean."""
     from trainer.run.run import train_and_score
 
@@ -69,7 +69,6 @@ def run(how: str, seed: int) -> units.Figures:
     return {
         "scores": {name: 100 * item.score for name, item in last.items()},
         "steps": outcome.steps,
-        "seconds": outcome.wall_s,
         "weights": outcome.mean_weights,
     }
 
@@ -111,7 +110,6 @@ def report(chosen_by: Mapping[str, units.Figures], judged_by: Mapping[str, units
             low, high = intervals.difference(of["Out"], plain["Out"])
             sure += [name] if low > 0 or high < 0 else []
         rows.append([name, *(intervals.mean(values) for values in of.values()), over])
-    seconds = np.mean([figures["seconds"] for figures in judged_by.values()])
     steps = sorted({figures["steps"] for figures in judged_by.values()})
     candidates = ", ".join(
         f"{how} {_scores(chosen_by, how)['Out'].mean():.1f}" for how in schedules()
@@ -122,8 +120,7 @@ Real runs of GRPO on the offline world, {len(plain["Out"])} fresh seeds of each 
 halves whose mean it is, and by `adaptive: {{}}` around it. The schedule is the best of four by
 {len(CHOOSING)} runs each of other seeds (Out-Score: {candidates}): {MOVED:.0%} of what a group
 ({_groups()}) has in one half is moved to the other. Settings of `adaptive` are the defaults, not
-tuned. Points of 100, means with 95% intervals over seeds; {" or ".join(map(str, steps))} steps,
-{seconds:.0f} s a run.
+tuned. Points of 100, means with 95% intervals over seeds; {" or ".join(map(str, steps))} steps.
 
 {table(["draw", "In-Score", "Out-Score", "Out-Score over static"], rows)}
 
