@@ -79,7 +79,8 @@ class Beats:
             code = error.code if isinstance(error, ServiceError) else ""
             self._is_offered = self._is_offered and code != "not-found"
             for beat, answer in together:
-                if code in ("not-found", "body-too-large"):
+                # Of a body that is refused as a whole each may be right by itself.
+                if code in ("not-found", "body-too-large", "invalid-request"):
                     self._alone(client, beat, answer)
                 else:
                     answer.set_exception(error)

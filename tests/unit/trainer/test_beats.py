@@ -83,8 +83,15 @@ def test_a_service_that_takes_one_at_a_time_is_asked_for_several_only_once():
     assert len(service.together) <= 2
 
 
-def test_what_is_too_much_for_one_call_is_sent_one_by_one():
-    service = Service(ServiceError(413, "body-too-large", "more than 4 MiB came"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceError(413, "body-too-large", "more than 4 MiB came"),
+        ServiceError(422, "invalid-request", "beats.1.metrics: 201 names, 200 at most"),
+    ],
+)
+def test_what_no_one_call_can_have_is_sent_one_by_one(error):
+    service = Service(error)
     heard = send_all(Beats(2, LONG_S), service, 2)
     assert [answer.duration_s for answer in heard] == [61, 62]
 
