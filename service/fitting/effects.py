@@ -48,7 +48,7 @@ def answer(
     best = known.train_this()
     if best is None:
         raise NoFit("too-few-results", "no completed run yet: there is no mixture to start from")
-    names = [name for name in known.space.domains if name not in known.spec.dropped]
+    names = known.used
     start = engine_terms.weights(known.spec, [best.mixture])[0]
     places = [known.space.domains.index(name) for name in names]
     at, against = _moves(start, places)

@@ -320,11 +320,9 @@ def _compared(known: Evidence) -> FloatArray | None:
     best = known.train_this()
     if best is None:
         return None
-    used = [name for name in known.space.domains if name not in known.spec.dropped]
-    equal = dict.fromkeys(used, 1 / len(used))
     if best.schedule:
-        return points(known.spec, [(best.mixture, best.schedule), (equal, None)])
-    return weights(known.spec, [best.mixture, equal])
+        return points(known.spec, [(best.mixture, best.schedule), (known.uniform, None)])
+    return weights(known.spec, [best.mixture, known.uniform])
 
 
 def check(surrogate: str) -> None:

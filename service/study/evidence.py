@@ -110,6 +110,17 @@ class Evidence:
         """What the study wants beside, or instead of, its objective."""
         return engine_terms.goal(self.spec)
 
+    @property
+    def used(self) -> list[str]:
+        """The domains that are not dropped, in the study's order."""
+        return [name for name in self.space.domains if name not in self.spec.dropped]
+
+    @property
+    def uniform(self) -> dict[str, float]:
+        """Equal weights of these."""
+        used = self.used
+        return dict.fromkeys(used, 1 / len(used))
+
     def standing(self) -> Standing[MeasuredRun]:
         """The mixture to train, and what it is compared with."""
         runs = (

@@ -226,9 +226,8 @@ def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) 
 
 
 def _uniform(known: Evidence) -> FloatArray:
-    """(1, m) equal weights of the domains that are not dropped."""
-    used = [name not in known.spec.dropped for name in known.space.domains]
-    return np.array([used], dtype=float) / sum(used)
+    """(1, m) equal weights."""
+    return engine_terms.weights(known.spec, [known.uniform])
 
 
 def _first(found: Predicted) -> Score:
