@@ -23,7 +23,7 @@ from modomodo.summary import UNITS, mixture_text, score_text
 from service.client import Client
 from service.schemas import Channel, Trial, TrialCreate, TrialState
 from service.search.counts import counted
-from service.study import alike, points
+from service.study import points, repeats
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -127,7 +127,7 @@ def list_(
         and channel in (None, trial.channel)
         and (tag is None or tag in trial.tags)
         and (text is None or _says(trial, text))
-        and (like is None or alike.is_same(trial, like))
+        and (like is None or repeats.is_same(trial, like))
     ]
     if as_json:
         print_json(shown)

@@ -263,6 +263,12 @@ def told_apart(
     }
 
 
+def apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Sum of what the weights of two mixtures differ by: twice their total variation."""
+    names = one.keys() | other.keys()
+    return math.fsum(abs(one.get(name, 0.0) - other.get(name, 0.0)) for name in names)
+
+
 def alike(mixtures: Sequence[Mapping[str, float]]) -> list[list[int]]:
     """Places of mixtures that are the same; each is compared with the first of its group."""
     if not mixtures:

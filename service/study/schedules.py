@@ -15,7 +15,7 @@ from service.schemas import SUM_TOLERANCE, Phase, StudySpec, mean_mixture, phase
 from service.search.schedules import ScheduleSpace, mean_of
 from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import WITH_SCHEDULES
-from service.study import engine_terms
+from service.study import engine_terms, headline
 
 ALIKE = 1e-9
 """Sum of differences of weights up to which two phases have one mixture."""
@@ -35,7 +35,7 @@ def of_run(spec: StudySpec, given: Sequence[Phase]) -> tuple[dict[str, float], l
     _check_trainer(spec)
     _check_steps(spec, [phase.share for phase in found])
     first = found[0].mixture
-    if all(_apart(phase.mixture, first) <= ALIKE for phase in found):
+    if all(headline.apart(phase.mixture, first) <= ALIKE for phase in found):
         return first, []
     return mean_mixture(found), found
 
@@ -130,7 +130,7 @@ def check_mean(given: Mapping[str, float], found: Sequence[Phase]) -> None:
     """Raises:
     Refused: the mixture is not the mean over the phases.
     """
-    if _apart(given, mean_mixture(found)) > SUM_TOLERANCE:
+    if headline.apart(given, mean_mixture(found)) > SUM_TOLERANCE:
         raise invalid("the mean over the phases of its schedule is another mixture")
 
 
@@ -162,9 +162,3 @@ def _check_steps(spec: StudySpec, shares: Sequence[float]) -> None:
                 f"phase {number} of the schedule has no step: {shares[number - 1]:g} of "
                 f"{steps} (study {spec.name!r}); give it a larger share"
             )
-
-
-def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """Sum of what the weights of two mixtures differ by."""
-    names = one.keys() | other.keys()
-    return math.fsum(abs(one.get(name, 0.0) - other.get(name, 0.0)) for name in names)

@@ -14,8 +14,8 @@ from db.models import Trial
 from service.dashboard.queries import boards
 from service.schemas import Trial as Shown
 from service.search.space import SAME
-from service.study import alike, headline, views
-from service.study.alike import Repeats, Weights
+from service.study import headline, views
+from service.study.repeats import Repeats, Weights, is_near, weights_of
 
 SHOWN = 12
 """Trials that are told one by one: the newest."""
@@ -54,7 +54,7 @@ def read(session: Session, study: models.Study, trial: Shown) -> Same:
     spec = views.spec(study)
     rows = session.scalars(query.order_by(Trial.number)).all()
     found = [views.trial(row, spec) for row in rows]
-    return Same(found[-SHOWN:], len(numbers), alike.repeats([trial, *found]))
+    return Same(found[-SHOWN:], len(numbers), Repeats.of([trial, *found]))
 
 
 def others(
@@ -65,7 +65,7 @@ def others(
     Args:
         only: what is to hold of them besides.
     """
-    own = alike.of(trial)
+    own = weights_of(trial)
     rows = session.execute(
         select(Trial.number, Trial.mixture, Trial.schedule)
         .where(
@@ -80,7 +80,7 @@ def others(
     return [
         number
         for number, mixture, schedule in rows
-        if alike.apart(own, headline.told_apart(mixture, schedule)) <= SAME
+        if is_near(own, headline.told_apart(mixture, schedule))
     ]
 
 

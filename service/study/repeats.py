@@ -23,29 +23,28 @@ class Repeats:
     mean: Score
     sd: float
 
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> Repeats | None:
+        """Of trials of one mixture; None with fewer than two whole runs."""
+        scores = [t.scores.objective for t in trials if t.state == WHOLE and t.scores.objective]
+        if len(scores) < 2:
+            return None
+        sd = statistics.stdev(score.value for score in scores)
+        return cls(len(scores), headline.mean(scores), sd)
+
 
 def is_same(one: Trial, other: Trial) -> bool:
     """Whether two trials of a study run the same."""
-    return one.channel == other.channel and apart(of(one), of(other)) <= SAME
+    return one.channel == other.channel and is_near(weights_of(one), weights_of(other))
 
 
-def of(trial: Trial) -> Weights:
+def weights_of(trial: Trial) -> Weights:
     """The weights by which a trial is told from others."""
     return headline.told_apart(
         trial.mixture, [phase.model_dump() for phase in trial.schedule or ()]
     )
 
 
-def apart(one: Weights, other: Weights) -> float:
-    """The share of the samples by which two differ: their total variation."""
-    names = one.keys() | other.keys()
-    return sum(abs(one.get(name, 0.0) - other.get(name, 0.0)) for name in names) / 2
-
-
-def repeats(trials: Sequence[Trial]) -> Repeats | None:
-    """What the whole runs among trials of one mixture scored; None with fewer than two."""
-    scores = [t.scores.objective for t in trials if t.state == WHOLE and t.scores.objective]
-    if len(scores) < 2:
-        return None
-    sd = statistics.stdev(score.value for score in scores)
-    return Repeats(len(scores), headline.mean(scores), sd)
+def is_near(one: Weights, other: Weights) -> bool:
+    """Whether runs by these differ in so few samples that they are of one mixture."""
+    return headline.apart(one, other) / 2 <= SAME
