@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -89,9 +89,14 @@ def changed(
         if what is not None:
             number = None if trial is None else trial.attempt_number or None
             trial_id = None if trial is None else trial.id
-            event = (study_id, trial_id, number, actor, what, detail)
-            session.execute(_NOTE, {"at": at, **dict(zip(_OWN, event, strict=True))})
+            noted = _noted(_OWN, study_id, trial_id, number, actor, what, detail)
+            session.execute(_NOTE, {"at": at, **noted})
     return at
+
+
+def _noted(names: Sequence[str], *event: Any) -> dict[str, Any]:
+    """What an event says, in the order of `_OWN`, by these names."""
+    return dict(zip(names, event, strict=True))
 
 
 def step(
@@ -229,7 +234,7 @@ class TrialChange:
             unspent, gpu_s: of a result, as for `step`.
         """
         event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
-        noted = {} if self._what is None else dict(zip(_ITS, event, strict=True))
+        noted = {} if self._what is None else _noted(_ITS, *event)
         return self._asked_of_step(study_id, unspent, gpu_s) | noted | {"of_trial": trial_id}
 
     def _asked_of_step(self, study_id: int, unspent: float, gpu_s: float) -> dict[str, Any]:
@@ -266,13 +271,13 @@ class TrialChange:
             )
             revision, at = session.execute(self._at_once, asked | bound).one()
             return revision, at
-        event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
         stepped = self._asked_of_step(study_id, unspent, gpu_s)
         revision, at = session.execute(self._step_of_one, stepped).one()
         when = {"at": at} if self._moment else {}
         session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)
         if self._what is not None:
-            session.execute(_NOTE, {"at": at, **dict(zip(_OWN, event, strict=True))})
+            event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
+            session.execute(_NOTE, {"at": at, **_noted(_OWN, *event)})
         return revision, at
 
 

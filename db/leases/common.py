@@ -288,17 +288,15 @@ def finish(
     written: dict[str, Any] = {"with_artifacts": artifacts, "took_s": wall_s}
     change: dict[str, Any] = {"attempt_number": row.attempt_number, "actor": f"worker {run.worker}"}
     change["unspent"] = 1 - row.share
+    sent = [reading.fields() for reading in readings]
     scores = [
-        {"trial_id": row.id, "attempt_number": row.attempt_number, **reading.fields()}
+        {"trial_id": row.id, "attempt_number": row.attempt_number, **fields}
         | {"replicate": "", "is_superseded": False}
-        for reading in readings
+        for fields in sent
     ]
     if events.takes_all_at_once(session):
         asked |= written | _COMPLETED.bound(row.study_id, row.id, **change)
-        asked |= {
-            "numbered": row.attempt_number,
-            "scores": [reading.fields() for reading in readings],
-        }
+        asked |= {"numbered": row.attempt_number, "scores": sent}
         ended = session.execute(_COMPLETED_AT_ONCE, asked).one_or_none()
         if ended is None:
             return False
