@@ -147,7 +147,10 @@ class Fits:
         if compared is None:
             return None
         if only_made:
-            there = self._there(self._verdicts, VerdictRecord, VERDICT, evidence)
+            mark = _mark(evidence, VERDICT)
+            there = self._verdicts.made(mark)
+            if there is None:
+                there = self._in_store(VerdictRecord, VERDICT, evidence, mark)
             return None if there is None else there.record
 
         def compute() -> VerdictRecord:
@@ -250,7 +253,7 @@ class Fits:
         mark, of = _mark(evidence, kind), evidence.version
 
         def make() -> Made[R]:
-            found = self._there(kept, record, kind, evidence)
+            found = self._in_store(record, kind, evidence, mark)
             if found is not None:
                 return found
             begun = self._begun[of.study_id, kind] = time.monotonic()
@@ -267,15 +270,13 @@ class Fits:
         with self._place():
             return once.value()
 
-    def _there(
-        self, kept: Kept[R], record: type[R], kind: str, evidence: Evidence
+    def _in_store(
+        self, record: type[R], kind: str, evidence: Evidence, mark: str
     ) -> Made[R] | None:
-        """What was made already, in memory or in the database."""
-        mark = _mark(evidence, kind)
-        made = kept.made(mark)
-        if made is None and self._stored is not None:
-            made = self._stored.current(evidence.version.study_id, kind, mark, record)
-        return made
+        """What was made of this before a restart, or by another replica."""
+        if self._stored is None:
+            return None
+        return self._stored.current(evidence.version.study_id, kind, mark, record)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
