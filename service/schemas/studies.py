@@ -209,6 +209,11 @@ class StudySpec(Body):
         """Whether more is wanted than to improve the objective as a mean."""
         return bool(self.objectives or self.constraints or self.objective.worst)
 
+    @property
+    def similar_pairs(self) -> dict[alike.Pair, float]:
+        """How alike domains are, each pair once."""
+        return alike.pairs(self.similarity, [domain.name for domain in self.domains])
+
     def needed_benchmarks(self) -> list[str]:
         """Those a run must be scored on to count: of the objective first, then of other objectives
         and of constraints."""

@@ -72,8 +72,7 @@ def edited(
         known = {domain.name for domain in spec.domains}
         values["limits"] = [_limit(limit, spread, known) for limit in values["limits"]]
     if edits.similarity is None and spread:
-        known_pairs = alike.pairs(spec.similarity, [domain.name for domain in spec.domains])
-        values["similarity"] = alike.nested(alike.spread(known_pairs, spread))
+        values["similarity"] = alike.nested(alike.spread(spec.similar_pairs, spread))
     for source, shares in spread.items():
         if edits.heuristics is None and source in values["heuristics"]["leave_out"]:
             left_out = [*values["heuristics"]["leave_out"], *shares]
@@ -95,8 +94,8 @@ def cloned(spec: StudySpec, clone: StudyClone) -> StudySpec:
     kept = [domain for domain in new.domains if domain.name in listed_ones]
     values = new.model_dump(mode="json") | {"domains": [d.model_dump() for d in kept]}
     if clone.similarity is None:
-        pairs = alike.pairs(new.similarity, [domain.name for domain in new.domains])
-        left = {pair: value for pair, value in pairs.items() if listed_ones.issuperset(pair)}
+        pairs = new.similar_pairs.items()
+        left = {pair: value for pair, value in pairs if listed_ones.issuperset(pair)}
         values["similarity"] = alike.nested(left)
     return _valid(values)
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service import alike
 from service.schemas import SUM_TOLERANCE, LimitSpec, StudySpec
 from service.search.goals import Floor, Goal
 from service.search.heuristics import HeuristicOptions
@@ -42,7 +41,7 @@ def space(spec: StudySpec) -> MixtureSpace:
         tuple(_limit(limit) for limit in spec.limits),
         spec.max_active,
         np.array([domain.zero_or_at_least for domain in spec.domains]),
-        Similarity.of(names, alike.pairs(spec.similarity, names)),
+        Similarity.of(names, spec.similar_pairs),
     )
     if spec.reach is None or not spec.reach.enforce:
         return found
