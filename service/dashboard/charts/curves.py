@@ -35,9 +35,6 @@ OTHERS = 8
 RUNS = 50
 """Runs of a chart of scores over steps: the best ones."""
 
-HIDDEN = cost.DRAWN
-"""Counters: they grow by the mixture and say nothing of the training."""
-
 STEP = "training step"
 
 
@@ -94,7 +91,8 @@ def training(study: StudySpec, curve: Curve) -> list[Chart]:
          Line("completions/max_length", "longest", "@d4", "dot")])  # fmt: skip
     add("Clipped", "% of completions", "Cut off at the limit of length.",
         [Line("completions/clipped_ratio", "clipped", "@ink")], scale=100.0)  # fmt: skip
-    rest = [name for name in curve.names if name not in shown and not name.startswith(HIDDEN)]
+    # Samples drawn so far grow by the mixture, and say nothing of the training.
+    rest = [name for name in curve.names if name not in shown and not name.startswith(cost.DRAWN)]
     for name in rest[:OTHERS]:
         title = TITLES.get(name, plain(name))
         add(title, UNITS.get(name, title), "", [Line(name, title, "@ink")])

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.dashboard.charts.embedding import distances
 from service.dashboard.charts.figure import Figure
-from service.dashboard.charts.mixtures import Dot, best
+from service.dashboard.charts.mixtures import Dot, best, by_weight
 from service.schemas import StudySpec
 from service.search.situation import sign_of
 from service.search.space import FloatArray
@@ -29,6 +29,9 @@ TOP = 0.1
 
 NEAREST = 12
 """Rows of the table of runs that are most like the best."""
+
+TOLD = 3
+"""Domains of such a run that are told: the heaviest."""
 
 
 def lines_trouble(study: StudySpec, drawn: Sequence[Dot]) -> str:
@@ -91,15 +94,13 @@ def neighbours(study: StudySpec, drawn: Sequence[Dot]) -> list[Neighbour]:
     X = _weights(study, drawn)
     away = distances(X, X[list(drawn).index(best(study, drawn))])
     nearest = np.argsort(away, kind="stable")[:NEAREST]
-    return [Neighbour(drawn[i], float(away[i]), _heaviest(drawn[i])) for i in map(int, nearest)]
+    return [
+        Neighbour(drawn[i], float(away[i]), by_weight(drawn[i].mixture, TOLD))
+        for i in map(int, nearest)
+    ]
 
 
 def _weights(study: StudySpec, drawn: Sequence[Dot]) -> FloatArray:
     """(n, m) of the mixtures, in the order of the study's domains."""
     names = [domain.name for domain in study.domains]
     return np.array([[dot.mixture.get(name, 0.0) for name in names] for dot in drawn])
-
-
-def _heaviest(dot: Dot) -> list[tuple[str, float]]:
-    top = sorted(dot.mixture.items(), key=lambda item: -item[1])[:3]
-    return [(name, weight) for name, weight in top if weight > 0]

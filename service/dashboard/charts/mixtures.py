@@ -234,12 +234,16 @@ def _rounded(values: FloatArray) -> list[float]:
 
 def heaviest(mixture: Mapping[str, float], most: int) -> str:
     """What weighs most in a mixture, a line each, to be said of a mark that is pointed at."""
-    top = sorted(mixture.items(), key=lambda item: -item[1])[:most]
     return "<br>".join(
         f"{words.elided(name, POINTED_LETTERS)} {words.share(weight)}"
-        for name, weight in top
-        if weight > 0
+        for name, weight in by_weight(mixture, most)
     )
+
+
+def by_weight(mixture: Mapping[str, float], most: int) -> list[tuple[str, float]]:
+    """The heaviest domains of a mixture with their weights, none without."""
+    ranked = sorted(mixture.items(), key=lambda item: -item[1])[:most]
+    return [(name, weight) for name, weight in ranked if weight > 0]
 
 
 AXIS_LETTERS = 16

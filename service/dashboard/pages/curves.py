@@ -64,9 +64,10 @@ def drawn(
 def _read(service: Context, study: str, numbers: list[int], metric: str | None) -> overlay.Overlay:
     with service.database.read() as session:
         row = studies.get(session, study)
+        ids = []
         for number in numbers:
             try:
-                trials.id_of(session, row, number)
+                ids.append(trials.id_of(session, row, number))
             except TrialNotFound as error:
                 raise NoPage(study, number) from error
-        return overlay.read(session, row, numbers, metric)
+        return overlay.read(session, row, ids, metric)

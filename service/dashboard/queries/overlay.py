@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from db import curves, models, trials
-from service.dashboard.charts.curves import HIDDEN, POINTS
+from service.dashboard.charts.curves import POINTS
 from service.errors import invalid
 from service.schemas import Curve, Measurement, Score, StudySpec, Trial
-from service.study import learned, views
+from service.study import cost, learned, views
 from service.study.learned import Learned
 
 MOST = 12
@@ -53,27 +53,25 @@ class Overlay:
         return [one.trial.number for one in self.laid]
 
 
-def read(
-    session: Session, study: models.Study, numbers: Sequence[int], metric: str | None
-) -> Overlay:
-    """The trials of these numbers, each once.
+def read(session: Session, study: models.Study, ids: Sequence[int], metric: str | None) -> Overlay:
+    """The trials of the study with these ids, each once.
 
     Raises:
-        TrialNotFound: the study has none of a number.
         Refused: they are too many.
     """
-    wanted = list(dict.fromkeys(numbers))
+    wanted = list(dict.fromkeys(ids))
     if len(wanted) > MOST:
         raise invalid(
             f"curves of {MOST} trials are laid over each other at most, not {len(wanted)}"
         )
     spec = views.spec(study)
-    rows = [trials.get(session, trials.id_of(session, study, number)) for number in wanted]
+    rows = [trials.get(session, trial_id) for trial_id in wanted]
     found = [
         (views.trial(row, spec), views.curve(row, curves.read(session, row), None, POINTS))
         for row in rows
     ]
-    names = {name for _, curve in found for name in curve.names if not name.startswith(HIDDEN)}
+    spoken = {name for _, curve in found for name in curve.names}
+    names = {name for name in spoken if not name.startswith(cost.DRAWN)}
     usual = learned.USUAL if learned.USUAL in names or not names else min(names)
     shown = metric or usual
     laid = [
