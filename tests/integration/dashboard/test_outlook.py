@@ -184,13 +184,18 @@ def test_gpu_hours_used_and_to_come_stand_in_the_head(api, database):
     assert (found["a_run"], found["left"]) == pytest.approx((2.0, 4.0))
 
 
-def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights(api, database):
-    study = create(api)
+def run_that_drew(api, study: str, coco: float, lisa: float) -> None:
+    """A run that said how many samples it had drawn of two domains."""
     trial, token = lease(api, study)
-    drawn = {"samples/coco": 30.0, "samples/lisa": 10.0}
+    drawn = {"samples/coco": coco, "samples/lisa": lisa}
     beat = {"token": token, "step": 1, "total_steps": 4, "metrics": drawn}
     assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
     api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+
+
+def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights(api, database):
+    study = create(api)
+    run_that_drew(api, study, 30.0, 10.0)
     run(api, study)  # says nothing of its samples: all weights are equal
     charge(database, 2.0)
     found = api.get(f"/studies/{study}/cost").json()
@@ -208,11 +213,7 @@ def test_gpu_hours_are_shared_out_by_the_samples_that_were_drawn_else_by_weights
 @pytest.mark.parametrize("drawn", [(-1.0, 5.0), (1e308, 1e308), (0.0, 0.0)])
 def test_gpu_hours_go_by_weights_where_what_was_drawn_makes_no_sense(api, database, drawn):
     study = create(api)
-    trial, token = lease(api, study)
-    metrics = dict(zip(("samples/coco", "samples/lisa"), drawn, strict=True))
-    beat = {"token": token, "step": 1, "metrics": metrics}
-    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
-    api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    run_that_drew(api, study, *drawn)
     charge(database, 2.0)
     found = api.get(f"/studies/{study}/cost").json()["domains"]
     assert list(found.values()) == pytest.approx([0.4] * 5)
@@ -220,11 +221,7 @@ def test_gpu_hours_go_by_weights_where_what_was_drawn_makes_no_sense(api, databa
 
 def test_after_a_split_the_gpu_hours_of_earlier_runs_are_shared_out_by_their_weights(api, database):
     study = create(api)
-    trial, token = lease(api, study)
-    drawn = {"samples/coco": 30.0, "samples/lisa": 10.0}
-    beat = {"token": token, "step": 1, "total_steps": 4, "metrics": drawn}
-    assert api.post(f"/trials/{trial}/heartbeat", json=beat).is_success
-    api.post(f"/trials/{trial}/result", json={"token": token, "measurements": scores(0.3)})
+    run_that_drew(api, study, 30.0, 10.0)
     charge(database, 2.0)
     split = {"spread": {"coco": {"indoor": 0.75, "outdoor": 0.25}}}
     assert api.patch(f"/studies/{study}", json=split).is_success
