@@ -54,7 +54,7 @@ def examine(
         if line.what == "completed" and line.score is not None:
             final.setdefault(line.trial, []).append(line.score)
     with database.read() as session:
-        states = dict(session.execute(select(Trial.id, Trial.state)).tuples().all())
+        states = dict(session.execute(select(Trial.id, Trial.state)).all())
         own: dict[tuple[int, int], list[float]] = {}
         for trial_id, step, score in session.execute(
             select(Measurement.trial_id, Measurement.step, Measurement.score).where(
@@ -62,7 +62,7 @@ def examine(
             )
         ):
             own.setdefault((trial_id, step), []).append(score)
-        events = session.execute(select(Event.trial_id, Event.what).order_by(Event.id)).tuples()
+        events = session.execute(select(Event.trial_id, Event.what).order_by(Event.id))
         story: dict[int | None, list[str]] = {}
         for of_trial, what in events:
             story.setdefault(of_trial, []).append(what)

@@ -21,7 +21,7 @@ def stopping_studies(session: Session) -> list[tuple[str, int, bool]]:
         .where(Study.state == "active", or_(Study.early_stopping, stands))
         .order_by(Study.id)
     )
-    return list(rows.tuples())
+    return list(rows)
 
 
 def standing(session: Session, study: Study) -> list[int]:
@@ -50,7 +50,7 @@ def newest_scores(session: Session, study_id: int) -> tuple[tuple[int, int], ...
         .group_by(Trial.id)
         .order_by(Trial.id)
     )
-    return tuple(rows.tuples())
+    return tuple(rows)
 
 
 def running(session: Session, study: Study) -> list[int]:

@@ -82,7 +82,7 @@ def by_attempt(
         select(Trial.channel, Trial.mixture, Attempt.metrics, GPU_S)
         .join(Attempt, Attempt.trial_id == Trial.id)
         .where(Trial.study_id == study_id)
-    ).tuples()
+    )
     return [
         (channel, mixture, metrics, spent / HOUR_S) for channel, mixture, metrics, spent in rows
     ]
@@ -98,7 +98,7 @@ def of_a_result(session: Session, study_id: int) -> dict[str, float]:
         .subquery()
     )
     rows = session.execute(select(each.c.channel, func.avg(each.c.spent)).group_by(each.c.channel))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def to_a_step(session: Session, study_id: int) -> dict[int, float]:
@@ -113,7 +113,7 @@ def to_a_step(session: Session, study_id: int) -> dict[int, float]:
         .subquery()
     )
     rows = session.execute(select(each.c.step, func.avg(each.c.spent)).group_by(each.c.step))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def running(session: Session, study_ids: Sequence[int]) -> dict[int, float]:

@@ -51,11 +51,11 @@ def known(session: Session, study: Study) -> dict[Said, list[int]]:
         )
         .order_by(Measurement.step)
     )
-    for trial_id, benchmark, score in session.execute(measured).tuples():
+    for trial_id, benchmark, score in session.execute(measured):
         scores[trial_id][benchmark] = score
     mixtures = session.execute(
         select(Trial.id, Trial.number, Trial.mixture).where(*of_these).order_by(Trial.number)
-    ).tuples()
+    )
     found: defaultdict[Said, list[int]] = defaultdict(list)
     for trial_id, number, mixture in mixtures:
         found[said(mixture, scores[trial_id])].append(number)
@@ -112,7 +112,7 @@ def attach(session: Session, study: Study, new: Sequence[NewTrial], actor: str) 
     found = select(Trial.number, Trial.id).where(
         Trial.study_id == study.id, Trial.number >= numbers[0]
     )
-    ids = dict(session.execute(found).tuples().all())
+    ids = dict(session.execute(found).all())
     measured = [
         {
             "trial_id": ids[number],

@@ -117,14 +117,14 @@ def used_up(session: Session, names: Collection[str | None]) -> dict[str, Usage]
 
 
 def _read(session: Session, names: Collection[str], *, are_limited: bool = False) -> list[Usage]:
-    known = session.execute(_KNOWN.order_by(Owner.name), {"of": list(names)}).tuples().all()
+    known = session.execute(_KNOWN.order_by(Owner.name), {"of": list(names)}).all()
     if are_limited:
         known = [row for row in known if row[1] is not None]
     if not known:
         return []
     asked = {"of": [name for name, _, _ in known]}
     ended = {name: (spent, n) for name, spent, n in session.execute(_ENDED, asked)}
-    running = dict(session.execute(_RUNNING, asked).tuples().all())
+    running = dict(session.execute(_RUNNING, asked).all())
     found = []
     for name, gpu_hours, deleted_s in known:
         ended_s, n = ended.get(name, (0.0, 0))

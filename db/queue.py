@@ -158,7 +158,7 @@ def queued_merged(
     )
     if study is not None:
         query = query.where(Study.name == study)
-    return session.execute(query).tuples().all()
+    return session.execute(query).all()
 
 
 _CLAIMABLE = (
@@ -180,7 +180,7 @@ def claimable(
     """
     asked = {"who": "", "of_studies": list(study_ids), "ready": list(ready)}
     rows = session.execute(_CLAIMABLE, asked)
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def due_in_s(

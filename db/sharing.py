@@ -105,6 +105,6 @@ def turns(
     spent = owners.used_up(session, {of for _, _, _, of in found})
     offers = [offer for offer in found if offer[3] not in spent]
     if len(offers) > 1:
-        held = dict(session.execute(_HELD).tuples().all())
+        held = dict(session.execute(_HELD).all())
         offers.sort(key=lambda offer: (held.get(offer[0], 0) + ability.gpus) / offer[2])
     return [name for _, name, _, _ in offers]

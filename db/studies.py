@@ -204,7 +204,7 @@ def changes(
         .order_by(Event.id.desc())
         .limit(limit)
     )
-    found = list(newest.tuples())[::-1]
+    found = list(newest)[::-1]
     if not found:
         return []
     completed = session.execute(

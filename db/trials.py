@@ -410,7 +410,7 @@ def paused_steps(session: Session, study: Study) -> dict[int, int]:
         )
         .order_by(Attempt.trial_id, Attempt.number)
     )
-    return {trial_id: step for trial_id, step in rows.tuples() if step is not None}
+    return {trial_id: step for trial_id, step in rows if step is not None}
 
 
 def annotate(session: Session, trial_id: int, note: str, actor: str) -> None:

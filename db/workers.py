@@ -43,7 +43,7 @@ def holds_of(session: Session, worker: str) -> list[tuple[str, str | None]]:
         .where(Attempt.worker == worker, Attempt.state == "live")
         .order_by(Study.id)
     )
-    return list(session.execute(held).tuples())
+    return list(session.execute(held))
 
 
 _HELD_S = type_coerce(now(), Double) - type_coerce(Attempt.claimed_at, Double)
@@ -80,4 +80,4 @@ def seen(session: Session, *, starts_with: str, beyond: str, limit: int) -> list
         .order_by(Worker.name, Attempt.id)
         .limit(limit)
     )
-    return [Seen(*row) for row in rows.tuples()]
+    return [Seen(*row) for row in rows]

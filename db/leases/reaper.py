@@ -30,7 +30,7 @@ def gone(session: Session, worker: str, actor: str) -> list[int]:
     trials; returns their ids. Should it live after all, it hears that its lease is lost. Twice is
     once.
     """
-    held = session.execute(_LIVE_OF, {"who": worker}).tuples().all()
+    held = session.execute(_LIVE_OF, {"who": worker}).all()
     locked = {trial_id: trials.lock(session, trial_id) for trial_id, _ in held}
     freed: list[int] = []
     for trial_id, attempt_id in held:

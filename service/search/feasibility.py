@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from service.search.polytope import FloatArray
 
+Limit = float | FloatArray
+
 INFEASIBLE = 2
 """What `scipy.optimize.milp` answers where nothing is feasible."""
 
@@ -38,21 +40,28 @@ def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
 
     A mixed-integer linear program without an objective.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp  # a command's start needs none
+    # A command's start needs none of them.
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    def limited(A: FloatArray, low: Limit, high: Limit) -> LinearConstraint:
+        # Sparse: a dense matrix would for a moment make every warning of the whole process an
+        # error, also those of requests that other threads serve.
+        return LinearConstraint(csr_array(A), low, high)
 
     m, A, b = len(demands.lower), demands.A, demands.b
     eye = np.eye(m)
     # Unknowns: weights, and which domains are used.
     rows = [
-        LinearConstraint(np.hstack([np.ones(m), np.zeros(m)])[None], 1, 1),
-        LinearConstraint(np.hstack([eye, -np.diag(demands.upper)]), -np.inf, 0),
-        LinearConstraint(np.hstack([eye, -np.diag(demands.least_if_used)]), 0, np.inf),
+        limited(np.hstack([np.ones(m), np.zeros(m)])[None], 1, 1),
+        limited(np.hstack([eye, -np.diag(demands.upper)]), -np.inf, 0),
+        limited(np.hstack([eye, -np.diag(demands.least_if_used)]), 0, np.inf),
     ]
     if demands.max_active is not None:
         count = np.hstack([np.zeros(m), np.ones(m)])[None]
-        rows.append(LinearConstraint(count, 0, demands.max_active))
+        rows.append(limited(count, 0, demands.max_active))
     if len(b):
-        rows.append(LinearConstraint(np.hstack([A, np.zeros((len(b), m))]), -np.inf, b))
+        rows.append(limited(np.hstack([A, np.zeros((len(b), m))]), -np.inf, b))
     found = milp(
         np.zeros(2 * m),
         integrality=np.repeat([0, 1], m),

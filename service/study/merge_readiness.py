@@ -224,7 +224,7 @@ def _artifacts(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]
     rows = session.execute(
         select(models.Trial.id, models.Trial.artifacts).where(models.Trial.id.in_(ids))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _expert(row: Row, artifacts: Mapping[str, Any]) -> Expert | None:

@@ -142,7 +142,7 @@ class News:
 
     def _read(self) -> Revisions:
         with self._database.read() as session:
-            return dict(session.execute(select(Study.name, Study.revision)).tuples().all())
+            return dict(session.execute(select(Study.name, Study.revision)).all())
 
 
 def _event(revisions: Revisions) -> str:

@@ -171,7 +171,7 @@ def _at_work(session: Session, row: models.Study | None = None) -> dict[int, int
     )
     if row is not None:
         query = query.where(models.Trial.study_id == row.id)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _running(session: Session, row: models.Study, pace: Pace) -> list[Running]:

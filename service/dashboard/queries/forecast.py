@@ -67,7 +67,7 @@ def read(session: Session, study: models.Study) -> Pace:
         )
         .order_by(models.Attempt.ended_at.desc())
         .limit(LOOKED_AT)
-    ).tuples()
+    )
     seconds = [(state, (end - start).total_seconds()) for state, start, end in ended if end]
     now = clock.read(session)
     live = session.scalars(

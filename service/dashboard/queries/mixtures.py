@@ -54,9 +54,7 @@ def read(session: Session, study: models.Study, history: History) -> list[Item]:
         .where(models.Trial.study_id == study.id)
         .order_by(models.Trial.number)
     )
-    return [
-        Item(number, state, mixture, scores.get(number)) for number, state, mixture in rows.tuples()
-    ]
+    return [Item(number, state, mixture, scores.get(number)) for number, state, mixture in rows]
 
 
 def chosen(study: StudySpec, items: Sequence[Item], wanted: Wanted) -> list[Item]:

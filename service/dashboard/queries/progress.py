@@ -69,9 +69,9 @@ def read(session: Session, study: models.Study, spec: StudySpec, by: By) -> Prog
     if by == "time":
         at = func.coalesce(Trial.finished_at, Trial.created_at)
         times = session.execute(select(Trial.number, at).where(*of_these, Trial.state.in_(ENDED)))
-        ended = dict(times.tuples().all())
+        ended = dict(times.all())
     return Progress(
-        origins=dict(kinds.tuples().all()),
+        origins=dict(kinds.all()),
         ended=ended,
         gpu_hours=cost.by_trial(session, study.id) if by == "gpu_hours" else {},
         failed=sorted(failed),

@@ -76,7 +76,7 @@ def others(
             *only,
         )
         .order_by(Trial.number)
-    ).tuples()
+    )
     return [
         number
         for number, mixture, schedule in rows
@@ -90,7 +90,7 @@ def all_others(session: Session, study: models.Study) -> dict[int, list[int]]:
         select(Trial.number, Trial.channel, Trial.mixture, Trial.schedule)
         .where(Trial.study_id == study.id)
         .order_by(Trial.number)
-    ).tuples()
+    )
     kinds: defaultdict[tuple[str, int], list[tuple[int, Weights]]] = defaultdict(list)
     for number, channel, mixture, schedule in rows:
         kinds[channel, len(schedule or ())].append((number, headline.told_apart(mixture, schedule)))

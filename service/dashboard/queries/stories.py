@@ -171,7 +171,7 @@ def last_of_studies(session: Session) -> dict[int, Happening]:
         .outerjoin(models.Trial, models.Trial.id == models.Event.trial_id)
         .where(models.Event.id.in_(newest))
     )
-    return {event.study_id: _happening(event, number) for event, number in rows.tuples()}
+    return {event.study_id: _happening(event, number) for event, number in rows}
 
 
 def _attempt(row: models.Attempt) -> Attempt:

@@ -102,9 +102,7 @@ def read(session: Session, histories: Histories, wanted: Wanted) -> Lines:
             select(Trial.study_id, func.max(Trial.finished_at))
             .where(Trial.state == WHOLE)
             .group_by(Trial.study_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     lines = [
         Line(

@@ -111,16 +111,12 @@ def read(session: Session) -> Roster:
     )
     asked_at = models.Worker.last_seen_at
     heard_at = case((spoke.c.at > asked_at, spoke.c.at), else_=asked_at)
-    rows = (
-        session.execute(
-            select(models.Worker, heard_at)
-            .outerjoin(spoke, spoke.c.worker == models.Worker.name)
-            .order_by(heard_at.desc(), models.Worker.name)
-            .limit(SHOWN)
-        )
-        .tuples()
-        .all()
-    )
+    rows = session.execute(
+        select(models.Worker, heard_at)
+        .outerjoin(spoke, spoke.c.worker == models.Worker.name)
+        .order_by(heard_at.desc(), models.Worker.name)
+        .limit(SHOWN)
+    ).all()
     names = [row.name for row, _ in rows]
     live: dict[str, list[Job]] = defaultdict(list)
     for job in _jobs(session, models.Attempt.worker.in_(names), models.Attempt.state == "live"):
@@ -131,7 +127,7 @@ def read(session: Session) -> Roster:
         .where(models.Attempt.worker.in_(names))
         .group_by(models.Attempt.worker, models.Attempt.state)
     )
-    for name, state, n in counted.tuples():
+    for name, state, n in counted:
         counts[name][state] = n
     workers = [
         Worker(
@@ -175,5 +171,5 @@ def _jobs(session: Session, *where: Any, limit: int | None = None) -> list[Job]:
             asked=trial.asked,
             asked_why=trial.asked_why,
         )
-        for row, trial, study in session.execute(query).tuples()
+        for row, trial, study in session.execute(query)
     ]
