@@ -9,14 +9,15 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models, proposal_needs, proposals, studies, trials
+from db import models, proposal_needs, proposals, steering, studies, trials
 from service.proposing.task import Task
 from service.schemas import Proposal, StudySpec
 from service.schemas.spec import FULL, step_of
 from service.search.documents import finite
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.study import engine_terms, evidence, schedules
+from service.study import engine_terms, schedules
+from service.study.runs import channel_of
 
 SEARCH = "search"
 """Who is said to have a run continued, paused or stopped, where it is no person."""
@@ -84,7 +85,7 @@ def _continue(session: Session, task: Task, item: Proposed) -> None:
     """Has a paused run go on, unless somebody was quicker."""
     trial = trials.lock_if_free(session, task.ids[item.run or 0])
     if trial is not None and trial.state == "paused" and not trial.by_hand:
-        trials.go_on(session, trial.id, actor=SEARCH, why=item.reason)
+        steering.go_on(session, trial.id, actor=SEARCH, why=item.reason)
 
 
 def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTrial:
@@ -148,7 +149,7 @@ def _taken(session: Session, ids: set[int]) -> list[Taken]:
 
 def _channel(channel: str, stop_at: int | None) -> str:
     """What a proposal is of: a run that pauses at a step is of that step."""
-    return channel if stop_at is None else evidence.channel_of(stop_at)
+    return channel if stop_at is None else channel_of(stop_at)
 
 
 def _is_among(item: Proposed, spec: StudySpec, others: Sequence[Taken]) -> bool:

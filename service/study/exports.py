@@ -25,6 +25,7 @@ from service.schemas import (
     last_measurements,
 )
 from service.study import evidence, export_columns, trainer_files, views
+from service.study.runs import SCHEDULED, channel_of, so_far
 
 
 def export(
@@ -126,13 +127,13 @@ def _taken(
     if trial.channel != "full":
         return trial.measurements, trial.channel
     if trial.state == WHOLE:
-        return trial.measurements, "" if trial.schedule is None else evidence.SCHEDULED
-    part = evidence.so_far(spec, trial.measurements, paused_at)
+        return trial.measurements, "" if trial.schedule is None else SCHEDULED
+    part = so_far(spec, trial.measurements, paused_at)
     if part is None:
         return trial.measurements, ""
-    channel = evidence.channel_of(part.step)
+    channel = channel_of(part.step)
     if trial.schedule is not None:  # a part of it has had another mixture than the whole
-        channel = f"{evidence.SCHEDULED}-{channel}"
+        channel = f"{SCHEDULED}-{channel}"
     return part.measurements, channel
 
 

@@ -16,7 +16,7 @@ from service.proposing.storing import store
 from service.proposing.task import read_task
 from service.schemas import StudySpec
 from service.search.schedules import ScheduleSpace
-from service.study import archive_checks, evidence, schedules, views
+from service.study import archive_checks, engine_terms, evidence, schedules, views
 from tests.support.bodies import scores, study_body
 
 TWO = {"schedule": {"phases": 2}}
@@ -231,7 +231,7 @@ def test_what_is_on_its_way_with_other_phases_is_no_score_that_is_waited_for(her
 
 def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
     spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
-    within = ScheduleSpace(evidence.engine_terms.space(spec), [0.5, 0.5])
+    within = ScheduleSpace(engine_terms.space(spec), [0.5, 0.5])
     nearly = within.unchanging(np.array([[0.2, 0.3, 0.5]]))[0] + 0.001 * np.array(
         [1, -1, 0, -1, 1, 0]
     )

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from db import clock, leases, models, proposal_needs, studies, trials
+from db import clock, leases, models, proposal_needs, steering, studies, trials
 from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
@@ -387,7 +387,7 @@ def test_the_budget_holds_when_a_trial_ends_while_proposals_are_stored(
     desk.proposer.turn()
     running, other = desk.claim("w1"), desk.queued()[0].id
     with database.write() as session:
-        trials.cancel(session, other, "user")
+        steering.cancel(session, other, "user")
     impatient = Database(f"{database_url}?options=-c%20lock_timeout%3D100ms")
     count = proposal_needs.standing
 

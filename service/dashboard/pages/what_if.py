@@ -27,7 +27,8 @@ from service.routes import trials as calls
 from service.schemas import BenchmarkSpec, Body, Name, Score, TrialCreate
 from service.search.space import FloatArray, MixtureSpace
 from service.study import engine_terms, headline, views
-from service.study.evidence import Evidence, MeasuredRun
+from service.study.evidence import Evidence
+from service.study.runs import MeasuredRun
 
 LINK = StudyLink("what-if", "What if")
 router = APIRouter(
