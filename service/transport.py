@@ -115,7 +115,8 @@ class Transport:
         content = body.model_dump_json(exclude_unset=False) if body is not None else None
         response = self._send(method, path, content=content, **rest)
         try:
-            return answer.model_validate_json(response.content)
+            # A newer service may say more: fields that this version does not know are passed over.
+            return answer.model_validate_json(response.content, extra="ignore")
         except ValidationError as error:
             raise ServiceUnreachable(
                 f"what answers at {self.url} is not a MoDoMoDo service of this version"

@@ -7,10 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 
 import structlog
-from numpy.linalg import LinAlgError
 from sqlalchemy.orm import Session
 
 from db import models
@@ -19,8 +17,10 @@ from service.executor.process import Engine, Stopping
 from service.fitting import goals, questions, stored, views
 from service.fitting.kept import Kept
 from service.fitting.records import FitRecord, GoalRecord, JointBelief, Made, R, VerdictRecord
+from service.fitting.sources import SERVICE, digest
 from service.fitting.stored import StoredFits
 from service.search.counts import counted
+from service.search.errors import CannotFitError, UnsuitedError
 from service.search.goal_beliefs import PURSUING
 from service.search.runs import Runs
 from service.search.space import FloatArray
@@ -30,8 +30,8 @@ from service.study.evidence import Evidence
 
 log = structlog.get_logger()
 
-SOFTWARE = version("modomodo")
-"""Another version may fit otherwise."""
+CODE = digest(SERVICE)
+"""Of the code as it was loaded: another may fit otherwise."""
 
 WAITING = 16
 """Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
@@ -75,7 +75,7 @@ class Fits:
         to train and of the uniform one.
 
         Raises:
-            Refused: no such surrogate; or too few completed trials to fit it.
+            Refused: no such surrogate; or one that cannot be fitted to the completed trials.
         """
         check(surrogate)
 
@@ -99,8 +99,8 @@ class Fits:
         is compared.
 
         Raises:
-            Refused: the study has no goal beside its objective; no such surrogate; one that cannot
-                pursue goals; or too few completed trials to fit it.
+            Refused: the study has no goal beside its objective; no such surrogate; or one that
+                cannot pursue goals, or be fitted to the completed trials.
         """
         check(surrogate)
         goal = evidence.goal
@@ -112,7 +112,7 @@ class Fits:
             )
         if surrogate not in PURSUING:
             raise NoFit(
-                "fit-failed",
+                UnsuitedError.code,
                 f"{surrogate} predicts one number alone; {', '.join(PURSUING)} pursue goals",
             )
         best = _compared(evidence)
@@ -141,7 +141,7 @@ class Fits:
             only_made: None as well where it is to be computed first.
 
         Raises:
-            Refused: too few completed trials to fit any.
+            Refused: none can be fitted to the completed trials.
         """
         compared = _compared(evidence)
         if compared is None:
@@ -190,7 +190,7 @@ class Fits:
         """Mean and standard deviation at each of (n, m) mixtures.
 
         Raises:
-            Refused: no such surrogate; or too few completed trials to fit it.
+            Refused: no such surrogate; or one that cannot be fitted to the completed trials.
         """
         check(surrogate)
         space, runs = evidence.space, evidence.runs
@@ -204,7 +204,7 @@ class Fits:
         """The same of other scores, such as single benchmarks, by name.
 
         Raises:
-            Refused: too few completed trials to fit it.
+            Refused: it cannot be fitted to the completed trials.
         """
         ask, runs = self._engine.ask, evidence.runs
         with self._place(), _refusals(evidence, surrogate):
@@ -224,7 +224,7 @@ class Fits:
         deviation by the joint belief: of the objective, and of others by name.
 
         Raises:
-            Refused: too few completed trials to fit it.
+            Refused: it cannot be fitted to the completed trials.
         """
         ask, runs = self._engine.ask, evidence.runs
         direction = evidence.spec.objective.direction
@@ -298,10 +298,10 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
         yield
     except Stopping as error:
         raise stopping() from error
+    except CannotFitError as error:
+        raise NoFit(error.code, str(error)) from error
     except Exception as error:
         # Linear algebra and optimisers fail on runs that agree too well, or hardly differ.
-        if isinstance(error, ValueError) and not isinstance(error, LinAlgError):
-            raise NoFit("too-few-results", str(error)) from error
         log.exception("fit failed", study=evidence.spec.name, surrogate=surrogate)
         raise NoFit(
             "fit-failed",
@@ -310,9 +310,9 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
 
 
 def _mark(of: Evidence, kind: str) -> str:
-    """The same mark is the same fit, by this version of the software."""
+    """The same mark is the same fit, by the same code."""
     known = (of.version, of.partial, of.others, tuple(of.measured.channels), of.notes)
-    return hashlib.sha256(repr((kind, SOFTWARE, known)).encode()).hexdigest()
+    return hashlib.sha256(repr((kind, CODE, known)).encode()).hexdigest()
 
 
 def _compared(known: Evidence) -> FloatArray | None:

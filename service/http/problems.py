@@ -51,6 +51,7 @@ STATUS: Mapping[str, int] = {
     "no-goal": 409,
     "too-few-results": 409,
     "too-many-results": 409,
+    "surrogate-unsuited": 409,
     "fit-failed": 409,
     "body-too-large": 413,
     "invalid-request": 422,
@@ -87,6 +88,8 @@ HINTS = {
     "not-owner": "`GET /owners` lists owners; `modomodo key create NAME --scope SCOPE "
     "--owner OWNER` makes a key of one",
     "owner-not-found": "`PUT /owners/OWNER` makes one",
+    "too-many-results": "ask for surrogate `auto`, which takes any number",
+    "surrogate-unsuited": "ask for surrogate `auto`, which takes every study",
     "not-found": "`GET /openapi.json` lists the calls",
     "method-not-allowed": "`GET /openapi.json` lists the calls",
 }

@@ -24,8 +24,9 @@ from service.schemas import (
     Trial,
     last_measurements,
 )
+from service.search.runs import SCHEDULED
 from service.study import evidence, export_columns, trainer_files, views
-from service.study.runs import SCHEDULED, channel_of, so_far
+from service.study.runs import channel_of, so_far
 
 
 def export(

@@ -21,10 +21,9 @@ from service.schemas import (
     last_measurements,
 )
 from service.schemas.spec import MERGED
+from service.search.runs import SCHEDULED
 from service.study import engine_terms, schedules
 
-SCHEDULED = "scheduled"
-"""The channel of runs whose mixture changed on the way: evidence about its mean."""
 _OF_RUN = (
     *(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel),
     Trial.schedule,

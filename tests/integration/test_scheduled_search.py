@@ -173,8 +173,8 @@ def test_a_fit_says_what_the_best_schedule_gains(here):
     assert fit["n"] == len(fit["points"]) == 7
     assert any("The best schedule is predicted +" in said for said in fit["messages"])
     refused = here.get("/studies/vlm/surrogates/quadsurface")
-    assert refused.status_code == 409
-    assert "auto and bayes-quadratic take schedules" in refused.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "surrogate-unsuited")
+    assert "auto and bayes-quadratic take schedules" in refused.json()["detail"]
 
 
 def test_a_schedule_of_equal_mean_is_not_the_uniform_run(here, database):

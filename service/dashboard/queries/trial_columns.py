@@ -13,8 +13,8 @@ from db import cost, models
 from db.models import Measurement, Trial
 from service.dashboard.charts.figure import objective_label
 from service.schemas import StudySpec
+from service.search.runs import SCHEDULED
 from service.study import export_columns, origins
-from service.study.runs import SCHEDULED
 
 UNASKED = 40
 """Domains, and benchmarks, up to which each has a column unless columns are chosen: with 64 and 256

@@ -20,8 +20,8 @@ from service.dashboard.queries.trial_columns import Column, columns
 from service.errors import invalid
 from service.schemas import Channel, StudySpec, TrialState
 from service.schemas import Trial as Shown
+from service.search.runs import SCHEDULED
 from service.study import export_columns, origins, views
-from service.study.runs import SCHEDULED
 
 PAGE = 100
 """Rows at once."""
