@@ -31,7 +31,7 @@ from service.study.evidence import Evidence
 log = structlog.get_logger()
 
 CODE = digest(SERVICE)
-"""Of the code as it was loaded: another may fit otherwise."""
+"""As it was loaded."""
 
 WAITING = 16
 """Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
@@ -59,10 +59,11 @@ class Fits:
 
     Args:
         stored: where they are kept, and looked for first; nowhere where that is None.
+        code: hash of the code that makes them: what other code made is not taken.
     """
 
-    def __init__(self, engine: Engine, stored: StoredFits | None = None) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, stored: StoredFits | None = None, code: str = CODE) -> None:
+        self._engine, self._code = engine, code
         self._stored = stored
         self._fits: Kept[FitRecord] = Kept()
         self._goals: Kept[GoalRecord] = Kept()
@@ -147,7 +148,7 @@ class Fits:
         if compared is None:
             return None
         if only_made:
-            mark = _mark(evidence, VERDICT)
+            mark = self._mark(evidence, VERDICT)
             there = self._verdicts.made(mark)
             if there is None:
                 there = self._in_store(VerdictRecord, VERDICT, evidence, mark)
@@ -250,7 +251,7 @@ class Fits:
         compute: Callable[[], R],
     ) -> Made[R]:
         """What was made already, here or anywhere; else what is computed now."""
-        mark, of = _mark(evidence, kind), evidence.version
+        mark, of = self._mark(evidence, kind), evidence.version
 
         def make() -> Made[R]:
             found = self._in_store(record, kind, evidence, mark)
@@ -269,6 +270,11 @@ class Fits:
             return once.made[0]
         with self._place():
             return once.value()
+
+    def _mark(self, of: Evidence, kind: str) -> str:
+        """The same mark is the same fit, by the same code."""
+        known = (of.version, of.partial, of.others, tuple(of.measured.channels), of.notes)
+        return hashlib.sha256(repr((kind, self._code, known)).encode()).hexdigest()
 
     def _in_store(
         self, record: type[R], kind: str, evidence: Evidence, mark: str
@@ -307,12 +313,6 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
             "fit-failed",
             f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
-
-
-def _mark(of: Evidence, kind: str) -> str:
-    """The same mark is the same fit, by the same code."""
-    known = (of.version, of.partial, of.others, tuple(of.measured.channels), of.notes)
-    return hashlib.sha256(repr((kind, CODE, known)).encode()).hexdigest()
 
 
 def _compared(known: Evidence) -> FloatArray | None:
