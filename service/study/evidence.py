@@ -26,13 +26,11 @@ from service.schemas import (
 from service.schemas.spec import MERGED
 from service.search.counts import counted
 from service.search.goals import Goal
-from service.search.runs import Runs
+from service.search.runs import SCHEDULED, Runs
 from service.search.space import MixtureSpace
 from service.study import engine_terms, headline, schedules, views
 from service.study.headline import Standing, Tried
 
-SCHEDULED = "scheduled"
-"""The channel of runs whose mixture changed on the way: evidence about its mean."""
 _OF_RUN = (
     *(Trial.id, Trial.number, Trial.state, Trial.mixture, Trial.channel),
     Trial.schedule,
