@@ -5,18 +5,23 @@ No model is trained: scores are made up.
 
 from __future__ import annotations
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import yaml
 
 from db import archive, studies
 from db.errors import BadArchive
+from modomodo.runs_options import case_of, layout_of, score_columns
+from modomodo.space_options import SpaceOptions
 from service.proposing.question import compute
 from service.proposing.storing import store
 from service.proposing.task import read_task
 from service.schemas import StudySpec
 from service.search.schedules import ScheduleSpace
-from service.study import archive_checks, engine_terms, evidence, schedules, views
+from service.study import archive_checks, engine_terms, evidence, run_table, schedules, views
 from tests.support.bodies import scores, study_body
 
 TWO = {"schedule": {"phases": 2}}
@@ -165,6 +170,34 @@ def test_a_schedule_may_be_what_to_train_and_says_its_phases(here):
     assert [phase["share"] for phase in file["schedule"]] == [0.5, 0.5]
     html = here.get("/ui/studies/vlm").text
     assert "50% of its steps, phase 1" in html
+
+
+def test_an_export_has_the_phases_and_a_file_of_it_is_fitted_as_the_study_is(here, tmp_path):
+    told(here)
+    add(here, schedule=UNEVEN, measurements=scores(0.9))
+    text = here.get("/studies/vlm/export").text
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert [table[5][f"w{p}_sat"] for p in (1, 2)] == ["0.8", "0.0"]
+    assert [table[i]["w1_sat"] for i in (0, 7)] == ["", ""]
+    assert [row["channel"] for row in table] == [""] * 4 + ["scheduled"] * 4
+    file = tmp_path / "runs.csv"
+    file.write_text(text)
+    columns = score_columns("out_score", None, "out_score_se")
+    case = case_of(file, columns, SpaceOptions(), layout_of(None, False))
+    assert case.shares == (0.5, 0.5)
+    assert case.beside == 1
+    study = known(here.app.state.context.database).runs
+    assert np.allclose(case.runs.schedules, study.schedules)
+    assert np.allclose(case.runs.score, study.score)
+
+
+def test_lines_of_schedules_are_not_imported_as_runs_of_their_mean(here):
+    told(here)
+    text = here.get("/studies/vlm/export").text.replace("scheduled", "")
+    spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
+    read = run_table.read(spec, text.encode(), "runs.csv")
+    assert len(read.runs) == 4
+    assert "its mixture changed on the way" in read.left_out[0].why
 
 
 def test_a_fit_says_what_the_best_schedule_gains(here):

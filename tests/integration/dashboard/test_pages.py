@@ -7,6 +7,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
+from service.dashboard.queries import boards
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.dashboard import (
@@ -276,3 +277,20 @@ def test_a_result_with_scores_of_several_steps_counts_with_the_last(api):
     figure = api.get(f"/ui/studies/{study}/progress").json()["figure"]
     points = next(trace for trace in figure["data"] if trace["mode"] == "markers")
     assert points["y"] == [32.5]
+
+
+def test_a_study_s_head_names_its_script_before_any_run_is_read(api, monkeypatch):
+    study = create(api)
+    assert '<script id="plotly"' not in page(api, f"/ui/studies/{study}")
+    finish(api, study, UNIFORM, 0.30)
+
+    def broken(*_):
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(boards, "board", broken)
+    html = page(api, f"/ui/studies/{study}")
+    head, rest = html.split("</head>")
+    assert '<script id="plotly" async' in head
+    assert f"<title>{study}" in head
+    assert "could not be read" in rest
+    assert "the disk is gone" not in html
