@@ -171,5 +171,5 @@ class Cells:
         known = self._few_choices
         if len(known) == 1:
             return known[0]
-        near = [self.cell(choice).project(y[None])[0] for choice in known]
-        return known[int(np.argmin([((x - y) ** 2).sum() for x in near]))]
+        points = [self.cell(choice).project(y[None])[0] for choice in known]
+        return known[int(np.argmin([((x - y) ** 2).sum() for x in points]))]

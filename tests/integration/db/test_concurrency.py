@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import leases, proposal_needs, steering, studies, trials, turns
+from db import leases, proposers, steering, studies, trials, turns
 from db.clock import after
 from db.errors import LeaseLost, StudyExists, WrongState
 from db.measurements import Reading
@@ -118,7 +118,7 @@ def test_one_replica_at_a_time_proposes(database):
 
     def take(number):
         with database.write() as session:
-            return proposal_needs.take(session, study, f"replica-{number}", 60.0)
+            return proposers.take(session, study, f"replica-{number}", 60.0)
 
     assert sum(all_at_once(CROWD, take)) == 1
 

@@ -125,8 +125,9 @@ def test_what_is_not_the_services_own_answer_is_not_believed(status, page, answe
 
 def test_a_foreign_service_is_told_in_words(answering):
     answering((200, {"hello": "world"}))
-    with pytest.raises(ServiceUnreachable, match="is not a MoDoMoDo service"):
-        Client(URL).studies()
+    for ask in (Client(URL).studies, lambda: Client(URL).next(NextRequest(worker="node-7"))):
+        with pytest.raises(ServiceUnreachable, match="is not a MoDoMoDo service"):
+            ask()
 
 
 def of_a_later_version(answer: Any) -> Any:
