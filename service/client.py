@@ -31,6 +31,7 @@ from service.schemas import (
     OwnerLimit,
     Owners,
     Partial,
+    Phase,
     PredictAnswer,
     PredictRequest,
     Release,
@@ -148,10 +149,16 @@ class Client(Transport):
         path = f"/studies/{_part(study)}/surrogates/{_part(name)}"
         return self._call(SurrogateFit, "GET", path, timeout=FIT_TIMEOUT_S)
 
-    def predict(self, study: str, name: str, mixtures: list[dict[str, float]]) -> PredictAnswer:
-        """Mean and standard deviation of the objective at mixtures, weights by domain; 409 as
-        `surrogate`."""
-        body = PredictRequest(mixtures=mixtures)
+    def predict(
+        self,
+        study: str,
+        name: str,
+        mixtures: Sequence[dict[str, float]] = (),
+        schedules: Sequence[Sequence[Phase]] = (),
+    ) -> PredictAnswer:
+        """Mean and standard deviation of the objective at mixtures, weights by domain, and then at
+        schedules; 409 as `surrogate`."""
+        body = PredictRequest(mixtures=list(mixtures), schedules=list(map(list, schedules)))
         path = f"/studies/{_part(study)}/surrogates/{_part(name)}/predict"
         return self._call(PredictAnswer, "POST", path, body, timeout=FIT_TIMEOUT_S)
 

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
@@ -23,6 +25,7 @@ from service.search.counts import counted
 from service.search.errors import CannotFitError, UnsuitedError
 from service.search.goal_beliefs import PURSUING
 from service.search.runs import Runs
+from service.search.schedules import unchanging
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
 from service.study.engine_terms import points, search_space, weights
@@ -188,13 +191,14 @@ class Fits:
     def predict(
         self, evidence: Evidence, surrogate: str, mixtures: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation at each of (n, m) mixtures.
+        """Mean and standard deviation at each of (n, m) mixtures, or of (n, P m) points of
+        schedules.
 
         Raises:
             Refused: no such surrogate; or one that cannot be fitted to the completed trials.
         """
         check(surrogate)
-        space, runs = evidence.space, evidence.runs
+        space, runs = evidence.space, _of_form(evidence.runs, evidence, mixtures)
         direction = evidence.spec.objective.direction
         with self._place(), _refusals(evidence, surrogate):
             return self._engine.ask(questions.predict, surrogate, space, runs, mixtures, direction)
@@ -207,9 +211,9 @@ class Fits:
         Raises:
             Refused: it cannot be fitted to the completed trials.
         """
-        ask, runs = self._engine.ask, evidence.runs
+        ask, runs = self._engine.ask, _of_form(evidence.runs, evidence, mixtures)
         with self._place(), _refusals(evidence, surrogate):
-            rest = list(others.values())
+            rest = [_of_form(other, evidence, mixtures) for other in others.values()]
             found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
 
@@ -221,16 +225,17 @@ class Fits:
         at: FloatArray,
         against: FloatArray,
     ) -> tuple[Predicted, dict[str, Predicted]]:
-        """How much higher scores are at each of (k, m) mixtures than at another, mean and standard
-        deviation by the joint belief: of the objective, and of others by name.
+        """How much higher scores are at each of (k, m) mixtures, or (k, P m) points of schedules,
+        than at another, mean and standard deviation by the joint belief: of the objective, and of
+        others by name.
 
         Raises:
             Refused: it cannot be fitted to the completed trials.
         """
-        ask, runs = self._engine.ask, evidence.runs
+        ask, runs = self._engine.ask, _of_form(evidence.runs, evidence, at)
         direction = evidence.spec.objective.direction
         with self._place(), _refusals(evidence, surrogate):
-            rest = list(others.values())
+            rest = [_of_form(other, evidence, at) for other in others.values()]
             whole, *found = ask(
                 questions.differences, surrogate, evidence.space, runs, rest, direction, at, against
             )
@@ -313,6 +318,15 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
             "fit-failed",
             f"{surrogate} cannot be fitted to {counted(len(evidence.runs), 'run')}: {error}",
         ) from error
+
+
+def _of_form(runs: Runs, known: Evidence, asked: FloatArray) -> Runs:
+    """Runs that a surrogate can learn from what is asked about: where that is schedules and no run
+    had one, all as schedules that stay the same."""
+    wanted = known.spec.search.schedule
+    if wanted is None or runs.schedules.size or asked.shape[1] == runs.m:
+        return runs
+    return replace(runs, schedules=unchanging(runs.weights, np.array(wanted.of_each)))
 
 
 def _compared(known: Evidence) -> FloatArray | None:
