@@ -147,7 +147,8 @@ class Refusing(Inline):
     ],
 )
 def test_each_reason_not_to_be_fitted_has_its_own_code(runs, error, code, said):
-    spec = SimpleNamespace(name="vlm", objective=SimpleNamespace(direction="maximize"))
+    objective, search = SimpleNamespace(direction="maximize"), SimpleNamespace(schedule=None)
+    spec = SimpleNamespace(name="vlm", objective=objective, search=search)
     known = SimpleNamespace(spec=spec, space=SPACE, runs=runs)
     with pytest.raises(NoFit) as refused:
         Fits(Refusing(error)).predict(known, "gp", AT)
