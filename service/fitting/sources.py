@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-SERVICE = Path(__file__).parents[1]
-ROOMS = ("fitting", "notation", "schemas", "search", "study")
-"""Rooms of the service that decide what is kept of a fit: how trials are read, fitted and told."""
+ROOT = Path(__file__).parents[2]
+ROOMS = (
+    "db",
+    *(f"service/{room}" for room in ("fitting", "notation", "schemas", "search", "study")),
+)
+"""What decides what is kept of a fit: how trials are read, fitted and told."""
 
 
 def digest(folder: Path, rooms: Sequence[str] = ROOMS) -> str:

@@ -66,7 +66,8 @@ STATUS: Mapping[str, int] = {
     "stopping": 503,
     "too-many-listeners": 503,
 }
-"""By stable code: those of `service.errors` and `db.errors`, and those of HTTP itself."""
+"""By stable code: those of `service.errors`, `db.errors` and `service.search.errors`, and those of
+HTTP itself."""
 
 CODES = {
     400: "malformed-request",
@@ -88,7 +89,6 @@ HINTS = {
     "not-owner": "`GET /owners` lists owners; `modomodo key create NAME --scope SCOPE "
     "--owner OWNER` makes a key of one",
     "owner-not-found": "`PUT /owners/OWNER` makes one",
-    "too-many-results": "ask for surrogate `auto`, which takes any number",
     "surrogate-unsuited": "ask for surrogate `auto`, which takes every study",
     "not-found": "`GET /openapi.json` lists the calls",
     "method-not-allowed": "`GET /openapi.json` lists the calls",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 from dataclasses import replace
 from functools import partialmethod
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +16,7 @@ from service.errors import NoFit
 from service.executor.process import EngineFailed, Inline
 from service.fitting import questions
 from service.fitting.fits import Fits
-from service.fitting.sources import ROOMS, SERVICE, digest
+from service.fitting.sources import ROOMS, ROOT, digest
 from service.search.diagnostics import diagnose
 from service.search.errors import TooFewRunsError, TooManyRunsError, UnsuitedError
 from service.search.runs import Runs
@@ -145,7 +147,8 @@ class Refusing(Inline):
     ],
 )
 def test_each_reason_not_to_be_fitted_has_its_own_code(runs, error, code, said):
-    spec = SimpleNamespace(name="vlm", objective=SimpleNamespace(direction="maximize"))
+    objective, search = SimpleNamespace(direction="maximize"), SimpleNamespace(schedule=None)
+    spec = SimpleNamespace(name="vlm", objective=objective, search=search)
     known = SimpleNamespace(spec=spec, space=SPACE, runs=runs)
     with pytest.raises(NoFit) as refused:
         Fits(Refusing(error)).predict(known, "gp", AT)
@@ -161,16 +164,39 @@ def test_why_a_surrogate_takes_no_runs_is_the_same_in_another_process(runs):
 
 
 def test_other_code_gives_other_fits_and_nothing_else_does(tmp_path):
-    (tmp_path / "search" / "surrogates").mkdir(parents=True)
-    source = tmp_path / "search" / "surrogates" / "gp.py"
+    surrogates = tmp_path / "service" / "search" / "surrogates"
+    surrogates.mkdir(parents=True)
+    source = surrogates / "gp.py"
     source.write_text("ITERATIONS = 50")
     first = digest(tmp_path)
-    (tmp_path / "search" / "surrogates" / "gp.pyc").write_bytes(b"compiled")
-    (tmp_path / "dashboard").mkdir()
-    (tmp_path / "dashboard" / "words.py").write_text("of pages alone")
+    (surrogates / "gp.pyc").write_bytes(b"compiled")
+    (tmp_path / "service" / "dashboard").mkdir()
+    (tmp_path / "service" / "dashboard" / "words.py").write_text("of pages alone")
     assert digest(tmp_path) == first
     source.write_text("ITERATIONS = 60")
     second = digest(tmp_path)
     source.rename(source.with_name("process.py"))
     assert len({first, second, digest(tmp_path)}) == 3
-    assert all((SERVICE / room).is_dir() for room in ROOMS)
+    assert all((ROOT / room).is_dir() for room in ROOMS)
+
+
+BESIDE = {f"service/{name}.py" for name in ("__init__", "errors", "executor/process", "own_python")}
+"""What fits import besides, and no figure depends on: refusals, and how a process is started."""
+
+
+def imported(file):
+    """Files of this project that one imports."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (node.module, *(f"{node.module}.{item.name}" for item in node.names)):
+                place = ROOT / name.replace(".", "/")
+                yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
+
+
+def test_all_code_that_fits_are_made_by_tells_one_fit_from_another():
+    reached, ahead = set(), {*(ROOT / "service" / "fitting").glob("*.py")}
+    while ahead:
+        reached |= ahead
+        ahead = {found for file in ahead for found in imported(file)} - reached
+    names = {file.relative_to(ROOT).as_posix() for file in reached}
+    assert {name for name in names if not name.startswith(ROOMS)} == BESIDE

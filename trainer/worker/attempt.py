@@ -24,12 +24,13 @@ from trainer.recipe import Recipe, RecipeError
 from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
-from trainer.worker.child import STOP_S, Child, Message, Starting
+from trainer.worker.child import STOP_S, Child, Starting
 from trainer.worker.deadline import Pace
 from trainer.worker.delivery import RESULT_AGAIN_S, Delivery
 from trainer.worker.ending import Ending
 from trainer.worker.gpus import GpuUse, metrics
 from trainer.worker.lease import HeldLease, LeaseLost, TrialCancelled
+from trainer.worker.run_process import Message
 from trainer.worker.setting import Setting, n_devices
 from trainer.worker.signals import Signals
 from trainer.worker.transfers import LOOK_EVERY_S, Transfers
