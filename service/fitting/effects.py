@@ -62,10 +62,8 @@ def answer(
     start = engine_terms.weights(known.spec, [best.mixture])[0]
     places = [known.space.domains.index(name) for name in names]
     moves = [_move(known.space, start, place, places) for place in places] if places[1:] else []
-    at, against = (
-        np.array([getattr(one, side) for one in moves]).reshape(-1, len(start))
-        for side in ("at", "against")
-    )
+    at = np.array([one.at for one in moves]).reshape(-1, len(start))
+    against = np.array([one.against for one in moves]).reshape(-1, len(start))
     times = np.array([one.times for one in moves])
     others = {
         name: runs

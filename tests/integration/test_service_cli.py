@@ -457,6 +457,8 @@ def test_what_each_domain_does_is_told_as_a_table(run, service_url):
     assert "10 points more of a domain, from the mixture of trial" in shown
     rows = [line.split()[0] for line in shown.splitlines() if " ± " in line]
     assert rows[: len(found["objective"])] == list(found["objective"])
+    assert found["room"] == {"coco": 0.0, "lisa": 0.1, "sat": 0.1}
+    assert "coco (no more)" in shown
 
 
 def test_owners_are_made_given_studies_and_listed_with_what_they_may_use(run, study_file):
