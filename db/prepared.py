@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
+from db import postgresql
+
 Process = Callable[[Any], Any]
 
 
@@ -36,6 +38,11 @@ class Part(Session):
         )
         self.driver: Any = connection.connection.driver_connection
         self.dialect = connection.dialect
+
+    def close(self) -> None:
+        """Nothing where it was not used: to let go of nothing takes as long as a statement."""
+        if self.in_transaction() or self.identity_map:
+            super().close()
 
 
 class Prepared:
@@ -69,6 +76,14 @@ class Prepared:
         if row is None:
             raise RuntimeError("no row, where there is always one")
         return row
+
+    def whole(self, session: Session, asked: Mapping[str, Any]) -> Any:
+        """`one_or_none` of a statement that is all that a work does, unless it finds no row: where
+        the work has a transaction of its own, it is committed at once."""
+        if isinstance(session, Part) and session.dialect.name == "postgresql":
+            with postgresql.by_itself(session.driver):
+                return self.one_or_none(session, asked)
+        return self.one_or_none(session, asked)
 
     def run(self, session: Session, asked: Mapping[str, Any]) -> None:
         """Executes what returns no rows."""
@@ -131,14 +146,14 @@ class _Form:
             raise raised(error, self.dialect, self.text) from error
 
     def rows(self, driver: Any, given: Any) -> list[Any]:
-        def fetch(text: str, given: Any) -> tuple[Any, list[Any]]:
+        def fetch(text: str, given: Any) -> list[Any]:
             cursor = driver.execute(text, given)
-            return cursor.description, cursor.fetchall()
+            if self.converted is None:
+                self.converted = list(self._converting([c[1] for c in cursor.description]))
+            rows: list[Any] = cursor.fetchall()
+            return rows
 
-        description, found = self.execute(fetch, given)
-        if self.converted is None:
-            self.converted = list(self._converting([column[1] for column in description]))
-        return [self._row(row) for row in found]
+        return [self._row(row) for row in self.execute(fetch, given)]
 
     def _converting(self, kinds: Sequence[Any]) -> Iterator[tuple[int, Process]]:
         """What converts the columns, by their places.

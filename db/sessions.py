@@ -88,7 +88,7 @@ class Database:
                 nobody knows what it has kept.
         """
         if self._unflushed is not None:
-            outcomes = [self._alone(self._unflushed, work) for work in works]
+            outcomes = self._each_alone(self._unflushed, works)
             if not all(isinstance(outcome, Failed) for outcome in outcomes):
                 self._flush()
             return outcomes
@@ -115,22 +115,37 @@ class Database:
         driver.execute("RELEASE work")
         return outcome
 
-    def _alone(self, unflushed: Engine, work: Callable[[Session], Any]) -> Any:
-        """What becomes of a work in a transaction of its own, of PostgreSQL."""
-        try:
-            with self._turn(), unflushed.connect() as connection:
+    def _each_alone(
+        self, unflushed: Engine, works: Sequence[Callable[[Session], Any]]
+    ) -> list[Any]:
+        """What becomes of each work in a transaction of its own, of PostgreSQL."""
+        outcomes: list[Any] = []
+        while len(outcomes) < len(works):
+            with unflushed.connect() as connection:
                 driver: Any = connection.connection.driver_connection
+                for work in works[len(outcomes) :]:
+                    outcomes.append(self._alone(connection, work))
+                    if driver.closed:
+                        connection.invalidate()
+                        break
+        return outcomes
+
+    def _alone(self, connection: Connection, work: Callable[[Session], Any]) -> Any:
+        driver: Any = connection.connection.driver_connection
+        try:
+            with self._turn():
                 try:
                     with Part(connection) as session:
                         outcome = work(session)
                         if session.in_transaction():
                             session.commit()
                     driver.commit()  # where no more than prepared statements were executed
-                except connection.dialect.loaded_dbapi.Error as error:
-                    raise raised(error, connection.dialect) from error
-                finally:
-                    if driver.closed:
-                        connection.invalidate()
+                except BaseException:
+                    if not driver.closed:
+                        driver.rollback()
+                    raise
+        except connection.dialect.loaded_dbapi.Error as error:
+            return Failed(raised(error, connection.dialect))
         except Exception as error:
             return Failed(error)
         return outcome

@@ -145,7 +145,7 @@ def _beat(session: Session, trial_id: int, token: str, progress: _Progress) -> P
     beat: dict[str, Any] = {"at_step": progress.step, "of_steps": progress.total_steps}
     if not progress.brings_metrics and events.takes_all_at_once(session):
         at_once = asked | beat | _BEATEN.bound(0, trial_id)
-        beaten = _BEATEN_AT_ONCE.one_or_none(session, at_once)
+        beaten = _BEATEN_AT_ONCE.whole(session, at_once)
         return None if beaten is None else _pulse(beaten, beaten)
     held = _HELD_ALONE.one_or_none(session, asked)
     if held is None:

@@ -16,7 +16,7 @@ from service.dashboard import assets, colours, fit_words, session, words
 from service.dashboard.charts.figure import objective_label
 from service.dashboard.navigation import STUDY_LINKS
 from service.schemas import StudySpec
-from service.study import trainer_files, waiting
+from service.study import points, trainer_files, waiting
 
 log = structlog.get_logger()
 
@@ -41,6 +41,7 @@ def _environment() -> Environment:
         "points": words.points,
         "signed": words.gain,
         "margin": words.margin,
+        "room": points.room,
         "share": words.share,
         "mixture": words.mixture,
         "elided": words.elided,

@@ -11,6 +11,7 @@ worker has by then give way to its proposals.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -34,6 +35,12 @@ LEASE_S = 15.0
 
 PAUSE_S = 0.1
 """Between two looks: a busy fleet calls far more often than proposals are needed."""
+
+PAUSE_PER_LOOK = 19.0
+"""And so many times as long as a look that found nothing to do kept the processor: with thousands
+of queued trials looks would take a core that others need."""
+
+LONGEST_PAUSE_S = 1.0
 
 FALLBACK = "seed"
 """What proposes when a study's strategy fails: seeds not yet tried, then random mixtures."""
@@ -278,8 +285,10 @@ class Proposer:
             self._waking.clear()
             if self._stopped.is_set():
                 return
+            began, stored = time.thread_time(), 0
             try:
-                self.turn()
+                stored = self.turn()
             except Exception:
                 log.exception("proposing failed, tried again")
-            self._stopped.wait(PAUSE_S)
+            took = 0.0 if stored else time.thread_time() - began
+            self._stopped.wait(min(LONGEST_PAUSE_S, max(PAUSE_S, PAUSE_PER_LOOK * took)))

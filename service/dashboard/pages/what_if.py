@@ -111,7 +111,9 @@ def page(
         resets=resets,
         phases=first_phases(board.study, start, stored),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
+        fits_at_once=len(board.history.runs)
+        <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        most_runs=dependencies.FITTED_AT_ALL,
     )
 
 

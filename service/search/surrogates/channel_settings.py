@@ -22,6 +22,7 @@ from service.search.surrogates.basis import Basis
 from service.search.surrogates.likelihood import (
     Likelihood,
     Rows,
+    Scaled,
     Settings,
     Solved,
     of_combinations,
@@ -132,10 +133,11 @@ class Channel:
 
     def of_combinations(
         self, prior: FloatArray, noise: float, combos: FloatArray, target: Rows
-    ) -> Likelihood:
+    ) -> Scaled:
         """What its rows tell for Q settings of the channel beside one of the target."""
-        found = of_combinations(prior, noise, combos, target, self.rows)
-        return _only_where(combos[:, 0] != 0, found, self.alone)
+        carries = combos[:, 0] != 0
+        A, l = of_combinations(prior, noise, combos, target, self.rows)  # noqa: E741
+        return Scaled(A * carries[:, None, None], np.where(carries, l, self.alone))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,24 +155,20 @@ class SolvedChannel:
 
     @cached_property
     def likelihood(self) -> Likelihood:
-        return _only_where(self.carries, self.solved.likelihood, self.channel.alone)
+        return self._where_it_carries(self.solved.likelihood, self.channel.alone)
 
     def added_by(self, some: NDArray[np.intp]) -> Likelihood:
         """What these of the rows (r,) add to the likelihood of the others."""
         alone = self.channel.alone - self.channel.alone_without(some)
-        return _only_where(self.carries, self.solved.added_by(some), alone)
+        return self._where_it_carries(self.solved.added_by(some), alone)
 
-
-def _only_where(carries: NDArray[np.bool_], found: Likelihood, alone: float) -> Likelihood:
-    """`found` where something carries over (G,), elsewhere this log density."""
-    if carries.all():
-        return found
-    return Likelihood(
-        found.J * carries[:, None, None],
-        found.h * carries[:, None],
-        found.s * carries,
-        np.where(carries, found.l, alone),
-    )
+    def _where_it_carries(self, found: Likelihood, alone: float) -> Likelihood:
+        return Likelihood(
+            found.J * self.carries[:, None, None],
+            found.h * self.carries[:, None],
+            found.s * self.carries,
+            np.where(self.carries, found.l, alone),
+        )
 
 
 def weights_of(log_weight: FloatArray) -> FloatArray:
@@ -231,10 +229,11 @@ class _Joint:
         target: Rows,
         channel: Channel,
     ) -> None:
-        self._settings, self._so_far, self._log_prior = settings, so_far, log_prior
+        self._settings, self._log_prior = settings, log_prior
         self._prior = basis.prior(settings.scales)
+        self._so_far = so_far.scaled(self._prior)
         self._target, self._channel = target, channel
-        self.log_weight = so_far.evidence(self._prior) + log_prior
+        self.log_weight = self._so_far.evidence() + log_prior
         """(G,) without the channel."""
 
     def likely(self) -> NDArray[np.intp]:
@@ -249,10 +248,11 @@ class _Joint:
         (Q, 3), but for the prior of the latter."""
         prior, noise = self._prior[members[0]], float(self._settings.noise[members[0]])
         more = self._channel.of_combinations(prior, noise, combos, self._target)
-        found = []
-        for i in members:
-            both = self._so_far[int(i)] + more
-            found.append(both.evidence(self._prior[i][None]) + self._log_prior[i])
+        found = [
+            Scaled(self._so_far.A[i] + more.A, self._so_far.l[i] + more.l).evidence()
+            + self._log_prior[i]
+            for i in members
+        ]
         return np.array(found)
 
 

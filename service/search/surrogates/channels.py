@@ -42,6 +42,7 @@ from service.search.surrogates.part import (
     Scaling,
     sampling_variance,
 )
+from service.search.surrogates.regression import Stored
 from service.search.surrogates.standard import centre_and_scale
 
 LEAST_SPREAD = 0.25
@@ -89,7 +90,7 @@ def fitted_with_channels(runs: Runs, scaling: Scaling) -> Part:
         scaling,
         weight,
         means,
-        covariances,
+        Stored(covariances),
         settings.noise,
         scaling.centre + scaling.scale * mean,
         scaling.scale**2 * variance,

@@ -106,31 +106,50 @@ class Likelihood:
         """Of one setting, to be added to those of many."""
         return Likelihood(self.J[g], self.h[g], self.s[g], self.l[g])
 
-    def evidence(self, prior: FloatArray) -> FloatArray:
-        """(G,) log marginal likelihoods, for prior variances (G, p), or (1, p), of coefficients."""
-        # Scaled by the prior, what no score informs is the identity. With A = 1 + sqrt(prior) J
-        # sqrt(prior) and h alike, one Cholesky factor of [[A, h], [h', 1 + s]] has all: the product
-        # of its diagonal but for the last is sqrt(|A|), the last squared 1 + s - h' A^-1 h. That is
-        # above 1, for s less the rest is a sum of squares.
+    def scaled(self, prior: FloatArray) -> Scaled:
+        """Beside prior variances (G, p) of the coefficients."""
         root = np.sqrt(prior)
-        G, p = self.h.shape
+        G, p = prior.shape
         A = np.empty((G, p + 1, p + 1))
         np.multiply(self.J, root[:, :, None], out=A[:, :p, :p])
         A[:, :p, :p] *= root[:, None, :]
-        A[:, range(p), range(p)] += 1
         A[:, p, :p] = A[:, :p, p] = root * self.h
-        A[:, p, p] = 1 + self.s
-        diagonal = np.diagonal(np.linalg.cholesky(A), axis1=1, axis2=2)
-        evidence: FloatArray = (
-            self.l - 0.5 * (diagonal[:, p] ** 2 - 1) - np.log(diagonal[:, :p]).sum(axis=1)
-        )
-        return evidence
+        A[:, p, p] = self.s
+        return Scaled(A, self.l)
+
+    def evidence(self, prior: FloatArray) -> FloatArray:
+        """(G,) log marginal likelihoods, for prior variances (G, p) of the coefficients."""
+        return self.scaled(prior).evidence()
 
     def foreseen(self, prior: FloatArray, f: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(G, k) mean and variance of `f beta` for features f (k, p)."""
         precision = self.J + (1 / prior)[:, :, None] * np.eye(f.shape[1])
         along = np.linalg.solve(precision, np.broadcast_to(f.T, (len(prior), *f.T.shape)))
         return (self.h[:, None, :] @ along)[:, 0], np.einsum("kp,gpk->gk", f, along)
+
+
+class Scaled(NamedTuple):
+    """A likelihood under G settings whose coefficients are in units of their prior's.
+
+    Attributes:
+        A: (G, p + 1, p + 1) `[[J, h], [h', s]]`.
+        l: (G,) as `Likelihood` has it.
+    """
+
+    A: FloatArray
+    l: FloatArray  # noqa: E741 - the formula's
+
+    def evidence(self) -> FloatArray:
+        """(G,) log marginal likelihoods."""
+        # What no score informs is the identity: one Cholesky factor of 1 + A has all. The product
+        # of its diagonal but for the last is sqrt(|1 + J|), the last squared
+        # 1 + s - h' (1 + J)^-1 h. That is above 1, for s less the rest is a sum of squares.
+        p = self.A.shape[1] - 1
+        diagonal = np.diagonal(np.linalg.cholesky(self.A + np.eye(p + 1)), axis1=1, axis2=2)
+        evidence: FloatArray = (
+            self.l - 0.5 * (diagonal[:, p] ** 2 - 1) - np.log(diagonal[:, :p]).sum(axis=1)
+        )
+        return evidence
 
 
 def of_target(settings: Settings, rows: Rows) -> Likelihood:
@@ -252,7 +271,7 @@ class Solved:
 
 def of_combinations(
     prior: FloatArray, noise: float, combos: FloatArray, target: Rows, rows: Rows
-) -> Likelihood:
+) -> Scaled:
     """What `of_channel` finds for Q settings of a channel beside one of the target.
 
     The prior of the channel's own terms differs by a factor alone, so one eigendecomposition serves
@@ -263,41 +282,35 @@ def of_combinations(
         noise: standard deviation of the target's training noise.
         combos: (Q, 3) as in `Settings.channels`.
     """
-    Q, p = len(combos), len(prior)
-    rho, amplitude, own = combos.T
+    p, (rho, amplitude, own) = len(prior), combos.T
     share, left = amplitude * rho, amplitude**2 * (1 - rho**2)
-    J, h, s, l = np.empty((Q, p, p)), np.empty((Q, p)), np.empty(Q), np.empty(Q)  # noqa: E741
-    is_term, root = np.arange(p) > 0, np.sqrt(prior[1:])
+    A, l = np.empty((len(combos), p + 1, p + 1)), np.empty(len(combos))  # noqa: E741
+    F = rows.F * np.sqrt(prior)
+    # In units of the prior [X, y] is `share` D - E.
+    D = np.column_stack([np.zeros(len(F)), F[:, 1:], np.zeros(len(F))])
     for level in np.unique(own):
         at = np.flatnonzero(own == level)
-        M0, M1, M2, b0, b1, s0, l0 = moments(rows, weighed(rows, target, noise, float(level)))
-        # 1. Without the constant, W is W - W 1 c 1'W.
-        grown = 1 + prior[0] * M0[0, 0]
-        c, u, v, sum_y = prior[0] / grown, M0[:, 0], M1[:, 0], b0[0]
-        M0, M1, M2 = (
-            M0 - c * np.outer(u, u),
-            M1 - c * np.outer(u, v),
-            M2 - c * np.outer(v, v),
+        told = weighed(rows, target, noise, float(level))
+        both = np.hstack([D, told.k[:, None] * F, -told.y[:, None]])
+        # 1. Sums over rows. Without the constant, W is W - W 1 c 1'W.
+        sums, grown = told.W @ both, 1 + prior[0] * told.W.sum()
+        products = (both.T * told.W) @ both - prior[0] / grown * np.outer(sums, sums)
+        DD, DE, EE = (
+            products[: p + 1, : p + 1],
+            products[: p + 1, p + 1 :],
+            products[p + 1 :, p + 1 :],
         )
-        b0, b1 = b0 - c * sum_y * u, b1 - c * sum_y * v
         # 2. G^(1/2) F'WF G^(1/2) = U e U' for G = the prior; of a channel it is `left` times that.
-        e, U = np.linalg.eigh(root[:, None] * M0[1:, 1:] * root)
-        e = e.clip(0)
-        turned = U.T * root
-        of_terms, of_pairs, b = turned @ M0[1:], turned @ M1[1:], turned @ b0[1:]
-        of_terms[:, 0] = 0
-        # 3. X'WX - X'WF T F'WX, and likewise with y.
-        a, factor = share[at], 1 + left[at][:, None] * e
-        T = left[at][:, None] / factor
-        FWX = a[:, None, None] * of_terms - of_pairs
-        cross = M1 * is_term[:, None]
-        XWX = a[:, None, None] ** 2 * (M0 * np.outer(is_term, is_term)) + M2
-        XWX -= a[:, None, None] * (cross + cross.T)
-        J[at] = XWX - np.swapaxes(FWX * T[:, :, None], 1, 2) @ FWX
-        h[at] = a[:, None] * (b0 * is_term) - b1 - ((T * b)[:, None, :] @ FWX)[:, 0]
-        s[at] = s0 - c * sum_y**2 - T @ b**2
-        l[at] = l0 - 0.5 * (np.log(grown) + np.log(factor).sum(axis=1))
-    return Likelihood(J, h, s, l)
+        e, U = np.linalg.eigh(DD[1:p, 1:p])
+        factor = 1 + left[at][:, None] * e.clip(0)
+        turned = U.T @ products[1:p]
+        # 3. [X, y]'W[X, y] less what the channel's own terms explain of it.
+        a = share[at][:, None, None]
+        V = a * turned[:, : p + 1] - turned[:, p + 1 :]
+        A[at] = a**2 * DD - a * (DE + DE.T) + EE
+        A[at] -= np.swapaxes(V * (left[at][:, None] / factor)[:, :, None], 1, 2) @ V
+        l[at] = told.l.sum() - 0.5 * (np.log(grown) + np.log(factor).sum(axis=1))
+    return Scaled(A, l)
 
 
 def counts_of(n_channels: NDArray[np.intp], is_paired: NDArray[np.bool_]) -> FloatArray:

@@ -202,9 +202,12 @@ def test_a_long_study_comes_in_pages_and_small_pieces(api, database):
 
 def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, database):
     store_many(database, 300, "some")  # some of them failed
-    assert "Fit now" in page(api, "/ui/studies/some")
     store_many(database, 2100, "long")
-    assert "too many to fit here" in page(api, "/ui/studies/long")
+    for part in ("", "/surfaces", "/what-if"):
+        assert "Fit now" in page(api, f"/ui/studies/some{part}")
+        html = page(api, f"/ui/studies/long{part}")
+        assert "too many to fit here" in html
+        assert "Fit now" not in html
     refused = api.get("/ui/studies/long/fits/gp").json()
     assert "too many to fit here" in refused["html"]
     assert refused["figures"] == {}
