@@ -99,7 +99,7 @@ def heat_map(
             "colorbar": {
                 "tickfont": {"color": "@soft"}, "thickness": 10, "len": 0.6, "outlinewidth": 0,
                 "orientation": "h", "x": 0.5, "y": 1, "yref": "container", "yanchor": "top",
-                "ypad": 10,
+                "ypad": 10, "nticks": 4, "tickangle": 0,
             },
         }
     ]  # fmt: skip

@@ -20,7 +20,7 @@ def ranked(study: StudySpec, found: StudyEffects, benchmark: str, title: str) ->
     figure = dots(
         rows,
         words.short_names([name for name, _, _ in rows], LEGEND_LETTERS),
-        f"change of {words.elided(title, TITLE_LETTERS)}, points",
+        f"change of {words.elided(title, TITLE_LETTERS)}",
     )
     rooms = [points.room(found.room.get(name, found.step), found.step) for name, _, _ in rows]
     (data,) = figure["data"]
