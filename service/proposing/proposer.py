@@ -19,7 +19,7 @@ from dataclasses import replace
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import begun, proposal_needs, proposals, studies
+from db import begun, proposal_needs, proposals, proposers, studies
 from db.sessions import Database
 from service.executor.process import Engine, Inline, Stopping
 from service.proposing import experts, stopping
@@ -93,7 +93,7 @@ class Proposer:
         if not self._is_at_work:
             return
         with self._database.write() as session:
-            proposal_needs.renew(session, self._owner, LEASE_S)
+            proposers.renew(session, self._owner, LEASE_S)
 
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
@@ -174,12 +174,12 @@ class Proposer:
         finally:
             self._is_at_work = False
             with self._database.write() as session:
-                proposal_needs.end_turn(session, study_id, self._owner)
+                proposers.end_turn(session, study_id, self._owner)
 
     def _takes(self, study_id: int) -> bool:
         """Whether it is this replica that proposes for a study from now on."""
         with self._database.write() as session:
-            return proposal_needs.take(session, study_id, self._owner, LEASE_S)
+            return proposers.take(session, study_id, self._owner, LEASE_S)
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
@@ -189,7 +189,7 @@ class Proposer:
             with self._database.write() as session:
                 proposals.still_hold(session, kept, results)
         with self._database.read() as session:
-            trouble = proposal_needs.trouble(session, name)
+            trouble = proposers.trouble(session, name)
             rests = trouble is not None and trouble.rests
             try:
                 task = read_task(session, name, only_gaps=rests)
@@ -218,17 +218,17 @@ class Proposer:
         with self._database.write() as session:
             if was_asked:
                 is_out = name in self._fruitless
-                proposal_needs.give_back(session, study_id, self._owner, error, is_out=is_out)
+                proposers.give_back(session, study_id, self._owner, error, is_out=is_out)
             else:
-                proposal_needs.end_turn(session, study_id, self._owner)
+                proposers.end_turn(session, study_id, self._owner)
         return stored
 
     def _give_up(self, name: str, error: str) -> None:
         """Lets the study rest, and everybody see why."""
         with self._database.write() as session:
             study = studies.find(session, name)  # it may be deleted meanwhile
-            if study is not None and proposal_needs.take(session, study.id, self._owner, LEASE_S):
-                proposal_needs.give_back(session, study.id, self._owner, error)
+            if study is not None and proposers.take(session, study.id, self._owner, LEASE_S):
+                proposers.give_back(session, study.id, self._owner, error)
 
     def _by_strategy(self, task: Task) -> tuple[int, str | None]:
         """How many proposals were stored, and what went wrong."""
