@@ -10,6 +10,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import gc
+
+# Cycles are looked for seldom: there are few, and Python takes all that is imported, and all that a
+# test makes, for a reason to look again and again.
+gc.set_threshold(50_000, 20, 50)
+
 import itertools
 import shutil
 import threading
@@ -56,9 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Notes what collecting imported. What that made stays to the end."""
+    """Notes what collecting imported. What that made stays to the end: the garbage collector need
+    not look through it."""
     session.config.stash[COLLECTED] = dear()
-    once.collection_of_garbage()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
