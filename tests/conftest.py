@@ -11,11 +11,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gc
-
-# Cycles are looked for seldom: there are few, and Python takes all that is imported, and all that a
-# test makes, for a reason to look again and again.
-gc.set_threshold(50_000, 20, 50)
-
 import itertools
 import shutil
 import threading
@@ -40,6 +35,10 @@ from tests.support.schedule import COLLECTED, Schedule, dear, shared_by
 from tests.support.serving import in_process
 
 SLOW_S = 600
+
+# Cycles are looked for seldom: there are few, and Python takes all that is imported, and all that a
+# test makes, for a reason to look again and again.
+gc.set_threshold(50_000, 20, 50)
 
 # How many examples a property is tried on. The same ones every time, but before a release: a change
 # should not fail for what was there before it.
