@@ -81,6 +81,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 	$(BIN)/python -m bench.schedules
+	$(BIN)/python -m bench.schedule_search
 	$(BIN)/python -m bench.tests
 
 setup: $(VENV)/.installed
