@@ -6,7 +6,7 @@ Each is told the same start and then asked for batches; for floors each says wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -21,8 +21,18 @@ from service.search.strategies import propose
 
 Ask = Callable[[Goal, MixtureSpace, Runs, int, int], FloatArray]
 """Goal, space, runs so far, how many, seed -> (n, m) mixtures to run."""
-Choose = Callable[[Goal, MixtureSpace, Runs, int], FloatArray]
-"""Goal, space, runs so far, seed -> (m,) the mixture it would train."""
+
+
+class Chosen(NamedTuple):
+    """A mixture (m,) to train, and how likely it is said to keep all floors; None by who does not
+    say."""
+
+    weights: FloatArray
+    stated: float | None = None
+
+
+Choose = Callable[[Goal, MixtureSpace, Runs, int], Chosen]
+"""Goal, space, runs so far, seed -> what it would train."""
 
 MC_SAMPLES = 64
 CANDIDATES = 2000
@@ -43,9 +53,10 @@ def ours(strategy: str) -> tuple[Ask, Choose]:
         found = propose(strategy, space, runs, nothing, n, seed, goal=goal)
         return np.array([item.weights for item in found])
 
-    def choose(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> FloatArray:
+    def choose(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> Chosen:
         beliefs = Beliefs.fitted(strategy, goal, space, runs, seed)
-        return decide(beliefs, seed).recommended.weights
+        recommended = decide(beliefs, seed).recommended
+        return Chosen(recommended.weights, recommended.together)
 
     return ask, choose
 
@@ -73,15 +84,18 @@ def _model(goal: Goal, runs: Runs) -> Any:
 
 
 def _botorch(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> FloatArray:
-    """qLogNEHVI, or with floors qLogNEI with outcome constraints, over the simplex; of a list, the
-    nearest rows."""
+    """qLogNEHVI, or with floors qLogNEI with outcome constraints, over the simplex, or of a list
+    over what was not run."""
     import torch
     from botorch.acquisition.logei import qLogNoisyExpectedImprovement
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
     from botorch.acquisition.objective import GenericMCObjective
-    from botorch.optim import optimize_acqf
+    from botorch.optim import optimize_acqf, optimize_acqf_discrete
     from botorch.sampling.normal import SobolQMCNormalSampler
 
+    from service.search.front_improvement import compile_nothing
+
+    compile_nothing()
     torch.manual_seed(seed)
     model, baseline = _model(goal, runs), torch.tensor(runs.weights)
     outputs, uniform = _measured(goal, runs)
@@ -108,7 +122,10 @@ def _botorch(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> 
             ],
             prune_baseline=True,
         )
-    m = space.m
+    m, listed = space.m, space.listed()
+    if listed is not None:
+        rows, _ = optimize_acqf_discrete(acquisition, n, torch.tensor(listed), X_avoid=baseline)
+        return np.asarray(rows.numpy())
     bounds = torch.tensor([[0.0] * m, [1.0] * m], dtype=torch.float64)
     found, _ = optimize_acqf(
         acquisition,
@@ -123,7 +140,7 @@ def _botorch(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> 
     return space.project(found.numpy())
 
 
-def _botorch_choice(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> FloatArray:
+def _botorch_choice(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> Chosen:
     """The highest posterior mean where all floors hold with the probability asked, or the safest;
     floors at what the run of equal weights scored."""
     import torch
@@ -146,8 +163,8 @@ def _botorch_choice(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> F
     together = chances.prod(axis=0)
     enough = goal.is_enough(chances, together)
     merit = np.where(enough, mean[0], -np.inf) if enough.any() else together
-    best: FloatArray = X[int(np.argmax(merit))]
-    return best
+    best = int(np.argmax(merit))
+    return Chosen(X[best], float(together[best]))
 
 
 # --- Optuna -----------------------------------------------------------------------------------
@@ -195,11 +212,39 @@ def _optuna(kind: str) -> Ask:
     return ask
 
 
-def _tried_choice(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> FloatArray:
+# --- Ax ---------------------------------------------------------------------------------------
+
+
+def _ax(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> FloatArray:
+    """Ax's client and its default strategy, with objectives and outcome constraints of its own;
+    floors at what the run of equal weights scored. The last weight is what the others leave."""
+    from service.search.ax import client_of, parameters, quiet
+    from service.search.front_improvement import compile_nothing
+
+    compile_nothing()
+    outputs, uniform = _measured(goal, runs)
+    names = [f"output{o}" for o in range(len(outputs))]
+    levels = zip(goal.floors, goal.levels(uniform), strict=True)
+    free = list(range(space.m - 1))
+    client = client_of(space, Runs.none(space.m), np.empty((0, space.m)), seed)
+    with quiet():
+        client.configure_optimization(
+            objective=", ".join(names[o] for o in goal.objectives),
+            outcome_constraints=[f"{names[floor.output]} >= {level}" for floor, level in levels]
+            or None,
+        )
+        for weights, scored in zip(runs.weights, outputs.T, strict=True):
+            trial = client.attach_trial(parameters(weights, free))
+            client.complete_trial(trial, dict(zip(names, map(float, scored), strict=True)))
+        found = client.get_next_trials(max_trials=n).values()
+    some = np.array([[float(one[f"w{i}"]) for i in free] for one in found])
+    return space.project(np.column_stack([some, 1 - some.sum(axis=1)]))
+
+
+def _tried_choice(goal: Goal, space: MixtureSpace, runs: Runs, seed: int) -> Chosen:
     """The best run of those that kept the floors, or the one least short."""
     outputs, uniform = _measured(goal, runs)
-    best: FloatArray = runs.weights[goal.best_measured(outputs, uniform)]
-    return best
+    return Chosen(runs.weights[goal.best_measured(outputs, uniform)])
 
 
 def _random(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> FloatArray:
@@ -212,8 +257,9 @@ PURSUERS: dict[str, tuple[Ask, Choose]] = {
     "botorch": (_botorch, _botorch_choice),
     "optuna-motpe": (_optuna("optuna-motpe"), _tried_choice),
     "optuna-nsga2": (_optuna("optuna-nsga2"), _tried_choice),
+    "ax": (_ax, _tried_choice),
     "random": (_random, _tried_choice),
 }
 OURS = ("bayes-quadratic", "gp")
-SLOW = {"gp": 1, "botorch": 3}
+SLOW = {"gp": 3, "botorch": 3, "ax": 1}
 """Those that take seconds a proposal have fewer seeds."""

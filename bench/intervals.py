@@ -35,3 +35,10 @@ def spread(values: Values) -> str:
 def upper_quantile(values: list[float], q: float) -> float:
     """Of rising values, the upper of the two neighbours: infinities cannot be averaged."""
     return values[min(len(values) - 1, int(np.ceil(q * (len(values) - 1))))]
+
+
+def share(kept: float, n: int) -> tuple[float, float]:
+    """The 95% interval of a binomial share by Jeffreys: n times, of which so many, which may be a
+    fraction where each time is itself a share (Brown, Cai and DasGupta, 2001)."""
+    low, high = stats.beta.ppf([0.025, 0.975], kept + 0.5, n - kept + 0.5)
+    return 0.0 if kept == 0 else float(low), 1.0 if kept == n else float(high)

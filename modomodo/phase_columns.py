@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from modomodo.errors import CommandFailed
-from service.table_text import Table
+from service.notation.table_text import Table
 
 _COLUMN = re.compile(r"w([1-9])_(.+)")
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from modomodo import channels, phase_columns, tables
 from modomodo.errors import CommandFailed
-from service import figures
+from service.notation import numbers
+from service.notation.table_text import Table
 from service.search.runs import Runs
 from service.search.space import FloatArray
-from service.table_text import Table
 
 PREFIX = "w_"
 SUM_TOLERANCE = 1e-3
@@ -338,9 +338,9 @@ def _weight(table: Table, line: int, column: str, text: str) -> float:
     return max(value, 0.0)
 
 
-def _figure(table: Table, line: int, column: str, text: str) -> figures.Figure:
+def _figure(table: Table, line: int, column: str, text: str) -> numbers.Figure:
     try:
-        return figures.read(text, table.mark)
+        return numbers.read(text, table.mark)
     except ValueError as error:
         shown = text if len(text) <= 40 else text[:37] + "..."
         raise CommandFailed(

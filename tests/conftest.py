@@ -10,7 +10,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import gc
 import itertools
 import shutil
 import threading
@@ -25,11 +24,11 @@ import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 
-from db import upgrade
+from db import postgresql, sqlite, upgrade
 from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.support import LONG_S, tls
+from tests.support import LONG_S, once, tls
 from tests.support.postgres import NoServer, Server
 from tests.support.schedule import COLLECTED, Schedule, dear, shared_by
 from tests.support.serving import in_process
@@ -57,11 +56,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Notes what collecting imported. What that made stays to the end: the garbage collector need
-    not look through it again and again."""
+    """Notes what collecting imported. What that made stays to the end."""
     session.config.stash[COLLECTED] = dear()
-    gc.collect()
-    gc.freeze()
+    once.collection_of_garbage()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -83,9 +80,12 @@ def _logs() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _clients() -> None:
-    """Making a client of the service costs next to nothing."""
+def _made_once() -> None:
+    """Making a client of the service, calling a command and opening a database cost next to
+    nothing."""
     tls.share()
+    once.commands()
+    once.statements(sqlite, "sqlite://")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -117,6 +117,7 @@ def postgres() -> Iterator[Server]:
     except (NoServer, ImportError) as error:
         pytest.skip(f"NOT RUN on PostgreSQL: {error}")
     with server:
+        once.statements(postgresql, server.url())
         yield server
 
 

@@ -154,7 +154,8 @@ class StudyEffects(Body):
 
     surrogate: Name
     step: float
-    """Weight that a domain gains."""
+    """Weight that a domain gains; where the study allows less, effects are told times as many as
+    make this."""
     start: Mixture
     """The mixture to train: where it starts."""
     trials: list[int]
@@ -163,6 +164,8 @@ class StudyEffects(Body):
     """Change of the objective by domain, the greatest first."""
     benchmarks: dict[Name, dict[Name, Prediction]]
     """The same of each benchmark that was measured, domains in the same order."""
+    room: dict[Name, float] = Field(default_factory=dict)
+    """By domain how much more of it the study's bounds and limits allow there, at most `step`."""
 
 
 class FloorChance(Body):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.models.model_list_gp_regression import ModelListGP
@@ -18,12 +19,22 @@ from service.search.surrogates.aggregate import AggregateFit
 from service.search.surrogates.gp import GaussianProcessFit
 from service.search.surrogates.protocol import Fitted
 
-__all__ = ["MAX_PENDING", "best_next", "is_possible"]
+__all__ = ["MAX_PENDING", "best_next", "compile_nothing", "is_possible"]
 
 MC_SAMPLES = 32
 RESTARTS = 2
 BASELINE = 32
 """Mixtures that were run and may be on the front."""
+
+
+def compile_nothing() -> None:
+    """Keeps BoTorch from compiling a kernel when its hypervolume improvement is first made.
+
+    That takes a compiler a minute; and who is killed meanwhile leaves a lock behind, for which
+    every later process of the account waits without end (`torch.utils.file_baton`). Without the
+    kernel, torch computes the same.
+    """
+    logei._load_attempted = True
 
 
 def is_possible(beliefs: Beliefs) -> bool:
@@ -41,6 +52,7 @@ def best_next(beliefs: Beliefs, pending: FloatArray, seed: int) -> FloatArray:
     goal, space = beliefs.goal, beliefs.space
     if space.dimension == 0:
         return space.uniform[None]
+    compile_nothing()
     parts = _parts(beliefs)
     models = [part.model for part, _ in parts if isinstance(part, GaussianProcessFit)]
     # From standardised draws of each model to the objectives.

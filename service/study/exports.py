@@ -26,6 +26,7 @@ from service.schemas import (
 )
 from service.search.runs import SCHEDULED
 from service.study import evidence, export_columns, schedules, trainer_files, views
+from service.study.runs import channel_of, so_far
 
 
 def export(
@@ -130,10 +131,10 @@ def _taken(
         return trial.measurements, trial.channel
     if trial.state == WHOLE:
         return trial.measurements, "" if trial.schedule is None else SCHEDULED
-    part = evidence.so_far(spec, trial.measurements, paused_at)
+    part = so_far(spec, trial.measurements, paused_at)
     if part is None:
         return trial.measurements, ""
-    channel = evidence.channel_of(part.step)
+    channel = channel_of(part.step)
     if trial.schedule is not None:  # a part of it has had another mixture than the whole
         channel = f"{SCHEDULED}-{channel}"
     return part.measurements, channel

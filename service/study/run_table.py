@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from db.trial_states import WHOLE
-from service import figures, table_text
+from service.notation import numbers, table_text
+from service.notation.table_text import BadTable, Table
 from service.plain_errors import plain
 from service.schemas import MAX_RUNS, RunImport, StudySpec
 from service.study.export_columns import (
@@ -25,7 +26,6 @@ from service.study.export_columns import (
     weight_in,
 )
 from service.study.run_outcome import CHANGED, NO_SCORE, NOT_COMPLETED, NOT_WHOLE, Line, RunTable
-from service.table_text import BadTable, Table
 
 MOST_BYTES = 8 * 2**20
 MOST_COLUMNS = 1000
@@ -251,7 +251,7 @@ def _score(table: Table, column: str, text: str) -> float | None:
 
 def _figure(table: Table, column: str, text: str) -> float | None:
     try:
-        return figures.read(text, table.mark).value
+        return numbers.read(text, table.mark).value
     except ValueError as error:
         raise _Wrong(f"column {column!r}: {_shown(text)!r} {error}") from error
 

@@ -203,6 +203,27 @@ def test_a_revoked_key_is_found_out_soon_though_keys_are_remembered(
     assert call(api, made["read"], "GET", "/studies").status_code == 401
 
 
+def test_of_many_callers_one_asks_again_before_an_answer_about_a_key_ends(
+    app_settings, made, database, monkeypatch
+):
+    clock = [0.0]
+    monkeypatch.setattr(auth.time, "monotonic", lambda: clock[0])
+    gate = auth.Gate(app_settings, database, cache_ttl_s=2.0)
+    sent = f"Bearer {made['read']}"
+    gate.caller(sent, "here")
+    clock[0] = 0.9
+    assert not gate.is_to_renew(sent)
+    clock[0] = 1.1
+    assert [gate.is_to_renew(sent) for _ in range(3)] == [True, False, False]
+    gate.renew(sent)
+    clock[0] = 3.0
+    assert gate.caller_at_once(sent) is not None
+    with database.write() as session:
+        keys.revoke(session, "our-read")
+    gate.renew(sent)
+    assert gate.caller_at_once(sent) is None
+
+
 def test_a_key_that_is_nearly_right_opens_nothing(api, made):
     key = made["admin"]
     start, prefix, secret = key.split("_", 2)

@@ -21,7 +21,7 @@ from service.proposing.storing import store
 from service.proposing.task import read_task
 from service.schemas import StudySpec
 from service.search.schedules import ScheduleSpace
-from service.study import archive_checks, evidence, run_table, schedules, views
+from service.study import archive_checks, engine_terms, evidence, run_table, schedules, views
 from tests.support.bodies import scores, study_body
 from tests.support.dashboard import own
 
@@ -207,8 +207,8 @@ def test_a_fit_says_what_the_best_schedule_gains(here):
     assert fit["n"] == len(fit["points"]) == 7
     assert any("The best schedule is predicted +" in said for said in fit["messages"])
     refused = here.get("/studies/vlm/surrogates/quadsurface")
-    assert refused.status_code == 409
-    assert "auto and bayes-quadratic take schedules" in refused.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "surrogate-unsuited")
+    assert "auto and bayes-quadratic take schedules" in refused.json()["detail"]
 
 
 def test_a_schedule_of_equal_mean_is_not_the_uniform_run(here, database):
@@ -265,7 +265,7 @@ def test_what_is_on_its_way_with_other_phases_is_no_score_that_is_waited_for(her
 
 def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
     spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
-    within = ScheduleSpace(evidence.engine_terms.space(spec), [0.5, 0.5])
+    within = ScheduleSpace(engine_terms.space(spec), [0.5, 0.5])
     nearly = within.unchanging(np.array([[0.2, 0.3, 0.5]]))[0] + 0.001 * np.array(
         [1, -1, 0, -1, 1, 0]
     )

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from db import archive, leases, studies, trials
+from db import archive, leases, steering, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
 from db.trials import NewTrial
@@ -54,7 +54,7 @@ def fill(url, name="vlm", worker="w1"):
         leases.finish(session, held[0], f"{name}-token-0", SCORES, artifacts=artifacts, wall_s=1.5)
         leases.finish(session, held[0], f"{name}-token-0", WORSE)
         leases.fail(session, held[1], f"{name}-token-1", "out of memory", is_retryable=False)
-        trials.cancel(session, held[2], "user")
+        steering.cancel(session, held[2], "user")
         leases.heartbeat(session, held[3], f"{name}-token-3", step=7, metrics={"loss": 0.1})
     database.close()
     return held

@@ -34,7 +34,8 @@ from service.schemas import (
 )
 from service.search.space import FloatArray, MixtureSpace
 from service.study import engine_terms, headline, schedules, views
-from service.study.evidence import Evidence, MeasuredRun
+from service.study.evidence import Evidence
+from service.study.runs import MeasuredRun
 
 LINK = StudyLink("what-if", "What if")
 router = APIRouter(
@@ -110,7 +111,9 @@ def page(
         resets=resets,
         phases=first_phases(board.study, start, stored),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
+        fits_at_once=len(board.history.runs)
+        <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        most_runs=dependencies.FITTED_AT_ALL,
     )
 
 

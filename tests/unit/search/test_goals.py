@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from service.levels import Level
+from service.notation.levels import Level
 from service.search.draws import draws
 from service.search.goal_beliefs import Beliefs
 from service.search.goal_decision import decide
@@ -136,6 +136,29 @@ def test_the_stated_probability_is_that_of_a_normal_belief(level, z):
     assert drawn.together[0] == pytest.approx(ndtr(z) * 0.5, abs=0.01)
 
 
+@dataclass
+class Joined(Known):
+    """A belief that is as unsure of equal weights as of all else, and errs alike in both."""
+
+    alike: float = 0.0
+
+    def posterior(self, X):
+        is_uniform = np.abs(X - 1 / 3).max(axis=1) < 1e-9
+        correlation = np.where(np.eye(len(X)) > 0, 1.0, self.alike)
+        return Posterior(np.where(is_uniform, 0.4, self.mean), self.sd**2 * correlation)
+
+
+def test_what_is_not_known_of_equal_weights_is_part_of_the_stated_probability():
+    wanted = goal(floor("uniform + 0.05", output=0), floor("uniform + 0.08"))
+    each = [Joined(0.5, 0.1, alike=0.0), Joined(0.5, 0.1, alike=0.8)]
+    beliefs = Beliefs(wanted, SPACE, runs_of(), each)
+    drawn = beliefs.draw(np.array([[0.2, 0.3, 0.5]]), 40_000, np.random.default_rng(0))
+    # The difference of two that correlate by r varies by 2 (1 - r) times the variance of one.
+    first, second = ndtr(0.05 / np.sqrt(2 * 0.01)), ndtr(0.02 / np.sqrt(2 * 0.2 * 0.01))
+    assert drawn.chances[:, 0] == pytest.approx([first, second], abs=0.01)
+    assert drawn.together[0] == pytest.approx(first * second, abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["bayes-quadratic", "quadsurface"])
 def test_draws_vary_together_as_the_belief_says(name):
     fitted = fit(name, SPACE, runs_of(), 0)
@@ -215,9 +238,14 @@ def test_the_same_state_and_seed_propose_the_same():
 
 @pytest.mark.slow  # BoTorch takes seconds
 @pytest.mark.usefixtures("short_fits")
-def test_a_gaussian_process_proposes_for_fronts_by_botorch():
+def test_a_gaussian_process_proposes_for_fronts_by_botorch_and_has_nothing_compiled(monkeypatch):
     pytest.importorskip("botorch")
+    from torch.utils import cpp_extension
+
+    compiled = []
+    monkeypatch.setattr(cpp_extension, "load", lambda **options: compiled.append(options))
     assert "by BoTorch" in proposed(goal(objectives=(0, 1)), "gp", 1)[0].reason
+    assert not compiled
 
 
 def test_where_no_mixture_keeps_the_floors_there_is_no_front():
