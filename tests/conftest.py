@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import gc
 import itertools
 import shutil
 import threading
@@ -35,6 +36,10 @@ from tests.support.serving import in_process
 
 SLOW_S = 600
 
+# Cycles are looked for seldom: there are few, and Python takes all that is imported, and all that a
+# test makes, for a reason to look again and again.
+gc.set_threshold(50_000, 20, 50)
+
 # How many examples a property is tried on. The same ones every time, but before a release: a change
 # should not fail for what was there before it.
 _ALWAYS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -56,9 +61,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Notes what collecting imported. What that made stays to the end."""
+    """Notes what collecting imported. What that made stays to the end: the garbage collector need
+    not look through it."""
     session.config.stash[COLLECTED] = dear()
-    once.collection_of_garbage()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

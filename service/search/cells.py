@@ -80,7 +80,7 @@ class Cells:
         """
         return self._part(used, np.where(used, self.steps, 0.0))
 
-    def loosely(self, used: NDArray[np.bool_]) -> Polytope:
+    def relaxed_cell(self, used: NDArray[np.bool_]) -> Polytope:
         """The same with no least weights: what is used may be as little as the bounds allow."""
         return self._part(used, np.zeros(self.m))
 
@@ -152,7 +152,7 @@ class Cells:
         # 2. Small weights go to zero, the smallest against its least weight first.
         stepped = used & (steps > 0)
         while True:
-            free = self.loosely(used)
+            free = self.relaxed_cell(used)
             if free.is_empty:
                 break
             x = free.project(y[None])[0]

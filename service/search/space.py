@@ -311,7 +311,7 @@ class MixtureSpace:
         kinds, kind = np.unique(choices, axis=0, return_inverse=True)
         for k, used in enumerate(kinds):
             rows = np.flatnonzero(kind.reshape(-1) == k)
-            X[rows] = self._cells.loosely(used).sample(len(rows), rng)
+            X[rows] = self._cells.relaxed_cell(used).sample(len(rows), rng)
         return self.project(X)
 
     def vertices(self) -> FloatArray:

@@ -109,7 +109,7 @@ ADMINISTERING = [
 ]
 
 
-@pytest.mark.backends("sqlite", "postgresql")
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 def test_each_scope_allows_its_calls_and_no_others(api, made):
     assert call(api, made["admin"], "POST", "/studies", study_body()).status_code == 201
     calls = {"read": READING, "worker": WORKING, "admin": ADMINISTERING}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 from types import ModuleType
 from typing import Any
 
@@ -39,12 +38,3 @@ def statements(kind: ModuleType, url: str) -> None:
         return engine
 
     kind.create_engine = create
-
-
-def collection_of_garbage() -> None:
-    """From now on cycles are looked for seldom. What is there stays to the end and need not be
-    looked through; but without it Python takes all that a test makes for much, and looks again and
-    again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

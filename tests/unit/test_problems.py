@@ -37,8 +37,9 @@ def codes_raised() -> set[str]:
 
 
 def test_every_code_that_is_raised_has_a_status():
-    assert "too-few-results" in codes_raised()
-    assert codes_raised() <= set(STATUS)
+    raised = codes_raised()
+    assert "too-few-results" in raised
+    assert raised <= set(STATUS)
 
 
 def test_every_code_of_storage_has_a_status():

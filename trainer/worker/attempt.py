@@ -159,7 +159,7 @@ class Attempt:
             self._folder.run,
             self._setting.commands,
             stop_at=self.trial.stop_at,
-            keeps_weights=self._answer.keeps_weights and self._transfers.are_kept,
+            keeps_weights=self._answer.keeps_weights and self._transfers.keeps_run,
             needs_room=self._setting.make_room is not None,
             schedule=tuple(self.trial.schedule or ()),
         )

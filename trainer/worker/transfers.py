@@ -47,7 +47,7 @@ class Transfers:
         self._log = structlog.get_logger().bind(study=trial.study, trial=trial.number)
 
     @property
-    def are_kept(self) -> bool:
+    def keeps_run(self) -> bool:
         """Whether the trial's run is kept in a store."""
         return self._sync is not None
 
