@@ -132,6 +132,16 @@ def test_a_fit_predicts_schedules_and_says_what_the_best_one_gains(runs):
     assert "auto and bayes-quadratic take schedules" in refusal
 
 
+def test_where_no_schedule_is_better_a_fit_says_so(tmp_path):
+    head = ["w1_coco", "w1_sat", "w2_coco", "w2_sat", "score"]
+    rows = [[0.8, 0.2, 0.2, 0.8, 41], [1, 0, 1, 0, 50], [0, 1, 0, 1, 30], [0.5] * 4 + [44]]
+    runs = written(tmp_path / "runs.csv", head, rows)
+    shown = printed(
+        *("fit", "--data", runs, "--objective", "score", "--surrogate", "bayes-quadratic")
+    )
+    assert "no schedule is predicted to be better than the best mixture that stays" in shown
+
+
 def test_what_is_under_way_with_its_phases_is_not_proposed_again(runs, tmp_path):
     ask = ("suggest", "--data", runs, *BY)
     (first,) = said(*ask)["mixtures"]
