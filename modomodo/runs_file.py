@@ -122,7 +122,7 @@ class RunsFile:
             return weights
         order = [self.domains.index(name) for name in domains]
         points = np.array(self.shares)[:, None] * self.phases[:, :, order]
-        return points.reshape(len(weights), -1)
+        return points.reshape(len(weights), len(self.shares) * len(domains))
 
 
 def read(path: Path, layout: Layout = AS_IT_IS) -> RunsFile:

@@ -132,9 +132,12 @@ def rows(phases: Sequence[Mapping[str, Any]] | None) -> Iterator[list[str]]:
 
 
 def best_in_words(case: Case, found: BestSchedule, unit: Unit) -> str:
-    """What the best schedule is predicted to gain over the best mixture, and what it is."""
-    from service.study.schedules import in_words
+    """What the best schedule is predicted to gain over the best mixture, and what it is; or that
+    none does."""
+    from service.study.schedules import NONE_BETTER, in_words
 
+    if not found.is_changing:
+        return NONE_BETTER
     phases = in_words(named(case, found.shares, found.phases))
     gain = unit.gain(found.gain, found.sd)
     return (

@@ -36,6 +36,8 @@ def _of_schedules(known: Evidence, diagnosis: Diagnosis) -> list[str]:
     best = diagnosis.schedule
     if best is None:
         return []
+    if not best.is_changing:
+        return [f"{schedules.NONE_BETTER.capitalize()}."]
     gain = points.signed(best.gain, best.sd)
     pairs = zip(best.shares, best.phases, strict=True)
     stored = [

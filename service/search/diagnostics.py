@@ -97,6 +97,11 @@ class BestSchedule:
     gain: float
     sd: float
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether it is another than one mixture all the time."""
+        return bool(np.ptp(self.phases, axis=0).max() > SAME)
+
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:

@@ -132,6 +132,8 @@ def of_point(
     ]
 
 
+NONE_BETTER = "no schedule is predicted to be better than the best mixture that stays the same"
+
 LEAST_SAID = 0.005
 """Weights below this are not worth a word."""
 MOST_SAID = 4

@@ -90,6 +90,26 @@ def test_schedules_are_proposed_from_mixtures_where_they_are_asked_for(plain):
     assert "phase 2, 50%" in shown
 
 
+def test_the_first_schedules_are_proposed_from_an_empty_file(tmp_path):
+    empty = written(tmp_path / "runs.csv", [], [])
+    ask = ("--weights", "coco,lisa,sat", "--phases", 2, "-n", 13)
+    mixtures = said("suggest", "--data", empty, "--strategy", "seed", *ask)["mixtures"]
+    assert mixtures[0]["schedule"] is None
+    assert any(item["schedule"] for item in mixtures)
+
+
+def test_weights_of_phases_may_be_percents_and_the_domains_have_blanks(tmp_path):
+    head = ["w1_a b", "w1_c", "w2_a b", "w2_c", "out_score"]
+    rows = [["80%", "20%", "20%", "80%", 0.4], ["100%", "", "100%", "", 0.5]]
+    runs = written(tmp_path / "runs.csv", head, rows)
+    (item,) = said("suggest", "--data", runs, "--strategy", "random")["mixtures"]
+    assert set(item["weights"]) == {"a b", "c"}
+    half = written(tmp_path / "half.csv", head, [["80%", "20%", "", "", 0.4]])
+    assert "line 2: weights sum to 0, not 1 (w2_a b, w2_c)" in refused(
+        *("suggest", "--data", half, "--strategy", "random")
+    )
+
+
 def test_a_file_of_phases_alone_is_as_good(tmp_path):
     rows = [[*row[:3] * 2, row[-2]] for row in PLAIN]
     rows += [[*row[3:9], row[-2]] for row in CHANGING]
@@ -110,6 +130,16 @@ def test_a_fit_predicts_schedules_and_says_what_the_best_one_gains(runs):
     assert "over the best mixture that stays the same: phase 1 (50% of the steps): " in shown
     refusal = refused(*ask[:3], "--surrogate", "quadsurface")
     assert "auto and bayes-quadratic take schedules" in refusal
+
+
+def test_where_no_schedule_is_better_a_fit_says_so(tmp_path):
+    head = ["w1_coco", "w1_sat", "w2_coco", "w2_sat", "score"]
+    rows = [[0.8, 0.2, 0.2, 0.8, 41], [1, 0, 1, 0, 50], [0, 1, 0, 1, 30], [0.5] * 4 + [44]]
+    runs = written(tmp_path / "runs.csv", head, rows)
+    shown = printed(
+        *("fit", "--data", runs, "--objective", "score", "--surrogate", "bayes-quadratic")
+    )
+    assert "no schedule is predicted to be better than the best mixture that stays" in shown
 
 
 def test_what_is_under_way_with_its_phases_is_not_proposed_again(runs, tmp_path):
