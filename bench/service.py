@@ -94,9 +94,14 @@ def main() -> None:
                 with service(url) as (address, process, start_s):
                     starts.append(start_s)
                     for workers, pause_s in [(AT_ONCE, 0.0), *((w, PAUSE_S) for w in WORKERS)]:
+                        began = cpu_s(process)
                         load = asyncio.run(work(address, workers, given.seconds, pause_s))
+                        took = {who: ended - began[who] for who, ended in cpu_s(process).items()}
                         row = {"database": kind, "stored": stored, "workers": workers}
-                        rows.append(row | {"pause_s": pause_s} | figures(load, process))
+                        row |= {"pause_s": pause_s} | figures(load, process)
+                        per_trial = 1000 / max(1, load.trials)
+                        row["cpu_ms"] = {w: round(s * per_trial, 2) for w, s in took.items()}
+                        rows.append(row)
                         print(rows[-1], flush=True)
             if given.before is not None:
                 rate = rate_before(given.before.absolute(), kind, stored, given.seconds)
@@ -138,6 +143,14 @@ def figures(load: Load, process: psutil.Process) -> dict[str, Any]:
         "memory_mib": round(process.memory_info().rss / 2**20),
         **milliseconds,
     }
+
+
+def cpu_s(service: psutil.Process) -> dict[str, float]:
+    """Seconds of processor that the service, the workers and PostgreSQL have had so far."""
+    here = psutil.Process()
+    servers = [child for child in here.children(recursive=True) if child.name() == "postgres"]
+    of = {"service": [service], "workers": [here], "database": servers}
+    return {who: sum(sum(p.cpu_times()[:2]) for p in processes) for who, processes in of.items()}
 
 
 @contextmanager

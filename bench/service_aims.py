@@ -77,12 +77,39 @@ def section(
             f"pause, beside {AT_ONCE} processes with Optuna's RDB storage (ask, tell); mixtures of "
             f"{len(DOMAINS)} domains:",
             table(["database", "stored trials", "service", "Optuna", "times"], rates),
+            "Of the processor that takes, in milliseconds a trial, and what that allows where "
+            "nothing else runs; SQLite is a part of the service, whose Python uses one core:",
+            table(
+                [
+                    "database",
+                    "stored trials",
+                    "service",
+                    "workers",
+                    "PostgreSQL",
+                    f"trials/s of {os.cpu_count()} cores",
+                    "trials/s of the service's core",
+                ],
+                _processor(rows),
+            ),
             f"Workers that pause {PAUSE_S:g} s between calls, each anywhere in its round of three:",
             table(
                 ["database", "stored", "workers", "calls/s", *heads, "service MiB", "failed"], paced
             ),
         ]
     )
+
+
+def _processor(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """What a trial of workers that never pause costs whom."""
+    found = []
+    for row in rows:
+        if row["pause_s"]:
+            continue
+        of = row["cpu_ms"]
+        most, alone = 1000 * (os.cpu_count() or 1) / sum(of.values()), 1000 / of["service"]
+        costs = [f"{of[who]:.1f}" for who in ("service", "workers", "database")]
+        found.append([row["database"], str(row["stored"]), *costs, f"{most:.0f}", f"{alone:.0f}"])
+    return found
 
 
 def aims(
