@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+COLLECTED := tests/__pycache__/.collected
 BIN := $(VENV)/bin
 # Two more than a small machine has cores: many tests wait for other processes.
 WORKERS ?= 4
@@ -36,15 +37,15 @@ demo: setup
 	$(BIN)/modomodo demo $(if $(DEMO_EXIT),--exit) $(DEMO_ARGS)
 
 # All that a change can break; what CI runs.
-test: setup browser database compose
+test: setup browser database compose $(COLLECTED)
 	$(PYTEST) -m "not slow and not fleet" $(PYTEST_ARGS)
 
 # While you work: no servers, browsers or training.
-test-quick: setup
+test-quick: setup $(COLLECTED)
 	$(PYTEST) tests/unit -m "not slow" --hypothesis-profile quick $(PYTEST_ARGS)
 
 # Before a release: long chaos, properties on many examples, Ax everywhere.
-test-slow: setup browser database
+test-slow: setup browser database $(COLLECTED)
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow $(PYTEST_ARGS)
 
 # A fleet on a real Ray cluster of this machine; some minutes.
@@ -80,9 +81,17 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.tiny_world
 	$(BIN)/python -m bench.tiny_search
 	$(BIN)/python -m bench.schedules
+	$(BIN)/python -m bench.schedule_search
 	$(BIN)/python -m bench.tests
 
 setup: $(VENV)/.installed
+
+# Once in a new checkout one process collects the tests, and keeps what it compiled: of several that
+# begin at the same time, each would compile all of it. What cannot be collected, these tell.
+$(COLLECTED): $(VENV)/.installed
+	-$(BIN)/python -m pytest --collect-only -qq >/dev/null
+	mkdir -p $(@D)
+	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(MAKE_VENV)

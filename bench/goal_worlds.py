@@ -10,7 +10,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from bench import world
-from service.levels import Level
+from service.notation.levels import Level
 from service.search.fronts import hypervolume, on_front
 from service.search.goals import Floor, Goal
 from service.search.listed import ListedSpace

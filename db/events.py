@@ -25,6 +25,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from db.clock import now
 from db.models import Base, Event, Trial
+from db.prepared import Part, Prepared
 
 STUDIES, TRIALS, EVENTS = (Base.metadata.tables[name] for name in ("studies", "trials", "events"))
 
@@ -49,6 +50,7 @@ _NOTE = insert(EVENTS)
 _OWN = ("study_id", "trial_id", "attempt_number", "actor", "what", "detail")
 """What an event says beside its time."""
 _ITS = tuple(f"its_{name}" for name in _OWN)
+_NOTE_OF_TRIAL = Prepared(_NOTE, ("at", *_OWN))
 _WRITE = update(TRIALS).where(TRIALS.c.id == bindparam("of_trial"))
 
 
@@ -149,7 +151,8 @@ def _step_by(
 
 def takes_all_at_once(session: Session) -> bool:
     """Whether the database makes several changes in one statement: PostgreSQL does."""
-    return session.get_bind().dialect.name == "postgresql"
+    dialect = session.dialect if isinstance(session, Part) else session.get_bind().dialect
+    return dialect.name == "postgresql"
 
 
 class TrialChange:
@@ -169,13 +172,14 @@ class TrialChange:
     ) -> None:
         self._what, self._is_result = what, is_result
         self._step = _STEP_OF_ANY if is_result else _NEXT
-        self._step_of_one = self._step.where(STUDIES.c.id == _OF_STUDY)
+        self._step_of_one = Prepared(self._step.where(STUDIES.c.id == _OF_STUDY))
         self._detail = {"state": columns["state"]} if "state" in columns else {}
         self._moment = () if at is None else (at,)
         moment: dict[str, Any] = {column: bindparam("at") for column in self._moment}
         self._columns = columns
-        self._write = _WRITE.values(revision=bindparam("at_revision"), **moment, **columns)
-        self._at_once = self.at_once()
+        write = _WRITE.values(revision=bindparam("at_revision"), **moment, **columns)
+        self._write = Prepared(write)
+        self._at_once = Prepared(self.at_once())
 
     def at_once(
         self,
@@ -269,15 +273,15 @@ class TrialChange:
                 unspent=unspent,
                 gpu_s=gpu_s,
             )
-            revision, at = session.execute(self._at_once, asked | bound).one()
+            revision, at = self._at_once.one(session, asked | bound)
             return revision, at
         stepped = self._asked_of_step(study_id, unspent, gpu_s)
-        revision, at = session.execute(self._step_of_one, stepped).one()
+        revision, at = self._step_of_one.one(session, stepped)
         when = {"at": at} if self._moment else {}
-        session.execute(self._write, {"of_trial": trial_id, "at_revision": revision} | when | bound)
+        self._write.run(session, {"of_trial": trial_id, "at_revision": revision} | when | bound)
         if self._what is not None:
             event = (study_id, trial_id, attempt_number, actor, self._what, self._detail)
-            session.execute(_NOTE, {"at": at, **_noted(_OWN, *event)})
+            _NOTE_OF_TRIAL.run(session, {"at": at, **_noted(_OWN, *event)})
         return revision, at
 
 

@@ -40,6 +40,9 @@ FLUSH = text("SELECT pg_logical_emit_message(true, 'modomodo', '')")
 MIGRATION = 0x6D6F646F
 """Number of the advisory lock of migrations."""
 
+IDLE = 0
+"""State of a connection without a transaction, as libpq numbers them."""
+
 LOCK_TIMEOUT_S = 10
 IDLE_IN_TRANSACTION_S = 60
 CONNECT_TIMEOUT_S = 10
@@ -102,6 +105,25 @@ def _refuse_ended(connection: Any, record: Any, proxy: Any) -> None:
         raise DisconnectionError(f"the connection is closed: {error}") from error
     if has_ended:
         raise DisconnectionError("the server ended the connection")
+
+
+@contextmanager
+def by_itself(driver: Any) -> Iterator[None]:
+    """Has the one statement that is executed in here be a transaction, unless there is one already:
+    that saves the two ways to the server that begin and end one.
+
+    Args:
+        driver: the driver's own connection.
+    """
+    if driver.pgconn.transaction_status != IDLE:
+        yield
+        return
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
 
 
 @contextmanager

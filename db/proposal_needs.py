@@ -1,4 +1,4 @@
-"""Who proposes for a study just now, and what it needs."""
+"""What studies need proposed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, and_, bindparam, case, func, or_, select, type_coerce, update
+from sqlalchemy import JSON, and_, bindparam, case, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
-from db import events
-from db.clock import HOUR_S, after, now
+from db.clock import HOUR_S
 from db.models import PART, Study, Trial
 from db.queue import FAILURES_IN_A_ROW
 from db.specs import ABSENT
 from db.trial_states import UNDER_WAY
-
-LONGEST_REST_S = 300.0
-"""Of a strategy that keeps failing."""
 
 _IS_UNSTARTED = and_(Trial.state == "queued", Trial.origin == "proposed", Trial.attempt_number == 0)
 _IS_STALE = and_(_IS_UNSTARTED, func.coalesce(Trial.proposed_at_results, -1) < Study.results)
@@ -218,104 +214,3 @@ def in_need(session: Session) -> list[str]:
     """Names of the studies that want proposals, oldest first, but those whose strategy fails last:
     they may take long."""
     return list(session.scalars(_IN_NEED))
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """How the study's strategy failed when it was last asked, and whether it is left alone now."""
-
-    error: str
-    rests: bool
-
-
-def trouble(session: Session, name: str) -> Trouble | None:
-    """None when the strategy did well, or was not asked yet."""
-    # An end of the rest that is further away comes of a clock that was set back.
-    rests = Study.propose_again_at.between(now(), after(LONGEST_REST_S))
-    error, is_resting = session.execute(
-        select(Study.proposer_error, rests).where(Study.name == name)
-    ).one()
-    return None if error is None else Trouble(error, bool(is_resting))
-
-
-def failing(session: Session) -> int:
-    """Active studies whose strategy failed the last time it was asked."""
-    return session.execute(
-        select(func.count())
-        .select_from(Study)
-        .where(Study.state == "active", Study.proposer_error.is_not(None))
-    ).scalar_one()
-
-
-def take(session: Session, study_id: int, owner: str, lease_s: float) -> bool:
-    """Makes `owner` the one that proposes for a study; False while another replica does."""
-    taken = session.execute(
-        update(Study)
-        .where(
-            Study.id == study_id,
-            or_(
-                Study.proposer.is_(None),
-                Study.proposer == owner,
-                Study.proposer_until < now(),
-                Study.proposer_until > after(lease_s + 1.0),  # the clock was set back
-            ),
-        )
-        .values(proposer=owner, proposer_until=after(lease_s))
-        .returning(Study.id)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
-    return taken is not None
-
-
-def renew(session: Session, owner: str, lease_s: float) -> None:
-    """Extends what `owner` holds."""
-    session.execute(
-        update(Study)
-        .where(Study.proposer == owner)
-        .values(proposer_until=after(lease_s))
-        .execution_options(synchronize_session=False)
-    )
-
-
-def end_turn(session: Session, study_id: int, owner: str) -> Study | None:
-    """Ends `owner`'s turn; None when another replica has taken over meanwhile."""
-    study = session.scalar(
-        select(Study)
-        .where(Study.id == study_id, Study.proposer == owner)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if study is not None:
-        study.proposer, study.proposer_until = None, None
-    return study
-
-
-def give_back(
-    session: Session,
-    study_id: int,
-    owner: str,
-    error: str | None = None,
-    *,
-    is_out: bool = False,
-) -> None:
-    """Ends `owner`'s turn with what came of it; after an error the strategy rests, longer each time
-    up to 5 minutes.
-
-    Args:
-        is_out: the strategy had nothing more to propose.
-    """
-    study = end_turn(session, study_id, owner)
-    if study is None:
-        return
-    if error is None:
-        study.proposer_error, study.proposer_errors, study.propose_again_at = None, 0, None
-        study.proposed_out = standing(session, study).mark if is_out else None
-        return
-    is_new = study.proposer_error != error
-    study.proposer_error = error
-    study.proposer_errors += 1
-    rest_s = 2.0 ** min(study.proposer_errors, 60)  # no float holds what comes after days of errors
-    study.propose_again_at = after(min(LONGEST_REST_S, rest_s))
-    session.flush()
-    if is_new:
-        events.changed(session, study_id, actor="proposer", what="proposing-failed", error=error)

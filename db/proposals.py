@@ -32,13 +32,13 @@ def unstarted(session: Session, study: Study, *, lock_them: bool = False) -> lis
     return list(session.scalars(query))
 
 
-def renew(session: Session, trial: Trial, proposal: dict[str, Any], results: int | None) -> None:
+def renew(session: Session, trial: Trial, new: NewTrial) -> None:
     """Says anew what is foreseen of an unstarted proposal, whose mixture stays. The caller holds
     its lock."""
-    trial.proposed_at_results = results
-    if _foreseen(trial.proposal) == _foreseen(proposal):
+    trial.proposed_at_results = new.proposed_at_results
+    if _foreseen(trial.proposal) == _foreseen(new.proposal):
         return
-    trial.proposal = proposal
+    trial.proposal = new.proposal
     events.changed(session, trial.study_id, actor="proposer", what=None, trial=trial)
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import clock, postgresql, sqlite
 from db.errors import BadDatabase, DatabaseNotFound
+from db.prepared import Part, raised
 from db.turns import WriteTurns
 
 
@@ -61,11 +62,10 @@ class Database:
         self._writing = sessionmaker(
             self.engine.execution_options(is_writing=True), expire_on_commit=False
         )
-        self._unflushed: sessionmaker[Session] | None = None
+        self._unflushed: Engine | None = None
         if not self.is_embedded:
             # An engine of its own: what a commit waits for is an option of the connection.
-            quick = postgresql.engine_for(self.url, postgresql.UNFLUSHED)
-            self._unflushed = sessionmaker(quick, expire_on_commit=False)
+            self._unflushed = postgresql.engine_for(self.url, postgresql.UNFLUSHED)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -88,34 +88,67 @@ class Database:
                 nobody knows what it has kept.
         """
         if self._unflushed is not None:
-            outcomes = [self._alone(self._unflushed, work) for work in works]
+            outcomes = self._each_alone(self._unflushed, works)
             if not all(isinstance(outcome, Failed) for outcome in outcomes):
                 self._flush()
             return outcomes
-        if len(works) == 1:
-            return [self._alone(self._writing, works[0])]
-        outcomes = []
         with self._turn(), self.engine.connect() as connection:
             writing = connection.execution_options(is_writing=True)
             with writing.begin():
-                for work in works:
-                    try:
-                        with self._part(writing) as session, session.begin():
-                            outcome = work(session)
-                    except Exception as error:
-                        if not sqlite.is_in_transaction(writing):
-                            raise  # it undid what came before as well
-                        outcome = Failed(error)
-                    outcomes.append(outcome)
+                return [self._in_turn(writing, work) for work in works]
+
+    def _in_turn(self, writing: Connection, work: Callable[[Session], Any]) -> Any:
+        """What becomes of a work in a part of SQLite's transaction, which can be undone alone."""
+        driver: Any = writing.connection.driver_connection
+        driver.execute("SAVEPOINT work")
+        try:
+            with Part(writing) as session:
+                outcome = work(session)
+                if session.in_transaction():
+                    session.commit()
+        except Exception as error:
+            # On a full disk or a fault of it, SQLite undoes the whole transaction by itself.
+            if not driver.in_transaction:
+                raise
+            driver.execute("ROLLBACK TO work")
+            outcome = Failed(error)
+        driver.execute("RELEASE work")
+        return outcome
+
+    def _each_alone(
+        self, unflushed: Engine, works: Sequence[Callable[[Session], Any]]
+    ) -> list[Any]:
+        """What becomes of each work in a transaction of its own, of PostgreSQL."""
+        outcomes: list[Any] = []
+        while len(outcomes) < len(works):
+            with unflushed.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                for work in works[len(outcomes) :]:
+                    outcomes.append(self._alone(connection, work))
+                    if driver.closed:
+                        connection.invalidate()
+                        break
         return outcomes
 
-    def _alone(self, sessions: sessionmaker[Session], work: Callable[[Session], Any]) -> Any:
-        """What becomes of a work in a transaction of its own."""
+    def _alone(self, connection: Connection, work: Callable[[Session], Any]) -> Any:
+        driver: Any = connection.connection.driver_connection
         try:
-            with self._turn(), sessions.begin() as session:
-                return work(session)
+            with self._turn():
+                try:
+                    with Part(connection) as session:
+                        outcome = work(session)
+                        if session.in_transaction():
+                            session.commit()
+                    driver.commit()  # where no more than prepared statements were executed
+                except BaseException:
+                    if not driver.closed:
+                        driver.rollback()
+                    raise
+        except connection.dialect.loaded_dbapi.Error as error:
+            return Failed(raised(error, connection.dialect))
         except Exception as error:
             return Failed(error)
+        return outcome
 
     def _flush(self) -> None:
         """Waits until all that was committed so far is on the server's disk."""
@@ -136,11 +169,6 @@ class Database:
         with self.engine.connect() as connection, postgresql.alone(connection):
             yield connection
 
-    @staticmethod
-    def _part(connection: Connection) -> Session:
-        """A session whose transaction is a part of the connection's, which can be undone alone."""
-        return Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
-
     def time(self) -> datetime:
         """The database's clock; also shows that the database answers."""
         with self.read() as session:
@@ -149,7 +177,7 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
         if self._unflushed is not None:
-            self._unflushed.kw["bind"].dispose()
+            self._unflushed.dispose()
 
 
 def _parsed(url: str) -> URL:

@@ -90,11 +90,3 @@ def engine_for(url: URL) -> Engine:
 
 def _at_savepoint(said: str, connection: Connection, name: str) -> None:
     connection.exec_driver_sql(f"{said} {name}")
-
-
-def is_in_transaction(connection: Connection) -> bool:
-    """Whether the connection's transaction still is: on a full disk or a fault of it, SQLite undoes
-    the whole of it by itself."""
-    driver: Any = connection.connection.driver_connection
-    found: bool = driver.in_transaction
-    return found

@@ -17,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 
 from modomodo.errors import CommandFailed, WrongUse
-from service.search.runs import ALONE, TARGET, Runs
+from service.search.runs import ALONE, SCHEDULED, TARGET, Runs
 from service.search.situation import FULL_RUNS
 from service.search.space import SAME, FloatArray, total_variation
 
@@ -99,6 +99,21 @@ def parted(file: RunsFile, runs: Runs, known: NDArray[np.bool_]) -> Runs:
     numbered = replace(runs, run=_runs(file, runs, channel, known))
     others = {name: numbered.subset(known & (channel == name)) for name in names}
     return replace(numbered.subset(known & (channel == TARGET)), channels=others)
+
+
+def whole(file: RunsFile, runs: Runs, known: NDArray[np.bool_]) -> Runs:
+    """The whole runs among the rows that are `known` (n,), where schedules may be proposed: those
+    of one mixture, and those whose phases the file has. Other channels tell of mixtures alone."""
+    return runs.subset(known & are_whole(file))
+
+
+def are_whole(file: RunsFile) -> NDArray[np.bool_]:
+    """(n,) which rows these are."""
+    if CHANNEL not in file.columns:
+        return np.ones(len(file.weights), dtype=bool)
+    channel = np.array([_channel(row[CHANNEL]) for row in file.table.rows], dtype=object)
+    found: NDArray[np.bool_] = (channel == TARGET) | ((channel == SCHEDULED) & file.has_phases)
+    return found
 
 
 def _channel(text: str) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from modomodo.study import JsonOption
-from service import alike
+from service.notation import alike
 
 if TYPE_CHECKING:
     from trainer.rows import Row

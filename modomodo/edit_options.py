@@ -10,7 +10,7 @@ from typing import Any
 from modomodo import similarity_option
 from modomodo.errors import WrongUse
 from modomodo.goal_options import floor_of
-from service import requirements
+from service.notation import requirements
 from service.schemas import Study
 from service.search.limits import LinearLimit
 

@@ -17,6 +17,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "modomodo suggest --data runs.csv -n 4",
         "modomodo suggest --data runs.csv --strategy bayes-quadratic --bounds coco=0.1:0.5",
         "modomodo suggest --data runs.csv --floor 'scienceqa >= uniform - 0.02'",
+        "modomodo suggest --data runs.csv --phases 2",
     ),
     "fit": (
         "modomodo fit --data runs.csv",

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import goal_options, space_options
+from modomodo import goal_options, schedule_options, space_options
 from modomodo.errors import CommandFailed
 from modomodo.goal_options import Wishes
 from modomodo.runs_options import (
@@ -36,6 +36,7 @@ from modomodo.similarity_option import SimilarityOption
 from modomodo.space_options import SpaceOptions
 from modomodo.units import Unit
 from service.search.counts import counted
+from service.search.schedules import mean_of
 from service.search.situation import Direction
 from service.study.points import widened
 
@@ -72,6 +73,8 @@ def fit(
     zero_or_at_least: space_options.LeastOption = None,
     among: space_options.AmongOption = None,
     similarity: SimilarityOption = None,
+    phases: schedule_options.PhasesOption = None,
+    shares: schedule_options.SharesOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,8 +94,10 @@ def fit(
         *(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among),
         similarity,
     )
-    layout = layout_of(weights, normalise, data, at, among)
+    of_phases = schedule_options.shares_of(phases, shares)
+    layout = layout_of(weights, normalise, data, at, among, shares=of_phases)
     case = case_of(data, scored, wanted, layout)
+    schedule_options.check(case, has_goal=bool(wishes))
     if len(case.runs) == 0:
         what = f"columns {', '.join(benchmark)}" if benchmark else repr(objective)
         raise CommandFailed(
@@ -102,7 +107,10 @@ def fit(
     points = case.mixtures(at)
     direction: Direction = "minimize" if minimize else "maximize"
     try:
-        found = diagnose(surrogate, case.space, case.runs.weighed(), seed, direction, points)
+        found = diagnose(
+            *(surrogate, case.space, case.runs.weighed(), seed, direction, points),
+            proposed=case.searched,
+        )
     except ValueError as error:
         raise CommandFailed(str(error)) from error
     decision = None if goal is None else goal_options.decided(goal, case, surrogate, seed)
@@ -121,6 +129,8 @@ def fit(
         },
         "predictions": [documents.estimate(x) for x in found.predictions],
     }
+    if case.shares:
+        document["schedule"] = schedule_options.best_as_document(case, found.schedule)
     if decision is not None:
         document["goal"] = goal_documents.decision(case.space, decision)
     if as_json:
@@ -172,9 +182,12 @@ def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
         console.print(table)
     if len(points):
         table = Table("", *map(escape, domains), "predicted")
-        for i, (x, p) in enumerate(zip(points, found.predictions, strict=True), 1):
+        means = mean_of(points, len(domains))
+        for i, (x, p) in enumerate(zip(means, found.predictions, strict=True), 1):
             weights = [f"{100 * w:.1f}%" for w in x]
             table.add_row(str(i), *weights, unit.with_margin(p.mean, p.sd))
+            for row in schedule_options.rows(schedule_options.phases_of(case, points[i - 1])):
+                table.add_row(*row, style="dim")
         console.print(table)
     for c in found.confirmations:
         mean = unit.with_margin(c.mean, widened(c.se, c.n))
@@ -183,6 +196,10 @@ def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
         console.print(
             f"run {c.n} times: {mean} on average; the other runs predict {predicted}, {off}"
         )
+    if found.schedule is not None:
+        console.print(escape(schedule_options.best_in_words(case, found.schedule, unit)))
+    if case.beside:
+        console.print(escape(schedule_options.beside_in_words(case)))
     for message in found.messages:
         console.print(f"[yellow]•[/] {escape(message)}")
 

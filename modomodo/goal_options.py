@@ -14,7 +14,7 @@ from rich.table import Table
 
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.units import Unit
-from service.levels import Level
+from service.notation.levels import Level
 
 if TYPE_CHECKING:
     from modomodo.runs_options import Case

@@ -24,6 +24,7 @@ HINTS = {
     "(`modomodo key create NAME --scope SCOPE --owner OWNER` makes one, where the service's "
     "database is)",
     "owner-not-found": "`modomodo owner set OWNER --no-limit` makes one",
+    "surrogate-unsuited": "ask for surrogate `auto`, which takes every study",
     "not-found": "its version may be another than this command's (`modomodo --version`)",
     "method-not-allowed": "its version may be another than this command's (`modomodo --version`)",
     "too-many-wrong-keys": "set MODOMODO_API_KEY to a valid one",

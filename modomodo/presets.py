@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service import yaml_text
+from service.notation import yaml_text
 from service.presets import Example, Presets, ShippedRecipe
 from service.schemas import StudySpec
 from trainer import recipes

@@ -1,20 +1,23 @@
-"""Mixtures and scores from a CSV file: weight columns `w_<domain>`, any other number a score."""
+"""Mixtures and scores from a CSV file: weight columns `w_<domain>`, those of phases as
+`modomodo.phase_columns` tells, any other number a score."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from modomodo import channels, tables
+from modomodo import channels, phase_columns, tables
 from modomodo.errors import CommandFailed
-from service import figures
+from service.notation import numbers
+from service.notation.table_text import Table
 from service.search.runs import Runs
 from service.search.space import FloatArray
-from service.table_text import Table
 
 PREFIX = "w_"
 SUM_TOLERANCE = 1e-3
@@ -30,10 +33,12 @@ class Layout:
     Attributes:
         weights: names of the weight columns, for files in which they do not begin with `w_`.
         normalise: rows need not sum to 1.
+        shares: what part of the steps each phase of a run has, where schedules are asked for.
     """
 
     weights: tuple[str, ...] = ()
     normalise: bool = False
+    shares: tuple[float, ...] = ()
 
 
 AS_IT_IS = Layout()
@@ -45,14 +50,20 @@ class RunsFile:
 
     Attributes:
         domains: in the order of their columns, or as they were named.
-        weights: (n, m), each row normalised.
+        weights: (n, m), each row normalised; of a run that changed its mixture, the mean.
         columns: those that are not weights.
+        shares: (P,) what part of the steps each phase of a run has; none in a file of mixtures.
+        phases: (n, P, m) weights of each phase, all alike in a run that did not change.
+        has_phases: (n,) whether a row says them.
     """
 
     table: Table
     domains: tuple[str, ...]
     weights: FloatArray
     columns: tuple[str, ...]
+    shares: tuple[float, ...]
+    phases: FloatArray
+    has_phases: NDArray[np.bool_]
 
     @property
     def name(self) -> str:
@@ -99,13 +110,28 @@ class RunsFile:
             raise CommandFailed(f"{self.name}, line 1: {'; '.join(said)}")
         return self.weights[:, [self.domains.index(name) for name in domains]]
 
+    def points_in_order(self, domains: Sequence[str]) -> FloatArray:
+        """(n, m) mixtures, or (n, P m) points of schedules (`service.search.schedules`), with the
+        domains in another order.
+
+        Raises:
+            CommandFailed: the file has other domains.
+        """
+        weights = self.in_order(domains)
+        if not self.shares:
+            return weights
+        order = [self.domains.index(name) for name in domains]
+        points = np.array(self.shares)[:, None] * self.phases[:, :, order]
+        return points.reshape(len(weights), -1)
+
 
 def read(path: Path, layout: Layout = AS_IT_IS) -> RunsFile:
     """Reads a file of mixtures, or standard input for `-`.
 
     Raises:
         CommandFailed: not readable, no weight columns, a weight that is no number of 0 or more, or
-            a row that sums neither to 1 nor, like all others, to 100; says line and column.
+            a row that sums neither to 1 nor, like all others, to 100; says line and column. Or
+            columns of phases that are not complete, or whose mean is another mixture.
     """
     table = tables.read(path)
     if not table.heads and not layout.weights:
@@ -114,13 +140,52 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> RunsFile:
             f"{PREFIX}coco,{PREFIX}lisa,out_score, or name the domains with --weights coco,lisa"
         )
     columns = _weight_columns(table, layout)
-    raw = [
-        [_weight(table, line, column, row[column]) for column in columns.values()]
-        for line, row in zip(table.lines, table.rows, strict=True)
-    ]
-    array = np.array(raw, dtype=float).reshape(len(raw), len(columns))
-    others = tuple(head for head in table.heads if head not in columns.values())
-    return RunsFile(table, tuple(columns), _normalised(table, array, columns, layout), others)
+    heads = phase_columns.heads_of(table, list(columns))
+    domains = tuple(columns or heads[0])
+    shares = phase_columns.shares_of(table, len(heads), layout.shares)
+    taken = {*columns.values(), *chain.from_iterable(phase.values() for phase in heads)}
+    others = tuple(head for head in table.heads if head not in taken)
+    # 1. The phases of the rows that have them.
+    has_phases = np.array(
+        [any(row[head] for phase in heads for head in phase.values()) for row in table.rows],
+        dtype=bool,
+    )
+    rows = np.flatnonzero(has_phases)
+    of_each = [_normalised(table, rows, phase.values(), layout) for phase in heads]
+    # 2. Their means, and the mixtures of the others.
+    weights = np.zeros((len(table.rows), len(domains)))
+    is_said = np.array(
+        [any(row[head] for head in columns.values()) for row in table.rows], dtype=bool
+    )
+    plain = np.flatnonzero(~has_phases | is_said)
+    weights[plain] = _normalised(table, plain, (columns or heads[0]).values(), layout)
+    if heads:
+        means = np.tensordot(np.array(shares), np.array(of_each), 1)
+        _check_means(table, rows, weights[rows], means, is_said[rows])
+        weights[rows] = means
+    phases = np.repeat(weights[:, None, :], len(shares), axis=1)
+    for p, mixtures in enumerate(of_each):
+        phases[rows, p] = mixtures
+    return RunsFile(table, domains, weights, others, shares, phases, has_phases)
+
+
+def _check_means(
+    table: Table,
+    rows: NDArray[np.intp],
+    said: FloatArray,
+    means: FloatArray,
+    is_said: NDArray[np.bool_],
+) -> None:
+    """Raises:
+    CommandFailed: the mixture of one of the rows is not the mean over its phases.
+    """
+    off = np.abs(said - means).max(axis=1, initial=0.0)
+    for i in np.flatnonzero(is_said & (off > SUM_TOLERANCE))[:1]:
+        raise CommandFailed(
+            f"{table.name}, line {table.lines[rows[i]]}: the mixture is not the mean over the "
+            "phases; --shares says what part of the steps each phase has, as 0.25,0.75, or leave "
+            "out the columns of the mean"
+        )
 
 
 def _weight_columns(table: Table, layout: Layout) -> dict[str, str]:
@@ -131,7 +196,7 @@ def _weight_columns(table: Table, layout: Layout) -> dict[str, str]:
             for head in table.heads
             if head.startswith(PREFIX) and len(head) > len(PREFIX)
         }
-        if not found:
+        if not found and not phase_columns.heads_of(table, ()):
             raise CommandFailed(
                 f"{table.name}, line 1: no weight column; each domain needs one called "
                 f"{PREFIX}<domain>, or name those there are with --weights coco,lisa "
@@ -154,24 +219,31 @@ def _weight_columns(table: Table, layout: Layout) -> dict[str, str]:
 
 
 def _normalised(
-    table: Table, weights: FloatArray, columns: Mapping[str, str], layout: Layout
+    table: Table, rows: NDArray[np.intp], columns: Collection[str], layout: Layout
 ) -> FloatArray:
-    """Rows divided by their sums, which are all about 1, or all about 100, unless told not to be.
+    """Weights of some rows divided by their sums, which are all about 1, or all about 100, unless
+    told not to be.
 
     Raises:
-        CommandFailed: a row is none of these.
+        CommandFailed: a row is none of these, or has a weight that is no number of 0 or more.
     """
+    lines = [table.lines[i] for i in rows]
+    raw = [
+        [_weight(table, line, column, table.rows[i][column]) for column in columns]
+        for line, i in zip(lines, rows, strict=True)
+    ]
+    weights = np.array(raw, dtype=float).reshape(len(raw), len(columns))
     totals = weights.sum(axis=1)
     near = {unit: np.abs(totals - unit) <= SUM_TOLERANCE * unit for unit in (1, 100)}
     right = totals > 0 if layout.normalise else near[1] | near[100]
     for i in np.flatnonzero(~right)[:1]:
         hint = "" if layout.normalise else "; --normalise scales every row to sum 1"
         raise CommandFailed(
-            f"{table.name}, line {table.lines[i]}: weights sum to {totals[i]:.6g}, not 1"
-            f"{' or 100' if near[100].any() else ''} ({', '.join(columns.values())}){hint}"
+            f"{table.name}, line {lines[i]}: weights sum to {totals[i]:.6g}, not 1"
+            f"{' or 100' if near[100].any() else ''} ({', '.join(columns)}){hint}"
         )
     if not layout.normalise and near[1].any() and near[100].any():
-        one, hundred = (table.lines[int(np.argmax(near[unit]))] for unit in (1, 100))
+        one, hundred = (lines[int(np.argmax(near[unit]))] for unit in (1, 100))
         raise CommandFailed(
             f"{table.name}: weights sum to 1 in line {one} and to 100 in line {hundred}; write "
             "all as fractions, or all as percents"
@@ -241,7 +313,10 @@ def runs_of(file: RunsFile, scored: ScoreColumns) -> tuple[Runs, FloatArray]:
         measured,
         _errors(scored, noise, measured.shape),
         shares,
+        schedules=file.points_in_order(file.domains) if file.shares else np.empty((0, 0)),
     )
+    if file.shares:
+        return channels.whole(file, runs, known), file.weights[~known]
     return channels.parted(file, runs, known), file.weights[~known]
 
 
@@ -263,9 +338,9 @@ def _weight(table: Table, line: int, column: str, text: str) -> float:
     return max(value, 0.0)
 
 
-def _figure(table: Table, line: int, column: str, text: str) -> figures.Figure:
+def _figure(table: Table, line: int, column: str, text: str) -> numbers.Figure:
     try:
-        return figures.read(text, table.mark)
+        return numbers.read(text, table.mark)
     except ValueError as error:
         shown = text if len(text) <= 40 else text[:37] + "..."
         raise CommandFailed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +12,13 @@ import numpy as np
 import typer
 
 from modomodo import channels, runs_file
-from modomodo.errors import WrongUse
+from modomodo.errors import CommandFailed, WrongUse
 from modomodo.extras import need
 from modomodo.goal_options import NOTHING_ELSE, Wishes
-from modomodo.runs_file import Layout, ScoreColumns
+from modomodo.runs_file import Layout, RunsFile, ScoreColumns
 from modomodo.space_options import RunLength, SpaceOptions, space_of
 from modomodo.tables import STDIN
-from service.search.runs import Runs
+from service.search.runs import TARGET, Runs
 from service.search.space import FloatArray, MixtureSpace
 
 DataOption = Annotated[
@@ -74,6 +74,8 @@ class Case:
         file: what messages call it.
         unscored: (k, m) mixtures of rows without a score.
         layout: of the file, and of others that belong to it.
+        beside: rows that are no runs, where schedules may be proposed: scores of other channels,
+            and of other phases.
     """
 
     file: str
@@ -82,27 +84,52 @@ class Case:
     runs: Runs
     unscored: FloatArray
     layout: Layout
+    beside: int = 0
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """What part of the steps each phase has; none where mixtures stay the same."""
+        return self.layout.shares
+
+    @property
+    def searched(self) -> MixtureSpace:
+        """What may be proposed: mixtures of `space`, or schedules whose means are in it."""
+        from service.search.schedules import ScheduleSpace
+
+        return ScheduleSpace(self.space, self.shares) if self.shares else self.space
 
     def mixtures(self, path: Path | None) -> FloatArray:
-        """(k, m) mixtures of another file, none for no file.
+        """(k, m) mixtures of another file, or (k, P m) points of schedules; none for no file.
 
         Raises:
-            CommandFailed: not readable, or with other domains.
+            CommandFailed: not readable, or with other domains or phases.
         """
         if path is None:
-            return np.empty((0, self.space.m))
-        return runs_file.read(path, self.layout).in_order(self.domains)
+            return np.empty((0, self.space.m * max(1, len(self.shares))))
+        return self._read(path).points_in_order(self.domains)
 
     def pending(self, path: Path | None) -> dict[str, FloatArray]:
-        """(p, m) mixtures of another file by their channel.
+        """(p, m) mixtures of another file, or (p, P m) points of schedules, by their channel.
 
         Raises:
-            CommandFailed: not readable, or with other domains.
+            CommandFailed: not readable, or with other domains or phases.
         """
         if path is None:
             return {}
+        file = self._read(path)
+        points = file.points_in_order(self.domains)
+        if self.shares:
+            return {TARGET: points[channels.are_whole(file)]}
+        return channels.pending_by_channel(file, points)
+
+    def _read(self, path: Path) -> RunsFile:
         file = runs_file.read(path, self.layout)
-        return channels.pending_by_channel(file, file.in_order(self.domains))
+        if file.shares and not self.shares:
+            raise CommandFailed(
+                f"{file.name} has columns of phases, and {self.file} has none; "
+                f"say --phases {len(file.shares)}"
+            )
+        return file
 
 
 def case_of(
@@ -121,14 +148,19 @@ def case_of(
     file = runs_file.read(path, layout)
     runs, unscored = runs_file.runs_of(file, scored)
     space = space_of(file.domains, wanted, length or RunLength(), layout)
-    return Case(file.name, file.domains, space, runs, unscored, layout)
+    beside = int((~channels.are_whole(file)).sum()) if file.shares else 0
+    layout = replace(layout, shares=file.shares)
+    return Case(file.name, file.domains, space, runs, unscored, layout, beside)
 
 
-def layout_of(weights: str | None, normalise: bool, *paths: Path | None) -> Layout:
+def layout_of(
+    weights: str | None, normalise: bool, *paths: Path | None, shares: tuple[float, ...] = ()
+) -> Layout:
     """The options that say how files are written.
 
     Args:
         paths: all files that will be read.
+        shares: of the phases of schedules that are asked for.
 
     Raises:
         WrongUse: a name comes twice or is empty, or two files are standard input.
@@ -136,7 +168,7 @@ def layout_of(weights: str | None, normalise: bool, *paths: Path | None) -> Layo
     if sum(path == STDIN for path in paths) > 1:
         raise WrongUse("standard input can be read once: only one file can be -")
     if weights is None:
-        return Layout((), normalise)
+        return Layout((), normalise, shares)
     names = [name.strip() for name in next(csv.reader([weights], skipinitialspace=True), [])]
     domains = [name.removeprefix(runs_file.PREFIX) for name in names]
     if not domains or not all(domains):
@@ -144,7 +176,7 @@ def layout_of(weights: str | None, normalise: bool, *paths: Path | None) -> Layo
     doubles = [name for name in domains if domains.count(name) > 1]
     if doubles:
         raise WrongUse(f"--weights {weights!r} names {doubles[0]!r} twice")
-    return Layout(tuple(names), normalise)
+    return Layout(tuple(names), normalise, shares)
 
 
 def known(what: str, name: str, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from modomodo.errors import CommandFailed, WrongUse
-from service import alike
+from service.notation import alike
 
 SimilarityOption = Annotated[
     Path | None,

@@ -20,7 +20,7 @@ from modomodo.connect import UrlOption, connect
 from modomodo.database import HERE, DatabaseOption
 from modomodo.errors import problems
 from modomodo.summary import cost_text, front_table, is_compared, prediction_text, summary_table
-from service import requirements, yaml_text
+from service.notation import requirements, yaml_text
 from service.schemas import Study, StudyPatch, StudySpec, StudyState, TrainerName
 from service.search.counts import all_done, counted
 
@@ -101,7 +101,7 @@ def _sharing(study: Study) -> str:
     """Its weight beside other studies, and what it requires of workers; empty where it is like any
     other."""
     said = [] if study.weight == 1 else [f"weight {study.weight:g} beside other studies"]
-    if wanted := requirements.written(study.requires):
+    if wanted := requirements.written(study.requires.model_dump()):
         said.append(f"requires {', '.join(wanted)}")
     return "; ".join(said)
 

@@ -34,17 +34,22 @@ def effects(
     if as_json:
         print_json(found)
         return
+    rooms = {domain: points.room(room, found.step) for domain, room in found.room.items()}
+    is_narrow = any(rooms.values())
     table = Table(
         "domain",
         escape(objective),
         *map(escape, found.benchmarks),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption="points of 100, ± 95% interval; bold where that leaves out 0",
+        caption="points of 100, ± 95% interval; bold where that leaves out 0"
+        + ("; in brackets what the study allows" if is_narrow else ""),
     )
     for domain, change in found.objective.items():
         others = (by_domain[domain] for by_domain in found.benchmarks.values())
-        table.add_row(escape(domain), *map(_text, (change, *others)))
+        room = rooms.get(domain)
+        named = f"{domain} ({room})" if room else domain
+        table.add_row(escape(named), *map(_text, (change, *others)))
     console = Console()
     console.print(
         f"{100 * found.step:.0f} points more of a domain, from the mixture of "

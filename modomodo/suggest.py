@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modomodo import channels, extras, goal_options, space_options
+from modomodo import channels, extras, goal_options, schedule_options, space_options
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.goal_options import Wishes
 from modomodo.runs_options import (
@@ -86,6 +87,8 @@ def suggest(
     within_reach: space_options.ReachOption = False,
     cost: channels.CostOption = None,
     may_be_proposed: channels.ChannelsOption = None,
+    phases: schedule_options.PhasesOption = None,
+    shares: schedule_options.SharesOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,6 +96,7 @@ def suggest(
 
     Rows without a score are left out; without any run the first mixtures are proposed.
     """
+    from service.search.schedules import ScheduleSpace, mean_of
     from service.search.strategies import STRATEGIES, propose
     from service.search.surrogates import TAKING_CHANNELS, USING_SIMILARITY
 
@@ -115,15 +119,19 @@ def suggest(
         *(bounds or (), pin or (), limit or (), max_active, zero_or_at_least or (), among),
         similarity,
     )
-    layout = layout_of(weights, normalise, data, pending, among)
+    of_phases = schedule_options.shares_of(phases, shares)
+    layout = layout_of(weights, normalise, data, pending, among, shares=of_phases)
     case = case_of(data, scored, wanted, layout, length)
+    schedule_options.check(case, has_goal=bool(wishes), has_costs=len(costs) > 1)
+    schedule_options.can_propose(case, strategy)
     under_way = case.pending(pending)
+    within = case.searched
     try:
         proposed = propose(
             strategy,
-            case.space,
-            case.runs,
-            under_way.get(TARGET, np.empty((0, case.space.m))),
+            within,
+            within.runs(case.runs) if isinstance(within, ScheduleSpace) else case.runs,
+            under_way.get(TARGET, np.empty((0, within.m))),
             n,
             seed,
             "minimize" if minimize else "maximize",
@@ -136,9 +144,15 @@ def suggest(
         )
     except ValueError as error:
         raise CommandFailed(str(error)) from error
+    schedules = [schedule_options.phases_of(case, item.weights) for item in proposed]
+    means = mean_of(
+        np.array([item.weights for item in proposed]).reshape(-1, within.m), case.space.m
+    )
+    proposed = [replace(item, weights=x) for item, x in zip(proposed, means, strict=True)]
     mixtures: list[dict[str, Any]] = [
         {
             "weights": case.space.named(item.weights),
+            **({"schedule": schedule} if case.shares else {}),
             "mean": item.mean,
             "sd": item.sd,
             "reason": item.reason,
@@ -147,7 +161,7 @@ def suggest(
             "gain_per_cost": None if item.gain is None else item.gain / item.cost,
             **_with_steps(steps_of(case.domains, length, item.weights)),
         }
-        for item in proposed
+        for item, schedule in zip(proposed, schedules, strict=True)
     ]
     console = Console(stderr=True)
     if len(case.unscored):
@@ -156,7 +170,13 @@ def suggest(
             "FILE tells mixtures that are being run)",
             style="dim",
         )
-    if strategy == "auto" and (without := extras.left_out_of_auto()) is not None:
+    if case.beside:
+        console.print(schedule_options.beside_in_words(case), style="dim", markup=False)
+    if (
+        not case.shares
+        and strategy == "auto"
+        and (without := extras.left_out_of_auto()) is not None
+    ):
         console.print(without, style="dim", markup=False)
     if case.runs.channels and strategy not in TAKING_CHANNELS:
         console.print(
@@ -192,6 +212,8 @@ def suggest(
         parts = [f"{100 * w:.1f}%" if w else "-" for w in item["weights"].values()]
         what = [escape(item["channel"]), f"{item['cost']:.3g}"] if costly else []
         table.add_row(str(i), *parts, predicted, *what)
+        for row in schedule_options.rows(schedules[i - 1]):
+            table.add_row(*row, style="dim")
     out = Console()
     out.print(table)
     for i, item in enumerate(mixtures, 1):

@@ -1,4 +1,4 @@
-"""Files of tables, as `service/table_text.py` reads them."""
+"""Files of tables, as `service/notation/table_text.py` reads them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from modomodo.errors import CommandFailed
-from service import table_text
-from service.table_text import BadTable, Table
+from service.notation import table_text
+from service.notation.table_text import BadTable, Table
 
 STDIN = Path("-")
 """Standard input, where a file is asked for."""

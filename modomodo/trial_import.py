@@ -17,11 +17,11 @@ from modomodo.connect import UrlOption, connect
 from modomodo.errors import CommandFailed
 from modomodo.study import JsonOption, StudyArgument
 from modomodo.trial import TagsOption
+from service.notation.table_text import BadTable
 from service.schemas import RunImport, TrialsImported
 from service.search.counts import counted
 from service.study import run_outcome, run_table
 from service.study.run_outcome import Line, Outcome
-from service.table_text import BadTable
 
 SHOWN = 10
 """Lines of each kind that are told one by one."""

@@ -25,6 +25,7 @@ from service.fitting.stored import StoredFits
 from service.http import problems
 from service.http.access_log import Requests
 from service.http.auth import Gate
+from service.http.busy import BusyCalls
 from service.http.headers import SafeHeaders
 from service.http.limits import BodyLimit, LocalNames, RateLimit
 from service.http.openapi import install as install_openapi
@@ -83,6 +84,7 @@ def create_app(
     app.state.engine = engine
     app.state.presets = presets or Presets()
     app.state.is_stopping = False
+    app.add_middleware(BusyCalls, routes=[*leases.busy.routes, *heartbeats.router.routes])
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(LocalNames)
     app.add_middleware(RateLimit, per_s=chosen.calls_per_s)

@@ -31,6 +31,7 @@ from service.schemas import (
     OwnerLimit,
     Owners,
     Partial,
+    Phase,
     PredictAnswer,
     PredictRequest,
     Release,
@@ -131,25 +132,33 @@ class Client(Transport):
 
     def front(self, study: str, surrogate: str = "auto") -> GoalAnswer:
         """What a study's floors and objectives allow, as a surrogate sees it; 409 `no-goal` for a
-        study of one objective without constraints, `too-few-results`, `fit-failed`."""
+        study of one objective without constraints, `too-few-results`, `too-many-results`,
+        `surrogate-unsuited`, `fit-failed`."""
         path = f"/studies/{_part(study)}/front?surrogate={_part(surrogate)}"
         return self._call(GoalAnswer, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def effects(self, study: str, surrogate: str = "bayes-quadratic") -> StudyEffects:
         """What a tenth more of each domain does to the objective and to each benchmark; 409
-        `too-few-results`, `fit-failed`."""
+        `too-few-results`, `too-many-results`, `fit-failed`."""
         path = f"/studies/{_part(study)}/effects?surrogate={_part(surrogate)}"
         return self._call(StudyEffects, "GET", path, timeout=FIT_TIMEOUT_S)
 
     def surrogate(self, study: str, name: str) -> SurrogateFit:
-        """A surrogate's fit of the completed trials; 409 `too-few-results`, `fit-failed`."""
+        """A surrogate's fit of the completed trials; 409 `too-few-results`, `too-many-results`,
+        `surrogate-unsuited`, `fit-failed`."""
         path = f"/studies/{_part(study)}/surrogates/{_part(name)}"
         return self._call(SurrogateFit, "GET", path, timeout=FIT_TIMEOUT_S)
 
-    def predict(self, study: str, name: str, mixtures: list[dict[str, float]]) -> PredictAnswer:
-        """Mean and standard deviation of the objective at mixtures, weights by domain; 409 as
-        `surrogate`."""
-        body = PredictRequest(mixtures=mixtures)
+    def predict(
+        self,
+        study: str,
+        name: str,
+        mixtures: Sequence[dict[str, float]] = (),
+        schedules: Sequence[Sequence[Phase]] = (),
+    ) -> PredictAnswer:
+        """Mean and standard deviation of the objective at mixtures, weights by domain, and then at
+        schedules; 409 as `surrogate`."""
+        body = PredictRequest(mixtures=list(mixtures), schedules=list(map(list, schedules)))
         path = f"/studies/{_part(study)}/surrogates/{_part(name)}/predict"
         return self._call(PredictAnswer, "POST", path, body, timeout=FIT_TIMEOUT_S)
 

@@ -34,7 +34,8 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 
 
 class NoFit(Refused):
-    """A study cannot be fitted: too few results, too many, or such as no surrogate takes."""
+    """A surrogate cannot be fitted to a study: too few results, too many, such as it does not take,
+    or none that it can make something of."""
 
 
 def invalid(detail: str) -> Refused:

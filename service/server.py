@@ -45,6 +45,11 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn.Config(app, http=Protocol, ws="none", access_log=False, **options))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # FastAPI puts the routes together as calls look for theirs: the first ones, and all that
+        # come meanwhile, would wait for that.
+        nowhere = {"type": "http", "method": "GET", "path": "/-", "root_path": "", "headers": []}
+        for route in self._app.routes:
+            route.matches(nowhere)
         await super().startup(sockets)
         # What is loaded now stays. To look through all of it for garbage, again and again, would
         # hold up every call at that moment, and show in the slowest of a hundred.

@@ -114,12 +114,15 @@ class Transport:
     ) -> Answer:
         content = body.model_dump_json(exclude_unset=False) if body is not None else None
         response = self._send(method, path, content=content, **rest)
+        foreign = f"what answers at {self.url} is not a MoDoMoDo service of this version"
         try:
-            return answer.model_validate_json(response.content)
+            # A newer service may say more: fields that this version does not know are passed over.
+            found = answer.model_validate_json(response.content, extra="ignore")
         except ValidationError as error:
-            raise ServiceUnreachable(
-                f"what answers at {self.url} is not a MoDoMoDo service of this version"
-            ) from error
+            raise ServiceUnreachable(foreign) from error
+        if not found.model_fields_set:  # nor has it one that is known
+            raise ServiceUnreachable(foreign)
+        return found
 
     def _send(
         self, method: str, path: str, *, patience_s: float | None = None, **request: Any

@@ -25,16 +25,20 @@ import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 
-from db import upgrade
+from db import postgresql, sqlite, upgrade
 from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.support import LONG_S, tls
+from tests.support import LONG_S, once, tls
 from tests.support.postgres import NoServer, Server
 from tests.support.schedule import COLLECTED, Schedule, dear, shared_by
 from tests.support.serving import in_process
 
 SLOW_S = 600
+
+# Cycles are looked for seldom: there are few, and Python takes all that is imported, and all that a
+# test makes, for a reason to look again and again.
+gc.set_threshold(50_000, 20, 50)
 
 # How many examples a property is tried on. The same ones every time, but before a release: a change
 # should not fail for what was there before it.
@@ -58,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Notes what collecting imported. What that made stays to the end: the garbage collector need
-    not look through it again and again."""
+    not look through it."""
     session.config.stash[COLLECTED] = dear()
     gc.collect()
     gc.freeze()
@@ -83,9 +87,12 @@ def _logs() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _clients() -> None:
-    """Making a client of the service costs next to nothing."""
+def _made_once() -> None:
+    """Making a client of the service, calling a command and opening a database cost next to
+    nothing."""
     tls.share()
+    once.commands()
+    once.statements(sqlite, "sqlite://")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -117,6 +124,7 @@ def postgres() -> Iterator[Server]:
     except (NoServer, ImportError) as error:
         pytest.skip(f"NOT RUN on PostgreSQL: {error}")
     with server:
+        once.statements(postgresql, server.url())
         yield server
 
 

@@ -15,6 +15,7 @@ from db import clock, events, measurements, queue, states, trials
 from db.clock import after, now
 from db.leases.tokens import token_hash
 from db.models import LIVE, Attempt, Base, Study, Trial
+from db.prepared import Prepared
 
 WORKERS = Base.metadata.tables["workers"]
 
@@ -22,7 +23,7 @@ WORKERS = Base.metadata.tables["workers"]
 # than running it.
 
 
-_SEEN = (
+_SEEN = Prepared(
     update(WORKERS)
     .where(WORKERS.c.name == bindparam("who"))
     .values(capabilities=bindparam("can"), last_seen_at=now())
@@ -44,13 +45,13 @@ def seen(session: Session, worker: str, capabilities: dict[str, Any]) -> None:
     sent again while it is still under way must not get a second trial.
     """
     row = {"who": worker, "can": capabilities}
-    if session.execute(_SEEN, row).one_or_none() is not None:
+    if _SEEN.one_or_none(session, row) is not None:
         return
     try:
         with session.begin_nested():
             session.execute(insert(WORKERS), {"name": worker, "capabilities": capabilities})
     except IntegrityError:  # the other call was its first
-        session.execute(_SEEN, row)
+        _SEEN.one(session, row)
 
 
 def resume(

@@ -21,7 +21,6 @@ from sqlalchemy import (
     JSON,
     Double,
     Insert,
-    Row,
     Select,
     bindparam,
     column,
@@ -42,6 +41,7 @@ from db.clock import now
 from db.leases.tokens import token_hash
 from db.measurements import Reading
 from db.models import LIVE, Attempt, Base, Measurement, Trial
+from db.prepared import Prepared
 from db.sharing import Ability, lacking
 
 _TABLES = Base.metadata.tables
@@ -95,7 +95,7 @@ def _head(*, with_merged: bool) -> Select[Any]:
     return head if with_merged else head.where(TRIALS.c.channel == "full")
 
 
-_HEADS = {with_merged: _head(with_merged=with_merged) for with_merged in (False, True)}
+_HEADS = {is_so: Prepared(_head(with_merged=is_so)) for is_so in (False, True)}
 _TRIAL = TRIALS.c.keys()
 _N_TRIAL = len(_TRIAL)
 _ATTEMPT = ATTEMPTS.c.keys()
@@ -109,8 +109,8 @@ _CLAIMED = events.TrialChange(
     kept_from=None,
     kept_from_until=None,
 )
-_LEASE = insert(ATTEMPTS)
 _OF_LEASE = ("trial_id", "number", "worker", "state", "token_hash", "gpus", "lease_s", "metrics")
+_LEASE = Prepared(insert(ATTEMPTS), (*_OF_LEASE, "claimed_at", "until"))
 _ITS_LEASE = tuple(f"lease_{name}" for name in _OF_LEASE)
 
 
@@ -122,10 +122,10 @@ def _lease_by(step: CTE) -> Insert:
     }
     until = type_coerce(step.c.updated_at, Double) + own["lease_s"]
     row = select(*own.values(), step.c.updated_at, until)
-    return _LEASE.from_select([*_OF_LEASE, "claimed_at", "until"], row)
+    return insert(ATTEMPTS).from_select([*_OF_LEASE, "claimed_at", "until"], row)
 
 
-_CLAIMED_AT_ONCE = _CLAIMED.at_once(further=_lease_by)
+_CLAIMED_AT_ONCE = Prepared(_CLAIMED.at_once(further=_lease_by))
 
 
 def claim(
@@ -145,7 +145,7 @@ def claim(
         ability: what the worker has, where it is not known yet that it may have trials of this
             study (`sharing.turns`). Then only of a study without an owner.
     """
-    row = session.execute(_HEADS[can_merge], {"who": worker, "named": study}).one_or_none()
+    row = _HEADS[can_merge].one_or_none(session, {"who": worker, "named": study})
     if row is None or row.attempt_number or row.channel != "full":
         return None
     owner, requires, lease_s, results, *spec = row[_N_TRIAL:]
@@ -165,12 +165,12 @@ def claim(
     if events.takes_all_at_once(session):
         asked = _CLAIMED.bound(row.study_id, row.id, **change)
         asked |= dict(zip(_ITS_LEASE, lease.values(), strict=True))
-        revision, at = session.execute(_CLAIMED_AT_ONCE, asked).one()
+        revision, at = _CLAIMED_AT_ONCE.one(session, asked)
         lease |= _from(at, lease_s)
     else:
         revision, at = _CLAIMED.make(session, row.study_id, row.id, **change)
         lease |= _from(at, lease_s)
-        session.execute(_LEASE, lease)
+        _LEASE.run(session, lease)
     attempt = _made(Attempt, lease | dict.fromkeys(("step", "total_steps")))
     trial = _made(
         Trial,
@@ -183,7 +183,7 @@ def claim(
 
 # --- finishing it -----------------------------------------------------------------------------
 
-_HELD: Select[Any] = (
+_HELD = Prepared(
     select(*TRIALS.c, ATTEMPTS.c.id, ATTEMPTS.c.worker, *specs.columns(STUDIES))
     .join_from(TRIALS, STUDIES, STUDIES.c.id == TRIALS.c.study_id)
     .join(ATTEMPTS, ATTEMPTS.c.trial_id == TRIALS.c.id)
@@ -222,8 +222,9 @@ _COMPLETED = events.TrialChange(
     asked=None,
     asked_why=None,
 )
-_SCORES = insert(MEASUREMENTS)
 _OF_SCORE = Reading.__slots__
+_BESIDE_SCORE = ("trial_id", "attempt_number", "replicate", "is_superseded")
+_SCORES = Prepared(insert(MEASUREMENTS), (*_BESIDE_SCORE, *_OF_SCORE))
 
 
 def _scores_by(step: CTE) -> Insert:
@@ -237,11 +238,12 @@ def _scores_by(step: CTE) -> Insert:
     number = bindparam("numbered", type_=MEASUREMENTS.c.attempt_number.type)
     own = (trial, number, literal(""), literal(False), step.c.updated_at)
     rows = select(*own, *sent.c).join_from(step, sent, true())
-    named = ["trial_id", "attempt_number", "replicate", "is_superseded", "at", *_OF_SCORE]
-    return _SCORES.from_select(named, rows)
+    named = [*_BESIDE_SCORE, "at", *_OF_SCORE]
+    return insert(MEASUREMENTS).from_select(named, rows)
 
 
-_COMPLETED_AT_ONCE = _COMPLETED.at_once(after=_ENDED.cte("ended"), further=_scores_by)
+_COMPLETED_AT_ONCE = Prepared(_COMPLETED.at_once(after=_ENDED.cte("ended"), further=_scores_by))
+_ENDED_ALONE = Prepared(_ENDED)
 
 
 @dataclass(slots=True)
@@ -255,7 +257,7 @@ class Run:
         trial: as by `trials.get`, once it is completed.
     """
 
-    row: Row[Any]
+    row: Any
     attempt_id: int
     worker: str
     spec: specs.Stored
@@ -265,7 +267,7 @@ class Run:
 def held(session: Session, trial_id: int, token: str) -> Run | None:
     """The run of a live lease; None also where its study counts GPU-hours."""
     asked = {"of_trial": trial_id, "hashed": token_hash(token)}
-    row = session.execute(_HELD, asked).one_or_none()
+    row = _HELD.one_or_none(session, asked)
     if row is None:
         return None
     attempt_id, worker, *spec = row[_N_TRIAL:]
@@ -297,16 +299,16 @@ def finish(
     if events.takes_all_at_once(session):
         asked |= written | _COMPLETED.bound(row.study_id, row.id, **change)
         asked |= {"numbered": row.attempt_number, "scores": sent}
-        ended = session.execute(_COMPLETED_AT_ONCE, asked).one_or_none()
+        ended = _COMPLETED_AT_ONCE.one_or_none(session, asked)
         if ended is None:
             return False
         revision, at = ended.revision, ended.updated_at
     else:
-        ended = session.execute(_ENDED, asked).one_or_none()
+        ended = _ENDED_ALONE.one_or_none(session, asked)
         if ended is None:
             return False
         if scores:
-            session.execute(_SCORES, scores)
+            _SCORES.run_each(session, scores)
         revision, at = _COMPLETED.make(
             session, row.study_id, row.id, gpu_s=ended.gpu_s, **change, **written
         )
@@ -331,7 +333,7 @@ def _from(at: datetime, lease_s: float) -> dict[str, datetime]:
     return {"claimed_at": at, "until": at + timedelta(seconds=lease_s)}
 
 
-def _named(row: Row[Any]) -> dict[str, Any]:
+def _named(row: Any) -> dict[str, Any]:
     """The columns of a trial in a row that begins with them."""
     return dict(zip(_TRIAL, row[:_N_TRIAL], strict=True))
 

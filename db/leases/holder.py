@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, bindparam, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from db import curves, events, measurements, proposals, queue, states, trials
@@ -18,6 +18,7 @@ from db.errors import LeaseLost, WrongState
 from db.leases import tokens
 from db.measurements import Reading
 from db.models import LIVE, Attempt, Base, Trial
+from db.prepared import Prepared
 
 MAX_METRICS = 500
 """Names of metrics of one attempt; more are forgotten."""
@@ -41,7 +42,8 @@ _HELD = (
     )
     .with_for_update(of=TRIALS)
 )
-_METRICS = select(ATTEMPTS.c.metrics).where(ATTEMPTS.c.id == bindparam("of_attempt"))
+_HELD_ALONE = Prepared(_HELD)
+_METRICS = Prepared(select(ATTEMPTS.c.metrics).where(ATTEMPTS.c.id == bindparam("of_attempt")))
 # What was read of the attempt may be older than the lock of its trial, which was waited for: so
 # that it is live is asked again.
 _BEAT_OF_ANY = (
@@ -55,8 +57,9 @@ _BEAT_OF_ANY = (
     )
     .returning(ATTEMPTS.c.until, ATTEMPTS.c.lease_s)
 )
-_BEAT = _BEAT_OF_ANY.where(ATTEMPTS.c.id == bindparam("of_attempt"))
-_BEAT_WITH_METRICS = _BEAT.values(metrics=bindparam("with_metrics"))
+_BEAT_OF_ONE = _BEAT_OF_ANY.where(ATTEMPTS.c.id == bindparam("of_attempt"))
+_BEAT = Prepared(_BEAT_OF_ONE)
+_BEAT_WITH_METRICS = Prepared(_BEAT_OF_ONE.values(metrics=bindparam("with_metrics")))
 _BEATEN = events.TrialChange(None)
 
 
@@ -72,7 +75,7 @@ def _all_at_once() -> Select[Any]:
     return _BEATEN.at_once(of_study=study, after=beat.cte("beat"))
 
 
-_BEATEN_AT_ONCE = _all_at_once()
+_BEATEN_AT_ONCE = Prepared(_all_at_once())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +145,17 @@ def _beat(session: Session, trial_id: int, token: str, progress: _Progress) -> P
     beat: dict[str, Any] = {"at_step": progress.step, "of_steps": progress.total_steps}
     if not progress.brings_metrics and events.takes_all_at_once(session):
         at_once = asked | beat | _BEATEN.bound(0, trial_id)
-        beaten = session.execute(_BEATEN_AT_ONCE, at_once).one_or_none()
+        beaten = _BEATEN_AT_ONCE.whole(session, at_once)
         return None if beaten is None else _pulse(beaten, beaten)
-    held = session.execute(_HELD, asked).one_or_none()
+    held = _HELD_ALONE.one_or_none(session, asked)
     if held is None:
         return None
     own = {"of_attempt": held.attempt_id}
     if progress.metrics:
-        known = session.execute(_METRICS, own).scalar_one()
+        (known,) = _METRICS.one(session, own)
         beat["with_metrics"] = _latest(known, progress.metrics)
-    beaten = session.execute(
-        _BEAT_WITH_METRICS if progress.metrics else _BEAT, own | beat
-    ).one_or_none()
+    beating = _BEAT_WITH_METRICS if progress.metrics else _BEAT
+    beaten = beating.one_or_none(session, own | beat)
     if beaten is None:
         return None
     curves.keep(session, trial_id, held.attempt_number, progress.points)
@@ -161,7 +163,7 @@ def _beat(session: Session, trial_id: int, token: str, progress: _Progress) -> P
     return _pulse(beaten, held)
 
 
-def _pulse(beaten: Row[*tuple[Any, ...]], held: Row[*tuple[Any, ...]]) -> Pulse:
+def _pulse(beaten: Any, held: Any) -> Pulse:
     """What a heartbeat is answered.
 
     Args:

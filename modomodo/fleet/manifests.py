@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from modomodo.errors import WrongUse, problems
 from modomodo.fleet.engines import GRACE_S, WARNING_S, Setup
-from service import yaml_text
+from service.notation import yaml_text
 
 FLEET_LABEL, WORKER_LABEL, STUDY_NOTE = "modomodo/fleet", "modomodo/worker", "modomodo/study"
 """Labels by which a fleet's Jobs and pods are found, and the note of the study they work for."""

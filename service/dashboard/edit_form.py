@@ -13,10 +13,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from service import requirements, yaml_text
 from service.dashboard import study_form
 from service.dashboard.form_fields import FormFields, flat
 from service.dashboard.study_form import FormError, messages
+from service.notation import requirements, yaml_text
 from service.schemas import AGGREGATES, Study, StudyPatch
 from service.schemas.spec import FULL, MERGED, step_of
 from service.schemas.studies import MAX_BUDGET
@@ -51,7 +51,7 @@ def of_study(study: Study) -> FormFields:
         f"{floor.benchmark} >= {floor.level} with {floor.probability:g}"
         for floor in study.constraints
     )
-    body["requires"] = "\n".join(requirements.written(study.requires))
+    body["requires"] = "\n".join(requirements.written(study.requires.model_dump()))
     body["search"] = {
         "channels": f"{FULL},{MERGED}" if MERGED in study.search.channels else "",
         "steps": " ".join(str(step) for step in map(step_of, study.search.channels) if step),

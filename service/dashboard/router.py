@@ -25,6 +25,7 @@ from service.dashboard.pages import (
     trial,
     trials,
     what_if,
+    what_if_schedules,
     workers,
 )
 
@@ -49,6 +50,7 @@ for part in (
     surfaces,
     effects,
     what_if,
+    what_if_schedules,
     change,
 ):
     router.include_router(part.router)

@@ -8,9 +8,9 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from service import alike, requirements, yaml_text
 from service.dashboard.form_fields import FormFields, flat
-from service.levels import Level
+from service.notation import alike, requirements, yaml_text
+from service.notation.levels import Level
 from service.plain_errors import path_of, plain
 from service.presets import Example, Presets
 from service.schemas import StudySpec

@@ -15,8 +15,9 @@ from service.search import intervals
 from service.search.counts import counted
 from service.search.situation import sign_of
 from service.study import engine_terms, evidence, headline, points, schedules, views, waiting
-from service.study.evidence import Evidence, MeasuredRun
+from service.study.evidence import Evidence
 from service.study.headline import Tried
+from service.study.runs import MeasuredRun
 
 BEST_BY = "auto"
 """Whose prediction goes with the best mixture unless another is asked for."""

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import replace
 
+import numpy as np
 import structlog
-from numpy.linalg import LinAlgError
 from sqlalchemy.orm import Session
 
 from db import models
@@ -19,10 +19,13 @@ from service.executor.process import Engine, Stopping
 from service.fitting import goals, questions, stored, views
 from service.fitting.kept import Kept
 from service.fitting.records import FitRecord, GoalRecord, JointBelief, Made, R, VerdictRecord
+from service.fitting.sources import ROOT, digest
 from service.fitting.stored import StoredFits
 from service.search.counts import counted
+from service.search.errors import CannotFitError, UnsuitedError
 from service.search.goal_beliefs import PURSUING
 from service.search.runs import Runs
+from service.search.schedules import unchanging
 from service.search.space import FloatArray
 from service.search.surrogates import SURROGATES
 from service.study.engine_terms import points, search_space, weights
@@ -30,8 +33,8 @@ from service.study.evidence import Evidence
 
 log = structlog.get_logger()
 
-SOFTWARE = version("modomodo")
-"""Another version may fit otherwise."""
+CODE = digest(ROOT)
+"""As it was loaded."""
 
 WAITING = 16
 """Calls that may wait for fits at once. Each holds one of the 40 threads that answer calls, and the
@@ -59,10 +62,11 @@ class Fits:
 
     Args:
         stored: where they are kept, and looked for first; nowhere where that is None.
+        code: hash of the code that makes them: what other code made is not taken.
     """
 
-    def __init__(self, engine: Engine, stored: StoredFits | None = None) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, stored: StoredFits | None = None, code: str = CODE) -> None:
+        self._engine, self._code = engine, code
         self._stored = stored
         self._fits: Kept[FitRecord] = Kept()
         self._goals: Kept[GoalRecord] = Kept()
@@ -75,7 +79,7 @@ class Fits:
         to train and of the uniform one.
 
         Raises:
-            Refused: no such surrogate; or too few completed trials to fit it.
+            Refused: no such surrogate; or one that cannot be fitted to the completed trials.
         """
         check(surrogate)
 
@@ -99,8 +103,8 @@ class Fits:
         is compared.
 
         Raises:
-            Refused: the study has no goal beside its objective; no such surrogate; one that cannot
-                pursue goals; or too few completed trials to fit it.
+            Refused: the study has no goal beside its objective; no such surrogate; or one that
+                cannot pursue goals, or be fitted to the completed trials.
         """
         check(surrogate)
         goal = evidence.goal
@@ -112,7 +116,7 @@ class Fits:
             )
         if surrogate not in PURSUING:
             raise NoFit(
-                "fit-failed",
+                UnsuitedError.code,
                 f"{surrogate} predicts one number alone; {', '.join(PURSUING)} pursue goals",
             )
         best = _compared(evidence)
@@ -141,13 +145,13 @@ class Fits:
             only_made: None as well where it is to be computed first.
 
         Raises:
-            Refused: too few completed trials to fit any.
+            Refused: none can be fitted to the completed trials.
         """
         compared = _compared(evidence)
         if compared is None:
             return None
         if only_made:
-            mark = _mark(evidence, VERDICT)
+            mark = self._mark(evidence, VERDICT)
             there = self._verdicts.made(mark)
             if there is None:
                 there = self._in_store(VerdictRecord, VERDICT, evidence, mark)
@@ -187,13 +191,14 @@ class Fits:
     def predict(
         self, evidence: Evidence, surrogate: str, mixtures: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation at each of (n, m) mixtures.
+        """Mean and standard deviation at each of (n, m) mixtures, or of (n, P m) points of
+        schedules.
 
         Raises:
-            Refused: no such surrogate; or too few completed trials to fit it.
+            Refused: no such surrogate; or one that cannot be fitted to the completed trials.
         """
         check(surrogate)
-        space, runs = evidence.space, evidence.runs
+        space, runs = evidence.space, _of_form(evidence.runs, evidence, mixtures)
         direction = evidence.spec.objective.direction
         with self._place(), _refusals(evidence, surrogate):
             return self._engine.ask(questions.predict, surrogate, space, runs, mixtures, direction)
@@ -204,11 +209,11 @@ class Fits:
         """The same of other scores, such as single benchmarks, by name.
 
         Raises:
-            Refused: too few completed trials to fit it.
+            Refused: it cannot be fitted to the completed trials.
         """
-        ask, runs = self._engine.ask, evidence.runs
+        ask, runs = self._engine.ask, _of_form(evidence.runs, evidence, mixtures)
         with self._place(), _refusals(evidence, surrogate):
-            rest = list(others.values())
+            rest = [_of_form(other, evidence, mixtures) for other in others.values()]
             found = ask(questions.predict_each, surrogate, evidence.space, runs, rest, mixtures)
         return dict(zip(others, found, strict=True))
 
@@ -220,16 +225,17 @@ class Fits:
         at: FloatArray,
         against: FloatArray,
     ) -> tuple[Predicted, dict[str, Predicted]]:
-        """How much higher scores are at each of (k, m) mixtures than at another, mean and standard
-        deviation by the joint belief: of the objective, and of others by name.
+        """How much higher scores are at each of (k, m) mixtures, or (k, P m) points of schedules,
+        than at another, mean and standard deviation by the joint belief: of the objective, and of
+        others by name.
 
         Raises:
-            Refused: too few completed trials to fit it.
+            Refused: it cannot be fitted to the completed trials.
         """
-        ask, runs = self._engine.ask, evidence.runs
+        ask, runs = self._engine.ask, _of_form(evidence.runs, evidence, at)
         direction = evidence.spec.objective.direction
         with self._place(), _refusals(evidence, surrogate):
-            rest = list(others.values())
+            rest = [_of_form(other, evidence, at) for other in others.values()]
             whole, *found = ask(
                 questions.differences, surrogate, evidence.space, runs, rest, direction, at, against
             )
@@ -250,7 +256,7 @@ class Fits:
         compute: Callable[[], R],
     ) -> Made[R]:
         """What was made already, here or anywhere; else what is computed now."""
-        mark, of = _mark(evidence, kind), evidence.version
+        mark, of = self._mark(evidence, kind), evidence.version
 
         def make() -> Made[R]:
             found = self._in_store(record, kind, evidence, mark)
@@ -269,6 +275,11 @@ class Fits:
             return once.made[0]
         with self._place():
             return once.value()
+
+    def _mark(self, of: Evidence, kind: str) -> str:
+        """The same mark is the same fit, by the same code."""
+        known = (of.version, of.partial, of.others, tuple(of.measured.channels), of.notes)
+        return hashlib.sha256(repr((kind, self._code, known)).encode()).hexdigest()
 
     def _in_store(
         self, record: type[R], kind: str, evidence: Evidence, mark: str
@@ -298,10 +309,10 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
         yield
     except Stopping as error:
         raise stopping() from error
+    except CannotFitError as error:
+        raise NoFit(error.code, str(error)) from error
     except Exception as error:
         # Linear algebra and optimisers fail on runs that agree too well, or hardly differ.
-        if isinstance(error, ValueError) and not isinstance(error, LinAlgError):
-            raise NoFit("too-few-results", str(error)) from error
         log.exception("fit failed", study=evidence.spec.name, surrogate=surrogate)
         raise NoFit(
             "fit-failed",
@@ -309,10 +320,13 @@ def _refusals(evidence: Evidence, surrogate: str) -> Iterator[None]:
         ) from error
 
 
-def _mark(of: Evidence, kind: str) -> str:
-    """The same mark is the same fit, by this version of the software."""
-    known = (of.version, of.partial, of.others, tuple(of.measured.channels), of.notes)
-    return hashlib.sha256(repr((kind, SOFTWARE, known)).encode()).hexdigest()
+def _of_form(runs: Runs, known: Evidence, asked: FloatArray) -> Runs:
+    """Runs that a surrogate can learn from what is asked about: where that is schedules and no run
+    had one, all as schedules that stay the same."""
+    wanted = known.spec.search.schedule
+    if wanted is None or runs.schedules.size or asked.shape[1] == runs.m:
+        return runs
+    return replace(runs, schedules=unchanging(runs.weights, np.array(wanted.of_each)))
 
 
 def _compared(known: Evidence) -> FloatArray | None:

@@ -94,11 +94,34 @@ class _SignIn:
     bound: str
 
 
+class _Renewals:
+    """Has one of many callers renew an answer of the database, when half of its time is over. Else
+    all would ask at once when it has ended."""
+
+    def __init__(self, cache_ttl_s: float) -> None:
+        self._after_s = cache_ttl_s / 2
+        self._begun: dict[str, float] = {}
+
+    def is_mine(self, key: str, at: float) -> bool:
+        """Whether the caller is the one.
+
+        Args:
+            at: when the answer came.
+        """
+        now = time.monotonic()
+        if now - max(at, self._begun.get(key, -math.inf)) <= self._after_s:
+            return False
+        if len(self._begun) >= MAX_CACHED:
+            self._begun.clear()
+        self._begun[key] = now
+        return True
+
+
 class _Cache(Generic[T]):
     """What the database said of each key, and when; the oldest answer goes first."""
 
     def __init__(self, cache_ttl_s: float) -> None:
-        self._cache_ttl_s = cache_ttl_s
+        self._cache_ttl_s, self._renewals = cache_ttl_s, _Renewals(cache_ttl_s)
         self._answers: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -107,6 +130,12 @@ class _Cache(Generic[T]):
         with self._lock:
             at, answer = self._answers.get(key, (float("-inf"), None))
         return answer if _is_within(self._cache_ttl_s, at) else None
+
+    def is_to_renew(self, key: str) -> bool:
+        """Whether who asks this is to ask the database anew, while the others have the answer."""
+        with self._lock:
+            at, _ = self._answers.get(key, (math.inf, None))
+            return self._renewals.is_mine(key, at)
 
     def ever(self, key: str) -> T | None:
         """The last answer for this key, however old."""
@@ -147,7 +176,7 @@ class Gate:
         self._sign_ins: _Cache[_SignIn] = _Cache(cache_ttl_s)
         self._wrong = Buckets(WRONG_KEYS_PER_S, WRONG_KEYS)
         self._cache_ttl_s = cache_ttl_s
-        self._open = (float("-inf"), False)
+        self._open, self._renewals = (float("-inf"), False), _Renewals(cache_ttl_s)
         if not self._is_local and self._own is None and not self._has_key(keys.any_valid):
             raise NoKey(
                 f"host {settings.host!r} can be reached from other machines, so a key is needed: "
@@ -159,9 +188,11 @@ class Gate:
         if not self._is_local or self._own is not None:
             return False
         asked, is_open = self._open
-        if not _is_within(self._cache_ttl_s, asked):
-            is_open = not self._has_key(keys.any_ever)
-            self._open = (time.monotonic(), is_open)
+        return is_open if _is_within(self._cache_ttl_s, asked) else self._ask_whether_open()
+
+    def _ask_whether_open(self) -> bool:
+        is_open = not self._has_key(keys.any_ever)
+        self._open = (time.monotonic(), is_open)
         return is_open
 
     def is_open_at_once(self) -> bool:
@@ -176,6 +207,22 @@ class Gate:
             return ANYONE if self.is_open_at_once() else None
         found = _same(key, self._own, self._keys.fresh(keys.prefix_of(key) or ""))
         return None if found is None else found.caller
+
+    def is_to_renew(self, authorization: str | None) -> bool:
+        """Whether the database is to be asked again about this header, by who asks this, though
+        `caller_at_once` knows it still."""
+        key = _bearer(authorization)
+        if key is None:
+            return self._renewals.is_mine("", self._open[0])
+        return self._keys.is_to_renew(keys.prefix_of(key) or "")
+
+    def renew(self, authorization: str | None) -> None:
+        """Asks it again."""
+        key = _bearer(authorization)
+        if key is None:
+            self._ask_whether_open()
+        elif prefix := keys.prefix_of(key):
+            self._ask_for_key(prefix)
 
     def caller(self, authorization: str | None, address: str) -> Caller:
         """Who sent this header, from where.
@@ -267,8 +314,9 @@ class Gate:
         """The valid key with this public part, as the database said in the last 2 seconds."""
         if prefix == OWN:
             return self._own
-        if known := self._keys.fresh(prefix):
-            return known
+        return self._keys.fresh(prefix) or self._ask_for_key(prefix)
+
+    def _ask_for_key(self, prefix: str) -> _Key | None:
         with self._database.read() as session:
             row = keys.by_prefix(session, prefix)
         if row is None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 from anyio import to_thread
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import studies, trials
 from db.keys import NAME
 from service.errors import Refused
-from service.http import plain
 from service.http.auth import SCOPES, Caller, Gate, Scope
 from service.http.bodies import Call
 from service.http.plain import MOST_ID
@@ -107,37 +107,28 @@ async def _let_in(request: Request, needed: Scope) -> None:
     caller = gate.caller_at_once(sent)
     if caller is None:
         caller = await to_thread.run_sync(gate.caller, sent, address_of(request))
+    elif gate.is_to_renew(sent):
+        with suppress(SQLAlchemyError):  # it is known for a while yet, and others ask again
+            await to_thread.run_sync(gate.renew, sent)
     check_scope(caller, needed)
     request.state.caller = caller
 
 
-def route_behind(
-    check: Callable[[Request], Awaitable[None]], *, is_plain: bool = False
-) -> type[APIRoute]:
+def route_behind(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
     """A kind of route that first checks who calls.
 
     A dependency would come too late: FastAPI reads and parses a body before it looks at them.
-
-    Args:
-        is_plain: the route is a coroutine of a small body, the service and at most a trial's id,
-            and comes all the time: `service.http.plain` calls it where nothing else is to be done.
     """
 
     class Guarded(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             answer = super().get_route_handler()
             field = self.body_field
-            asks_whose = "owner" in inspect.signature(self.endpoint).parameters
             kind = None if field is None else cast(type[BaseModel], field.field_info.annotation)
 
             async def answer_if_let_in(request: Request) -> Response:
                 await check(request)
-                if kind is None:
-                    return await answer(request)
-                call = Call(request, kind)
-                more = {"owner": request.state.caller.owner} if asks_whose else {}
-                found = await plain.answer(call, kind, self.endpoint, more) if is_plain else None
-                return await answer(call) if found is None else found
+                return await answer(request if kind is None else Call(request, kind))
 
             return answer_if_let_in
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # No inline script and nothing from elsewhere: text that looks like HTML stays text even if it
@@ -22,6 +21,18 @@ OF_PAGES = "; ".join(
 OF_DATA = "default-src 'none'; frame-ancestors 'none'"
 
 
+def _all(policy: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"cache-control", b"no-store"),
+    )
+
+
+_OF_PAGES, _OF_DATA = _all(OF_PAGES), _all(OF_DATA)
+
+
 class SafeHeaders:
     """Adds them to answers that do not say otherwise."""
 
@@ -31,12 +42,11 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                is_page = headers.get("content-type", "").startswith("text/html")
-                headers.setdefault("Content-Security-Policy", OF_PAGES if is_page else OF_DATA)
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "same-origin")
-                headers.setdefault("Cache-Control", "no-store")
+                said = dict(message.get("headers", ()))  # by names in small letters, says ASGI
+                is_page = said.get(b"content-type", b"").startswith(b"text/html")
+                safe = _OF_PAGES if is_page else _OF_DATA
+                more = [header for header in safe if header[0] not in said]
+                message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
         await self._app(scope, receive, with_headers)

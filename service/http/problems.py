@@ -51,6 +51,7 @@ STATUS: Mapping[str, int] = {
     "no-goal": 409,
     "too-few-results": 409,
     "too-many-results": 409,
+    "surrogate-unsuited": 409,
     "fit-failed": 409,
     "body-too-large": 413,
     "invalid-request": 422,
@@ -65,7 +66,8 @@ STATUS: Mapping[str, int] = {
     "stopping": 503,
     "too-many-listeners": 503,
 }
-"""By stable code: those of `service.errors` and `db.errors`, and those of HTTP itself."""
+"""By stable code: those of `service.errors`, `db.errors` and `service.search.errors`, and those of
+HTTP itself."""
 
 CODES = {
     400: "malformed-request",
@@ -87,6 +89,7 @@ HINTS = {
     "not-owner": "`GET /owners` lists owners; `modomodo key create NAME --scope SCOPE "
     "--owner OWNER` makes a key of one",
     "owner-not-found": "`PUT /owners/OWNER` makes one",
+    "surrogate-unsuited": "ask for surrogate `auto`, which takes every study",
     "not-found": "`GET /openapi.json` lists the calls",
     "method-not-allowed": "`GET /openapi.json` lists the calls",
 }

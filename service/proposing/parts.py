@@ -19,7 +19,8 @@ from service.search.situation import Begun
 from service.search.space import SAME, total_variation
 from service.search.surrogates import TAKING_CHANNELS
 from service.study import cost, engine_terms, schedules
-from service.study.evidence import Evidence, channel_of
+from service.study.evidence import Evidence
+from service.study.runs import channel_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ worker has by then give way to its proposals.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -18,7 +19,7 @@ from dataclasses import replace
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import begun, proposal_needs, proposals, studies
+from db import begun, proposal_needs, proposals, proposers, studies
 from db.sessions import Database
 from service.executor.process import Engine, Inline, Stopping
 from service.proposing import experts, stopping
@@ -34,6 +35,12 @@ LEASE_S = 15.0
 
 PAUSE_S = 0.1
 """Between two looks: a busy fleet calls far more often than proposals are needed."""
+
+PAUSE_PER_LOOK = 19.0
+"""And so many times as long as a look that found nothing to do kept the processor: with thousands
+of queued trials looks would take a core that others need."""
+
+LONGEST_PAUSE_S = 1.0
 
 FALLBACK = "seed"
 """What proposes when a study's strategy fails: seeds not yet tried, then random mixtures."""
@@ -86,7 +93,7 @@ class Proposer:
         if not self._is_at_work:
             return
         with self._database.write() as session:
-            proposal_needs.renew(session, self._owner, LEASE_S)
+            proposers.renew(session, self._owner, LEASE_S)
 
     def turn(self) -> int:
         """Looks once at every active study; returns how many proposals were stored."""
@@ -167,12 +174,12 @@ class Proposer:
         finally:
             self._is_at_work = False
             with self._database.write() as session:
-                proposal_needs.end_turn(session, study_id, self._owner)
+                proposers.end_turn(session, study_id, self._owner)
 
     def _takes(self, study_id: int) -> bool:
         """Whether it is this replica that proposes for a study from now on."""
         with self._database.write() as session:
-            return proposal_needs.take(session, study_id, self._owner, LEASE_S)
+            return proposers.take(session, study_id, self._owner, LEASE_S)
 
     def _serve(self, name: str) -> int:
         # 1. What is needed, and may this replica see to it?
@@ -182,7 +189,7 @@ class Proposer:
             with self._database.write() as session:
                 proposals.still_hold(session, kept, results)
         with self._database.read() as session:
-            trouble = proposal_needs.trouble(session, name)
+            trouble = proposers.trouble(session, name)
             rests = trouble is not None and trouble.rests
             try:
                 task = read_task(session, name, only_gaps=rests)
@@ -211,17 +218,17 @@ class Proposer:
         with self._database.write() as session:
             if was_asked:
                 is_out = name in self._fruitless
-                proposal_needs.give_back(session, study_id, self._owner, error, is_out=is_out)
+                proposers.give_back(session, study_id, self._owner, error, is_out=is_out)
             else:
-                proposal_needs.end_turn(session, study_id, self._owner)
+                proposers.end_turn(session, study_id, self._owner)
         return stored
 
     def _give_up(self, name: str, error: str) -> None:
         """Lets the study rest, and everybody see why."""
         with self._database.write() as session:
             study = studies.find(session, name)  # it may be deleted meanwhile
-            if study is not None and proposal_needs.take(session, study.id, self._owner, LEASE_S):
-                proposal_needs.give_back(session, study.id, self._owner, error)
+            if study is not None and proposers.take(session, study.id, self._owner, LEASE_S):
+                proposers.give_back(session, study.id, self._owner, error)
 
     def _by_strategy(self, task: Task) -> tuple[int, str | None]:
         """How many proposals were stored, and what went wrong."""
@@ -278,8 +285,10 @@ class Proposer:
             self._waking.clear()
             if self._stopped.is_set():
                 return
+            began, stored = time.thread_time(), 0
             try:
-                self.turn()
+                stored = self.turn()
             except Exception:
                 log.exception("proposing failed, tried again")
-            self._stopped.wait(PAUSE_S)
+            took = 0.0 if stored else time.thread_time() - began
+            self._stopped.wait(min(LONGEST_PAUSE_S, max(PAUSE_S, PAUSE_PER_LOOK * took)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from db import begun, proposal_needs, studies, trials
+from db import begun, proposal_needs, steering, studies, trials
 from service.proposing.question import Question
 from service.proposing.storing import SEARCH
 from service.proposing.task import question_of
@@ -53,9 +53,9 @@ def store(session: Session, judging: Judging, verdict: Verdict) -> bool:
     if trial.by_hand or trial.asked is not None or trial.state not in ("running", "paused"):
         return False
     if verdict.action == "continue":
-        trials.goes_on(session, trial, verdict.reason)
+        steering.goes_on(session, trial, verdict.reason)
         return False
-    trials.ask(session, trial.id, verdict.action, SEARCH, verdict.reason, by_hand=False)
+    steering.ask(session, trial.id, verdict.action, SEARCH, verdict.reason, by_hand=False)
     return True
 
 
@@ -73,4 +73,4 @@ def end(session: Session, trial_id: int) -> None:
     """Ends one of them for good."""
     trial = trials.lock(session, trial_id)
     if trial.state == "paused" and not trial.by_hand:
-        trials.ask(session, trial_id, "stop", SEARCH, BUDGET_USED, by_hand=False)
+        steering.ask(session, trial_id, "stop", SEARCH, BUDGET_USED, by_hand=False)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import models, proposal_needs, proposals, studies, trials
+from db import models, proposal_needs, proposals, steering, studies, trials
 from service.proposing.task import Task
 from service.schemas import Proposal, StudySpec
 from service.schemas.spec import FULL, step_of
 from service.search.documents import finite
 from service.search.situation import Proposed
 from service.search.space import SAME, total_variation
-from service.study import engine_terms, evidence, schedules
+from service.study import engine_terms, schedules
+from service.study.runs import channel_of
 
 SEARCH = "search"
 """Who is said to have a run continued, paused or stopped, where it is no person."""
@@ -65,14 +65,13 @@ def store(
         _continue(session, task, item)
     changed = []
     for item in fresh:
-        same = _same_mixture(spec, item, replaceable)
+        new, same = _new_trial(task, item, results), _same_mixture(spec, item, replaceable)
         if same is None:
-            changed.append(item)
+            changed.append(new)
         else:  # it is queued already
             replaceable.remove(same)
-            proposals.renew(session, same, _proposal(task, item), results)
-    for place, item in enumerate(changed):
-        new = _new_trial(task, item, results)
+            proposals.renew(session, same, new)
+    for place, new in enumerate(changed):
         if place < len(replaceable):
             proposals.replace(session, replaceable[place], new)
         else:
@@ -84,39 +83,34 @@ def _continue(session: Session, task: Task, item: Proposed) -> None:
     """Has a paused run go on, unless somebody was quicker."""
     trial = trials.lock_if_free(session, task.ids[item.run or 0])
     if trial is not None and trial.state == "paused" and not trial.by_hand:
-        trials.go_on(session, trial.id, actor=SEARCH, why=item.reason)
+        steering.go_on(session, trial.id, actor=SEARCH, why=item.reason)
 
 
 def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTrial:
-    """A trial of what is proposed; one of a step is a run that pauses there."""
+    """A trial of what is proposed, with where that came from; one of a step is a run that pauses
+    there."""
     spec, step = task.known.spec, step_of(item.channel)
     steps, _ = engine_terms.steps_of(spec)
     mixture, schedule = schedules.of_point(spec, task.question.space, item.weights)
+    reason = item.reason if schedule is None else f"{item.reason}; {schedules.in_words(schedule)}"
+    reach = engine_terms.reach_in_words(spec, engine_terms.weights(spec, [mixture])[0])
+    proposal = Proposal(
+        strategy=item.strategy,
+        seed=task.question.seed,
+        reason=reason + reach,
+        mean=finite(item.mean),
+        sd=finite(item.sd),
+    )
     return trials.NewTrial(
         mixture,
         "proposed",
-        _proposal(task, item),
+        proposal.model_dump(mode="json"),
         results,
         stop_at=step,
         channel=item.channel if step is None else FULL,
         share=1.0 if step is None or steps is None else step / steps,
         schedule=schedule,
     )
-
-
-def _proposal(task: Task, item: Proposed) -> dict[str, Any]:
-    """What is stored of where a mixture came from."""
-    spec = task.known.spec
-    mixture, schedule = schedules.of_point(spec, task.question.space, item.weights)
-    reason = item.reason if schedule is None else f"{item.reason}; {schedules.in_words(schedule)}"
-    reach = engine_terms.reach_in_words(spec, engine_terms.weights(spec, [mixture])[0])
-    return Proposal(
-        strategy=item.strategy,
-        seed=task.question.seed,
-        reason=reason + reach,
-        mean=finite(item.mean),
-        sd=finite(item.sd),
-    ).model_dump(mode="json")
 
 
 def _same_mixture(
@@ -148,7 +142,7 @@ def _taken(session: Session, ids: set[int]) -> list[Taken]:
 
 def _channel(channel: str, stop_at: int | None) -> str:
     """What a proposal is of: a run that pauses at a step is of that step."""
-    return channel if stop_at is None else evidence.channel_of(stop_at)
+    return channel if stop_at is None else channel_of(stop_at)
 
 
 def _is_among(item: Proposed, spec: StudySpec, others: Sequence[Taken]) -> bool:

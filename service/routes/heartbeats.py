@@ -18,7 +18,7 @@ from service.schemas import (
     TrialHeartbeat,
 )
 
-router = APIRouter(tags=["workers"], route_class=route_behind(for_workers, is_plain=True))
+router = APIRouter(tags=["workers"], route_class=route_behind(for_workers))
 
 
 @router.post("/heartbeats", summary="Keep several leases", responses=describe())

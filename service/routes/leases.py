@@ -37,10 +37,8 @@ log = structlog.get_logger()
 KEPT_IN_PART = "the scores that came were kept with the trial"
 
 router = APIRouter(prefix="/trials", tags=["workers"], route_class=route_behind(for_workers))
-busy = APIRouter(
-    prefix="/trials", tags=["workers"], route_class=route_behind(for_workers, is_plain=True)
-)
-"""Calls that come all the time, of every worker."""
+busy = APIRouter(prefix="/trials", tags=["workers"], route_class=route_behind(for_workers))
+"""Calls that come all the time, of every worker: `service.http.busy` answers most of them."""
 
 
 @busy.post("/next", summary="Lease the next trial", responses=describe(404))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-from db import models, proposals, studies, tags, trials
+from db import models, proposals, steering, studies, tags, trials
 from db.errors import WrongState
 from service.context import Actor, Service, StudyName
 from service.http.guards import by_method, route_behind
@@ -95,9 +95,9 @@ def _changed(
 def _change(session: Session, trial: models.Trial, body: TrialsChange, actor: str) -> None:
     match body.action:
         case "cancel":
-            trials.cancel(session, trial.id, actor)
+            steering.cancel(session, trial.id, actor)
         case "retry":
-            trials.retry(session, trial.id, actor)
+            steering.retry(session, trial.id, actor)
         case "tag" | "untag":
             trials.tag(session, trial.id, _tags(trial, body), actor)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from db import proposal_needs
+from db import proposers
 from service.context import Service
 from service.http.guards import for_readers
 from service.http.problems import describe
@@ -34,7 +34,7 @@ async def healthz() -> Health:
 def readyz(service: Service) -> Readiness:
     """200 also while strategies fail: workers then get seeds and random mixtures."""
     with service.database.read() as session:
-        n = proposal_needs.failing(session)
+        n = proposers.failing(session)
     if n == 0:
         return Readiness()
     return Readiness(proposing=f"failing for {n} {'study' if n == 1 else 'studies'}")

@@ -231,7 +231,8 @@ def effects_of(
     ] = effects.BY,
 ) -> StudyEffects:
     """Change of the objective and of each benchmark for a tenth more of each domain,
-    starting at the mixture to train, with standard deviations; the greatest first."""
+    starting at the mixture to train, with standard deviations; the greatest first. Only mixtures
+    that the study allows are looked at: `room` says how much more of a domain that is."""
     with service.database.read() as session:
         known = evidence.named(session, study)
     return effects.answer(service.fits, known, surrogate)

@@ -11,7 +11,8 @@ from service.fitting import fits
 from service.http.guards import for_readers, route_behind
 from service.http.problems import describe
 from service.schemas import PredictAnswer, Prediction, PredictRequest, SurrogateFit
-from service.study import checks, engine_terms, evidence
+from service.search.schedules import mean_of
+from service.study import checks, engine_terms, evidence, schedules
 
 router = APIRouter(
     prefix="/studies/{study}/surrogates", tags=["surrogates"], route_class=route_behind(for_readers)
@@ -29,7 +30,9 @@ def one(study: StudyName, name: SurrogateName, service: Service) -> SurrogateFit
     return service.fits.fit(known, name).record.fit
 
 
-@router.post("/{name}/predict", summary="Predict mixtures", responses=describe(404, 409))
+@router.post(
+    "/{name}/predict", summary="Predict mixtures, or schedules", responses=describe(404, 409)
+)
 def predict(
     study: StudyName, name: SurrogateName, body: PredictRequest, service: Service
 ) -> PredictAnswer:
@@ -39,8 +42,15 @@ def predict(
         known = evidence.named(session, study)
     space = engine_terms.space(known.spec)
     mixtures = [checks.mixture(known.spec, mixture, space) for mixture in body.mixtures]
-    mean, sd = service.fits.predict(known, name, engine_terms.weights(known.spec, mixtures))
-    return PredictAnswer(
-        surrogate=name,
-        predictions=[Prediction(mean=float(m), sd=float(s)) for m, s in zip(mean, sd, strict=True)],
-    )
+    asked = [engine_terms.weights(known.spec, mixtures)] if mixtures else []
+    if body.schedules:
+        points = schedules.points_of(known.spec, body.schedules)
+        for mean in mean_of(points, space.m):
+            checks.mixture(known.spec, space.named(mean), space)
+        asked.append(points)
+    predictions = [
+        Prediction(mean=float(mean), sd=float(sd))
+        for X in asked
+        for mean, sd in zip(*service.fits.predict(known, name, X), strict=True)
+    ]
+    return PredictAnswer(surrogate=name, predictions=predictions)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from db import curves, proposals, studies, trials
+from db import curves, proposals, steering, studies, trials
 from service.context import Actor, Service, StudyName, TrialId, TrialNumber
 from service.errors import Refused
 from service.http.guards import by_method, route_behind
@@ -177,7 +177,7 @@ def patch(trial: TrialId, body: TrialPatch, service: Service, actor: Actor) -> T
 def cancel(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """A running one stops at its worker's next heartbeat. Twice is once."""
     with service.database.write() as session:
-        trials.cancel(session, trial, actor)
+        steering.cancel(session, trial, actor)
         row = trials.get(session, trial)
         answer = views.trial(row, views.spec(row.study))
     service.proposer.wake()
@@ -202,9 +202,9 @@ def stop(trial: TrialId, service: Service, actor: Actor) -> Trial:
     return _ask(trial, "stop", service, actor)
 
 
-def _ask(trial: int, action: trials.Ask, service: Service, actor: str) -> Trial:
+def _ask(trial: int, action: steering.Ask, service: Service, actor: str) -> Trial:
     with service.database.write() as session:
-        trials.ask(session, trial, action, actor, f"{actor} asked to {action} it")
+        steering.ask(session, trial, action, actor, f"{actor} asked to {action} it")
         row = trials.get(session, trial)
         answer = views.trial(row, views.spec(row.study))
     service.proposer.wake()
@@ -219,7 +219,7 @@ def go_on(
 ) -> Trial:
     """It is queued, and whoever takes it goes on from its checkpoint. Twice is once."""
     with service.database.write() as session:
-        trials.go_on(session, trial, actor, None if body is None else body.stop_at)
+        steering.go_on(session, trial, actor, None if body is None else body.stop_at)
         row = trials.get(session, trial)
         return views.trial(row, views.spec(row.study))
 
@@ -234,7 +234,7 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
     benchmark that the objective weighs. They are never taken for those of a whole run. Its worker
     stops at the next heartbeat. Twice is once."""
     with service.database.write() as session:
-        trials.stop_early(session, trial, actor)
+        steering.stop_early(session, trial, actor)
         row = trials.get(session, trial)
         spec = views.spec(row.study)
         answer = views.trial(row, spec)
@@ -257,7 +257,7 @@ def stop_early(trial: TrialId, service: Service, actor: Actor) -> Trial:
 def retry(trial: TrialId, service: Service, actor: Actor) -> Trial:
     """With all its attempts. Twice is once."""
     with service.database.write() as session:
-        trials.retry(session, trial, actor)
+        steering.retry(session, trial, actor)
         study = trials.get(session, trial).study
         proposals.withdraw_surplus(session, study, but=(trial,))
         answer = views.trial(trials.get(session, trial), views.spec(study))

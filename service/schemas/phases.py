@@ -9,6 +9,12 @@ from service.schemas.spec import FULL
 if TYPE_CHECKING:
     from service.schemas.studies import StudySpec
 
+OF_CHANNELS = "scores of other channels tell of mixtures alone"
+OF_GOALS = "schedules are proposed for one objective alone"
+OF_FEW_DOMAINS = "phases of few domains each use many together"
+OF_LEAST_WEIGHTS = "a domain that one phase uses has less in all"
+"""Why something does not go with schedules."""
+
 
 def check(spec: StudySpec) -> None:
     """Raises:
@@ -20,7 +26,7 @@ def check(spec: StudySpec) -> None:
     for is_there, what, instead in (
         (
             spec.search.channels != [FULL],
-            "scores of other channels tell of mixtures alone",
+            OF_CHANNELS,
             f"leave search.channels at [{FULL}]",
         ),
         (
@@ -35,17 +41,17 @@ def check(spec: StudySpec) -> None:
         ),
         (
             spec.has_goal,
-            "schedules are proposed for one objective alone",
+            OF_GOALS,
             "leave objectives, constraints and objective.worst out",
         ),
         (
             spec.max_active is not None and spec.max_active < n_used,
-            "phases of few domains each use many together",
+            OF_FEW_DOMAINS,
             "leave max_active out",
         ),
         (
             any(d.zero_or_at_least > 0 and d.lower == 0 for d in spec.domains),
-            "a domain that one phase uses has less in all",
+            OF_LEAST_WEIGHTS,
             "leave zero_or_at_least out",
         ),
     ):

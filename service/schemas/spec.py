@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from db.texts import storable
-from service import alike
-from service.levels import Level
+from service.notation import alike
+from service.notation.levels import Level
 from service.schemas.values import AGGREGATES, SUM_TOLERANCE, Body, Direction, Name, Weight
 
 FULL, MERGED = "full", "merged"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from service import alike
+from service.notation import alike
 from service.schemas import goals, phases
 from service.schemas.scores import Measurement, Score, Scores, last_measurements
 from service.schemas.spec import (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, FailFast, Field
+from pydantic import ConfigDict, FailFast, Field, model_validator
 
+from service.schemas.trials import Schedule
 from service.schemas.values import Body, Mixture, Name
 
 
@@ -23,12 +24,25 @@ class PredictRequest(Body):
         json_schema_extra={"examples": [{"mixtures": [{"coco": 0.4, "sat": 0.6}]}]}
     )
 
-    mixtures: Annotated[list[Mixture], Field(min_length=1, max_length=10_000), FailFast()]
+    mixtures: Annotated[list[Mixture], Field(max_length=10_000), FailFast()] = Field(
+        default_factory=list
+    )
+    schedules: Annotated[list[Schedule], Field(max_length=1000), FailFast()] = Field(
+        default_factory=list
+    )
+    """With the phases that the study's search proposes."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.mixtures or self.schedules):
+            raise ValueError("nothing to predict: give mixtures, or schedules")
+        return self
 
 
 class PredictAnswer(Body):
     surrogate: Name
     predictions: list[Prediction]
+    """Of mixtures, and then of schedules, each in the order asked."""
 
 
 class LeaveOneOut(Body):
@@ -140,7 +154,8 @@ class StudyEffects(Body):
 
     surrogate: Name
     step: float
-    """Weight that a domain gains."""
+    """Weight that a domain gains; where the study allows less, effects are told times as many as
+    make this."""
     start: Mixture
     """The mixture to train: where it starts."""
     trials: list[int]
@@ -149,6 +164,8 @@ class StudyEffects(Body):
     """Change of the objective by domain, the greatest first."""
     benchmarks: dict[Name, dict[Name, Prediction]]
     """The same of each benchmark that was measured, domains in the same order."""
+    room: dict[Name, float] = Field(default_factory=dict)
+    """By domain how much more of it the study's bounds and limits allow there, at most `step`."""
 
 
 class FloorChance(Body):

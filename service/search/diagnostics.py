@@ -160,7 +160,7 @@ def diagnose(
 
     Raises:
         KeyError: no such surrogate.
-        ValueError: too few runs to fit it.
+        CannotFitError: it does not take such runs.
     """
     # The engine maximises: scores are turned for the fit and back for what is said.
     sign, turned = sign_of(direction), turn(runs, direction)

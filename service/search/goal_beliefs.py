@@ -67,7 +67,7 @@ class Beliefs:
         """By one of `PURSUING`, to runs with the benchmarks that the goal's outputs are made of.
 
         Raises:
-            ValueError: too few runs, or too many.
+            CannotFitError: too few runs, or too many.
         """
         each = [of_output(runs, share) for share in goal.shares]
         is_alone = [int((share > 0).sum()) == 1 for share in goal.shares]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.levels import Level
+from service.notation.levels import Level
 from service.search.fronts import knee, on_front
 from service.search.space import FloatArray
 

@@ -23,6 +23,8 @@ MAX_FACES = 150_000
 
 _ENOUGH_ACCEPTED = 0.01
 _CHAINS = 256
+_NO_ROOM = 1e-12
+"""Room that a chain keeps at a limit, where rounding may have left it less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,18 +283,19 @@ class Polytope:
         moving = moving[limits]
         n_chains, d = min(n, _CHAINS), basis.shape[1]
         z = np.zeros((n_chains, d))
-        room = (G @ inner - h)[limits]
+        room = np.tile((G @ inner - h)[limits], (n_chains, 1))
         rounds = []
         for n_steps in [20 * d] + [10 * d] * ((n - 1) // n_chains):
             for _ in range(n_steps):
                 direction = rng.normal(size=z.shape)
                 speed = direction @ moving.T
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    reach = -np.maximum(room + z @ moving.T, 0) / speed
-                low = np.where(speed > 0, reach, -np.inf).max(axis=1)
-                high = np.where(speed < 0, reach, np.inf).min(axis=1)
-                z = z + rng.uniform(low, np.maximum(low, high))[:, None] * direction
-            rounds.append(z)
+                # The rates at which limits come nearer, by which the ends are 1 over the greatest.
+                rate = speed / np.maximum(room, _NO_ROOM)
+                low, high = -1 / rate.max(axis=1), -1 / rate.min(axis=1)
+                step = rng.uniform(low, high)[:, None]
+                z += step * direction
+                room += step * speed
+            rounds.append(z.copy())
         return self.project(inner + np.concatenate(rounds)[:n] @ basis.T)
 
     # --- faces --------------------------------------------------------------------------------

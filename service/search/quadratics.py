@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from service.search.cells import MAX_CELLS
 from service.search.polytope import MAX_FACES, FloatArray, Polytope
 from service.search.schedules import mean_of
-from service.search.space import MAX_CELLS, MixtureSpace
+from service.search.space import MixtureSpace
 
 CLIMBS = 8
 SINGULAR = 1e-12

@@ -14,6 +14,8 @@ TARGET = "full"
 """The channel that a search is judged by: the runs themselves."""
 MERGED = "merged"
 """The channel of models merged from runs of single domains, which have to be there first."""
+SCHEDULED = "scheduled"
+"""The channel of runs whose mixture changed on the way: evidence about its mean."""
 PARTS = "step-"
 """What the names of channels begin with that are scores of runs at a step before their last."""
 ALONE = -1

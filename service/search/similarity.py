@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from service.search.polytope import FloatArray
 
@@ -75,6 +74,8 @@ class Similarity:
     def _directions(self) -> tuple[FloatArray, FloatArray]:
         """Variances (p,) along orthonormal directions (p, p), its columns, of the coefficients that
         the similarity makes: of the constant, of linear effects, and of pairs i < j."""
+        from scipy.linalg import block_diag  # takes long, and every command imports this module
+
         effects = _correlation(self.matrix)
         i, j = np.triu_indices(len(effects), 1)
         one, other = effects[np.ix_(i, i)], effects[np.ix_(j, j)]

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations, product
-from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from service.search.cells import FEW_CELLS, MAX_CELLS, Cells
 from service.search.feasibility import Demands, contradiction, feasible_choice
 from service.search.limits import LinearLimit
 from service.search.polytope import FloatArray, Polytope
@@ -35,9 +34,6 @@ SAME = 0.005
 ACTIVE = 1e-9
 """A domain with less weight than this is not used."""
 
-MAX_CELLS = 20_000
-FEW_CELLS = 256
-"""Convex parts, if there are no more than this, are gone through for a single point."""
 MAX_LISTED = 5000
 """Corners of the space, if there are no more than this, are among the starts of a search."""
 
@@ -194,53 +190,24 @@ class MixtureSpace:
         )
 
     @property
-    def is_convex(self) -> bool:
-        return not (self._limits_active or self._steps.any())
-
-    @property
     def _limits_active(self) -> bool:
         return self.max_active is not None and self.max_active < int((self.upper > 0).sum())
 
+    @cached_property
+    def _cells(self) -> Cells:
+        return Cells(self.relaxed, self._demands)
+
     @property
-    def _steps(self) -> FloatArray:
-        """(m,) `zero_or_at_least` of the domains that need not be used."""
-        optional = self.zero_or_at_least > self.relaxed.lower
-        return np.where(optional, self.zero_or_at_least, 0.0)
-
-    def cell(self, used: NDArray[np.bool_]) -> Polytope:
-        """The mixtures without the domains that are not `used` (m,).
-
-        Of the used ones, those with a `zero_or_at_least` have at least that.
-        """
-        return self._part(used, np.where(used, self._steps, 0.0))
+    def is_convex(self) -> bool:
+        return self._cells.is_one
 
     def cell_of(self, x: FloatArray) -> Polytope:
         """The convex part that a feasible mixture (m,) lies in."""
-        return self.relaxed if self.is_convex else self.cell(x > 0)
-
-    def _part(self, used: NDArray[np.bool_], least: FloatArray) -> Polytope:
-        """The mixtures without the domains that are not `used` and with `least` of each."""
-        key = used.tobytes() + least.tobytes()
-        if key not in self._known_parts:
-            lower = np.maximum(self.relaxed.lower, least)
-            upper = np.where(used, self.upper, 0.0)
-            self._known_parts[key] = Polytope(lower, upper, self.relaxed.A, self.relaxed.b)
-        return self._known_parts[key]
-
-    @cached_property
-    def _known_parts(self) -> dict[bytes, Polytope]:
-        return {}
+        return self.relaxed if self.is_convex else self._cells.cell(x > 0)
 
     def n_cells(self) -> int:
         """How many choices of domains `cells` goes through."""
-        if self.is_convex:
-            return 1
-        m, steps = self.m, int(np.count_nonzero(self._steps))
-        if not self._limits_active:
-            return int(2 ** min(steps, 62))
-        assert self.max_active is not None  # noqa: S101
-        most = self.max_active
-        return comb(m, most) * (1 if steps == 0 else int(2 ** min(steps, most)))
+        return self._cells.n
 
     def cells(self) -> Iterator[Polytope]:
         """The convex parts, none of them empty.
@@ -248,46 +215,7 @@ class MixtureSpace:
         Raises:
             ValueError: more than `MAX_CELLS` choices of domains.
         """
-        if self.is_convex:
-            yield self.relaxed
-            return
-        for used in self._choices():
-            yield self.cell(used)
-
-    def _choices(self) -> Iterator[NDArray[np.bool_]]:
-        """(m,) the domains used in each of `cells`.
-
-        Raises:
-            ValueError: more than `MAX_CELLS` choices of domains.
-        """
-        if self.n_cells() > MAX_CELLS:
-            raise ValueError(f"{self.n_cells():,} choices of domains are too many to go through")
-        seen: set[bytes] = set()
-        forced = self.lower > 0
-        stepped = np.flatnonzero(self._steps)
-        most = self.max_active if self._limits_active and self.max_active else self.m
-        for chosen in combinations(range(self.m), most):
-            allowed = np.zeros(self.m, dtype=bool)
-            allowed[list(chosen)] = True
-            if np.any(forced & ~allowed):
-                continue
-            optional = stepped[allowed[stepped]]
-            for kind in product((True, False), repeat=len(optional)):
-                used = allowed.copy()
-                used[optional] = kind
-                key = used.tobytes()
-                if key not in seen and not self.cell(used).is_empty:
-                    seen.add(key)
-                    yield used
-
-    @cached_property
-    def _few_choices(self) -> list[NDArray[np.bool_]]:
-        """All of `_choices` where they are few enough to go through for one point; else one."""
-        if self.n_cells() <= FEW_CELLS:
-            return list(self._choices())
-        possible = feasible_choice(self._demands)
-        assert possible is not None  # noqa: S101 -- the space is not empty
-        return [possible]
+        return self._cells.all()
 
     def listed(self) -> FloatArray | None:
         """(k, m) the only mixtures there are, where the space is a list; else None."""
@@ -314,7 +242,7 @@ class MixtureSpace:
         inside: NDArray[np.bool_] = self.relaxed.contains(X, tolerance)
         if self.max_active is not None:
             inside = inside & (used.sum(axis=-1) <= self.max_active)
-        stepped: NDArray[np.bool_] = np.all(~used | (self._steps - tolerance <= X), axis=-1)
+        stepped: NDArray[np.bool_] = np.all(~used | (self._cells.steps - tolerance <= X), axis=-1)
         return inside & stepped
 
     def broken_by(self, x: FloatArray, tolerance: float = 1e-6) -> list[str]:
@@ -328,7 +256,7 @@ class MixtureSpace:
             found.append(f"it uses {used} domains, more than {self.max_active}")
         found += [
             f"{domain} has {weight:.4g}, neither zero nor at least {least:g}"
-            for domain, weight, least in zip(self.domains, x, self._steps, strict=True)
+            for domain, weight, least in zip(self.domains, x, self._cells.steps, strict=True)
             if tolerance < weight < least - tolerance
         ]
         return found
@@ -347,7 +275,7 @@ class MixtureSpace:
             return only
         X = self.relaxed.project(Y)
         for i in np.flatnonzero(~self.contains(X, 1e-12)) if not self.is_convex else ():
-            X[i] = self.cell(self._choice(Y[i], X[i])).project(Y[i][None])[0]
+            X[i] = self._cells.cell(self._cells.near(Y[i], X[i])).project(Y[i][None])[0]
         return X
 
     def within(self, X: FloatArray) -> FloatArray:
@@ -359,41 +287,6 @@ class MixtureSpace:
         moved = X.copy()
         moved[outside] = self.project(X[outside])
         return moved
-
-    def _choice(self, y: FloatArray, x: FloatArray) -> NDArray[np.bool_]:
-        """(m,) the domains to use near `y`, whose projection onto the relaxed space is `x`."""
-        steps = self._steps
-        # 1. The domains with most weight, those that must be used first.
-        used = self.upper > 0
-        if self._limits_active:
-            rank = np.lexsort((-y, -x, -(self.lower > 0).astype(float)))
-            used = np.zeros(self.m, dtype=bool)
-            used[rank[: self.max_active]] = True
-            used &= self.upper > 0
-        # 2. Small weights go to zero, the smallest against its least weight first.
-        stepped = used & (steps > 0)
-        while True:
-            free = self._part(used, np.zeros(self.m))
-            if free.is_empty:
-                break
-            x = free.project(y[None])[0]
-            share = np.where(stepped, x / np.where(steps > 0, steps, 1.0), np.inf)
-            least = int(np.argmin(share))
-            if share[least] >= 0.5:
-                break
-            stepped[least] = used[least] = False
-        # 3. Least weights that are too much together: the smallest share goes first.
-        while self.cell(used).is_empty and stepped.any():
-            least = int(np.argmin(np.where(stepped, x / np.where(steps > 0, steps, 1.0), np.inf)))
-            stepped[least] = used[least] = False
-        if not self.cell(used).is_empty:
-            return used
-        # 4. Not possible so: the nearest choice that is, if all are known, else any.
-        known = self._few_choices
-        if len(known) == 1:
-            return known[0]
-        near = [self.cell(choice).project(y[None])[0] for choice in known]
-        return known[int(np.argmin([((x - y) ** 2).sum() for x in near]))]
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """(n, m) mixtures, uniform over a convex space.
@@ -407,18 +300,18 @@ class MixtureSpace:
             return self.project(self.relaxed.sample(n, rng))
         # 1. A choice for each.
         if self.n_cells() <= FEW_CELLS:
-            cells = [self.cell(choice) for choice in self._few_choices]
+            cells = self._cells.few()
             drawn = rng.integers(len(cells), size=n)
             parts = [cell.sample(int((drawn == k).sum()), rng) for k, cell in enumerate(cells)]
             return np.concatenate(parts)[np.argsort(np.argsort(drawn, kind="stable"))]
         wanted = rng.random((n, self.m))
-        choices = np.array([self._choice(y, y) for y in wanted / wanted.sum(axis=1)[:, None]])
+        choices = np.array([self._cells.near(y, y) for y in wanted / wanted.sum(axis=1)[:, None]])
         # 2. Points within each choice, many at once.
         X = np.empty((n, self.m))
         kinds, kind = np.unique(choices, axis=0, return_inverse=True)
         for k, used in enumerate(kinds):
             rows = np.flatnonzero(kind.reshape(-1) == k)
-            X[rows] = self._part(used, np.zeros(self.m)).sample(len(rows), rng)
+            X[rows] = self._cells.relaxed_cell(used).sample(len(rows), rng)
         return self.project(X)
 
     def vertices(self) -> FloatArray:

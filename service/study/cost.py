@@ -12,7 +12,8 @@ from db import cost, models
 from db.clock import HOUR_S
 from service.schemas import StudyCost, StudySpec
 from service.schemas.spec import FULL
-from service.study import engine_terms, evidence, views
+from service.study import engine_terms, views
+from service.study.runs import channel_of
 
 MERGED_COST = 0.2
 """Of a merged model in full runs, before one was scored: what it takes on the offline world."""
@@ -50,7 +51,7 @@ def of_steps(session: Session, row: models.Study, spec: StudySpec) -> dict[str, 
         part = step / steps
         if a_run and step in to_a_step:
             part = max(LEAST_PART * part, to_a_step[step] / a_run)
-        found[evidence.channel_of(step)] = min(max(LEAST_COST, part), 1 - LEAST_COST)
+        found[channel_of(step)] = min(max(LEAST_COST, part), 1 - LEAST_COST)
     return found
 
 

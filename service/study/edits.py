@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from db import models, proposals, studies, trials
 from db.clock import HOUR_S
 from db.specs import IN_COLUMNS
-from service import alike
 from service.errors import Refused, invalid
+from service.notation import alike
 from service.plain_errors import listed, located
 from service.schemas import (
     DomainSpec,

@@ -4,6 +4,7 @@ has it in every install."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from service.errors import invalid
 from service.schemas import AGGREGATES, StudySpec
@@ -37,6 +38,18 @@ def benchmark_heads(spec: StudySpec) -> list[str]:
     return heads(spec)[-len(spec.benchmarks) - len(LAST) : -len(LAST)]
 
 
+def phase_heads(spec: StudySpec) -> list[list[str]]:
+    """Those of the weights in each phase of a run, where the study's search proposes schedules."""
+    wanted = spec.search.schedule
+    n = 0 if wanted is None else len(wanted.of_each)
+    return [[weight_in(p, domain.name) for domain in spec.domains] for p in range(1, n + 1)]
+
+
+def weight_in(phase: int, domain: str) -> str:
+    """The column of a domain's weights in a phase, the first being 1: `w1_coco`."""
+    return f"w{phase}_{domain}"
+
+
 def check(spec: StudySpec) -> None:
     """Raises:
     Refused: the objective would stand in an export under another name.
@@ -51,7 +64,8 @@ def check(spec: StudySpec) -> None:
 
 def _before_objective(spec: StudySpec) -> list[str]:
     aggregates = [head for score in AGGREGATES for head in _with_error(score)]
-    return [*FIRST, *(WEIGHT + domain.name for domain in spec.domains), *aggregates]
+    weights = [WEIGHT + domain.name for domain in spec.domains]
+    return [*FIRST, *weights, *chain.from_iterable(phase_heads(spec)), *aggregates]
 
 
 def _objective(spec: StudySpec) -> str:

@@ -24,7 +24,9 @@ from service.schemas import (
     Trial,
     last_measurements,
 )
-from service.study import evidence, export_columns, trainer_files, views
+from service.search.runs import SCHEDULED
+from service.study import evidence, export_columns, schedules, trainer_files, views
+from service.study.runs import channel_of, so_far
 
 
 def export(
@@ -79,7 +81,8 @@ def as_csv(
     gpu_hours: Mapping[int, float],
     paused: Mapping[int, int] = MappingProxyType({}),
 ) -> str:
-    """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, then scores.
+    """One row a trial, as `modomodo suggest` and `fit` read it: `w_<domain>`, where the search
+    proposes schedules `w1_<domain>` and so on of each phase, then scores.
 
     Scores that are means of benchmarks stand only where the study counts the trial as a run, or as
     evidence of the channel that the row names.
@@ -107,6 +110,7 @@ def as_csv(
                 trial.state,
                 trial.proposal.strategy if trial.proposal else trial.origin,
                 *(repr(trial.mixture[name]) for name in names),
+                *_phase_cells(spec, trial),
                 *(cell for score in values for cell in _cells(score)),
                 *(last[b.name].score if b.name in last else "" for b in spec.benchmarks),
                 "" if trial.wall_s is None else trial.wall_s,
@@ -126,14 +130,25 @@ def _taken(
     if trial.channel != "full":
         return trial.measurements, trial.channel
     if trial.state == WHOLE:
-        return trial.measurements, "" if trial.schedule is None else evidence.SCHEDULED
-    part = evidence.so_far(spec, trial.measurements, paused_at)
+        return trial.measurements, "" if trial.schedule is None else SCHEDULED
+    part = so_far(spec, trial.measurements, paused_at)
     if part is None:
         return trial.measurements, ""
-    channel = evidence.channel_of(part.step)
+    channel = channel_of(part.step)
     if trial.schedule is not None:  # a part of it has had another mixture than the whole
-        channel = f"{evidence.SCHEDULED}-{channel}"
+        channel = f"{SCHEDULED}-{channel}"
     return part.measurements, channel
+
+
+def _phase_cells(spec: StudySpec, trial: Trial) -> list[str]:
+    """Weights in each phase where the search proposes schedules; empty of a plain run, and of one
+    with other phases."""
+    heads = export_columns.phase_heads(spec)
+    stored = [phase.model_dump() for phase in trial.schedule or ()]
+    if not schedules.is_searched(spec, stored):
+        return [""] * sum(map(len, heads))
+    names = [domain.name for domain in spec.domains]
+    return [repr(phase["mixture"][name]) for phase in stored for name in names]
 
 
 def _cells(score: Score | None) -> tuple[str, str]:

@@ -43,3 +43,11 @@ def widened(se: float, n: int) -> float:
     from scipy.special import stdtrit  # takes a while, and most of what is read needs it not
 
     return se * float(stdtrit(n - 1, 0.975)) / Z95 if n > 1 else math.inf
+
+
+def room(weight: float, step: float) -> str:
+    """How much more of a domain a study allows: `at most +4`, `no more`; nothing where it is all of
+    `step`."""
+    if weight >= step:
+        return ""
+    return f"at most +{100 * weight:.2g}" if weight > 0 else "no more"

@@ -14,6 +14,7 @@ from service.search.counts import counted
 
 NOT_COMPLETED = "not completed"
 NOT_WHOLE = "not of a whole run"
+CHANGED = "of mixtures that changed on the way"
 NO_SCORE = "without a score that is needed"
 KNOWN = "in the study already"
 

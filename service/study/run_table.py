@@ -13,12 +13,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from db.trial_states import WHOLE
-from service import figures, table_text
+from service.notation import numbers, table_text
+from service.notation.table_text import BadTable, Table
 from service.plain_errors import plain
 from service.schemas import MAX_RUNS, RunImport, StudySpec
-from service.study.export_columns import LAST, TAG_MARK, WEIGHT, benchmark_heads, heads
-from service.study.run_outcome import NO_SCORE, NOT_COMPLETED, NOT_WHOLE, Line, RunTable
-from service.table_text import BadTable, Table
+from service.study.export_columns import (
+    LAST,
+    TAG_MARK,
+    WEIGHT,
+    benchmark_heads,
+    heads,
+    weight_in,
+)
+from service.study.run_outcome import CHANGED, NO_SCORE, NOT_COMPLETED, NOT_WHOLE, Line, RunTable
 
 MOST_BYTES = 8 * 2**20
 MOST_COLUMNS = 1000
@@ -60,7 +67,7 @@ def read(spec: StudySpec, content: bytes, name: str, tags: Sequence[str] = ()) -
     runs, lines, left_out, wrong = [], [], [], []
     units = _Units()
     for line, row in zip(table.lines, table.rows, strict=True):
-        reason = _no_whole_run(row)
+        reason = _no_whole_run(row) or _changed(spec, row)
         if reason is not None:
             left_out.append(Line(line, *reason))
             continue
@@ -139,6 +146,13 @@ def _no_whole_run(row: dict[str, str]) -> tuple[str, str] | None:
     if channel not in ("", "full"):
         return f"its scores are of channel {_shown(channel)!r}, not of a whole run", NOT_WHOLE
     return None
+
+
+def _changed(spec: StudySpec, row: dict[str, str]) -> tuple[str, str] | None:
+    """The same of a run whose phases the table has."""
+    if not any(row.get(weight_in(1, domain.name)) for domain in spec.domains):
+        return None
+    return "its mixture changed on the way; `modomodo trial add --phase` adds it", CHANGED
 
 
 class _Wrong(Exception):  # noqa: N818 - a line that cannot be read
@@ -237,7 +251,7 @@ def _score(table: Table, column: str, text: str) -> float | None:
 
 def _figure(table: Table, column: str, text: str) -> float | None:
     try:
-        return figures.read(text, table.mark).value
+        return numbers.read(text, table.mark).value
     except ValueError as error:
         raise _Wrong(f"column {column!r}: {_shown(text)!r} {error}") from error
 

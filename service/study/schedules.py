@@ -87,6 +87,33 @@ def is_searched(spec: StudySpec, stored: engine_terms.Schedule) -> bool:
     return all(abs(phase["share"] - share) <= SUM_TOLERANCE for phase, share in pairs)
 
 
+def points_of(spec: StudySpec, given: Sequence[Sequence[Phase]]) -> NDArray[np.float64]:
+    """(k, P m) points of schedules with the phases that the study's search proposes.
+
+    Raises:
+        Refused: the search proposes mixtures alone, or other phases; or weights that do not sum to
+            1, or no such domain.
+    """
+    wanted = spec.search.schedule
+    if given and wanted is None:
+        raise invalid(
+            f"the search of study {spec.name!r} proposes mixtures alone, so nothing is learned of "
+            "what an order adds; schedules can be predicted where a study has search.schedule"
+        )
+    runs: list[tuple[dict[str, float], engine_terms.Schedule]] = []
+    for phases_given in given:
+        found = phases(spec, phases_given)
+        stored = [phase.model_dump() for phase in found]
+        if wanted is not None and not is_searched(spec, stored):
+            shares = ", ".join(f"{share:.4g}" for share in wanted.of_each)
+            raise invalid(
+                f"a schedule of other phases than the search proposes: their shares of the steps "
+                f"are {shares} (study {spec.name!r})"
+            )
+        runs.append((mean_mixture(found), stored))
+    return engine_terms.points(spec, runs)
+
+
 def of_point(
     spec: StudySpec, within: MixtureSpace, point: NDArray[np.float64]
 ) -> tuple[dict[str, float], list[dict[str, Any]] | None]:

@@ -14,7 +14,9 @@ from service.proposing.proposer import Proposer
 from tests.support.bodies import scores, study_body
 from tests.support.polling import until
 
-pytestmark = pytest.mark.backends("sqlite", "postgresql")
+pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
+in_sql = pytest.mark.backends("sqlite", "postgresql")
+"""What is stored, locked or sorted by the database; the rest is the same whatever keeps it."""
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ def test_probes_answer(api):
     assert api.get("/readyz").json() == {"status": "ok", "proposing": "ok"}
 
 
+@in_sql
 def test_a_learning_curve_is_sent_with_heartbeats_and_read_in_columns(api, study):
     trial, token = lease(api)
     path = f"/trials/{trial['id']}"
@@ -87,6 +90,7 @@ def test_a_curve_of_very_many_metrics_stays_below_a_megabyte(api, study):
     assert len(answer.json()["steps"]) == 250
 
 
+@in_sql
 def test_a_study_is_created_once_listed_and_read(api):
     created = api.post("/studies", json=study_body())
     again = api.post("/studies", json=study_body())
@@ -97,6 +101,7 @@ def test_a_study_is_created_once_listed_and_read(api):
     assert [s["name"] for s in api.get("/studies").json()["studies"]] == ["vlm"]
 
 
+@in_sql
 def test_a_study_is_paused_resumed_and_finished(api, study):
     queue_is_filled(api, 2)
     assert api.patch("/studies/vlm", json={"state": "paused"}).json()["state"] == "paused"
@@ -112,6 +117,7 @@ def test_a_study_is_paused_resumed_and_finished(api, study):
     assert api.get("/studies/vlm").json()["note"] == "again"
 
 
+@in_sql
 def test_a_trial_is_leased_trained_and_finished(api, study):
     trial, token = lease(api)
     assert trial["state"] == "running"
@@ -140,6 +146,7 @@ def test_a_trial_is_leased_trained_and_finished(api, study):
     assert shown["attempts"] == 1
 
 
+@in_sql
 def test_the_same_result_twice_is_one_and_another_is_a_replicate(api, study):
     trial, token = lease(api)
     first, second = (finish(api, trial, token) for _ in range(2))
@@ -180,6 +187,7 @@ def test_the_recipe_comes_with_the_lease(api, study):
     assert 0 < answer["lease"]["duration_s"] <= 120
 
 
+@in_sql
 def test_a_worker_whose_answer_was_lost_gets_the_same_trial(api, study):
     trial, old = lease(api)
     again, token = lease(api)
@@ -190,6 +198,7 @@ def test_a_worker_whose_answer_was_lost_gets_the_same_trial(api, study):
     assert finish(api, trial, token).status_code == 200
 
 
+@in_sql
 def test_failures_releases_and_retries(api, study):
     trial, token = lease(api)
     path = f"/trials/{trial['id']}"
@@ -206,6 +215,7 @@ def test_failures_releases_and_retries(api, study):
     assert api.post(f"{path}/cancel").status_code == 200
 
 
+@in_sql
 def test_cancelling_a_running_trial_reaches_its_worker(api, study):
     trial, token = lease(api)
     api.post(f"/trials/{trial['id']}/cancel")
@@ -237,6 +247,7 @@ def test_a_trial_that_is_stopped_early_ends_with_the_scores_it_has(api, study):
     assert api.get("/studies/vlm/best").json()["best"] is None, "it is no whole run"
 
 
+@in_sql
 def test_a_trial_pauses_where_it_is_to_goes_on_and_is_stopped(api, study):
     body = {"mixture": {"coco": 1.0}, "stop_at": 10}
     added = api.post("/studies/vlm/trials", json=body).json()
@@ -270,6 +281,7 @@ def test_a_finished_run_that_is_added_does_not_pause(api, study):
     assert "stop_at is for a trial" in api.post("/studies/vlm/trials", json=body).text
 
 
+@in_sql
 def test_a_mixture_queued_by_hand_goes_before_proposals(api, study):
     queue_is_filled(api, 1)
     body = {"mixture": {"coco": 0.25, "lisa": 0.75}, "note": "my idea"}
@@ -281,6 +293,7 @@ def test_a_mixture_queued_by_hand_goes_before_proposals(api, study):
     assert (trial["origin"], trial["note"]) == ("queued", "my idea")
 
 
+@in_sql
 def test_an_idempotency_key_adds_one_trial(api, study):
     body = {"mixture": {"coco": 1.0}}
     headers = {"Idempotency-Key": "mine"}
@@ -291,6 +304,7 @@ def test_an_idempotency_key_adds_one_trial(api, study):
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
 
 
+@in_sql
 def test_an_idempotency_key_knows_its_body_again_whatever_became_of_the_trial(api, study):
     headers = {"Idempotency-Key": "mine"}
     body = {"mixture": {"coco": 0.25, "sat": 0.75}, "note": "by hand"}
@@ -306,6 +320,7 @@ def test_an_idempotency_key_knows_its_body_again_whatever_became_of_the_trial(ap
         assert other.json()["code"] == "idempotency-key-reused", change
 
 
+@in_sql
 def test_pages_of_trials_give_only_what_changed(api, study):
     api.patch("/studies/vlm", json={"state": "paused"})
     for value in (0.1, 0.2, 0.3):
@@ -419,6 +434,7 @@ def test_next_never_fits_a_model(api, monkeypatch):
     assert answer["retry_after_s"] <= 2
 
 
+@in_sql
 def test_a_proposal_that_was_called_off_is_queued_again_in_the_place_of_another(api):
     assert api.post("/studies", json=study_body(budget=2, lookahead=2)).status_code == 201
     queue_is_filled(api, 2)
@@ -432,6 +448,7 @@ def test_a_proposal_that_was_called_off_is_queued_again_in_the_place_of_another(
     assert api.get(f"/trials/{first['id']}").json()["state"] == "queued"
 
 
+@in_sql
 def test_a_trial_is_queued_again_also_where_the_budget_is_used_up(api):
     assert api.post("/studies", json=study_body(budget=1, lookahead=1)).status_code == 201
     queue_is_filled(api, 1)

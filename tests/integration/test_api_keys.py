@@ -109,7 +109,7 @@ ADMINISTERING = [
 ]
 
 
-@pytest.mark.backends("sqlite", "postgresql")
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 def test_each_scope_allows_its_calls_and_no_others(api, made):
     assert call(api, made["admin"], "POST", "/studies", study_body()).status_code == 201
     calls = {"read": READING, "worker": WORKING, "admin": ADMINISTERING}
@@ -201,6 +201,27 @@ def test_a_revoked_key_is_found_out_soon_though_keys_are_remembered(
         keys.revoke(session, "our-read")
     clock[0] = 2.1
     assert call(api, made["read"], "GET", "/studies").status_code == 401
+
+
+def test_of_many_callers_one_asks_again_before_an_answer_about_a_key_ends(
+    app_settings, made, database, monkeypatch
+):
+    clock = [0.0]
+    monkeypatch.setattr(auth.time, "monotonic", lambda: clock[0])
+    gate = auth.Gate(app_settings, database, cache_ttl_s=2.0)
+    sent = f"Bearer {made['read']}"
+    gate.caller(sent, "here")
+    clock[0] = 0.9
+    assert not gate.is_to_renew(sent)
+    clock[0] = 1.1
+    assert [gate.is_to_renew(sent) for _ in range(3)] == [True, False, False]
+    gate.renew(sent)
+    clock[0] = 3.0
+    assert gate.caller_at_once(sent) is not None
+    with database.write() as session:
+        keys.revoke(session, "our-read")
+    gate.renew(sent)
+    assert gate.caller_at_once(sent) is None
 
 
 def test_a_key_that_is_nearly_right_opens_nothing(api, made):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from db import archive, leases, proposal_needs, proposals, studies, trials, upgrade
+from db import archive, leases, proposal_needs, proposals, steering, studies, trials, upgrade
 from db.sessions import Database
 from db.trials import NewTrial
 from service.proposing.task import read_task
@@ -50,7 +50,7 @@ def used(desk):
     desk.finish(first, "w1")
     assert desk.study().state == "active"
     desk.do(leases.measure, second, "token-of-w2", SCORES)
-    desk.do(trials.stop_early, second, "user")
+    desk.do(steering.stop_early, second, "user")
 
 
 def test_a_study_whose_budget_is_used_and_whose_trials_have_ended_is_finished(desk):
@@ -76,7 +76,7 @@ def test_it_is_active_again_while_a_trial_that_a_person_wants_is_under_way(desk,
     desk.proposer.turn()
     used(desk)
     if how == "retried":
-        desk.do(trials.retry, lost, "user")
+        desk.do(steering.retry, lost, "user")
     else:
         desk.add("queued")
     assert desk.study().state == "active"

@@ -104,6 +104,7 @@ def test_demand_of_all_counts_the_studies_that_workers_are_fit_for(api, study):
     assert demand(api, "/demand?gpus=4")["claimable"] > small["claimable"]
 
 
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 @pytest.mark.parametrize(
     "said",
     ["gpus=0", "gpus=many", "gpu_memory_gb=-1", "gpu_memory_gb=nan", "label=pool", "label==a"],

@@ -146,14 +146,14 @@ def test_proposals_that_fit_are_made_anew_since_they_were_chosen_for_another_stu
 
 
 def test_proposals_computed_for_the_study_before_an_edit_are_not_stored(desk):
-    from db import proposal_needs
+    from db import proposers
     from service.proposing.question import compute
     from service.proposing.storing import store
 
     task = desk.task()
     desk.edit(domains=FOUR)
     with desk.database.write() as session:
-        proposal_needs.take(session, task.known.version.study_id, "me", 15.0)
+        proposers.take(session, task.known.version.study_id, "me", 15.0)
         found = compute(task.question, "random")
         assert store(session, task, found, "me") == 0
 

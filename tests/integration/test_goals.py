@@ -108,8 +108,9 @@ def test_a_plain_study_has_no_front_and_says_what_would_give_it_one(api):
 def test_a_surrogate_of_one_number_is_refused_a_goal(api):
     study(api, constraints=[FLOOR])
     refused = api.get("/studies/vlm/front", params={"surrogate": "quadsurface"})
-    assert refused.status_code == 409
+    assert (refused.status_code, refused.json()["code"]) == (409, "surrogate-unsuited")
     assert "bayes-quadratic" in refused.json()["detail"]
+    assert "`auto`" in refused.json()["hint"]
     said = asked(api, "best", surrogate="quadsurface")["message"]
     assert "Nothing is known of the floors" in said
 

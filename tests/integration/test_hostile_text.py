@@ -76,9 +76,7 @@ def test_text_that_cannot_be_stored_is_refused_with_its_place(api, study, word):
         assert answer.json()["errors"][0]["where"].startswith("body")
 
 
-@pytest.mark.backends("sqlite", "postgresql")
-@pytest.mark.parametrize("word", KEPT, ids=ascii)
-def test_any_other_text_is_kept_as_it_is_and_never_shown_as_html(api, study, word):
+def check_is_kept(api, word):
     trial, token = lease(api)
     path = f"/trials/{trial['id']}"
     for method, where, body in bodies(word, token)[:8]:
@@ -97,6 +95,17 @@ def test_any_other_text_is_kept_as_it_is_and_never_shown_as_html(api, study, wor
     for page in ("/ui/workers", "/ui/studies/vlm", f"/ui/studies/vlm/trials/{number}", "/"):
         markup = Markup(api.get(page).text)
         assert (markup.handlers, markup.inline) == ([], "")
+
+
+@pytest.mark.parametrize("word", KEPT, ids=ascii)
+def test_any_other_text_is_kept_as_it_is_and_never_shown_as_html(api, study, word):
+    check_is_kept(api, word)
+
+
+@pytest.mark.backends("sqlite", "postgresql")
+@pytest.mark.parametrize("words", [KEPT[::2], KEPT[1::2]], ids=["odd", "even"])
+def test_so_is_much_of_it_together(api, study, words):
+    check_is_kept(api, " ".join(words))
 
 
 JUNK = [

@@ -14,6 +14,7 @@ import pytest
 from db import archive, proposal_needs, studies, trials
 from service.proposing import task
 from service.study import archive_checks, evidence, merge_readiness, views
+from service.study.runs import scored
 from tests.support.bodies import scores, study_body
 
 MERGING = {"channels": ["full", "merged"]}
@@ -319,7 +320,7 @@ def test_merged_models_use_none_of_the_budget_and_are_never_taken_for_runs(desk)
     with desk.database.read() as session:
         row = studies.get(session, "vlm")
         assert (row.results, row.completed) == (7, 4)
-        runs, _ = evidence.scored(session, row, views.spec(row))
+        runs, _ = scored(session, row, views.spec(row))
         assert len(runs) == 4
 
 

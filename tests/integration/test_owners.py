@@ -80,7 +80,6 @@ def test_a_study_belongs_to_the_owner_of_the_key_that_made_it(api, made):
     assert read(api, made["nlp-read"], "/studies/free")["owner"] is None
 
 
-@pytest.mark.backends("sqlite", "postgresql")
 @pytest.mark.parametrize("whose", ["vision-admin", "operator"])
 def test_a_key_of_another_owner_reads_all_and_changes_nothing(api, made, whose):
     create(api, made[whose])

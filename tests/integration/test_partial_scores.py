@@ -12,6 +12,7 @@ from db import studies
 from service.dashboard.queries import history
 from service.schemas import Measurement, StudySpec
 from service.study import evidence, views
+from service.study.runs import so_far
 from tests.support.bodies import study_body
 from tests.support.fits import few_settings
 
@@ -196,10 +197,10 @@ def test_an_export_has_a_paused_trials_scores_at_its_step(api):
 def test_scores_of_several_steps_are_of_the_last_step_that_has_them_all():
     spec = StudySpec.model_validate(study_body())
     both, later = at_step(0.3, 5), only(at_step(0.6, 10), "chart")
-    found = evidence.so_far(spec, [Measurement.model_validate(m) for m in both + later])
+    found = so_far(spec, [Measurement.model_validate(m) for m in both + later])
     assert (found.step, {m.score for m in found.measurements}) == (5, {0.3})
     apart = [*only(both, "info"), *later]
-    found = evidence.so_far(spec, [Measurement.model_validate(m) for m in apart])
+    found = so_far(spec, [Measurement.model_validate(m) for m in apart])
     assert (found.step, len(found.measurements)) == (5, 2), "stopped between two benchmarks"
 
 

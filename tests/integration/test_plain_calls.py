@@ -90,3 +90,35 @@ def test_an_answer_has_the_same_bytes_and_headers(api, held, monkeypatch):
     through_fastapi(monkeypatch)
     assert said() == plainly
     assert json.loads(plainly[2])["state"] == "completed"
+
+
+@pytest.mark.parametrize("trial", [1, 999])
+@pytest.mark.parametrize("call", ["heartbeat", "result"])
+def test_a_refusal_is_said_in_the_same_words(api, held, monkeypatch, call, trial):
+    body = {"token": "a-token-that-is-none"}
+    if call == "result":
+        body["measurements"] = [{"benchmark": "nowhere", "score": 0.5, "samples": 10}]
+
+    def said():
+        answer = api.post(f"/trials/{trial}/{call}", json=body)
+        headers = {k: v for k, v in answer.headers.items() if k != "x-request-id"}
+        return answer.status_code, headers, answer.content
+
+    plainly = said()
+    through_fastapi(monkeypatch)
+    assert said() == plainly
+    assert plainly[0] in {404, 409, 422}
+
+
+def test_a_call_is_counted_under_the_same_route(api, held, monkeypatch):
+    trial, token = held
+
+    def counted():
+        api.post(f"/trials/{trial}/heartbeat", json={"token": token}).raise_for_status()
+        api.post("/trials/next", json={"worker": "w2"}).raise_for_status()
+        lines = [line for line in api.get("/metrics").text.splitlines() if "_count{" in line]
+        return dict(line.rsplit(" ", 1) for line in lines if 'method="POST"' in line)
+
+    plainly = counted()
+    through_fastapi(monkeypatch)
+    assert counted().keys() == plainly.keys()

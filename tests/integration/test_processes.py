@@ -17,7 +17,8 @@ from tests.support import TRAINING_S, forks
 from trainer import recipes
 from trainer.job import Crash, Halted, Job, Outcome, Progress
 from trainer.recipe import Recipe, RecipeError
-from trainer.worker.child import Child, Message
+from trainer.worker.child import Child
+from trainer.worker.run_process import Message
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 

@@ -5,19 +5,25 @@ No model is trained: scores are made up.
 
 from __future__ import annotations
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import yaml
 
 from db import archive, studies
 from db.errors import BadArchive
+from modomodo.runs_options import case_of, layout_of, score_columns
+from modomodo.space_options import SpaceOptions
 from service.proposing.question import compute
 from service.proposing.storing import store
 from service.proposing.task import read_task
 from service.schemas import StudySpec
 from service.search.schedules import ScheduleSpace
-from service.study import archive_checks, evidence, schedules, views
+from service.study import archive_checks, engine_terms, evidence, run_table, schedules, views
 from tests.support.bodies import scores, study_body
+from tests.support.dashboard import own
 
 TWO = {"schedule": {"phases": 2}}
 EASY_FIRST = [
@@ -167,14 +173,42 @@ def test_a_schedule_may_be_what_to_train_and_says_its_phases(here):
     assert "50% of its steps, phase 1" in html
 
 
+def test_an_export_has_the_phases_and_a_file_of_it_is_fitted_as_the_study_is(here, tmp_path):
+    told(here)
+    add(here, schedule=UNEVEN, measurements=scores(0.9))
+    text = here.get("/studies/vlm/export").text
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert [table[5][f"w{p}_sat"] for p in (1, 2)] == ["0.8", "0.0"]
+    assert [table[i]["w1_sat"] for i in (0, 7)] == ["", ""]
+    assert [row["channel"] for row in table] == [""] * 4 + ["scheduled"] * 4
+    file = tmp_path / "runs.csv"
+    file.write_text(text)
+    columns = score_columns("out_score", None, "out_score_se")
+    case = case_of(file, columns, SpaceOptions(), layout_of(None, False))
+    assert case.shares == (0.5, 0.5)
+    assert case.beside == 1
+    study = known(here.app.state.context.database).runs
+    assert np.allclose(case.runs.schedules, study.schedules)
+    assert np.allclose(case.runs.score, study.score)
+
+
+def test_lines_of_schedules_are_not_imported_as_runs_of_their_mean(here):
+    told(here)
+    text = here.get("/studies/vlm/export").text.replace("scheduled", "")
+    spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
+    read = run_table.read(spec, text.encode(), "runs.csv")
+    assert len(read.runs) == 4
+    assert "its mixture changed on the way" in read.left_out[0].why
+
+
 def test_a_fit_says_what_the_best_schedule_gains(here):
     told(here)
     fit = here.get("/studies/vlm/surrogates/bayes-quadratic").json()
     assert fit["n"] == len(fit["points"]) == 7
     assert any("The best schedule is predicted +" in said for said in fit["messages"])
     refused = here.get("/studies/vlm/surrogates/quadsurface")
-    assert refused.status_code == 409
-    assert "auto and bayes-quadratic take schedules" in refused.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "surrogate-unsuited")
+    assert "auto and bayes-quadratic take schedules" in refused.json()["detail"]
 
 
 def test_a_schedule_of_equal_mean_is_not_the_uniform_run(here, database):
@@ -231,7 +265,7 @@ def test_what_is_on_its_way_with_other_phases_is_no_score_that_is_waited_for(her
 
 def test_a_schedule_as_good_as_one_mixture_is_that_mixture():
     spec = StudySpec.model_validate(study_body(recipe={"steps": 24}, search=TWO))
-    within = ScheduleSpace(evidence.engine_terms.space(spec), [0.5, 0.5])
+    within = ScheduleSpace(engine_terms.space(spec), [0.5, 0.5])
     nearly = within.unchanging(np.array([[0.2, 0.3, 0.5]]))[0] + 0.001 * np.array(
         [1, -1, 0, -1, 1, 0]
     )
@@ -278,3 +312,90 @@ def test_what_if_says_that_it_starts_at_the_mean_of_a_schedule(here):
     shown = here.get(page).text
     assert "Mean of the schedule to train</button>" in shown
     assert "Mixture to train</button>" not in shown
+
+
+# --- what would a schedule score? -----------------------------------------------------------------
+
+
+def predicted(api, **asked):
+    return api.post("/studies/vlm/surrogates/bayes-quadratic/predict", json=asked)
+
+
+def test_schedules_are_predicted_beside_mixtures(here):
+    told(here)
+    throughout = [{"share": 0.5, "mixture": {"coco": 0.6, "sat": 0.4}}] * 2
+    asked = {"mixtures": [{"coco": 0.6, "sat": 0.4}], "schedules": [LATE, EASY_FIRST, throughout]}
+    answer = predicted(here, **asked)
+    assert answer.status_code == 200, answer.text
+    mean = [item["mean"] for item in answer.json()["predictions"]]
+    assert mean[1] > mean[0] > mean[2]
+    assert mean[3] == pytest.approx(mean[0])
+    for asked, why in (
+        ({"schedules": [UNEVEN]}, "their shares of the steps are 0.5, 0.5"),
+        ({}, "nothing to predict: give mixtures, or schedules"),
+    ):
+        refused = predicted(here, **asked)
+        assert refused.status_code == 422
+        assert why in refused.text
+
+
+def test_a_study_of_mixtures_predicts_no_schedules(api):
+    api.app.state.context.proposer.stop()
+    assert study(api, search={}).is_success
+    for score, name in ((0.4, "coco"), (0.5, "sat")):
+        add(api, mixture={name: 1.0}, measurements=scores(score))
+    refused = predicted(api, schedules=[LATE])
+    assert refused.status_code == 422
+    assert "proposes mixtures alone" in refused.json()["detail"]
+
+
+def what_if(api, call, **body):
+    return api.post(f"/ui/studies/vlm/what-if/{call}", json=body, headers=own(api))
+
+
+def test_what_if_predicts_a_typed_schedule_against_its_mean_and_queues_it(here):
+    told(here)
+    page = here.get("/ui/studies/vlm/what-if").text
+    assert 'data-phase="1" data-of="sat"' in page
+    assert 'value="80.0" autocomplete="off" data-phase="0" data-of="sat"' in page
+    found = what_if(here, "schedule", phases=[{"sat": 0.4, "coco": 0.1}, {"coco": 0.7}]).json()
+    assert [phase["share"] for phase in found["schedule"]] == [0.5, 0.5]
+    assert found["schedule"][0]["mixture"]["sat"] == pytest.approx(0.8)
+    by_api = predicted(here, schedules=[LATE]).json()["predictions"][0]
+    assert f"<b>{100 * by_api['mean']:.1f}</b>" in found["html"]
+    assert "over its mean mixture throughout: what the order is worth" in found["html"]
+    assert "Moved" not in found["html"]
+    assert found["html"].count('<th scope="row">') == 3
+    queued = what_if(here, "queue-schedule", schedule=found["schedule"]).json()
+    trial = here.get("/studies/vlm/trials").json()["trials"][-1]
+    assert trial["number"] == queued["number"]
+    assert trial["schedule"][1]["mixture"]["coco"] == 1.0
+
+
+def test_what_if_knows_schedules_before_any_was_run(here):
+    add(here, mixture={"coco": 1.0}, measurements=scores(0.4))
+    phases = [{"coco": 1.0}, {"sat": 1.0}]
+    assert "callout" in what_if(here, "schedule", phases=phases).json()["html"]
+    add(here, mixture={"sat": 1.0}, measurements=scores(0.5))
+    assert "what the order is worth" in what_if(here, "schedule", phases=phases).json()["html"]
+
+
+def test_what_if_moves_a_schedule_whose_mean_does_not_fit(api):
+    api.app.state.context.proposer.stop()
+    domains = [{"name": "coco", "upper": 0.3}, {"name": "lisa"}, {"name": "sat"}]
+    assert study(api, domains=domains).is_success
+    found = what_if(api, "schedule", phases=[{"coco": 1.0}, {"sat": 1.0}]).json()
+    assert "coco may have 0% to 30%" in found["html"]
+    first, last = (phase["mixture"] for phase in found["schedule"])
+    assert first["coco"] + last["coco"] <= 0.6 + 1e-9
+    empty = what_if(api, "schedule", phases=[{"coco": 0.0}, {"sat": 1.0}])
+    assert empty.status_code == 422
+    assert "phase 1 has no weight" in empty.json()["detail"]
+    assert "no schedules" in what_if(api, "schedule", phases=[{"coco": 1}] * 3).json()["detail"]
+
+
+def test_what_if_of_a_study_of_mixtures_has_no_phases(api):
+    assert study(api, search={}).is_success
+    assert 'id="phases"' not in api.get("/ui/studies/vlm/what-if").text
+    refused = what_if(api, "schedule", phases=[{"coco": 1.0}] * 2)
+    assert refused.status_code == 422

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from db import clock, leases, models, proposal_needs, studies, trials
+from db import clock, leases, models, proposal_needs, proposers, steering, studies, trials
 from db.clock import after
 from db.sessions import Database
 from db.trials import NewTrial
@@ -306,17 +306,17 @@ def test_only_one_replica_proposes_for_a_study_at_a_time(database):
     desk = Desk(database)
     study_id = desk.standing().study_id
     with database.write() as session:
-        assert proposal_needs.take(session, study_id, "other-replica", proposer.LEASE_S)
+        assert proposers.take(session, study_id, "other-replica", proposer.LEASE_S)
     assert desk.proposer.turn() == 0
     with database.write() as session:
-        proposal_needs.give_back(session, study_id, "other-replica")
+        proposers.give_back(session, study_id, "other-replica")
     assert desk.proposer.turn() == 2
 
 
 def test_a_replica_that_died_is_replaced_when_its_lease_ends(database):
     desk = Desk(database)
     with database.write() as session:
-        assert proposal_needs.take(session, desk.standing().study_id, "dead-replica", -1)
+        assert proposers.take(session, desk.standing().study_id, "dead-replica", -1)
     assert desk.proposer.turn() == 2
 
 
@@ -387,7 +387,7 @@ def test_the_budget_holds_when_a_trial_ends_while_proposals_are_stored(
     desk.proposer.turn()
     running, other = desk.claim("w1"), desk.queued()[0].id
     with database.write() as session:
-        trials.cancel(session, other, "user")
+        steering.cancel(session, other, "user")
     impatient = Database(f"{database_url}?options=-c%20lock_timeout%3D100ms")
     count = proposal_needs.standing
 
@@ -491,7 +491,7 @@ def test_seeds_keep_workers_busy_while_the_strategy_fails_and_it_rests_in_betwee
         study = studies.get(session, "vlm")
         assert "singular matrix" in study.proposer_error
         assert study.proposer is None
-        assert proposal_needs.failing(session) == 1
+        assert proposers.failing(session) == 1
     rested(desk)
     desk.claim("late")
     desk.proposer.turn()
@@ -543,7 +543,7 @@ def test_a_strategy_that_has_failed_for_days_rests_no_longer_and_is_tried_again(
         study = studies.get(session, "vlm")
         assert study.proposer_errors == 2001
         rest = study.propose_again_at - clock.read(session)
-    assert timedelta(0) < rest <= timedelta(seconds=proposal_needs.LONGEST_REST_S)
+    assert timedelta(0) < rest <= timedelta(seconds=proposers.LONGEST_REST_S)
 
 
 def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(database):
@@ -557,7 +557,7 @@ def test_a_study_that_cannot_be_read_does_not_keep_others_from_their_proposals(d
         assert "domains" in studies.get(session, "broken").proposer_error
         assert studies.get(session, "broken").proposer_errors == 1, "it rests"
         assert "domains" in waiting.for_a_trial(session, "broken")[0]
-        assert proposal_needs.failing(session) == 1
+        assert proposers.failing(session) == 1
 
 
 def test_studies_whose_strategy_fails_are_served_last(database):

@@ -72,6 +72,7 @@ BIG = {"gpus": 4, "gpu_memory_gb": 80, "labels": {"pool": "a100"}}
 FIT = {"gpus": 4, "capabilities": {"gpu_memory_gb": 85.1, "labels": {"pool": "a100", "rack": "7"}}}
 
 
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -112,6 +113,7 @@ def test_a_worker_gets_trials_of_what_it_is_fit_for_and_waits_for_more_of_these(
     assert "requires 4 GPUs" in ask(api, "w2", study="big")["reason"]
 
 
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 @pytest.mark.parametrize(
     "changes",
     [{"weight": 0}, {"weight": "2"}, {"requires": {"gpu": 1}}, {"requires": {"labels": {"": "a"}}}],

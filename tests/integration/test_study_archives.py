@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from db import archive, leases, studies, trials
+from db import archive, leases, steering, studies, trials
 from db.measurements import Reading
 from db.sessions import Database
 from db.trials import NewTrial
@@ -54,7 +55,7 @@ def fill(url, name="vlm", worker="w1"):
         leases.finish(session, held[0], f"{name}-token-0", SCORES, artifacts=artifacts, wall_s=1.5)
         leases.finish(session, held[0], f"{name}-token-0", WORSE)
         leases.fail(session, held[1], f"{name}-token-1", "out of memory", is_retryable=False)
-        trials.cancel(session, held[2], "user")
+        steering.cancel(session, held[2], "user")
         leases.heartbeat(session, held[3], f"{name}-token-3", step=7, metrics={"loss": 0.1})
     database.close()
     return held
@@ -289,16 +290,23 @@ def changed(document, place, value):
     return document
 
 
+@pytest.fixture(scope="module")
+def whole(migrated_file, tmp_path_factory):
+    """Text of an archive, for tests that spoil it."""
+    folder = tmp_path_factory.mktemp("whole")
+    url = f"sqlite:///{shutil.copy(migrated_file, folder / 'modomodo.db')}"
+    fill(url)
+    return export(url, folder / "study.json")
+
+
 @pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("what", SPOILED)
 def test_a_file_that_is_no_archive_is_refused_with_the_place_and_nothing_is_stored(
-    database_url, new_database, tmp_path, what
+    whole, new_database, tmp_path, what
 ):
     place, value, words = SPOILED[what]
-    fill(database_url)
     file = tmp_path / "study.json"
-    document = json.loads(export(database_url, file))
-    file.write_text(json.dumps(changed(document, place, value)))
+    file.write_text(json.dumps(changed(json.loads(whole), place, value)))
     there = new_database()
     result = run("import", str(file), "--database", there)
     assert isinstance(result.exception, CommandFailed), result.exception
@@ -332,14 +340,10 @@ SOMETHING = st.one_of(
 )
 @given(data=st.data())
 def test_a_file_with_anything_in_one_place_is_refused_or_breaks_nothing(
-    api, database_url, new_database, tmp_path, data
+    api, whole, database_url, tmp_path, data
 ):
-    file, of_another = tmp_path / "study.json", tmp_path / "whole.json"
-    if not of_another.exists():
-        url = new_database()
-        fill(url)
-        export(url, of_another)
-    document = json.loads(of_another.read_text())
+    file = tmp_path / "study.json"
+    document = json.loads(whole)
     place = data.draw(st.sampled_from(places(document)))
     file.write_text(json.dumps(changed(document, place, data.draw(SOMETHING))))
     name = f"s{secrets.token_hex(6)}"

@@ -63,6 +63,7 @@ def test_the_warm_up_learns(tokenizer):
         tokenizer,
         steps=1000,
         stop_after=24,
+        batch_size=12,
         progress=lambda step, steps, loss: losses.append(loss),
     )
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])

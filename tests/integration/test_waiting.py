@@ -8,7 +8,7 @@ import html
 
 import pytest
 
-from db import leases, trials
+from db import leases, steering
 from db.models import Trial
 from service.study import waiting
 from tests.integration.db.test_leases import Desk
@@ -80,7 +80,7 @@ def test_what_a_person_retries_is_no_trouble_any_more(desk):
     (trial,) = desk.queue()
     desk.claim(token="t")
     desk.call(leases.fail, trial, "t", "no such benchmark", is_retryable=False)
-    desk.call(trials.retry, trial, "user")
+    desk.call(steering.retry, trial, "user")
     assert told(desk) is None
 
 

@@ -13,7 +13,7 @@ from tests.support.processes import ends
 from tests.unit.trainer.test_warm import forked
 from trainer.job import Merging, Outcome, Progress
 from trainer.storage.work_folder import WorkFolder
-from trainer.worker import attempt
+from trainer.worker import transfers
 from trainer.worker.worker import Worker
 
 __all__ = ["forked", "signals"]
@@ -35,7 +35,7 @@ class Runner:
 def work(forked, signals, tmp_path, monkeypatch):
     """Has a worker do some answers; the artifacts of the results, and its service."""
     forked(Runner)
-    monkeypatch.setattr(attempt.Attempt, "_fetch_experts", lambda *_: Merging(()))
+    monkeypatch.setattr(transfers.Transfers, "fetch_experts", lambda *_: Merging(()))
     place = WorkFolder(tmp_path)
 
     def work(*answers):

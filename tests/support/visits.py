@@ -83,6 +83,7 @@ class Chromium:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
+        self._context = browser.new_context()
         self._spare: list[Page] = []
         self.loop = asyncio.get_running_loop()
 
@@ -101,14 +102,15 @@ class Chromium:
             asyncio._set_running_loop(before)
 
     def take(self, **options: object) -> Page:
-        """A page in a context of its own, as a new one is; its window is of the usual size.
+        """A page as a new one is; its window is of the usual size.
 
-        Without options it may be one that another test has had: that has the program of the charts
-        compiled, which costs more than all else that a test does in a browser.
+        Without options it may be one that another test has had, and if not its process is that of
+        the others: that has the program of the charts compiled, which costs more than all else
+        that a test does in a browser.
         """
         if options:
             return self._browser.new_page(**options)  # type: ignore[arg-type]
-        page = self._spare.pop() if self._spare else self._browser.new_page()
+        page = self._spare.pop() if self._spare else self._context.new_page()
         page.set_viewport_size(WINDOW)
         return page
 
@@ -130,7 +132,12 @@ def launched() -> Iterator[Chromium]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--process-per-site",
+            ],
         )
         chromium = Chromium(browser)
         asyncio._set_running_loop(None)
@@ -167,6 +174,7 @@ class Visit:
     def close(self, *, for_good: bool = False) -> None:
         """Leaves the page to another test, unless it is of no use to one."""
         if for_good or not self._is_as_new:
+            self.page.context.clear_cookies()
             self.page.close()
             return
         self._chromium.give_back(self.page)

@@ -8,93 +8,121 @@ the tests end. Only the second or three that Python needs to import everything a
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from typing import Any, NoReturn
 
+import typer
+
+from modomodo import cli
 from service.executor.child import ASKED
-from tests.support import tls
+from tests.support import forked, tls
 from tests.support.warm import INHERITED
 
 PR_SET_PDEATHSIG = 1
 MAX_REQUEST = 1 << 20
 IMPORTED = (
-    "modomodo.cli",
     "service.server",
     "service.proposing.proposer",
     "trainer.worker.worker",
     "db.upgrade",
-    "tests.support.forked",
     *ASKED,
 )
 """No torch: a training run imports it in a process of its own."""
 
 
 def main(listening: socket.socket, *more: str) -> NoReturn:
-    """Answers connections, a command each, until it is killed."""
+    """Answers connections, a command each, with its pid and later its exit code, until killed."""
     end_with_parent()
     for module in (*IMPORTED, *more):
         importlib.import_module(module)
     tls.share()
+    cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]  # worked out once
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
     address = listening.getsockname()[1:].decode()
+    running: dict[int, tuple[int, socket.socket]] = {}
+    events = select.poll()
+    events.register(listening, select.POLLIN)
     while True:
-        line, _ = listening.accept()
-        if os.fork() == 0:
-            listening.close()
-            attend(line, address)
-        line.close()
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass  # those that have ended
+        for descriptor, _ in events.poll():
+            if descriptor == listening.fileno():
+                line, _ = listening.accept()
+                asked, outputs, _, _ = socket.recv_fds(line, MAX_REQUEST, 2)
+                pid = os.fork()
+                if pid == 0:
+                    become(json.loads(asked), outputs, address)
+                for output in outputs:
+                    os.close(output)
+                ending = os.pidfd_open(pid)
+                events.register(ending, select.POLLIN)
+                running[ending] = pid, line
+                say(line, pid)
+            else:
+                events.unregister(descriptor)
+                os.close(descriptor)
+                pid, line = running.pop(descriptor)
+                _, status = os.waitpid(pid, 0)
+                say(line, os.waitstatus_to_exitcode(status))
+                line.close()
 
 
-def attend(line: socket.socket, address: str) -> NoReturn:
-    """Starts the command that a connection asks for; answers its pid, and later its exit code."""
-    end_with_parent()
-    asked, descriptors, _, _ = socket.recv_fds(line, MAX_REQUEST, 2)
-    pid = os.fork()
-    if pid == 0:
-        line.close()
-        become(json.loads(asked), descriptors, address)
-    line.send(str(pid).encode())
-    _, status = os.waitpid(pid, 0)
-    line.send(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
+def say(line: socket.socket, number: int) -> None:
+    """Tells whoever asked for a command; a test that failed may not listen any more."""
+    with suppress(OSError):
+        line.send(str(number).encode())
 
 
-def become(asked: dict[str, Any], descriptors: list[int], address: str) -> NoReturn:
+def become(asked: dict[str, Any], outputs: list[int], address: str) -> NoReturn:
     """Runs a command in this process to its end."""
     end_with_parent()
     os.setsid()
+    for standard, output in enumerate((os.open(os.devnull, os.O_RDONLY), *outputs)):
+        os.dup2(output, standard)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
     os.environ.update(asked["environment"] | {INHERITED: address})
     os.chdir(asked["folder"])
     importlib.import_module("tests.support.shared_forks.sitecustomize")
-    descriptors.insert(0, os.open(os.devnull, os.O_RDONLY))
-    for standard, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, standard)
-        os.close(descriptor)
     sys.argv = [asked["module"], *asked["arguments"]]
     sys.modules["__main__"].__package__ = None  # usage names the command, not this module
-    if asked["module"] == "modomodo":
-        from modomodo.cli import main as command
-        from tests.support import forked
+    try:
+        if asked["module"] == "modomodo":
+            forked.install()
+            cli.main()
+        else:
+            runpy.run_module(asked["module"], run_name="__main__")
+    except SystemExit as ended:
+        end(ended.code)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        end(1)
+    end(0)
 
-        forked.install()
-        command()
-    else:
-        runpy.run_module(asked["module"], run_name="__main__")
-    sys.exit()
+
+def end(code: str | int | None) -> NoReturn:
+    """Ends this process as Python does, but for taking everything that was imported apart, which
+    takes longer than most commands do."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def end_with_parent() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service import alike
+from service.notation import alike
 
 DOMAINS = ("coco", "lisa", "sat")
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import pickle
 from dataclasses import replace
 from functools import partialmethod
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from service.errors import NoFit
+from service.executor.process import EngineFailed, Inline
 from service.fitting import questions
+from service.fitting.fits import Fits
+from service.fitting.sources import ROOMS, ROOT, digest
 from service.search.diagnostics import diagnose
+from service.search.errors import TooFewRunsError, TooManyRunsError, UnsuitedError
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates import SIDE_BY_SIDE
@@ -114,3 +123,80 @@ def test_auto_before_them_leaves_them_their_fits(runs, fitted, one_kind_of_gp):
     for name in SIDE_BY_SIDE:
         questions.diagnosed(name, SPACE, runs, "maximize", None, SPACE)
     assert sorted(fitted) == sorted(SIDE_BY_SIDE)
+
+
+class Refusing(Inline):
+    """Whatever it is asked ends so."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def ask(self, function, *args, **kwargs):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (TooFewRunsError("gp needs more"), "too-few-results", "gp needs more"),
+        (TooManyRunsError("gp takes fewer"), "too-many-results", "gp takes fewer"),
+        (UnsuitedError("gp knows mixtures alone"), "surrogate-unsuited", "gp knows mixtures alone"),
+        (ValueError("array of shape (0,)"), "fit-failed", "gp cannot be fitted to 9 runs: array"),
+        (np.linalg.LinAlgError("singular"), "fit-failed", "gp cannot be fitted to 9 runs: sing"),
+        (EngineFailed("its process died"), "fit-failed", "gp cannot be fitted to 9 runs: its pr"),
+    ],
+)
+def test_each_reason_not_to_be_fitted_has_its_own_code(runs, error, code, said):
+    objective, search = SimpleNamespace(direction="maximize"), SimpleNamespace(schedule=None)
+    spec = SimpleNamespace(name="vlm", objective=objective, search=search)
+    known = SimpleNamespace(spec=spec, space=SPACE, runs=runs)
+    with pytest.raises(NoFit) as refused:
+        Fits(Refusing(error)).predict(known, "gp", AT)
+    assert refused.value.code == code
+    assert refused.value.detail.startswith(said)
+
+
+def test_why_a_surrogate_takes_no_runs_is_the_same_in_another_process(runs):
+    with pytest.raises(TooFewRunsError) as refused:
+        questions.predict("quadsurface", SPACE, runs.subset([0]), AT, "maximize")
+    again = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own
+    assert (type(again), str(again)) == (TooFewRunsError, str(refused.value))
+
+
+def test_other_code_gives_other_fits_and_nothing_else_does(tmp_path):
+    surrogates = tmp_path / "service" / "search" / "surrogates"
+    surrogates.mkdir(parents=True)
+    source = surrogates / "gp.py"
+    source.write_text("ITERATIONS = 50")
+    first = digest(tmp_path)
+    (surrogates / "gp.pyc").write_bytes(b"compiled")
+    (tmp_path / "service" / "dashboard").mkdir()
+    (tmp_path / "service" / "dashboard" / "words.py").write_text("of pages alone")
+    assert digest(tmp_path) == first
+    source.write_text("ITERATIONS = 60")
+    second = digest(tmp_path)
+    source.rename(source.with_name("process.py"))
+    assert len({first, second, digest(tmp_path)}) == 3
+    assert all((ROOT / room).is_dir() for room in ROOMS)
+
+
+BESIDE = {f"service/{name}.py" for name in ("__init__", "errors", "executor/process", "own_python")}
+"""What fits import besides, and no figure depends on: refusals, and how a process is started."""
+
+
+def imported(file):
+    """Files of this project that one imports."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (node.module, *(f"{node.module}.{item.name}" for item in node.names)):
+                place = ROOT / name.replace(".", "/")
+                yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
+
+
+def test_all_code_that_fits_are_made_by_tells_one_fit_from_another():
+    reached, ahead = set(), {*(ROOT / "service" / "fitting").glob("*.py")}
+    while ahead:
+        reached |= ahead
+        ahead = {found for file in ahead for found in imported(file)} - reached
+    names = {file.relative_to(ROOT).as_posix() for file in reached}
+    assert {name for name in names if not name.startswith(ROOMS)} == BESIDE

@@ -69,6 +69,12 @@ def test_files_and_modules_that_a_page_names_are_there(page):
     assert not missing_modules(text)
 
 
+def test_the_page_of_the_architecture_names_every_room():
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    folders = [file.parent for name in PACKAGES for file in (ROOT / name).rglob("__init__.py")]
+    assert [name_of(folder) for folder in folders if f"{folder.name}/" not in text] == []
+
+
 def test_files_and_modules_that_docstrings_and_comments_name_are_there():
     others = [source for source in SOURCES if source != Path(__file__)]
     texts = {name_of(source): source.read_text() for source in others}

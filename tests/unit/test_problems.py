@@ -12,6 +12,7 @@ from db import errors as storage
 from db.leases import RefusalCode
 from service.errors import NoFit, Refused
 from service.http.problems import STATUS, answer
+from service.search.errors import CannotFitError
 
 ROOT = Path(__file__).parents[2]
 ONLY_COMMANDS = {"bad-key", "key-not-found", "bad-archive"}
@@ -36,14 +37,26 @@ def codes_raised() -> set[str]:
 
 
 def test_every_code_that_is_raised_has_a_status():
-    assert "too-few-results" in codes_raised()
-    assert codes_raised() <= set(STATUS)
+    raised = codes_raised()
+    assert "too-few-results" in raised
+    assert raised <= set(STATUS)
 
 
 def test_every_code_of_storage_has_a_status():
     codes = {error.code for error in storage.StorageError.__subclasses__()} - ONLY_COMMANDS
     assert "study-not-found" in codes
     assert codes | set(get_args(RefusalCode)) <= set(STATUS)
+
+
+def test_every_code_of_the_engine_has_a_status():
+    codes = {error.code for error in CannotFitError.__subclasses__()}
+    assert "too-few-results" in codes
+    assert codes <= set(STATUS)
+
+
+def test_the_reference_has_every_code():
+    told = (ROOT / "docs" / "reference" / "http.md").read_text()
+    assert [code for code in STATUS if f"`{code}`" not in told] == []
 
 
 @pytest.mark.parametrize(

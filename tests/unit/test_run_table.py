@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
+from service.notation.table_text import BadTable
 from service.schemas import RefusedRun, StudySpec, TrialsImported
 from service.study import run_outcome, run_table
-from service.table_text import BadTable
 from tests.support.bodies import study_body
 
 SPEC = StudySpec.model_validate(study_body())

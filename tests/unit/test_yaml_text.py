@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from modomodo import study
-from service import yaml_text
+from service.notation import yaml_text
 from tests.support.bodies import study_body
 from trainer import recipes
 

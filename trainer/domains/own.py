@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from rewards.rules import RULES, rule_named
 from rewards.scoring import AnswerType
-from service import yaml_text
+from service.notation import yaml_text
 from service.plain_errors import listed, located
 from service.schemas import Name
 from trainer.domains import fields, options, own_columns, own_pictures

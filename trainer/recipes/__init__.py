@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from service import yaml_text
+from service.notation import yaml_text
 from trainer.recipe import Recipe, RecipeError
 
 FOLDER = Path(__file__).parent

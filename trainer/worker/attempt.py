@@ -17,26 +17,24 @@ from typing import Any
 import structlog
 
 from service.client import Client, ServiceError, ServiceUnreachable
-from service.schemas import Measurement, Merge, NextAnswer, Result
+from service.schemas import Measurement, NextAnswer, Result
 from trainer import troubles
-from trainer.job import TRAIN, Crash, Halted, Job, Merging, Outcome, Paused, Progress
+from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Recipe, RecipeError
-from trainer.storage.experts import Experts
 from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
-from trainer.worker.child import STOP_S, Child, Message, Starting
+from trainer.worker.child import STOP_S, Child, Starting
 from trainer.worker.deadline import Pace
 from trainer.worker.delivery import RESULT_AGAIN_S, Delivery
 from trainer.worker.ending import Ending
 from trainer.worker.gpus import GpuUse, metrics
 from trainer.worker.lease import HeldLease, LeaseLost, TrialCancelled
+from trainer.worker.run_process import Message
 from trainer.worker.setting import Setting, n_devices
 from trainer.worker.signals import Signals
+from trainer.worker.transfers import LOOK_EVERY_S, Transfers
 from trainer.worker.warm import Warm
-
-LOOK_EVERY_S = 0.2
-"""Between two looks for a signal, while a run is being started."""
 
 
 class _RoomMade(Exception):  # noqa: N818 - it is a state of things
@@ -80,11 +78,12 @@ class Attempt:
         self.needed_bytes = 0
         self._is_own = False
         self._delivery = Delivery(self._lease, folder, signals)
-        self._store_sync: StoreSync | None = None
+        sync = None
         if setting.store is not None and answer.merge is None:
             stored = setting.store.of(answer.files_of or self.trial.study, self.trial.id)
-            self._store_sync = StoreSync(stored, folder)
-        self._ending = Ending(self._lease, folder, signals, self._store_sync)
+            sync = StoreSync(stored, folder)
+        self._ending = Ending(self._lease, folder, signals, sync)
+        self._transfers = Transfers(self._lease, signals, setting, self._ending, sync, self._beat)
         self._log = structlog.get_logger().bind(study=self.trial.study, trial=self.trial.number)
 
     @property
@@ -160,7 +159,7 @@ class Attempt:
             self._folder.run,
             self._setting.commands,
             stop_at=self.trial.stop_at,
-            keeps_weights=self._answer.keeps_weights and self._store_sync is not None,
+            keeps_weights=self._answer.keeps_weights and self._transfers.keeps_run,
             needs_room=self._setting.make_room is not None,
             schedule=tuple(self.trial.schedule or ()),
         )
@@ -168,12 +167,14 @@ class Attempt:
         self._is_own = recipe.backend == "command"
         try:
             if self._answer.merge is not None:
-                merging = self._fetch_experts(self._answer.merge, recipe)
+                merging = self._transfers.fetch_experts(
+                    self._answer.merge, recipe, self._folder, self._answer.weighed or ()
+                )
                 if merging is None:
                     return
                 job = replace(job, merging=merging, needs_room=False)
             else:
-                self._fetch(job)
+                self._transfers.fetch(job)
             try:
                 self._train(job)
             except _RoomMade:
@@ -242,16 +243,6 @@ class Attempt:
         kept = None if self._warm is None else self._warm.take(job, self._made_of(job), log)
         return kept or Child(job, log, devices, processes)
 
-    def _fetch(self, job: Job) -> None:
-        """Takes over what another node has kept of the trial, where that is further."""
-        if self._store_sync is None:
-            return
-        self._store_sync.fetch(job)
-        if self._wait_for_store():
-            self._store_sync.adopt()
-        if self._signals.came:
-            self._ending.release("the worker was asked to stop")
-
     def _cannot_merge(self, recipe: Recipe) -> str | None:
         """Why a merged model can be made nowhere of what the service said; None where it can, and
         of a run."""
@@ -262,62 +253,6 @@ class Attempt:
         if self._answer.merge is None:
             return "the service did not say what to merge; nothing was trained"
         return None
-
-    def _fetch_experts(self, merge: Merge, recipe: Recipe) -> Merging | None:
-        """Fetches what is to be merged; None where that cannot be done."""
-        setting = self._setting
-        if setting.store is None or setting.experts is None:
-            self._ending.cannot(
-                "experts' weights are in the workers' store, and this worker has none (--store)"
-            )
-            return None
-        place = self._folder.experts_in(setting.experts)
-        experts = Experts(setting.store, place, setting.make_room)
-        experts.fetch(merge.experts, recipe)
-        is_done = self._wait_for_store(transfer=experts)
-        if self._signals.came:
-            self._ending.release("the worker was asked to stop")
-        if not is_done:
-            self._ending.cannot(f"the store gave no experts within {setting.stalled_s:g} s")
-            return None
-        if experts.trouble is not None:
-            if experts.is_wrong:
-                self._ending.fail(experts.trouble, retryable=False)
-            else:
-                self._ending.cannot(experts.trouble)
-            return None
-        weighed = frozenset(self._answer.weighed or ())
-        found = Merging(experts.weights, merge.scale_at_uniform, weighed=weighed)
-        if merge.calibrate is None:
-            return found
-        return replace(found, target=merge.calibrate.score, weights=merge.calibrate.weights)
-
-    def _wait_for_store(
-        self,
-        until: float | None = None,
-        *,
-        is_over: bool = False,
-        transfer: StoreSync | Experts | None = None,
-    ) -> bool:
-        """Waits while the store is at work, until then or for as long as a run may be silent; a
-        signal leaves it the grace time. The lease is kept meanwhile, unless it is over. Whether the
-        store has ended."""
-        transfer = transfer or self._store_sync
-        assert transfer is not None  # noqa: S101
-        until = time.monotonic() + self._setting.stalled_s if until is None else until
-        is_stopping = self._signals.came
-        while transfer.is_busy:
-            if self._signals.came and not is_stopping:
-                until, is_stopping = min(until, time.monotonic() + self._setting.grace_s), True
-            now = time.monotonic()
-            if now >= until:
-                self._log.warning("the store takes too long and is not waited for")
-                return False
-            if not is_over and now >= self._lease.next_beat:
-                self._lease.beat(self.progress, self.metrics)
-            beat = until if is_over else self._lease.next_beat
-            transfer.join(min(beat - now, until - now, LOOK_EVERY_S))
-        return True
 
     def _follow(self, child: Child) -> None:
         stalled = time.monotonic() + self._setting.stalled_s
@@ -349,7 +284,10 @@ class Attempt:
                 self._ending.fail(self._stall(), retryable=True)
                 return
             if now >= self._lease.next_beat:
-                self._lease.beat(self.progress, self.metrics)
+                self._beat()
+
+    def _beat(self) -> None:
+        self._lease.beat(self.progress, self.metrics)
 
     def _grace_s(self) -> float | None:
         """How long a run that is to stop now has for its checkpoint; None while it may go on."""
@@ -376,8 +314,8 @@ class Attempt:
             case Progress():
                 self._note(message)
                 self._pace.note(message, time.monotonic() - self.started)
-                if self._store_sync is not None and not self._is_own:
-                    self._store_sync.look()
+                if not self._is_own:
+                    self._transfers.look()
                 known, _ = self._sorted(message.measurements)
                 if known:
                     self._has_scored = True
@@ -390,22 +328,16 @@ class Attempt:
             case Halted():
                 at = "" if message.step is None else f" at step {message.step}"
                 if not self._is_own:
-                    self._keep_in_store(patience)
+                    self._transfers.keep(patience)
                 self._ending.release(f"{self._why_stops}; the run halted{at}")
             case Paused():
                 self._paused(message, patience)
         return True
 
-    def _keep_in_store(self, patience: float | None) -> None:
-        """Puts the newest checkpoint of a run that has ended into the store."""
-        if self._store_sync is not None and self._wait_for_store(patience):
-            self._store_sync.look()
-            self._wait_for_store(patience)
-
     def _paused(self, paused: Paused, patience: float | None) -> None:
         """Gives the trial back where its run came to its step: whoever continues it needs the
         checkpoint, so that comes first."""
-        self._keep_in_store(patience)
+        self._transfers.keep(patience)
         known, _ = self._sorted(paused.measurements)
         self._ending.pause(paused.step, known)
 
@@ -457,9 +389,8 @@ class Attempt:
         own, beside = self._sorted(outcome.measurements)
         if beside:
             artifacts["other_scores"] = [item.model_dump(mode="json") for item in beside]
-        if self._store_sync is not None and not self._is_own:
-            artifacts["store"] = self._store_sync.final
-            artifacts["keeps_weights"] = self._store_sync.has_weights(outcome.steps)
+        if not self._is_own:
+            artifacts |= self._transfers.as_artifacts(outcome.steps)
         if not own:
             self._scored_nothing(outcome)
             return
@@ -473,7 +404,7 @@ class Attempt:
         # Whoever has the trial now, what the run has found is told.
         with suppress(LeaseLost, TrialCancelled):
             # The last progress, which the result does not carry.
-            self._lease.beat(self.progress, self.metrics)
+            self._beat()
         self._hand_in(result, patience)
 
     def _scored_nothing(self, outcome: Outcome) -> None:
@@ -492,11 +423,6 @@ class Attempt:
             self._folder.settle(is_over=False)  # its checkpoints stay for who looks into it
             return
         self._ending.is_delivered = True
-        keeps = self._store_sync is not None and "store" in result.artifacts
-        if keeps and self._wait_for_store(patience, is_over=True):
-            assert self._store_sync is not None  # noqa: S101
-            self._store_sync.publish(int(result.artifacts.get("steps") or 0))  # type: ignore[arg-type]
-            self._wait_for_store(patience, is_over=True)
-            if not self._store_sync.is_public:
-                self._log.error("the finished run is not in the store", url=self._store_sync.final)
+        if "store" in result.artifacts:
+            self._transfers.publish(int(result.artifacts.get("steps") or 0), patience)  # type: ignore[arg-type]
         self._ending.over()

@@ -12,32 +12,24 @@ import multiprocessing
 import os
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from queue import Empty, Queue
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import structlog
 
-from trainer import groups, troubles
-from trainer.backends import MODULES, JobRunner
-from trainer.job import Crash, Halted, Job, Outcome, Paused, Progress
+from trainer import groups
+from trainer.backends import MODULES
+from trainer.job import Crash, Job, Outcome
+from trainer.worker.run_process import GROUPS, HALT, PAUSE, SAFE_PATH, TAKEN, Message, main
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-Message = Progress | Outcome | Crash | Halted | Paused
-
-_HALT, _PAUSE, _TAKEN = "halt", "pause", "taken"
-_SAFE_PATH = "PYTHONSAFEPATH"
-"""Python's own variable: what is called `trainer` in the folder a program runs in is not imported.
-"""
-_GROUPS = "groups"
 IDLE_S = 60.0
 """How long the process of a merged model waits for the next one, its memory held."""
 TAKEN_S = 5.0
@@ -123,7 +115,7 @@ class Child:
         # The first run decides: a worker whose trials run a command never imports torch.
         context.set_forkserver_preload([MODULES[job.recipe.backend]])
         self._folder = TemporaryDirectory(prefix="modomodo-run-", ignore_cleanup_errors=True)
-        (Path(self._folder.name) / _GROUPS).mkdir()
+        (Path(self._folder.name) / GROUPS).mkdir()
         port = _free_port() if processes > 1 else 0
         self._messages: list[Connection] = []
         self._controls: list[Connection] = []
@@ -133,12 +125,12 @@ class Child:
             # Its end of file tells the process that the worker is gone.
             control, ours = context.Pipe(duplex=False)
             environment = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
-            if _SAFE_PATH in os.environ:
-                environment[_SAFE_PATH] = os.environ[_SAFE_PATH]
+            if SAFE_PATH in os.environ:
+                environment[SAFE_PATH] = os.environ[SAFE_PATH]
             if processes > 1:
                 environment |= _rendezvous(rank, processes, port)
             process = context.Process(
-                target=_main,
+                target=main,
                 args=(job, theirs, control, self._folder.name, log, environment, idle_s),
                 name=f"modomodo-run-{rank}",
                 daemon=True,
@@ -180,7 +172,7 @@ class Child:
         messages = self._messages[0]
         try:
             self._controls[0].send((job, log))
-            return messages.poll(TAKEN_S) and messages.recv() == _TAKEN
+            return messages.poll(TAKEN_S) and messages.recv() == TAKEN
         except (OSError, EOFError):
             return False
 
@@ -194,11 +186,11 @@ class Child:
 
     def halt(self) -> None:
         """Asks the run to end as soon as it can be gone on with; its last message is `Halted`."""
-        self._order(_HALT)
+        self._order(HALT)
 
     def pause(self) -> None:
         """Asks the run to end at its next evaluation point; its last message is then `Paused`."""
-        self._order(_PAUSE)
+        self._order(PAUSE)
 
     def _order(self, what: str) -> None:
         self._may_wait = False
@@ -212,7 +204,7 @@ class Child:
             if process.pid is not None:
                 groups.end(process.pid)  # it leads one, which may outlive it
             process.kill()  # where it has not come to that yet
-        groups.end_all(Path(self._folder.name) / _GROUPS)
+        groups.end_all(Path(self._folder.name) / GROUPS)
         for process in self._processes:
             process.join(STOP_S)
             if process.is_alive():
@@ -225,15 +217,15 @@ class Child:
 def _start(process: BaseProcess) -> None:
     """Starts it, and before the first one the fork server, which imports nothing of the folder that
     the worker runs in."""
-    was = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
+    was = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
     try:
         process.start()
     finally:
         if was is None:
-            del os.environ[_SAFE_PATH]
+            del os.environ[SAFE_PATH]
         else:
-            os.environ[_SAFE_PATH] = was
+            os.environ[SAFE_PATH] = was
 
 
 def _free_port() -> int:
@@ -252,94 +244,3 @@ def _rendezvous(rank: int, processes: int, port: int) -> dict[str, str]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-
-
-def _main(
-    job: Job,
-    messages: Connection,
-    control: Connection,
-    folder: str,
-    log: Path | None,
-    environment: dict[str, str],
-    idle_s: float,
-) -> None:
-    # A group of its own, which ends as a whole, with data loaders and servers that it started.
-    os.setpgid(0, 0)
-    os.environ[groups.FOLDER] = str(Path(folder) / _GROUPS)
-    # Ctrl-C and what a cluster sends to all processes are the worker's to handle. Handlers, not
-    # SIG_IGN, which the processes that this one starts would inherit.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: None)
-    halted, paused = threading.Event(), threading.Event()
-    told = {_HALT: halted, _PAUSE: paused}
-    others: Queue[tuple[Job, Path | None]] = Queue()
-    threading.Thread(target=_follow, args=(control, told, others), daemon=True).start()
-    tempfile.tempdir = folder  # the worker clears it, however this process ends
-    if log is not None:
-        _print_to(log)
-    os.environ.pop(_SAFE_PATH, None)  # a user's program imports what lies beside it
-    os.environ.update(environment)  # before anything asks for a device
-    runner = JobRunner()
-    while True:
-        last = _last_message(runner, job, messages, halted, paused)
-        if int(environment.get("RANK", 0)) > 0 and not isinstance(last, Crash):
-            threading.Event().wait()  # the first process speaks for all, and the worker ends them
-        messages.send(last)
-        if job.merging is None or not isinstance(last, Outcome):
-            return
-        try:
-            job, log = others.get(timeout=idle_s)
-        except Empty:
-            return
-        if log is not None:
-            _print_to(log)
-        messages.send(_TAKEN)
-
-
-def _last_message(
-    runner: JobRunner,
-    job: Job,
-    messages: Connection,
-    halted: threading.Event,
-    paused: threading.Event,
-) -> Message:
-    """Runs a job; how it ended. Ends the process where the worker is gone."""
-    try:
-        if job.needs_room and job.recipe.backend == "trl":
-            from trainer.worker import room
-
-            room.check(job)
-        return runner.run(job, messages.send, halted.is_set, paused.is_set)
-    except BrokenPipeError:
-        os._exit(1)
-    except (Halted, Paused) as ended:
-        return ended
-    except Exception as error:
-        needed = getattr(error, "needed_bytes", 0)
-        return Crash(troubles.in_words(error), troubles.of_error(error), needed)
-
-
-def _print_to(log: Path) -> None:
-    """What this process and its libraries print goes on at the end of a file."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.close(descriptor)
-
-
-def _follow(
-    control: Connection,
-    told: dict[str, threading.Event],
-    others: Queue[tuple[Job, Path | None]],
-) -> None:
-    """Takes the worker's orders, and further jobs; ends this run when the worker is gone."""
-    try:
-        while True:
-            order = control.recv()
-            if isinstance(order, str):
-                told[order].set()
-            else:
-                others.put(order)
-    except EOFError:
-        groups.end_all(Path(os.environ[groups.FOLDER]))
-        os.killpg(os.getpid(), signal.SIGKILL)

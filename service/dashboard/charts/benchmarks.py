@@ -30,6 +30,9 @@ HEAD_LETTERS = 14
 HEAD_PX = 66
 """Height of the bar of colours above the columns' names."""
 
+TITLE_PX = 58
+"""From the top down to where the bar's title ends."""
+
 LETTER_PX = 9
 """Width of a letter of a name, which stands upright where columns are narrow."""
 
@@ -94,13 +97,9 @@ def heat_map(
             "zmin": -reach, "zmax": reach,
             "colorscale": [[0, "@d5"], [0.5, "@well"], [1, "@d4"]],
             "colorbar": {
-                "title": {
-                    "text": "points above the median", "side": "bottom",
-                    "font": {"color": "@soft"},
-                },
                 "tickfont": {"color": "@soft"}, "thickness": 10, "len": 0.6, "outlinewidth": 0,
                 "orientation": "h", "x": 0.5, "y": 1, "yref": "container", "yanchor": "top",
-                "ypad": 10,
+                "ypad": 10, "nticks": 4, "tickangle": 0,
             },
         }
     ]  # fmt: skip
@@ -116,6 +115,20 @@ def heat_map(
             automargin=False,
         ),
         "margin": {"l": LABEL_PX, "r": 12, "t": head, "b": 16},
+        # A title of the bar's own is the further below it the less high the chart is.
+        "annotations": [
+            {
+                "text": "points above the median",
+                "showarrow": False,
+                "font": {"color": "@soft"},
+                "x": 0.5,
+                "xref": "paper",
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "yshift": head - TITLE_PX,
+            }
+        ],
         "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}

@@ -153,7 +153,7 @@ def own_values(study: StudySpec, effects: Effects) -> Figure:
     figure = dots(
         [(name, effects.alone[name], f"@d{looks[name].colour}") for name in there],
         words.short_names(there, LEGEND_LETTERS),
-        f"predicted {objective_title(study)}, points",
+        f"predicted {objective_title(study)}",
     )
     figure["data"][0]["marker"]["symbol"] = [looks[name].symbol for name in there]
     return figure
@@ -173,7 +173,7 @@ def synergies(study: StudySpec, effects: Effects) -> Figure:
     ]
     short = words.short_names([domain.name for domain in study.domains], PAIR_LETTERS)
     shown = {pair: " × ".join(short[name] for name in pair.split(" × ")) for pair, _, _ in rows}
-    figure = dots(rows, shown, "gain of the blend, points")
+    figure = dots(rows, shown, "gain of the blend")
     figure["layout"]["xaxis"] |= {"zeroline": True, "zerolinecolor": "@muted"}
     return figure
 
@@ -185,7 +185,8 @@ def _clearness(value: Prediction) -> float:
 def dots(
     rows: Sequence[tuple[str, Prediction, str]], shown: Mapping[str, str], title: str
 ) -> Figure:
-    """A row each with name, value and colour; `shown` says how the names are."""
+    """A row each with name, value and colour; `shown` says how the names are, `title` what the
+    values are, in points."""
     margins = [in_points(words.Z95 * value.sd) for _, value, _ in rows]
     data = [
         {
@@ -204,10 +205,11 @@ def dots(
         }
     ]  # fmt: skip
     layout = {
-        "height": 90 + 28 * max(len(rows), 2),
-        "xaxis": axis(title, zeroline=False),
+        "height": 106 + 28 * max(len(rows), 2),
+        # In two lines: on a phone there is little room beside the names.
+        "xaxis": axis(f"{title}<br>points", zeroline=False),
         "yaxis": name_axis(shown, showgrid=False),
-        "margin": {"l": 12, "r": 16, "t": 8, "b": 52},
+        "margin": {"l": 12, "r": 24, "t": 8, "b": 68},
         "meta": whole_names(shown),
     }
     return {"data": data, "layout": layout}

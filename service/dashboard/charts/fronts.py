@@ -8,7 +8,7 @@ from typing import Any
 from service.dashboard import words
 from service.dashboard.charts.figure import TITLE_LETTERS, Figure, axis, in_points
 from service.schemas import GoalAnswer, GoalPoint
-from service.study.evidence import MeasuredRun
+from service.study.runs import MeasuredRun
 
 CHOSEN = "chosen"
 """Name of the trace that the slider moves."""

@@ -15,8 +15,8 @@ from service.dashboard.charts.figure import Figure, axis, in_points, objective_t
 from service.dashboard.queries.history import History
 from service.dashboard.queries.progress import By, Progress
 from service.schemas import Score, Study, StudyChange
-from service.study.evidence import Run
 from service.study.origins import ORIGINS, TITLES
+from service.study.runs import Run
 
 BY: dict[By, str] = {"trial": "trial number", "time": "time", "gpu_hours": "GPU-hours used"}
 

@@ -26,6 +26,9 @@ from service.search.space import FloatArray
 SHOWN_SLICES = 6
 """Curves drawn at first, those of its heaviest domains; the legend has the others."""
 
+LEGEND_PX = 100
+"""Height of their legend at most: what is beyond is scrolled to, and the curves have the rest."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
@@ -56,7 +59,13 @@ def slice_curves(
     layout = {
         "xaxis": axis("weight of the domain, %", zeroline=False, range=[-2, 102], dtick=20),
         "yaxis": axis(f"predicted {objective_title(study)}, points", zeroline=False),
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "yanchor": "bottom",
+            "maxheight": LEGEND_PX,
+        },
         "margin": {"l": 56, "r": 12, "t": 56, "b": 52},
         "meta": whole_names(short),
     }

@@ -25,7 +25,8 @@ from service.errors import invalid
 from service.schemas import Measurement, Name, Score, StudySpec, last_measurements
 from service.search.situation import sign_of
 from service.study import evidence, headline, views
-from service.study.evidence import Evidence, MeasuredRun
+from service.study.evidence import Evidence
+from service.study.runs import MeasuredRun
 
 LINK = StudyLink("benchmarks", "Benchmarks")
 router = APIRouter(prefix="/ui/studies/{study}/benchmarks", include_in_schema=False)

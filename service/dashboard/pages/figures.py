@@ -154,7 +154,8 @@ ABOUT = {
     "effects": (
         "what matters",
         "What 10 points more of each domain change, the others giving them up in proportion, "
-        "starting at the mixture to train, with 95% intervals; the greatest on top.",
+        "starting at the mixture to train, with 95% intervals; the greatest on top. Hollow: the "
+        "study allows less, which is counted up to 10.",
     ),
     "residuals": (
         "residuals by trial",

@@ -14,6 +14,7 @@ from service.context import Actor, Service, StudyName
 from service.dashboard.dependencies import GuardedRoute, acting
 from service.dashboard.queries.forms import Unset
 from service.dashboard.rendering import piece
+from service.notation.table_text import BadTable
 from service.routes import many_trials as calls
 from service.schemas import (
     RunImport,
@@ -24,7 +25,6 @@ from service.schemas import (
     TrialsImported,
 )
 from service.study import run_outcome, run_table, views
-from service.table_text import BadTable
 
 router = APIRouter(
     prefix="/ui/studies/{study}/trials", include_in_schema=False, route_class=GuardedRoute

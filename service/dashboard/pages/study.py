@@ -10,21 +10,22 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse
 
 from db import studies
+from db.errors import StudyNotFound
 from service.context import Service, StudyName
 from service.dashboard import dependencies, fit_words
 from service.dashboard.charts import fits as fit_charts
 from service.dashboard.charts import progress as progress_charts
-from service.dashboard.dependencies import HistoryCache, Number, Revision, StudyBoard, guarded
+from service.dashboard.dependencies import HistoryCache, NoPage, Number, Revision, guarded
 from service.dashboard.queries import boards
 from service.dashboard.queries import progress as progress_queries
-from service.dashboard.rendering import piece, render
+from service.dashboard.queries.boards import Board
+from service.dashboard.rendering import piece, render_head_first
 from service.errors import NoFit
 from service.fitting.records import FitRecord, Made
 from service.routes import studies as calls
-from service.schemas import StudySpec, TrainerName, Trial
+from service.schemas import StudyChange, StudySpec, TrainerName, Trial
 from service.study import cost, edits, views
 
 router = APIRouter(include_in_schema=False)
@@ -42,23 +43,36 @@ def export(
 
 
 @router.get("/ui/studies/{study}", dependencies=guarded)
-def one_study(request: Request, board: StudyBoard, service: Service) -> HTMLResponse:
-    """A study with its newest trials; charts are fetched by the page."""
-    # Read after the board, so they are not older: what changed in between is only sent again.
+def one_study(
+    request: Request, study: StudyName, service: Service, histories: HistoryCache
+) -> Response:
+    """A study with its newest trials; charts are fetched by the page.
+
+    The head comes first: Plotly takes a browser longer than thousands of runs take to be read.
+    """
     with service.database.read() as session:
-        row = studies.get(session, board.study.name)
-        newest, told = boards.newest(session, row), edits.history(session, row)
-    n_runs = len(board.history.runs)
-    return render(
+        try:
+            row = studies.get(session, study)
+        except StudyNotFound as error:
+            raise NoPage(study) from error
+        spec, has_results = views.spec(row), row.results > 0
+
+    def read() -> tuple[Board, Sequence[Trial], Sequence[StudyChange]]:
+        with service.database.read() as session:
+            row = studies.get(session, study)
+            board = boards.board(session, row, histories)
+            return board, boards.newest(session, row), edits.history(session, row)
+
+    return render_head_first(
         request,
         "study.html",
-        board=board,
-        changes=told,
-        newest=newest,
+        study=spec,
+        has_results=has_results,
+        read=read,
         n_newest=boards.NEWEST,
         progress_by=progress_charts.BY,
         surrogates=fit_words.TITLES,
-        fits_at_once=n_runs <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        most_at_once=min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
         most_runs=dependencies.FITTED_AT_ALL,
     )
 

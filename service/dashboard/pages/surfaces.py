@@ -41,7 +41,9 @@ def page(request: Request, board: StudyBoard, service: Service) -> HTMLResponse:
         study=board.study,
         corners=mixtures.heaviest(board.study, best.mixture if best else {}),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
+        fits_at_once=len(board.history.runs)
+        <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        most_runs=dependencies.FITTED_AT_ALL,
     )
 
 

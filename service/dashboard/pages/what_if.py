@@ -24,10 +24,18 @@ from service.fitting.best import BEST_BY
 from service.fitting.best import best as best_answer
 from service.fitting.fits import Predicted
 from service.routes import trials as calls
-from service.schemas import BenchmarkSpec, Body, Name, Score, TrialCreate
+from service.schemas import (
+    BenchmarkSpec,
+    Body,
+    Name,
+    Score,
+    StudySpec,
+    TrialCreate,
+)
 from service.search.space import FloatArray, MixtureSpace
-from service.study import engine_terms, headline, views
-from service.study.evidence import Evidence, MeasuredRun
+from service.study import engine_terms, headline, schedules, views
+from service.study.evidence import Evidence
+from service.study.runs import MeasuredRun
 
 LINK = StudyLink("what-if", "What if")
 router = APIRouter(
@@ -82,15 +90,18 @@ def page(
     service: Service,
     trial: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> HTMLResponse:
-    """Starts at a trial's mixture, else at the mixture to train, else at the most even one."""
+    """Starts at a trial's mixture, else at the mixture to train, else at the most even one; its
+    phases likewise."""
     space, best = engine_terms.space(board.study), board.history.best
     resets = {"Uniform": space.named(space.uniform)}
     if best is not None:
         title = "Mean of the schedule to train" if best.schedule else "Mixture to train"
         resets = {title: best.mixture} | resets
     start = next(iter(resets.values()))
+    stored = best.schedule if best is not None else ()
     if trial is not None:
-        start = dependencies.story(board.study.name, trial, service).trial.mixture
+        shown = dependencies.story(board.study.name, trial, service).trial
+        start, stored = shown.mixture, [phase.model_dump() for phase in shown.schedule or ()]
     return render(
         request,
         "what_if.html",
@@ -98,9 +109,23 @@ def page(
         study=board.study,
         start=start,
         resets=resets,
+        phases=first_phases(board.study, start, stored),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs) <= service.settings.fits_unasked,
+        fits_at_once=len(board.history.runs)
+        <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        most_runs=dependencies.FITTED_AT_ALL,
     )
+
+
+def first_phases(
+    spec: StudySpec, mixture: dict[str, float], stored: engine_terms.Schedule
+) -> list[dict[str, Any]]:
+    """Share and mixture of each phase that the search proposes; none where it proposes mixtures."""
+    if spec.search.schedule is None:
+        return []
+    if schedules.is_searched(spec, stored):
+        return [dict(phase) for phase in stored]
+    return [{"share": share, "mixture": mixture} for share in spec.search.schedule.of_each]
 
 
 @router.post("/feasible", dependencies=asking)
@@ -113,7 +138,7 @@ def feasible(study: StudyName, body: SliderWeights, service: Service) -> dict[st
     found = space.project(wished)
     mixture = space.named(found)
     moved = float(np.abs(found - wished).max()) > TOLERANCE
-    why = _why(space, wished) if moved else []
+    why = why_moved(space, wished) if moved else []
     html = piece("_chosen.html", study=spec, mixture=mixture, why=why)
     return {"mixture": mixture, "html": html}
 
@@ -157,6 +182,7 @@ def prediction(
             mean=mean,
             sd=sd,
             gain=_first(gain),
+            over_mean=None,
             history=history,
             scale=Scale.of(history),
         )
@@ -191,7 +217,7 @@ def each(
     try:
         known = dependencies.fittable_evidence(service, histories, study)
         X = engine_terms.weights(known.spec, [known.spec.mixture(body.mixture)])
-        found = _expected(service, known, surrogate, X)
+        found = expected(service, known, surrogate, X, _uniform(known))
     except NoFit:
         return {"html": ""}
     except ValueError as error:
@@ -205,13 +231,17 @@ def each(
     }
 
 
-def _expected(service: Context, known: Evidence, surrogate: str, X: FloatArray) -> list[Expected]:
+def expected(
+    service: Context, known: Evidence, surrogate: str, X: FloatArray, uniform: FloatArray
+) -> list[Expected]:
+    """On every benchmark that was measured, of a mixture (1, m) or of a schedule (1, P m); equal
+    weights in the same form."""
     runs = effects.measured(known)
     best = known.train_this()
     if best is None or not runs:
         return []
     found = service.fits.predict_each(known, surrogate, runs, X)
-    _, gains = service.fits.differences(known, surrogate, runs, X, _uniform(known))
+    _, gains = service.fits.differences(known, surrogate, runs, X, uniform)
     return [
         Expected(
             benchmark=benchmark,
@@ -249,7 +279,7 @@ def queue(study: StudyName, body: ChosenMixture, service: Service, actor: Actor)
     return {"number": trial.number}
 
 
-def _why(space: MixtureSpace, wished: FloatArray) -> list[str]:
+def why_moved(space: MixtureSpace, wished: FloatArray) -> list[str]:
     found = [
         f"{domain} may have {words.share(low)} to {words.share(high)}"
         for domain, weight, low, high in zip(

@@ -15,9 +15,9 @@ from db import models
 from service.schemas import StudySpec
 from service.search.goals import Goal
 from service.search.situation import Direction
-from service.study import engine_terms, evidence, headline
-from service.study.evidence import Run
+from service.study import engine_terms, headline
 from service.study.headline import Lead, Standing
+from service.study.runs import Run, scored
 
 KEPT = 32
 """Studies whose history is kept in memory; the one that came first goes first."""
@@ -84,7 +84,7 @@ class Histories:
             return kept.history
         if kept is None or kept.version._replace(results=study.results) != study.version:
             kept = _Kept(0, study.version, of((), "maximize"))  # what was read holds no more
-        fresh, changed = evidence.scored(session, study, spec, kept.revision)
+        fresh, changed = scored(session, study, spec, kept.revision)
         runs = [run for run in kept.history.runs if run.number not in changed] + fresh
         runs.sort(key=lambda run: run.number)
         allowed = engine_terms.allowed(spec, runs) if study.edits else None

@@ -13,7 +13,8 @@ from db import cost, models
 from db.models import Measurement, Trial
 from service.dashboard.charts.figure import objective_label
 from service.schemas import StudySpec
-from service.study import evidence, export_columns, origins
+from service.search.runs import SCHEDULED
+from service.study import export_columns, origins
 
 UNASKED = 40
 """Domains, and benchmarks, up to which each has a column unless columns are chosen: with 64 and 256
@@ -111,7 +112,7 @@ def columns(spec: StudySpec) -> list[Column]:
 
 
 def _channel() -> SQLColumnExpression[Any]:
-    return case((Trial.schedule.is_not(None), evidence.SCHEDULED), else_=Trial.channel)
+    return case((Trial.schedule.is_not(None), SCHEDULED), else_=Trial.channel)
 
 
 def _weight(domain: str) -> SQLColumnExpression[Any]:

@@ -20,7 +20,8 @@ from service.dashboard.queries.trial_columns import Column, columns
 from service.errors import invalid
 from service.schemas import Channel, StudySpec, TrialState
 from service.schemas import Trial as Shown
-from service.study import evidence, export_columns, origins, views
+from service.search.runs import SCHEDULED
+from service.study import export_columns, origins, views
 
 PAGE = 100
 """Rows at once."""
@@ -277,7 +278,7 @@ def text(row: Row, column: Column) -> Any:
     if column.key == "strategy":
         return row.trial.proposal.strategy if row.trial.proposal else ""
     if column.key == "channel" and row.trial.schedule:
-        return evidence.SCHEDULED
+        return SCHEDULED
     return getattr(row.trial, column.key)
 
 

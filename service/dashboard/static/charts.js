@@ -4,20 +4,26 @@ let library = null;
 
 function plotly() {
   library ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = document.querySelector("[data-plotly]").dataset.plotly;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
+    const settle = () => {
+      if (window.Plotly) return resolve(window.Plotly);
       library = null; // the next drawing tries again
-      reject(new Error("Plotly could not be loaded"));
+      return reject(new Error("Plotly could not be loaded"));
     };
-    document.head.append(script);
+    if (window.Plotly) return settle();
+    // The page's head may have begun it; it has failed if the page is whole and it is not there.
+    let script = document.readyState === "complete" ? null : document.getElementById("plotly");
+    if (script) {
+      addEventListener("load", settle); // of the page: the script may have failed before this
+    } else {
+      script = document.createElement("script");
+      script.src = document.querySelector("[data-plotly]").dataset.plotly;
+      document.head.append(script);
+    }
+    script.onload = script.onerror = settle;
+    return undefined;
   });
   return library;
 }
-
-/** Has Plotly begin, which takes a page most of a second, while the figures are asked for. */
-export const begin = () => plotly().catch(() => {}); // drawing tells what is wrong
 
 /** A copy with every role (`@ink`, `@d3`) replaced by its colour on this page. */
 function coloured(value, style) {

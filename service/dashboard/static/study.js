@@ -1,5 +1,5 @@
 // One study, live: the head, the newest trials, and the charts when a trial is completed.
-import { begin, draw, forget } from "./charts.js";
+import { draw, forget } from "./charts.js";
 import { ask, keepUp, nodes, recall, remember, tellTimes } from "./page.js";
 
 const study = document.getElementById("study");
@@ -241,6 +241,5 @@ async function refresh() {
   }
 }
 
-if (results) begin();
 refresh();
 keepUp(look);

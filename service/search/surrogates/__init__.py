@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 from service.search.counts import counted
+from service.search.errors import TooFewRunsError, TooManyRunsError, UnsuitedError
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.surrogates.aggregate import PerBenchmark
@@ -85,7 +86,7 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
 
     Raises:
         KeyError: no such surrogate.
-        ValueError: too few runs, or too many; the message says how many it takes.
+        CannotFitError: as `check` says.
     """
     if name not in SURROGATES:
         raise KeyError(f"unknown surrogate {name!r}; known: {', '.join(SURROGATES)}")
@@ -95,25 +96,25 @@ def fit(name: str, space: MixtureSpace, runs: Runs, seed: int) -> Fitted:
 
 
 def check(name: str, surrogate: Surrogate, runs: Runs) -> None:
-    """Whether a surrogate takes so many runs.
+    """Whether a surrogate takes such runs.
 
     Raises:
-        ValueError: too few or too many; says how many it takes.
+        CannotFitError: too few or too many of them, or with schedules; says what it takes.
     """
     if len(runs) < surrogate.min_runs:
-        raise ValueError(
+        raise TooFewRunsError(
             f"{name} needs at least {counted(surrogate.min_runs, 'completed run')}; "
             f"so far there {'is' if len(runs) == 1 else 'are'} {len(runs)}"
         )
     if runs.schedules.size and not surrogate.takes_schedules:
-        raise ValueError(
+        raise UnsuitedError(
             f"{name} knows mixtures alone, and runs of the study changed theirs on the way; "
             "auto and bayes-quadratic take schedules"
         )
     n_scores = scores_for(surrogate, runs)
     if n_scores > surrogate.max_runs:
         of_all = " and scores of other channels" if n_scores > len(runs) else ""
-        raise ValueError(
+        raise TooManyRunsError(
             f"{name} takes at most {surrogate.max_runs:,} completed runs{of_all}; "
             f"there are {n_scores:,} "
             "(auto and bayes-quadratic take any number)"
@@ -126,7 +127,7 @@ def fit_each(
     """One of `SIDE_BY_SIDE` fitted to other scores, of the kind that suits the objective's `runs`.
 
     Raises:
-        ValueError: too few runs, or too many.
+        CannotFitError: as `check` says.
     """
     fewest = min([runs, *others], key=len)
     made = SIDE_BY_SIDE[name]()

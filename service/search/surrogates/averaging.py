@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from service.search.space import FloatArray
 from service.search.surrogates import regression
 from service.search.surrogates.channel_settings import standing_for_all
 from service.search.surrogates.part import NEGLIGIBLE, Part, Scaling, sampling_variance
+from service.search.surrogates.regression import Covariances
 
 BY_RUNS_TO = 64
 """Runs up to which settings by the thousand are gone through at once."""
@@ -50,13 +52,15 @@ class Averaged(NamedTuple):
 
 class _Weighed(NamedTuple):
     """Features (n, p) and standardised scores (n,) of the runs, prior variances (G, p) and noise
-    variances (G, n) of the settings, and the weights of these, (G,) or with trusts (k G,)."""
+    variances (G, n) of the settings, and the weights of these, (G,) or with trusts (k G,), each
+    with what it makes of the scores, (…, n) `K^-1 y`."""
 
     F: FloatArray
     y: FloatArray
     prior: FloatArray
     noise: FloatArray
     weight: FloatArray
+    pull: FloatArray
 
 
 class Kept(NamedTuple):
@@ -65,12 +69,13 @@ class Kept(NamedTuple):
     Attributes:
         share: (K,) of the belief.
         noise: (K,) standard deviation of a run around the quadratic.
-        coefficients: of each the mean (p,) and the covariance (p, p).
+        means, covariances: (K, p), and the other K, of the coefficients.
     """
 
     share: FloatArray
     noise: FloatArray
-    coefficients: list[tuple[FloatArray, FloatArray]]
+    means: FloatArray
+    covariances: Covariances
 
 
 def averaged_over(
@@ -113,7 +118,7 @@ def averaged_over(
     left_out_variance = (without * (variance + (mean - left_out) ** 2)).sum(axis=0)
     # 4. The coefficients, where a setting counts.
     weight = np.exp(log_weight)
-    weighed = _Weighed(F, y, prior, noise, weight)
+    weighed = _Weighed(F, y, prior, noise, weight, pull)
     trust = None
     if similarity is None:
         kept = _likeliest(grid, weighed)
@@ -123,8 +128,8 @@ def averaged_over(
     part = Part(
         scaling,
         kept.share,
-        np.array([mean for mean, _ in kept.coefficients]),
-        np.array([covariance for _, covariance in kept.coefficients]),
+        kept.means,
+        kept.covariances,
         kept.noise,
         scaling.centre + scaling.scale * left_out,
         scaling.scale**2 * left_out_variance,
@@ -136,18 +141,23 @@ def averaged_over(
 
 def _likeliest(grid: Grid, told: _Weighed) -> Kept:
     """The settings whose weight counts."""
-    F, y, prior, noise, weight = told
+    F, y, prior, noise, weight, pull = told
     kept = np.flatnonzero(weight >= min(grid.least, float(weight.max())))
     if grid.most is not None and len(kept) > grid.most:
         kept = np.sort(kept[np.argsort(-weight[kept], kind="stable")[: grid.most]])
+    share = weight[kept] / weight[kept].sum()
+    if len(F) <= F.shape[1]:
+        means = prior[kept] * (pull[kept] @ F)
+        covariances = regression.ByRuns(F, prior[kept], noise[kept])
+        return Kept(share, grid.noise[kept], means, covariances)
     each = [regression.coefficients(F, y, prior[g], noise[g]) for g in kept]
-    return Kept(weight[kept] / weight[kept].sum(), grid.noise[kept], each)
+    return Kept(share, grid.noise[kept], *_stored(each))
 
 
 def _standing_for_all(grid: Grid, told: _Weighed, similarity: Similarity) -> Kept:
     """As many settings, each with a trust, as there is room for: each as often as its weight has
     it."""
-    F, y, prior, noise, weight = told
+    F, y, prior, noise, weight, _ = told
     n_states = int(np.clip(MOST_NUMBERS // F.shape[1] ** 2, FEWEST_STATES, MOST_STATES))
     chosen, counts = np.unique(standing_for_all(weight, n_states), return_counts=True)
     trusted, kept = np.divmod(chosen, len(grid.noise))
@@ -158,4 +168,10 @@ def _standing_for_all(grid: Grid, told: _Weighed, similarity: Similarity) -> Kep
         )
         for t, g in zip(trusted, kept, strict=True)
     ]
-    return Kept(counts / n_states, grid.noise[kept], each)
+    return Kept(counts / n_states, grid.noise[kept], *_stored(each))
+
+
+def _stored(each: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, Covariances]:
+    """Means (K, p) and covariances of the coefficients, from those of each setting."""
+    means = np.array([mean for mean, _ in each])
+    return means, regression.Stored(np.array([covariance for _, covariance in each]))

@@ -19,7 +19,15 @@ from scipy.special import logsumexp
 from service.search.runs import ALONE
 from service.search.space import FloatArray
 from service.search.surrogates.basis import Basis
-from service.search.surrogates.likelihood import Likelihood, Rows, Settings, of_channel, of_target
+from service.search.surrogates.likelihood import (
+    Likelihood,
+    Rows,
+    Scaled,
+    Settings,
+    Solved,
+    of_combinations,
+    of_target,
+)
 from service.search.surrogates.part import LINEAR, NOISE, PAIRS, TYPICAL
 
 RHO = np.array([0.4, 0.7, 0.85, 0.95, 1.0])
@@ -58,7 +66,7 @@ def joint_likelihood(
     prior = basis.prior(settings.scales)
     found = of_target(settings, target)
     for c, channel in enumerate(channels):
-        found = found + channel.likelihood(prior, settings, c, target)
+        found = found + channel.solved(prior, settings, c, target).likelihood
     return found
 
 
@@ -86,22 +94,21 @@ class Channel:
         off = float(np.sqrt(LEAST_OFF**2 + (0.5 / counts).sum()))
         every = NOISE * spread
         log_prior = _log_normal(every[:, None], [TYPICAL[2] * spread])
-        each = cls(basis, rows, every, log_prior, off)._alone_by_noise
-        likely = weights_of(each) >= UNLIKELY
+        of_all = cls(basis, rows, every, log_prior, off)
+        likely = weights_of(of_all._by_noise(of_all._solved_alone.likelihood)) >= UNLIKELY
         kept = np.log(weights_of(log_prior[likely]))
         return cls(basis, rows, every[likely], kept, off)
 
-    def subset(self, mask: NDArray[np.bool_]) -> Channel:
-        """With the rows where `mask` (n,) is true."""
-        return replace(self, rows=self.rows.subset(mask))
-
     @cached_property
-    def _alone_by_noise(self) -> FloatArray:
-        """(S,) log evidence of the rows by themselves, its prior included."""
+    def _solved_alone(self) -> Solved:
+        """Without the target, by scales of its own and then by noise."""
         grid = np.array(list(product(LINEAR, PAIRS, [0.0], [1.0], self.noise)))
         alone = replace(self.rows, pair=np.full(len(self.rows.y), ALONE))
         settings = Settings(grid[:, :2], np.ones(len(grid)), [grid[:, 2:]])
-        found = of_channel(self.basis.prior(grid[:, :2]), settings, 0, alone, alone)
+        return Solved.of(self.basis.prior(grid[:, :2]), settings, 0, alone, alone)
+
+    def _by_noise(self, found: Likelihood) -> FloatArray:
+        """(S,) log evidence of rows by themselves, whatever the scales, prior of noise included."""
         scales = np.log(
             weights_of(_log_normal(np.array(list(product(LINEAR, PAIRS))), TYPICAL[:2]))
         )
@@ -110,22 +117,57 @@ class Channel:
         return evidence
 
     @cached_property
-    def _alone(self) -> float:
-        """The same, whatever the noise."""
-        return float(logsumexp(self._alone_by_noise))
+    def alone(self) -> float:
+        """Log evidence of the rows by themselves."""
+        return float(logsumexp(self._by_noise(self._solved_alone.likelihood)))
 
-    def likelihood(self, prior: FloatArray, settings: Settings, c: int, target: Rows) -> Likelihood:
-        """As channel `c`; where nothing carries over (rho is 0) no more than how likely its rows
-        are by themselves, with scales of their own."""
-        found = of_channel(prior, settings, c, target, self.rows)
+    def alone_without(self, some: NDArray[np.intp]) -> float:
+        """The same without some rows (r,)."""
+        solved = self._solved_alone
+        return float(logsumexp(self._by_noise(solved.likelihood - solved.added_by(some))))
+
+    def solved(self, prior: FloatArray, settings: Settings, c: int, target: Rows) -> SolvedChannel:
+        """Its rows as channel `c`."""
         carries = settings.channels[c][:, 0] != 0
-        if carries.all():
-            return found
+        return SolvedChannel(self, Solved.of(prior, settings, c, target, self.rows), carries)
+
+    def of_combinations(
+        self, prior: FloatArray, noise: float, combos: FloatArray, target: Rows
+    ) -> Scaled:
+        """What its rows tell for Q settings of the channel beside one of the target."""
+        carries = combos[:, 0] != 0
+        A, l = of_combinations(prior, noise, combos, target, self.rows)  # noqa: E741
+        return Scaled(A * carries[:, None, None], np.where(carries, l, self.alone))
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedChannel:
+    """Rows of a channel under G settings; where nothing carries over (rho is 0) they tell no more
+    than how likely they are by themselves, with scales of their own.
+
+    Attributes:
+        carries: (G,) whether something carries over.
+    """
+
+    channel: Channel
+    solved: Solved
+    carries: NDArray[np.bool_]
+
+    @cached_property
+    def likelihood(self) -> Likelihood:
+        return self._where_it_carries(self.solved.likelihood, self.channel.alone)
+
+    def added_by(self, some: NDArray[np.intp]) -> Likelihood:
+        """What these of the rows (r,) add to the likelihood of the others."""
+        alone = self.channel.alone - self.channel.alone_without(some)
+        return self._where_it_carries(self.solved.added_by(some), alone)
+
+    def _where_it_carries(self, found: Likelihood, alone: float) -> Likelihood:
         return Likelihood(
-            found.J * carries[:, None, None],
-            found.h * carries[:, None],
-            found.s * carries,
-            np.where(carries, found.l, self._alone),
+            found.J * self.carries[:, None, None],
+            found.h * self.carries[:, None],
+            found.s * self.carries,
+            np.where(self.carries, found.l, alone),
         )
 
 
@@ -187,10 +229,11 @@ class _Joint:
         target: Rows,
         channel: Channel,
     ) -> None:
-        self._settings, self._so_far, self._log_prior = settings, so_far, log_prior
+        self._settings, self._log_prior = settings, log_prior
         self._prior = basis.prior(settings.scales)
+        self._so_far = so_far.scaled(self._prior)
         self._target, self._channel = target, channel
-        self.log_weight = so_far.evidence(self._prior) + log_prior
+        self.log_weight = self._so_far.evidence() + log_prior
         """(G,) without the channel."""
 
     def likely(self) -> NDArray[np.intp]:
@@ -203,15 +246,13 @@ class _Joint:
     def log_weights(self, members: NDArray[np.intp], combos: FloatArray) -> FloatArray:
         """(k, Q) of k settings that differ in nothing the channel tells, each with channel settings
         (Q, 3), but for the prior of the latter."""
-        same = np.full(len(combos), members[0])
-        more = self._channel.likelihood(
-            self._prior[same], self._settings[same].joined(combos), -1, self._target
-        )
-        found = []
-        for i in members:
-            both = self._so_far[int(i)] + more
-            prior = np.broadcast_to(self._prior[i], both.h.shape)
-            found.append(both.evidence(prior) + self._log_prior[i])
+        prior, noise = self._prior[members[0]], float(self._settings.noise[members[0]])
+        more = self._channel.of_combinations(prior, noise, combos, self._target)
+        found = [
+            Scaled(self._so_far.A[i] + more.A, self._so_far.l[i] + more.l).evidence()
+            + self._log_prior[i]
+            for i in members
+        ]
         return np.array(found)
 
 

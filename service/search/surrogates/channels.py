@@ -24,18 +24,25 @@ from service.search.surrogates.carried import Carried, worth_in_runs
 from service.search.surrogates.channel_belief import ChannelBelief
 from service.search.surrogates.channel_settings import (
     Channel,
+    SolvedChannel,
     joined,
-    joint_likelihood,
     of_target_alone,
     standing_for_all,
     weights_of,
 )
-from service.search.surrogates.likelihood import Rows, Settings, counts_of, of_target
+from service.search.surrogates.likelihood import (
+    Likelihood,
+    Rows,
+    Settings,
+    counts_of,
+    of_target,
+)
 from service.search.surrogates.part import (
     Part,
     Scaling,
     sampling_variance,
 )
+from service.search.surrogates.regression import Stored
 from service.search.surrogates.standard import centre_and_scale
 
 LEAST_SPREAD = 0.25
@@ -65,15 +72,16 @@ def fitted_with_channels(runs: Runs, scaling: Scaling) -> Part:
         channel = Channel.of(basis, rows, spread, len(runs))
         settings, log_prior = joined(basis, settings, log_prior, target, channels, channel)
         channels.append(channel)
-    likelihood = joint_likelihood(basis, settings, target, channels)
     prior = basis.prior(settings.scales)
+    solved = [channel.solved(prior, settings, c, target) for c, channel in enumerate(channels)]
+    likelihood = sum((one.likelihood for one in solved), of_target(settings, target))
     weight = weights_of(likelihood.evidence(prior) + log_prior)
     # 2. The coefficients.
     covariances = np.asarray(np.linalg.inv(likelihood.J + _diagonal(1 / prior)), dtype=float)
     means = (covariances @ likelihood.h[:, :, None])[:, :, 0]
     means, covariances = basis.all_coefficients(means, covariances, settings.scales)
     # 3. Leaving a mixture out in all channels, and how far each channel carries over.
-    mean, variance, density = _left_out(basis, settings, log_prior, target, channels)
+    mean, variance, density = _left_out(prior, settings, log_prior, target, likelihood, solved)
     carried = {
         name: _carried(basis, settings, weight, target, channel, c)
         for c, (name, channel) in enumerate(zip(names, channels, strict=True))
@@ -82,7 +90,7 @@ def fitted_with_channels(runs: Runs, scaling: Scaling) -> Part:
         scaling,
         weight,
         means,
-        covariances,
+        Stored(covariances),
         settings.noise,
         scaling.centre + scaling.scale * mean,
         scaling.scale**2 * variance,
@@ -134,15 +142,18 @@ def _diagonal(values: FloatArray) -> FloatArray:
 
 
 def _left_out(
-    basis: Basis,
+    prior: FloatArray,
     settings: Settings,
     log_prior: FloatArray,
     target: Rows,
-    channels: Sequence[Channel],
+    likelihood: Likelihood,
+    channels: Sequence[SolvedChannel],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(n,) mean, variance and log density of each score, without its mixture in any channel."""
-    prior = basis.prior(settings.scales)
-    each = [channel.likelihood(prior, settings, c, target) for c, channel in enumerate(channels)]
+    """(n,) mean, variance and log density of each score, without its mixture in any channel.
+
+    Args:
+        likelihood: of all rows.
+    """
     n = len(target.y)
     mean, variance, density = np.empty(n), np.empty(n), np.empty(n)
     is_left = np.ones(n, dtype=bool)
@@ -152,19 +163,17 @@ def _left_out(
         same = total_variation(target.X[i], target.X) <= SAME
         is_left &= ~same
         # 1. What other mixtures say.
-        rest = of_target(settings, target.subset(~same))
-        for c, channel in enumerate(channels):
-            others = total_variation(target.X[i], channel.rows.X) > SAME
-            some = channel.subset(others)
-            rest = rest + (each[c] if others.all() else some.likelihood(prior, settings, c, target))
+        rest = likelihood - of_target(settings, target.subset(same))
+        for channel in channels:
+            theirs = total_variation(target.X[i], channel.solved.rows.X) <= SAME
+            if theirs.any():
+                rest = rest - channel.added_by(np.flatnonzero(theirs))
         # 2. The settings by that, and what they foresee.
         log_weight = rest.evidence(prior) + log_prior
         log_weight -= logsumexp(log_weight)
         weight = np.exp(log_weight)
-        covariance = np.linalg.inv(rest.J + _diagonal(1 / prior))
         f = target.F[np.flatnonzero(same)]
-        means = (f @ (covariance @ rest.h[:, :, None]))[:, :, 0]
-        variances = np.einsum("np,gpq,nq->gn", f, covariance, f)
+        means, variances = rest.foreseen(prior, f)
         variances += settings.noise[:, None] ** 2 + target.sampling[same]
         variances += settings.scales[:, 1, None] ** 2 * target.dropped[same]
         mean[same] = weight @ means
@@ -188,7 +197,7 @@ def _carried(
     some = settings[standing_for_all(weight, WORTH_STATES)]
     prior = basis.prior(some.scales)
     own = of_target(some, target).J + _diagonal(1 / prior)
-    added = channel.likelihood(prior, some, c, target).J
+    added = channel.solved(prior, some, c, target).likelihood.J
     noise = some.noise**2 + target.sampling.mean()
     F = channel.rows.F
     worth = [worth_in_runs(own[g], added[g], F, float(noise[g])) for g in range(len(noise))]

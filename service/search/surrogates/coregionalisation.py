@@ -123,6 +123,13 @@ class Learned:
             value: FloatArray = self.kernel.forward(_tensor(A), _tensor(B)).numpy()
         return value
 
+    def at_each(self, X: FloatArray) -> FloatArray:
+        """(k,) variances of the target at mixtures: the diagonal of `among(X, X)`."""
+        points = _tensor(X)
+        with torch.no_grad():
+            value: FloatArray = self.kernel.forward(points, points, diag=True).numpy()
+        return value
+
 
 def learned(kernel: Kernel, rows: Rows, iterations: int, seed: int) -> Learned:
     """By maximum a posteriori, from `LEARNED_FROM` rows at most, the target's before others."""

@@ -66,8 +66,7 @@ class ChannelsFit(Searched):
     def predict(self, X: FloatArray, *, noisy: bool = False) -> tuple[FloatArray, FloatArray]:
         X = np.atleast_2d(X)
         among = self.learned.among(X, self.rows.X)
-        own = np.array([self.learned.among(x[None], x[None])[0, 0] for x in X])
-        own += LEVEL**2
+        own = self.learned.at_each(X) + LEVEL**2
         means, variances = [], []
         for rho, (inverse, pull, _) in zip(self.settings, self._solved, strict=True):
             cross = self._cross(among, rho)

@@ -15,6 +15,7 @@ from service.search.similarity import TRUSTS
 from service.search.space import FloatArray
 from service.search.surrogates.carried import Carried
 from service.search.surrogates.protocol import Joint, Posterior
+from service.search.surrogates.regression import Covariances
 from service.search.surrogates.standard import centre_and_scale
 
 LINEAR = np.geomspace(0.15, 6.0, 7)
@@ -108,7 +109,7 @@ class Part:
     Attributes:
         scaling: what scores and features are standardised by inside.
         weight: (G,) of each setting.
-        means, covariances: (G, p) and (G, p, p) of the coefficients under each.
+        means, covariances: (G, p), and the other G, of the coefficients under each.
         noise: (G,) standard deviation of a run around the quadratic.
         left_out_mean, left_out_variance, left_out_density: (n,) of each run without itself; log.
         channels: how far each other channel's evidence carries over, by its name.
@@ -119,7 +120,7 @@ class Part:
     scaling: Scaling
     weight: FloatArray
     means: FloatArray
-    covariances: FloatArray
+    covariances: Covariances
     noise: FloatArray
     left_out_mean: FloatArray
     left_out_variance: FloatArray
@@ -151,7 +152,7 @@ class Part:
         """Mean (p,) and covariance (p, p) of the standardised coefficients, over all settings."""
         mean = self.weight @ self.means
         off = self.means - mean
-        covariance = np.einsum("g,gij->ij", self.weight, self.covariances)
+        covariance = self.covariances.averaged(self.weight)
         return mean, covariance + (self.weight[:, None] * off).T @ off
 
     def predict(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -191,7 +192,7 @@ class Part:
     def _root(self, g: int) -> FloatArray:
         """A (p, p) square root of a setting's covariance, which need not be of full rank."""
         if g not in self._roots:
-            values, vectors = np.linalg.eigh(self.covariances[g])
+            values, vectors = np.linalg.eigh(self.covariances.of(g))
             self._roots[g] = vectors * np.sqrt(np.clip(values, 0, None))
         return self._roots[g]
 

@@ -7,7 +7,11 @@ posterior precision `A = F' diag(1/noise) F + diag(1/prior)`: K is never made.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from service.search.space import FloatArray
 
@@ -52,6 +56,67 @@ def coefficients(
     return covariance @ ((F.T / noise) @ y), covariance
 
 
+class Covariances(Protocol):
+    """Posterior covariances (p, p) of the coefficients under G settings."""
+
+    def of(self, setting: int) -> FloatArray:
+        """Under one of them."""
+        ...
+
+    def averaged(self, weight: FloatArray) -> FloatArray:
+        """Their mean by the settings' weights (G,)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """As they are, (G, p, p)."""
+
+    each: FloatArray
+
+    def of(self, setting: int) -> FloatArray:
+        found: FloatArray = self.each[setting]
+        return found
+
+    def averaged(self, weight: FloatArray) -> FloatArray:
+        found: FloatArray = np.einsum("g,gij->ij", weight, self.each)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class ByRuns:
+    """Made of no more runs than there are features when they are asked for: those of all settings
+    would be gigabytes where there are many domains.
+
+    Attributes:
+        F, prior, noise: as in `evidence`.
+    """
+
+    F: FloatArray
+    prior: FloatArray
+    noise: FloatArray
+
+    def of(self, setting: int) -> FloatArray:
+        no_scores = np.zeros(len(self.F))  # covariances do not depend on them
+        return coefficients(self.F, no_scores, self.prior[setting], self.noise[setting])[1]
+
+    def averaged(self, weight: FloatArray) -> FloatArray:
+        # Of features of kinds k and l with prior variances a and b: of F_k' (a b K^-1) F_l only
+        # what is in brackets depends on the setting.
+        inverse = np.linalg.inv(_covariance_of_scores(self.F, self.prior, self.noise))
+        found = np.diag(weight @ self.prior)
+        kinds = _kinds(self.prior)
+        for k, rows in enumerate(kinds):
+            for columns in kinds[k:]:
+                shared = weight * self.prior[:, rows[0]] * self.prior[:, columns[0]]
+                between = np.einsum("g,gij->ij", shared, inverse)
+                block = self.F[:, rows].T @ between @ self.F[:, columns]
+                found[np.ix_(rows, columns)] -= block
+                if rows is not columns:
+                    found[np.ix_(columns, rows)] -= block.T
+        return (found + found.T) / 2
+
+
 def correlated_coefficients(
     F: FloatArray, y: FloatArray, prior: FloatArray, noise: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -70,16 +135,25 @@ def correlated_coefficients(
 def _by_runs(
     F: FloatArray, y: FloatArray, prior: FloatArray, noise: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    # Features that share their prior in every setting share a Gram matrix.
-    _, kinds = np.unique(prior.T, axis=0, return_inverse=True)
+    K = _covariance_of_scores(F, prior, noise)
+    inverse = np.linalg.inv(K)
+    return np.linalg.slogdet(K)[1], inverse @ y, np.diagonal(inverse, axis1=1, axis2=2)
+
+
+def _covariance_of_scores(F: FloatArray, prior: FloatArray, noise: FloatArray) -> FloatArray:
+    """(G, n, n) `K` of each setting."""
     K = np.zeros((len(prior), len(F), len(F)))
-    for kind in range(int(kinds.max()) + 1):
-        members = np.flatnonzero(kinds.reshape(-1) == kind)
+    for members in _kinds(prior):
         K += prior[:, members[0], None, None] * (F[:, members] @ F[:, members].T)
     diagonal = np.arange(len(F))
     K[:, diagonal, diagonal] += noise
-    inverse = np.linalg.inv(K)
-    return np.linalg.slogdet(K)[1], inverse @ y, np.diagonal(inverse, axis1=1, axis2=2)
+    return K
+
+
+def _kinds(prior: FloatArray) -> list[NDArray[np.intp]]:
+    """Features that share their prior in every setting, and so a Gram matrix."""
+    _, kinds = np.unique(prior.T, axis=0, return_inverse=True)
+    return [np.flatnonzero(kinds.reshape(-1) == kind) for kind in range(int(kinds.max()) + 1)]
 
 
 def _by_features(

@@ -133,8 +133,8 @@ def test_the_keyboard_reaches_content_and_errors(visit, service, name):
     assert unnamed == []
 
 
-@pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
 def test_on_a_phone_a_study_is_short_and_says_what_more_there_is(visit, searched):
+    visit.page.set_viewport_size({"width": 390, "height": 844})
     page = visit.open_study(searched)
     assert page.evaluate("document.documentElement.scrollHeight") < 6 * 844
     row = page.locator(".top nav")

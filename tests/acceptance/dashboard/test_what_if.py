@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.dashboard import create
+from tests.support.dashboard import create, finish
 
 pytestmark = pytest.mark.browser
 
@@ -68,3 +68,24 @@ def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(vis
     expect(page.locator("#story .mix.big")).to_have_attribute(
         "aria-label", "coco 30%, lisa 18%, geoqav 18%, sat 18%, scienceqa 18%"
     )
+
+
+def test_weights_typed_by_phase_are_predicted_and_queued(visit, service, name):
+    study = create(
+        service.client, name=name, strategy="bayes-quadratic", search={"schedule": {"phases": 2}}
+    )
+    finish(service.client, study, [1.0, 0.0, 0.0, 0.0, 0.0], 0.4)
+    finish(service.client, study, [0.0, 0.0, 0.0, 1.0, 0.0], 0.5)
+    page = visit.open(f"/ui/studies/{study}/what-if")
+    for domain, phase, percent in (("coco", 1, "60"), ("sat", 1, "20"), ("coco", 2, "0")):
+        page.get_by_label(f"{domain} in phase {phase}, percent").fill(percent)
+    queue = page.get_by_role("button", name="Queue it")
+    expect(queue).to_be_disabled()
+    page.get_by_role("button", name="Predict this schedule").press("Enter")
+    expect(page.locator("#schedule .aid", has_text="what the order is worth")).to_be_visible()
+    first = page.locator("[data-phase='0']").evaluate_all(
+        "inputs => inputs.reduce((total, input) => total + input.valueAsNumber, 0)"
+    )
+    assert first == pytest.approx(100, abs=0.3)
+    queue.press("Enter")
+    expect(page.locator("#schedule-said a")).to_contain_text("trial")

@@ -8,7 +8,7 @@ import pytest
 from service.fitting import questions
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
-from tests.support.dashboard import BENCHMARKS, DOMAINS, create, finish, page, store
+from tests.support.dashboard import BENCHMARKS, DOMAINS, body, create, finish, page, store
 
 BY = "bayes-quadratic"
 
@@ -23,6 +23,13 @@ def predicted(api, study: str, mixture: dict[str, float]) -> float:
     asked = {"mixtures": [mixture]}
     answer = api.post(f"/studies/{study}/surrogates/{BY}/predict", json=asked)
     return answer.json()["predictions"][0]["mean"]
+
+
+def bounded(api, bounds: dict[str, dict[str, float]]) -> str:
+    asked = body() | {"domains": [{"name": name, **own} for name, own in bounds.items()]}
+    created = api.post("/studies", json=asked)
+    assert created.status_code == 201, created.text
+    return created.json()["name"]
 
 
 def test_an_effect_is_the_difference_of_two_predictions_the_greatest_first(api, database):
@@ -61,6 +68,42 @@ def test_a_domain_that_has_nearly_all_is_told_by_its_last_tenth(api):
     up, down = found["objective"]["coco"], found["objective"]["lisa"]
     assert up["mean"] == pytest.approx(0.04, abs=0.02)
     assert down["mean"] == pytest.approx(-up["mean"], abs=1e-9)
+
+
+def test_effects_are_of_what_the_study_allows_counted_up_to_a_tenth(api):
+    upper = {"coco": 0.24, "lisa": 0.2}
+    study = bounded(api, {name: {"upper": upper.get(name, 1.0)} for name in DOMAINS})
+    start = dict.fromkeys(DOMAINS, 0.2)
+    finish(api, study, list(start.values()), 0.5)
+    for weights in ([0.0, 0.1, 0.5, 0.2, 0.2], [0.1, 0.0, 0.1, 0.4, 0.4], [0.2, 0.1, 0.2, 0.5, 0]):
+        finish(api, study, weights, 0.3 + 0.3 * weights[0])
+    found = api.get(f"/studies/{study}/effects").json()
+    assert found["start"] == start
+    assert found["room"] == dict.fromkeys(DOMAINS, 0.1) | {"coco": 0.04, "lisa": 0.0}
+
+    def at(domain: str, weight: float) -> float:
+        others = dict.fromkeys(DOMAINS, (1 - weight) / 4)
+        return predicted(api, study, others | {domain: weight})
+
+    changes = {name: change["mean"] for name, change in found["objective"].items()}
+    assert changes["coco"] == pytest.approx(2.5 * (at("coco", 0.24) - at("coco", 0.2)), abs=1e-9)
+    assert changes["lisa"] == pytest.approx(at("lisa", 0.2) - at("lisa", 0.1), abs=1e-9)
+    (dots,) = told(api, study)["figure"]["data"]
+    symbols = dict(zip(dots["y"], dots["marker"]["symbol"], strict=True))
+    assert {name for name, symbol in symbols.items() if symbol.endswith("-open")} == set(upper)
+    assert any(said.endswith("(the study allows at most +4)") for said in dots["text"])
+    html = api.get(f"/ui/studies/{study}/effects/all").json()["html"]
+    assert "(at most +4)" in html
+    assert "(no more)" in html
+
+
+def test_where_no_weight_can_change_effects_are_told_as_if_it_could(api):
+    study = bounded(api, {name: {"lower": 0.5, "upper": 0.5} for name in ("coco", "lisa")})
+    for value in (0.3, 0.31):
+        finish(api, study, [0.5, 0.5], value)
+    found = api.get(f"/studies/{study}/effects").json()
+    assert found["room"] == {"coco": 0.0, "lisa": 0.0}
+    assert all(change["sd"] > 0 for change in found["objective"].values())
 
 
 def test_without_a_run_or_by_one_that_knows_no_doubt_there_are_none(api):

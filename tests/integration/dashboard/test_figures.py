@@ -26,6 +26,7 @@ from service.schemas import (
     SurrogateFit,
 )
 from service.study import evidence, views
+from service.study.runs import Run, scored
 from tests.support.dashboard import DOMAINS, body, create, fill, finish, store
 
 SOME_DAY = datetime(2026, 11, 23, 7, tzinfo=UTC)
@@ -36,11 +37,11 @@ def study_of(direction="maximize", domains=DOMAINS) -> StudySpec:
     return StudySpec.model_validate(body(domains=domains, objective=objective))
 
 
-def runs_of(*values: float) -> list[evidence.Run]:
+def runs_of(*values: float) -> list[Run]:
     """Of as many mixtures."""
     rows = np.random.default_rng(0).dirichlet(np.ones(len(DOMAINS)), len(values))
     return [
-        evidence.Run(10 + n, n, dict(zip(DOMAINS, row, strict=True)), Score(value=value, se=0.01))
+        Run(10 + n, n, dict(zip(DOMAINS, row, strict=True)), Score(value=value, se=0.01))
         for n, (row, value) in enumerate(zip(rows.tolist(), values, strict=True), 1)
     ]
 
@@ -82,7 +83,7 @@ def test_the_best_so_far_follows_the_direction_of_the_objective(direction, leads
 
 
 def test_a_gain_is_positive_when_the_best_is_better_whatever_the_direction():
-    uniform = evidence.Run(1, 1, {"coco": 0.5, "lisa": 0.5}, Score(value=0.4, se=0.03))
+    uniform = Run(1, 1, {"coco": 0.5, "lisa": 0.5}, Score(value=0.4, se=0.03))
     better = runs_of(0.3)[0]
     found = history.of([uniform, better], "minimize")
     assert found.gain is not None
@@ -96,7 +97,7 @@ def test_a_curve_is_of_the_runs_that_a_fit_sees(database):
         row = studies.get(session, name)
         known, (runs, numbers) = (
             evidence.read(session, row),
-            evidence.scored(session, row, views.spec(row)),
+            scored(session, row, views.spec(row)),
         )
     assert len(runs) == 6
     assert numbers >= {run.number for run in runs}

@@ -7,6 +7,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
+from service.dashboard.queries import boards
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support.dashboard import (
@@ -201,9 +202,12 @@ def test_a_long_study_comes_in_pages_and_small_pieces(api, database):
 
 def test_surrogates_are_not_fitted_to_more_runs_than_memory_allows(api, database):
     store_many(database, 300, "some")  # some of them failed
-    assert "Fit now" in page(api, "/ui/studies/some")
     store_many(database, 2100, "long")
-    assert "too many to fit here" in page(api, "/ui/studies/long")
+    for part in ("", "/surfaces", "/what-if"):
+        assert "Fit now" in page(api, f"/ui/studies/some{part}")
+        html = page(api, f"/ui/studies/long{part}")
+        assert "too many to fit here" in html
+        assert "Fit now" not in html
     refused = api.get("/ui/studies/long/fits/gp").json()
     assert "too many to fit here" in refused["html"]
     assert refused["figures"] == {}
@@ -276,3 +280,20 @@ def test_a_result_with_scores_of_several_steps_counts_with_the_last(api):
     figure = api.get(f"/ui/studies/{study}/progress").json()["figure"]
     points = next(trace for trace in figure["data"] if trace["mode"] == "markers")
     assert points["y"] == [32.5]
+
+
+def test_a_study_s_head_names_its_script_before_any_run_is_read(api, monkeypatch):
+    study = create(api)
+    assert '<script id="plotly"' not in page(api, f"/ui/studies/{study}")
+    finish(api, study, UNIFORM, 0.30)
+
+    def broken(*_):
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(boards, "board", broken)
+    html = page(api, f"/ui/studies/{study}")
+    head, rest = html.split("</head>")
+    assert '<script id="plotly" async' in head
+    assert f"<title>{study}" in head
+    assert "could not be read" in rest
+    assert "the disk is gone" not in html

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from db import archive, fits, models, studies
 from service.executor.process import Inline
 from service.fitting.fits import Fits, fit_kind
+from service.fitting.stored import StoredFits
 from service.study import evidence
 from tests.support.dashboard import DOMAINS, finish, store
 from tests.support.serving import in_process
@@ -141,6 +142,17 @@ def test_a_fit_is_made_anew_where_what_it_says_of_runs_left_out_is_another(datab
         made = kept.fit(dataclasses.replace(known, notes=notes), "bayes-quadratic")
         assert set(notes) == {said for said in made.record.fit.messages if "not taken" in said}
     assert engine.asked == ["diagnosed"] * 3
+
+
+def test_a_fit_that_other_code_made_is_made_anew(database):
+    """Two checkouts of one version may have one database, as while something is developed."""
+    store(database, 7)
+    with database.read() as session:
+        known = evidence.named(session, "vlm")
+    engine = Computing()
+    for code in ("before", "before", "after", "after"):
+        Fits(engine, StoredFits(database), code).fit(known, "bayes-quadratic")
+    assert engine.asked == ["diagnosed"] * 2
 
 
 def test_an_unknown_surrogate_has_no_newest_fit(api, database):

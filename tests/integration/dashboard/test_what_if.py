@@ -157,7 +157,6 @@ def test_one_may_go_back_to_the_mixture_to_train_to_uniform_and_to_the_predicted
 
 def test_too_many_runs_are_not_fitted(api, database):
     store_many(database, 2100, "long")  # some of them failed
-    assert "Fit now" in page(api, "/ui/studies/long/what-if")
     assert "too many to fit here" in predicted(api, "long", "gp", EVEN).json()["html"]
 
 

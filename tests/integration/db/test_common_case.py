@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db import leases, studies, trials
+from db import leases, steering, studies, trials
 from db.clock import Moment, after
 from db.curves import Point
 from db.errors import StorageError
@@ -57,7 +57,7 @@ def measures(lease, value):
 
 
 def is_asked(lease, action):
-    return lambda desk: desk.of_trial(lease, trials.ask, action, "user", "maintenance")
+    return lambda desk: desk.of_trial(lease, steering.ask, action, "user", "maintenance")
 
 
 STEPS = st.integers(0, 3)
@@ -72,7 +72,7 @@ CALLS = st.one_of(
     st.builds(lambda n: lambda d: d.holding(n, leases.fail, "broke", is_retryable=True), LEASES),
     st.builds(lambda n: lambda d: d.holding(n, leases.release, "preempted"), LEASES),
     st.builds(lambda n: lambda d: d.holding(n, leases.leave, 1, []), LEASES),
-    st.builds(lambda n: lambda d: d.of_trial(n, trials.cancel, "user"), LEASES),
+    st.builds(lambda n: lambda d: d.of_trial(n, steering.cancel, "user"), LEASES),
     st.just(lambda desk: desk.time_passes()),
 )
 

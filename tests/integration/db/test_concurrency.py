@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import leases, proposal_needs, studies, trials, turns
+from db import leases, proposers, steering, studies, trials, turns
 from db.clock import after
 from db.errors import LeaseLost, StudyExists, WrongState
 from db.measurements import Reading
@@ -118,7 +118,7 @@ def test_one_replica_at_a_time_proposes(database):
 
     def take(number):
         with database.write() as session:
-            return proposal_needs.take(session, study, f"replica-{number}", 60.0)
+            return proposers.take(session, study, f"replica-{number}", 60.0)
 
     assert sum(all_at_once(CROWD, take)) == 1
 
@@ -179,7 +179,7 @@ def test_heartbeats_beside_a_cancel_are_taken_before_it_or_told_of_it(database):
         def act(number, trial=trial, token=token):
             with database.write() as session:
                 if number == CROWD // 2:
-                    trials.cancel(session, trial, "user")
+                    steering.cancel(session, trial, "user")
                     return None
                 return leases.heartbeat(session, trial, token, step=number).is_cancelled
 
@@ -228,10 +228,10 @@ def test_everything_at_once_neither_locks_up_nor_breaks_a_promise(database):
                     update(Attempt).where(Attempt.trial_id == trial).values(until=after(-1.0))
                 )
             elif what == "cancel":
-                trials.cancel(session, trial, "user")
+                steering.cancel(session, trial, "user")
         if what == "cancel":
             with database.write() as session:
-                trials.retry(session, trial, "user")
+                steering.retry(session, trial, "user")
 
     all_at_once(CROWD, worker)
     with database.read() as session:

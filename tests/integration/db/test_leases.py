@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert, select, update
 
-from db import clock, events, leases, measurements, studies, trials
+from db import clock, events, leases, measurements, steering, studies, trials
 from db.clock import after
 from db.errors import KeyReused, LeaseLost, StudyExists, TooManyScores, TrialNotFound, WrongState
 from db.measurements import Reading
@@ -289,7 +289,7 @@ def test_a_cancelled_trial_tells_its_worker_at_the_next_heartbeat(desk):
     (trial,) = desk.queue()
     desk.claim()
     for _ in range(2):
-        desk.call(trials.cancel, trial, "user")
+        desk.call(steering.cancel, trial, "user")
     assert desk.call(leases.heartbeat, trial, "token-1").is_cancelled
     desk.call(leases.release, trial, "token-1")
     desk.call(leases.fail, trial, "token-1", "stopped", is_retryable=True)
@@ -302,7 +302,7 @@ def test_a_completed_trial_is_neither_cancelled_nor_retried(desk):
     (trial,) = desk.queue()
     desk.claim()
     desk.call(leases.finish, trial, "token-1", SCORES)
-    for call in (trials.cancel, trials.retry):
+    for call in (steering.cancel, steering.retry):
         with pytest.raises(WrongState, match="completed"):
             desk.call(call, trial, "user")
 
@@ -312,7 +312,7 @@ def test_retry_gives_a_failed_trial_all_its_attempts_again(desk):
     desk.claim()
     desk.call(leases.fail, trial, "token-1", "broke", is_retryable=False)
     for _ in range(2):
-        desk.call(trials.retry, trial, "user")
+        desk.call(steering.retry, trial, "user")
     assert desk.state(trial) == ("queued", 0)
     assert desk.trial(trial).error is None
     assert desk.claim() == trial

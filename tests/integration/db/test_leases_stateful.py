@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select, update
 
-from db import leases, queue, states, studies, trials
+from db import leases, queue, states, steering, studies, trials
 from db.clock import after
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
@@ -35,20 +35,20 @@ MAX_ATTEMPTS = 2
 
 
 def pause(session, trial, actor):
-    trials.ask(session, trial, "pause", actor, "maintenance")
+    steering.ask(session, trial, "pause", actor, "maintenance")
 
 
 def stop(session, trial, actor):
-    trials.ask(session, trial, "stop", actor, "not worth more")
+    steering.ask(session, trial, "stop", actor, "not worth more")
 
 
 REFUSED = {
-    trials.cancel: {"completed", "failed", "early_stopped"},
-    trials.retry: {"completed", "early_stopped", "paused"},
-    trials.stop_early: {"queued", "completed", "failed", "cancelled", "paused"},
+    steering.cancel: {"completed", "failed", "early_stopped"},
+    steering.retry: {"completed", "early_stopped", "paused"},
+    steering.stop_early: {"queued", "completed", "failed", "cancelled", "paused"},
     pause: {"queued", "completed", "failed", "cancelled", "early_stopped"},
     stop: {"queued", "completed", "failed", "cancelled"},
-    trials.go_on: {"completed", "failed", "cancelled", "early_stopped"},
+    steering.go_on: {"completed", "failed", "cancelled", "early_stopped"},
 }
 """States in which a call is refused and changes nothing."""
 
@@ -239,7 +239,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         before = row.state
         if (call, row.asked) == (pause, "stop"):
             return  # refused while it runs: a test of its own
-        if call is trials.go_on and (row.attempt_number == 0 or row.stop_at is not None):
+        if call is steering.go_on and (row.attempt_number == 0 or row.stop_at is not None):
             return  # likewise
         for _ in range(times):
             try:

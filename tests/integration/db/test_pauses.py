@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from db import leases, proposal_needs, proposals, studies, trials
+from db import leases, proposal_needs, proposals, steering, studies, trials
 from db.errors import LeaseLost, WrongState
 from db.measurements import Reading
 from db.trials import NewTrial
 from service.schemas import StudySpec
 from service.study import evidence
+from service.study.runs import scored
 from tests.integration.db.test_leases import Desk
 from tests.support.bodies import study_body
 
@@ -43,12 +44,12 @@ def test_a_trial_that_comes_to_its_step_is_paused_with_its_scores_and_holds_no_w
 def test_a_paused_trial_goes_on_with_any_worker_and_only_then_has_its_result(desk):
     (trial,) = desk.queue(stop_at=500)
     paused(desk)
-    desk.call(trials.go_on, trial, "user", 1000)
-    desk.call(trials.go_on, trial, "user", 1000)
+    desk.call(steering.go_on, trial, "user", 1000)
+    desk.call(steering.go_on, trial, "user", 1000)
     assert desk.trial(trial).stop_at == 1000
     assert desk.claim("w2", "token-2") == trial
     desk.call(leases.leave, trial, "token-2", 1000, [])
-    desk.call(trials.go_on, trial, "user")
+    desk.call(steering.go_on, trial, "user")
     assert desk.claim("w1", "token-3") == trial
     assert desk.call(leases.finish, trial, "token-3", [Reading("chart", 0.6, 100, 2000)]) is None
     row = desk.trial(trial)
@@ -73,7 +74,7 @@ def test_a_heartbeat_says_what_was_asked_for_and_the_trial_becomes_it(desk, ask,
     desk.claim()
     assert desk.call(leases.heartbeat, trial, "token-1").action == "continue"
     for _ in range(2):
-        desk.call(trials.ask, trial, ask, "user", "it is not worth more")
+        desk.call(steering.ask, trial, ask, "user", "it is not worth more")
     pulse = desk.call(leases.heartbeat, trial, "token-1")
     assert (pulse.action, pulse.reason, pulse.is_cancelled) == (ask, "it is not worth more", False)
     desk.call(leases.leave, trial, "token-1", 500, AT_500)
@@ -81,13 +82,13 @@ def test_a_heartbeat_says_what_was_asked_for_and_the_trial_becomes_it(desk, ask,
     assert (row.state, row.asked, row.asked_why) == (ends, None, None)
     ended = "paused" if ask == "pause" else "early-stopped"
     assert desk.history(trial) == ["queued", "claimed", f"{ask}-asked", ended]
-    desk.call(trials.ask, trial, ask, "user", "twice is once")
+    desk.call(steering.ask, trial, ask, "user", "twice is once")
 
 
 def test_what_was_asked_for_outlives_the_worker_that_did_not_hear_it(desk):
     (trial,) = desk.queue()
     desk.claim()
-    desk.call(trials.ask, trial, "pause", "user", "maintenance")
+    desk.call(steering.ask, trial, "pause", "user", "maintenance")
     desk.run_out()
     desk.reap()
     desk.claim("w2", "token-2")
@@ -97,7 +98,7 @@ def test_what_was_asked_for_outlives_the_worker_that_did_not_hear_it(desk):
 def test_a_run_that_ends_before_it_hears_has_its_whole_result(desk):
     (trial,) = desk.queue()
     desk.claim()
-    desk.call(trials.ask, trial, "stop", "user", "")
+    desk.call(steering.ask, trial, "stop", "user", "")
     assert desk.call(leases.finish, trial, "token-1", AT_500) is None
     row = desk.trial(trial)
     assert (row.state, row.asked) == ("completed", None)
@@ -107,23 +108,23 @@ def test_a_paused_trial_may_be_stopped_or_called_off_and_is_not_retried(desk):
     desk.queue()
     paused(desk)
     with pytest.raises(WrongState, match="is paused, and did not fail; continue it instead"):
-        desk.call(trials.retry, 1, "user")
+        desk.call(steering.retry, 1, "user")
     with pytest.raises(WrongState, match="paused at step 500; a later one than 500"):
-        desk.call(trials.go_on, 1, "user", 500)
-    desk.call(trials.ask, 1, "stop", "user", "")
+        desk.call(steering.go_on, 1, "user", 500)
+    desk.call(steering.ask, 1, "stop", "user", "")
     assert desk.state(1) == ("early_stopped", 0)
     with pytest.raises(WrongState, match="only paused ones are continued"):
-        desk.call(trials.go_on, 1, "user")
+        desk.call(steering.go_on, 1, "user")
 
 
 def test_only_a_running_trial_is_asked_to_pause(desk):
     desk.queue()
     with pytest.raises(WrongState, match="is queued; only running ones are paused"):
-        desk.call(trials.ask, 1, "pause", "user", "")
+        desk.call(steering.ask, 1, "pause", "user", "")
     desk.claim()
-    desk.call(trials.ask, 1, "stop", "user", "")
+    desk.call(steering.ask, 1, "stop", "user", "")
     with pytest.raises(WrongState, match="about to be stopped"):
-        desk.call(trials.ask, 1, "pause", "user", "")
+        desk.call(steering.ask, 1, "pause", "user", "")
 
 
 def test_a_paused_trial_holds_its_place_in_the_budget(desk):
@@ -154,13 +155,13 @@ def test_partial_scores_are_a_channel_of_their_step_and_never_a_whole_run(databa
             leases.measure(session, trial, f"token-{trial}", readings(500, trial / 10))
     with database.write() as session:
         leases.finish(session, 1, "token-1", readings(2000, 0.7))
-        trials.ask(session, 2, "stop", "user", "")
+        steering.ask(session, 2, "stop", "user", "")
         leases.leave(session, 2, "token-2", 500, [])
         leases.leave(session, 3, "token-3", 500, [])
     with database.read() as session:
         study = studies.get(session, "vlm")
         known = evidence.read(session, study)
-        found, _ = evidence.scored(session, study, known.spec)
+        found, _ = scored(session, study, known.spec)
     assert [run.number for run in known.completed] == [run.number for run in found] == [1]
     assert known.train_this().number == 1
     assert known.runs.score == pytest.approx([0.7])

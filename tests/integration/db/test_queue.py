@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import event, update
 
-from db import leases, proposal_needs, queue, studies, trials
+from db import leases, proposal_needs, queue, steering, studies
 from db.clock import after
 from db.measurements import Reading
 from db.models import Attempt, Trial
@@ -114,8 +114,8 @@ def test_a_retry_by_hand_does_not_rest(desk):
     (trial,) = desk.queue()
     desk.claim("w1", "token-1")
     desk.call(leases.release, trial, "token-1", "no GPU", is_unfit=True)
-    desk.call(trials.cancel, trial, "user")
-    desk.call(trials.retry, trial, "user")
+    desk.call(steering.cancel, trial, "user")
+    desk.call(steering.retry, trial, "user")
     assert desk.claim("w1", "token-2") == trial
 
 
@@ -141,7 +141,7 @@ def test_a_person_lets_a_stuck_study_go_on(desk, how):
         failed = fail_for_good(desk, 1, origin="proposed")
         with desk.database.write() as session:
             studies.get(session, "vlm").failing = 63
-        desk.call(trials.retry, failed, "user")
+        desk.call(steering.retry, failed, "user")
     else:
         (failed,) = desk.queue(origin="proposed")
         for state in ("paused", "active"):
@@ -154,7 +154,7 @@ def test_a_trial_that_is_stopped_early_ends_a_row_of_failures(desk):
     (trial,) = desk.queue()
     desk.claim("w2", "token-2")
     desk.call(leases.measure, trial, "token-2", SCORES)
-    desk.call(trials.stop_early, trial, "user")
+    desk.call(steering.stop_early, trial, "user")
     with desk.database.read() as session:
         assert studies.get(session, "vlm").failing == 0
     assert desk.trial(trial).state == "early_stopped"

@@ -8,7 +8,7 @@ import pytest
 
 from modomodo.edit_options import EditOptions
 from modomodo.errors import CommandFailed, WrongUse
-from service.requirements import read, written
+from service.notation.requirements import read, written
 from service.schemas import RequiresSpec, Scores, Study, StudyPatch
 from tests.support.bodies import study_body
 
@@ -180,5 +180,5 @@ def test_what_is_required_twice_is_refused():
 
 def test_requirements_are_written_as_they_are_read():
     texts = ["gpus=4", "gpu_memory_gb=80", "label:pool=a=b", "label:rack=7"]
-    assert written(RequiresSpec.model_validate(read(texts))) == texts
-    assert written(RequiresSpec()) == []
+    assert written(RequiresSpec.model_validate(read(texts)).model_dump()) == texts
+    assert written(RequiresSpec().model_dump()) == []

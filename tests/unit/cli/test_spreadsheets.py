@@ -15,7 +15,7 @@ from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_file import Layout, ScoreColumns
 from modomodo.runs_options import layout_of
 from modomodo.tables import STDIN
-from service import figures
+from service.notation import numbers
 
 WEIGHTS = [[0.5, 0.5], [0.25, 0.75]]
 SCORES = [0.6, 0.7]
@@ -192,13 +192,13 @@ def test_a_file_that_is_no_such_text_says_how_to_save_it(tmp_path, content, what
     ],
 )
 def test_numbers_are_read_as_their_writer_meant_them(text, mark, value):
-    assert figures.read(text, mark).value == pytest.approx(value)
+    assert numbers.read(text, mark).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["1_000", "inf", "0x10", "1.2.3", "1,2,3", "1e999", "5 5", "e5"])
 def test_what_is_no_number_is_not_taken_for_one(text):
     with pytest.raises(ValueError, match=r"is not a number|too large"):
-        figures.read(text, ".")
+        numbers.read(text, ".")
 
 
 def test_names_of_weights_are_checked(tmp_path):

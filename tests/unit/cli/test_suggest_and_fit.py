@@ -155,10 +155,11 @@ def test_a_sum_of_columns_can_be_the_objective(runs, tmp_path):
     assert found["best"]["mean"] == pytest.approx(0.25 + 0.5 * alone["best"]["mean"], abs=0.02)
 
 
-def test_bayes_quadratic_starts_without_torch_and_without_a_server(runs):
+def test_commands_start_without_scipy_and_bayes_quadratic_without_torch_or_a_server(runs):
     code = (
         "import sys\n"
         "from modomodo.cli import app\n"
+        "assert 'scipy' not in sys.modules\n"
         "try:\n"
         f"    app(['suggest', '--strategy', 'bayes-quadratic', '--data', {str(runs)!r}])\n"
         "except SystemExit as end:\n"

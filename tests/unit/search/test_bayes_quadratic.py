@@ -53,6 +53,21 @@ def test_coefficients_are_the_same_by_runs_and_by_features():
     assert np.allclose(by_features[1], by_runs[1][:6, :6])
 
 
+def test_what_settings_make_of_few_runs_is_averaged_without_making_each():
+    rng = np.random.default_rng(3)
+    F, weight = rng.normal(size=(5, 9)), np.array([0.2, 0.5, 0.3])
+    prior = np.repeat(rng.uniform(0.5, 2, (3, 3)), [1, 3, 5], axis=1)
+    noise = rng.uniform(0.1, 1, (3, 5))
+    made = regression.ByRuns(F, prior, noise)
+    each = np.array([made.of(g) for g in range(3)])
+    assert made.averaged(weight) == pytest.approx(regression.Stored(each).averaged(weight))
+    y = rng.normal(size=5)
+    _, pull, _ = regression.evidence(F, y, prior, noise)
+    mean, covariance = regression.coefficients(F, y, prior[1], noise[1])
+    assert prior[1] * (F.T @ pull[1]) == pytest.approx(mean)
+    assert each[1] == pytest.approx(covariance)
+
+
 def test_leaving_out_in_closed_form_is_close_to_fitting_again():
     rng = np.random.default_rng(2)
     X = SPACE.sample(24, rng)

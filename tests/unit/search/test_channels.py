@@ -19,8 +19,10 @@ from service.search.surrogates.likelihood import (
     SHARED,
     Rows,
     Settings,
+    Solved,
     counts_of,
     of_channel,
+    of_combinations,
     of_target,
 )
 from tests.support.four_domains import NOISE, SPACE, measured, runs_of, truth
@@ -92,6 +94,79 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
     np.testing.assert_allclose(found @ likelihood.h[0], mean, atol=1e-12)
     expected = multivariate_normal(np.zeros(len(y)), K).logpdf(y)
     assert likelihood.evidence(prior)[0] == pytest.approx(expected)
+
+
+def a_channel_beside_the_target(rng):
+    """Rows of the target and of a channel, of which three are of the target's runs."""
+    n, p = 9, 4
+    target, rows = (
+        Rows(
+            np.empty((n, 3)),
+            np.column_stack([np.ones(n), rng.normal(size=(n, p - 1))]),
+            rng.normal(size=n),
+            rng.uniform(0.01, 0.1, size=n),
+            np.full(n, ALONE),
+            np.zeros(n),
+            rng.uniform(0.5, 1.0, size=n),
+        )
+        for _ in range(2)
+    )
+    rows.pair[:3] = [2, 0, 4]
+    return target, rows
+
+
+def test_settings_gone_through_at_once_are_those_gone_through_one_by_one():
+    rng = np.random.default_rng(1)
+    target, rows = a_channel_beside_the_target(rng)
+    prior = np.array([100.0, 0.6, 0.6, 0.2])
+    combos = np.column_stack(
+        [
+            [0.0, 0.4, 0.85, 1.0, 1.0, -0.3],
+            rng.uniform(0.3, 3.0, size=6),
+            [0.03, 0.03, 0.2, 0.2, 0.2, 1.0],
+        ]
+    )
+    same = np.tile(prior, (6, 1))
+    settings_ = Settings(np.ones((6, 2)), np.full(6, 0.5), [combos])
+
+    slow = of_channel(same, settings_, 0, target, rows).scaled(same)
+    quick = of_combinations(prior, 0.5, combos, target, rows)
+
+    np.testing.assert_allclose(quick.A, slow.A, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(quick.evidence(), slow.evidence(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("left_out", [[0], [1, 5], [6, 7, 8]])
+def test_rows_taken_out_of_all_leave_what_the_others_tell(left_out):
+    rng = np.random.default_rng(2)
+    target, rows = a_channel_beside_the_target(rng)
+    prior = rng.uniform(0.1, 2.0, size=(5, 4)) * [100, 1, 1, 1]
+    channel = np.column_stack([[0.0, 0.4, 0.85, 1.0, 1.0], *rng.uniform(0.1, 2.0, size=(2, 5))])
+    settings_ = Settings(np.ones((5, 2)), rng.uniform(0.1, 1.0, size=5), [channel])
+    others = ~np.isin(np.arange(9), left_out)
+
+    told = Solved.of(prior, settings_, 0, target, rows)
+    quick = told.likelihood - told.added_by(np.array(left_out))
+    slow = of_channel(prior, settings_, 0, target, rows.subset(others))
+
+    for one, other in zip(vars(quick).values(), vars(slow).values(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(quick.evidence(prior), slow.evidence(prior), rtol=1e-9)
+
+
+def test_a_left_out_mixture_is_foreseen_by_the_coefficients_without_it():
+    rng = np.random.default_rng(3)
+    target, _ = a_channel_beside_the_target(rng)
+    prior = rng.uniform(0.1, 2.0, size=(3, 4))
+    likelihood = of_target(Settings(np.ones((3, 2)), np.full(3, 0.4), []), target)
+    covariance = np.linalg.inv(likelihood.J + np.array([np.diag(1 / one) for one in prior]))
+    f = rng.normal(size=(2, 4))
+
+    mean, variance = likelihood.foreseen(prior, f)
+
+    coefficients = (covariance @ likelihood.h[:, :, None])[:, :, 0]
+    np.testing.assert_allclose(mean, coefficients @ f.T)
+    np.testing.assert_allclose(variance, np.einsum("kp,gpq,kq->gk", f, covariance, f))
 
 
 @few

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from service.levels import Level
+from service.notation.levels import Level
 from service.search.draws import draws
 from service.search.goal_beliefs import Beliefs
 from service.search.goal_decision import decide

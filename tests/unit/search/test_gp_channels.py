@@ -35,6 +35,18 @@ def test_runs_alone_are_fitted_as_if_there_were_no_channels():
     assert np.array_equal(fitted(told).predict(X), fitted(runs).predict(X))
 
 
+def test_what_is_said_of_mixtures_one_by_one_is_what_is_said_of_them_together():
+    runs, more = measured(6, np.random.default_rng(0)), measured(8, np.random.default_rng(1))
+    one = fitted(runs_of(runs.weights, runs.score, channels={"more": more}))
+    X = SPACE.sample(7, np.random.default_rng(2))
+
+    mean, sd = one.predict(X)
+
+    belief = one.posterior(X)
+    np.testing.assert_allclose(mean, belief.mean, rtol=1e-9)
+    np.testing.assert_allclose(sd, belief.sd, rtol=1e-6)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_channel_of_pure_noise_costs_next_to_nothing(seed):
     rng = np.random.default_rng(seed)

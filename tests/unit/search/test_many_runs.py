@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from modomodo.cli import app
 from modomodo.errors import CommandFailed
+from service.search.errors import TooManyRunsError
 from service.search.runs import Runs
 from service.search.space import MixtureSpace
 from service.search.strategies import propose
@@ -55,7 +56,7 @@ def test_too_many_runs_are_refused_alike_everywhere(tmp_path):
         lambda: fit("gp", SPACE, runs, 0),
         lambda: propose("gp", SPACE, runs, np.empty((0, 2)), 1, 0),
     ):
-        with pytest.raises(ValueError) as caught:
+        with pytest.raises(TooManyRunsError) as caught:
             ask()
         assert str(caught.value).startswith(MESSAGE)
     file = tmp_path / "runs.csv"

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 import tenacity
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from service.client import Client, ServiceError, ServiceUnreachable
-from service.schemas import Heartbeat, Release, TrialCreate
+from service.schemas import (
+    Expert,
+    Heartbeat,
+    Lease,
+    Measurement,
+    Merge,
+    NextAnswer,
+    NextRequest,
+    Release,
+    Score,
+    Scores,
+    Study,
+    StudyPage,
+    StudySpec,
+    TrialCreate,
+)
 from service.transport import LONGEST_PAUSE_S
+from tests.support.bodies import study_body
 from trainer.worker.signals import Stopped
 
 TOKEN = "t" * 20
@@ -106,8 +125,49 @@ def test_what_is_not_the_services_own_answer_is_not_believed(status, page, answe
 
 def test_a_foreign_service_is_told_in_words(answering):
     answering((200, {"hello": "world"}))
-    with pytest.raises(ServiceUnreachable, match="is not a MoDoMoDo service"):
-        Client(URL).studies()
+    for ask in (Client(URL).studies, lambda: Client(URL).next(NextRequest(worker="node-7"))):
+        with pytest.raises(ServiceUnreachable, match="is not a MoDoMoDo service"):
+            ask()
+
+
+def of_a_later_version(answer: Any) -> Any:
+    """An answer with one field more wherever there is a body in it."""
+    if isinstance(answer, BaseModel):
+        fields = {name: of_a_later_version(value) for name, value in answer}
+        return fields | {"told_since": {"version": [2]}}
+    if isinstance(answer, list):
+        return [of_a_later_version(item) for item in answer]
+    return to_jsonable_python(answer)
+
+
+SCORE = Measurement(benchmark="chart", score=0.5, samples=100)
+SPEC = StudySpec.model_validate(study_body(limits=[{"weights": {"coco": 1.0}, "at_most": 0.9}]))
+SCORED = Scores(objective=Score(value=0.5, se=0.1), in_score=None, out_score=None)
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_a_service_of_a_later_version_may_say_more_at_every_level(answering):
+    study = Study(
+        **dict(SPEC),
+        state="active",
+        created_at=NOW,
+        updated_at=NOW,
+        trials={"queued": 1},
+        planned=4,
+        gpu_hours_used=0.5,
+        baseline_scores=SCORED,
+    )
+    page = StudyPage(studies=[study])
+    merge = Merge(experts=[Expert(domain="coco", trial=1, run="s3://run", steps=10)])
+    given = NextAnswer(merge=merge, lease=Lease(token=TOKEN, until=NOW, duration_s=60))
+    answering((200, of_a_later_version(page)), (200, of_a_later_version(given)))
+    assert Client(URL).studies() == [study]
+    assert Client(URL).next(NextRequest(worker="node-7")) == given
+
+
+def test_what_is_sent_is_still_refused_where_a_field_is_unknown():
+    with pytest.raises(ValidationError, match="told_since"):
+        Measurement.model_validate(of_a_later_version(SCORE))
 
 
 @pytest.mark.parametrize("url", ["localhost:8765", "ftp://host", "http://[::1", "http://", "x y"])

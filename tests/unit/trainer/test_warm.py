@@ -11,6 +11,7 @@ import pytest
 from trainer.job import Crash, Halted, Job, Merging, Outcome, Progress
 from trainer.recipe import Recipe
 from trainer.worker import child as processes
+from trainer.worker import run_process
 from trainer.worker.child import Child
 from trainer.worker.warm import Warm
 
@@ -45,7 +46,7 @@ def forked(monkeypatch):
     def begin(runner):
         fork = multiprocessing.get_context("fork")
         monkeypatch.setattr(processes.multiprocessing, "get_context", lambda _: fork)
-        monkeypatch.setattr(processes, "JobRunner", runner)
+        monkeypatch.setattr(run_process, "JobRunner", runner)
 
     return begin
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from service.schemas import RequiresSpec
 
 LABEL = "label:"
 
@@ -36,12 +34,13 @@ def read(texts: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def written(requires: RequiresSpec) -> list[str]:
-    """The same as texts; none where nothing is required."""
-    found = [] if requires.gpus is None else [f"gpus={requires.gpus}"]
-    if requires.gpu_memory_gb is not None:
-        found.append(f"gpu_memory_gb={requires.gpu_memory_gb:g}")
-    return found + [f"{LABEL}{name}={value}" for name, value in requires.labels.items()]
+def written(requires: Mapping[str, Any]) -> list[str]:
+    """The requirements of a specification as texts; none where nothing is required."""
+    gpus, memory_gb = requires["gpus"], requires["gpu_memory_gb"]
+    found = [] if gpus is None else [f"gpus={gpus}"]
+    if memory_gb is not None:
+        found.append(f"gpu_memory_gb={memory_gb:g}")
+    return found + [f"{LABEL}{name}={value}" for name, value in requires["labels"].items()]
 
 
 def _number(text: str, value: str, kind: type[int] | type[float]) -> float:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.figures import Mark, decimal_mark
+from service.notation.numbers import Mark, decimal_mark
 
 DELIMITERS = (",", ";", "\t")
 """The first of those that part the first line into most cells is taken."""

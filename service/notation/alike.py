@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml  # type: ignore[import-untyped]
 
-from service import yaml_text
+from service.notation import yaml_text
 
 MOST = 40
 """Domains of a study that says how alike they are: their pairs are compared pair by pair."""

@@ -1,0 +1,1 @@
+"""How people write what they give: levels, requirements, similarities, YAML, tables, numbers."""
