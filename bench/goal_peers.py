@@ -218,7 +218,7 @@ def _optuna(kind: str) -> Ask:
 def _ax(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> FloatArray:
     """Ax's client and its default strategy, with objectives and outcome constraints of its own;
     floors at what the run of equal weights scored. The last weight is what the others leave."""
-    from service.search.ax import client_of, parameters, quiet
+    from service.search.ax import begun, client_of, parameters, quiet
     from service.search.front_improvement import compile_nothing
 
     compile_nothing()
@@ -236,6 +236,7 @@ def _ax(goal: Goal, space: MixtureSpace, runs: Runs, n: int, seed: int) -> Float
         for weights, scored in zip(runs.weights, outputs.T, strict=True):
             trial = client.attach_trial(parameters(weights, free))
             client.complete_trial(trial, dict(zip(names, map(float, scored), strict=True)))
+        begun(client, seed)
         found = client.get_next_trials(max_trials=n).values()
     some = np.array([[float(one[f"w{i}"]) for i in free] for one in found])
     return space.project(np.column_stack([some, 1 - some.sum(axis=1)]))

@@ -1,4 +1,4 @@
-"""How well searches keep floors and find fronts.
+"""How well searches keep floors, as surely as they state, and find fronts.
 
 `python -m bench.goals [--only bayes-quadratic,botorch] [--worlds "offline world;root emulator"]`
 """
@@ -123,8 +123,8 @@ over all mixtures, with the noise that two runs of a mixture differ by. `botorch
 default model with qLogNEHVI, or qLogNEI with outcome constraints (64 samples, 2 restarts, 40
 steps); `ax` is Ax's client with its default strategy, told the same objectives and outcome
 constraints; the others are this project's and Optuna's. Who is not named, or has a blank, was not
-run there: `ax` takes 9 s of a core for each mixture it proposes, and its client has no setting that
-makes that less.
+run there: `ax` takes 7 to 10 s of a core for each mixture it proposes, two minutes a search, and
+its client has no setting that makes that less.
 
 **Floors.** Out-Score, with floors within 2 points of what equal weights score under two benchmarks
 that the seed draws, each to hold with {PROBABILITY:.0%}. Of the recommendations after

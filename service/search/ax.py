@@ -70,7 +70,17 @@ def client_of(space: MixtureSpace, runs: Runs, pending: FloatArray, seed: int) -
             client.complete_trial(trial, raw_data={"score": measured})
         for weights in pending:
             client.attach_trial(parameters(weights, free))
+        if len(runs) or len(pending):
+            begun(client, seed)
     return client
+
+
+def begun(client: Client, seed: int) -> None:
+    """Says that the search is under way. A new client would begin with the centre, find that other
+    mixtures were tried, and propose one at random before it looks at any score."""
+    client.configure_generation_strategy(
+        initialize_with_center=False, initialization_random_seed=seed
+    )
 
 
 def _parts(space: MixtureSpace) -> tuple[list[int], int, float]:

@@ -61,26 +61,24 @@ LIMITED = MixtureSpace(
 )
 
 
-def test_ax_keeps_to_bounds_pins_and_linear_limits_and_goes_where_scores_are_high():
+def test_ax_keeps_to_bounds_pins_and_linear_limits_from_its_first_draws():
     pytest.importorskip("ax")
-    X = LIMITED.sample(8, np.random.default_rng(4))
-    goal = np.array([0.1, 0.3, 0.4, 0.2])
-    runs = plain(X, -((X - goal) ** 2).sum(axis=1), sd=0.001)
-    (item,) = propose("ax", LIMITED, runs, np.empty((0, 4)), 1, seed=1)
+    X = LIMITED.sample(4, np.random.default_rng(4))  # too few for its model, which takes seconds
+    (item,) = propose("ax", LIMITED, plain(X, X[:, 2], 0.01), np.empty((0, 4)), 1, seed=1)
     assert item.strategy == "ax"
     assert LIMITED.contains(item.weights, 1e-12)
     assert item.weights[3] == 0.2
-    assert np.abs(item.weights - goal).max() < 0.2
 
 
 @pytest.mark.slow
-def test_ax_goes_where_the_scores_are_high():
+@pytest.mark.parametrize("best", [(0.6, 0.3, 0.1), (0.1, 0.2, 0.7)])
+def test_ax_goes_where_the_scores_are_high_at_once(best):
     pytest.importorskip("ax")
     X = SPACE.sample(12, np.random.default_rng(3))
-    runs = plain(X, -((X - np.array([0.6, 0.3, 0.1])) ** 2).sum(axis=1), sd=0.001)
-    proposed = propose("ax", SPACE, runs, NOTHING, 2, seed=0)
-    assert all(item.strategy == "ax" for item in proposed)
-    assert np.abs(proposed[0].weights - [0.6, 0.3, 0.1]).max() < 0.2
+    runs = plain(X, -((X - np.array(best)) ** 2).sum(axis=1), sd=0.001)
+    (item,) = propose("ax", SPACE, runs, NOTHING, 1, seed=0)
+    assert item.strategy == "ax"
+    assert np.abs(item.weights - best).max() < 0.2
 
 
 @pytest.mark.slow
