@@ -30,14 +30,14 @@ pytestmark = pytest.mark.timeout(TRAINING_S)
 
 MIXTURE = {"coco": 0.5, "sat": 0.5}
 RECIPE = {
-    "steps": 12,
+    "steps": 6,
     "prompts_per_step": 2,
     "generations": 4,
     "max_completion_tokens": 12,
     "learning_rate": 1e-6,
     "schedule": "constant",
     "evaluation": {"limit": 1, "batch_size": 4},
-    "checkpoints": {"every": 12, "keep": 1},
+    "checkpoints": {"every": 6, "keep": 1},
 }
 Weights = dict[str, "torch.Tensor"]
 
