@@ -92,12 +92,15 @@ class Database:
             if not all(isinstance(outcome, Failed) for outcome in outcomes):
                 self._flush()
             return outcomes
-        with self._turn(), self.engine.connect() as connection:
-            writing = connection.execution_options(is_writing=True)
-            with writing.begin():
-                return [self._in_turn(writing, work) for work in works]
+        try:
+            with self._turn(), self.engine.connect() as connection:
+                writing = connection.execution_options(is_writing=True)
+                with writing.begin():
+                    return [self._in_part(writing, work) for work in works]
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            raise raised(error, self.engine.dialect) from error
 
-    def _in_turn(self, writing: Connection, work: Callable[[Session], Any]) -> Any:
+    def _in_part(self, writing: Connection, work: Callable[[Session], Any]) -> Any:
         """What becomes of a work in a part of SQLite's transaction, which can be undone alone."""
         driver: Any = writing.connection.driver_connection
         driver.execute("SAVEPOINT work")

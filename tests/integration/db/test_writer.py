@@ -124,6 +124,16 @@ def test_where_sqlite_undoes_all_by_itself_nothing_goes_on_beyond_it(database):
     assert stored(database) == []
 
 
+def test_where_a_part_cannot_be_ended_nothing_is_committed_and_the_error_is_sqlalchemys(database):
+    def ends_its_part(session):
+        leases.seen(session, "a", {})
+        session.driver.execute("RELEASE work")
+
+    with pytest.raises(OperationalError, match="no such savepoint"):
+        database.write_each([notes("b"), ends_its_part])
+    assert stored(database) == []
+
+
 def test_what_was_written_before_a_failure_is_seen_by_the_next(database):
     def counts(session):
         return session.scalar(select(func.count()).select_from(Worker))
