@@ -158,7 +158,10 @@ class Client(Transport):
     ) -> PredictAnswer:
         """Mean and standard deviation of the objective at mixtures, weights by domain, and then at
         schedules; 409 as `surrogate`."""
-        body = PredictRequest(mixtures=list(mixtures), schedules=list(map(list, schedules)))
+        asked: dict[str, Any] = {"mixtures": list(mixtures)}
+        if schedules:
+            asked["schedules"] = list(map(list, schedules))
+        body = PredictRequest(**asked)
         path = f"/studies/{_part(study)}/surrogates/{_part(name)}/predict"
         return self._call(PredictAnswer, "POST", path, body, timeout=FIT_TIMEOUT_S)
 

@@ -112,7 +112,8 @@ class Transport:
         body: BaseModel | None = None,
         **rest: Any,
     ) -> Answer:
-        content = body.model_dump_json(exclude_unset=False) if body is not None else None
+        # Only what the caller said: an older service refuses fields that it does not know.
+        content = None if body is None else body.model_dump_json(exclude_unset=True)
         response = self._send(method, path, content=content, **rest)
         foreign = f"what answers at {self.url} is not a MoDoMoDo service of this version"
         try:
