@@ -125,9 +125,7 @@ The others are emulators with made-up channels: earlier steps that carry over by
 run; its experts are full runs that the search pays for. "Steps" may buy runs of half the steps and
 continue them; "early stopping" scores the runs that its surrogate chose at half their steps, pauses
 those that others beat, and may continue them; "all channels" may buy prices and runs of half the
-steps. {KG} is BoTorch's multi-fidelity knowledge gradient over half and whole runs with
-{FANTASIES} fantasies and one restart, so that a proposal takes seconds rather than minutes: it may
-do better with more. A blank is a search that was not run there.
+steps. A blank is a search that was not run there. {_about_kg(found)}
 
 {chr(10).join(f"{part}{chr(10)}" for part in parts)}
 ![Regret of the chosen mixture by cost](images/search_cost.svg)
@@ -139,6 +137,18 @@ mean over the seeds.
 
 {table(["search", *(f"{spent} runs" for spent in SPENT), "seeds"], _regrets(found))}
 """
+
+
+def _about_kg(found: Mapping[str, units.Figures]) -> str:
+    said = (
+        f"{KG} is BoTorch's multi-fidelity knowledge gradient over half and whole runs, with "
+        f"{FANTASIES} fantasies and one restart"
+    )
+    if any(_curves(found, place, KG) for place in WORLDS):
+        return (
+            f"{said}, so that a proposal takes seconds and not minutes: with more it may do better."
+        )
+    return f"{said}. It has no row, for none was run to its end: a search takes minutes of a core."
 
 
 def _regrets(found: Mapping[str, units.Figures]) -> list[list[str]]:
