@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -168,6 +169,18 @@ def test_a_service_of_a_later_version_may_say_more_at_every_level(answering):
 def test_what_is_sent_is_still_refused_where_a_field_is_unknown():
     with pytest.raises(ValidationError, match="told_since"):
         Measurement.model_validate(of_a_later_version(SCORE))
+
+
+def test_an_older_service_is_sent_no_field_that_was_not_asked_for(monkeypatch):
+    sent = []
+
+    def handle_request(_: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json={"surrogate": "gp", "predictions": []})
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
+    Client(URL).predict("vlm", "gp", [{"coco": 1.0}])
+    assert sent == [{"mixtures": [{"coco": 1.0}]}]
 
 
 @pytest.mark.parametrize("url", ["localhost:8765", "ftp://host", "http://[::1", "http://", "x y"])
