@@ -55,7 +55,7 @@ class Scaling:
     root: FloatArray | None = None
 
     @classmethod
-    def of(cls, runs: Runs, power: float, close: tuple[FloatArray, float] | None) -> Scaling:
+    def of(cls, runs: Runs, power: float, close: tuple[FloatArray, FloatArray] | None) -> Scaling:
         centre, scale = centre_and_scale(runs)
         F = features_of(runs.weights, power)
         kinds = _kinds(runs.m)

@@ -31,16 +31,20 @@ def centre_and_scale(runs: Runs) -> tuple[float, float]:
     return centre, usual or PERCENT * abs(centre) or 1.0
 
 
-def least_spread_of(space: MixtureSpace, runs: Runs) -> tuple[FloatArray, float] | None:
-    """Mixtures (k, m) and the share of their spread that runs are taken to spread by at least.
+def least_spread_of(space: MixtureSpace, runs: Runs) -> tuple[FloatArray, FloatArray] | None:
+    """Mixtures (k, m), and the share of their spread that a constant, linear terms and pairs of the
+    runs (3,) are taken to spread by at least.
 
     None where the runs are far enough apart to tell for themselves. A prior in units of the runs'
     own spread would otherwise promise, of mixtures a hundred times as far off, effects a hundred
     times as large as all that was seen; and what runs of one mixture differ by is noise. So the
-    share is all for these, and falls to nothing that matters for runs that are `NARROW` apart.
+    share is all for these, and falls to nothing that matters for runs that are `NARROW` apart. Of
+    pairs, runs of single domains tell as little, however far apart they are.
     """
     apart = float(total_variation(runs.weights.mean(axis=0), runs.weights).mean())
-    if apart > NARROW:
+    mixed = float(1 - (runs.weights**2).sum(axis=1).mean())
+    if min(apart, mixed) > NARROW:
         return None
+    linear, pairs = (SAME / max(SAME, by) if by <= NARROW else 0.0 for by in (apart, mixed))
     whole = space.sample(SAMPLES, np.random.default_rng(0))
-    return whole, SAME / max(SAME, apart)
+    return whole, np.array([0.0, linear, max(linear, pairs)])

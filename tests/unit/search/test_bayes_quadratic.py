@@ -150,3 +150,11 @@ def test_equal_scores_and_a_single_domain_are_no_trouble():
     X = SPACE.sample(5, np.random.default_rng(0))
     fitted = BayesQuadratic().fit(SPACE, runs_of(X, np.full(5, 0.5)), 0)
     assert np.allclose(fitted.predict(X)[0], 0.5)
+
+
+@pytest.mark.parametrize("blur", [0.0, 1e-6, 1e-3, 0.02, 0.1])
+@pytest.mark.parametrize("n", [2, 4])
+def test_runs_of_single_domains_promise_no_more_of_mixtures_than_they_showed(n, blur):
+    X = (1 - blur) * np.eye(4)[:n] + blur / 4
+    _, sd = BayesQuadratic().fit(SPACE, runs_of(X, truth(X)), 0).predict(SPACE.uniform[None])
+    assert 0.1 < sd[0] / truth(X).std(ddof=1) < 10
