@@ -67,23 +67,28 @@ let isReleased = false;
 let moves = 0;
 const queued = document.getElementById("queued");
 
-const move = unhurried(async () => {
+/** Asks for the nearest mixture that fits, and adopts it. */
+async function check() {
   const weights = Object.fromEntries(rows.map((row) => [row.domain, Math.min(1, row.weight)]));
   // After it was adopted there is nothing to ask, and what was said of it still holds.
   if (rows.every(({ domain }) => weights[domain] === mixture[domain])) return;
   const answered = moves;
+  const found = await send(`${url}/feasible`, { weights });
+  mixture = found.mixture;
+  document.getElementById("chosen").replaceChildren(nodes(found.html));
+  queued.textContent = "";
+  // Unless a weight was moved on in the meantime.
+  if (isReleased && answered === moves) {
+    isReleased = false;
+    for (const row of rows) row.weight = mixture[row.domain];
+    show();
+  }
+  for (const panel of panels) panel.predict();
+}
+
+const move = unhurried(async () => {
   try {
-    const found = await send(`${url}/feasible`, { weights });
-    mixture = found.mixture;
-    document.getElementById("chosen").replaceChildren(nodes(found.html));
-    queued.textContent = "";
-    // Unless the slider was moved on in the meantime.
-    if (isReleased && answered === moves) {
-      isReleased = false;
-      for (const row of rows) row.weight = mixture[row.domain];
-      show();
-    }
-    for (const panel of panels) panel.predict();
+    await check();
   } catch (problem) {
     queued.textContent = `The mixture could not be checked: ${problem.message}`;
   }
@@ -143,6 +148,10 @@ for (const row of rows) {
     isReleased = true;
     move();
   });
+  row.typed.addEventListener("input", () => {
+    moves += 1;
+    isReleased = false; // an answer must not put another number in the place of what is typed
+  });
   row.typed.addEventListener("change", () => {
     moves += 1;
     const percent = Math.min(100, Math.max(0, row.typed.valueAsNumber));
@@ -188,6 +197,7 @@ document.getElementById("predicted-best").addEventListener("click", async (event
 document.getElementById("queue").addEventListener("click", async (event) => {
   event.target.disabled = true;
   try {
+    await check(); // the button may be pressed as soon as a number is typed
     const { number } = await send(`${url}/queue`, { mixture });
     const link = Object.assign(document.createElement("a"), {
       href: `${trials}/${number}`,

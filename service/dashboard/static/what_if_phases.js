@@ -8,6 +8,7 @@ const said = document.getElementById("schedule-said");
 const predict = document.getElementById("predict-schedule");
 const queue = document.getElementById("queue-schedule");
 let schedule = [];
+let edits = 0;
 
 function typed() {
   const phases = [];
@@ -28,6 +29,7 @@ function show() {
 // What was predicted is no longer what stands there.
 for (const input of inputs) {
   input.addEventListener("input", () => {
+    edits += 1;
     queue.disabled = true;
     said.textContent = "";
   });
@@ -36,8 +38,13 @@ for (const input of inputs) {
 predict.addEventListener("click", async () => {
   predict.disabled = true;
   said.textContent = "Fitting…";
+  const asked = edits;
   try {
     const found = await send(`${url}/schedule`, { phases: typed() });
+    if (asked !== edits) {
+      said.textContent = "Weights were changed meanwhile; predict them anew.";
+      return;
+    }
     schedule = found.schedule;
     show();
     document.getElementById("schedule").replaceChildren(nodes(found.html));

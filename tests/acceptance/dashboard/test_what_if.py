@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.support.dashboard import create, finish
 
@@ -68,6 +70,31 @@ def test_a_mixture_out_of_bounds_goes_to_the_nearest_that_fits_and_is_queued(vis
     expect(page.locator("#story .mix.big")).to_have_attribute(
         "aria-label", "coco 30%, lisa 18%, geoqav 18%, sat 18%, scienceqa 18%"
     )
+
+
+def test_an_answer_that_comes_while_a_number_is_typed_leaves_the_number(visit, searched):
+    page = visit.open(f"/ui/studies/{searched}/what-if")
+    held: list[Route] = []
+    page.route("**/feasible", lambda route: held.append(route))
+    with page.expect_request("**/feasible"):
+        page.get_by_role("button", name="Uniform").click()
+    typed = page.get_by_label("coco in percent")
+    typed.fill("44")
+    held.pop().continue_()
+    page.unroute("**/feasible")
+    expect(page.locator("#chosen .mix")).to_have_attribute("aria-label", re.compile("coco 20%"))
+    expect(typed).to_have_value("44")
+    typed.press("Enter")
+    expect(typed).to_have_value("44.0")
+
+
+def test_what_is_queued_is_what_was_typed_last(visit, service, name):
+    study = create(service.client, name=name)
+    page = visit.open(f"/ui/studies/{study}/what-if")
+    page.get_by_label("coco in percent").fill("60")
+    page.get_by_role("button", name="Queue this mixture").click()
+    page.locator("#queued a").click()
+    expect(page.locator("#story .mix.big")).to_have_attribute("aria-label", re.compile("coco 60%"))
 
 
 def test_weights_typed_by_phase_are_predicted_and_queued(visit, service, name):
