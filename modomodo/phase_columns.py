@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from modomodo.errors import CommandFailed
+from service.notation.columns import weight_in
 from service.notation.table_text import Table
 
 _COLUMN = re.compile(r"w([1-9])_(.+)")
@@ -29,7 +30,7 @@ def heads_of(table: Table, domains: Sequence[str]) -> list[dict[str, str]]:
     if not found:
         return []
     names = domains or list(dict.fromkeys(name for phase in found.values() for name in phase))
-    wanted = [f"w{p}_{name}" for p in range(1, max(2, *found) + 1) for name in names]
+    wanted = [weight_in(p, name) for p in range(1, max(2, *found) + 1) for name in names]
     lacking = [head for head in wanted if head not in table.heads]
     if lacking:
         raise CommandFailed(

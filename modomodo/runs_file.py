@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from modomodo import channels, phase_columns, tables
 from modomodo.errors import CommandFailed
 from service.notation import numbers
+from service.notation.columns import WEIGHT
 from service.notation.table_text import Table
 from service.search.runs import Runs
 from service.search.space import FloatArray
 
-PREFIX = "w_"
 SUM_TOLERANCE = 1e-3
 """Weights written with few digits may be off by this share; they are normalised."""
 LEAST = -1e-9
@@ -105,8 +105,8 @@ class RunsFile:
         if set(domains) != set(self.domains):
             missing = sorted(set(domains) - set(self.domains))
             extra = sorted(set(self.domains) - set(domains))
-            said = [f"lacks {PREFIX}{name}" for name in missing]
-            said += [f"has {PREFIX}{name}, which the runs do not" for name in extra]
+            said = [f"lacks {WEIGHT}{name}" for name in missing]
+            said += [f"has {WEIGHT}{name}, which the runs do not" for name in extra]
             raise CommandFailed(f"{self.name}, line 1: {'; '.join(said)}")
         return self.weights[:, [self.domains.index(name) for name in domains]]
 
@@ -137,7 +137,7 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> RunsFile:
     if not table.heads and not layout.weights:
         raise CommandFailed(
             f"{table.name} is empty; its first line must name the columns, as "
-            f"{PREFIX}coco,{PREFIX}lisa,out_score, or name the domains with --weights coco,lisa"
+            f"{WEIGHT}coco,{WEIGHT}lisa,out_score, or name the domains with --weights coco,lisa"
         )
     columns = _weight_columns(table, layout)
     heads = phase_columns.heads_of(table, list(columns))
@@ -192,21 +192,21 @@ def _weight_columns(table: Table, layout: Layout) -> dict[str, str]:
     """The column of each domain."""
     if not layout.weights:
         found = {
-            head.removeprefix(PREFIX).strip(): head
+            head.removeprefix(WEIGHT).strip(): head
             for head in table.heads
-            if head.startswith(PREFIX) and len(head) > len(PREFIX)
+            if head.startswith(WEIGHT) and len(head) > len(WEIGHT)
         }
         if not found and not phase_columns.heads_of(table, ()):
             raise CommandFailed(
                 f"{table.name}, line 1: no weight column; each domain needs one called "
-                f"{PREFIX}<domain>, or name those there are with --weights coco,lisa "
+                f"{WEIGHT}<domain>, or name those there are with --weights coco,lisa "
                 f"(columns: {', '.join(table.heads)})"
             )
         return found
     columns = {}
     for name in layout.weights:
-        domain = name.removeprefix(PREFIX)
-        column = next((x for x in (name, domain, PREFIX + domain) if x in table.heads), None)
+        domain = name.removeprefix(WEIGHT)
+        column = next((x for x in (name, domain, WEIGHT + domain) if x in table.heads), None)
         if column is None and table.heads:
             near = get_close_matches(name, table.heads, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""

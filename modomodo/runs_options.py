@@ -18,6 +18,7 @@ from modomodo.goal_options import NOTHING_ELSE, Wishes
 from modomodo.runs_file import Layout, RunsFile, ScoreColumns
 from modomodo.space_options import RunLength, SpaceOptions, space_of
 from modomodo.tables import STDIN
+from service.notation.columns import WEIGHT
 from service.search.runs import TARGET, Runs
 from service.search.space import FloatArray, MixtureSpace
 
@@ -170,7 +171,7 @@ def layout_of(
     if weights is None:
         return Layout((), normalise, shares)
     names = [name.strip() for name in next(csv.reader([weights], skipinitialspace=True), [])]
-    domains = [name.removeprefix(runs_file.PREFIX) for name in names]
+    domains = [name.removeprefix(WEIGHT) for name in names]
     if not domains or not all(domains):
         raise WrongUse(f"--weights {weights!r} is not of the form coco,lisa,sat")
     doubles = [name for name in domains if domains.count(name) > 1]

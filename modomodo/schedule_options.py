@@ -105,7 +105,7 @@ def beside_in_words(case: Case) -> str:
 def phases_of(case: Case, point: FloatArray) -> list[dict[str, Any]] | None:
     """Shares and mixtures of the phases of a point (P m,); None of one that is as good as a mixture
     that stays the same."""
-    from service.search.schedules import ScheduleSpace
+    from service.search.schedules import ScheduleSpace, named_phases
 
     within = case.searched
     if not isinstance(within, ScheduleSpace):
@@ -113,15 +113,7 @@ def phases_of(case: Case, point: FloatArray) -> list[dict[str, Any]] | None:
     plain = within.and_plainer(point[None])[1:]
     if total_variation(point, plain)[0] <= SAME:
         return None
-    return named(case, within.shares, within.phases(point))
-
-
-def named(case: Case, shares: FloatArray, mixtures: FloatArray) -> list[dict[str, Any]]:
-    """Phases by the names of domains, as the service has them."""
-    return [
-        {"share": float(share), "mixture": case.space.named(mixture)}
-        for share, mixture in zip(shares, mixtures, strict=True)
-    ]
+    return named_phases(case.space, within.shares, within.phases(point))
 
 
 def rows(phases: Sequence[Mapping[str, Any]] | None) -> Iterator[list[str]]:
@@ -134,11 +126,12 @@ def rows(phases: Sequence[Mapping[str, Any]] | None) -> Iterator[list[str]]:
 def best_in_words(case: Case, found: BestSchedule, unit: Unit) -> str:
     """What the best schedule is predicted to gain over the best mixture, and what it is; or that
     none does."""
+    from service.search.schedules import named_phases
     from service.study.schedules import NONE_BETTER, in_words
 
     if not found.is_changing:
         return NONE_BETTER
-    phases = in_words(named(case, found.shares, found.phases))
+    phases = in_words(named_phases(case.space, found.shares, found.phases))
     gain = unit.gain(found.gain, found.sd)
     return (
         f"the best schedule is predicted {gain} over the best mixture that stays the same: {phases}"
@@ -149,5 +142,7 @@ def best_as_document(case: Case, found: BestSchedule | None) -> dict[str, Any] |
     """The best predicted schedule as JSON has it."""
     if found is None:
         return None
-    phases = named(case, found.shares, found.phases)
+    from service.search.schedules import named_phases
+
+    phases = named_phases(case.space, found.shares, found.phases)
     return {"phases": phases, "gain": found.gain, "sd": found.sd}

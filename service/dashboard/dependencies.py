@@ -46,6 +46,12 @@ Number = Annotated[int, Query(ge=1, lt=2**63)]
 FITTED_AT_ALL = 2000
 """Completed runs up to which they are fitted: the memory of a fit grows with their square."""
 
+
+def fitted_unasked(service: Context) -> int:
+    """Completed runs up to which a page asks for their fits by itself."""
+    return min(service.settings.fits_unasked, FITTED_AT_ALL)
+
+
 SIDE_BY_SIDE = tuple(surrogates.SIDE_BY_SIDE)
 """Whose predictions are shown beside each other: both know how sure they are where."""
 

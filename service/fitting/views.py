@@ -8,6 +8,7 @@ from service.schemas import FitPoint, SurrogateFit
 from service.search import documents
 from service.search.diagnostics import Diagnosis
 from service.search.documents import finite
+from service.search.schedules import named_phases
 from service.study import points, schedules
 from service.study.evidence import Evidence
 
@@ -39,10 +40,7 @@ def _of_schedules(known: Evidence, diagnosis: Diagnosis) -> list[str]:
     if not best.is_changing:
         return [f"{schedules.NONE_BETTER.capitalize()}."]
     gain = points.signed(best.gain, best.sd)
-    pairs = zip(best.shares, best.phases, strict=True)
-    stored = [
-        {"share": float(share), "mixture": known.space.named(mixture)} for share, mixture in pairs
-    ]
+    stored = named_phases(known.space, best.shares, best.phases)
     return [
         f"The best schedule is predicted {gain} points over the best mixture that stays the same: "
         f"{schedules.in_words(stored)}."

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,6 +50,16 @@ def of_phases(mixtures: FloatArray, lengths: FloatArray, shares: FloatArray) -> 
     first = np.maximum.outer(wanted - shares, ends - lengths)
     point: FloatArray = (np.clip(last - first, 0, None) @ mixtures).ravel()
     return point
+
+
+def named_phases(
+    space: MixtureSpace, shares: FloatArray, mixtures: FloatArray
+) -> list[dict[str, Any]]:
+    """Phases with shares (P,) and mixtures (P, m) of a space, by the names of its domains."""
+    return [
+        {"share": float(share), "mixture": space.named(mixture)}
+        for share, mixture in zip(shares, mixtures, strict=True)
+    ]
 
 
 def has_schedules(space: MixtureSpace, runs: Runs) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import chain
 
 from service.errors import invalid
+from service.notation.columns import WEIGHT, weight_in
 from service.schemas import AGGREGATES, StudySpec
 
 FIRST, LAST = ("trial", "state", "strategy"), ("wall_s", "gpu_hours", "channel", "tags")
 """Columns that every export has, before and behind weights and scores."""
-WEIGHT = "w_"
 TAG_MARK = ";"
 """Between the tags of a trial."""
 
@@ -43,11 +43,6 @@ def phase_heads(spec: StudySpec) -> list[list[str]]:
     wanted = spec.search.schedule
     n = 0 if wanted is None else len(wanted.of_each)
     return [[weight_in(p, domain.name) for domain in spec.domains] for p in range(1, n + 1)]
-
-
-def weight_in(phase: int, domain: str) -> str:
-    """The column of a domain's weights in a phase, the first being 1: `w1_coco`."""
-    return f"w{phase}_{domain}"
 
 
 def check(spec: StudySpec) -> None:

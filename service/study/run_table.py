@@ -14,17 +14,11 @@ from pydantic import ValidationError
 
 from db.trial_states import WHOLE
 from service.notation import numbers, table_text
+from service.notation.columns import WEIGHT, weight_in
 from service.notation.table_text import BadTable, Table
 from service.plain_errors import plain
 from service.schemas import MAX_RUNS, RunImport, StudySpec
-from service.study.export_columns import (
-    LAST,
-    TAG_MARK,
-    WEIGHT,
-    benchmark_heads,
-    heads,
-    weight_in,
-)
+from service.study.export_columns import LAST, TAG_MARK, benchmark_heads, heads
 from service.study.run_outcome import CHANGED, NO_SCORE, NOT_COMPLETED, NOT_WHOLE, Line, RunTable
 
 MOST_BYTES = 8 * 2**20

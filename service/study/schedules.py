@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.errors import invalid
 from service.schemas import SUM_TOLERANCE, Phase, StudySpec, mean_mixture, phase_ends
-from service.search.schedules import ScheduleSpace, mean_of
+from service.search.schedules import ScheduleSpace, mean_of, named_phases
 from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import WITH_SCHEDULES
 from service.study import engine_terms, headline
@@ -125,11 +125,7 @@ def of_point(
     mixture = spec.mixture(within.mixtures.named(mean[0]))
     if total_variation(point, within.unchanging(mean))[0] <= SAME:
         return mixture, None
-    pairs = zip(within.shares, within.phases(point), strict=True)
-    return mixture, [
-        {"share": float(share), "mixture": within.mixtures.named(weights)}
-        for share, weights in pairs
-    ]
+    return mixture, named_phases(within.mixtures, within.shares, within.phases(point))
 
 
 NONE_BETTER = "no schedule is predicted to be better than the best mixture that stays the same"

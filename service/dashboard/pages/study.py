@@ -72,7 +72,7 @@ def one_study(
         n_newest=boards.NEWEST,
         progress_by=progress_charts.BY,
         surrogates=fit_words.TITLES,
-        most_at_once=min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        most_at_once=dependencies.fitted_unasked(service),
         most_runs=dependencies.FITTED_AT_ALL,
     )
 

@@ -41,8 +41,7 @@ def page(request: Request, board: StudyBoard, service: Service) -> HTMLResponse:
         study=board.study,
         corners=mixtures.heaviest(board.study, best.mixture if best else {}),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs)
-        <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        fits_at_once=len(board.history.runs) <= dependencies.fitted_unasked(service),
         most_runs=dependencies.FITTED_AT_ALL,
     )
 

@@ -73,6 +73,13 @@ class Scale:
         return cls.around([run.score.value for run in history.runs])
 
     @classmethod
+    def of_benchmarks(cls, known: Evidence) -> Scale:
+        """That of all benchmarks together."""
+        return cls.around(
+            [item.score for run in known.completed for item in run.benchmarks.values()]
+        )
+
+    @classmethod
     def around(cls, values: Sequence[float]) -> Scale:
         low, high = min(values, default=0.0), max(values, default=1.0)
         room = max(0.5 * (high - low), 0.02)
@@ -111,8 +118,7 @@ def page(
         resets=resets,
         phases=first_phases(board.study, start, stored),
         surrogates={name: fit_words.TITLES[name] for name in dependencies.SIDE_BY_SIDE},
-        fits_at_once=len(board.history.runs)
-        <= min(service.settings.fits_unasked, dependencies.FITTED_AT_ALL),
+        fits_at_once=len(board.history.runs) <= dependencies.fitted_unasked(service),
         most_runs=dependencies.FITTED_AT_ALL,
     )
 
@@ -222,8 +228,7 @@ def each(
         return {"html": ""}
     except ValueError as error:
         raise Refused("invalid-request", str(error)) from error
-    scores = [item.score for run in known.completed for item in run.benchmarks.values()]
-    scale = Scale.around(scores)
+    scale = Scale.of_benchmarks(known)
     return {
         "html": piece("_expected.html", surrogate=surrogate, expected=found, scale=scale)
         if found

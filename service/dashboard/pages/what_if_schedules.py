@@ -18,7 +18,7 @@ from service.errors import NoFit, invalid
 from service.routes import trials as calls
 from service.schemas import SUM_TOLERANCE, Body, Name, Phase, Score, TrialCreate
 from service.schemas.spec import MOST_PHASES
-from service.search.schedules import ScheduleSpace, mean_of
+from service.search.schedules import ScheduleSpace, mean_of, named_phases
 from service.search.space import FloatArray
 from service.study import engine_terms
 from service.study.evidence import Evidence
@@ -64,12 +64,9 @@ def schedule(
     point = wished if within.contains(wished, SUM_TOLERANCE) else within.project(wished)
     moved = float(np.abs(point - wished).max()) > TOLERANCE
     mean = mean_of(point[None], known.space.m)[0]
-    phases = [
-        {"share": float(share), "mixture": known.space.named(mixture)}
-        for share, mixture in zip(within.shares, within.phases(point), strict=True)
-    ]
+    phases = named_phases(known.space, within.shares, within.phases(point))
     try:
-        found = _expected_of_schedule(service, known, point[None])
+        found = _expected_of_schedule(service, known, within, point[None])
     except NoFit as refused:
         found = {"trouble": refused.detail, "expected": []}
     with service.database.read() as session:
@@ -88,9 +85,10 @@ def schedule(
     return {"schedule": phases, "html": html}
 
 
-def _expected_of_schedule(service: Context, known: Evidence, X: FloatArray) -> dict[str, Any]:
-    """What is predicted of the point of a schedule, for its template."""
-    within = engine_terms.search_space(known.spec)
+def _expected_of_schedule(
+    service: Context, known: Evidence, within: ScheduleSpace, X: FloatArray
+) -> dict[str, Any]:
+    """What is predicted of the point (1, P m) of a schedule, for its template."""
     uniform = engine_terms.points(known.spec, [(known.uniform, None)])
     against = np.vstack([uniform, within.and_plainer(X)[1:]])
     mean, sd = (float(part[0]) for part in service.fits.predict(known, BY, X))
@@ -98,7 +96,6 @@ def _expected_of_schedule(service: Context, known: Evidence, X: FloatArray) -> d
     over_uniform, over_mean = (
         Score(value=float(gain), se=float(se)) for gain, se in zip(*gains, strict=True)
     )
-    scores = [item.score for run in known.completed for item in run.benchmarks.values()]
     return {
         "trouble": None,
         "mean": mean,
@@ -106,7 +103,7 @@ def _expected_of_schedule(service: Context, known: Evidence, X: FloatArray) -> d
         "gain": over_uniform,
         "over_mean": over_mean,
         "expected": expected(service, known, BY, X, uniform),
-        "of_each": Scale.around(scores),
+        "of_each": Scale.of_benchmarks(known),
     }
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.sql.expression import SQLColumnExpression
 from db import cost, models
 from db.models import Measurement, Trial
 from service.dashboard.charts.figure import objective_label
+from service.notation import columns as columns_of_runs
 from service.schemas import StudySpec
 from service.search.runs import SCHEDULED
 from service.study import export_columns, origins
@@ -73,7 +74,7 @@ def columns(spec: StudySpec) -> list[Column]:
         Column(
             WEIGHT + name,
             name,
-            export_columns.WEIGHT + name,
+            columns_of_runs.WEIGHT + name,
             "weight",
             _weight(name),
             len(names) <= UNASKED,

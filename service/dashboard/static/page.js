@@ -38,6 +38,15 @@ export function nodes(html) {
   return template.content;
 }
 
+/** Says in an element that a trial was queued, with a link; `trials` is the address of all. */
+export function tellQueued(where, trials, number) {
+  const link = Object.assign(document.createElement("a"), {
+    href: `${trials}/${number}`,
+    textContent: `trial ${number}`,
+  });
+  where.replaceChildren("Queued as ", link, ".");
+}
+
 /** What the reader of this browser has chosen before; null where nothing is kept. */
 export function recall(key) {
   try {

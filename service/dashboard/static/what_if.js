@@ -1,5 +1,5 @@
 // Sliders for the weights, with predictions as they move.
-import { nodes, send } from "./page.js";
+import { nodes, send, tellQueued } from "./page.js";
 
 const root = document.getElementById("what-if");
 const { url, trials } = root.dataset;
@@ -199,11 +199,7 @@ document.getElementById("queue").addEventListener("click", async (event) => {
   try {
     await check(); // the button may be pressed as soon as a number is typed
     const { number } = await send(`${url}/queue`, { mixture });
-    const link = Object.assign(document.createElement("a"), {
-      href: `${trials}/${number}`,
-      textContent: `trial ${number}`,
-    });
-    queued.replaceChildren("Queued as ", link, ".");
+    tellQueued(queued, trials, number);
   } catch (problem) {
     queued.textContent = `Not queued: ${problem.message}`;
   } finally {

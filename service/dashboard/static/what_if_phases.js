@@ -1,5 +1,5 @@
 // Weights by phase, typed, with a prediction of the schedule that they are.
-import { nodes, send } from "./page.js";
+import { nodes, send, tellQueued } from "./page.js";
 
 const root = document.getElementById("phases");
 const { url, trials } = root.dataset;
@@ -61,11 +61,7 @@ queue.addEventListener("click", async () => {
   queue.disabled = true;
   try {
     const { number } = await send(`${url}/queue-schedule`, { schedule });
-    const link = Object.assign(document.createElement("a"), {
-      href: `${trials}/${number}`,
-      textContent: `trial ${number}`,
-    });
-    said.replaceChildren("Queued as ", link, ".");
+    tellQueued(said, trials, number);
   } catch (problem) {
     said.textContent = `Not queued: ${problem.message}`;
     queue.disabled = false;
