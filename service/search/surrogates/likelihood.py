@@ -163,22 +163,6 @@ def of_target(settings: Settings, rows: Rows) -> Likelihood:
     return Likelihood(J[which], h[which], (weight @ rows.y**2)[which], l[which])
 
 
-def of_channel(
-    prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows
-) -> Likelihood:
-    """Of the rows of channel `c`, its own share of the coefficients integrated out.
-
-    With `W` the precisions of rows, `k` their shares of the target's score, `X = F L - k F` what
-    `beta` is multiplied by and `G` the prior covariance of the channel's own share, the density is
-    that of `y ~ N(X beta, 1/W + F G F')` (Woodbury).
-
-    Args:
-        prior: (G, p) variances of the coefficients.
-        target: whose rows `rows.pair` counts.
-    """
-    return Solved.of(prior, settings, c, target, rows).likelihood
-
-
 def given_target(
     prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -186,7 +170,7 @@ def given_target(
 
     Returns:
         `A` (G, p, p), `b` (G, p) and `T` (G, p, p) of `beta_c ~ N(A beta + b, T)`: the share of the
-        target's, and of its own what `y - X beta` says (see `of_channel`).
+        target's, and of its own what `y - X beta` says (see `Solved`).
     """
     told = Solved.of(prior, settings, c, target, rows)
     A = told.L[:, :, None] * np.eye(told.L.shape[1]) - told.T @ told.FWX
@@ -195,7 +179,11 @@ def given_target(
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Rows of a channel under G settings, as `of_channel` has them.
+    """Rows of a channel under G settings, its own share of the coefficients integrated out.
+
+    With `W` the precisions of rows, `k` their shares of the target's score, `X = F L - k F` what
+    `beta` is multiplied by and `G` the prior covariance of the channel's own share, the density is
+    that of `y ~ N(X beta, 1/W + F G F')` (Woodbury).
 
     Attributes:
         L: (G, p) the target's share of the coefficients.
@@ -217,6 +205,12 @@ class Solved:
 
     @classmethod
     def of(cls, prior: FloatArray, settings: Settings, c: int, target: Rows, rows: Rows) -> Solved:
+        """Of channel `c`.
+
+        Args:
+            prior: (G, p) variances of the coefficients.
+            target: whose rows `rows.pair` counts.
+        """
         rho, amplitude, noise = settings.channels[c].T
         levels = np.column_stack([settings.noise * rows.has_pairs, noise])
         levels, which = np.unique(levels, axis=0, return_inverse=True)
@@ -272,7 +266,7 @@ class Solved:
 def of_combinations(
     prior: FloatArray, noise: float, combos: FloatArray, target: Rows, rows: Rows
 ) -> Scaled:
-    """What `of_channel` finds for Q settings of a channel beside one of the target.
+    """The likelihood that `Solved` finds for Q settings of a channel beside one of the target.
 
     The prior of the channel's own terms differs by a factor alone, so one eigendecomposition serves
     all of them that have the same noise; the constant is integrated out before.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +9,8 @@ from typer.testing import CliRunner
 from modomodo.cli import app
 from modomodo.errors import CommandFailed, WrongUse
 from service.search.surrogates import SURROGATES, TAKING_CHANNELS
+from tests.support import file_commands
+from tests.support.file_commands import said
 
 HEAD = ["w_coco", "w_lisa", "w_sat", "out_score", "channel", "run"]
 
@@ -34,19 +33,11 @@ def rows():
 
 
 def written(path, rows, head=HEAD):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
-    return path
+    return file_commands.written(path, head, rows)
 
 
 def run(*arguments):
     return CliRunner().invoke(app, [*map(str, arguments)])
-
-
-def said(*arguments):
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def test_a_fit_says_how_far_each_channel_carries_over(rows, tmp_path):

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
-
 import pytest
-from typer.testing import CliRunner
 
-from modomodo.cli import app
-from modomodo.errors import CommandFailed
+from tests.support.file_commands import refused, said, told, written
 
 MEANS = ["w_coco", "w_lisa", "w_sat"]
 PHASES = [f"w{p}_{name}" for p in (1, 2) for name in ("coco", "lisa", "sat")]
@@ -43,30 +38,6 @@ def plain(tmp_path):
     return written(tmp_path / "plain.csv", [*MEANS, "out_score"], rows)
 
 
-def written(path, head, rows):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
-    return path
-
-
-def said(*arguments):
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def printed(*arguments):
-    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return " ".join(result.output.split())
-
-
-def refused(*arguments):
-    result = CliRunner().invoke(app, [*map(str, arguments)])
-    assert isinstance(result.exception, CommandFailed), result.output
-    return str(result.exception)
-
-
 def test_schedules_are_proposed_from_a_file_that_has_some(runs):
     (item,) = said("suggest", "--data", runs, *BY)["mixtures"]
     shares = [phase["share"] for phase in item["schedule"]]
@@ -85,7 +56,7 @@ def test_schedules_are_proposed_from_mixtures_where_they_are_asked_for(plain):
     assert uneven[0]["schedule"] is None
     changing = [item for item in uneven if item["schedule"]]
     assert [phase["share"] for phase in changing[0]["schedule"]] == [0.25, 0.75]
-    shown = printed(*ask, "--phases", 2)
+    shown = told(*ask, "--phases", 2)
     assert "phase 1, 50%" in shown
     assert "phase 2, 50%" in shown
 
@@ -105,8 +76,8 @@ def test_weights_of_phases_may_be_percents_and_the_domains_have_blanks(tmp_path)
     (item,) = said("suggest", "--data", runs, "--strategy", "random")["mixtures"]
     assert set(item["weights"]) == {"a b", "c"}
     half = written(tmp_path / "half.csv", head, [["80%", "20%", "", "", 0.4]])
-    assert "line 2: weights sum to 0, not 1 (w2_a b, w2_c)" in refused(
-        *("suggest", "--data", half, "--strategy", "random")
+    assert "line 2: weights sum to 0, not 1 (w2_a b, w2_c)" in str(
+        refused(*("suggest", "--data", half, "--strategy", "random"))
     )
 
 
@@ -125,10 +96,10 @@ def test_a_fit_predicts_schedules_and_says_what_the_best_one_gains(runs):
     mean = [item["mean"] for item in fitted["predictions"]]
     assert mean[5] == mean[6] > mean[4] + 0.1
     assert fitted["schedule"]["phases"][0]["mixture"]["sat"] == pytest.approx(1)
-    shown = printed(*ask)
+    shown = told(*ask)
     assert "the best schedule is predicted +1" in shown
     assert "over the best mixture that stays the same: phase 1 (50% of the steps): " in shown
-    refusal = refused(*ask[:3], "--surrogate", "quadsurface")
+    refusal = str(refused(*ask[:3], "--surrogate", "quadsurface"))
     assert "auto and bayes-quadratic take schedules" in refusal
 
 
@@ -136,9 +107,7 @@ def test_where_no_schedule_is_better_a_fit_says_so(tmp_path):
     head = ["w1_coco", "w1_sat", "w2_coco", "w2_sat", "score"]
     rows = [[0.8, 0.2, 0.2, 0.8, 41], [1, 0, 1, 0, 50], [0, 1, 0, 1, 30], [0.5] * 4 + [44]]
     runs = written(tmp_path / "runs.csv", head, rows)
-    shown = printed(
-        *("fit", "--data", runs, "--objective", "score", "--surrogate", "bayes-quadratic")
-    )
+    shown = told(*("fit", "--data", runs, "--objective", "score", "--surrogate", "bayes-quadratic"))
     assert "no schedule is predicted to be better than the best mixture that stays" in shown
 
 
@@ -159,7 +128,7 @@ def test_rows_of_other_channels_and_of_other_phases_are_left_out_in_words(tmp_pa
         ["", "", "", *LATE, 0.9, "scheduled-step-500"],
     ]
     runs = written(tmp_path / "runs.csv", HEAD, [*PLAIN, *CHANGING, *others])
-    shown = printed("suggest", "--data", runs, *BY)
+    shown = told("suggest", "--data", runs, *BY)
     assert "from 7 runs" in shown
     assert (
         "3 rows that are of another channel, or of a run with other phases, are not taken" in shown
@@ -183,18 +152,18 @@ def test_rows_of_other_channels_and_of_other_phases_are_left_out_in_words(tmp_pa
     ],
 )
 def test_what_does_not_go_with_schedules_is_refused_with_what_would_be_right(runs, options, said):
-    assert said in refused("suggest", "--data", runs, *BY, *options)
+    assert said in str(refused("suggest", "--data", runs, *BY, *options))
 
 
 def test_columns_of_phases_that_are_not_complete_are_refused(tmp_path, runs, plain):
     lacking = written(tmp_path / "lacking.csv", [*MEANS, *PHASES[:5], "out_score"], [])
-    assert "no column 'w2_sat'; each domain needs one in each phase" in refused(
-        "suggest", "--data", lacking, *BY
+    assert "no column 'w2_sat'; each domain needs one in each phase" in str(
+        refused("suggest", "--data", lacking, *BY)
     )
     wrong = written(tmp_path / "wrong.csv", PHASES, [[1, 0, 0, 0.5, 0, 0]])
-    assert "line 2: weights sum to 0.5, not 1" in refused("suggest", "--data", wrong, *BY)
-    assert "has none; say --phases 2" in refused(
-        *("fit", "--data", plain, "--surrogate", "bayes-quadratic", "--at", runs)
+    assert "line 2: weights sum to 0.5, not 1" in str(refused("suggest", "--data", wrong, *BY))
+    assert "has none; say --phases 2" in str(
+        refused(*("fit", "--data", plain, "--surrogate", "bayes-quadratic", "--at", runs))
     )
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from modomodo import runs_file
-from modomodo.cli import app
 from modomodo.errors import CommandFailed, WrongUse
 from modomodo.runs_file import Layout, ScoreColumns
 from modomodo.runs_options import layout_of
 from modomodo.tables import STDIN
 from service.notation import numbers
+from tests.support.file_commands import said
 
 WEIGHTS = [[0.5, 0.5], [0.25, 0.75]]
 SCORES = [0.6, 0.7]
@@ -218,12 +216,6 @@ def test_names_of_weights_are_checked(tmp_path):
 
 
 # --- by the commands ----------------------------------------------------------------------------
-
-
-def said(*arguments, **options):
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], **options)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return json.loads(result.stdout)
 
 
 BY_QUADRATIC = ("--strategy", "bayes-quadratic")

@@ -1,17 +1,15 @@
 """`modomodo suggest` and `fit`: the engine on a file of runs, with no service."""
 
 import csv
-import json
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from modomodo.cli import app
-from modomodo.errors import CommandFailed, WrongUse
+from modomodo.errors import WrongUse
+from tests.support.file_commands import printed, refused, said, written
 
 DOMAINS = ("coco", "lisa", "sat")
 HEAD = ["w_coco", "w_lisa", "w_sat", "out_score", "se"]
@@ -26,33 +24,6 @@ def runs(tmp_path):
     rows = [[*map("{:.9f}".format, x), f"{v:.6f}", "0.005"] for x, v in zip(X, y, strict=True)]
     rows[11][3:] = ["", ""]
     return written(tmp_path / "runs.csv", HEAD, rows)
-
-
-def written(path, head, rows):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
-    return path
-
-
-def said(*arguments):
-    """The JSON document that a command prints."""
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def printed(*arguments):
-    """What a command tells a person, without line breaks."""
-    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return " ".join(result.stdout.split())
-
-
-def refused(*arguments):
-    """What a command says when it will not do a thing."""
-    result = CliRunner().invoke(app, [*map(str, arguments)])
-    assert isinstance(result.exception, CommandFailed), result.output
-    return result.exception
 
 
 # --- suggest ------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from service.search.surrogates.likelihood import (
     Settings,
     Solved,
     counts_of,
-    of_channel,
     of_combinations,
     of_target,
 )
@@ -35,6 +34,19 @@ def fitted(runs, power=1.0):
     return BayesQuadratic((power,)).fit(SPACE, runs, 0)
 
 
+def made_up(rng, n, p, counts):
+    """n rows of p features, each of a run of its own."""
+    return Rows(
+        np.empty((n, 3)),
+        np.column_stack([np.ones(n), rng.normal(size=(n, p - 1))]),
+        rng.normal(size=n),
+        rng.uniform(0.01, 0.1, size=n),
+        np.full(n, ALONE),
+        np.zeros(n),
+        counts,
+    )
+
+
 def test_the_closed_form_is_that_of_the_joint_normal_distribution():
     rng = np.random.default_rng(0)
     n, n_c, n_d, p = 5, 6, 4, 4
@@ -44,23 +56,12 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
         np.array([0.5]),
         [np.array([[0.7, 1.4, 0.3]]), np.array([[-0.4, 0.8, 0.6]])],
     )
-    target, one, two = (
-        Rows(
-            np.empty((k, 3)),
-            np.column_stack([np.ones(k), rng.normal(size=(k, p - 1))]),
-            rng.normal(size=k),
-            rng.uniform(0.01, 0.1, size=k),
-            np.full(k, ALONE),
-            np.zeros(k),
-            np.ones(k),
-        )
-        for k in (n, n_c, n_d)
-    )
+    target, one, two = (made_up(rng, k, p, np.ones(k)) for k in (n, n_c, n_d))
     one.pair[:3] = [2, 0, 4]  # rows of the same training run as the target's, and so mixture
     one.F[:3] = target.F[[2, 0, 4]]
     likelihood = of_target(given_, target)
-    likelihood = likelihood + of_channel(prior, given_, 0, target, one)
-    likelihood = likelihood + of_channel(prior, given_, 1, target, two)
+    likelihood = likelihood + Solved.of(prior, given_, 0, target, one).likelihood
+    likelihood = likelihood + Solved.of(prior, given_, 1, target, two).likelihood
 
     # Brute force: beta, gamma_1 and gamma_2 to all scores.
     def design(rows, rho, amplitude, own):
@@ -99,18 +100,7 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
 def a_channel_beside_the_target(rng):
     """Rows of the target and of a channel, of which three are of the target's runs."""
     n, p = 9, 4
-    target, rows = (
-        Rows(
-            np.empty((n, 3)),
-            np.column_stack([np.ones(n), rng.normal(size=(n, p - 1))]),
-            rng.normal(size=n),
-            rng.uniform(0.01, 0.1, size=n),
-            np.full(n, ALONE),
-            np.zeros(n),
-            rng.uniform(0.5, 1.0, size=n),
-        )
-        for _ in range(2)
-    )
+    target, rows = (made_up(rng, n, p, rng.uniform(0.5, 1.0, size=n)) for _ in range(2))
     rows.pair[:3] = [2, 0, 4]
     return target, rows
 
@@ -129,7 +119,7 @@ def test_settings_gone_through_at_once_are_those_gone_through_one_by_one():
     same = np.tile(prior, (6, 1))
     settings_ = Settings(np.ones((6, 2)), np.full(6, 0.5), [combos])
 
-    slow = of_channel(same, settings_, 0, target, rows).scaled(same)
+    slow = Solved.of(same, settings_, 0, target, rows).likelihood.scaled(same)
     quick = of_combinations(prior, 0.5, combos, target, rows)
 
     np.testing.assert_allclose(quick.A, slow.A, rtol=1e-9, atol=1e-9)
@@ -147,7 +137,7 @@ def test_rows_taken_out_of_all_leave_what_the_others_tell(left_out):
 
     told = Solved.of(prior, settings_, 0, target, rows)
     quick = told.likelihood - told.added_by(np.array(left_out))
-    slow = of_channel(prior, settings_, 0, target, rows.subset(others))
+    slow = Solved.of(prior, settings_, 0, target, rows.subset(others)).likelihood
 
     for one, other in zip(vars(quick).values(), vars(slow).values(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
@@ -299,7 +289,10 @@ def test_a_score_of_the_same_run_tells_less_than_one_of_another_run():
 
     def variance(pair):
         channel = Rows(X, F, y, np.zeros(12), pair, np.zeros(12), np.ones(12))
-        likelihood = of_target(settings_, target) + of_channel(prior, settings_, 0, target, channel)
+        likelihood = (
+            of_target(settings_, target)
+            + Solved.of(prior, settings_, 0, target, channel).likelihood
+        )
         return np.linalg.inv(likelihood.J[0] + np.eye(4))[1:, 1:].diagonal()
 
     assert np.all(variance(np.arange(12)) > variance(np.full(12, ALONE)))
