@@ -9,13 +9,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from bench.tiny_world import DOMAINS
 from trainer.tiny.world import BENCHMARKS
 
 Kind = Literal["base", "run", "scale", "merged"]
 SCORE_DIGITS, CURVE_DIGITS = 5, 4
+SHARES = 18_000
+"""A score is a multiple of one of these: points of 300 or 500 items, some of which are given in
+halves, thirds or quarters."""
 CURVE = (
     "reward",
     "reward_std",
@@ -191,6 +194,46 @@ def write_tables(
     made = {**made_with, "software": software}
     (into / "made.json").write_text(json.dumps(made, indent=1) + "\n")
     return [*files, into / "made.json"]
+
+
+def read_tables(folder: Path) -> list[Row]:
+    """Rows of packed tables. Packed again they are the same bytes."""
+    software = json.loads((folder / "made.json").read_text())["software"]
+    scores: dict[Task, dict[int, dict[str, float]]] = {}
+    scales: dict[Task, float] = {}
+    for line in _lines(folder / "scores.csv"):
+        scale = float(line["lambda"] or 0)
+        tried = scale if line["kind"] == "scale" else 0.0
+        task = Task(cast(Kind, line["kind"]), line["mixture"], int(line["seed"]), tried)
+        # Known beyond the digits that were kept.
+        found = {name: round(float(line[name]) * SHARES) / SHARES for name in BENCHMARKS}
+        scores.setdefault(task, {})[int(line["step"])] = found
+        scales[task] = scale
+    curves: dict[Task, dict[int, dict[str, float]]] = {}
+    for line in _lines(folder / "curves.csv.gz"):
+        task = Task("run", line["mixture"], int(line["seed"]))
+        told = {key: float(line[key]) for key in CURVE if line[key]}
+        curves.setdefault(task, {})[int(line["step"])] = told
+    rows = {task: Row(task, of, 0.0, scales[task]) for task, of in scores.items()}
+    for line in _lines(folder / "runs.csv"):
+        task = Task("run", line["mixture"], int(line["seed"]))
+        rows[task] = Row(
+            task,
+            scores[task],
+            float(line["cpu_s"]),
+            steps=int(line["steps"]),
+            exhausted=line["exhausted"],
+            samples={domain: int(line[domain]) for domain in DOMAINS},
+            curve=curves[task],
+            software=software,
+        )
+    return [*rows.values()]
+
+
+def _lines(file: Path) -> list[dict[str, str]]:
+    data = file.read_bytes()
+    text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode()
+    return [*csv.DictReader(io.StringIO(text))]
 
 
 def _score_lines(row: Row) -> list[tuple[Any, ...]]:

@@ -2,7 +2,8 @@
 
 `python -m bench.world_table make --out FOLDER [--shard 0/2]` makes rows, and goes on where it was
 when it is started again after any end; shards may run side by side. `status` says how far it is,
-`pack` writes what there is into bench/data/world (its README says what the columns are).
+`pack` writes what there is into bench/data/world (its README says what the columns are), `unpack`
+begins a folder with what lies there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MATCHED = "out"
 """The score whose price at uniform is to meet the real run's."""
 
 Shard = tuple[int, int]
+PACKED = Path(__file__).parent / "data" / "world"
 cli = typer.Typer(add_completion=False)
 
 
@@ -269,7 +271,7 @@ def status(out: Annotated[Path, typer.Option()]) -> None:
 @cli.command()
 def pack(
     out: Annotated[Path, typer.Option()],
-    into: Annotated[Path, typer.Option()] = Path(__file__).parent / "data" / "world",
+    into: Annotated[Path, typer.Option()] = PACKED,
 ) -> None:
     from bench.world_rows import write_tables
 
@@ -278,6 +280,23 @@ def pack(
     made_with = {"recipe": recipe().model_dump(mode="json"), "seeds": list(SEEDS)}
     for file in write_tables(ordered, mixtures(), made_with, into):
         print(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@cli.command()
+def unpack(
+    out: Annotated[Path, typer.Option()],
+    source: Annotated[Path, typer.Option(help="folder of packed tables")] = PACKED,
+) -> None:
+    """Takes over packed rows that are not in the folder, but for the experts' runs: their weights
+    are needed again, and are not packed."""
+    from bench.world_rows import read_tables
+
+    rows = Rows(out, "packed")
+    experts = {Task("run", corner(domain), seed) for domain in DOMAINS for seed in SEEDS}
+    new = [row for row in read_tables(source) if row.task not in {*rows.known, *experts}]
+    for row in new:
+        rows.append(row)
+    print(f"{len(new)} rows taken over, {len(rows.known)} there")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from bench import world_table
 from bench.tiny_world import DOMAINS
 from bench.world_mixtures import corner, mixtures
-from bench.world_rows import Row, Rows, Task, aggregate, write_tables
+from bench.world_rows import Row, Rows, Task, aggregate, read_tables, write_tables
 from trainer.tiny.world import BENCHMARKS
 
 SCORES = {name: i / 10 for i, name in enumerate(BENCHMARKS)}
@@ -166,3 +167,22 @@ def test_the_packed_table_is_the_same_bytes_for_the_same_rows(tmp_path: Path) ->
         assert [line["mixture"] for line in csv.DictReader(text)] == ["uniform"]
     with gzip.open(tmp_path / "a" / "curves.csv.gz", "rt") as text:
         assert next(csv.DictReader(text))["reward"] == "0.1235"
+
+
+def test_packed_rows_are_unpacked_but_for_the_experts_whose_weights_are_not(
+    tmp_path: Path,
+) -> None:
+    world_table.unpack(tmp_path, world_table.PACKED)
+
+    known = Rows(tmp_path).known
+    packed = {row.task for row in read_tables(world_table.PACKED)}
+    experts = {Task("run", corner(d), seed) for d in DOMAINS for seed in world_table.SEEDS}
+    assert set(known) == packed - experts
+    assert experts <= packed
+
+
+def test_tables_that_were_read_are_packed_to_the_same_bytes(tmp_path: Path) -> None:
+    made = json.loads((world_table.PACKED / "made.json").read_text())
+
+    for file in write_tables(read_tables(world_table.PACKED), mixtures(), made, tmp_path):
+        assert file.read_bytes() == (world_table.PACKED / file.name).read_bytes(), file.name
