@@ -19,7 +19,7 @@ from service.executor.process import Engine, Stopping
 from service.fitting import goals, questions, stored, views
 from service.fitting.kept import Kept
 from service.fitting.records import FitRecord, GoalRecord, JointBelief, Made, R, VerdictRecord
-from service.fitting.sources import ROOT, digest
+from service.fitting.sources import code_digest
 from service.fitting.stored import StoredFits
 from service.search.counts import counted
 from service.search.errors import CannotFitError, UnsuitedError
@@ -33,7 +33,7 @@ from service.study.evidence import Evidence
 
 log = structlog.get_logger()
 
-CODE = digest(ROOT)
+CODE = code_digest()
 """As it was loaded."""
 
 WAITING = 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +14,25 @@ ROOMS = (
     *(f"service/{room}" for room in ("fitting", "notation", "schemas", "search", "study")),
 )
 """What decides what is kept of a fit: how trials are read, fitted and told."""
+
+LIBRARIES = ("numpy", "scipy", "torch", "linear_operator", "gpytorch", "botorch", "lightgbm")
+"""What they compute with; a service may lack some."""
+
+
+def code_digest() -> str:
+    """Hash of the code that this process makes fits by, with the versions of its libraries."""
+    return hashlib.sha256(repr((digest(ROOT), versions())).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that are there."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def digest(folder: Path, rooms: Sequence[str] = ROOMS) -> str:

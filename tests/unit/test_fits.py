@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import pickle
+import sys
 from dataclasses import replace
 from functools import partialmethod
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +18,7 @@ from service.errors import NoFit
 from service.executor.process import EngineFailed, Inline
 from service.fitting import questions
 from service.fitting.fits import Fits
-from service.fitting.sources import ROOMS, ROOT, digest
+from service.fitting.sources import LIBRARIES, ROOMS, ROOT, code_digest, digest
 from service.search.diagnostics import diagnose
 from service.search.errors import TooFewRunsError, TooManyRunsError, UnsuitedError
 from service.search.runs import Runs
@@ -178,6 +180,33 @@ def test_other_code_gives_other_fits_and_nothing_else_does(tmp_path):
     source.rename(source.with_name("process.py"))
     assert len({first, second, digest(tmp_path)}) == 3
     assert all((ROOT / room).is_dir() for room in ROOMS)
+
+
+def test_another_version_of_a_library_gives_other_fits(monkeypatch):
+    here = code_digest()
+    assert code_digest() == here
+    known = metadata.version
+    for changed in LIBRARIES:
+        with monkeypatch.context() as patch:
+            patch.setattr(metadata, "version", lambda name: known(name) + "+b" * (name == changed))  # noqa: B023
+            assert code_digest() != here, changed
+
+
+def test_libraries_that_the_search_computes_with_are_known_to_a_fits_mark():
+    imports = {
+        name.partition(".")[0]
+        for file in (ROOT / "service" / "search").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in (
+            [item.name for item in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    beside = {"service", "ax"}  # Ax proposes, and fits nothing that is shown
+    assert imports - sys.stdlib_module_names - beside == {*LIBRARIES}
 
 
 BESIDE = {f"service/{name}.py" for name in ("__init__", "errors", "executor/process", "own_python")}
