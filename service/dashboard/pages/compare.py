@@ -76,7 +76,7 @@ def page(
         along=comparison.TITLES,
         least=LEAST,
         most=MOST,
-        fits_at_once=max(n_runs, default=0) <= service.settings.fits_unasked,
+        fits_at_once=max(n_runs, default=0) <= dependencies.fitted_unasked(service),
     )
 
 
