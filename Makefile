@@ -74,6 +74,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.merged
 	$(BIN)/python -m bench.switches
 	$(BIN)/python -m bench.evidence
+	$(BIN)/python -m bench.merge_reach
+	$(BIN)/python -m bench.search_cost
+	$(BIN)/python -m bench.goals
 	$(BIN)/python -m bench.chaos
 	$(BIN)/python -m bench.contract
 	$(BIN)/python -m bench.service

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,9 +51,14 @@ def recipe() -> Recipe:
 
 def tasks() -> list[Task]:
     """All rows of the table, in the order they are made in."""
-    ordered = [Task("base", "", 0)]
-    for name in mixtures():
-        for seed in SEEDS:
+    return [Task("base", "", 0), *tasks_of(mixtures(), SEEDS)]
+
+
+def tasks_of(names: Iterable[str], seeds: Sequence[int]) -> list[Task]:
+    """Runs and prices of these mixtures."""
+    ordered = []
+    for name in names:
+        for seed in seeds:
             ordered.append(Task("run", name, seed))
             if name == UNIFORM:
                 ordered += [Task("scale", name, seed, scale) for scale in SCALES]
@@ -92,17 +98,22 @@ def make(
     with lock:
         wanted = share((part, parts))
         rows = Rows(out, f"shard-{part}-of-{parts}")
-        for made, row in enumerate(_made(rows, wanted, out), 1):
-            rows.append(row)
-            print(f"{len(rows.known)} {row.task}: {_said(row)}", flush=True)
-            if made == limit:
-                return
+        for _ in islice(made(rows, wanted, out, recipe()), limit):
+            pass
         for task in (task for task in wanted if task not in rows.known):
             print(f"{task} waits for runs of another shard; start again when they are there")
 
 
-def _made(rows: Rows, wanted: list[Task], out: Path) -> Iterator[Row]:
-    """What is not there yet, in order; what waits for other rows as soon as they are there."""
+def made(rows: Rows, wanted: Sequence[Task], out: Path, trained_by: Recipe) -> Iterator[Row]:
+    """Makes what is not there yet, in order, and what waits for other rows as soon as they are
+    there; each is kept, and said, before the next."""
+    for row in _made(rows, wanted, out, trained_by):
+        rows.append(row)
+        print(f"{len(rows.known)} {row.task}: {_said(row)}", flush=True)
+        yield row
+
+
+def _made(rows: Rows, wanted: Sequence[Task], out: Path, trained_by: Recipe) -> Iterator[Row]:
     pricer: Pricer | None = None
     waiting = [task for task in wanted if task not in rows.known]
     while waiting:
@@ -112,9 +123,9 @@ def _made(rows: Rows, wanted: list[Task], out: Path) -> Iterator[Row]:
             return
         waiting.remove(task)
         if task.kind == "run":
-            yield _run(task, out)
+            yield _run(task, out, trained_by)
             continue
-        pricer = pricer or Pricer()
+        pricer = pricer or Pricer(trained_by)
         needed = _needed(rows, task, out)
         yield pricer.base() if needed is None else pricer.price(task, *needed)
 
@@ -123,7 +134,7 @@ def _is_ready(rows: Rows, task: Task, out: Path) -> bool:
     return task.kind in ("base", "run") or _needed(rows, task, out) is not None
 
 
-def _run(task: Task, out: Path) -> Row:
+def _run(task: Task, out: Path, trained_by: Recipe) -> Row:
     from trainer.run.run import train_and_score
 
     weights = mixtures()[task.mixture]
@@ -136,7 +147,7 @@ def _run(task: Task, out: Path) -> Row:
         curve.update({step: metrics for step, metrics in steps.items() if "reward" in metrics})
 
     started = time.process_time()
-    job = Job(dict(zip(DOMAINS, weights, strict=True)), recipe(), task.seed, folder=folder)
+    job = Job(dict(zip(DOMAINS, weights, strict=True)), trained_by, task.seed, folder=folder)
     outcome = train_and_score(job, report)
     return Row(
         task,
@@ -207,13 +218,13 @@ def _needed(rows: Rows, task: Task, out: Path) -> tuple[Experts, float] | None:
 class Pricer:
     """The base model and the experts, loaded once, and scores of what is merged of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, trained_by: Recipe) -> None:
         import torch
 
         from trainer.run import models, task_arithmetic
 
         self._arithmetic = task_arithmetic
-        self._recipe = recipe()
+        self._recipe = trained_by
         torch.set_num_threads(self._recipe.threads)
         self._model, self._processor = models.load(self._recipe)
         self._base = {k: v.clone() for k, v in self._model.state_dict().items()}

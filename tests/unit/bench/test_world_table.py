@@ -15,6 +15,7 @@ from bench import world_table
 from bench.tiny_world import DOMAINS
 from bench.world_mixtures import corner, mixtures
 from bench.world_rows import Row, Rows, Task, aggregate, read_tables, write_tables
+from trainer.recipe import Recipe
 from trainer.tiny.world import BENCHMARKS
 
 SCORES = {name: i / 10 for i, name in enumerate(BENCHMARKS)}
@@ -85,7 +86,7 @@ def test_rows_that_are_there_are_not_made_again(
     monkeypatch.setattr(world_table, "share", lambda shard: wanted)
     made: list[Task] = []
 
-    def run(task: Task, out: Path) -> Row:
+    def run(task: Task, out: Path, trained_by: Recipe) -> Row:
         made.append(task)
         return row(task)
 
@@ -103,11 +104,13 @@ def test_prices_are_made_as_soon_as_their_runs_are_there(
 ) -> None:
     made: list[str] = []
 
-    def run(task: Task, out: Path) -> Row:
+    def run(task: Task, out: Path, trained_by: Recipe) -> Row:
         made.append(f"run {task.mixture}")
         return row(task)
 
     class Pricer:
+        def __init__(self, trained_by: Recipe) -> None: ...
+
         def price(self, task: Task) -> Row:
             made.append(f"price {task.mixture}")
             return row(task)
