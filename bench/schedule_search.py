@@ -72,8 +72,8 @@ class Emulator:
 
 @cache
 def emulator() -> Emulator:
-    """Fitted to the table of real runs, whose mixtures stayed the same, and to the runs of
-    `bench.schedules`."""
+    """Fitted to the table of real runs, whose mixtures stayed the same, and to what
+    `bench.schedules` ran of schedules and judged of the mixture that is their mean."""
     mixtures, rows = world.load()
     found = [
         (_plain(np.array(mixtures[row.mixture])), row.scores, 100.0)
@@ -85,10 +85,12 @@ def emulator() -> Emulator:
         for how, phases in schedules.schedules().items()
     }
     static = _plain(np.array([schedules.mixture()[name] for name in DOMAINS]))
+    # The runs that chose a static mixture came after the searches that are stored.
+    plain = [f"{schedules.STATIC}/{seed}" for seed in schedules.JUDGING]
     n_schedules = 0
     for key, figures in units.stored("schedules").items():
         how = key.rpartition("/")[0]
-        if how != schedules.ADAPTIVE:
+        if how in changing or key in plain:
             found.append((changing.get(how, static), figures["scores"], 1.0))
             n_schedules += how in changing
     out = np.array([[by * scores[name] for name in BENCHMARKS] for _, scores, by in found])

@@ -1,5 +1,5 @@
-"""Is a mixture that changes during a run worth it? The best static one, the best of four schedules
-and adaptive weights, by real runs.
+"""Is a mixture that changes during a run worth it? A static one, the best of four static ones, the
+best of four schedules and adaptive weights, by real runs.
 
 `python -m bench.schedules [--parallel 2] [--again]`
 """
@@ -21,10 +21,12 @@ from trainer.recipe import Recipe
 from trainer.sections import Adaptive
 
 CHOOSING, JUDGING = range(900, 903), range(950, 955)
-"""Seeds of the runs that choose a schedule, and of those that it is judged by; no other bench has
-these."""
+"""Seeds of the runs that choose a schedule or a static mixture, and of those that it is judged by;
+no other bench has these."""
 MIXTURE = "little coco"
 """The best of the world's mixtures inside, by Out-Score (`bench.tiny_world`)."""
+NEXT_BEST = ("geometry and sat", "lisa and sat", "lisa and science")
+"""Those after it; one fewer than there are schedules."""
 GROUPS = {"boxes": ("coco", "lisa"), "sat": ("sat",)}
 MOVED = 0.8
 """Share of a group's samples in one half of the run that is moved to the other."""
@@ -42,8 +44,21 @@ def schedules() -> dict[str, list[Phase]]:
     return found
 
 
+def static_mixtures() -> dict[str, dict[str, float]]:
+    """As many as there are schedules: `MIXTURE`, and it halfway to each of the next best.
+
+    None of the three was run before: where scores are concave in the mixture, the middle of two
+    scores no less than the mean of both.
+    """
+    found = {STATIC: mixture()}
+    for name in NEXT_BEST:
+        other = dict(zip(DOMAINS, INSIDE[name], strict=True))
+        found[f"halfway to {name}"] = {d: (w + other[d]) / 2 for d, w in mixture().items()}
+    return found
+
+
 def mixture() -> dict[str, float]:
-    """What all runs are of, in the mean or throughout."""
+    """What schedules and adaptive weights are around, and the first of the static ones."""
     return dict(zip(DOMAINS, INSIDE[MIXTURE], strict=True))
 
 
@@ -64,7 +79,8 @@ def run(how: str, seed: int) -> units.Figures:
 
     recipe = Recipe(adaptive=Adaptive()) if how == ADAPTIVE else Recipe()
     phases = tuple(schedules().get(how, ()))
-    outcome = train_and_score(Job(mixture(), recipe, seed, schedule=phases))
+    weights = static_mixtures().get(how, mixture())
+    outcome = train_and_score(Job(weights, recipe, seed, schedule=phases))
     last = last_measurements(outcome.measurements)
     return {
         "scores": {name: 100 * item.score for name, item in last.items()},
@@ -77,8 +93,9 @@ def main(
     parallel: Annotated[int, typer.Option(help="Runs at a time.")] = 2,
     again: Annotated[bool, typer.Option(help="Train stored runs anew.")] = False,
 ) -> None:
-    chosen_by = found(schedules(), CHOOSING, parallel=parallel, again=again)
-    kinds = (STATIC, best(chosen_by), ADAPTIVE)
+    candidates = (*schedules(), *static_mixtures())
+    chosen_by = found(candidates, CHOOSING, parallel=parallel, again=again)
+    kinds = judged(chosen_by)
     judged_by = found(kinds, JUDGING, parallel=parallel, again=again)
     write_section("schedules", report(chosen_by, judged_by))
 
@@ -92,41 +109,88 @@ def found(
     return units.compute("schedules", run, wanted, again=again, parallel=parallel)
 
 
-def best(chosen_by: Mapping[str, units.Figures]) -> str:
-    """The schedule of the highest mean Out-Score."""
-    return max(schedules(), key=lambda how: float(_scores(chosen_by, how)["Out"].mean()))
+def judged(chosen_by: Mapping[str, units.Figures]) -> list[str]:
+    """What is run with fresh seeds: the static mixture, the best of the static ones where that is
+    another, the best schedule, adaptive weights."""
+    chosen = (best(static_mixtures(), chosen_by), best(schedules(), chosen_by))
+    return list(dict.fromkeys((STATIC, *chosen, ADAPTIVE)))
+
+
+def best(kinds: Iterable[str], chosen_by: Mapping[str, units.Figures]) -> str:
+    """The one of the highest mean Out-Score."""
+    return max(kinds, key=lambda how: float(_scores(chosen_by, how)["Out"].mean()))
 
 
 def report(chosen_by: Mapping[str, units.Figures], judged_by: Mapping[str, units.Figures]) -> str:
-    chosen = best(chosen_by)
-    kinds = {STATIC: STATIC, f"two phases, {chosen}": chosen, ADAPTIVE: ADAPTIVE}
-    scores = {name: _scores(judged_by, how) for name, how in kinds.items()}
-    plain = scores[STATIC]
-    rows, sure = [], []
-    for name, of in scores.items():
-        over = ""
-        if name != STATIC:
-            over = intervals.gain(of["Out"], plain["Out"])
-            low, high = intervals.difference(of["Out"], plain["Out"])
-            sure += [name] if low > 0 or high < 0 else []
-        rows.append([name, *(intervals.mean(values) for values in of.values()), over])
+    kinds = judged(chosen_by)
+    scores = {how: _scores(judged_by, how) for how in kinds}
+    out = {how: of["Out"] for how, of in scores.items()}
+    best_static = best(static_mixtures(), chosen_by)
+    references = list(dict.fromkeys((STATIC, best_static)))
+    n = len(CHOOSING) * len(schedules())
+    rows = []
+    for how in kinds:
+        over = ["" if how == of else intervals.gain(out[how], out[of]) for of in references]
+        runs = n if how in (best_static, *schedules()) else 0
+        means = [intervals.mean(values) for values in scores[how].values()]
+        rows.append([_label(how), str(runs), *means, *over])
+    head = [
+        "draw",
+        "runs to choose",
+        "In-Score",
+        "Out-Score",
+        *(f"over {_name(of)}" for of in references),
+    ]
     steps = sorted({figures["steps"] for figures in judged_by.values()})
-    candidates = ", ".join(
-        f"{how} {_scores(chosen_by, how)['Out'].mean():.1f}" for how in schedules()
-    )
     return f"""
-Real runs of GRPO on the offline world, {len(plain["Out"])} fresh seeds of each kind, of the mixture
-{MIXTURE!r}, the best of the world's by Out-Score: drawn by it throughout, by a schedule of two
-halves whose mean it is, and by `adaptive: {{}}` around it. The schedule is the best of four by
-{len(CHOOSING)} runs each of other seeds (Out-Score: {candidates}): {MOVED:.0%} of what a group
-({_groups()}) has in one half is moved to the other. Settings of `adaptive` are the defaults, not
-tuned. Points of 100, means with 95% intervals over seeds; {" or ".join(map(str, steps))} steps.
+Real runs of GRPO on the offline world, {len(out[STATIC])} fresh seeds of each kind: {MIXTURE!r},
+the best of the world's named mixtures inside by Out-Score, drawn by it throughout, by a schedule of
+two halves whose mean it is, and by `adaptive: {{}}` around it. The schedule moves {MOVED:.0%} of
+what a group ({_groups()}) has in one half to the other, and is the best of four by
+{len(CHOOSING)} runs each of other seeds (Out-Score:
+{_candidates(schedules(), chosen_by)}).
+By as many runs a static mixture was chosen too, of {MIXTURE!r} and it moved halfway to each of the
+three next best (Out-Score:
+{_candidates(static_mixtures(), chosen_by)}).
+Runs to choose are those after {MIXTURE!r} was found, on which all build. Adaptive weights need
+none; their settings are the defaults, not tuned. Points of 100, means with 95% intervals over
+seeds; {" or ".join(map(str, steps))} steps.
 
-{table(["draw", "In-Score", "Out-Score", "Out-Score over static"], rows)}
+{table(head, rows)}
 
-{_verdict(sure)} Adaptive weights were, in the mean over steps and runs (the mixture's in brackets):
+- **At equal steps**, over the static {MIXTURE!r}: {_verdict(out, STATIC)}
+- **At equal search cost**, over the best static mixture of {n} runs, {_name(best_static)!r}:
+  {_verdict(out, best_static)}{_harder(out, references)}
+
+Adaptive weights were, in the mean over steps and runs (the mixture's in brackets):
 {_weights(judged_by)}.
 """
+
+
+def _harder(out: Mapping[str, intervals.Values], references: list[str]) -> str:
+    """Which of two comparisons asks for more: what few runs chose may be worse with fresh seeds."""
+    if len(references) == 1:
+        return ""
+    before, chosen = references
+    harder = max(references, key=lambda how: float(out[how].mean()))
+    return (
+        f" That mixture itself is {intervals.gain(out[chosen], out[before])} over "
+        f"{_name(before)!r}: the harder comparison is that with {_name(harder)!r}."
+    )
+
+
+def _name(how: str) -> str:
+    return MIXTURE if how == STATIC else how
+
+
+def _label(how: str) -> str:
+    if how in schedules():
+        return f"two phases, {how}"
+    return f"static, {_name(how)}" if how in static_mixtures() else how
+
+
+def _candidates(kinds: Iterable[str], chosen_by: Mapping[str, units.Figures]) -> str:
+    return ", ".join(f"{_name(how)} {_scores(chosen_by, how)['Out'].mean():.1f}" for how in kinds)
 
 
 def _scores(runs: Mapping[str, units.Figures], how: str) -> dict[str, intervals.Values]:
@@ -153,13 +217,23 @@ def _weights(runs: Mapping[str, units.Figures]) -> str:
     )
 
 
-def _verdict(sure: list[str]) -> str:
-    if not sure:
-        return (
-            "**Neither differs from the static mixture** by more than its interval: on this world "
-            "a mixture that changes during the run is no gain that these runs can tell."
-        )
-    return f"The interval leaves 0 out: {' and '.join(sure)}."
+def _verdict(out: Mapping[str, intervals.Values], reference: str) -> str:
+    """What the two that change during the run gain over a static mixture, in figures and words."""
+    gains, sure = [], []
+    for how in out:
+        if how in static_mixtures():
+            continue
+        gains.append(f"{_label(how)} {intervals.gain(out[how], out[reference])}")
+        low, high = intervals.difference(out[how], out[reference])
+        if low > 0 or high < 0:
+            sure.append(f"{_label(how)} is {'better' if low > 0 else 'worse'}")
+    verdict = (
+        f"**{' and '.join(sure)}** by more than its interval."
+        if sure
+        else "**neither differs** by more than its interval: a mixture that changes during the run "
+        "is no gain that these runs can tell."
+    )
+    return f"{', '.join(gains)}; {verdict}"
 
 
 if __name__ == "__main__":
