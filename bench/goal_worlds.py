@@ -182,7 +182,7 @@ def world_of(name: str) -> World:
 
 def _table() -> tuple[FloatArray, FloatArray]:
     """(k, m) mixtures with two runs, and (k, 2, B) what these scored at their end."""
-    mixtures, scored = world.load()
+    mixtures, scored = world.load(first=world.BEGINNING)
     found: dict[str, list[list[float]]] = defaultdict(list)
     for one in scored:
         if one.kind == "run" and one.is_last:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bench import intervals, units
+from bench import intervals, units, world
 from bench.goal_peers import OURS, PURSUERS, SLOW
 from bench.goal_worlds import WORLDS, Judge, floors_goal, front_goal, world_of
 from bench.report import table, write_section
@@ -116,8 +116,9 @@ def _all(
 def report(found: Mapping[str, units.Figures]) -> str:
     return f"""
 Every search starts from the same {START} runs of a seed, equal weights first, and asks for batches
-of {BATCH}. The offline world is the table of real runs in `bench/data/world`, whose mixtures alone
-can be run; how good one truly is, a Gaussian process of all runs says for each benchmark. Its
+of {BATCH}. The offline world is the first {world.BEGINNING} mixtures of the table of real runs in
+`bench/data/world`, which alone can be run; how good one truly is, a Gaussian process of all
+their runs says for each benchmark. Its
 emulators are quadratics in the weights, or their roots, fitted to each of the seven benchmarks,
 over all mixtures, with the noise that two runs of a mixture differ by: surfaces of the kind that
 `bayes-quadratic` averages over, which favours it. `botorch` is BoTorch's default model with

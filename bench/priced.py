@@ -87,7 +87,7 @@ class Table:
 
 
 def _offline(score: str = "out") -> Table:
-    mixtures, scored = world.load()
+    mixtures, scored = world.load(first=world.BEGINNING)
     runs: dict[str, dict[int, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     prices: dict[str, dict[int, float]] = defaultdict(dict)
     for one in scored:

@@ -72,9 +72,9 @@ class Emulator:
 
 @cache
 def emulator() -> Emulator:
-    """Fitted to the table of real runs, whose mixtures stayed the same, and to what
+    """Fitted to a beginning of the table of real runs, whose mixtures stayed the same, and to what
     `bench.schedules` ran of schedules and judged of the mixture that is their mean."""
-    mixtures, rows = world.load()
+    mixtures, rows = world.load(first=world.BEGINNING)
     found = [
         (_plain(np.array(mixtures[row.mixture])), row.scores, 100.0)
         for row in rows

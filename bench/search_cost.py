@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bench import units
+from bench import units, world
 from bench.intervals import upper_quantile
 from bench.priced import EARLY_RHO, MERGED_COST, MERGED_RHO, OFFLINE, priced
 from bench.report import IMAGES, table, write_section
@@ -118,8 +118,9 @@ def report(found: Mapping[str, units.Figures]) -> str:
     return f"""
 Cost, in full runs, until the chosen mixture is, and from then on stays, within 1% or 5% of the best
 (as a share of the range): median (quartiles) and number of seeds. "never" is more than {CAP:.0f}.
-The offline world is the table of real runs in `bench/data/world`: a run is one of its mixture's
-two, scores are Out-Scores, and how good a mixture is a Gaussian process of all runs says.
+The offline world is the table of real runs in `bench/data/world`, its first {world.BEGINNING}
+mixtures: a run is one of its mixture's two, scores are Out-Scores, and how good a mixture is a
+Gaussian process of all their runs says.
 The others are emulators with made-up channels: earlier steps that carry over by {rho}, prices by
 {MERGED_RHO}. A score at a quarter of the steps costs a quarter, a merged model {MERGED_COST} of a
 run; its experts are full runs that the search pays for. "Steps" may buy runs of half the steps and

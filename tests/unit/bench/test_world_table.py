@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import world_table
+from bench import world, world_table
 from bench.tiny_world import DOMAINS
 from bench.world_mixtures import corner, mixtures
 from bench.world_rows import Row, Rows, Task, aggregate, read_tables, write_tables
@@ -189,3 +189,13 @@ def test_tables_that_were_read_are_packed_to_the_same_bytes(tmp_path: Path) -> N
 
     for file in write_tables(read_tables(world_table.PACKED), mixtures(), made, tmp_path):
         assert file.read_bytes() == (world_table.PACKED / file.name).read_bytes(), file.name
+
+
+def test_a_beginning_of_the_table_is_a_table() -> None:
+    weights, scored = world.load(first=world.BEGINNING)
+    every, models = world.load()
+
+    assert list(weights) == list(every)[: world.BEGINNING] == list(mixtures())[: world.BEGINNING]
+    assert scored == [one for one in models if one.mixture in weights]
+    runs = {(one.mixture, one.seed) for one in scored if one.kind == "run" and one.is_last}
+    assert len(runs) == 2 * world.BEGINNING
