@@ -41,7 +41,7 @@ Spread = Mapping[str, Mapping[str, float]]
 
 PROPOSED_BY = (
     *("domains", "limits", "max_active", "reach", "objective", "objectives", "constraints"),
-    *("similarity", "strategy", "opening", "heuristics", "evidence"),
+    *("similarity", "strategy", "opening", "heuristics", "evidence", "search"),
 )
 """Fields of a specification that decide what is proposed."""
 
@@ -114,7 +114,8 @@ def _domains(
     """The domains that were there, in their order, then new ones: orders stay, and colours."""
     kept = {domain.name: domain for domain in now if domain.name not in spread}
     for name in {name: None for shares in spread.values() for name in shares}:
-        kept.setdefault(name, DomainSpec(name=name, samples=_samples(now, spread, name)))
+        known = kept.get(name, DomainSpec(name=name))
+        kept[name] = known.model_copy(update={"samples": _samples(now, spread, name)})
     if wanted is None:
         return list(kept.values())
     asked = {domain.name: domain for domain in wanted}
@@ -128,10 +129,10 @@ def _domains(
 
 
 def _samples(now: Sequence[DomainSpec], spread: Spread, name: str) -> int | None:
-    """What a domain gets of others' samples, where they are known."""
+    """What a domain has of its own samples and gets of others', where they are known."""
     total = 0.0
     for domain in now:
-        share = spread.get(domain.name, {}).get(name)
+        share = 1.0 if domain.name == name else spread.get(domain.name, {}).get(name)
         if share is not None and domain.samples is None:
             return None
         total += (share or 0.0) * (domain.samples or 0)
@@ -188,8 +189,8 @@ def apply(
     old, new = (spec.model_dump(mode="json") for spec in (before, after))
     changed = {key for key in new if new[key] != old[key]}
     _check_budget(row, before, after)
-    if changed & {*PROPOSED_BY, "search", "recipe"}:
-        _check(session, before, after, fault)
+    if changed & {*PROPOSED_BY, "recipe"}:
+        _check(session, row, before, after, fault)
     # 3. The study as it is from now on.
     columns = {key: new[key] for key in changed & set(IN_COLUMNS)}
     if patch.state is not None:
@@ -264,6 +265,7 @@ def _check_budget(row: models.Study, before: StudySpec, after: StudySpec) -> Non
 
 def _check(
     session: Session,
+    row: models.Study,
     before: StudySpec,
     after: StudySpec,
     fault: Callable[[StudySpec], str | None],
@@ -291,7 +293,7 @@ def _check(
     checks.channels(after)
     schedules.check_search(after)
     export_columns.check(after)
-    checks.earlier(session, after)
+    checks.earlier(session, after, row, before.evidence)
     if (trouble := fault(after)) is not None:
         raise invalid(f"{trouble} (study {before.name!r})")
 
