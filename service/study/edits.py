@@ -33,8 +33,8 @@ from service.schemas import (
 from service.schemas.studies import MAX_BUDGET
 from service.study import checks, export_columns, schedules, views
 
-SHOWN = 100
-"""Changes that are told of a study."""
+SHOWN, ALL = 100, 100_000
+"""Changes that are told of a study, and that are looked through."""
 
 Spread = Mapping[str, Mapping[str, float]]
 """Shares that domains get of another's weight, by the other's name."""
@@ -183,7 +183,7 @@ def apply(
         trials.lock_all(session, studies.get(session, name))
     row = studies.get(session, name, for_update=True)
     before = views.spec(row)
-    spread = _to_spread(before, patch.spread or {})
+    spread = _to_spread(session, row, before, patch.spread or {})
     after = edited(before, patch, patch.name or row.name, spread)
     # 2. Whether it may be.
     old, new = (spec.model_dump(mode="json") for spec in (before, after))
@@ -230,7 +230,7 @@ def _pairs(detail: Mapping[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def _to_spread(spec: StudySpec, wanted: Spread) -> Spread:
+def _to_spread(session: Session, row: models.Study, spec: StudySpec, wanted: Spread) -> Spread:
     """What of it is not done yet.
 
     Raises:
@@ -238,12 +238,20 @@ def _to_spread(spec: StudySpec, wanted: Spread) -> Spread:
     """
     known = {domain.name for domain in spec.domains}
     for source, shares in wanted.items():
-        if source not in known and not shares.keys() <= known:
+        is_done = shares.keys() <= known and _had(session, row, source)
+        if source not in known and not is_done:
             raise invalid(
                 f"spread names unknown domain {source!r} (study {spec.name!r}); it has "
                 f"{', '.join(sorted(known))}"
             )
     return {source: shares for source, shares in wanted.items() if source in known}
+
+
+def _had(session: Session, row: models.Study, domain: str) -> bool:
+    """Whether a study once had a domain."""
+    at_first = (row.created_as or row.spec)["domains"]
+    changed = (path for _, _, detail, _ in studies.changes(session, row, ALL) for path in detail)
+    return any(one["name"] == domain for one in at_first) or f"domains.{domain}" in changed
 
 
 def _check_budget(row: models.Study, before: StudySpec, after: StudySpec) -> None:

@@ -317,6 +317,17 @@ def test_a_domain_is_split_by_shares_and_so_are_old_weights(desk):
     assert len(desk.changes()) == 2
 
 
+def test_what_was_spread_before_is_no_change_and_what_never_was_there_is_refused(desk):
+    desk.edit(domains=FOUR)
+    for name in ("lisa", "geo"):
+        desk.edit(spread={name: {"coco": 1.0}})
+    changes = desk.changes()
+    desk.edit(spread={"lisa": {"coco": 1.0}, "geo": {"coco": 1.0}})
+    assert desk.changes() == changes
+    said = "spread names unknown domain 'lissa' (study 'vlm'); it has coco, sat"
+    assert desk.refused(spread={"lissa": {"coco": 1.0}}) == said
+
+
 def test_a_domain_that_takes_others_up_has_their_samples_too(desk):
     desk.edit(domains=[{**d, "samples": n} for d, n in zip(THREE, (100, 300, 50), strict=True)])
     changed = desk.edit(spread={"lisa": {"coco": 0.5, "sat": 0.5}})

@@ -205,7 +205,7 @@ def test_what_is_left_of_the_budget_knows_of_runs_that_are_no_evidence(here, dat
         row = studies.get(session, "vlm")
         question, _ = question_of(session, row, evidence.read(session, row), n=1, first=5)
     assert (len(question.runs), len(question.pending), question.budget) == (1, 1, 10)
-    assert question.spent == 2  # one that was added, and so is in the budget, too; one from a worker
+    assert question.spent == 2  # one was added, and so is in the budget, too; one has a worker run
 
 
 def test_a_part_of_one_is_evidence_of_nothing(here, database):
