@@ -276,7 +276,8 @@ def load(session: Session, archive: Archive, spec: dict[str, Any]) -> int:
     Trials keep their ids where these are free, so that workers that hold one carry on.
 
     Args:
-        spec: its specification, checked and complete; the study is called as it says.
+        spec: its specification, checked and complete; the study is called as it says. Unless that
+            is another name than it has, workers find its files by its first name as before.
 
     Raises:
         BadArchive: its rows contradict each other.
@@ -284,7 +285,11 @@ def load(session: Session, archive: Archive, spec: dict[str, Any]) -> int:
     """
     document = archive.model_dump()
     study = document["study"]
-    study["name"], study["spec"] = spec["name"], spec
+    if spec["name"] == study["name"]:
+        spec = spec | {"name": study["spec"]["name"]}
+    else:
+        study["name"] = spec["name"]
+    study["spec"] = spec
     if session.scalar(select(STUDIES.c.id).where(STUDIES.c.name == study["name"])) is not None:
         raise StudyExists(
             f"study {study['name']!r} is in this database already; import it under another name"

@@ -282,14 +282,14 @@ def finish(
     artifacts: dict[str, Any],
     wall_s: float | None,
 ) -> bool:
-    """Completes a run that has no scores yet, and says whether it could."""
-    if len({reading.key for reading in readings}) < len(readings):
-        return False
+    """Completes a run that has no scores yet, and that the budget counts as a whole one, and says
+    whether it could."""
     row = run.row
+    if row.share < 1 or len({reading.key for reading in readings}) < len(readings):
+        return False
     asked = {"of_attempt": run.attempt_id, "hash_of_result": digest}
     written: dict[str, Any] = {"with_artifacts": artifacts, "took_s": wall_s}
     change: dict[str, Any] = {"attempt_number": row.attempt_number, "actor": f"worker {run.worker}"}
-    change["unspent"] = 1 - row.share
     sent = [reading.fields() for reading in readings]
     scores = [
         {"trial_id": row.id, "attempt_number": row.attempt_number, **fields}

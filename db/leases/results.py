@@ -64,6 +64,7 @@ def finish(
     attempt.result_hash, attempt.heard_at = digest, now()
     states.end(session, attempt, "completed")
     trial.artifacts, trial.wall_s, trial.error = artifacts or {}, wall_s, None
+    trial.share = 1.0  # also where its trainer knows of no step to pause at, and trained to its end
     states.move(
         session,
         trial,

@@ -41,10 +41,7 @@ def best(database: Database, fits: Fits, study: str, surrogate: str) -> BestAnsw
         idle = waiting.why_idle(session, row, counts)
         nothing = "" if found else _nothing(session, row, counts)
         if found is None and known.completed:
-            nothing = (
-                f"None of {counted(len(known.completed), 'completed run')} is a mixture that the "
-                "study allows since it was changed."
-            )
+            nothing = f"{known.why_none_to_train.capitalize()}."
     gain = standing.gain
     if found is not None and found is uniform:
         gain = Score(value=0.0, se=0.0)

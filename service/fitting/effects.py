@@ -57,7 +57,8 @@ def answer(
         )
     best = known.train_this()
     if best is None:
-        raise NoFit("too-few-results", "no completed run yet: there is no mixture to start from")
+        said = f"{known.why_none_to_train}: there is no mixture to start from"
+        raise NoFit("too-few-results", said)
     names = known.used
     start = engine_terms.weights(known.spec, [best.mixture])[0]
     places = [known.space.domains.index(name) for name in names]

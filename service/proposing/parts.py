@@ -63,7 +63,9 @@ class Parts:
         to_a_step: the same of those that are to pause first, by channel.
         standing: those that pause, by number, and may be continued.
         judged: those whose new scores say whether they are worth going on with.
-        spent: on runs that ended or stand before their last step, or will, in full runs.
+        spent: of the budget, on all but the study's runs and `whole`, in full runs: on runs that
+            ended or stand before their last step, or will, and on what is no evidence, such as
+            schedules that people queued.
         ids: by number.
     """
 
@@ -111,13 +113,14 @@ def read(
             whole.append(row)
         else:
             to_a_step[channel_of(row.ends_at)].append(row)
-    in_part = [row for row in rows if row.state not in UNDER_WAY or row.share < 1]
+    used = study.completed + study.attached
+    used += sum(row.share for row in rows if row.state in UNDER_WAY)
     return Parts(
         whole=_points(known, whole),
         to_a_step={name: _points(known, found) for name, found in to_a_step.items()},
         standing=_begun(known, standing, at, costs),
         judged=_begun(known, judged, at, costs),
-        spent=sum(row.share for row in in_part),
+        spent=used - len(known.runs) - len(whole),
         ids={row.number: row.id for row in rows},
     )
 

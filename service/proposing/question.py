@@ -40,7 +40,7 @@ class Question:
         budget: completed runs after which the search ends, those that were attached among them.
         begun: paused runs that the search may have continued, by number.
         n_continued: how many of them at most.
-        spent: of the budget, on runs that ended or stand before their last step, in full runs.
+        spent: of the budget, on what is neither among `runs` nor pending, in full runs.
     """
 
     space: MixtureSpace

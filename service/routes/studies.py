@@ -78,7 +78,7 @@ def create(
     with service.database.write() as session:
         row, is_new = studies.create(session, body.model_dump(mode="json"), actor, owner)
         if is_new:
-            checks.earlier(session, body)
+            checks.earlier(session, body, row)
         if is_new and (fault := service.presets.fault(body)) is not None:
             raise invalid(f"{fault} (study {body.name!r})")
         counts = studies.trial_counts(session, [row.id])

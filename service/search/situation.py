@@ -107,7 +107,7 @@ class Situation:
         budget: completed runs after which the search ends; None for no end.
         begun: runs whose rest may be trained.
         n_continued: how many of them at most.
-        spent: of the budget, on runs that ended or stand before their last step, in full runs.
+        spent: of the budget, on what is neither among `runs` nor pending, in full runs.
         goal: what is wanted beside, or instead of, the objective; None for that alone.
     """
 

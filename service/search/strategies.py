@@ -68,7 +68,7 @@ def propose(
         pending_in: (p, m) mixtures whose scores in channels other than the target are to come.
         begun: runs that stand at a step: none is begun again, and its rest may be what is proposed.
         n_continued: of how many at most.
-        spent: of the budget, on runs that ended or stand before their last step, in full runs.
+        spent: of the budget, on what is neither among `runs` nor pending, in full runs.
         goal: what is wanted beside, or instead of, the objective, whose outputs are made of the
             runs' benchmarks; for `goal_beliefs.PURSUING`, others look at the objective alone.
 

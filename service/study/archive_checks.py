@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from db import tags
+from db import specs, tags
 from db.archive import Archive
 from db.errors import BadArchive
 from db.specs import IN_COLUMNS
@@ -149,10 +149,13 @@ def check(archive: Archive, name: str | None = None) -> StudySpec:
     given = content["study"]
     spec = StudySpec.model_validate(given["spec"] | {"name": name or given["name"]})
     # What may have been changed since has the same limits.
-    changed = {key: given[key] for key in IN_COLUMNS}
-    StudySpec.model_validate(given["spec"] | changed | {"name": spec.name})
+    changed = {key: given[key] for key in IN_COLUMNS} | {"name": spec.name}
+    changed["search"] = specs.search(
+        specs.complete(given["spec"]), given["channels"], early_stopping=given["early_stopping"]
+    )
+    StudySpec.model_validate(given["spec"] | changed)
     if given["created_as"] is not None:
-        StudySpec.model_validate(given["created_as"] | {"name": spec.name})
+        StudySpec.model_validate(given["created_as"])
     with _at("study.spec"):
         checks.strategy(spec.strategy)
         space = checks.space(spec)

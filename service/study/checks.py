@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from db import studies
+from db import models, studies
 from service.errors import Refused, invalid
-from service.schemas import Measurement, StudySpec, last_measurements
+from service.schemas import EvidenceSpec, Measurement, StudySpec, last_measurements
 from service.schemas.spec import MERGED
 from service.search.space import MixtureSpace
 from service.search.strategies import STRATEGIES
@@ -36,18 +36,39 @@ def space(spec: StudySpec) -> MixtureSpace:
         raise invalid(str(error)) from error
 
 
-def earlier(session: Session, spec: StudySpec) -> None:
-    """Whether the studies are there that this one takes as evidence.
+def earlier(
+    session: Session, spec: StudySpec, own: models.Study, known: Sequence[EvidenceSpec] = ()
+) -> None:
+    """Whether the studies are there that this one takes as evidence, each once.
+
+    Args:
+        own: this one.
+        known: what it took before: that may have been deleted or renamed since.
 
     Raises:
-        Refused: one is not.
+        Refused: one is not, or is this very study, or another one, by a former name.
     """
+    seen: dict[int, str] = {}
     for named in spec.evidence:
-        if studies.find(session, named.study) is None:
+        found, is_new = studies.find(session, named.study), named not in known
+        if is_new and found is None:
             raise invalid(
                 f"evidence: there is no study {named.study!r} (study {spec.name!r}); name one of "
                 "this service, whose runs it has"
             )
+        if found is None:
+            continue
+        if is_new and found.id == own.id:
+            raise invalid(
+                f"evidence names this very study, {own.name!r}, by its former name "
+                f"{named.study!r}; name an earlier one"
+            )
+        if is_new and found.id in seen:
+            raise invalid(
+                f"evidence names study {found.name!r} twice, as {seen[found.id]!r} and "
+                f"{named.study!r}; once is enough (study {spec.name!r})"
+            )
+        seen[found.id] = named.study
 
 
 def channels(spec: StudySpec) -> None:

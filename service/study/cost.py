@@ -84,10 +84,13 @@ def _parts(session: Session, row: models.Study) -> tuple[dict[str, float], dict[
 
 def _shares(mixture: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
     drawn = {
-        metric.removeprefix(DRAWN): n for metric, n in metrics.items() if metric.startswith(DRAWN)
+        metric.removeprefix(DRAWN): n
+        for metric, n in metrics.items()
+        if metric.startswith(DRAWN) and n != 0
     }
-    # Of domains that others took the place of since, the mixture alone says to whom they went.
-    is_told = drawn.keys() <= mixture.keys() and 0 < sum(drawn.values()) < math.inf
-    parts = drawn if is_told and min(drawn.values()) >= 0 else mixture
+    # Of domains that others took the place of since, the mixture alone says to whom they went: also
+    # where a new one has such a name, of which the run had nothing.
+    is_told = all(n > 0 and mixture.get(name, 0.0) > 0 for name, n in drawn.items())
+    parts = drawn if is_told and 0 < sum(drawn.values()) < math.inf else mixture
     total = sum(parts.values())
     return {name: part / total for name, part in parts.items()}

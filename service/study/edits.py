@@ -33,15 +33,15 @@ from service.schemas import (
 from service.schemas.studies import MAX_BUDGET
 from service.study import checks, export_columns, schedules, views
 
-SHOWN = 100
-"""Changes that are told of a study."""
+SHOWN, ALL = 100, 100_000
+"""Changes that are told of a study, and that are looked through."""
 
 Spread = Mapping[str, Mapping[str, float]]
 """Shares that domains get of another's weight, by the other's name."""
 
 PROPOSED_BY = (
     *("domains", "limits", "max_active", "reach", "objective", "objectives", "constraints"),
-    *("similarity", "strategy", "opening", "heuristics", "evidence"),
+    *("similarity", "strategy", "opening", "heuristics", "evidence", "search"),
 )
 """Fields of a specification that decide what is proposed."""
 
@@ -114,7 +114,8 @@ def _domains(
     """The domains that were there, in their order, then new ones: orders stay, and colours."""
     kept = {domain.name: domain for domain in now if domain.name not in spread}
     for name in {name: None for shares in spread.values() for name in shares}:
-        kept.setdefault(name, DomainSpec(name=name, samples=_samples(now, spread, name)))
+        known = kept.get(name, DomainSpec(name=name))
+        kept[name] = known.model_copy(update={"samples": _samples(now, spread, name)})
     if wanted is None:
         return list(kept.values())
     asked = {domain.name: domain for domain in wanted}
@@ -128,10 +129,10 @@ def _domains(
 
 
 def _samples(now: Sequence[DomainSpec], spread: Spread, name: str) -> int | None:
-    """What a domain gets of others' samples, where they are known."""
+    """What a domain has of its own samples and gets of others', where they are known."""
     total = 0.0
     for domain in now:
-        share = spread.get(domain.name, {}).get(name)
+        share = 1.0 if domain.name == name else spread.get(domain.name, {}).get(name)
         if share is not None and domain.samples is None:
             return None
         total += (share or 0.0) * (domain.samples or 0)
@@ -182,14 +183,14 @@ def apply(
         trials.lock_all(session, studies.get(session, name))
     row = studies.get(session, name, for_update=True)
     before = views.spec(row)
-    spread = _to_spread(before, patch.spread or {})
+    spread = _to_spread(session, row, before, patch.spread or {})
     after = edited(before, patch, patch.name or row.name, spread)
     # 2. Whether it may be.
     old, new = (spec.model_dump(mode="json") for spec in (before, after))
     changed = {key for key in new if new[key] != old[key]}
     _check_budget(row, before, after)
-    if changed & {*PROPOSED_BY, "search", "recipe"}:
-        _check(session, before, after, fault)
+    if changed & {*PROPOSED_BY, "recipe"}:
+        _check(session, row, before, after, fault)
     # 3. The study as it is from now on.
     columns = {key: new[key] for key in changed & set(IN_COLUMNS)}
     if patch.state is not None:
@@ -229,7 +230,7 @@ def _pairs(detail: Mapping[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def _to_spread(spec: StudySpec, wanted: Spread) -> Spread:
+def _to_spread(session: Session, row: models.Study, spec: StudySpec, wanted: Spread) -> Spread:
     """What of it is not done yet.
 
     Raises:
@@ -237,12 +238,20 @@ def _to_spread(spec: StudySpec, wanted: Spread) -> Spread:
     """
     known = {domain.name for domain in spec.domains}
     for source, shares in wanted.items():
-        if source not in known and not shares.keys() <= known:
+        is_done = shares.keys() <= known and _had(session, row, source)
+        if source not in known and not is_done:
             raise invalid(
                 f"spread names unknown domain {source!r} (study {spec.name!r}); it has "
                 f"{', '.join(sorted(known))}"
             )
     return {source: shares for source, shares in wanted.items() if source in known}
+
+
+def _had(session: Session, row: models.Study, domain: str) -> bool:
+    """Whether a study once had a domain."""
+    at_first = (row.created_as or row.spec)["domains"]
+    changed = (path for _, _, detail, _ in studies.changes(session, row, ALL) for path in detail)
+    return any(one["name"] == domain for one in at_first) or f"domains.{domain}" in changed
 
 
 def _check_budget(row: models.Study, before: StudySpec, after: StudySpec) -> None:
@@ -264,6 +273,7 @@ def _check_budget(row: models.Study, before: StudySpec, after: StudySpec) -> Non
 
 def _check(
     session: Session,
+    row: models.Study,
     before: StudySpec,
     after: StudySpec,
     fault: Callable[[StudySpec], str | None],
@@ -291,7 +301,7 @@ def _check(
     checks.channels(after)
     schedules.check_search(after)
     export_columns.check(after)
-    checks.earlier(session, after)
+    checks.earlier(session, after, row, before.evidence)
     if (trouble := fault(after)) is not None:
         raise invalid(f"{trouble} (study {before.name!r})")
 

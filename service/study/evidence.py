@@ -83,6 +83,14 @@ class Evidence:
         direction = self.spec.objective.direction
         return headline.standing(runs, direction, self.goal, self.spec.dropped)
 
+    @property
+    def why_none_to_train(self) -> str:
+        """Why there is no mixture to train, where that is so."""
+        if not self.completed:
+            return "no completed run yet"
+        n = counted(len(self.completed), "completed run")
+        return f"none of {n} is a mixture that the study allows since it was changed"
+
     def train_this(self) -> Tried[MeasuredRun] | None:
         """The mixture to train; None before the first run."""
         return self.standing().best
@@ -95,9 +103,9 @@ def read(session: Session, study: models.Study) -> Evidence:
     if spec.search.early_stopping:
         under_way |= dict.fromkeys(begun.running(session, study))
     completed, partial, beside = read_runs(session, study, spec, under_way)
-    wanted = [studies.find(session, named.study) for named in spec.evidence]
-    others = [other for other in wanted if other is not None]
+    others, gone = _others(session, study, spec)
     channels, notes = _channels(session, spec, others)
+    notes += gone
     runs = _runs(spec, completed)
     if spec.search.schedule is not None:
         notes += _left_out(completed, [*partial.values(), *beside.values()])
@@ -133,6 +141,22 @@ def named(session: Session, study: str) -> Evidence:
         StudyNotFound: there is none.
     """
     return read(session, studies.get(session, study))
+
+
+def _others(
+    session: Session, study: models.Study, spec: StudySpec
+) -> tuple[list[models.Study], list[str]]:
+    """The other studies whose runs are evidence, each once though it be named by a former name,
+    too; and which are gone, in words."""
+    others: dict[int, models.Study] = {}
+    gone = []
+    for named in spec.evidence:
+        other = studies.find(session, named.study)
+        if other is None:
+            gone.append(f"study {named.study!r}, named as evidence, is not there any more")
+        elif other.id != study.id:
+            others[other.id] = other
+    return list(others.values()), gone
 
 
 def _left_out(completed: Sequence[Run], others: Sequence[Sequence[Run]]) -> list[str]:

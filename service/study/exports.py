@@ -175,7 +175,7 @@ def _best_as_yaml(known: evidence.Evidence, trainer: TrainerName | None) -> str:
     if best is None:
         raise Refused(
             "no-result",
-            f"study {known.spec.name!r} has no completed trial yet, so there is no best mixture",
+            f"study {known.spec.name!r} has no best mixture: {known.why_none_to_train}",
         )
     if trainer is not None:
         phases = [Phase.model_validate(phase) for phase in best.schedule]

@@ -102,6 +102,44 @@ def test_a_fit_says_what_the_earlier_study_was_worth_and_knows_its_new_runs(api,
     assert again["channels"]["study-old"]["n"] == 13
 
 
+def test_a_study_by_two_names_is_evidence_once_and_its_own_never(api, database):
+    create(api, "old")
+    add(api, "old", {"coco": 1.0}, 0.5)
+    create(api, "new")
+    add(api, "new", {"sat": 1.0}, 0.5)
+    for study in ("old", "new"):
+        assert api.patch(f"/studies/{study}", json={"name": f"{study}-2"}).is_success
+    twice = [{"study": "old"}, {"study": "old-2"}]
+    for listed, said in (
+        (twice, "evidence names study 'old-2' twice, as 'old' and 'old-2'"),
+        ([{"study": "new"}], "names this very study, 'new-2', by its former name 'new'"),
+    ):
+        refused = api.patch("/studies/new-2", json={"evidence": listed})
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True)
+    # What was another study's name when it was listed may be a former one later.
+    create(api, "new")
+    create(api, "old")
+    listed = [*twice, {"study": "new"}]
+    assert api.patch("/studies/new-2", json={"evidence": listed}).is_success
+    for study in ("old", "new"):
+        assert api.delete(f"/studies/{study}", params={"confirm": study}).is_success
+    assert list(known(database, "new-2").runs.channels) == ["study-old-2"]
+
+
+def test_a_study_whose_evidence_is_gone_says_so_and_can_still_be_changed(api, database):
+    create(api, "old")
+    add(api, "old", {"coco": 1.0}, 0.5)
+    create(api, "new", evidence=[{"study": "old"}])
+    assert api.delete("/studies/old", params={"confirm": "old"}).is_success
+    found = known(database, "new")
+    assert found.runs.channels == {}
+    assert found.notes == ("study 'old', named as evidence, is not there any more",)
+    assert api.patch("/studies/new", json={"strategy": "bayes-quadratic"}).status_code == 200
+    assert api.post("/studies/new/clone", json={"name": "newer"}).status_code == 422
+    cloned = api.post("/studies/new/clone", json={"name": "newer", "evidence": []})
+    assert cloned.status_code == 201
+
+
 @pytest.mark.parametrize(
     ("listed", "said"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db import archive, studies
+from db import archive, studies, trials
 from db.sessions import Database
 from service.executor.process import Inline
 from service.proposing.proposer import Proposer
@@ -116,7 +116,10 @@ def test_a_study_that_allows_none_of_its_runs_says_so(desk):
     assert "is a mixture that the study allows since it was changed" in best["message"]
     assert "no completed run is allowed" in desk.api.get("/ui/studies/vlm").text
     assert desk.api.get("/ui/studies/vlm/progress").json()["figure"]["data"]
-    assert desk.api.get("/studies/vlm/export", params={"format": "yaml"}).status_code == 409
+    none = "none of 1 completed run is a mixture that the study allows since it was changed"
+    for path in ("export?format=yaml", "effects"):
+        refused = desk.api.get(f"/studies/vlm/{path}")
+        assert (refused.status_code, none in refused.json()["detail"]) == (409, True)
 
 
 def test_a_dropped_domain_can_come_back(desk):
@@ -167,6 +170,22 @@ def test_a_running_trial_goes_on_and_its_result_counts(desk):
     answer = desk.api.post(f"/trials/{leased['trial']['id']}/result", json=body)
     assert answer.json()["state"] == "completed"
     assert len(desk.known().runs) == 1
+
+
+def test_proposals_of_a_channel_that_is_given_up_are_made_anew(desk):
+    steps = {"steps": 4, "evaluation": {"at": [2]}}
+    recipe = {"backend": "command", "command": {"script": "train"}} | steps
+    channels = {"channels": ["full", "step-2"]}
+    desk.create(name="parts", recipe=recipe, search=channels, strategy="bayes-quadratic")
+    with desk.database.write() as session:
+        row = studies.get(session, "parts")
+        weights = {"coco": 1.0, "lisa": 0.0, "sat": 0.0}
+        proposal = {"strategy": "bayes-quadratic", "seed": 1, "reason": "a part"}
+        new = trials.NewTrial(weights, "proposed", proposal, row.results, stop_at=2, share=0.5)
+        trials.add(session, row, new, actor="proposer")
+    desk.edit(study="parts", search={"channels": ["full"]})
+    desk.turn()
+    assert [trial["stop_at"] for trial in desk.trials("parts")] == [None, None]
 
 
 def test_a_mixture_queued_by_hand_stays(desk):
@@ -298,6 +317,23 @@ def test_a_domain_is_split_by_shares_and_so_are_old_weights(desk):
     assert len(desk.changes()) == 2
 
 
+def test_what_was_spread_before_is_no_change_and_what_never_was_there_is_refused(desk):
+    desk.edit(domains=FOUR)
+    for name in ("lisa", "geo"):
+        desk.edit(spread={name: {"coco": 1.0}})
+    changes = desk.changes()
+    desk.edit(spread={"lisa": {"coco": 1.0}, "geo": {"coco": 1.0}})
+    assert desk.changes() == changes
+    said = "spread names unknown domain 'lissa' (study 'vlm'); it has coco, sat"
+    assert desk.refused(spread={"lissa": {"coco": 1.0}}) == said
+
+
+def test_a_domain_that_takes_others_up_has_their_samples_too(desk):
+    desk.edit(domains=[{**d, "samples": n} for d, n in zip(THREE, (100, 300, 50), strict=True)])
+    changed = desk.edit(spread={"lisa": {"coco": 0.5, "sat": 0.5}})
+    assert {d["name"]: d["samples"] for d in changed["domains"]} == {"coco": 250, "sat": 200}
+
+
 def test_domains_are_merged_and_their_weights_added_up(desk):
     sizes = [{"name": "coco", "samples": 100}, {"name": "lisa", "samples": 50}, {"name": "sat"}]
     desk.edit(domains=sizes)
@@ -409,6 +445,45 @@ def test_an_archive_has_the_study_as_it_is_and_as_it_was_created(desk, new_datab
         archive.load(session, content, spec.model_dump(mode="json"))
     assert desk.changes("imported") == desk.changes("vlm-2b")
     assert desk.api.post("/studies", json=study_body("imported")).status_code == 200
+
+
+def moved(desk, name, to, **columns):
+    """A study taken to another database as an archive, with other columns of its row."""
+    with desk.database.read() as session:
+        kept = archive.dump(session, name)
+    kept["study"] |= columns
+    content = archive.Archive.model_validate(kept)
+    spec = archive_checks.check(content)
+    with to.write() as session:
+        archive.load(session, content, spec.model_dump(mode="json"))
+
+
+def test_files_of_a_study_that_was_renamed_and_moved_are_found_as_before(desk, new_database):
+    desk.edit(name="vlm-2b")
+    there = Database(new_database())
+    moved(desk, "vlm-2b", there)
+    with there.read() as session:
+        row = studies.get(session, "vlm-2b")
+        assert (row.name, row.spec["name"]) == ("vlm-2b", "vlm")
+    there.close()
+
+
+def test_a_study_that_has_the_name_of_what_was_its_evidence_can_be_moved(desk, new_database):
+    desk.create(name="new", evidence=[{"study": "vlm"}])
+    desk.edit(study="new", evidence=[])
+    assert desk.api.delete("/studies/vlm", params={"confirm": "vlm"}).status_code == 204
+    desk.edit(study="new", name="vlm")
+    there = Database(new_database())
+    moved(desk, "vlm", there)
+    there.close()
+
+
+@pytest.mark.parametrize("columns", [{"channels": "full,step-2"}, {"early_stopping": True}])
+def test_an_archive_whose_columns_and_specification_do_not_go_together_is_refused(desk, columns):
+    recipe = study_body()["recipe"] | {"command": {"script": "train", "schedules": True}}
+    desk.create(name="phased", search={"schedule": {"phases": 2}}, recipe=recipe)
+    with pytest.raises(ValueError, match=r"search\.schedule"):
+        moved(desk, "phased", desk.database, **columns)
 
 
 def test_an_archive_of_before_there_were_edits_is_taken(desk):

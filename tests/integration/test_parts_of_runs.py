@@ -196,6 +196,12 @@ def test_a_run_to_a_step_pauses_there_and_uses_its_part_of_the_budget(lab):
     assert desk.asked().question.spent == 0.25
 
 
+def test_a_run_to_a_step_that_is_trained_to_its_end_all_the_same_uses_all_of_a_run(lab):
+    here = lab(search=STEP_5)
+    here.finish(here.to_a_step())
+    assert (here.study()["unspent"], here.standing().completed) == (0.0, 1.0)
+
+
 def test_before_its_cost_is_known_it_is_the_part_of_the_steps(lab):
     assert lab(search=STEP_5).asked().question.costs == {"full": 1.0, "step-5": 0.25}
 

@@ -45,12 +45,16 @@ def script(tmp_path: Path) -> Path:
 
 
 def leg(
-    script: Path, signals: Signals, worker: str, stop_at: int | None = None
+    script: Path,
+    signals: Signals,
+    worker: str,
+    stop_at: int | None = None,
+    **mixture: float,
 ) -> tuple[Service, Path]:
     """What a worker with a folder of its own tells of its part of the trial."""
     service = Service()
     answer = NextAnswer(
-        trial=trial(7, {"coco": 1.0}, 0.5).model_copy(update={"stop_at": stop_at}),
+        trial=trial(7, mixture or {"coco": 1.0}, 0.5).model_copy(update={"stop_at": stop_at}),
         lease=Lease(token="t" * 32, until=FOREVER, duration_s=0.6),
         recipe={"backend": "command", "steps": 9, "command": {"script": script.name}},
     )
@@ -77,3 +81,17 @@ def test_a_trial_paused_by_one_worker_ends_with_another_as_if_it_had_not_been(sc
     assert begun == ["from 0", "from 0", "from 4", "from 7"], "each went on where the last stood"
     [undisturbed], [ended] = whole.results, third.results
     assert final(ended) == final(undisturbed)
+
+
+def test_a_trial_whose_domain_was_split_while_it_was_paused_begins_again(script, signals):
+    leg(script, signals, "alone", stop_at=4)
+    service, _ = leg(script, signals, "alone", indoor=0.5, outdoor=0.5)
+    assert not service.failures
+    assert [item.step for item in service.results[0].measurements] == [9]
+    assert (script.parents[1] / "legs").read_text().splitlines() == ["from 0", "from 0"]
+
+
+def test_a_trial_goes_on_where_a_domain_came_while_it_was_paused(script, signals):
+    leg(script, signals, "alone", stop_at=4)
+    leg(script, signals, "alone", coco=1.0, geo=0.0)
+    assert (script.parents[1] / "legs").read_text().splitlines() == ["from 0", "from 4"]

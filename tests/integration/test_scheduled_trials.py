@@ -193,6 +193,21 @@ def test_its_mean_may_still_be_proposed_whatever_became_of_it(here, database):
     assert set(question.costs) == {TARGET}
 
 
+def test_what_is_left_of_the_budget_knows_of_runs_that_are_no_evidence(here, database):
+    added(here, mixture={"coco": 1.0}, measurements=scores(0.5))
+    added(here, schedule=EASY_FIRST, measurements=scores(0.9))
+    added(here, schedule=EASY_FIRST)
+    added(here, mixture={"sat": 1.0})
+    answer = here.post("/trials/next", json={"worker": "node", "study": "vlm"}).json()
+    body = {"token": answer["lease"]["token"], "measurements": scores(0.7)}
+    assert here.post(f"/trials/{answer['trial']['id']}/result", json=body).is_success
+    with database.read() as session:
+        row = studies.get(session, "vlm")
+        question, _ = question_of(session, row, evidence.read(session, row), n=1, first=5)
+    assert (len(question.runs), len(question.pending), question.budget) == (1, 1, 10)
+    assert question.spent == 2  # one was added, and so is in the budget, too; one has a worker run
+
+
 def test_a_part_of_one_is_evidence_of_nothing(here, database):
     made = added(here, schedule=EASY_FIRST)
     answer = here.post("/trials/next", json={"worker": "node", "study": "vlm"}).json()

@@ -15,7 +15,7 @@ from threading import Thread
 
 import structlog
 
-from service.schemas import Expert
+from service.schemas import SUM_TOLERANCE, Expert
 from trainer.job import ExpertWeights
 from trainer.recipe import Recipe, RecipeError
 from trainer.storage.remote import Manifest, Store, StoredRun
@@ -149,7 +149,8 @@ class Experts:
         structlog.get_logger().info("expert fetched", domain=expert.domain, trial=expert.trial)
 
     def _check(self, expert: Expert, recipe: Recipe) -> None:
-        """Sees that it is the run of the domain alone, by the recipe of the merged model."""
+        """Sees that it is the run of a domain alone, by the recipe of the merged model; a study
+        that was changed since may call the domain otherwise, and have data of more."""
         place = self._place(expert)
         if not any((place / MODEL).glob("*.safetensors")):
             raise _Wrong(f"{_called(expert)} has no weights")
@@ -158,15 +159,25 @@ class Experts:
             mixture, theirs = run["mixture"], Recipe.parse(run["recipe"], is_here=False)
         except (OSError, ValueError, KeyError, TypeError, RecipeError) as error:
             raise _Wrong(f"{_called(expert)} does not say which run it is: {error}") from error
-        if max(mixture, key=mixture.__getitem__) != expert.domain:
+        name = max(mixture, key=mixture.__getitem__)
+        if mixture[name] < 1 - SUM_TOLERANCE:
             raise _Wrong(f"{_called(expert)} was trained on {', '.join(mixture)}")
-        ours, there = (one.model_dump(mode="json", exclude={"speed"}) for one in (recipe, theirs))
+        ours, there = (
+            one.model_dump(mode="json", exclude={"speed", "data"}) for one in (recipe, theirs)
+        )
+        if name == expert.domain:
+            ours["data"], there["data"] = (_data_of(one, name) for one in (recipe, theirs))
         for key, value in ours.items():
             if there[key] != value:
                 raise _Wrong(
                     f"{_called(expert)} is of another recipe: {key} is {there[key]} there and "
                     f"{value} here"
                 )
+
+
+def _data_of(recipe: Recipe, domain: str) -> str | None:
+    """The folder of a domain's data; None where the recipe draws it."""
+    return None if recipe.data is None else recipe.data.domains.get(domain)
 
 
 def _called(expert: Expert) -> str:

@@ -49,19 +49,27 @@ class RunFolder:
         Raises:
             FolderTaken: another run's; names what differs.
         """
-        wanted = identity(job, seed)
-        file = self.path / RUN
         self.staging.parent.mkdir(parents=True, exist_ok=True)
+        different = self.differs_in(job, seed)
+        if different is not None:
+            raise FolderTaken(
+                f"{self.path} holds another run: {different}; give each run a folder of its own"
+            )
+        if not (self.path / RUN).exists():
+            wanted = json.dumps(identity(job, seed), indent=1)
+            storage_files.write_whole(self.path / RUN, wanted.encode())
+
+    def differs_in(self, job: Job, seed: int) -> str | None:
+        """What is different of the run that the folder is of, in words; None where it is this one,
+        or none."""
+        file = self.path / RUN
         if not file.exists():
-            storage_files.write_whole(file, json.dumps(wanted, indent=1).encode())
-            return
-        found = json.loads(file.read_text())
-        for key, value in ({"schedule": None} | _leaves(wanted)).items():
-            if (there := _leaves(found).get(key)) != value:
-                raise FolderTaken(
-                    f"{self.path} holds another run: {key} is {there} there and {value} here; "
-                    "give each run a folder of its own"
-                )
+            return None
+        found = _leaves(of_its_domains(json.loads(file.read_text())))
+        for key, value in ({"schedule": None} | _leaves(identity(job, seed))).items():
+            if (there := found.get(key)) != value:
+                return f"{key} is {there} there and {value} here"
+        return None
 
     def checkpoints(self) -> list[int]:
         """Steps that have a checkpoint, rising."""
@@ -162,7 +170,18 @@ def identity(job: Job, seed: int) -> dict[str, Any]:
         found["schedule"] = [
             {"share": phase.share, "mixture": _weighed(phase.mixture)} for phase in job.schedule
         ]
-    return found
+    return of_its_domains(found)
+
+
+def of_its_domains(run: dict[str, Any]) -> dict[str, Any]:
+    """An identity with no data but that of the domains which the run draws from: others come and go
+    while it is paused."""
+    recipe = run["recipe"]
+    data = recipe.get("data")
+    if data is None:
+        return run
+    drawn = {name: folder for name, folder in data["domains"].items() if name in run["mixture"]}
+    return run | {"recipe": recipe | {"data": data | {"domains": drawn}}}
 
 
 def _weighed(mixture: Mapping[str, float]) -> dict[str, float]:

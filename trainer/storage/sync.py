@@ -17,7 +17,7 @@ import structlog
 
 from trainer.job import Job
 from trainer.storage.remote import StoredRun
-from trainer.storage.run_folder import RunFolder, identity
+from trainer.storage.run_folder import RunFolder, identity, of_its_domains
 from trainer.storage.work_folder import TrialFolder
 
 
@@ -65,7 +65,7 @@ class StoreSync:
         if step is None:
             return
         found = json.loads((incoming / "run.json").read_bytes())
-        if found != identity(job, job.run_seed):
+        if of_its_domains(found) != identity(job, job.run_seed):
             self._log.warning("the stored checkpoint is another run's; not gone on with", step=step)
             return
         self._fetched = step

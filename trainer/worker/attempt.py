@@ -8,6 +8,7 @@ that a worker that was killed sends it when it starts again.
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from service.schemas import Measurement, NextAnswer, Result
 from trainer import troubles
 from trainer.job import TRAIN, Crash, Halted, Job, Outcome, Paused, Progress
 from trainer.recipe import Recipe, RecipeError
+from trainer.storage.run_folder import RunFolder
 from trainer.storage.sync import StoreSync
 from trainer.storage.work_folder import TrialFolder
 from trainer.worker import agreement
@@ -163,6 +165,11 @@ class Attempt:
             needs_room=self._setting.make_room is not None,
             schedule=tuple(self.trial.schedule or ()),
         )
+        try:
+            self._begin_anew_if_changed(job)
+        except OSError as error:
+            self._ending.cannot(f"the trial's folder cannot be written: {error}")
+            return
         # While a trainer of the user's is at work nobody knows what in its folder is whole.
         self._is_own = recipe.backend == "command"
         try:
@@ -187,6 +194,16 @@ class Attempt:
             # One that was stopped early has its scores: this machine can run trials.
             self._ending.is_delivered = self._has_scored
             self._ending.over()
+
+    def _begin_anew_if_changed(self, job: Job) -> None:
+        """What was trained of the trial before its study was changed, a domain split say, is
+        another run, and not gone on with."""
+        run = RunFolder(self._folder.run)
+        different = None if self._answer.merge is not None else run.differs_in(job, job.run_seed)
+        if different is not None:
+            self._log.warning("the trial is another run since: it begins again", why=different)
+            shutil.rmtree(run.path)
+            run.path.mkdir()
 
     def _train(self, job: Job) -> None:
         child = self._start(job)

@@ -230,6 +230,18 @@ def test_after_a_split_the_gpu_hours_of_earlier_runs_are_shared_out_by_their_wei
     assert found == pytest.approx(equal | {"indoor": 0.3, "outdoor": 0.1})
 
 
+def test_gpu_hours_of_a_domain_are_not_anothers_that_has_its_name_now(api, database):
+    study = create(api)
+    run_that_drew(api, study, 30.0, 10.0)
+    charge(database, 2.0)
+    renamed = {"spread": {"coco": {"rooms": 1.0}}}
+    assert api.patch(f"/studies/{study}", json=renamed).is_success
+    domains = [*api.get(f"/studies/{study}").json()["domains"], {"name": "coco"}]
+    assert api.patch(f"/studies/{study}", json={"domains": domains}).is_success
+    found = api.get(f"/studies/{study}/cost").json()["domains"]
+    assert found == pytest.approx(dict.fromkeys(found, 0.4) | {"coco": 0.0})
+
+
 def export(api, study: str) -> str:
     return api.get(f"/studies/{study}/export?format=csv").text
 

@@ -104,10 +104,29 @@ def test_runs_of_other_recipes_or_mixtures_are_refused_for_good(store, tmp_path)
     found = fetched(store, tmp_path / "e/a", longer)
     assert found.is_wrong
     assert "is of another recipe: steps is 48 there and 24 here" in str(found.trouble)
-    other = finished(store, tmp_path, 4, "sat", mixture={"coco": 1.0})
+    other = finished(store, tmp_path, 4, "sat", mixture={"coco": 0.1, "sat": 0.9})
     found = fetched(store, tmp_path / "e/a", other)
     assert found.is_wrong
-    assert "was trained on coco" in str(found.trouble)
+    assert "was trained on coco, sat" in str(found.trouble)
+
+
+def with_data(**domains) -> Recipe:
+    data = {"domains": domains, "benchmarks": {"chart": "data/chart"}}
+    return Recipe.parse({"steps": 24, "data": data}, is_here=False)
+
+
+def test_an_expert_outlives_changes_of_its_study(store, tmp_path):
+    before = with_data(coco="data/coco", sat="data/sat")
+    sat = finished(store, tmp_path, 3, "sat", recipe=before)
+    more = with_data(coco="data/coco", sat="data/sat", geo="data/geo")
+    assert fetched(store, tmp_path / "e/a", sat, recipe=more).trouble is None
+    renamed = finished(store, tmp_path, 4, "rooms", recipe=before, mixture={"sat": 1.0})
+    other = with_data(coco="data/coco", rooms="data/rooms")
+    assert fetched(store, tmp_path / "e/a", renamed, recipe=other).trouble is None
+    moved = with_data(coco="data/coco", sat="data/others")
+    found = fetched(store, tmp_path / "e/a", sat, recipe=moved)
+    assert found.is_wrong
+    assert "data is data/sat there and data/others here" in str(found.trouble)
 
 
 def test_how_fast_an_expert_was_computed_does_not_matter(store, tmp_path):

@@ -18,3 +18,15 @@ def test_a_run_goes_on_in_its_folder_however_fast_it_is_computed(tmp_path):
     RunFolder(tmp_path).claim(job(speed={"features": False, "compiled": False}), seed=3)
     with pytest.raises(FolderTaken, match=r"recipe\.evaluation\.max_tokens is None there and 5"):
         RunFolder(tmp_path).claim(job(evaluation={"max_tokens": 5}), seed=3)
+
+
+def test_a_run_goes_on_where_its_recipe_has_data_of_more_domains(tmp_path):
+    def with_data(**domains: str) -> Job:
+        found = job(data={"domains": domains, "benchmarks": {"chart": "data/chart"}})
+        assert found.recipe.data is not None
+        return found
+
+    RunFolder(tmp_path).claim(with_data(sat="data/sat", coco="data/coco"), seed=3)
+    RunFolder(tmp_path).claim(with_data(sat="data/sat", geo="data/geo"), seed=3)
+    with pytest.raises(FolderTaken, match=r"domains\.sat is data/sat there and data/other here"):
+        RunFolder(tmp_path).claim(with_data(sat="data/other"), seed=3)
