@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
+import scipy
 import typer
-from scipy.stats import spearmanr
 
 from bench import units, world
 from bench.regmix import TARGETS, load
@@ -88,7 +88,7 @@ def measure(part: str, n: int, draw: int, target: str, kind: str) -> units.Figur
     mean, sd = fitted.predict(X, noisy=True)
     carried = {name: one._asdict() for name, one in fitted.channels.items()}
     return {
-        "spearman": float(spearmanr(mean, actual).statistic),
+        "spearman": float(scipy.stats.spearmanr(mean, actual).statistic),
         "coverage": float((np.abs(actual - mean) <= intervals.Z90 * sd).mean()),
         "channels": carried,
     }

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 Values = NDArray[np.float64]
 
 
 def mean(values: Values) -> str:
     """Mean of (n,) values: `56.9 ± 8.6`, by Student's t."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return f"{values.mean():.1f} ± {half:.1f}"
 
 
 def difference(mine: Values, theirs: Values) -> tuple[float, float]:
     """The 95% interval of the difference of two means, by Welch's t."""
-    low, high = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
+    low, high = scipy.stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
     return float(low), float(high)
 
 
@@ -40,5 +40,5 @@ def upper_quantile(values: list[float], q: float) -> float:
 def share(kept: float, n: int) -> tuple[float, float]:
     """The 95% interval of a binomial share by Jeffreys: n times, of which so many, which may be a
     fraction where each time is itself a share (Brown, Cai and DasGupta, 2001)."""
-    low, high = stats.beta.ppf([0.025, 0.975], kept + 0.5, n - kept + 0.5)
+    low, high = scipy.stats.beta.ppf([0.025, 0.975], kept + 0.5, n - kept + 0.5)
     return 0.0 if kept == 0 else float(low), 1.0 if kept == n else float(high)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
+import scipy
 import typer
-from scipy.stats import spearmanr
 
 from bench import units
 from bench.regmix import TARGETS, load
@@ -80,7 +80,7 @@ def measure(part: str, n: int, draw: int, target: str, name: str) -> units.Figur
     seconds = time.perf_counter() - start
     off = actual - mean
     return {
-        "spearman": float(spearmanr(mean, actual).statistic),
+        "spearman": float(scipy.stats.spearmanr(mean, actual).statistic),
         "r2": float(1 - (off**2).mean() / actual.var()),
         "coverage": float((np.abs(off) <= intervals.Z90 * sd).mean()),
         # Of the loss in units of its spread over the tested runs, so that tables compare.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import scipy
 import typer
-from scipy import stats
 
 from bench import intervals
 from bench.report import IMAGES, machine, table, write_results, write_section
@@ -192,7 +192,7 @@ def _score_table(base: dict[str, float], groups: dict[str, Group]) -> str:
 def _anova(what: str, groups: dict[str, Group]) -> str:
     """One-way analysis of variance of Out-Score: mixtures against seeds."""
     values = [group.scores["Out"] for group in groups.values()]
-    result = stats.f_oneway(*values)
+    result = scipy.stats.f_oneway(*values)
     between, within = len(values) - 1, sum(map(len, values)) - len(values)
     noise = np.sqrt(np.mean([v.var(ddof=1) for v in values]))
     means = [v.mean() for v in values]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import chain, combinations, zip_longest
 
 import numpy as np
-from scipy import stats
-from scipy.stats import qmc
+import scipy
 
 from bench.tiny_world import DOMAINS, EDGE, INSIDE, UNIFORM
 
@@ -59,8 +58,8 @@ def _named() -> list[tuple[str, Mixture]]:
 
 def _draws(name: str, n: int, concentration: float) -> list[tuple[str, Mixture]]:
     """Dirichlet draws from a scrambled Sobol sequence, rounded to thousandths."""
-    sobol = qmc.Sobol(len(DOMAINS), rng=np.random.default_rng([DRAW, n]))
-    gammas = stats.gamma(concentration).ppf(sobol.random_base2(SOBOL)[:n])
+    sobol = scipy.stats.qmc.Sobol(len(DOMAINS), rng=np.random.default_rng([DRAW, n]))
+    gammas = scipy.stats.gamma(concentration).ppf(sobol.random_base2(SOBOL)[:n])
     drawn = []
     for i, row in enumerate(gammas):
         weights = np.round(row / row.sum(), DIGITS)

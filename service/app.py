@@ -49,6 +49,8 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
+VERSION = version("modomodo")
+
 DESCRIPTION = """Finds the best training-data mixture in few runs: stores studies and trials, hands
 trials out under leases, and proposes mixtures. Errors are problem details (RFC 9457) with a stable
 `code`."""
@@ -73,7 +75,7 @@ def create_app(
     chosen = settings or Settings()
     app = FastAPI(
         title="MoDoMoDo",
-        version=version("modomodo"),
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=_lifespan,
         # Their pages load scripts from a CDN; /openapi.json and docs/reference/http.md say it all.

@@ -29,7 +29,7 @@ from db import postgresql, sqlite, upgrade
 from db.sessions import Database
 from service.executor.process import Inline
 from service.settings import Settings
-from tests.support import LONG_S, once, tls
+from tests.support import LONG_S, once, tls, warm
 from tests.support.postgres import NoServer, Server
 from tests.support.schedule import COLLECTED, Schedule, dear, shared_by
 from tests.support.serving import in_process
@@ -47,6 +47,12 @@ settings.register_profile("quick", max_examples=8, derandomize=True, **_ALWAYS)
 settings.register_profile("ci", max_examples=20, derandomize=True, **_ALWAYS)
 settings.register_profile("slow", max_examples=500, print_blob=True, **_ALWAYS)
 settings.load_profile("ci")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that run tests share what forks commands, since each would import everything."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        warm.share()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

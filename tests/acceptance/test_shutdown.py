@@ -54,7 +54,7 @@ def ends(process: Command, within_s: float) -> None:
     assert psutil.wait_procs(computing, timeout=30)[1] == []
 
 
-@pytest.mark.backends("sqlite", "postgresql")
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 def test_under_load_sigterm_loses_no_answer_and_leaves_no_process(database_url, database):
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -10,8 +10,8 @@ import sys
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-DEAR = frozenset({"torch", "transformers", "trl", "peft", "ax", "botorch"})
-"""What takes seconds to import, so that only tests that need it do, and collecting never."""
+DEAR = frozenset({"torch", "transformers", "trl", "peft", "ax", "botorch", "scipy.stats"})
+"""What takes a second or more to import: only tests that need it do, collecting never."""
 
 COLLECTED = pytest.StashKey[frozenset[str]]()
 """Which of these collecting imported."""
@@ -45,9 +45,24 @@ TOGETHER = {
         "tests/acceptance/test_clocks.py",
         "tests/acceptance/test_service_processes.py",
         "tests/acceptance/test_shutdown.py",
+        "tests/integration/dashboard/test_sign_in.py",
+        "tests/integration/dashboard/test_stored_fits.py",
         "tests/integration/db/",
+        "tests/integration/test_api_calls.py",
         "tests/integration/test_api_keys.py",
+        "tests/integration/test_budget.py",
+        "tests/integration/test_demand.py",
         "tests/integration/test_deployment.py",
+        "tests/integration/test_gpu_hours.py",
+        "tests/integration/test_heartbeats.py",
+        "tests/integration/test_hostile_text.py",
+        "tests/integration/test_many_studies.py",
+        "tests/integration/test_operations.py",
+        "tests/integration/test_owners.py",
+        "tests/integration/test_service_proposals.py",
+        "tests/integration/test_sharing.py",
+        "tests/integration/test_study_archives.py",
+        "tests/integration/test_waiting.py",
     ),
 }
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,29 +21,54 @@ ROOT = Path(__file__).parents[2]
 START_S = 60.0
 
 INHERITED = "TESTS_WARM_SERVER"
-"""Names the server that a command was forked from, to what the command starts."""
+"""Names the server that tests share, or that a command was forked from, to what they start."""
 
 FITS = ("service.search.expected_improvement", "service.search.surrogates.gp")
 """With torch, for the many commands of a page that fit models."""
 
 
+def share() -> None:
+    """One server for all that processes of tests below this one start, from when the first asks."""
+    address, listening = _listen()
+    os.environ[INHERITED] = address[1:]
+
+    def begin() -> None:
+        with listening:
+            select.select([listening], [], [])
+            # It would end with the thread that started it.
+            _start(listening).wait()
+
+    threading.Thread(target=begin, daemon=True).start()
+
+
 @functools.cache
 def _server(*more: str) -> str:
-    """Address of this process's server, which ends with it; modules that it imports, too."""
-    if INHERITED in os.environ:
+    """Address of the server that this process shares, or of its own, which ends with it, where that
+    imports more modules or nobody shares one."""
+    if INHERITED in os.environ and not more:
         return f"\0{os.environ[INHERITED]}"
-    address = f"\0modomodo-warm-{os.getpid()}-{os.urandom(8).hex()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-        listening.bind(address)
-        listening.listen(128)
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm_server", str(listening.fileno()), *more],
-            cwd=ROOT,
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+    address, listening = _listen()
+    with listening:
+        _start(listening, *more)
     return address
+
+
+def _listen() -> tuple[str, socket.socket]:
+    address = f"\0modomodo-warm-{os.getpid()}-{os.urandom(8).hex()}"
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(address)
+    listening.listen(128)
+    return address, listening
+
+
+def _start(listening: socket.socket, *more: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.warm_server", str(listening.fileno()), *more],
+        cwd=ROOT,
+        pass_fds=[listening.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 class Command:

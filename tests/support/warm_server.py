@@ -36,6 +36,7 @@ IMPORTED = (
     "service.server",
     "service.proposing.proposer",
     "trainer.worker.worker",
+    "trainer.domains.prepare",
     "db.upgrade",
     *ASKED,
 )

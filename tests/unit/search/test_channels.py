@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal
 
 from service.search.runs import ALONE, Runs
 from service.search.surrogates.basis import Basis
@@ -93,7 +93,7 @@ def test_the_closed_form_is_that_of_the_joint_normal_distribution():
     found = np.linalg.inv(likelihood.J[0] + np.diag(1 / prior[0]))
     np.testing.assert_allclose(found, covariance, atol=1e-12)
     np.testing.assert_allclose(found @ likelihood.h[0], mean, atol=1e-12)
-    expected = multivariate_normal(np.zeros(len(y)), K).logpdf(y)
+    expected = scipy.stats.multivariate_normal(np.zeros(len(y)), K).logpdf(y)
     assert likelihood.evidence(prior)[0] == pytest.approx(expected)
 
 

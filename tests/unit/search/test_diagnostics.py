@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, kstest
+import scipy
 
 from service.search.diagnostics import diagnose
 from service.search.health import miscalibrated
@@ -25,7 +25,7 @@ def runs_at(X, seed=0, sd=NOISE):
 def test_probabilities_of_left_out_runs_are_uniform_when_the_model_is_right():
     X = SPACE.sample(200, np.random.default_rng(1))
     loo = diagnose("bayes-quadratic", SPACE, runs_at(X), seed=0).loo
-    assert kstest(loo.pit, "uniform").pvalue > 0.01
+    assert scipy.stats.kstest(loo.pit, "uniform").pvalue > 0.01
     assert 0.84 <= loo.coverage_90 <= 0.96
 
 
@@ -114,7 +114,10 @@ def test_intervals_that_are_too_narrow_are_named():
 )
 def test_intervals_are_called_wrong_only_where_chance_would_rarely_do_so(inside, n, fault):
     assert miscalibrated(inside, n) == fault
-    tails = [binomtest(inside, n, 0.95, alternative=side).pvalue for side in ("less", "greater")]
+    tails = [
+        scipy.stats.binomtest(inside, n, 0.95, alternative=side).pvalue
+        for side in ("less", "greater")
+    ]
     assert (min(tails) > 0.025) == (fault is None)
 
 
