@@ -97,6 +97,7 @@ more.addEventListener("click", async () => {
 change();
 // News do not take a list away that somebody is reading further down.
 follow(root, async () => {
-  if (list.children.length <= PAGE && !list.contains(document.activeElement)) await showList();
+  const isRead = more.disabled || list.children.length > PAGE || list.contains(document.activeElement);
+  if (!isRead) await showList();
   await drawAll();
 });

@@ -12,6 +12,7 @@ const TYPING_MS = 250;
 const TYPED = ["search", "number"];
 
 let latest = 0; // what was asked for since then is shown instead
+let asked = null; // what the address does not say yet
 
 /** Shows the table of an address's query; what had the focus in it has it again. */
 async function show(query) {
@@ -29,15 +30,25 @@ async function show(query) {
   return answer.query;
 }
 
-/** The same, and the address then says so; where the table cannot be had alone, the whole page is
- * asked for, which says why. */
-async function go(query) {
-  const said = await show(query).catch(() => location.assign(`${address}?${query}`) ?? null);
-  if (said !== null) history.pushState(null, "", said ? `?${said}` : address);
+/** Shows what was asked for last, and the address then says so: also where news of the study came
+ * while its answer was on the way. */
+async function again() {
+  const said = await show(asked?.query ?? location.search.slice(1));
+  if (said === null || asked === null) return;
+  history.pushState(null, "", said ? `?${said}` : address);
+  if (asked.isByLink) fill();
+  asked = null;
+}
+
+/** The table of a query; where it cannot be had alone, the whole page is asked for, which says why.
+ * What a link asks for, the form is filled with. */
+function go(query, isByLink = false) {
+  const mine = (asked = { query, isByLink });
+  again().catch(() => asked === mine && location.assign(`${address}?${query}`));
 }
 
 /** What the form asks for: the first page of it. */
-const asked = () => new URLSearchParams(new FormData(form));
+const ofForm = () => new URLSearchParams(new FormData(form));
 
 /** Lets the form say what the address does. */
 function fill() {
@@ -55,29 +66,29 @@ found.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-key]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  go(link.search.slice(1)).then(fill);
+  go(link.search.slice(1), true);
 });
 
 let typing = 0;
 form.addEventListener("input", (event) => {
   clearTimeout(typing);
-  typing = setTimeout(() => go(asked()), TYPED.includes(event.target.type) ? TYPING_MS : 0);
+  typing = setTimeout(() => go(ofForm()), TYPED.includes(event.target.type) ? TYPING_MS : 0);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(typing);
-  go(asked());
+  go(ofForm());
 });
 document.getElementById("usual").addEventListener("click", () => {
   for (const box of form.querySelectorAll("[name=column]")) box.checked = box.dataset.usual === "yes";
-  go(asked());
+  go(ofForm());
 });
 addEventListener("popstate", () => {
+  asked = null;
   fill();
-  show(location.search.slice(1)).catch(() => location.reload());
+  again().catch(() => location.reload());
 });
 
-const again = () => show(location.search.slice(1));
 const chosen = offerChoice(found, root.dataset.url, form.elements.tag, again);
 offerImport(root, address, again);
 follow(root, again);

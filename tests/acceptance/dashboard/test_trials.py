@@ -79,6 +79,24 @@ def test_trials_that_are_chosen_are_tagged_and_cancelled_and_the_cancel_undone(
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
+def test_what_is_asked_for_is_shown_although_news_of_the_study_come_meanwhile(visit, service, name):
+    create(service.client, name=name)
+    service.client.patch(f"/studies/{name}", json={"state": "paused"})
+    service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    page = visit.open(f"/ui/studies/{name}/trials")
+    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    held = []
+    page.route("**/trials/found?*state=completed*", lambda route: held.append(route), times=1)
+    with page.expect_request("**/trials/found?*state=completed*"):
+        page.get_by_role("combobox", name="State").select_option("completed")
+    with page.expect_request("**/trials/found?*"):
+        service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    expect(page).to_have_url(re.compile("state=completed"))
+    expect(page.locator("tbody tr")).to_have_count(0)
+    held[0].continue_()
+    expect(page.get_by_role("combobox", name="State")).to_have_value("completed")
+
+
 def test_learning_curves_of_chosen_trials_are_laid_over_each_other_by_keyboard(visit, searched):
     page = visit.open(f"/ui/studies/{searched}/trials?state=running")
     expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
