@@ -22,10 +22,12 @@ def row(task: Task, score: float, scale: float = 0.0) -> Row:
 
 
 def test_conditions_change_one_thing_each_and_have_samples_enough() -> None:
-    plain, faster, longer = (one.recipe for one in conditions().values())
+    faster, longer = (one.recipe for one in conditions().values())
+    plain = Recipe()
 
     assert faster.learning_rate == 3 * plain.learning_rate
-    assert faster.model_copy(update={"learning_rate": plain.learning_rate}) == plain
+    assert faster.steps == plain.steps
+    assert longer.learning_rate == plain.learning_rate
     assert longer.steps == 3 * plain.steps
     assert longer.checkpoints.every == longer.steps
     for condition in conditions().values():
@@ -51,9 +53,9 @@ def test_runs_and_prices_of_all_mixtures_are_made_with_more_samples_where_runs_a
     for condition in conditions().values():
         rows = make(condition, tmp_path / str(len(sizes)))
         assert {Task("run", corner(domain), SEED) for domain in DOMAINS} <= {*rows.known}
-        assert figures(rows)["run"] == dict.fromkeys(MIXTURES, 50.0)
+        assert figures(rows.known)["run"] == dict.fromkeys(MIXTURES, 50.0)
 
-    assert sizes == [before, before, 3 * before]
+    assert sizes == [before, 3 * before]
     assert DOMAIN_SIZES["lisa"] == before
 
 
@@ -66,7 +68,7 @@ def test_the_table_tells_how_prices_and_runs_agree(tmp_path: Path) -> None:
     assert MIXTURES[0] == UNIFORM
 
     (line,) = (
-        line for line in report({"the recipe": figures(rows)}).splitlines() if "2.25" in line
+        line for line in report({"the recipe": figures(rows.known)}).splitlines() if "2.25" in line
     )
 
-    assert line.split(" | ")[1:7] == ["25.0", "50.0 to 64.0", "2.25", "1.00", "1.00", "2.0"]
+    assert line.split(" | ")[1:7] == ["25.0", "50.0 to 59.0", "2.25", "1.00", "1.00", "2.0"]
