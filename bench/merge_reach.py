@@ -66,14 +66,17 @@ def main(
     only: Annotated[str, typer.Option(help="Conditions, with semicolons; all if empty.")] = "",
 ) -> None:
     names = [name for name in only.split(";") if name] or list(conditions())
-    known = read_results("merge_reach")
-    table_rows = {row.task: row for row in read_tables(world_table.PACKED)}
-    known[AS_IT_IS] = figures(table_rows)
+    _keep(AS_IT_IS, {row.task: row for row in read_tables(world_table.PACKED)})
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             rows = make(conditions()[name], (out or Path(folder)) / name.replace(" ", "-"))
-            known = read_results("merge_reach") | known | {name: figures(rows.known)}
-            write_results("merge_reach", known)
+            _keep(name, rows.known)
+
+
+def _keep(name: str, rows: Mapping[Task, Row]) -> None:
+    # Read again, as conditions may be made side by side.
+    known = read_results("merge_reach") | {name: figures(rows)}
+    write_results("merge_reach", known)
     write_section("merge_reach", report(known))
 
 
