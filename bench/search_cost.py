@@ -29,11 +29,8 @@ SLOW = {
     KG: 3,
     "auto": 4,
     "bayes-quadratic, all channels": 4,
-    "bayes-quadratic, steps": 3,
-    "bayes-quadratic, early stopping": 3,
-    "bayes-quadratic, merged, early stopping": 3,
-    "auto, steps": 1,
-    "auto, early stopping": 1,
+    "auto, steps": 3,
+    "auto, early stopping": 3,
 }
 """Searches that take seconds to half a minute a proposal have fewer seeds."""
 
