@@ -48,6 +48,8 @@ uniform mixture's."""
 UNIFORM = dict.fromkeys(DOMAIN_SIZES, 1 / len(DOMAIN_SIZES))
 BEST_RUN, BEST_PREDICTED = "best run", "best predicted"
 LOOK_EVERY_S = 1.0
+UNDER_WAY = ("queued", "running")
+"""Paused runs wait for the search, not for a worker."""
 
 
 @dataclass(frozen=True)
@@ -115,26 +117,34 @@ def main(
     chosen = [item for name, found in searches.items() for item in choose(name, found)]
     fresh = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + repeats)
     mixtures = {"uniform": UNIFORM, **{item.label: item.mixture for item in chosen}}
+    # What two searches chose alike is trained once, under the name of the first.
+    first: dict[tuple[float, ...], str] = {}
+    for label, mixture in mixtures.items():
+        first.setdefault(tuple(mixture.values()), label)
     reruns = {
-        f"rerun/{label}/{seed}": (mixture, seed)
-        for label, mixture in mixtures.items()
+        f"rerun/{label}/{seed}": (mixtures[label], seed)
+        for label in first.values()
         for seed in fresh
     }
     scored = units.compute(RESULTS, rerun, reruns)
     values = {
-        label: [Score(**scored[f"rerun/{label}/{seed}"]["objective"]) for seed in fresh]
-        for label in mixtures
+        label: [
+            Score(**scored[f"rerun/{first[tuple(mixture.values())]}/{seed}"]["objective"])
+            for seed in fresh
+        ]
+        for label, mixture in mixtures.items()
     }
-    write_section(RESULTS, report(searches, chosen, values))
+    cpu_s = [figures["cpu_s"] for figures in scored.values() if "cpu_s" in figures]
+    write_section(RESULTS, report(searches, chosen, values, cpu_s))
 
 
 def kept_searches(known: Mapping[str, units.Figures]) -> dict[str, units.Figures]:
-    """By name and number, those of a kind together."""
+    """By name, those of a kind together and numbered from the second on."""
     found = {}
     for name in SEARCHES:
         of_kind = {key: known[key] for key in sorted(known) if key.startswith(f"search/{name}/")}
         for place, figures in enumerate(of_kind.values(), 1):
-            found[name if len(of_kind) == 1 else f"{name}, search {place}"] = figures
+            found[name if place == 1 else f"{name}, search {place}"] = figures
     return found
 
 
@@ -193,14 +203,17 @@ def _look(client: Client, spec: StudySpec, kind: Kind, before: list[Trial]) -> l
     return trials
 
 
-def spent(trials: Iterable[Trial], hours: Mapping[int, float], kind: Kind) -> float:
+def spent(trials: Sequence[Trial], hours: Mapping[int, float], kind: Kind) -> float:
     """Whole runs' worth that trials took: the hours of all that are over or pause, in those of a
-    whole run of the same search."""
-    ended = [trial for trial in trials if trial.state not in ("queued", "running")]
+    whole run of the same search. Prices under way count as those before them."""
+    ended = [trial for trial in trials if trial.state not in UNDER_WAY]
     whole = [hours[trial.number] for trial in ended if _is_run(trial)]
     if not whole:
         return 0.0
+    prices = [hours.get(trial.number, 0.0) for trial in ended if trial.channel == MERGED]
+    to_come = sum(trial.state in UNDER_WAY and trial.channel == MERGED for trial in trials)
     total = sum(hours.get(trial.number, 0.0) for trial in ended)
+    total += to_come * float(np.mean(prices)) if prices else 0.0
     return kind.a_run * total / float(np.mean(whole))
 
 
@@ -295,7 +308,11 @@ def report(
     searches: Mapping[str, units.Figures],
     chosen: Sequence[Chosen],
     reruns: Mapping[str, Sequence[Score]],
+    cpu_s: Sequence[float],
 ) -> str:
+    """Args:
+    cpu_s: of whole runs alone.
+    """
     uniform = _points(reruns["uniform"])
     first = next(trial for trial in _trials(next(iter(searches.values()))) if _is_uniform(trial))
     rows = [["uniform", mixture_text(UNIFORM), _scored(first), intervals.mean(uniform), ""]]
@@ -315,8 +332,9 @@ includes finding how far to scale, and what prices cost is taken off the budget 
 `bayes-quadratic` with all channels may train to step {HALF} of {STEPS} and continue, and price
 merged models; of the strategies it is the one whose search with all channels
 [was tried](#what-finding-a-good-mixture-costs) on the table of real runs, and with whole runs alone
-it is ahead of `auto` there after 12. CPU-minutes are those of the workers and, behind, of the
-service, whose fits they had to share the processors with; the 24-run searches were not measured.
+it is ahead of `auto` there after 12. The machine was shared, so CPU-minutes tell more than minutes:
+those of the workers and, behind, of the service; a re-run took {np.mean(cpu_s) / 60:.2f}. Of the
+24-run searches they were not measured.
 
 {table(spending, [_spending(name, found) for name, found in searches.items()])}
 

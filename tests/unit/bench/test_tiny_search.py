@@ -63,6 +63,12 @@ def test_prices_and_parts_are_spent_as_what_they_took_of_a_whole_run():
     assert bench.spent(trials[2:], hours, ALL) == 0.0, "before the first run nothing is known"
 
 
+def test_prices_that_are_under_way_are_taken_off_the_budget_before_a_run_is_begun_for_them():
+    trials = [trial(1), trial(2, channel="merged"), trial(3, channel="merged")]
+    trials += [trial(4, "running", "merged"), trial(5, "queued", "merged")]
+    assert bench.spent(trials, {1: 10.0, 2: 6.0, 3: 4.0, 4: 1.0}, MERGED) == pytest.approx(3.0)
+
+
 def test_processes_are_counted_with_all_that_they_started():
     code = "import time; [sum(range(10**6)) for _ in range(20)]; time.sleep(60)"
     started = [psutil.Popen([sys.executable, "-c", code, "worker", "x"])]
@@ -109,11 +115,8 @@ def test_searches_of_a_kind_are_numbered():
     known = {f"search/merged, 12 runs/{seed}": {"seed": seed} for seed in (1, 0)}
     known["search/auto, 24 runs/0"] = {}
     found = bench.kept_searches(known)
-    assert list(found) == [
-        "auto, 24 runs",
-        "merged, 12 runs, search 1",
-        "merged, 12 runs, search 2",
-    ]
+    assert list(found) == ["auto, 24 runs", "merged, 12 runs", "merged, 12 runs, search 2"]
+    assert found["merged, 12 runs, search 2"]["seed"] == 1
     assert bench._kind_of("merged, 12 runs, search 2") == "merged, 12 runs"
 
 
@@ -128,6 +131,7 @@ def test_what_is_kept_is_enough_for_a_report():
         label: [Score(**known[f"rerun/{label}/{seed}"]["objective"]) for seed in seeds]
         for label in labels
     }
-    report = bench.report(searches, chosen, reruns)
+    report = bench.report(searches, chosen, reruns, [24.0, 36.0])
+    assert "a re-run took 0.50." in report
     assert "| auto, 24 runs | 24 | 24 | 0 | 0 | 6.7 |  |" in report
     assert "60.1 ± 3.6 | +8.3 ± 5.9 |" in report
