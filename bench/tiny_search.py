@@ -394,8 +394,8 @@ def verdict(chosen: Sequence[Chosen], reruns: Mapping[str, Sequence[Score]]) -> 
             f"{intervals.gain(mine, today)}: {_in_words(mine.mean() - today.mean(), low, high)}."
         )
     return (
-        "The aim is to be as good with 12 runs' worth as `auto` was with 24, by the re-runs of "
-        "what was predicted to be best (of several searches of a kind those of all, taken as "
+        "The aim is to be as good with 12 runs' worth as `auto` was with 24, by the re-runs of\n"
+        "what was predicted to be best (of several searches of a kind those of all, taken as\n"
         "independent):\n\n" + "\n".join(said)
     )
 
