@@ -117,23 +117,14 @@ def main(
     chosen = [item for name, found in searches.items() for item in choose(name, found)]
     fresh = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + repeats)
     mixtures = {"uniform": UNIFORM, **{item.label: item.mixture for item in chosen}}
-    # What two searches chose alike is trained once, under the name of the first.
-    first: dict[tuple[float, ...], str] = {}
-    for label, mixture in mixtures.items():
-        first.setdefault(tuple(mixture.values()), label)
+    trained = trained_as(mixtures)
     reruns = {
         f"rerun/{label}/{seed}": (mixtures[label], seed)
-        for label in first.values()
+        for label in dict.fromkeys(trained.values())
         for seed in fresh
     }
     scored = units.compute(RESULTS, rerun, reruns)
-    values = {
-        label: [
-            Score(**scored[f"rerun/{first[tuple(mixture.values())]}/{seed}"]["objective"])
-            for seed in fresh
-        ]
-        for label, mixture in mixtures.items()
-    }
+    values = scores_of(trained, scored, fresh)
     cpu_s = [figures["cpu_s"] for figures in scored.values() if "cpu_s" in figures]
     write_section(RESULTS, report(searches, chosen, values, cpu_s))
 
@@ -289,6 +280,25 @@ def _objective(trial: Trial) -> float:
 
 def _scored(trial: Trial) -> str:
     return f"{100 * _objective(trial):.1f}"
+
+
+def trained_as(mixtures: Mapping[str, dict[str, float]]) -> dict[str, str]:
+    """By label, the first of the same mixture: what two searches chose alike is trained once."""
+    first: dict[tuple[float, ...], str] = {}
+    return {
+        label: first.setdefault(tuple(mixture.values()), label)
+        for label, mixture in mixtures.items()
+    }
+
+
+def scores_of(
+    trained: Mapping[str, str], scored: Mapping[str, units.Figures], fresh: Iterable[int]
+) -> dict[str, list[Score]]:
+    """Objectives of the re-runs, by label."""
+    return {
+        label: [Score(**scored[f"rerun/{first}/{seed}"]["objective"]) for seed in fresh]
+        for label, first in trained.items()
+    }
 
 
 def rerun(mixture: dict[str, float], seed: int) -> units.Figures:

@@ -120,17 +120,20 @@ def test_searches_of_a_kind_are_numbered():
     assert bench._kind_of("merged, 12 runs, search 2") == "merged, 12 runs"
 
 
+def test_what_two_searches_chose_alike_is_trained_once():
+    other = {"coco": 1.0, "sat": 0.0}
+    mixtures = {"a": {"coco": 0.5, "sat": 0.5}, "b": other, "c": dict(other)}
+    assert bench.trained_as(mixtures) == {"a": "a", "b": "b", "c": "b"}
+
+
 def test_what_is_kept_is_enough_for_a_report():
     known = units.stored(bench.RESULTS)
     searches = bench.kept_searches(known)
     chosen = [item for name, found in searches.items() for item in bench.choose(name, found)]
     assert {"modomodo, 24 runs", "auto, 24 runs"} <= searches.keys()
-    labels = ["uniform", *(item.label for item in chosen)]
+    mixtures = {"uniform": bench.UNIFORM, **{item.label: item.mixture for item in chosen}}
     seeds = range(bench.FIRST_FRESH_SEED, bench.FIRST_FRESH_SEED + 3)
-    reruns = {
-        label: [Score(**known[f"rerun/{label}/{seed}"]["objective"]) for seed in seeds]
-        for label in labels
-    }
+    reruns = bench.scores_of(bench.trained_as(mixtures), known, seeds)
     report = bench.report(searches, chosen, reruns, [24.0, 36.0])
     assert "a re-run took 0.50." in report
     assert "| auto, 24 runs | 24 | 24 | 0 | 0 | 6.7 |  |" in report
