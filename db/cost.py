@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, and_, case, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Double, and_, case, func, or_, select, type_coerce, update
 from sqlalchemy.orm import Session, aliased
 
 from db.clock import HOUR_S, now
@@ -89,15 +89,22 @@ def by_attempt(
 
 
 def of_a_result(session: Session, study_id: int) -> dict[str, float]:
-    """GPU-seconds of a completed trial by its channel, the mean over those that workers ran."""
+    """GPU-seconds of a completed trial by its channel, the mean over those that workers ran; but of
+    the first merged model, which finds the scale for all and so is evaluated many times over."""
     each = (
-        select(Trial.channel, func.sum(GPU_S).label("spent"))
+        select(Trial.channel, Trial.finished_at, func.sum(GPU_S).label("spent"))
         .join(Attempt, Attempt.trial_id == Trial.id)
         .where(Trial.study_id == study_id, Trial.state == WHOLE)
         .group_by(Trial.id)
-        .subquery()
+        .cte()
     )
-    rows = session.execute(select(each.c.channel, func.avg(each.c.spent)).group_by(each.c.channel))
+    merged = each.alias()
+    first = select(func.min(merged.c.finished_at)).where(merged.c.channel == "merged")
+    rows = session.execute(
+        select(each.c.channel, func.avg(each.c.spent))
+        .where(or_(each.c.channel != "merged", each.c.finished_at > first.scalar_subquery()))
+        .group_by(each.c.channel)
+    )
     return dict(rows.all())
 
 

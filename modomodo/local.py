@@ -63,10 +63,15 @@ class LocalFleet:
     """One service on SQLite and some workers, each a process that logs to a file in `folder`.
 
     Leaving the context stops all of them in order: workers hand back their trials first.
+
+    Args:
+        keeps_runs: whether the workers keep runs in a store, `folder/store`: others can go on with
+            them then, and models be merged of them.
     """
 
-    def __init__(self, folder: Path, *, port: int = 8765) -> None:
+    def __init__(self, folder: Path, *, port: int = 8765, keeps_runs: bool = False) -> None:
         self.folder = folder
+        self._keeps_runs = keeps_runs
         self.url = f"http://127.0.0.1:{free_port(port)}"
         self._service: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
@@ -132,6 +137,8 @@ class LocalFleet:
         arguments = ["worker", "--url", self.url, "--study", self._study, "--until-done"]
         arguments += ["--folder", str(self.folder / "workers"), "--min-free-gb", "0.1"]
         arguments += ["--grace", f"{RUN_GRACE_S:g}s"]
+        if self._keeps_runs:
+            arguments += ["--store", str((self.folder / "store").resolve())]
         self._workers[name] = self._start(name, arguments)
 
     def _start(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
-from db import cost
+from db import clock, cost
+from db.models import Attempt
 from service.proposing import task
 from service.proposing.proposer import Proposer
 from tests.integration.test_merged_trials import MERGING, Desk, study
@@ -97,11 +99,35 @@ def test_what_a_merged_model_costs_is_learned_from_those_that_were_scored(desk):
 
 
 def test_results_that_workers_gave_have_a_mean_cost_by_channel(desk, real_cost):
+    assert mean_cost(desk, real_cost) == {}
+    desk.run(MIXED)
+    took(desk, desk.run(MIXED), 200.0)
+    assert mean_cost(desk, real_cost) == pytest.approx({"full": 100.0}, abs=5.0)
+
+
+def test_the_first_merged_model_which_finds_the_scale_says_nothing_of_what_the_next_costs(
+    desk, real_cost
+):
     desk.calibrate()
+    (first,) = [trial["id"] for trial in desk.trials() if trial["channel"] == "merged"]
+    took(desk, first, 1000.0)
+    assert mean_cost(desk, real_cost).keys() == {"full"}
+    for seconds in (10.0, 30.0):
+        desk.queue(MIXED, "merged")
+        took(desk, desk.finish(desk.ask("worker")), seconds)
+    assert mean_cost(desk, real_cost)["merged"] == pytest.approx(20.0, abs=5.0)
+
+
+def took(desk, trial, seconds):
+    """Has a trial that is over have taken so long."""
+    with desk.database.write() as session:
+        began = update(Attempt).where(Attempt.trial_id == trial)
+        session.execute(began.values(claimed_at=clock.after(-seconds)))
+
+
+def mean_cost(desk, real_cost):
     with desk.database.read() as session:
-        spent = real_cost(session, desk.known().version.study_id)
-    assert spent.keys() == {"full", "merged"}
-    assert all(seconds >= 0 for seconds in spent.values())
+        return real_cost(session, desk.known().version.study_id)
 
 
 def test_queued_proposals_are_made_anew_in_either_channel_when_a_score_comes(desk):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.schemas import BenchmarkSpec, DomainSpec, Measurement, StudySpec
+from service.schemas.spec import FULL, SearchSpec
 from trainer.recipe import Recipe
 from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
 
@@ -18,6 +19,7 @@ def study_spec(
     baseline: Sequence[Measurement] = (),
     strategy: str = "auto",
     seed: int = 0,
+    channels: Sequence[str] = (FULL,),
 ) -> StudySpec:
     """A study over (some of) the five domains with all seven benchmarks.
 
@@ -39,4 +41,5 @@ def study_spec(
         budget=budget,
         baseline=list(baseline),
         seed=seed,
+        search=SearchSpec(channels=list(channels)),
     )

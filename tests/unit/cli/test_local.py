@@ -50,3 +50,12 @@ def test_a_missing_extra_is_named_with_the_command_that_brings_it(monkeypatch):
     monkeypatch.setattr("modomodo.extras.find_spec", lambda name: None)
     with pytest.raises(CommandFailed, match=r"pip install 'modomodo\[service,trainer\]'"):
         need("service", "trainer")
+
+
+@pytest.mark.parametrize("keeps_runs", [False, True])
+def test_workers_have_a_store_where_runs_are_to_be_kept(tmp_path, monkeypatch, keeps_runs):
+    started = {}
+    monkeypatch.setattr(LocalFleet, "_start", lambda _, name, said: started.update({name: said}))
+    LocalFleet(tmp_path, port=0, keeps_runs=keeps_runs).start_workers(2, "toys")
+    stores = [said[said.index("--store") + 1] for said in started.values() if "--store" in said]
+    assert stores == ([str(tmp_path / "store")] * 2 if keeps_runs else [])
