@@ -39,36 +39,34 @@ def space(spec: StudySpec) -> MixtureSpace:
 def earlier(
     session: Session, spec: StudySpec, own: models.Study, known: Sequence[EvidenceSpec] = ()
 ) -> None:
-    """Whether the studies are there that this one takes as evidence, each once.
+    """Whether the studies are there that this one takes as evidence, each by its present name.
 
     Args:
         own: this one.
-        known: what it took before: that may have been deleted or renamed since.
+        known: what it took before: that may have been deleted since.
 
     Raises:
-        Refused: one is not, or is this very study, or another one, by a former name.
+        Refused: one is not, or is this very study, or is called otherwise by now.
     """
-    seen: dict[int, str] = {}
     for named in spec.evidence:
-        found, is_new = studies.find(session, named.study), named not in known
-        if is_new and found is None:
+        if named in known:
+            continue
+        found = studies.find(session, named.study)
+        if found is None:
             raise invalid(
                 f"evidence: there is no study {named.study!r} (study {spec.name!r}); name one of "
                 "this service, whose runs it has"
             )
-        if found is None:
-            continue
-        if is_new and found.id == own.id:
+        if found.id == own.id:
             raise invalid(
                 f"evidence names this very study, {own.name!r}, by its former name "
                 f"{named.study!r}; name an earlier one"
             )
-        if is_new and found.id in seen:
+        if found.name != named.study:
             raise invalid(
-                f"evidence names study {found.name!r} twice, as {seen[found.id]!r} and "
-                f"{named.study!r}; once is enough (study {spec.name!r})"
+                f"evidence: study {named.study!r} is called {found.name!r} now (study "
+                f"{spec.name!r}); name it so"
             )
-        seen[found.id] = named.study
 
 
 def channels(spec: StudySpec) -> None:
