@@ -151,6 +151,18 @@ def channel(spec: StudySpec, name: str) -> None:
         )
 
 
+def stop_at(spec: StudySpec, step: int | None) -> None:
+    """Raises:
+    Refused: no run of the study's recipe gets past this step, so that none would pause there.
+    """
+    steps, _ = engine_terms.steps_of(spec)
+    if step is not None and steps is not None and step >= steps:
+        raise invalid(
+            f"stop_at {step} is not before the last step of the recipe, {steps}: give a step below "
+            f"that, or leave it out to train the whole run (study {spec.name!r})"
+        )
+
+
 def weights(spec: StudySpec, given: Mapping[str, float]) -> dict[str, float]:
     """The mixture in the study's domain order, whatever its bounds.
 
