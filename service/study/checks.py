@@ -80,9 +80,9 @@ def channels(spec: StudySpec) -> None:
     _parts_of_runs(spec)
     if MERGED not in spec.search.channels:
         return
-    names = [domain.name for domain in spec.domains]
+    names = [domain.name for domain in spec.domains if domain.name not in spec.dropped]
     if len(names) < 2:
-        raise invalid(f"channel 'merged' needs two domains or more (study {spec.name!r})")
+        raise invalid(f"channel 'merged' needs two domains in use or more (study {spec.name!r})")
     if spec.recipe.get("backend") == "command":
         raise invalid(
             "channel 'merged' needs weights that the worker can read, and those of back end "
