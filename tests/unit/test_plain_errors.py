@@ -21,6 +21,7 @@ from tests.support.bodies import study_body
         ({"domains": [{"name": "a", "upper": 1.5}]}, "1.5 is more than 1"),
         ({"lease_s": float("inf")}, "not a finite number"),
         ({"note": 3}, "3 is not text"),
+        ({"note": "\ud800"}, "holds a character that does not exist"),
         ({"spam": 3}, "is not a known key"),
         (
             {"domains": [{"name": "a", "lower": 0.5000001, "upper": 0.5}]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 import typer
@@ -25,6 +26,8 @@ from trainer import recipes
             ("3", 3),
             ("0x1f", 31),
             ("a1e3", "a1e3"),
+            *((text, text) for text in ("1:30", "-1:30:00", "1:30.5")),
+            ("2026-01-01", date(2026, 1, 1)),
         ),
     ],
 )
