@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
@@ -76,11 +76,14 @@ def find(session: Session, name: str) -> Study | None:
 
 
 def _formerly(session: Session, name: str, *, for_update: bool = False) -> Study | None:
-    called = Study.former_names.contains(f"/{name}/", autoescape=True)
-    query = select(Study).where(called).order_by(Study.id.desc()).limit(1)
+    query = select(Study).where(_called(name)).order_by(Study.id.desc()).limit(1)
     if for_update:
         query = query.with_for_update(key_share=True)
     return session.scalar(query.execution_options(populate_existing=True))
+
+
+def _called(name: str) -> ColumnElement[bool]:
+    return Study.former_names.contains(f"/{name}/", autoescape=True)
 
 
 def get(session: Session, name: str, *, for_update: bool = False) -> Study:
@@ -131,7 +134,7 @@ def patch(
 
     Pausing or finishing stops `next`; running trials go on. A smaller budget, in trials or
     GPU-hours, withdraws proposals that no longer fit and that no worker has held. Called otherwise,
-    a study is found by its former name too.
+    a study is found by its former name too, and others that take it as evidence name it anew.
 
     Args:
         spec: fields of the specification, whole.
@@ -149,7 +152,7 @@ def patch(
         columns,
     )
     if "name" in changed:
-        _rename(session, study, columns["name"])
+        _rename(session, study, columns["name"], actor)
     for column in changed.keys() - {"name"}:
         setattr(study, column, columns[column])
     if "state" in changed and study.state == "active":
@@ -167,14 +170,61 @@ def patch(
     return study
 
 
-def _rename(session: Session, study: Study, name: str) -> None:
+def _rename(session: Session, study: Study, name: str, actor: str) -> None:
     if session.scalar(_NAMED, {"named": name}) is not None:
         raise StudyExists(
             f"study {study.name!r} cannot be called {name!r}: another study is; choose another name"
         )
     kept = [former for former in study.former_names.split("/") if former not in ("", name)]
+    naming = [
+        (other.name, entry["study"])
+        for other in everyone(session)
+        for entry in other.spec["evidence"]
+        if other.id != study.id and taken(session, other, entry["study"]) is study
+    ]
     study.former_names = "".join(f"/{former}" for former in (*kept, study.name)) + "/"
     study.name = name
+    session.flush()
+    for other, named in sorted(naming):
+        _name_anew(session, get(session, other, for_update=True), named, name, actor)
+
+
+def taken(session: Session, study: Study, name: str) -> Study | None:
+    """The other study that one takes as evidence by a name; None where it is gone, though another
+    be called so since."""
+    formerly = select(Study).where(_called(name)).order_by(Study.id.desc())
+    for query in (_NAMED, formerly):
+        for other in session.scalars(query, {"named": name}):
+            made = other.created_at
+            if made <= study.created_at or made <= _named_at(session, study, name):
+                return other
+    return None
+
+
+def _named_at(session: Session, study: Study, name: str) -> datetime:
+    """When a study came to take the one of this name as evidence."""
+    changed = session.execute(
+        select(Event.at, Event.detail)
+        .where(Event.study_id == study.id, Event.what == CHANGED)
+        .order_by(Event.id.desc())
+    )
+    for at, detail in changed:
+        before, after = detail.get("evidence", ([], []))
+        if {"study": name} in after and {"study": name} not in before:
+            return at
+    return study.created_at
+
+
+def _name_anew(session: Session, study: Study, before: str, after: str, actor: str) -> None:
+    """Has a study name the same evidence otherwise. That is no edit of what its runs say."""
+    listed = study.spec["evidence"]
+    names = [after if entry["study"] == before else entry["study"] for entry in listed]
+    anew = [{"study": name} for name in dict.fromkeys(names)]
+    if study.created_as is None:
+        study.created_as = study.spec
+    study.spec = study.spec | {"evidence": anew}
+    session.flush()
+    events.changed(session, study.id, actor=actor, what=CHANGED, evidence=[listed, anew])
 
 
 def _edit(study: Study, spec: Mapping[str, Any]) -> dict[str, specs.Change]:

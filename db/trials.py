@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select, update
@@ -61,7 +61,7 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
         found = session.scalar(
             select(Trial).where(Trial.study_id == study.id, Trial.client_key == new.client_key)
         )
-        if found is not None and found.client_hash not in (None, _digest(new)):
+        if found is not None and found.client_hash not in (None, _digest(new), _former_digest(new)):
             raise KeyReused(
                 f"idempotency key {new.client_key!r} belongs to {found.called}, whose body "
                 "differs; send a new key with a new trial"
@@ -112,7 +112,20 @@ def add(session: Session, study: Study, new: NewTrial, actor: str) -> tuple[Tria
 
 
 def _digest(new: NewTrial) -> str:
-    """Hash by which the same body is known again, whatever became of its trial."""
+    """Hash by which the same body is known again, whatever became of its trial, and whatever
+    domains came since: what has no weight is left out."""
+    schedule = new.schedule and [
+        phase | {"mixture": _positive(phase["mixture"])} for phase in new.schedule
+    ]
+    return _former_digest(replace(new, mixture=_positive(new.mixture), schedule=schedule))
+
+
+def _positive(mixture: Mapping[str, float]) -> dict[str, float]:
+    return {name: weight for name, weight in mixture.items() if weight > 0}
+
+
+def _former_digest(new: NewTrial) -> str:
+    """As earlier releases stored it."""
     scores = measurements.digest(new.readings, None, new.wall_s)
     body: list[Any] = [new.mixture, new.note, new.origin, scores]
     if new.stop_at is not None:

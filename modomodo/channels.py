@@ -2,7 +2,8 @@
 
 A row's channel says what its score is of: `full` or nothing is the whole run, which all predictions
 are of; any other name, such as `step-500` or `merged`, is cheaper evidence about it. Rows with the
-same `run` are scores of one training run.
+same `run` are scores of one training run. A run with a schedule that ended on the way (channel
+`scheduled-step-500`) is evidence of nothing: that part of it had another mixture than the whole.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def pending_by_channel(file: RunsFile, mixtures: FloatArray) -> dict[str, FloatA
     """The mixtures (k, m) of a file's rows by its column `channel`; all full runs without one."""
     if CHANNEL not in file.columns:
         return {TARGET: mixtures}
-    channel = np.array([_channel(row[CHANNEL]) for row in file.table.rows], dtype=object)
-    return {str(name): mixtures[channel == name] for name in (TARGET, *sorted({*channel}))}
+    channel = _channels(file)
+    names = sorted({*channel[are_evidence(file)]})
+    return {str(name): mixtures[channel == name] for name in (TARGET, *names)}
 
 
 def parted(file: RunsFile, runs: Runs, known: NDArray[np.bool_]) -> Runs:
@@ -92,7 +94,7 @@ def parted(file: RunsFile, runs: Runs, known: NDArray[np.bool_]) -> Runs:
     """
     if CHANNEL not in file.columns:
         return runs.subset(known)
-    channel = np.array([_channel(row[CHANNEL]) for row in file.table.rows], dtype=object)
+    channel, known = _channels(file), known & are_evidence(file)
     names = sorted({str(name) for name in channel[known]} - {TARGET})
     if not names:
         return runs.subset(known & (channel == TARGET))
@@ -111,9 +113,21 @@ def are_whole(file: RunsFile) -> NDArray[np.bool_]:
     """(n,) which rows these are."""
     if CHANNEL not in file.columns:
         return np.ones(len(file.weights), dtype=bool)
-    channel = np.array([_channel(row[CHANNEL]) for row in file.table.rows], dtype=object)
+    channel = _channels(file)
     found: NDArray[np.bool_] = (channel == TARGET) | ((channel == SCHEDULED) & file.has_phases)
     return found
+
+
+def are_evidence(file: RunsFile) -> NDArray[np.bool_]:
+    """(n,) which rows tell something of a mixture."""
+    if CHANNEL not in file.columns:
+        return np.ones(len(file.weights), dtype=bool)
+    return np.array([not name.startswith(f"{SCHEDULED}-") for name in _channels(file)], dtype=bool)
+
+
+def _channels(file: RunsFile) -> NDArray[np.object_]:
+    """(n,) the channel of each row of a file that names them."""
+    return np.array([_channel(row[CHANNEL]) for row in file.table.rows], dtype=object)
 
 
 def _channel(text: str) -> str:

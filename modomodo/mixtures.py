@@ -47,7 +47,7 @@ def parse(text: str, option: str = "--mixture") -> dict[str, float]:
             raise WrongUse(f"{option}: {name} stands twice")
         weights[name] = weight
     if abs(sum(weights.values()) - 1) > SUM_TOLERANCE:
-        raise WrongUse(f"{option}: weights sum to {sum(weights.values()):.6g}, not 1")
+        raise WrongUse(f"{option}: weights sum to {sum(weights.values()):.9g}, not 1")
     return weights
 
 

@@ -75,8 +75,8 @@ class Case:
         file: what messages call it.
         unscored: (k, m) mixtures of rows without a score.
         layout: of the file, and of others that belong to it.
-        beside: rows that are no runs, where schedules may be proposed: scores of other channels,
-            and of other phases.
+        beside: rows that are no evidence: parts of runs with a schedule, and where schedules may
+            be proposed, scores of other channels, and of other phases.
     """
 
     file: str
@@ -149,7 +149,8 @@ def case_of(
     file = runs_file.read(path, layout)
     runs, unscored = runs_file.runs_of(file, scored)
     space = space_of(file.domains, wanted, length or RunLength(), layout)
-    beside = int((~channels.are_whole(file)).sum()) if file.shares else 0
+    taken = channels.are_whole(file) if file.shares else channels.are_evidence(file)
+    beside = int((~taken).sum())
     layout = replace(layout, shares=file.shares)
     return Case(file.name, file.domains, space, runs, unscored, layout, beside)
 

@@ -94,8 +94,13 @@ def can_propose(case: Case, strategy: str) -> None:
 
 
 def beside_in_words(case: Case) -> str:
-    """What of a file is no evidence where schedules may be proposed."""
+    """What of a file is no evidence."""
     is_one = case.beside == 1
+    if not case.shares:
+        return (
+            f"{counted(case.beside, 'row')} of {'a run' if is_one else 'runs'} with a schedule "
+            f"that ended on the way {'is' if is_one else 'are'} not taken"
+        )
     return (
         f"{counted(case.beside, 'row')} that {'is' if is_one else 'are'} of another channel, or of "
         f"a run with other phases, {'is' if is_one else 'are'} not taken"

@@ -43,9 +43,10 @@ class Unit:
 
     def gain(self, difference: float, sd: float | None = None) -> str:
         """`+4.1 ± 2.6`."""
-        return ("" if difference < 0 else "+") + self.with_margin(difference, sd)
+        shown = self.with_margin(difference, sd)
+        return shown if shown.startswith("-") else f"+{shown}"
 
     def _shown(self, value: float) -> str:
         if self.factor == 1:
-            return f"{value:.4g}"
-        return f"{value:.1f}"
+            return f"{value:z.4g}"
+        return f"{value:z.1f}"

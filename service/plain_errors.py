@@ -17,6 +17,7 @@ _SAID = {
     "greater_than": "{input} is not above {gt:.12g}",
     "finite_number": "{input} is not a finite number",
     "literal_error": "{input} is not one of {expected}",
+    "string_unicode": "holds a character that does not exist",
     "string_too_long": "is longer than {max_length} characters",
     "string_too_short": "is shorter than {min_length} characters",
     "too_long": "has {actual_length} entries; at most {max_length} are allowed",

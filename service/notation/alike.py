@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import yaml  # type: ignore[import-untyped]
 
 from service.notation import yaml_text
+from service.notation.numbers import as_given
 
 MOST = 40
 """Domains of a study that says how alike they are: their pairs are compared pair by pair."""
@@ -71,14 +72,14 @@ def pairs(given: Given, domains: Sequence[str]) -> dict[Pair, float]:
                     )
             if not 0 <= value <= 1:
                 raise ValueError(
-                    f"similarity of {one!r} and {other!r} is {value:g}; give a number from 0, "
-                    "nothing in common, to 1, the same"
+                    f"similarity of {one!r} and {other!r} is {as_given(value)}; give a number from "
+                    "0, nothing in common, to 1, the same"
                 )
             if one == other:
                 if value != 1:
                     raise ValueError(
-                        f"similarity of {one!r} and itself is {value:g}; it is 1, and need not be "
-                        "said"
+                        f"similarity of {one!r} and itself is {as_given(value)}; it is 1, and need "
+                        "not be said"
                     )
                 continue
             first, second = sorted((one, other), key=place.__getitem__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from service.notation.numbers import as_given
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -50,6 +52,6 @@ class Level:
 
     def __str__(self) -> str:
         if not self.is_relative:
-            return f"{self.value:g}"
+            return as_given(self.value)
         sign = "-" if self.value < 0 else "+"
-        return f"uniform {sign} {abs(self.value):g}" if self.value else "uniform"
+        return f"uniform {sign} {as_given(abs(self.value))}" if self.value else "uniform"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 Mark = Literal[".", ",", ""]
@@ -28,6 +29,13 @@ class Figure(NamedTuple):
     """None where there is none."""
     is_percent: bool = False
     """It has a percent sign; `value` is the fraction."""
+
+
+def as_given(value: float) -> str:
+    """A number with all its digits, `1.0000001`: rounded, it may look like what is right."""
+    if not 1e-15 < abs(value) < 1e15:
+        return f"{value:g}"
+    return format(Decimal(repr(value)).normalize(), "f")
 
 
 def read(text: str, mark: Mark) -> Figure:

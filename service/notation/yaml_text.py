@@ -1,4 +1,5 @@
-"""YAML as people write it: `1e-3` is a number, as in YAML 1.2 and JSON, though not in YAML 1.1.
+"""YAML as people write it: `1e-3` is a number and `1:30` is none, as in YAML 1.2 and JSON, though
+not in YAML 1.1.
 
 What is read may come from anyone, so it is bounded: in length, in nesting, and in what its aliases
 stand for, since a few lines of them can stand for more than a memory holds.
@@ -18,6 +19,8 @@ MAX_VALUES = 50_000
 """Values that a text may stand for; those of an alias count wherever it stands."""
 
 _NUMBER = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+_SIXTIETHS = re.compile(r"^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$")
+"""1:30 is 90 in YAML 1.1."""
 _MERGE = "tag:yaml.org,2002:merge"
 _LONGEST_INTEGER = 200
 """Characters of 64 bits, in base 2 and with an underscore after each digit, and more."""
@@ -97,6 +100,10 @@ _NOT_OF_ITS_KIND = (ValueError, ArithmeticError, LookupError, AttributeError, Ty
 """What the library's own constructors fail with."""
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+_Loader.yaml_implicit_resolvers = {
+    first: [("tag:yaml.org,2002:str", _SIXTIETHS), *resolvers]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
 
 

@@ -109,7 +109,8 @@ def _withdraw(
 def _missing(now: MergeReadiness) -> Sequence[Wanted]:
     """What merged models need and nobody runs or has queued, in the order it is needed in."""
     found = []
-    if now.truth is None and is_wanted(now.of_uniform(FULL)):
+    needs_truth = now.truth is None and now.scale_at_uniform is None
+    if needs_truth and is_wanted(now.of_uniform(FULL)):
         found.append(Wanted(now.uniform, FULL, FOR_SCALE))
     found += [
         Wanted({name: 1.0}, FULL, FOR_DOMAIN.format(name))

@@ -61,6 +61,7 @@ def add(
         row = studies.get(session, study)
         spec = views.spec(row)
         checks.channel(spec, body.channel)
+        checks.stop_at(spec, body.stop_at)
         given = body.mixture
         phases: list[Phase] = []
         if body.schedule is not None:
@@ -219,9 +220,11 @@ def go_on(
 ) -> Trial:
     """It is queued, and whoever takes it goes on from its checkpoint. Twice is once."""
     with service.database.write() as session:
-        steering.go_on(session, trial, actor, None if body is None else body.stop_at)
-        row = trials.get(session, trial)
-        return views.trial(row, views.spec(row.study))
+        spec = views.spec(trials.get(session, trial).study)
+        stop_at = None if body is None else body.stop_at
+        checks.stop_at(spec, stop_at)
+        steering.go_on(session, trial, actor, stop_at)
+        return views.trial(trials.get(session, trial), spec)
 
 
 @router.post(

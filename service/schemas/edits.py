@@ -94,7 +94,7 @@ class StudyPatch(StudyEdits):
         for source, shares in (self.spread or {}).items():
             total = math.fsum(shares.values())
             if abs(total - 1) > SUM_TOLERANCE:
-                raise ValueError(f"shares of {source!r} sum to {total:.6g}, not 1")
+                raise ValueError(f"shares of {source!r} sum to {total:.9g}, not 1")
             both = sorted(shares.keys() & self.spread.keys()) if self.spread else []
             if both:
                 raise ValueError(f"domain {both[0]!r} is spread and gets a share as well")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from service.notation.numbers import as_given
 from service.schemas.values import Body, Name
 
 
@@ -17,7 +18,7 @@ def _no_percent(value: Any) -> Any:
     if isinstance(value, str) and value.strip().endswith("%"):
         given = value.strip()[:20]
     elif isinstance(value, int | float) and 1 < value < 1e6:
-        given = f"{value:g}"
+        given = as_given(value)
     else:
         return value
     raise PydanticCustomError(

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from db.texts import storable
 from service.notation import alike
 from service.notation.levels import Level
+from service.notation.numbers import as_given
 from service.schemas.values import AGGREGATES, SUM_TOLERANCE, Body, Direction, Name, Weight
 
 FULL, MERGED = "full", "merged"
@@ -43,7 +44,7 @@ class DomainSpec(Body):
     def _bounds_in_order(self) -> Self:
         if self.lower > self.upper:
             raise ValueError(
-                f"lower weight {self.lower:g} is above upper weight {self.upper:g} "
+                f"lower weight {as_given(self.lower)} is above upper weight {as_given(self.upper)} "
                 f"(domain {self.name!r})"
             )
         return self
@@ -210,7 +211,7 @@ class PhasesSpec(Body):
         if (self.phases is None) == (self.shares is None):
             raise ValueError("a schedule has either `phases`, how many, or `shares`, of each")
         if self.shares is not None and abs(math.fsum(self.shares) - 1) > SUM_TOLERANCE:
-            raise ValueError(f"shares of the phases sum to {math.fsum(self.shares):.6g}, not 1")
+            raise ValueError(f"shares of the phases sum to {math.fsum(self.shares):.9g}, not 1")
         return self
 
     @property

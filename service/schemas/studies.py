@@ -137,9 +137,9 @@ class StudySpec(Body):
                 raise ValueError(f"{what} {doubles[0]!r} is listed more than once")
         low, high = sum(d.lower for d in self.domains), sum(d.upper for d in self.domains)
         if low > 1 + 1e-12:
-            raise ValueError(f"lower weights sum to {low:g}, above 1: no mixture fits")
+            raise ValueError(f"lower weights sum to {low:.13g}, above 1: no mixture fits")
         if high < 1 - 1e-12:
-            raise ValueError(f"upper weights sum to {high:g}, below 1: no mixture fits")
+            raise ValueError(f"upper weights sum to {high:.13g}, below 1: no mixture fits")
         if self.name in (e.study for e in self.evidence):
             raise ValueError(f"evidence names this very study, {self.name!r}; name an earlier one")
         alike.pairs(self.similarity, [domain.name for domain in self.domains])
@@ -271,7 +271,7 @@ class StudySpec(Body):
                 raise ValueError(f"weight of {name!r} is {weight:g}, not between 0 and 1 {where}")
         total = sum(weights.values())
         if abs(total - 1) > SUM_TOLERANCE:
-            raise ValueError(f"weights sum to {total:.6g}, not 1 {where}")
+            raise ValueError(f"weights sum to {total:.9g}, not 1 {where}")
         return {name: float(weights.get(name, 0.0)) / total for name in names}
 
 

@@ -39,36 +39,34 @@ def space(spec: StudySpec) -> MixtureSpace:
 def earlier(
     session: Session, spec: StudySpec, own: models.Study, known: Sequence[EvidenceSpec] = ()
 ) -> None:
-    """Whether the studies are there that this one takes as evidence, each once.
+    """Whether the studies are there that this one takes as evidence, each by its present name.
 
     Args:
         own: this one.
-        known: what it took before: that may have been deleted or renamed since.
+        known: what it took before: that may have been deleted since.
 
     Raises:
-        Refused: one is not, or is this very study, or another one, by a former name.
+        Refused: one is not, or is this very study, or is called otherwise by now.
     """
-    seen: dict[int, str] = {}
     for named in spec.evidence:
-        found, is_new = studies.find(session, named.study), named not in known
-        if is_new and found is None:
+        if named in known:
+            continue
+        found = studies.find(session, named.study)
+        if found is None:
             raise invalid(
                 f"evidence: there is no study {named.study!r} (study {spec.name!r}); name one of "
                 "this service, whose runs it has"
             )
-        if found is None:
-            continue
-        if is_new and found.id == own.id:
+        if found.id == own.id:
             raise invalid(
                 f"evidence names this very study, {own.name!r}, by its former name "
                 f"{named.study!r}; name an earlier one"
             )
-        if is_new and found.id in seen:
+        if found.name != named.study:
             raise invalid(
-                f"evidence names study {found.name!r} twice, as {seen[found.id]!r} and "
-                f"{named.study!r}; once is enough (study {spec.name!r})"
+                f"evidence: study {named.study!r} is called {found.name!r} now (study "
+                f"{spec.name!r}); name it so"
             )
-        seen[found.id] = named.study
 
 
 def channels(spec: StudySpec) -> None:
@@ -82,9 +80,9 @@ def channels(spec: StudySpec) -> None:
     _parts_of_runs(spec)
     if MERGED not in spec.search.channels:
         return
-    names = [domain.name for domain in spec.domains]
+    names = [domain.name for domain in spec.domains if domain.name not in spec.dropped]
     if len(names) < 2:
-        raise invalid(f"channel 'merged' needs two domains or more (study {spec.name!r})")
+        raise invalid(f"channel 'merged' needs two domains in use or more (study {spec.name!r})")
     if spec.recipe.get("backend") == "command":
         raise invalid(
             "channel 'merged' needs weights that the worker can read, and those of back end "
@@ -150,6 +148,18 @@ def channel(spec: StudySpec, name: str) -> None:
         raise invalid(
             f"study {spec.name!r} has no channel {name!r}, but {', '.join(spec.search.channels)}; "
             "change its search.channels first"
+        )
+
+
+def stop_at(spec: StudySpec, step: int | None) -> None:
+    """Raises:
+    Refused: no run of the study's recipe gets past this step, so that none would pause there.
+    """
+    steps, _ = engine_terms.steps_of(spec)
+    if step is not None and steps is not None and step >= steps:
+        raise invalid(
+            f"stop_at {step} is not before the last step of the recipe, {steps}: give a step below "
+            f"that, or leave it out to train the whole run (study {spec.name!r})"
         )
 
 

@@ -151,8 +151,13 @@ def _others(
     others: dict[int, models.Study] = {}
     gone = []
     for named in spec.evidence:
-        other = studies.find(session, named.study)
-        if other is None:
+        other = studies.taken(session, study, named.study)
+        if other is None and studies.find(session, named.study) is not None:
+            gone.append(
+                f"study {named.study!r}, named as evidence, is not there any more: what is called "
+                "so now was made later; to take that, take the name out of evidence, then add it"
+            )
+        elif other is None:
             gone.append(f"study {named.study!r}, named as evidence, is not there any more")
         elif other.id != study.id:
             others[other.id] = other

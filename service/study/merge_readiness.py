@@ -7,13 +7,16 @@ A model of channel `merged` is made of the experts' weights (formula:
    are in the workers' store; of several the earliest;
 2. `lambda_u` is known: the first merged model is of the uniform mixture, and is scaled so that its
    score meets that of the uniform mixture's run. Until it is completed no other one is given away.
+   The uniform mixture is that of the domains in use; where one is dropped later, what was found of
+   all of them holds on.
 
 The service queues each of the runs that this needs once (`service/proposing/experts.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +35,8 @@ BY = "experts"
 """What the service names as the strategy of the trials that it queues for merging."""
 SCALE = "scale_at_uniform"
 """The artifact of a merged trial that says which `lambda_u` it found."""
+OWN_SCALE = "scale"
+"""That which says what its own mixture's changes were scaled by."""
 STORE, WEIGHTS = "store", "keeps_weights"
 """Artifacts of a run: its URL in the store, and whether its weights lie there."""
 MOST_SCALE = 1000.0
@@ -51,14 +56,12 @@ class Row:
     mixture: Mapping[str, float]
     by: str
     is_withdrawn: bool
+    is_uniform: bool
+    """Equal weights on the domains in use."""
 
     @property
     def is_under_way(self) -> bool:
         return self.state in UNDER_WAY
-
-    @property
-    def is_uniform(self) -> bool:
-        return headline.is_uniform(self.mixture)
 
     @property
     def alone(self) -> str | None:
@@ -71,6 +74,7 @@ class MergeReadiness:
     """What there is to merge.
 
     Attributes:
+        domains: in use.
         rows: by number, the runs of a domain alone, and all trials of the uniform mixture.
         experts: by domain, of those that have one.
         truth: the objective of the uniform mixture, by the mean of its runs; None before the first.
@@ -92,7 +96,7 @@ class MergeReadiness:
 
     def without_expert(self, mixture: Mapping[str, float]) -> list[str]:
         """Domains of a mixture that have no expert yet."""
-        return [name for name in self.domains if mixture[name] > 0 and name not in self.experts]
+        return [name for name, w in mixture.items() if w > 0 and name not in self.experts]
 
     def is_ready(self, trial_id: int, mixture: Mapping[str, float]) -> bool:
         """Whether a queued merged trial can be run now."""
@@ -125,25 +129,25 @@ def is_expert(trial: Trial, spec: StudySpec) -> bool:
 def read(session: Session, study: Study, spec: StudySpec) -> MergeReadiness:
     """What a study has for merging now."""
     domains = [domain.name for domain in spec.domains]
-    rows = _rows(session, study, domains)
+    rows = _rows(session, study, domains, spec.dropped)
     done = [row for row in rows if row.state == "completed"]
     singles = [row for row in done if row.channel == FULL and row.alone]
     uniform = [row for row in rows if row.is_uniform]
-    merged = [row for row in uniform if row.channel == MERGED]
+    merged = [row for row in rows if row.channel == MERGED]
     artifacts = _artifacts(session, [row.id for row in (*singles, *merged)])
     experts: dict[str, Expert] = {}
     for row in singles:
         found = _expert(row, artifacts[row.id])
         if found is not None:
             experts.setdefault(found.domain, found)
-    scales = (_scale(artifacts[row.id]) for row in merged if row.state == "completed")
+    scales = (_scale(artifacts[row.id], row) for row in merged if row.state == "completed")
     return MergeReadiness(
-        domains=domains,
+        domains=[name for name in domains if name not in spec.dropped],
         rows=rows,
         experts=experts,
         truth=_truth(session, [r.id for r in uniform if r in done and r.channel == FULL], spec),
         scale_at_uniform=next((scale for scale in scales if scale is not None), None),
-        calibrating=next((row.id for row in merged if row.is_under_way), None),
+        calibrating=next((row.id for row in merged if row.is_uniform and row.is_under_way), None),
     )
 
 
@@ -177,7 +181,7 @@ def job(session: Session, trial: Trial, spec: StudySpec) -> Merge | None:
     if trial.channel != MERGED:
         return None
     now = read(session, trial.study, spec)
-    used = [name for name in now.domains if trial.mixture[name] > 0]
+    used = [domain.name for domain in spec.domains if trial.mixture[domain.name] > 0]
     calibrate = None
     if now.scale_at_uniform is None and now.truth is not None:
         calibrate = Calibration(score=now.truth.value, weights=spec.objective_weights())
@@ -188,8 +192,12 @@ def job(session: Session, trial: Trial, spec: StudySpec) -> Merge | None:
     )
 
 
-def _rows(session: Session, study: Study, domains: Sequence[str]) -> list[Row]:
-    found = session.execute(
+def _rows(
+    session: Session, study: Study, domains: Sequence[str], dropped: Collection[str]
+) -> list[Row]:
+    """Runs of a domain alone, trials of the uniform mixture of those in use, and merged models of
+    that of all."""
+    rows = session.execute(
         select(
             Trial.id,
             Trial.number,
@@ -199,24 +207,35 @@ def _rows(session: Session, study: Study, domains: Sequence[str]) -> list[Row]:
             Trial.proposal["strategy"].as_string(),
             Trial.is_withdrawn,
         )
-        .where(Trial.study_id == study.id, Trial.schedule.is_(None), _may_matter(domains))
+        .where(Trial.study_id == study.id, Trial.schedule.is_(None), _may_matter(domains, dropped))
         .order_by(Trial.number)
     )
-    rows = [
-        Row(id_, number, state, channel, mixture, strategy or "", withdrawn)
-        for id_, number, state, channel, mixture, strategy, withdrawn in found
+    known = [
+        Row(*found[:5], found[5] or "", found[6], headline.is_uniform(found[4], dropped))
+        for found in rows
     ]
-    return [row for row in rows if row.is_uniform or (row.channel == FULL and row.alone)]
+    return [
+        row
+        for row in known
+        if row.is_uniform
+        or (row.channel == FULL and row.alone)
+        or (row.channel == MERGED and headline.is_uniform(row.mixture))
+    ]
 
 
-def _may_matter(domains: Sequence[str]) -> ColumnElement[bool]:
+def _may_matter(domains: Sequence[str], dropped: Collection[str]) -> ColumnElement[bool]:
     """Of a domain alone, or nearly uniform: few of a study's trials, which may be thousands."""
-    weights = [Trial.mixture[name].as_float() for name in domains]
-    share = 1 / len(domains)
+    weights = {name: Trial.mixture[name].as_float() for name in domains}
     nearly = 2 * SAME
+
+    def even(names: Sequence[str]) -> ColumnElement[bool]:
+        share = 1 / max(1, len(names))
+        return and_(*(weights[name].between(share - nearly, share + nearly) for name in names))
+
     return or_(
-        *(weight >= 1 - SUM_TOLERANCE for weight in weights),
-        and_(*(weight.between(share - nearly, share + nearly) for weight in weights)),
+        *(weight >= 1 - SUM_TOLERANCE for weight in weights.values()),
+        even(domains),
+        even([name for name in domains if name not in dropped]),
     )
 
 
@@ -235,11 +254,16 @@ def _expert(row: Row, artifacts: Mapping[str, Any]) -> Expert | None:
     return Expert(domain=row.alone or "", trial=row.id, run=url, steps=steps)
 
 
-def _scale(artifacts: Mapping[str, Any]) -> float | None:
-    """`lambda_u` as a worker reported it; None where it did not."""
-    found = artifacts.get(SCALE)
+def _scale(artifacts: Mapping[str, Any], row: Row) -> float | None:
+    """`lambda_u` as a worker reported it, None where it did not. From the scale of its own mixture,
+    where it says that, since the study may have had fewer domains then (`task_arithmetic.scale`).
+    """
+    own, found = artifacts.get(OWN_SCALE), artifacts.get(SCALE)
     if not isinstance(found, int | float) or isinstance(found, bool):
         return None
+    m, squares = len(row.mixture), math.fsum(w * w for w in row.mixture.values())
+    if isinstance(own, float) and squares < 1:
+        found = 1 + (own - 1) * (1 - 1 / m) / (1 - squares)
     return float(found) if 0 < found < MOST_SCALE else None
 
 

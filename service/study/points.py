@@ -12,12 +12,12 @@ from service.search.intervals import Z95
 
 def value(score: float) -> str:
     """A fraction as points of 100: `41.2`."""
-    return f"{100 * score:.1f}"
+    return f"{100 * score:z.1f}"
 
 
 def gain(difference: float) -> str:
     """A difference of fractions in points, with its sign: `+4.1`."""
-    return f"{100 * difference:+.1f}"
+    return f"{100 * difference:+z.1f}"
 
 
 def margin(se: float) -> str:

@@ -48,7 +48,7 @@ def phases(spec: StudySpec, given: Sequence[Phase]) -> list[Phase]:
     """
     total = math.fsum(phase.share for phase in given)
     if abs(total - 1) > SUM_TOLERANCE:
-        raise invalid(f"shares of the schedule sum to {total:.6g}, not 1 (study {spec.name!r})")
+        raise invalid(f"shares of the schedule sum to {total:.9g}, not 1 (study {spec.name!r})")
     found = []
     for number, phase in enumerate(given, 1):
         try:

@@ -249,21 +249,21 @@ def test_a_trial_that_is_stopped_early_ends_with_the_scores_it_has(api, study):
 
 @in_sql
 def test_a_trial_pauses_where_it_is_to_goes_on_and_is_stopped(api, study):
-    body = {"mixture": {"coco": 1.0}, "stop_at": 10}
+    body = {"mixture": {"coco": 1.0}, "stop_at": 2}
     added = api.post("/studies/vlm/trials", json=body).json()
     path = f"/trials/{added['id']}"
     trial, token = lease(api)
-    assert (trial["id"], trial["stop_at"]) == (added["id"], 10)
-    measured = [score | {"step": 10} for score in scores(0.2)]
-    body = {"token": token, "step": 10, "measurements": measured}
+    assert (trial["id"], trial["stop_at"]) == (added["id"], 2)
+    measured = [score | {"step": 2} for score in scores(0.2)]
+    body = {"token": token, "step": 2, "measurements": measured}
     paused = api.post(f"{path}/partial", json=body).json()
-    assert (paused["state"], paused["step"], paused["worker"]) == ("paused", 10, None)
+    assert (paused["state"], paused["step"], paused["worker"]) == ("paused", 2, None)
     assert api.post(f"{path}/partial", json=body).json() == paused, "twice is once"
     assert api.get("/studies/vlm").json()["trials"]["paused"] == 1
     refused = api.post(f"{path}/retry")
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong-state")
     assert "continue it" in refused.json()["detail"]
-    assert api.post(f"{path}/continue", json={"stop_at": 10}).status_code == 409
+    assert api.post(f"{path}/continue", json={"stop_at": 2}).status_code == 409
     assert api.post(f"{path}/continue").json()["state"] == "queued"
     again, token = lease(api)
     assert (again["id"], again["stop_at"]) == (added["id"], None)
@@ -274,6 +274,24 @@ def test_a_trial_pauses_where_it_is_to_goes_on_and_is_stopped(api, study):
     assert "asked to stop it" in pulse["reason"]
     ended = api.post(f"{path}/partial", json={"token": token, "step": 20}).json()
     assert (ended["state"], ended["asked"]) == ("early_stopped", None)
+
+
+def test_a_trial_is_not_to_pause_where_its_run_has_ended(api):
+    api.post("/studies", json=study_body(recipe={"steps": 20, "evaluation": {"at": [10]}}))
+    path = "/studies/vlm/trials"
+    for step in (20, 10**9):
+        refused = api.post(path, json={"mixture": {"coco": 1.0}, "stop_at": step})
+        said = f"stop_at {step} is not before the last step of the recipe, 20"
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True)
+    # Where it pauses it is scored, whether whole runs are or not.
+    added = api.post(path, json={"mixture": {"coco": 1.0}, "stop_at": 7}).json()
+    trial, token = lease(api)
+    api.post(f"/trials/{trial['id']}/partial", json={"token": token, "step": 7})
+    assert trial["id"] == added["id"]
+    refused = api.post(f"/trials/{trial['id']}/continue", json={"stop_at": 20})
+    assert (refused.status_code, "stop_at 20 is not" in refused.json()["detail"]) == (422, True)
+    went_on = api.post(f"/trials/{trial['id']}/continue", json={"stop_at": 19})
+    assert went_on.json()["state"] == "queued"
 
 
 def test_a_finished_run_that_is_added_does_not_pause(api, study):

@@ -111,7 +111,7 @@ def test_a_study_by_two_names_is_evidence_once_and_its_own_never(api, database):
         assert api.patch(f"/studies/{study}", json={"name": f"{study}-2"}).is_success
     twice = [{"study": "old"}, {"study": "old-2"}]
     for listed, said in (
-        (twice, "evidence names study 'old-2' twice, as 'old' and 'old-2'"),
+        (twice, "evidence: study 'old' is called 'old-2' now (study 'new-2'); name it so"),
         ([{"study": "new"}], "names this very study, 'new-2', by its former name 'new'"),
     ):
         refused = api.patch("/studies/new-2", json={"evidence": listed})
@@ -124,6 +124,32 @@ def test_a_study_by_two_names_is_evidence_once_and_its_own_never(api, database):
     for study in ("old", "new"):
         assert api.delete(f"/studies/{study}", params={"confirm": study}).is_success
     assert list(known(database, "new-2").runs.channels) == ["study-old-2"]
+
+
+def test_evidence_is_the_study_that_was_named_whatever_is_called_so_later(api, database):
+    create(api, "old")
+    add(api, "old", {"coco": 1.0}, 0.5)
+    create(api, "new", evidence=[{"study": "old"}])
+    assert api.patch("/studies/old", json={"name": "older"}).is_success
+    create(api, "old")
+    add(api, "old", {"sat": 1.0}, 0.1)
+    # 1. It goes by its new name, which is an event, and no other body of the study's.
+    assert api.get("/studies/new").json()["evidence"] == [{"study": "older"}]
+    (change,) = api.get("/studies/new/changes").json()["changes"]
+    assert change["changes"] == {"evidence": [[{"study": "old"}], [{"study": "older"}]]}
+    assert create(api, "new", evidence=[{"study": "old"}]).status_code == 200
+    found = known(database, "new").runs.channels
+    assert (list(found), list(found["study-older"].score)) == (["study-older"], [0.5])
+    # 2. Once it is deleted, a study that is called so since is another one, until it is named.
+    assert api.delete("/studies/older", params={"confirm": "older"}).is_success
+    create(api, "older")
+    add(api, "older", {"sat": 1.0}, 0.2)
+    gone = known(database, "new")
+    assert gone.runs.channels == {}
+    assert "named as evidence, is not there any more: what is called so now" in gone.notes[0]
+    for listed in ([], [{"study": "older"}]):
+        assert api.patch("/studies/new", json={"evidence": listed}).is_success
+    assert list(known(database, "new").runs.channels["study-older"].score) == [0.2]
 
 
 def test_a_study_whose_evidence_is_gone_says_so_and_can_still_be_changed(api, database):

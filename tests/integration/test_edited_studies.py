@@ -564,3 +564,20 @@ def test_proposals_are_made_anew_where_domains_are_said_to_be_alike(desk):
     desk.edit(similarity={"coco": {"lisa": 0.8}})
     assert before
     assert desk.turn()
+
+
+def test_a_key_knows_its_body_again_after_a_domain_came(desk):
+    desk.create(name="open", recipe={})
+    changing = [{"share": 0.5, "mixture": {name: 1.0}} for name in ("coco", "sat")]
+    bodies = [{"mixture": {"coco": 0.5, "lisa": 0.5}}, {"schedule": changing}]
+
+    def sent(number):
+        headers = {"Idempotency-Key": f"mine-{number}"}
+        answer = desk.api.post("/studies/open/trials", json=bodies[number], headers=headers)
+        return answer.status_code, answer.json().get("id")
+
+    first = [sent(number) for number in (0, 1)]
+    desk.edit("open", domains=FOUR)
+    assert [sent(number) for number in (0, 1)] == [(200, trial) for _, trial in first]
+    bodies[0]["mixture"] = {"coco": 0.5, "geo": 0.5}
+    assert sent(0)[0] == 409

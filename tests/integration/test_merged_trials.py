@@ -133,7 +133,7 @@ def test_channels_that_cannot_be_searched_are_refused_with_those_that_can(api, s
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"domains": [{"name": "coco"}]}, "needs two domains or more"),
+        ({"domains": [{"name": "coco"}]}, "needs two domains in use or more"),
         (
             {"domains": [{"name": "coco", "upper": 0.5}, {"name": "lisa"}, {"name": "sat"}]},
             "needs a run of 'coco' alone, which this study does not allow: weight of 'coco' is 1",
@@ -643,3 +643,47 @@ def test_the_page_says_what_merged_models_wait_for(desk):
         desk.api.post(f"/trials/{trial['id']}/cancel")
     html = desk.api.get("/ui/studies/vlm").text
     assert "1 merged model cannot be made yet: domain &#39;coco&#39; has no expert yet" in html
+
+
+PAIR = {"coco": 0.5, "lisa": 0.5, "sat": 0.0}
+WITHOUT_SAT = [{"name": "coco"}, {"name": "lisa"}]
+
+
+def edit(desk, **changes):
+    answer = desk.api.patch("/studies/vlm", json=changes)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_study_with_a_dropped_domain_merges_those_in_use(desk):
+    edit(desk, search={"channels": ["full"]})
+    edit(desk, domains=WITHOUT_SAT)
+    edit(desk, search=MERGING)
+    assert [
+        (channel, mixture) for channel, mixture, by in told(desk.turn()) if by == "experts"
+    ] == [
+        ("full", PAIR),
+        ("full", {"coco": 1.0, "lisa": 0.0, "sat": 0.0}),
+        ("full", {"coco": 0.0, "lisa": 1.0, "sat": 0.0}),
+        ("merged", PAIR),
+    ]
+    work_off(desk, scale_at_uniform=1.8, scale=1.6)
+    other = desk.queue({"coco": 0.3, "lisa": 0.7}, "merged")
+    answer = desk.ask("w")
+    assert answer["trial"]["id"] == other
+    # What half of each was scaled by is in terms of all three, as a worker computes with them.
+    assert answer["merge"]["scale_at_uniform"] == pytest.approx(1.8)
+    assert [expert["domain"] for expert in answer["merge"]["experts"]] == ["coco", "lisa"]
+
+
+def test_a_scale_that_was_found_holds_on_when_a_domain_is_dropped(desk):
+    desk.calibrate(1.75)
+    queued = desk.queue({"coco": 0.4, "sat": 0.6}, "merged")
+    edit(desk, domains=WITHOUT_SAT)
+    assert not [by for _, _, by in told(desk.turn()) if by == "experts"]
+    answer = desk.ask("w")
+    assert answer["trial"]["id"] == queued, "what a person queued stays"
+    assert [expert["domain"] for expert in answer["merge"]["experts"]] == ["coco", "sat"]
+    assert answer["merge"]["scale_at_uniform"] == 1.75
+    edit(desk, domains=[*WITHOUT_SAT, {"name": "sat"}, {"name": "geo"}])
+    wanted = [mixture for channel, mixture, _ in told(desk.turn()) if channel == "merged"]
+    assert wanted == [dict.fromkeys([*DOMAINS, "geo"], 0.25)], "among four it is found anew"

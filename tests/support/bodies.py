@@ -17,7 +17,7 @@ def study_body(name: str = "vlm", **changes: Any) -> dict[str, Any]:
         ],
         "strategy": "random",
         "budget": 8,
-        "recipe": {"backend": "command", "command": {"script": "train"}, "steps": 3},
+        "recipe": {"backend": "command", "command": {"script": "train"}, "steps": 30},
     } | changes
 
 

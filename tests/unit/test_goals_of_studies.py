@@ -28,6 +28,13 @@ def test_runs_are_listed_by_the_first_of_several_objectives():
     assert chosen.objective.name == "in_score"
 
 
+@pytest.mark.parametrize("level", ["uniform - 0.0000001", "uniform + 0.01234567891", 1e-7])
+def test_a_level_is_stored_with_its_digits_so_that_it_can_be_read(level):
+    found = spec(constraints=[FLOOR | {"at_least": level}])
+    assert found.constraints[0].at_least == level
+    assert StudySpec.model_validate(found.model_dump(mode="json")) == found
+
+
 def test_a_stored_goal_is_read_as_it_was_written():
     found = spec(
         objectives=["lisa_test", "out_score"],

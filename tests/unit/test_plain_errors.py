@@ -21,7 +21,20 @@ from tests.support.bodies import study_body
         ({"domains": [{"name": "a", "upper": 1.5}]}, "1.5 is more than 1"),
         ({"lease_s": float("inf")}, "not a finite number"),
         ({"note": 3}, "3 is not text"),
+        ({"note": "\ud800"}, "holds a character that does not exist"),
         ({"spam": 3}, "is not a known key"),
+        (
+            {"domains": [{"name": "a", "lower": 0.5000001, "upper": 0.5}]},
+            "lower weight 0.5000001 is above upper weight 0.5 ",
+        ),
+        (
+            {"constraints": [{"benchmark": "chart", "at_least": 1.0000001}]},
+            "at_least: 1.0000001 is not a number from 0 to 1",
+        ),
+        (
+            {"search": {"schedule": {"shares": [0.5, 0.500002]}}},
+            "shares of the phases sum to 1.000002, not 1",
+        ),
         ({"objective": {"name": "out_score", "direction": "up"}}, "is not one of 'maximize'"),
     ],
 )

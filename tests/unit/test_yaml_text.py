@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 import typer
@@ -25,6 +26,8 @@ from trainer import recipes
             ("3", 3),
             ("0x1f", 31),
             ("a1e3", "a1e3"),
+            *((text, text) for text in ("1:30", "-1:30:00", "1:30.5")),
+            ("2026-01-01", date(2026, 1, 1)),
         ),
     ],
 )
@@ -74,8 +77,8 @@ def chain(line: str) -> str:
         ("seed: 0x" + "f" * 100_000, "more than 64 bits"),
         ("seed: " + "9" * 10_000, "more than 64 bits"),
         ("seed: -" + "9" * 30, "more than 64 bits"),
-        ("seed: 1" + ":10" * 1000, "more than 64 bits"),
-        ("x: 1" + ":10" * 1000 + ".5", "no float"),
+        ("seed: !!int 1" + ":10" * 1000, "more than 64 bits"),
+        ("x: !!float 1" + ":10" * 1000 + ".5", "no float"),
         ("steps: 3\nsteps: 5", "'steps' is given twice"),
         ("when: 2026-02-30", "'2026-02-30' is no timestamp"),
         ("n: !!int many", "'many' is no int"),

@@ -211,3 +211,14 @@ def test_costs_that_cannot_be_meant_are_told_apart(rows, tmp_path, options, mess
     result = run("suggest", "--data", file, *options)
     assert isinstance(result.exception, WrongUse)
     assert message in str(result.exception)
+
+
+def test_a_part_of_a_run_with_a_schedule_is_evidence_of_nothing_and_told(rows, tmp_path):
+    parts = [[0.2, 0.3, 0.5, 0.9, f"scheduled-step-{step}", f"s{step}"] for step in (5, 6)]
+    files = [written(tmp_path / f"{len(each)}.csv", each) for each in (rows, rows + parts)]
+    ask = ("--strategy", "random", "--pending", files[1])
+    plain, beside = (said("fit", "--data", f, "--surrogate", "bayes-quadratic") for f in files)
+    assert plain == beside
+    assert "2 rows of runs with a schedule that ended on the way are not taken" in (
+        " ".join(run("suggest", "--data", files[1], *ask).output.split())
+    )

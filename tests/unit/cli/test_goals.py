@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from modomodo.cli import app
 from modomodo.errors import WrongUse
+from modomodo.units import Unit
+from service.study.points import signed
 from tests.unit.cli.test_suggest_and_fit import printed, said, written
 
 SLOPES = np.array([[0.6, 0.2, 0.3], [0.2, 0.6, 0.3]])
@@ -92,3 +94,11 @@ def test_wishes_that_do_not_go_together_are_wrong_use(runs, options, message):
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, WrongUse)
     assert message in str(result.exception)
+
+
+def test_what_is_as_good_as_nothing_has_no_minus():
+    points, own = Unit.of(np.array([0.4]), "out_score"), Unit.of(np.array([4.0]), "loss")
+    assert points.gain(-1e-9, 1e-9) == "+0.0 ± 0.0"
+    assert own.gain(-0.0) == "+0"
+    assert signed(-1e-9, 1e-9) == "+0.0 ± 0.0"
+    assert (points.gain(-0.01), own.gain(-1.0), signed(-0.01, 0)) == ("-1.0", "-1", "-1.0 ± 0.0")
