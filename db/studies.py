@@ -208,9 +208,10 @@ def _named_at(session: Session, study: Study, name: str) -> datetime:
         .where(Event.study_id == study.id, Event.what == CHANGED)
         .order_by(Event.id.desc())
     )
-    for at, detail in changed:
-        before, after = detail.get("evidence", ([], []))
+    for event in changed:
+        before, after = event.detail.get("evidence", ([], []))
         if {"study": name} in after and {"study": name} not in before:
+            at: datetime = event.at
             return at
     return study.created_at
 

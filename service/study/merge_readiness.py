@@ -211,8 +211,17 @@ def _rows(
         .order_by(Trial.number)
     )
     known = [
-        Row(*found[:5], found[5] or "", found[6], headline.is_uniform(found[4], dropped))
-        for found in rows
+        Row(
+            trial,
+            number,
+            state,
+            channel,
+            mixture,
+            strategy or "",
+            is_withdrawn,
+            headline.is_uniform(mixture, dropped),
+        )
+        for trial, number, state, channel, mixture, strategy, is_withdrawn in rows
     ]
     return [
         row
