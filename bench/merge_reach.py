@@ -121,9 +121,9 @@ def report(known: Mapping[str, Mapping[str, Any]]) -> str:
 Merged experts of five single-domain runs against real runs of {len(MIXTURES)} mixtures, Out-Score
 in points of 100, one seed: uniform and those of `bench.tiny_world` inside. The recipe's are in the
 table of real runs.
-{TIMES} times the steps has {TIMES} times the samples, of the same kinds. `lambda_u` is set by the
-uniform run, which therefore agrees. An RMSE below the sd of the real scores says more than their
-mean.
+{TIMES} times the steps has {TIMES} times the samples, of the same kinds. `lambda_u` is where the
+price of uniform is that of its run, or nearest. An RMSE below the sd of the real scores says more
+than their mean.
 
 {table(head, lines)}
 
