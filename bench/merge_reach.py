@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import numpy as np
 import typer
-from scipy import stats
 
 from bench import world_table
 from bench.report import machine, read_results, table, write_results, write_section
@@ -132,6 +131,8 @@ Made on {machine()}.
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
+    from scipy import stats  # takes a second, which tests that collect this do without
+
     real, price = (np.array([found[kind][name] for name in MIXTURES]) for kind in ("run", "merged"))
     return [
         f"{found['base']:.1f}",

@@ -34,7 +34,6 @@ from service.study import points
 from service.study.headline import is_uniform
 from trainer.job import Job
 from trainer.recipe import Recipe
-from trainer.run.run import train_and_score
 from trainer.tiny.study import study_spec
 from trainer.tiny.world import DOMAIN_SIZES
 
@@ -303,6 +302,8 @@ def scores_of(
 
 def rerun(mixture: dict[str, float], seed: int) -> units.Figures:
     """The objective of a whole run."""
+    from trainer.run.run import train_and_score  # with torch
+
     began = time.process_time()
     outcome = train_and_score(Job(mixture, Recipe(), seed))
     spec = study_spec("tiny-search", recipe=Recipe(), budget=1)
