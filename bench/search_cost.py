@@ -197,22 +197,25 @@ def draw(found: Mapping[str, units.Figures]) -> None:
     """Median regret by cost, a panel a world."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
     axes = figure.subplots(1, len(WORLDS))
     costs = np.arange(1, CAP + 1)
+    drawn: dict[str, Any] = {}
     for axis, place in zip(axes, WORLDS, strict=True):
-        for name in SEARCHES:
+        for i, name in enumerate(SEARCHES):
             curves = _curves(found, place, name)
             if not curves:
                 continue
             middle = [np.median([_after(curve, cost) for curve in curves]) for cost in costs]
             style = {"linestyle": "--"} if name in PEERS else {"linewidth": 2.2}
-            axis.plot(costs, np.maximum(middle, 1e-3), label=name, **style)
+            (drawn[name],) = axis.plot(costs, np.maximum(middle, 1e-3), color=f"C{i}", **style)
         axis.set(title=place, yscale="log", ylim=(8e-4, 1), xlabel="cost in full runs")
         for within in WITHIN:
             axis.axhline(within, color="grey", linewidth=0.8)
     axes[0].set(ylabel="regret, share of the range")
-    axes[0].legend(fontsize=7)
+    names = [name for name in SEARCHES if name in drawn]
+    lines = [drawn[name] for name in names]
+    figure.legend(lines, names, loc="outside lower center", ncols=5, fontsize=8)
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / "search_cost.svg")
 
