@@ -62,10 +62,12 @@ class RunFolder:
     def differs_in(self, job: Job, seed: int) -> str | None:
         """What is different of the run that the folder is of, in words; None where it is this one,
         or none."""
-        file = self.path / RUN
-        if not file.exists():
+        if not (self.path / RUN).exists():
             return None
-        found = _leaves(of_its_domains(json.loads(file.read_text())))
+        run = run_of(self.path)
+        if run is None:
+            return f"its {RUN} does not say which"
+        found = _leaves(run)
         for key, value in ({"schedule": None} | _leaves(identity(job, seed))).items():
             if (there := found.get(key)) != value:
                 return f"{key} is {there} there and {value} here"
@@ -170,10 +172,19 @@ def identity(job: Job, seed: int) -> dict[str, Any]:
         found["schedule"] = [
             {"share": phase.share, "mixture": _weighed(phase.mixture)} for phase in job.schedule
         ]
-    return of_its_domains(found)
+    return _of_its_domains(found)
 
 
-def of_its_domains(run: dict[str, Any]) -> dict[str, Any]:
+def run_of(folder: Path) -> dict[str, Any] | None:
+    """Which run a folder is of, as `identity` has it; None where its file does not say: a trainer
+    of the user's may have written another of that name."""
+    try:
+        return _of_its_domains(json.loads((folder / RUN).read_bytes()))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _of_its_domains(run: dict[str, Any]) -> dict[str, Any]:
     """An identity with no data but that of the domains which the run draws from: others come and go
     while it is paused."""
     recipe = run["recipe"]

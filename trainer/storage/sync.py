@@ -7,7 +7,6 @@ read, so the run may prune it meanwhile.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import structlog
 
 from trainer.job import Job
 from trainer.storage.remote import StoredRun
-from trainer.storage.run_folder import RunFolder, identity, of_its_domains
+from trainer.storage.run_folder import RunFolder, identity, run_of
 from trainer.storage.work_folder import TrialFolder
 
 
@@ -64,8 +63,7 @@ class StoreSync:
         step = self._stored.fetch(incoming, after=here)
         if step is None:
             return
-        found = json.loads((incoming / "run.json").read_bytes())
-        if of_its_domains(found) != identity(job, job.run_seed):
+        if run_of(incoming) != identity(job, job.run_seed):
             self._log.warning("the stored checkpoint is another run's; not gone on with", step=step)
             return
         self._fetched = step

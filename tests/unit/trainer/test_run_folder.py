@@ -30,3 +30,11 @@ def test_a_run_goes_on_where_its_recipe_has_data_of_more_domains(tmp_path):
     RunFolder(tmp_path).claim(with_data(sat="data/sat", geo="data/geo"), seed=3)
     with pytest.raises(FolderTaken, match=r"domains\.sat is data/sat there and data/other here"):
         RunFolder(tmp_path).claim(with_data(sat="data/other"), seed=3)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"recipe": 3}', '{"recipe": {"data": 3}}'])
+def test_a_file_that_does_not_say_which_run_it_is_of_is_no_run_and_no_trouble(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    assert RunFolder(tmp_path).differs_in(job(), seed=3) == "its run.json does not say which"
+    with pytest.raises(FolderTaken, match=r"holds another run: its run\.json does not say which"):
+        RunFolder(tmp_path).claim(job(), seed=3)
