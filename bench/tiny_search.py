@@ -13,17 +13,25 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import psutil
 import typer
 
 from bench import intervals, units
 from bench.report import machine, table, write_section
+from bench.tiny_spending import (
+    HALF,
+    SCORED_HALFWAY,
+    STEPS,
+    CpuTime,
+    Kind,
+    counted,
+    is_part,
+    is_run,
+    spent,
+)
 from modomodo.errors import CommandFailed
 from modomodo.local import LocalFleet
 from modomodo.summary import mixture_text
@@ -39,46 +47,9 @@ from trainer.tiny.world import DOMAIN_SIZES
 
 RESULTS = "tiny_search"
 FIRST_FRESH_SEED = 10_000
-STEPS = Recipe().steps
-HALF = STEPS // 2
-SCORED_HALFWAY = 1.13
-"""What a run costs that is scored at half its steps, too, in runs that are not: CPU-seconds of the
-uniform mixture's."""
 UNIFORM = dict.fromkeys(DOMAIN_SIZES, 1 / len(DOMAIN_SIZES))
 BEST_RUN, BEST_PREDICTED = "best run", "best predicted"
 LOOK_EVERY_S = 1.0
-UNDER_WAY = ("queued", "running")
-"""Paused runs wait for the search, not for a worker."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a search spends.
-
-    Attributes:
-        budget: whole runs' worth of all that its workers compute.
-    """
-
-    strategy: str
-    channels: tuple[str, ...]
-    budget: int
-
-    @property
-    def recipe(self) -> Recipe:
-        """The world's own, but scored, and left to be continued, where runs may pause."""
-        if not self.is_in_parts:
-            return Recipe()
-        return Recipe.parse({"evaluation": {"at": [HALF]}, "checkpoints": {"every": HALF}})
-
-    @property
-    def is_in_parts(self) -> bool:
-        return f"step-{HALF}" in self.channels
-
-    @property
-    def a_run(self) -> float:
-        """What a whole run of this search costs, in runs of the world's own recipe."""
-        return SCORED_HALFWAY if self.is_in_parts else 1.0
-
 
 SEARCHES = {
     "modomodo, 24 runs": Kind("modomodo", (FULL,), 24),
@@ -186,71 +157,11 @@ def _look(client: Client, spec: StudySpec, kind: Kind, before: list[Trial]) -> l
         return trials
     used = spent(trials, client.cost(spec.name).trials, kind)
     print(f"{len(trials)} trials, {used:.1f} runs' worth spent", flush=True)
-    left = math.floor(_counted(trials) + (kind.budget - used) / kind.a_run)
+    left = math.floor(counted(trials) + (kind.budget - used) / kind.a_run)
     study = client.study(spec.name)
     if len(kind.channels) > 1 and 1 <= left < study.budget and study.state == "active":
         client.patch_study(spec.name, StudyPatch(budget=left))
     return trials
-
-
-def spent(trials: Sequence[Trial], hours: Mapping[int, float], kind: Kind) -> float:
-    """Whole runs' worth that trials took: the hours of all that are over or pause, in those of a
-    whole run of the same search. Prices under way count as those before them."""
-    ended = [trial for trial in trials if trial.state not in UNDER_WAY]
-    whole = [hours[trial.number] for trial in ended if _is_run(trial)]
-    if not whole:
-        return 0.0
-    prices = [hours.get(trial.number, 0.0) for trial in ended if trial.channel == MERGED]
-    to_come = sum(trial.state in UNDER_WAY and trial.channel == MERGED for trial in trials)
-    total = sum(hours.get(trial.number, 0.0) for trial in ended)
-    total += to_come * float(np.mean(prices)) if prices else 0.0
-    return kind.a_run * total / float(np.mean(whole))
-
-
-def _counted(trials: Iterable[Trial]) -> float:
-    """What the service takes off the budget for trials that are over or pause."""
-    return sum(_share(trial) for trial in trials)
-
-
-def _share(trial: Trial) -> float:
-    if _is_run(trial):
-        return 1.0
-    return (trial.step or 0) / STEPS if _is_part(trial) else 0.0
-
-
-def _is_run(trial: Trial) -> bool:
-    return trial.state == "completed" and trial.channel == FULL
-
-
-def _is_part(trial: Trial) -> bool:
-    return trial.state in ("paused", "early_stopped")
-
-
-@dataclass
-class CpuTime:
-    """CPU-seconds of the processes that this one has started, with all that they started."""
-
-    _seconds: dict[int, tuple[str, float]] = field(default_factory=dict)
-
-    def look(self) -> None:
-        """Called often: what a process has used is known for as long as it is there."""
-        for child in psutil.Process().children():
-            with suppress(psutil.NoSuchProcess):
-                command = " ".join(child.cmdline())
-                used = sum(map(_cpu_s, [child, *child.children(recursive=True)]))
-                _, before = self._seconds.get(child.pid, (command, 0.0))
-                self._seconds[child.pid] = command, max(before, used)
-
-    def of(self, word: str) -> float:
-        """Of processes with a word in their command."""
-        return sum(used for command, used in self._seconds.values() if f" {word} " in command)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    with suppress(psutil.NoSuchProcess):
-        times = process.cpu_times()
-        return float(times.user + times.system + times.children_user + times.children_system)
-    return 0.0
 
 
 # --- what was chosen --------------------------------------------------------------------------
@@ -258,7 +169,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def choose(name: str, found: units.Figures) -> list[Chosen]:
     """What a search would train with: its best run, and its surrogate's best mixture."""
-    best = max(filter(_is_run, _trials(found)), key=_objective)
+    best = max(filter(is_run, _trials(found)), key=_objective)
     expected = found["recommended"]
     said = f"{points.score(expected['mean'], expected['sd'])} predicted"
     return [
@@ -362,12 +273,12 @@ Made on {machine()}.
 
 
 def _is_uniform(trial: Trial) -> bool:
-    return _is_run(trial) and is_uniform(trial.mixture)
+    return is_run(trial) and is_uniform(trial.mixture)
 
 
 def _spending(name: str, found: units.Figures) -> list[str]:
     trials, kind = _trials(found), SEARCHES[_kind_of(name)]
-    runs, parts = sum(map(_is_run, trials)), sum(map(_is_part, trials))
+    runs, parts = sum(map(is_run, trials)), sum(map(is_part, trials))
     prices = sum(trial.channel == MERGED and trial.state == "completed" for trial in trials)
     used, cpu = f"{runs}", ""
     if "hours" in found:

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from bench import tiny_search as bench
+from bench import tiny_spending as spending
 from bench import units
 from service.schemas import Score, Trial
 
@@ -55,25 +56,25 @@ def trial(number, state="completed", channel="full", step=24, score=0.5):
 
 def test_prices_and_parts_are_spent_as_what_they_took_of_a_whole_run():
     trials = [trial(1), trial(2), trial(3, channel="merged", step=0)]
-    assert bench.spent(trials, {1: 30.0, 2: 20.0, 3: 5.0}, MERGED) == pytest.approx(2.2)
+    assert spending.spent(trials, {1: 30.0, 2: 20.0, 3: 5.0}, MERGED) == pytest.approx(2.2)
     trials = [*trials, trial(4, "early_stopped", step=12), trial(5, "running"), trial(6, "queued")]
     hours = {1: 30.0, 2: 20.0, 3: 5.0, 4: 15.0, 5: 9.0}
-    assert bench.spent(trials, hours, MERGED) == pytest.approx(2.8)
-    assert bench.spent(trials, hours, ALL) == pytest.approx(2.8 * bench.SCORED_HALFWAY)
-    assert bench.spent(trials[2:], hours, ALL) == 0.0, "before the first run nothing is known"
+    assert spending.spent(trials, hours, MERGED) == pytest.approx(2.8)
+    assert spending.spent(trials, hours, ALL) == pytest.approx(2.8 * spending.SCORED_HALFWAY)
+    assert spending.spent(trials[2:], hours, ALL) == 0.0, "before the first run nothing is known"
 
 
 def test_prices_that_are_under_way_are_taken_off_the_budget_before_a_run_is_begun_for_them():
     trials = [trial(1), trial(2, channel="merged"), trial(3, channel="merged")]
     trials += [trial(4, "running", "merged"), trial(5, "queued", "merged")]
-    assert bench.spent(trials, {1: 10.0, 2: 6.0, 3: 4.0, 4: 1.0}, MERGED) == pytest.approx(3.0)
+    assert spending.spent(trials, {1: 10.0, 2: 6.0, 3: 4.0, 4: 1.0}, MERGED) == pytest.approx(3.0)
 
 
 def test_processes_are_counted_with_all_that_they_started():
     code = "import time; [sum(range(10**6)) for _ in range(20)]; time.sleep(60)"
     started = [psutil.Popen([sys.executable, "-c", code, "worker", "x"])]
     try:
-        cpu = bench.CpuTime()
+        cpu = spending.CpuTime()
         while not cpu.of("worker"):
             cpu.look()
         assert cpu.of("serve") == 0.0
