@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.search.acquisition import Knowledge
+from service.search.openings import opening_size
 from service.search.runs import MERGED, TARGET, Runs
 from service.search.space import MixtureSpace, total_variation
 from service.search.strategies import propose
@@ -165,6 +166,22 @@ def test_with_merging_the_opening_is_the_experts_and_uniform_and_then_prices():
     told = {MERGED: scored(np.array([item.weights for item in priced]))}
     after = proposed(Runs(**{**vars(runs), "channels": told}), 1, costs)[0]
     assert after.strategy == "bayes-quadratic"
+
+
+def test_before_the_last_expert_is_scored_a_free_worker_gets_the_next_run_of_the_design():
+    costs = {TARGET: 1.0, MERGED: 0.2}
+    experts = np.array([item.weights for item in proposed(Runs.none(4), 5, costs)])
+    runs = scored(experts[:4])
+    size = opening_size(4, budget := 24)
+    more = propose(
+        *("bayes-quadratic", SPACE, runs, experts[4:], size - 4, 0), costs=costs, budget=budget
+    )
+    assert [item.strategy for item in more] == ["opening"] * (size - 5) + ["random"]
+    for item in more[:-1]:
+        assert item.channel == TARGET
+        assert item.weights.max() < 0.9, "a blend: it tells how far merged models carry over"
+    # Once all are scored prices come first.
+    assert proposed(scored(experts), 1, costs, budget=budget)[0].channel == MERGED
 
 
 def test_where_another_study_tells_of_many_mixtures_three_runs_are_enough_to_begin_with():
