@@ -144,7 +144,7 @@ def barred_in(situation: Situation, channel: str) -> FloatArray:
         begun = [situation.unscored(name) for name in situation.costs if name.startswith(PARTS)]
         unfinished = situation.unfinished.weights
         return np.vstack([situation.unscored(), situation.avoid, unfinished, *begun])
-    return np.vstack([situation.scored_in(channel), situation.unscored(channel), situation.avoid])
+    return np.vstack([situation.told_in(channel), situation.avoid])
 
 
 def _named(candidate: Candidate) -> str:

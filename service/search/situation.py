@@ -10,7 +10,7 @@ import numpy as np
 
 from service.search.goals import Goal
 from service.search.heuristics import AS_PUBLISHED, HeuristicOptions
-from service.search.runs import TARGET, Runs
+from service.search.runs import MERGED, TARGET, Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 
 Direction = Literal["maximize", "minimize"]
@@ -142,7 +142,7 @@ class Situation:
         if channel == TARGET:
             known = self.known()
         else:
-            known = np.vstack([self.scored_in(channel), self.unscored(channel)])
+            known = self.told_in(channel)
         return bool(np.all(total_variation(weights, known) > SAME))
 
     def runs_needed(self) -> int:
@@ -159,6 +159,12 @@ class Situation:
         """(n, m) mixtures that another channel has scores of."""
         found = self.runs.channels.get(channel)
         return np.empty((0, self.space.m)) if found is None else found.weights
+
+    def told_in(self, channel: str) -> FloatArray:
+        """(k, m) mixtures that another channel has scores of, or will have. A domain alone merges
+        to its expert: what that scores is known by its run."""
+        alone = np.eye(self.space.m) if channel == MERGED else np.empty((0, self.space.m))
+        return np.vstack([self.scored_in(channel), self.unscored(channel), alone])
 
     def unscored(self, channel: str = TARGET) -> FloatArray:
         """(p, m) mixtures whose scores in a channel are to come, this call's own among them."""

@@ -8,7 +8,7 @@ import pytest
 from service.search.acquisition import Knowledge
 from service.search.openings import opening_size
 from service.search.runs import MERGED, TARGET, Runs
-from service.search.space import MixtureSpace, total_variation
+from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import propose
 from service.search.surrogates import fit
 from service.search.surrogates.basis import Basis
@@ -182,6 +182,18 @@ def test_before_the_last_expert_is_scored_a_free_worker_gets_the_next_run_of_the
         assert item.weights.max() < 0.9, "a blend: it tells how far merged models carry over"
     # Once all are scored prices come first.
     assert proposed(scored(experts), 1, costs, budget=budget)[0].channel == MERGED
+
+
+def test_a_domain_alone_is_not_priced_since_its_expert_has_a_score():
+    """The best mixture is a corner, which prices would be about."""
+    steep = {"slopes": np.array([0.1, 2.0, 0.1, 0.1]), "noise": 0.01}
+    runs = scored(np.vstack([SPACE.uniform, np.eye(4)]), **steep)
+    told = {MERGED: scored(some(10, 2), level=-1.0, seed=5, **steep)}
+    runs = Runs(**{**vars(runs), "channels": told})
+    items = proposed(runs, 6, {TARGET: 1.0, MERGED: 0.01})
+    priced = [item.weights.max() for item in items if item.channel == MERGED]
+    assert priced
+    assert max(priced) < 1 - SAME
 
 
 def test_where_another_study_tells_of_many_mixtures_three_runs_are_enough_to_begin_with():
