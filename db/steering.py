@@ -133,12 +133,14 @@ def go_on(
     stop_at: int | None = None,
     *,
     why: str | None = None,
+    share: float = 1.0,
 ) -> None:
     """Queues a paused trial again: whoever takes it goes on from its checkpoint. Twice is once.
 
     Args:
         stop_at: step at which it pauses again; None trains the rest.
         why: the search's reason, where it is not a person who wants it.
+        share: what the budget counts it as until then.
 
     Raises:
         TrialNotFound: there is none of this id.
@@ -158,7 +160,7 @@ def go_on(
         raise WrongState(
             f"{trial.called} is paused at step {at}; a later one than {stop_at} is needed to go on"
         )
-    trial.stop_at, trial.releases, trial.share = stop_at, 0, 1.0
+    trial.stop_at, trial.releases, trial.share = stop_at, 0, share
     trial.by_hand = trial.by_hand or why is None
     queue.wake(trial)
     more: dict[str, Any] = {} if stop_at is None else {"stop_at": stop_at}

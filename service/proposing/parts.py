@@ -118,7 +118,7 @@ def read(
     return Parts(
         whole=_points(known, whole),
         to_a_step={name: _points(known, found) for name, found in to_a_step.items()},
-        standing=_begun(known, standing, at, costs),
+        standing=_begun(known, standing, at, costs, trials.paused_steps(session, study)),
         judged=_begun(known, judged, at, costs),
         spent=used - len(known.runs) - len(whole),
         ids={row.number: row.id for row in rows},
@@ -156,19 +156,39 @@ def _begun(
     rows: Sequence[_Row],
     at: Mapping[int, int],
     costs: Mapping[str, float],
+    paused_at: Mapping[int, int] | None = None,
 ) -> Begun:
+    """Runs that have come to a step.
+
+    Args:
+        paused_at: steps that they stand at, by id: they may go on to a later one alone. None for
+            those that are under way.
+    """
     steps, _ = engine_terms.steps_of(known.spec)
 
-    def rest(row: _Row) -> float:
+    def rest(row: _Row, end: int | None = None) -> float:
+        """What it costs to go on to a step, or to its last one."""
         step = at.get(row.id, 0)
-        done = costs.get(channel_of(step), step / steps if steps else 0.0)
-        return max(cost.LEAST_COST, 1.0 - done)
+        part, done, whole = 0.0, 0.0, 1.0
+        if steps:
+            part, done = ((end or steps) - step) / steps, step / steps
+        if end is not None:
+            whole = costs[channel_of(end)]
+        rest = whole - costs.get(channel_of(step), done)
+        return max(cost.LEAST_COST, cost.LEAST_PART * part, rest)
+
+    def until(row: _Row) -> dict[str, float]:
+        if paused_at is None:
+            return {}
+        ends = [end for end in known.spec.search.steps if end > paused_at.get(row.id, 0)]
+        return {channel_of(end): rest(row, end) for end in ends if channel_of(end) in costs}
 
     return Begun(
         _points(known, rows),
         tuple(channel_of(at.get(row.id, 0)) for row in rows),
         np.array([rest(row) for row in rows]),
         tuple(row.number for row in rows),
+        tuple(until(row) for row in rows),
     )
 
 

@@ -80,17 +80,30 @@ def store(
 
 
 def _continue(session: Session, task: Task, item: Proposed) -> None:
-    """Has a paused run go on, unless somebody was quicker."""
+    """Has a paused run go on, to a step where that is proposed, unless somebody was quicker."""
     trial = trials.lock_if_free(session, task.ids[item.run or 0])
     if trial is not None and trial.state == "paused" and not trial.by_hand:
-        steering.go_on(session, trial.id, actor=SEARCH, why=item.reason)
+        step = step_of(item.channel)
+        steering.go_on(
+            session,
+            trial.id,
+            SEARCH,
+            step,
+            why=item.reason,
+            share=_share(task.known.spec, step),
+        )
+
+
+def _share(spec: StudySpec, step: int | None) -> float:
+    """What a run until a step, or its end, counts as in the budget."""
+    steps, _ = engine_terms.steps_of(spec)
+    return 1.0 if step is None or steps is None else step / steps
 
 
 def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTrial:
     """A trial of what is proposed, with where that came from; one of a step is a run that pauses
     there."""
     spec, step = task.known.spec, step_of(item.channel)
-    steps, _ = engine_terms.steps_of(spec)
     mixture, schedule = schedules.of_point(spec, task.question.space, item.weights)
     reason = item.reason if schedule is None else f"{item.reason}; {schedules.in_words(schedule)}"
     reach = engine_terms.reach_in_words(spec, engine_terms.weights(spec, [mixture])[0])
@@ -108,7 +121,7 @@ def _new_trial(task: Task, item: Proposed, results: int | None) -> trials.NewTri
         results,
         stop_at=step,
         channel=item.channel if step is None else FULL,
-        share=1.0 if step is None or steps is None else step / steps,
+        share=_share(spec, step),
         schedule=schedule,
     )
 

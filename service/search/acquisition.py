@@ -52,7 +52,7 @@ class Candidate:
         mean, sd: belief about the noise-free objective there.
         gain: by how much its score is expected to raise the highest posterior mean.
         channel, cost: what of it is scored, and what that costs in full runs.
-        run: number of the begun run whose rest it is; None for a new one.
+        run: number of the begun run that goes on for it; None for a new one.
     """
 
     weights: FloatArray
@@ -71,15 +71,17 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """The last score that a begun run would get: its mixture's, with the noise that the run has.
+    """A later score that a begun run would get: its mixture's, with the noise that the run has.
 
     Attributes:
+        channel: its last score, or that of a step on the way.
         i: its mixture among the candidates.
         of: (A k,) what of the noise-free scores it is the sum of, up to what is known.
         noise: variance of its score around that.
     """
 
     run: int
+    channel: str
     cost: float
     i: int
     of: FloatArray
@@ -171,7 +173,12 @@ class Knowledge:
             joint.covariance[np.ix_(at, at)],
             noise,
             {name: costs.get(name, np.inf) for name in names},
-            [_rest(begun, b, n_pending + b, k, names, noise) for b in range(len(begun))],
+            [
+                _rest(begun, b, channel, cost, n_pending + b, k, names, noise)
+                for b in range(len(begun))
+                for channel, cost in {TARGET: float(begun.cost[b]), **begun.steps_of(b)}.items()
+                if channel in names
+            ],
         )
         i = 0
         for name, mixtures in pending.items():
@@ -197,7 +204,7 @@ class Knowledge:
         return self._first(self.belief.mean[None], barred)
 
     def continued(self) -> list[Candidate]:
-        """The rest of each begun run."""
+        """The rest of each begun run, and what it may go on to before its end."""
         means, sds = self.belief.mean, self.belief.sd
         return [
             Candidate(
@@ -205,7 +212,7 @@ class Knowledge:
                 float(means[rest.i]),
                 float(sds[rest.i]),
                 float(gain),
-                TARGET,
+                rest.channel,
                 rest.cost,
                 rest.run,
             )
@@ -278,9 +285,9 @@ class Knowledge:
         i = int(np.argmin(total_variation(weights, self.X)))
         return self._after_score(list(self.costs).index(channel), i)
 
-    def after_rest(self, run: int) -> Knowledge:
-        """What will be known when a begun run has come to its end."""
-        rest = next(rest for rest in self.rests if rest.run == run)
+    def after_rest(self, run: int, channel: str = TARGET) -> Knowledge:
+        """What will be known when a begun run has come to its end, or to a channel's step."""
+        rest = next(one for one in self.rests if (one.run, one.channel) == (run, channel))
         moved = rest.of @ self.covariance
         known = self._after(moved, float(moved @ rest.of), rest.noise)
         known.rests = [other for other in self.rests if other.run != run]
@@ -297,22 +304,32 @@ class Knowledge:
         return Knowledge(self.X, self.belief, left, self.noise, self.costs, self.rests)
 
 
-def _rest(begun: Begun, b: int, i: int, k: int, names: Sequence[str], noise: FloatArray) -> Rest:
-    """The rest of one begun run, whose mixture is the i-th of k.
+def _rest(
+    begun: Begun,
+    b: int,
+    channel: str,
+    cost: float,
+    i: int,
+    k: int,
+    names: Sequence[str],
+    noise: FloatArray,
+) -> Rest:
+    """What one begun run, whose mixture is the i-th of k, gets by going on to a channel's score.
 
-    What of its score so far was the run's own luck is in its last score, too: that is
-    `f + s (y - g) + e`, with f and g the noise-free scores at the end and at the step where it
-    stands, y its score there, and s the slope of one's noise on the other's. y is known, so its
-    last score tells of `f - s g`, with the noise that y does not tell.
+    What of its score so far was the run's own luck is in its later one, too: that is
+    `f + s (y - g) + e`, with f and g the noise-free scores there and at the step where it stands,
+    y its score here, and s the slope of one's noise on the other's. y is known, so its later score
+    tells of `f - s g`, with the noise that y does not tell.
     """
+    to = names.index(channel)
     of = np.zeros(len(names) * k)
-    of[i] = 1.0
-    left = float(noise[0])
+    of[to * k + i] = 1.0
+    left = float(noise[to])
     if begun.channel[b] in names:
         c = names.index(begun.channel[b])
-        of[c * k + i] = -SHARED * np.sqrt(noise[0] / noise[c])
+        of[c * k + i] = -SHARED * np.sqrt(noise[to] / noise[c])
         left *= 1 - SHARED**2
-    return Rest(begun.run[b], float(begun.cost[b]), i, of, left)
+    return Rest(begun.run[b], channel, cost, i, of, left)
 
 
 def _distinct(X: FloatArray) -> FloatArray:

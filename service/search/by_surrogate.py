@@ -130,7 +130,7 @@ def knowledge_gradient(name: str) -> Strategy:
             knowledge = (
                 knowledge.after(best.weights, best.channel)
                 if best.run is None
-                else knowledge.after_rest(best.run)
+                else knowledge.after_rest(best.run, best.channel)
             )
 
     return suggest
@@ -148,7 +148,8 @@ def barred_in(situation: Situation, channel: str) -> FloatArray:
 def _named(candidate: Candidate) -> str:
     at = f"at {candidate.cost:.2g} of a run"
     if candidate.run is not None:
-        return f"score for its cost, the rest of trial {candidate.run} {at}"
+        what = "the rest of" if candidate.channel == TARGET else f"on to {candidate.channel} of"
+        return f"score for its cost, {what} trial {candidate.run} {at}"
     if candidate.channel == TARGET:
         return "run"
     return f"score for its cost, of channel {candidate.channel} {at}"

@@ -41,12 +41,15 @@ class Begun:
         channel: name of each one's last score.
         cost: (q,) of the rest, in full runs.
         run: number by which each is called.
+        until: of each, what it costs to go on to a later step alone, in full runs, by that step's
+            channel; empty where none may go on so.
     """
 
     weights: FloatArray
     channel: tuple[str, ...]
     cost: FloatArray
     run: tuple[int, ...]
+    until: tuple[Mapping[str, float], ...] = ()
 
     @classmethod
     def none(cls, m: int) -> Begun:
@@ -62,7 +65,12 @@ class Begun:
             self.channel + more.channel,
             np.concatenate([self.cost, more.cost]),
             self.run + more.run,
+            tuple(one.steps_of(b) for one in (self, more) for b in range(len(one))),
         )
+
+    def steps_of(self, b: int) -> Mapping[str, float]:
+        """What `until` says of one."""
+        return self.until[b] if self.until else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +88,8 @@ class Proposed:
         cost: of that, in full runs.
         gain: by how much its score is expected to raise the best prediction; None where that was
             not asked.
-        run: number of the begun run whose rest this is; None for a new one.
+        run: number of the begun run that is to go on, to its end or to the channel's step; None for
+            a new one.
     """
 
     weights: FloatArray

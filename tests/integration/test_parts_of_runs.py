@@ -39,6 +39,7 @@ class Engine:
 
     def __init__(self):
         self.channel, self.continues, self.verdict = TARGET, False, "continue"
+        self.goes_on_to = TARGET
         self.strategy, self.judged, self.count = "bayes-quadratic", [], 0
 
     def ask(self, function, question, strategy, *more):
@@ -52,9 +53,9 @@ class Engine:
 
     def _rest(self, question, i):
         begun = question.begun
-        cost, run = float(begun.cost[i]), begun.run[i]
-        why = "the rest teaches most"
-        return Proposed(begun.weights[i], 0.5, 0.1, why, "x", True, cost=cost, run=run)
+        to, run, why = self.goes_on_to, begun.run[i], "the rest teaches most"
+        cost = {TARGET: float(begun.cost[i]), **begun.steps_of(i)}[to]
+        return Proposed(begun.weights[i], 0.5, 0.1, why, "x", True, to, cost, run=run)
 
     def _new(self, question):
         self.count += 1
@@ -263,6 +264,38 @@ def test_a_paused_run_is_continued_by_the_search_and_says_why(lab, database):
     assert len(desk.asked().question.pending) == 1, "its last score is to come"
     desk.finish(trial)
     assert desk.one(trial)["state"] == "completed"
+
+
+def test_a_paused_run_may_go_on_to_the_next_step_alone(lab, database):
+    lab = lab(search={"channels": ["full", "step-5", "step-10"]})
+    trial = lab.to_a_step()
+    lab.pause(trial, 5)
+    asked = lab.asked().question
+    assert asked.begun.until == ({"step-10": 0.25},)
+    lab.engine.continues, lab.engine.goes_on_to = True, "step-10"
+    again = lab.take()
+    assert (again["number"], again["stop_at"]) == (trial["number"], 10)
+    assert lab.standing().runs == 0.5
+    asked = lab.asked().question
+    assert (len(asked.begun), len(asked.pending), asked.spent) == (0, 0, 0.5)
+    np.testing.assert_allclose(asked.pending_in["step-10"].sum(axis=1), [1.0])
+    lab.pause(again, 10)
+    asked = lab.asked().question
+    assert (asked.begun.until, asked.begun.channel) == (({},), ("step-10",))
+    lab.engine.goes_on_to = TARGET
+    assert (lab.take()["number"], lab.one(trial)["stop_at"]) == (trial["number"], None)
+    assert lab.standing().runs == 1.0
+
+
+def test_what_the_rest_of_a_run_costs_is_no_less_than_half_its_part_of_the_steps(lab, monkeypatch):
+    """However dear the few attempts were that came to a step."""
+    lab = lab(search={"channels": ["full", "step-5", "step-10"]})
+    lab.pause(lab.to_a_step(), 5)
+    lab.finish(lab.take())
+    monkeypatch.setattr(cost, "of_a_result", lambda *_: {"full": 100.0})
+    monkeypatch.setattr(cost, "to_a_step", lambda *_: {5: 99.0, 10: 98.0})
+    begun = lab.asked().question.begun
+    assert (begun.cost, begun.until) == (pytest.approx([0.375]), ({"step-10": 0.125},))
 
 
 def test_no_more_are_continued_than_the_queue_wants(lab):

@@ -95,9 +95,7 @@ class _Line(BaseModel):
     def scores(self) -> list[Measurement]:
         """The measurements, each with its step."""
         return [
-            item
-            if "step" in item.model_fields_set
-            else item.model_copy(update={"step": self.step})
+            item if "step" in item.model_fields_set else item.model_copy(update={"step": self.step})
             for item in self.measurements
         ]
 

@@ -60,7 +60,9 @@ def test_a_fit_says_how_far_each_channel_carries_over(rows, tmp_path):
     assert document["channels"]["merged"]["worth_in_runs"] > 1
     printed = " ".join(run("fit", "--data", file, "--surrogate", "bayes-quadratic").stdout.split())
     assert "20 scores of merged: worth" in printed
-    assert re.search(r"carr\w+ over [\w ]*\(correlation [01]\.\d\d, [01]\.\d\d to [01]\.\d\d\)", printed)
+    assert re.search(
+        r"carr\w+ over [\w ]*\(correlation [01]\.\d\d, [01]\.\d\d to [01]\.\d\d\)", printed
+    )
 
 
 def test_predictions_are_of_whole_runs_and_better_for_cheap_scores(rows, tmp_path):

@@ -125,6 +125,21 @@ def test_the_rest_of_a_run_is_worth_less_than_a_new_run_there_and_more_for_its_c
     assert knowledge.best({}, may_continue=False).run is None
 
 
+def test_a_run_may_go_on_to_a_later_step_alone_where_that_gains_more_for_its_cost():
+    x = [0.55, 0.45, 0.0]
+    fitted = Quadratic(OPENED)
+    stands = Begun(np.array([x]), ("step-1",), np.array([0.75]), (11,), ({STEP: 1e-4},))
+    knowledge = gathered(fitted, stands, {TARGET: 1.0, STEP: 0.5})
+    end, on = knowledge.continued()
+    assert (end.channel, end.cost, on.channel, on.cost) == (TARGET, 0.75, STEP, 1e-4)
+    # What it would score there tells what a new run's score there does.
+    assert on.gain == pytest.approx(knowledge.gains[1][0])
+    assert (knowledge.best({}).run, knowledge.best({}).channel) == (11, STEP)
+    after = knowledge.after_rest(11, STEP)
+    assert after.rests == []
+    assert np.allclose(after.covariance, knowledge.after(np.array(x), STEP).covariance)
+
+
 def test_a_channel_that_may_not_be_bought_is_known_and_not_proposed():
     x = [0.55, 0.45, 0.0]
     fitted = Quadratic([*OPENED, of(x, 0.5, 11, early=True)])
