@@ -148,10 +148,7 @@ class Situation:
 
     def is_new(self, weights: FloatArray, channel: str = TARGET) -> bool:
         """Whether a channel has no score of a mixture (m,), and none on its way."""
-        if channel == TARGET:
-            known = self.known()
-        else:
-            known = self.told_in(channel)
+        known = self.known() if channel == TARGET else self.told_in(channel)
         return bool(np.all(total_variation(weights, known) > SAME))
 
     def runs_needed(self) -> int:
