@@ -7,7 +7,7 @@ known. A worker on a CPU counts as one GPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Double, and_, case, func, or_, select, type_coerce, update
 from sqlalchemy.orm import Session, aliased
@@ -73,19 +73,37 @@ def by_trial(session: Session, study_id: int, *only: ColumnElement[bool]) -> dic
     return {number: spent / HOUR_S for number, spent in rows}
 
 
-def by_attempt(
-    session: Session, study_id: int
-) -> Sequence[tuple[str, dict[str, float], dict[str, float], float]]:
-    """Each attempt's channel, its trial's mixture, the metrics it reported last, and what it has
-    cost in GPU-hours."""
+class Spent(NamedTuple):
+    """What one attempt has cost, and what for.
+
+    Attributes:
+        step: which its trial came to, where that pauses or was stopped early; else None.
+        stop_at: step at which its trial is to pause.
+        metrics: that the attempt reported last.
+        hours: GPU-hours.
+    """
+
+    channel: str
+    step: int | None
+    stop_at: int | None
+    mixture: dict[str, float]
+    metrics: dict[str, float]
+    hours: float
+
+
+def by_attempt(session: Session, study_id: int) -> list[Spent]:
+    """Each attempt of a study's trials."""
+    last = aliased(Attempt)
+    came_to = case(
+        (Trial.state.in_(("paused", "early_stopped")), func.coalesce(last.step, 0)), else_=None
+    )
     rows = session.execute(
-        select(Trial.channel, Trial.mixture, Attempt.metrics, GPU_S)
+        select(Trial.channel, came_to, Trial.stop_at, Trial.mixture, Attempt.metrics, GPU_S)
         .join(Attempt, Attempt.trial_id == Trial.id)
+        .outerjoin(last, and_(last.trial_id == Trial.id, last.number == Trial.attempt_number))
         .where(Trial.study_id == study_id)
     )
-    return [
-        (channel, mixture, metrics, spent / HOUR_S) for channel, mixture, metrics, spent in rows
-    ]
+    return [Spent(*rest, spent / HOUR_S) for *rest, spent in rows]
 
 
 def of_a_result(session: Session, study_id: int) -> dict[str, float]:

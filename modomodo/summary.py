@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from rich import box
@@ -92,11 +92,17 @@ def front_table(found: GoalAnswer) -> Table:
 
 
 def cost_text(cost: StudyCost) -> str:
-    """`GPU-hours: 12.3 used, about 4.1 to go; coco 7.2, sat 5.1`: the dearest domain first."""
+    """`GPU-hours: 12.3 used, about 4.1 to go; full 11.4, merged 0.9; coco 7.2, sat 5.1`: channels
+    where there are several, and domains, the dearest first."""
     left = f", about {cost.left:,.3g} to go" if cost.left else ""
-    dearest = sorted(cost.domains.items(), key=lambda item: -item[1])
-    domains = ", ".join(f"{name} {hours:,.3g}" for name, hours in dearest if hours)
-    return f"GPU-hours: {cost.used:,.3g} used{left}" + (f"; {domains}" if domains else "")
+    parts = (cost.channels if len(cost.channels) > 1 else {}, cost.domains)
+    said = "".join(f"; {listed}" for part in parts if (listed := _by_hours(part)))
+    return f"GPU-hours: {cost.used:,.3g} used{left}{said}"
+
+
+def _by_hours(spent: Mapping[str, float]) -> str:
+    dearest = sorted(spent.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {hours:,.3g}" for name, hours in dearest if hours)
 
 
 def is_compared(trials: Sequence[Trial], train: TrainThis) -> bool:

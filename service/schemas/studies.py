@@ -323,7 +323,8 @@ class StudyCost(Body):
     trials: dict[int, float] = Field(default_factory=dict)
     """By the trial's number, of those that a worker had."""
     channels: dict[str, float] = Field(default_factory=dict)
-    """`full`: training runs; `merged`: merged models."""
+    """`full`: whole training runs, and those under way; `step-500`: such as pause or were stopped,
+    last scored at step 500; `stopped`: before any score; `merged`: merged models."""
     domains: dict[Name, float] = Field(default_factory=dict)
     """By domain: what each attempt cost, shared out by the samples that it drew of them, or by its
     trial's weights where it did not say."""

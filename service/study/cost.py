@@ -73,13 +73,24 @@ def read(session: Session, row: models.Study, *, in_parts: bool = False) -> Stud
 def _parts(session: Session, row: models.Study) -> tuple[dict[str, float], dict[str, float]]:
     """GPU-hours by channel, and by domain in the study's order: each attempt's by the samples that
     it drew, where it said so, else by its trial's weights."""
+    spec = views.spec(row)
     channels: defaultdict[str, float] = defaultdict(float)
-    domains = {domain.name: 0.0 for domain in views.spec(row).domains}
-    for channel, mixture, metrics, spent in cost.by_attempt(session, row.id):
-        channels[channel] += spent
-        for name, share in _shares(mixture, metrics).items():
-            domains[name] = domains.get(name, 0.0) + share * spent
+    domains = {domain.name: 0.0 for domain in spec.domains}
+    for spent in cost.by_attempt(session, row.id):
+        channels[_channel(spec, spent)] += spent.hours
+        for name, share in _shares(spent.mixture, spent.metrics).items():
+            domains[name] = domains.get(name, 0.0) + share * spent.hours
     return dict(channels), domains
+
+
+def _channel(spec: StudySpec, spent: cost.Spent) -> str:
+    """What the trial's scores are evidence of: those of a run that came no further are of the last
+    step at which it was scored."""
+    if spent.channel != FULL or spent.step is None:
+        return spent.channel
+    _, points = engine_terms.steps_of(spec)
+    at = [step for step in (0, *points, spent.stop_at or 0) if step <= spent.step]
+    return channel_of(max(at))
 
 
 def _shares(mixture: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:

@@ -139,6 +139,9 @@ class Lab:
     def study(self):
         return self.api.get("/studies/vlm").json()
 
+    def spent(self):
+        return self.api.get("/studies/vlm/cost").json()["channels"]
+
     def standing(self):
         with self.database.read() as session:
             return proposal_needs.standing(session, studies.get(session, "vlm"))
@@ -296,6 +299,24 @@ def test_what_the_rest_of_a_run_costs_is_no_less_than_half_its_part_of_the_steps
     monkeypatch.setattr(cost, "to_a_step", lambda *_: {5: 99.0, 10: 98.0})
     begun = lab.asked().question.begun
     assert (begun.cost, begun.until) == (pytest.approx([0.375]), ({"step-10": 0.125},))
+
+
+def test_gpu_hours_of_a_run_that_came_to_a_step_are_those_of_its_channel(lab):
+    lab = lab(search=STEP_5)
+    first = lab.to_a_step()
+    assert list(lab.spent()) == ["full"]
+    lab.pause(first, 5)
+    lab.finish(lab.take())
+    stopped = lab.take()
+    lab.measure(stopped, 5)
+    lab.beat(stopped, 7)
+    assert lab.api.post(f"/trials/{stopped['id']}/early-stop").is_success
+    spent = lab.spent()
+    assert set(spent) == {"full", "step-5"}
+    lab.engine.continues = True
+    lab.finish(lab.take())
+    assert lab.one(first)["state"] == "completed"
+    assert lab.spent()["full"] > spent["full"], "the first, continued, is a whole run by now"
 
 
 def test_no_more_are_continued_than_the_queue_wants(lab):

@@ -139,5 +139,10 @@ def test_a_line_of_the_built_in_world_fits_80_columns():
 def test_gpu_hours_are_told_in_a_line_the_dearest_domain_first():
     cost = StudyCost(used=12.34, running=0.0, a_run=2.0, left=4.0, domains={"a": 2.0, "b": 10.3})
     assert cost_text(cost) == "GPU-hours: 12.3 used, about 4 to go; b 10.3, a 2"
+    cost.channels = {"full": 12.34}
+    assert cost_text(cost) == "GPU-hours: 12.3 used, about 4 to go; b 10.3, a 2"
+    cost.channels = {"merged": 0.34, "full": 12.0}
+    said = "GPU-hours: 12.3 used, about 4 to go; full 12, merged 0.34; b 10.3, a 2"
+    assert cost_text(cost) == said
     began = StudyCost(used=0.5, running=0.5, a_run=None, left=None)
     assert cost_text(began) == "GPU-hours: 0.5 used"
