@@ -19,7 +19,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
-from bench import intervals, units
+from bench import intervals, tiny_corners, units
 from bench.report import machine, table, write_section
 from bench.tiny_spending import (
     HALF,
@@ -267,6 +267,8 @@ again with seeds the search never saw. ± is a 95% interval, of re-runs by Stude
 {table(head, rows)}
 
 {verdict(chosen, reruns)}
+
+{tiny_corners.report({name: _trials(found) for name, found in searches.items()})}
 
 Made on {machine()}.
 """

@@ -139,3 +139,5 @@ def test_what_is_kept_is_enough_for_a_report():
     assert "a re-run took 0.50." in report
     assert "| auto, 24 runs | 24 | 24 | 0 | 0 | 6.7 |  |" in report
     assert "60.1 ± 3.6 | +8.3 ± 5.9 |" in report
+    assert "| auto, 24 runs | 3 | 3 | 2% | 0.0 | 2.0 | 2.6 |" in report
+    assert "| merged, 12 runs | 5 | 0 |" in report, "these are its experts"
