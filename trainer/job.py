@@ -37,6 +37,8 @@ class Merging:
     """Of the benchmarks in that score."""
     weighed: frozenset[str] = frozenset()
     """Benchmarks that the study's objective, or its goals, look at: these are scored first."""
+    is_price: bool = False
+    """Whether they are scored alone: a mixture that the search prices is looked at by no other."""
 
 
 @dataclass(frozen=True, slots=True)

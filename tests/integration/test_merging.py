@@ -176,6 +176,18 @@ def test_scores_are_told_as_they_come_those_that_count_and_are_cheap_first(exper
     assert told[0].benchmark == "sat"
 
 
+def test_of_a_price_nothing_is_scored_that_the_search_does_not_look_at(experts):
+    uniform = dict.fromkeys(DOMAINS, 0.5)
+    asked = {"scale_at_uniform": 2.0, "weighed": {"sat", "chartqa"}}
+    whole, price, unsaid = (
+        merge_and_score(job(experts, uniform, **asked | more), quietly, never).measurements
+        for more in ({}, {"is_price": True}, {"is_price": True, "weighed": set()})
+    )
+    assert {one.benchmark for one in price} == {"sat", "chartqa"}
+    assert price == [one for one in whole if one.benchmark in asked["weighed"]]
+    assert len(unsaid) == len(whole) > len(price)
+
+
 def test_benchmarks_are_scored_in_the_order_of_their_cost_those_that_are_weighed_first():
     sets = {name: ItemSet(range(n)) for name, n in (("a", 5), ("b", 9), ("c", 1), ("d", 3))}
     assert list(in_turn(sets, {"a", "b"})) == ["a", "b", "c", "d"]
@@ -255,6 +267,7 @@ def test_a_worker_trains_the_experts_and_merges_them_as_the_service_asks(service
     uniform, merged = trials[0], trials[-1]
     assert uniform.scores.objective is not None
     assert merged.scores.objective is not None
+    assert (uniform.scores.in_score is None, merged.scores.in_score) == (False, None)
     assert 1.0 <= merged.artifacts["scale_at_uniform"] <= 3.0
     assert [trial.artifacts["keeps_weights"] for trial in trials[:3]] == [False, True, True]
     kept = sorted(path.name for path in folder.experts.glob("*/*"))

@@ -35,7 +35,7 @@ class Runner:
 def work(forked, signals, tmp_path, monkeypatch):
     """Has a worker do some answers; the artifacts of the results, and its service."""
     forked(Runner)
-    monkeypatch.setattr(transfers.Transfers, "fetch_experts", lambda *_: Merging(()))
+    monkeypatch.setattr(transfers.Transfers, "fetch_experts", lambda *_, **__: Merging(()))
     place = WorkFolder(tmp_path)
 
     def work(*answers):

@@ -31,8 +31,8 @@ STEP = 0
 def merge_and_score(
     job: Job, report: Report, is_stopping: IsStopping, loaded: Loaded | None = None
 ) -> Outcome:
-    """Merges the job's mixture of its experts and scores all benchmarks: first those that the study
-    looks at, and of these the smallest, each reported once it is scored.
+    """Merges the job's mixture of its experts and scores benchmarks: first those that the study
+    looks at, and of these the smallest, each reported once it is scored; of a price no others.
 
     Deterministic on one machine. A job that was killed is done again from its start.
 
@@ -66,9 +66,10 @@ def merge_and_score(
     def tell(found: list[Measurement]) -> None:
         report(Progress(f"evaluate {found[0].benchmark}", STEP, 0, measurements=found))
 
-    measurements = scorer.score(
-        "evaluate", at_uniform, in_turn(sets, merging.weighed), folder, scored=tell
-    )
+    benchmarks = in_turn(sets, merging.weighed)
+    if merging.is_price and merging.weighed:  # an older service does not say them
+        benchmarks = {name: benchmarks[name] for name in benchmarks if name in merging.weighed}
+    measurements = scorer.score("evaluate", at_uniform, benchmarks, folder, scored=tell)
     return Outcome(
         measurements=measurements,
         steps=STEP,

@@ -175,7 +175,11 @@ class Attempt:
         try:
             if self._answer.merge is not None:
                 merging = self._transfers.fetch_experts(
-                    self._answer.merge, recipe, self._folder, self._answer.weighed or ()
+                    self._answer.merge,
+                    recipe,
+                    self._folder,
+                    self._answer.weighed or (),
+                    is_price=self.trial.origin == "proposed",  # a person may want all scores
                 )
                 if merging is None:
                     return

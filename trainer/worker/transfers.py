@@ -65,13 +65,20 @@ class Transfers:
         self._heed_signals()
 
     def fetch_experts(
-        self, merge: Merge, recipe: Recipe, folder: TrialFolder, weighed: Sequence[str]
+        self,
+        merge: Merge,
+        recipe: Recipe,
+        folder: TrialFolder,
+        weighed: Sequence[str],
+        *,
+        is_price: bool = False,
     ) -> Merging | None:
         """Fetches what is to be merged; None where that cannot be done, which the service then
         knows.
 
         Args:
             weighed: the benchmarks that the objective weighs.
+            is_price: whether no others are to be scored.
 
         Raises:
             Stopped: a signal came; the trial was handed back.
@@ -95,7 +102,12 @@ class Transfers:
             else:
                 self._ending.cannot(experts.trouble)
             return None
-        found = Merging(experts.weights, merge.scale_at_uniform, weighed=frozenset(weighed))
+        found = Merging(
+            experts.weights,
+            merge.scale_at_uniform,
+            weighed=frozenset(weighed),
+            is_price=is_price,
+        )
         if merge.calibrate is None:
             return found
         return replace(found, target=merge.calibrate.score, weights=merge.calibrate.weights)
