@@ -103,7 +103,10 @@ def by_attempt(session: Session, study_id: int) -> list[Spent]:
         .outerjoin(last, and_(last.trial_id == Trial.id, last.number == Trial.attempt_number))
         .where(Trial.study_id == study_id)
     )
-    return [Spent(*rest, spent / HOUR_S) for *rest, spent in rows]
+    return [
+        Spent(channel, step, stop_at, mixture, metrics, spent / HOUR_S)
+        for channel, step, stop_at, mixture, metrics, spent in rows
+    ]
 
 
 def of_a_result(session: Session, study_id: int) -> dict[str, float]:

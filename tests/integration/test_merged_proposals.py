@@ -82,6 +82,18 @@ def test_after_the_experts_prices_are_proposed_and_count_as_no_runs(desk):
     assert len(desk.known().runs.channels["merged"]) == 4
 
 
+def test_a_worker_that_is_free_while_experts_train_gets_a_run_of_the_openings_design(desk):
+    taken = []
+    for number in range(6):
+        desk.proposer.turn()
+        taken.append(desk.ask(f"worker-{number}")["trial"])
+    by = [trial["proposal"]["strategy"] for trial in taken]
+    assert by == ["experts"] * 4 + ["opening"] * 2
+    for trial in taken[4:]:
+        assert trial["channel"] == "full"
+        assert max(trial["mixture"].values()) < 0.9, "a blend"
+
+
 def test_nothing_is_merged_before_it_is_known_how_far_to_scale(desk):
     desk.experts()
     desk.run(dict.fromkeys(("coco", "lisa", "sat"), 1 / 3), 0.6)
