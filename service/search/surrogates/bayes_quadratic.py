@@ -199,8 +199,10 @@ def _part(
             return fitted_with_phases(points, runs, scaling)
         return fitted_with_channels(runs, scaling)
 
-    if points is None and not runs.channels:
-        return _fitted(runs, scaling, similarity)
+    if points is None and not any(len(channel) > 1 for channel in runs.channels.values()):
+        # One row has no scale of its own: such channels tell nothing, so this is the fit without.
+        silent = {name: Carried(0.0, 0.0, 0.0) for name in runs.channels}
+        return replace(_fitted(runs, scaling, similarity), channels=silent)
     if similarity is None:
         return of_all(scaling)
     # One trust stands for all, as the runs alone tell it: with the mean trust, coefficients vary
