@@ -171,7 +171,8 @@ def checkpoints_gradients(recipe: Recipe, processes: int) -> bool:
     room = float(torch.cuda.get_device_properties().total_memory)
     if uses_vllm(recipe) and recipe.vllm.mode != "server":
         room *= 1 - recipe.vllm.gpu_memory_utilization
-    return memory.estimate(recipe, shape_of(recipe.model), processes).total > room
+    # An evaluation that is too large for it would be so either way.
+    return memory.estimate(recipe, shape_of(recipe.model), processes).training > room
 
 
 def uses_vllm(recipe: Recipe) -> bool:

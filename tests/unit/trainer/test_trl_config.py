@@ -164,7 +164,8 @@ def test_nothing_is_cast_on_the_way_where_the_weights_are_in_bfloat16(
 
 
 @pytest.mark.parametrize(
-    ("gib", "vllm", "twice"), [(80, "off", False), (48, "off", True), (80, "colocate", True)]
+    ("gib", "vllm", "twice"),
+    [(80, "off", False), (60, "off", False), (48, "off", True), (80, "colocate", True)],
 )
 def test_activations_are_computed_twice_where_a_gpu_is_too_small_to_keep_them(
     has_vllm, monkeypatch, gib, vllm, twice
