@@ -154,6 +154,7 @@ def moved(settings: Settings) -> dict[str, Any]:
         ("bfloat16", "bfloat16", True),
         ("bfloat16, plain AdamW", "bfloat16", False),
         ("mixed", "mixed", True),
+        ("float32", "float32", True),
     ):
         recipe = Recipe.parse(
             {"dtype": dtype, "steps": 12, "learning_rate": 1e-6, "schedule": "constant"}
