@@ -64,6 +64,8 @@ class MixtureTrainer(GRPOTrainer):
 
     model: Any
     processing_class: Any
+    optimizer: Any
+    lr_scheduler: Any
 
     def __init__(
         self,
