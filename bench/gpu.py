@@ -3,8 +3,8 @@
 `python -m bench.gpu [--steps 5] [--completion-tokens 256] [--minutes 14] [--only STAGE] [--again]`
 
 A model of Qwen2-VL-2B's shape with random weights (nothing is downloaded), by the recipe
-`single-gpu` (`--lora`: `lora-24gb`) on 640 x 640 pictures of noise, as TRL does it and as this
-package does, in one go. Each stage is a process of its own; its figures are kept in
+`single-gpu` on 640 x 640 pictures of noise, as TRL does it and as this package does, in one go;
+with `--lora` the steps of `lora-24gb`. Each stage is a process of its own; its figures are kept in
 `bench/results/gpu.json` as soon as it ends, and one that is there is not done again (`--again`
 does it). No stage begins after `--minutes`. `--small` runs all of it with a small model wherever it
 is started, and keeps nothing.
@@ -42,6 +42,10 @@ PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 
 TRIAL_STEPS, TRIAL_ITEMS, TRIAL_EVALUATIONS = 2000, 14_543, 3
 """Of the paper's trial: what its benchmarks hold, scored at 500, 1,500 and 2,000 steps."""
 
+OF_STEPS = ("as TRL does it", "ours", "ours, not compiled")
+"""Stages that adapters have a part in."""
+LORA = "lora-24gb: "
+
 app = typer.Typer()
 
 
@@ -76,10 +80,10 @@ def main(
         )
         raise typer.Exit(1)
     known = {} if small else read_results("gpu")
-    prefix = "lora-24gb: " if lora else ""
+    prefix, stages = (LORA, OF_STEPS) if lora else ("", tuple(STAGES))
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        for name in only or STAGES:
+        for name in only or stages:
             left = minutes * 60 - (time.monotonic() - started)
             if (prefix + name in known and not again) or left <= 0:
                 continue
@@ -189,16 +193,17 @@ def report(known: dict[str, dict[str, Any]]) -> str:
 def _trials(known: dict[str, Any], evaluation: dict[str, Any]) -> list[str]:
     """What the paper's trial takes, by the best batch of each way."""
     said = []
-    for how in ("as TRL does it", "ours"):
-        rates = [ways[how]["items_per_s"] for ways in evaluation["batches"].values()]
-        if how not in known:
+    for run in (prefix + how for prefix in ("", LORA) for how in ("as TRL does it", "ours")):
+        if run not in known:
             continue
-        training = TRIAL_STEPS * known[how]["step_s"] / 3600
+        how = run.removeprefix(LORA)
+        rates = [ways[how]["items_per_s"] for ways in evaluation["batches"].values()]
+        training = TRIAL_STEPS * known[run]["step_s"] / 3600
         scoring = TRIAL_ITEMS / max(rates) / 3600
         whole = training + TRIAL_EVALUATIONS * scoring
         said.append(
             f"A trial of {TRIAL_STEPS:,} steps with {TRIAL_EVALUATIONS} evaluations of "
-            f"{TRIAL_ITEMS:,} items, {how}: {whole:.1f} h, {training:.1f} of it training, "
+            f"{TRIAL_ITEMS:,} items, {run}: {whole:.1f} h, {training:.1f} of it training, "
             f"{scoring * 60:.0f} minutes an evaluation."
         )
     return said

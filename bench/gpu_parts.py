@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from trainer.run.adapters import is_peft_model
 from trainer.run.processors import PictureProcessor
 
 PARTS = ("preprocess", "prefill", "decode", "scores", "forward", "backward", "optimizer", "rest")
@@ -37,6 +38,7 @@ class Parts(TrainerCallback):
         self._last, self._cpu = now(), time.process_time()
         self._optimizer_from = 0.0
         model = trainer.accelerator.unwrap_model(trainer.model)
+        model = model.get_base_model() if is_peft_model(model) else model
         self._watch(trainer, "_generate_single_turn", lambda: "generation")
         if hasattr(model, "_prefill"):  # else it counts as decoding
             self._watch(model, "_prefill", lambda: "prefill")

@@ -119,8 +119,10 @@ def steps(settings: Settings, changed: dict[str, Any]) -> dict[str, Any]:
             messages(rows[0], recipe.prompt), tokenize=False, add_generation_prompt=True
         )
         read = processor(text=text, images=list(rows[0].images))["input_ids"][0]
+    checkpointing = bool(trainer.args.gradient_checkpointing)
     return _steps_found(recipe, shape, parts, len(read)) | {
-        "gradient_checkpointing": bool(trainer.args.gradient_checkpointing),
+        "estimated_bytes": memory.estimate(recipe, shape, checkpointing=checkpointing).training,
+        "gradient_checkpointing": checkpointing,
         "compiled": trainer._decoding.compiled,
     }
 
@@ -142,7 +144,6 @@ def _steps_found(recipe: Recipe, shape: Shape, parts: Parts, prompt: int) -> dic
         "prompt_tokens": prompt,
         "completion_tokens": recipe.max_completion_tokens,
         "peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
-        "estimated_bytes": memory.estimate(recipe, shape).total,
         "flop": step_flop(recipe, shape, prompt),
     }
 
@@ -154,6 +155,7 @@ def moved(settings: Settings) -> dict[str, Any]:
         ("bfloat16", "bfloat16", True),
         ("bfloat16, plain AdamW", "bfloat16", False),
         ("mixed", "mixed", True),
+        ("float32", "float32", True),
     ):
         recipe = Recipe.parse(
             {"dtype": dtype, "steps": 12, "learning_rate": 1e-6, "schedule": "constant"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -46,9 +47,13 @@ class Rows(Sequence[Row]):
     def row(self, index: int) -> Row:
         """The row at an index of `range(len(self))`."""
 
-    def length(self, index: int) -> int:
-        """About how many tokens a row's prompt has, its images unscaled."""
-        return _length(self.row(index))
+    def length(self, index: int, most: float = math.inf) -> int:
+        """About how many tokens a row's prompt has, its images of so many pixels at most."""
+        return _length(self.row(index), most)
+
+    def unseen(self, index: int) -> Row:
+        """The row, but with blank images of the same sizes where that spares decoding them."""
+        return self.row(index)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -60,16 +65,23 @@ class Rows(Sequence[Row]):
         return self.row(range(len(self))[index])
 
 
-def length_of(rows: Sequence[Row], index: int) -> int:
-    """About how many tokens a row's prompt has; rows made when asked for may know it without."""
-    return rows.length(index) if isinstance(rows, Rows) else _length(rows[index])
+def unseen(rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows for who does not look at their images, which may be blank: decoding takes long."""
+    return map(rows.unseen, range(len(rows))) if isinstance(rows, Rows) else iter(rows)
 
 
-def _length(row: Row) -> int:
-    pixels = sum(image.width * image.height for image in row.images)
-    return length(pixels, [row.question, *row.choices])
+def length_of(rows: Sequence[Row], index: int, most: float = math.inf) -> int:
+    """About how many tokens a row's prompt has, its images of so many pixels at most; rows made
+    when asked for may know it without."""
+    return rows.length(index, most) if isinstance(rows, Rows) else _length(rows[index], most)
 
 
-def length(pixels: int, words: Sequence[str]) -> int:
-    """About how many tokens Qwen-VL models read of so many pixels and these words."""
-    return pixels // 28**2 + sum(map(len, words)) // 4
+def _length(row: Row, most: float) -> int:
+    return length([image.size for image in row.images], [row.question, *row.choices], most)
+
+
+def length(sizes: Iterable[tuple[int, int]], words: Sequence[str], most: float = math.inf) -> int:
+    """About how many tokens Qwen-VL models read of images of these sizes, each scaled to so many
+    pixels at most, and of these words."""
+    pixels = sum(min(width * height, most) for width, height in sizes)
+    return int(pixels // 28**2) + sum(map(len, words)) // 4

@@ -9,28 +9,32 @@ import pytest
 from PIL import Image
 
 from tests.support import TRAINING_S
-from trainer.domains import lisa
+from trainer.domains import images, lisa
 from trainer.recipe import Recipe, RecipeError
-from trainer.rows import Row, length_of
+from trainer.rows import Row, length_of, unseen
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _libraries() -> None:
     """Imported when a test here runs: collecting tests imports none of them."""
     global Decoding, PreparedRows, Qwen2VLImageProcessorPil, Share, TorchDynamoException, answers
-    global benchmark_sets, cap_pixels, captured, jpeg, load, models, prepared_from, scaled, torch
+    global ItemSet, RunFolder, answers_module, benchmark_sets, cap_pixels, captured, evaluate, jpeg
+    global load, models, official_case, prepared_from, scaled, torch
     import torch
     from torch._dynamo.exc import TorchDynamoException
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     from tests.support.datasets import jpeg, prepared_from
     from tests.support.graphs import captured
-    from trainer.data import benchmark_sets
+    from trainer.data import ItemSet, benchmark_sets
     from trainer.domains.prepared import PreparedRows
+    from trainer.run import answers as answers_module
     from trainer.run import models
     from trainer.run.answers import Share, answers
     from trainer.run.decoding import Decoding
+    from trainer.run.evaluate import evaluate, official_case
     from trainer.run.processors import cap_pixels, scaled
+    from trainer.storage.run_folder import RunFolder
     from trainer.tiny.model import load
 
 
@@ -165,7 +169,9 @@ def test_a_picture_above_the_cap_is_scaled_to_what_the_processor_would_make_of_i
     assert scaled(fits, processor) is fits
 
 
-def test_a_prepared_rows_length_is_known_without_decoding_its_pictures(tmp_path, monkeypatch):
+@pytest.fixture
+def prepared(tmp_path) -> PreparedRows:
+    """Two pictures, whose boxes are counted in pixels of their sources."""
     folder = tmp_path / "source/test"
     folder.mkdir(parents=True)
     for name, size in (("a", (1280, 640)), ("b", (320, 640))):
@@ -174,11 +180,60 @@ def test_a_prepared_rows_length_is_known_without_decoding_its_pictures(tmp_path,
         outlined = {"text": [f"the cup {name}"], "is_sentence": False, "shapes": shapes}
         (folder / f"{name}.json").write_text(json.dumps(outlined))
     prepared_from(lisa.TEST, tmp_path / "source", tmp_path / "out")
-    rows = PreparedRows(tmp_path / "out")
-    lengths = [length_of(list(rows), i) for i in range(len(rows))]
-    monkeypatch.setattr(PreparedRows, "_decoded", None)
-    assert [length_of(rows, i) for i in range(len(rows))] == lengths
+    return PreparedRows(tmp_path / "out")
+
+
+def test_a_prepared_rows_length_is_known_without_decoding_its_pictures(prepared, monkeypatch):
+    seen = list(prepared)
+    lengths = [length_of(seen, i) for i in range(2)]
+    capped = [length_of(seen, i, 64 * 64) for i in range(2)]
+    monkeypatch.setattr(images, "decode", None)
+    assert [length_of(prepared, i) for i in range(2)] == lengths
+    assert [length_of(prepared, i, 64 * 64) for i in range(2)] == capped
     assert min(lengths) > 200
+    assert max(capped) < 20, "as a model reads them"
+
+
+def test_answers_are_scored_without_decoding_their_pictures_again(prepared, tmp_path, monkeypatch):
+    recipe = Recipe.parse({"max_pixels": 64 * 64, "max_completion_tokens": 4})
+    model, processor = models.load(recipe)
+    decoded: list[int] = []
+    decode = images.decode
+    monkeypatch.setattr(images, "decode", lambda data: decoded.append(1) or decode(data))
+    sets = {"lisa": ItemSet(prepared, "iou", ("lisa-giou",))}
+    folder = RunFolder(tmp_path / "run")
+    found = evaluate(model, processor, sets, recipe, step=1, folder=folder)
+    assert len(decoded) == 2, "once each, to be looked at"
+    again = evaluate(None, processor, sets, recipe, step=1, folder=folder)
+    assert again == found
+    assert len(decoded) == 2
+    shown, blank = list(prepared), list(unseen(prepared))
+    assert [official_case("", row) for row in blank] == [official_case("", row) for row in shown]
+
+
+def test_rows_that_wait_for_their_batch_hold_no_picture_above_the_cap(rows, monkeypatch):
+    scaled_down: list[Image.Image] = []
+    read: list[Image.Image] = []
+    monkeypatch.setattr(
+        answers_module,
+        "scaled",
+        lambda image, processor: scaled_down.append(image) or scaled(image, processor),
+    )
+    inputs = answers_module.prompt_inputs
+    monkeypatch.setattr(
+        answers_module,
+        "prompt_inputs",
+        lambda processor, asked, *rest: (
+            read.extend(image for row in asked for image in row.images)
+            or inputs(processor, asked, *rest)
+        ),
+    )
+    recipe = Recipe.parse({"max_pixels": 32 * 32, "evaluation": {"batch_size": 5}})
+    model, processor = models.load(recipe)
+    answers(model, processor, rows, recipe, "sat")
+    pictures = sum(len(row.images) for row in rows)
+    assert len(scaled_down) == len(read) == pictures, "once each, where they are read"
+    assert {image.size for image in read} == {(32, 32), (96, 64)}, "but one that is left as it is"
 
 
 def test_a_model_in_bfloat16_says_the_same_with_and_without_casting_on_the_way(rows):

@@ -135,6 +135,29 @@ def test_a_bfloat16_run_halted_in_the_middle_ends_with_the_masters_of_an_undistu
         assert all(torch.equal(ours[number][name], value) for name, value in state.items())
 
 
+def test_a_state_that_is_kept_in_host_memory_is_never_read_onto_a_gpu(tmp_path, monkeypatch):
+    read: list[tuple[str, str]] = []
+    for name in ("optimizer.pt", "scheduler.pt"):
+        torch.save({"of": name}, tmp_path / name)
+    load = torch.load
+
+    def spying(file, map_location=None, **options):
+        read.append((Path(file).name, str(map_location)))
+        return load(file, map_location=map_location, **options)
+
+    monkeypatch.setattr(torch, "load", spying)
+    taken = []
+    takes = SimpleNamespace(load_state_dict=taken.append)
+    trainer = object.__new__(MixtureTrainer)
+    trainer._recipe = Recipe.parse({"adamw": {"offload": True}})
+    trainer.optimizer = trainer.lr_scheduler = takes
+    # Several GPUs share the run, and there is none that could be read onto.
+    trainer.args = SimpleNamespace(world_size=2, device=torch.device("cuda:1"))
+    trainer._load_optimizer_and_scheduler(str(tmp_path))
+    assert read[0] == ("optimizer.pt", "cpu")
+    assert taken == [{"of": "optimizer.pt"}, {"of": "scheduler.pt"}]
+
+
 @pytest.mark.parametrize(
     ("plugin", "recipe", "said"),
     [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -67,14 +68,15 @@ class PreparedRows(Rows):
         ]
 
     def row(self, index: int) -> Row:
-        return self._decoded(self._read(index))
+        return self._made(self._read(index), images.decode)
 
-    def length(self, index: int) -> int:
-        columns, pixels = self._read(index), 0
-        for image in columns["images"]:
-            with Image.open(io.BytesIO(image["bytes"])) as opened:  # reads its header
-                pixels += opened.width * opened.height
-        return length(pixels, [columns["question"], *columns["choices"]])
+    def unseen(self, index: int) -> Row:
+        return self._made(self._read(index), lambda data: Image.new("1", _size(data)))
+
+    def length(self, index: int, most: float = math.inf) -> int:
+        columns = self._read(index)
+        sizes = [_size(image["bytes"]) for image in columns["images"]]
+        return length(sizes, [columns["question"], *columns["choices"]], most)
 
     def _read(self, index: int) -> dict[str, Any]:
         group = bisect_right(self._starts, index) - 1
@@ -83,11 +85,11 @@ class PreparedRows(Rows):
         columns: dict[str, Any] = table.slice(index - self._starts[group], 1).to_pylist()[0]
         return columns
 
-    def _decoded(self, columns: dict[str, Any]) -> Row:
+    def _made(self, columns: dict[str, Any], decode: Callable[[bytes], Image.Image]) -> Row:
         return Row(
             id=columns["id"],
             domain=self._domain,
-            images=tuple(images.decode(image["bytes"]) for image in columns["images"]),
+            images=tuple(decode(image["bytes"]) for image in columns["images"]),
             question=columns["question"],
             answer=columns["answer"],
             answer_type=columns["answer_type"],
@@ -110,8 +112,18 @@ class Picked(Rows):
     def row(self, index: int) -> Row:
         return self._rows[self._picks[index]]
 
-    def length(self, index: int) -> int:
-        return length_of(self._rows, self._picks[index])
+    def unseen(self, index: int) -> Row:
+        pick = self._picks[index]
+        return self._rows.unseen(pick) if isinstance(self._rows, Rows) else self._rows[pick]
+
+    def length(self, index: int, most: float = math.inf) -> int:
+        return length_of(self._rows, self._picks[index], most)
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height, as an image's header says them."""
+    with Image.open(io.BytesIO(data)) as opened:
+        return opened.size
 
 
 def _metadata(path: Path, rows: int) -> pq.FileMetaData:

@@ -5,25 +5,45 @@ of an activation, S tokens of a sequence (prompt and completion), M completions 
 forward-backward, C completions that this GPU generates at once, n layers, h hidden size:
 
     weights      P b
+    casts        2 L                   with `mixed`: the language model's weights in bfloat16, which
+                                       autocast makes and the backward pass needs
     reference    P b                   where beta > 0 and there are no adapters
     gradients    T b                   4 bytes for adapters
     optimizer    8 T                   AdamW's two moments in float32, and
                  4 T                   the weights in float32 where they themselves are not;
                                        0 where they are kept in host memory
-    activations  M S a (n h + layer)   with gradient checkpointing: inputs of all layers, one layer
-                 M S a n layer         without;  layer = 8 h + 2 q + 4 k + 4 f numbers a token
-    logits       2 S_c 4 v             one completion's, in float32: TRL works them off in chunks
+    activations  M S (n h r + layer)   with gradient checkpointing: inputs of all layers, one layer
+                 M S n layer           without
+    tower        M V a (m e + block)   the same of a vision tower that trains
+                 M V a m block
+    logits       a tile                TRL works them off in tiles of 4,096 tokens and 32,768 words
+                 v h (4 + b)           the gradient of the words' weights, in float32 and as b,
+                                       which is not there twice where b is 4; 0 with adapters
     cache        2 n k S C a           keys and values while completions are generated; they stay
                                        with compiled decoding
-    evaluation   E a 2 n k S'          those of a batch of E answers, S' tokens with their prompts,
+    evaluation   E a 2 n k S'          those of a batch of E answers, S' tokens with their prompts;
+                                       a third more with compiled decoding, where smaller batches
+                                       have their own
                  E a P (4 h + 3 f)     and one layer over the prompts, P tokens each
+                                       0 where a colocated vLLM answers
     rest         1.5 GiB + 10%         CUDA, libraries' workspaces, fragmentation
 
-q, k: width of queries and of keys; f: width of the feed-forward layer; v: vocabulary. `layer`
-counts what autograd keeps of a block with SDPA attention: norms, projections, attention's output,
-the gated feed-forward layer (after Korthikanti et al. 2022, arXiv 2205.05198, section 4, without
-the attention matrix). Activations with logits, a cache that does not stay, and evaluation are there
-one after the other, so the largest counts. vLLM's share comes on top where it is colocated.
+L: parameters of the language model; r: bytes of what a layer hands on, 2 with `bfloat16`, else 4;
+q, k: width of queries and of keys; f: width of the feed-forward layer; v: vocabulary; V: patches of
+a picture, m, e: blocks and width of the tower. `layer` is what autograd keeps of a token in a block
+with SDPA attention: norms, projections, attention's output, the gated feed-forward layer (after
+Korthikanti et al. 2022, arXiv 2205.05198, section 4, without the attention matrix), in bytes
+
+    a (8 h + 2 q + 4 k + 4 f)
+    + 10 h                             with `mixed`: norms and what is handed on are in float32
+    - 2 h r                            with adapters: frozen norms keep less
+    - a (2 h + f) + 4 (i + rank)       with adapters on `bfloat16`: frozen layers keep no input, but
+                                       adapters compute in float32, each on an input of its own
+
+i: inputs and `rank`s of a block's adapted layers, summed up. `block`, numbers: 11 e + 3 f of
+Qwen2-VL's tower, 14 e + 4 f of Qwen2.5-VL's. Activations with logits, a cache that does not stay,
+and evaluation are there one after the other, so the largest counts. vLLM's share comes on top where
+it is colocated.
 """
 
 from __future__ import annotations
@@ -38,6 +58,8 @@ REST = 1.5 * GIB
 SPARE = 0.10
 QUESTION_TOKENS = 300
 """Tokens of a question and its directions, apart from images."""
+TILE = 4096, 32768
+"""Tokens and words whose logits TRL 1.16 has at once (`trl/kernels/chunked_logprob.py`)."""
 UNCAPPED_PIXELS = 1280 * 28 * 28
 """Of an image where a recipe has no cap: Qwen2-VL's card advises this range's upper end."""
 
@@ -47,10 +69,12 @@ class Memory:
     """Bytes on one GPU, term by term."""
 
     weights: float
+    casts: float
     reference: float
     gradients: float
     optimizer: float
     activations: float
+    """Of the vision tower, too, where it trains."""
     logits: float
     cache: float
     evaluation: float
@@ -62,14 +86,20 @@ class Memory:
     """Whether the cache is there at the same time as activations."""
 
     @property
+    def training(self) -> float:
+        """While a step is trained on."""
+        return self._with(self.activations + self.logits)
+
+    @property
     def total(self) -> float:
-        lasting = self.weights + self.reference + self.gradients + self.optimizer
-        passing = [self.activations + self.logits, self.evaluation]
-        if self.cache_stays:
-            lasting += self.cache
-        else:
-            passing.append(self.cache)
-        return (lasting + max(passing)) * (1 + SPARE) + self.rest
+        passing = 0 if self.cache_stays else self.cache
+        return max(self.training, self._with(self.evaluation), self._with(passing))
+
+    def _with(self, passing: float) -> float:
+        """All that lasts, with what is there for a while."""
+        lasting = self.weights + self.casts + self.reference + self.gradients + self.optimizer
+        lasting += self.cache if self.cache_stays else 0
+        return (lasting + passing) * (1 + SPARE) + self.rest
 
 
 def trained_parameters(recipe: Recipe, shape: Shape) -> int:
@@ -130,24 +160,64 @@ def estimate(
     at_once = -(-here // recipe.gradient_accumulation)
     prompt = prompt_tokens(recipe, shape)
     sequence = prompt + recipe.max_completion_tokens
-    answer = prompt + recipe.answer_tokens
     keys = 2 * shape.layers * shape.kv_width
-    layer = 8 * shape.hidden + 2 * shape.heads_width + 4 * shape.kv_width + 4 * shape.intermediate
-    kept = shape.layers * shape.hidden + layer if checkpointing else shape.layers * layer
+    layer = _layer_bytes(recipe, shape, a)
+    kept = shape.layers * shape.hidden * b + layer if checkpointing else shape.layers * layer
+    tile = min(at_once * recipe.max_completion_tokens, TILE[0]) * min(shape.vocabulary, TILE[1])
+    words = shape.vocabulary * shape.hidden * (4 + (b if b < 4 else 0))
     return Memory(
         weights=shape.parameters * b,
+        casts=shape.language * 2 if recipe.dtype == "mixed" else 0,
         reference=shape.parameters * b if recipe.beta > 0 and recipe.lora is None else 0,
         gradients=trained * (4 if recipe.lora is not None else b),
         optimizer=0 if recipe.adamw.offload else state,
-        activations=at_once * sequence * a * kept,
-        logits=2 * recipe.max_completion_tokens * 4 * shape.vocabulary,
+        activations=at_once * (sequence * kept + _tower_bytes(recipe, shape, a, checkpointing)),
+        logits=tile * a + (words if recipe.lora is None else 0),
         cache=keys * sequence * here * a,
-        evaluation=recipe.evaluation.batch_size
-        * a
-        * (keys * answer + prompt * (4 * shape.hidden + 3 * shape.intermediate)),
+        evaluation=0 if _vllm_answers(recipe) else _evaluation_bytes(recipe, shape, a),
         rest=REST,
         host=(state if recipe.adamw.offload else 0)
         + (below * b if recipe.vllm.mode != "off" else 0)
         + (recipe.speed.kept_gib * GIB if recipe.speed.pictures_once else 0),
         cache_stays=recipe.speed.compiled is not False,
     )
+
+
+def _layer_bytes(recipe: Recipe, shape: Shape, a: int) -> int:
+    """Bytes that autograd keeps of a token in one block of the language model."""
+    h, f = shape.hidden, shape.intermediate
+    kept = a * (8 * h + 2 * shape.heads_width + 4 * shape.kv_width + 4 * f)
+    if recipe.dtype == "mixed":
+        kept += 10 * h
+    if recipe.lora is not None:
+        kept -= 2 * h * (2 if recipe.dtype == "bfloat16" else 4)
+        if recipe.dtype == "bfloat16":
+            inputs = sum(inputs + recipe.lora.rank for inputs, _ in _adapted(recipe, shape))
+            kept += 4 * inputs - a * (2 * h + f)
+    return kept
+
+
+def _tower_bytes(recipe: Recipe, shape: Shape, a: int, checkpointing: bool) -> int:
+    """Bytes that autograd keeps of a picture in a vision tower that trains."""
+    if recipe.freeze_vision:
+        return 0
+    tower = shape.tower
+    patches = (prompt_tokens(recipe, shape) - QUESTION_TOKENS) * tower.patches_per_token
+    if checkpointing:
+        return patches * a * (tower.blocks * tower.hidden + tower.kept)
+    return patches * a * tower.blocks * tower.kept
+
+
+def _vllm_answers(recipe: Recipe) -> bool:
+    """Whether evaluations are vLLM's for sure; with `auto` it may not be there."""
+    vllm = recipe.vllm
+    is_whole = vllm.mode == "colocate" and vllm.tensor_parallel_size == 1
+    return is_whole and recipe.speed.evaluation_by_vllm
+
+
+def _evaluation_bytes(recipe: Recipe, shape: Shape, a: int) -> float:
+    prompt = prompt_tokens(recipe, shape)
+    keys = 2 * shape.layers * shape.kv_width * (prompt + recipe.answer_tokens)
+    caches = 1 if recipe.speed.compiled is False else 4 / 3
+    layer = prompt * (4 * shape.hidden + 3 * shape.intermediate)
+    return recipe.evaluation.batch_size * a * (keys * caches + layer)

@@ -19,8 +19,8 @@ from trainer.sampler import draw_phases
 from trainer.tiny.world import BENCHMARKS
 
 FORMULA = (
-    "total = 1.1 (weights + reference + gradients + optimizer + cache + max(activations + logits, "
-    "evaluation)) + rest; host memory apart; each term in docs/reference/recipe.md"
+    "total = 1.1 (weights + casts + reference + gradients + optimizer + cache + max(activations + "
+    "logits, evaluation)) + rest; host memory apart; each term in docs/reference/recipe.md"
 )
 
 
@@ -59,7 +59,7 @@ def check(
 
 def _checkpointing(recipe: Recipe, shape: Shape, gpus: int) -> str:
     kept, twice = (
-        memory.estimate(recipe, shape, gpus, checkpointing=on).total / memory.GIB
+        memory.estimate(recipe, shape, gpus, checkpointing=on).training / memory.GIB
         for on in (False, True)
     )
     how = {
@@ -69,7 +69,7 @@ def _checkpointing(recipe: Recipe, shape: Shape, gpus: int) -> str:
     }
     return (
         f"Activations are computed {how[recipe.gradient_checkpointing]} (gradient_checkpointing): "
-        f"once takes {kept:.1f} GiB in all, twice {twice:.1f} GiB."
+        f"a step takes {kept:.1f} GiB in all with them once, {twice:.1f} GiB twice."
     )
 
 

@@ -14,6 +14,7 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2VLConfig,
 )
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
 from trainer.recipe import TINY, RecipeError
 from trainer.tiny.model import BASE
@@ -95,6 +96,17 @@ def published(model: str) -> PretrainedConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Tower:
+    """What a vision tower's memory follows from, where it trains."""
+
+    blocks: int
+    hidden: int
+    kept: int
+    """Numbers that autograd keeps of a patch in one block."""
+    patches_per_token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What a model's memory and arithmetic follow from."""
 
@@ -111,6 +123,7 @@ class Shape:
     vocabulary: int
     pixels_per_token: int
     """Area of an image that one token stands for."""
+    tower: Tower
 
     @property
     def parameters(self) -> int:
@@ -161,4 +174,17 @@ def from_config(config: Any) -> Shape:
         heads_width=head * text.num_attention_heads,
         vocabulary=text.vocab_size,
         pixels_per_token=(eyes.patch_size * eyes.spatial_merge_size) ** 2,
+        tower=_tower(eyes),
     )
+
+
+def _tower(eyes: Any) -> Tower:
+    """Qwen2-VL's has layer norms and a plain feed-forward layer, Qwen2.5-VL's is built as its
+    language model is."""
+    if isinstance(eyes, Qwen2_5_VLVisionConfig):
+        hidden = eyes.hidden_size
+        kept = 14 * hidden + 4 * eyes.intermediate_size
+    else:
+        hidden = eyes.embed_dim
+        kept = 11 * hidden + 3 * int(hidden * eyes.mlp_ratio)
+    return Tower(eyes.depth, hidden, kept, eyes.spatial_merge_size**2)

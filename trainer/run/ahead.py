@@ -14,7 +14,7 @@ class Ahead(Generic[Made]):
 
     Args:
         make: may be called from another thread.
-        keep: how many stay, those last made.
+        keep: how many stay, those last made; what was expected goes too, asked for or not.
         in_thread: False makes each when it is asked for.
     """
 

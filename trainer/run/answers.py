@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,15 +64,18 @@ def answers(
     size, speed = recipe.evaluation.batch_size, recipe.speed
     order = list(range(len(rows)))
     if speed.evaluation_sorted:
-        order.sort(key=lambda index: length_of(rows, index), reverse=True)
+        most = int(processor.image_processor.size["longest_edge"])
+        order.sort(key=lambda index: length_of(rows, index, most), reverse=True)
     # 1. What this process answers: every so-manieth batch.
     mine = [i for batch in _batches(order, size)[share.index :: share.count] for i in batch]
     said: dict[int, list[int]] = {index: [] for index in mine}
 
     def read(index: int) -> Row:
+        # Two batches of rows wait in memory, and a benchmark's pictures may be of any size.
         row = rows[index]
+        row = replace(row, images=tuple(scaled(image, processor) for image in row.images))
         if engine is None:
-            processor.prepare([scaled(image, processor) for image in row.images])
+            processor.prepare(row.images)
         return row
 
     model.eval()
@@ -88,8 +91,9 @@ def answers(
             begun = []
             for number in range(_most(len(batches), share)):
                 batch = batches[number] if number < len(batches) else spare[:size]
-                read_rows.expect(batches[number + 1] if number + 1 < len(batches) else ())
                 asked = [read_rows.get(index) for index in batch]
+                # Only now: what was read first goes first when there are too many.
+                read_rows.expect(batches[number + 1] if number + 1 < len(batches) else ())
                 streams = [[*benchmark.encode(), index] for index in batch]
                 if engine is None:
                     before = [said[index] if number < len(batches) else [] for index in batch]
@@ -194,7 +198,7 @@ def _ask(
     prompts = processor.tokenizer(_prompts(processor, rows, recipe))["input_ids"]
     found = engine.answers(
         prompts,
-        [[scaled(image, processor) for image in row.images] for row in rows],
+        [row.images for row in rows],
         streams,
         tokens=recipe.answer_tokens,
         temperature=recipe.evaluation.temperature,
@@ -215,8 +219,12 @@ def _prompts(processor: Any, rows: Sequence[Row], recipe: Recipe) -> list[str]:
 def prompt_inputs(
     processor: Any, rows: Sequence[Row], recipe: Recipe, said: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
-    """What a model reads of each row, with what it has said already; sequences as lists."""
-    images = [scaled(image, processor) for row in rows for image in row.images]
+    """What a model reads of each row, with what it has said already; sequences as lists.
+
+    Args:
+        rows: with their images scaled to the processor's cap.
+    """
+    images = [image for row in rows for image in row.images]
     inputs = dict(processor(text=_prompts(processor, rows, recipe), images=images or None))
     del inputs["attention_mask"]
     pairs = zip(inputs["input_ids"], said, strict=True)

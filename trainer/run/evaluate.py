@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rewards.tags import answer_part
 from service.schemas import Measurement
 from trainer.data import ItemSet
 from trainer.recipe import Recipe
-from trainer.rows import Row
+from trainer.rows import Row, unseen
 from trainer.run import responses as kept_responses
 from trainer.run.answers import ALONE, Share, answers
 from trainer.run.decoding import Decoding
@@ -79,12 +80,15 @@ def evaluate(
                 engine,
             )
         done += len(items.rows)
-        cases = list(map(official_case, responses, items.rows))
+        rows, cases = [], []
+        for response, row in zip(responses, unseen(items.rows), strict=True):
+            cases.append(official_case(response, row))
+            rows.append(replace(row, images=()))
         if file is not None and kept is None and share.index == 0:
-            kept_responses.write(file, name, step, items.rule, items.rows, responses, cases)
+            kept_responses.write(file, name, step, items.rule, rows, responses, cases)
         scores = [
             answer_score(response, row.answer, row.answer_type, items.rule, row.extra)
-            for response, row in zip(responses, items.rows, strict=True)
+            for response, row in zip(responses, rows, strict=True)
         ]
         found = [measurement(name, corpus.mean(scores), len(scores), step)]
         found += [

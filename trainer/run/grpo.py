@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -63,6 +64,8 @@ class MixtureTrainer(GRPOTrainer):
 
     model: Any
     processing_class: Any
+    optimizer: Any
+    lr_scheduler: Any
 
     def __init__(
         self,
@@ -222,6 +225,18 @@ class MixtureTrainer(GRPOTrainer):
             return
         saved = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
         self.model.load_state_dict(saved.state_dict())
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        # Where several processes share a run transformers reads an optimizer's state onto the GPU,
+        # which has no room for one that is kept in host memory.
+        file = Path(checkpoint or "") / OPTIMIZER_NAME
+        if checkpoint is None or not self._recipe.adamw.offload or not file.exists():
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        self.optimizer.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        self.lr_scheduler.load_state_dict(
+            torch.load(file.with_name(SCHEDULER_NAME), weights_only=True)
+        )
 
     def train_from(self, checkpoint: Path | None, steps: int) -> None:
         """Trains on from a checkpoint, or from the start, until so many steps are done.

@@ -16,6 +16,7 @@ from trainer.planning import memory
 from trainer.planning.shapes import shape_of
 from trainer.recipe import Recipe, RecipeError
 from trainer.run.decoding import uses_autocast
+from trainer.run.processors import IMAGE
 
 FIXED: dict[str, Any] = {
     # A step's completions are used for that step alone, all at once, so they are the policy's own
@@ -32,7 +33,6 @@ FIXED: dict[str, Any] = {
     "top_k": 0,
     "min_p": None,
     "repetition_penalty": 1.0,
-    "generation_kwargs": None,
     "chat_template_kwargs": None,
     "vllm_structured_outputs_regex": None,
     "pad_to_multiple_of": None,
@@ -171,7 +171,8 @@ def checkpoints_gradients(recipe: Recipe, processes: int) -> bool:
     room = float(torch.cuda.get_device_properties().total_memory)
     if uses_vllm(recipe) and recipe.vllm.mode != "server":
         room *= 1 - recipe.vllm.gpu_memory_utilization
-    return memory.estimate(recipe, shape_of(recipe.model), processes).total > room
+    # An evaluation that is too large for it would be so either way.
+    return memory.estimate(recipe, shape_of(recipe.model), processes).training > room
 
 
 def uses_vllm(recipe: Recipe) -> bool:
@@ -191,9 +192,12 @@ def uses_vllm(recipe: Recipe) -> bool:
 
 def _vllm(recipe: Recipe) -> dict[str, Any]:
     chosen = recipe.vllm
-    correction = chosen.correction
+    correction, is_used = chosen.correction, uses_vllm(recipe)
     return {
-        "use_vllm": uses_vllm(recipe),
+        "use_vllm": is_used,
+        # A completion with a picture's token would have none of its features. TRL 1.16 sees to it
+        # where transformers draws.
+        "generation_kwargs": {"bad_words": [IMAGE]} if is_used else None,
         "vllm_mode": "server" if chosen.mode == "server" else "colocate",
         "vllm_server_host": chosen.host,
         "vllm_server_port": chosen.port,

@@ -12,6 +12,8 @@ import numpy as np
 from PIL.Image import Image
 from trl.trainer import grpo_trainer
 
+from trainer.run.processors import IMAGE
+
 
 def one_token_an_image(prompt: Sequence[int], image_token: int) -> list[int]:
     """A prompt in which each image has one token, as vLLM takes it.
@@ -87,6 +89,7 @@ class Engine:
             repetition_penalty=1.0,
             max_tokens=tokens,
             stop_token_ids=list(ends),
+            bad_words=[IMAGE],  # as in training
         )
         asked = [
             {"prompt_token_ids": list(prompt)}

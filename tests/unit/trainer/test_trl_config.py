@@ -46,7 +46,8 @@ def test_vllm_beside_the_training_takes_its_share_of_the_gpus(has_vllm, tmp_path
 
 @pytest.mark.parametrize("mode", ["off", "auto"])
 def test_without_a_gpu_generation_is_by_transformers(has_vllm, tmp_path, mode):
-    assert not config(tmp_path, mode=mode).use_vllm
+    made = config(tmp_path, mode=mode)
+    assert (made.use_vllm, made.generation_kwargs) == (False, None)
 
 
 @pytest.mark.parametrize("mode", ["colocate", "server"])
@@ -96,6 +97,7 @@ def test_no_default_of_trl_decides_a_run(tmp_path):
         ("top_p", 1.0),
         ("top_k", 0),
         ("min_p", None),
+        ("generation_kwargs", {"bad_words": ["<|image_pad|>"]}),
         ("repetition_penalty", 1.0),
         ("mask_truncated_completions", False),
         ("top_entropy_quantile", 1.0),
@@ -162,7 +164,8 @@ def test_nothing_is_cast_on_the_way_where_the_weights_are_in_bfloat16(
 
 
 @pytest.mark.parametrize(
-    ("gib", "vllm", "twice"), [(80, "off", False), (48, "off", True), (80, "colocate", True)]
+    ("gib", "vllm", "twice"),
+    [(80, "off", False), (60, "off", False), (48, "off", True), (80, "colocate", True)],
 )
 def test_activations_are_computed_twice_where_a_gpu_is_too_small_to_keep_them(
     has_vllm, monkeypatch, gib, vllm, twice

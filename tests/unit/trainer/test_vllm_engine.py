@@ -96,7 +96,8 @@ class WithoutVllm:
         self.model, self.accelerator, self.mode = model, accelerator, mode
         self.processing_class, self.max_num_seqs = processing_class, max_num_seqs
         self.llm, self.synced = Llm(), []
-        self.tensor_parallel_size, self.enable_sleep_mode, self.generation_kwargs = 1, False, {}
+        self.generation_kwargs = options["generation_kwargs"] or {}
+        self.tensor_parallel_size, self.enable_sleep_mode = 1, False
         self.temperature = self.top_p = self.repetition_penalty = 1.0
         self.top_k, self.min_p, self.logprobs, self.max_completion_length = 0, None, 0, 8
         self.structured_outputs_regex = None
@@ -150,11 +151,13 @@ def test_training_hands_pictures_with_one_token_each_to_a_colocated_engine(train
     completions, _ = trainer._generate_single_turn(
         [[5, *[token] * 16, 6], [5, 6]], [[image], None], {}, 2
     )
-    [(with_picture, _), (without, _)] = trainer.vllm_generation.llm.asked
+    [(with_picture, sampling), (without, _)] = trainer.vllm_generation.llm.asked
     assert with_picture["prompt_token_ids"] == [5, token, 6]
     assert with_picture["multi_modal_data"] == {"image": image}
     assert without == {"prompt_token_ids": [5, 6]}
     assert completions == [[7, 8], [7, 8]]
+    picture = trainer.processing_class.tokenizer.decode([token])
+    assert sampling.bad_words == [picture], "a drawn one would have no features"
 
 
 def test_a_server_is_handed_prompts_as_they_are(trainer_of):
@@ -194,6 +197,7 @@ def test_an_evaluation_is_answered_by_the_engine_once_it_has_the_models_weights(
     assert small.size == (64, 64), "scaled to the recipe's cap"
     assert (sampling.max_tokens, sampling.temperature, sampling.n) == (5, 1.0, 1)
     assert trainer.processing_class.tokenizer.eos_token_id in sampling.stop_token_ids
+    assert sampling.bad_words == [trainer.processing_class.image_token]
     seeds = [sampling.seed for _, sampling in trainer.vllm_generation.llm.asked]
     assert len(set(seeds)) == 3
     assert seeds[:3] == seeds[3:], "each item has its own"
