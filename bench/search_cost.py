@@ -122,10 +122,10 @@ Gaussian process of all their runs says.
 The others are emulators with made-up channels: earlier steps that carry over by {rho}, prices by
 {MERGED_RHO}. A score at a quarter of the steps costs a quarter, a merged model {MERGED_COST} of a
 run; its experts are full runs that the search pays for. This project's searches propose four at a
-time, as to four workers, or "one by one", as the peers do. "Steps" may buy runs of half the steps and
-continue them; "early stopping" scores the runs that its surrogate chose at half their steps, pauses
-those that others beat, and may continue them; "all channels" may buy prices and runs of half the
-steps. A blank is a search that was not run there. {_about_kg(found)}
+time, as to four workers, or "one by one", as the peers do. "Steps" may buy runs of half the steps
+and continue them; "early stopping" scores the runs that its surrogate chose at half their steps,
+pauses those that others beat, and may continue them; "all channels" may buy prices and runs of half
+the steps. A blank is a search that was not run there. {_about_kg(found)}
 
 {chr(10).join(f"{part}{chr(10)}" for part in parts)}
 ![Regret of the chosen mixture by cost](images/search_cost.svg)
