@@ -90,19 +90,22 @@ def by_attempt(
 
 def of_a_result(session: Session, study_id: int) -> dict[str, float]:
     """GPU-seconds of a completed trial by its channel, the mean over those that workers ran; but of
-    the first merged model, which finds the scale for all and so is evaluated many times over."""
+    merged models that found a scale for all later ones, which tell it again: these are evaluated
+    several times over."""
+    scale = case((Trial.channel == "merged", Trial.artifacts["scale_at_uniform"].as_string()))
+    told_by = func.row_number().over(
+        partition_by=(Trial.channel, scale), order_by=(Trial.finished_at, Trial.id)
+    )
     each = (
-        select(Trial.channel, Trial.finished_at, func.sum(GPU_S).label("spent"))
+        select(Trial.channel, func.sum(GPU_S).label("spent"), told_by.label("told_by"))
         .join(Attempt, Attempt.trial_id == Trial.id)
         .where(Trial.study_id == study_id, Trial.state == WHOLE)
         .group_by(Trial.id)
-        .cte()
+        .subquery()
     )
-    merged = each.alias()
-    first = select(func.min(merged.c.finished_at)).where(merged.c.channel == "merged")
     rows = session.execute(
         select(each.c.channel, func.avg(each.c.spent))
-        .where(or_(each.c.channel != "merged", each.c.finished_at > first.scalar_subquery()))
+        .where(or_(each.c.channel != "merged", each.c.told_by > 1))
         .group_by(each.c.channel)
     )
     return dict(rows.all())

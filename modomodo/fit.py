@@ -142,6 +142,8 @@ def fit(
 
 
 def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
+    from service.search.surrogates.carried import in_words
+
     console = Console()
     domains = case.domains
     n = counted(found.n, "run")
@@ -152,8 +154,8 @@ def _show(found: Diagnosis, case: Case, points: FloatArray, unit: Unit) -> None:
         if carried is not None:
             told = f"{counted(len(case.runs.channels[name]), 'score')} of {name}"
             console.print(
-                f"{escape(told)}: worth {counted(round(carried.worth_in_runs), 'full run')}, "
-                f"correlation {carried.rho:.2f} (standard deviation {carried.rho_sd:.2f})"
+                f"{escape(told)}: worth {counted(round(carried.worth_in_runs), 'full run')}; "
+                f"{in_words(carried.rho, carried.rho_sd)}"
             )
     best = found.best
     parts = ", ".join(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.dashboard import words
 from service.dashboard.charts.fits import DRAWN_PAIRS, DRAWN_POINTS, is_inside
 from service.schemas import Lesson, StudySpec, SurrogateFit
+from service.search.surrogates.carried import in_words
 from service.study.points import widened
 
 TITLES = {
@@ -149,8 +150,8 @@ def channels(fit: SurrogateFit) -> list[str]:
     """What other evidence was worth, in runs of this study."""
     return [
         f"{words.count(one.n, 'score')} of {_CALLED.get(name, name)}: worth about "
-        f"{words.count(round(one.worth_in_runs), 'run')} of this study "
-        f"(correlation {words.number(one.rho)}, standard deviation {words.number(one.rho_sd)})."
+        f"{words.count(round(one.worth_in_runs), 'run')} of this study; "
+        f"{in_words(one.rho, one.rho_sd)}."
         for name, one in fit.channels.items()
     ]
 

@@ -12,7 +12,7 @@ import numpy as np
 from service.search.acquisition import Candidate, Knowledge
 from service.search.counts import counted
 from service.search.designs import gaussian_candidates
-from service.search.runs import PARTS, TARGET
+from service.search.runs import TARGET
 from service.search.situation import Proposed, Situation, Strategy
 from service.search.space import SAME, FloatArray, total_variation
 from service.search.surrogates import Fitted, check, fit
@@ -141,10 +141,8 @@ def barred_in(situation: Situation, channel: str) -> FloatArray:
     is scored, for its noise; cheap scores of a mixture are much alike."""
     if channel == TARGET:
         # What is on its way to a step, or stands at one, may come to its end from there.
-        begun = [situation.unscored(name) for name in situation.costs if name.startswith(PARTS)]
-        unfinished = situation.unfinished.weights
-        return np.vstack([situation.unscored(), situation.avoid, unfinished, *begun])
-    return np.vstack([situation.scored_in(channel), situation.unscored(channel), situation.avoid])
+        return np.vstack([situation.in_training(), situation.avoid])
+    return np.vstack([situation.told_in(channel), situation.avoid])
 
 
 def _named(candidate: Candidate) -> str:

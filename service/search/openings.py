@@ -158,9 +158,14 @@ def _design_of_runs(situation: Situation) -> Iterator[Proposed]:
     space, uniform = situation.space, situation.space.uniform
     size = opening_size(space.m, situation.budget)
     points = [DesignPoint(uniform, "equal weights: what all is compared with")]
+    is_augmented = situation.opening == "optimal"
     if MERGED in situation.costs:
         points += [point for point in seed_design(space) if point.weights.max() > 1 - SAME]
-        size = len(points)
+        # Whoever is free before the last of them is scored goes on with the design instead of
+        # waiting: of merged models experts and uniform say little, since a domain alone merges to
+        # its expert and uniform is scaled to meet its run. Blends tell how far they carry over.
+        is_augmented = is_augmented and len(situation.runs) < len(points)
+        size = max(size, len(points)) if is_augmented else len(points)
     elif situation.opening == "seeds":
         points = seed_design(space)
         size = len(points)
@@ -169,12 +174,13 @@ def _design_of_runs(situation: Situation) -> Iterator[Proposed]:
     missing = size - len(situation.known())
     if missing <= 0:
         return
-    if MERGED not in situation.costs and situation.opening == "optimal":
+    if is_augmented:
         # Uniform first: everything is compared with it.
         told = [channel.weights for channel in situation.runs.channels.values()]
-        known = np.vstack([situation.known(), uniform, *told])
-        rest = max(0, missing - 1) if situation.is_new(uniform) else missing
-        points += optimal(space, rest, known, np.random.default_rng(0), "I")
+        first = [point.weights for point in points]
+        known = np.vstack([situation.known(), *first, *told])
+        rest = missing - sum(map(situation.is_new, first))
+        points += optimal(space, max(0, rest), known, np.random.default_rng(0), "I")
     for item in _design(points, "opening"):
         if len(situation.known()) >= size:
             return

@@ -10,7 +10,7 @@ import numpy as np
 
 from service.search.goals import Goal
 from service.search.heuristics import AS_PUBLISHED, HeuristicOptions
-from service.search.runs import TARGET, Runs
+from service.search.runs import MERGED, PARTS, TARGET, Runs
 from service.search.space import SAME, FloatArray, MixtureSpace, total_variation
 
 Direction = Literal["maximize", "minimize"]
@@ -142,7 +142,7 @@ class Situation:
         if channel == TARGET:
             known = self.known()
         else:
-            known = np.vstack([self.scored_in(channel), self.unscored(channel)])
+            known = self.told_in(channel)
         return bool(np.all(total_variation(weights, known) > SAME))
 
     def runs_needed(self) -> int:
@@ -159,6 +159,22 @@ class Situation:
         """(n, m) mixtures that another channel has scores of."""
         found = self.runs.channels.get(channel)
         return np.empty((0, self.space.m)) if found is None else found.weights
+
+    def told_in(self, channel: str) -> FloatArray:
+        """(k, m) mixtures that another channel has scores of, or will have. What trains is scored
+        at its steps, or may come to them. A domain alone merges to its expert: what that scores is
+        known by its run."""
+        found = [self.scored_in(channel), self.unscored(channel)]
+        if channel.startswith(PARTS):
+            found.append(self.in_training())
+        if channel == MERGED:
+            found.append(np.eye(self.space.m))
+        return np.vstack(found)
+
+    def in_training(self) -> FloatArray:
+        """(k, m) mixtures of runs on their way to their end or a step, or that stand at one."""
+        names = {TARGET, *(name for name in (*self.costs, *self.pending) if name.startswith(PARTS))}
+        return np.vstack([*map(self.unscored, sorted(names)), self.unfinished.weights])
 
     def unscored(self, channel: str = TARGET) -> FloatArray:
         """(p, m) mixtures whose scores in a channel are to come, this call's own among them."""

@@ -119,6 +119,17 @@ def test_what_is_not_progress_is_passed_over(tmp_path):
     assert [(p.step, p.total_steps) for p in heard] == [(4, 20)]
 
 
+def test_scores_on_the_way_are_told_with_their_step(tmp_path):
+    score = {"benchmark": "b", "score": 0.5, "samples": 9}
+    line = json.dumps({"step": 5, "measurements": [score, score | {"step": 3}]})
+    result = json.dumps({"measurements": [score | {"step": 20}]})
+    script = f"echo '{line}' >> \"$MODOMODO_PROGRESS\"; echo '{result}' > \"$MODOMODO_RESULT\""
+    heard: list[Progress] = []
+    run_job(job(tmp_path, script), heard.append)
+    [told] = heard
+    assert [(item.score, item.step) for item in told.measurements] == [(0.5, 5), (0.5, 3)]
+
+
 def test_a_script_dies_with_the_run_above_it(tmp_path):
     script = 'echo $$ > pid; echo \'{"step": 1}\' > "$MODOMODO_PROGRESS"; exec sleep 600'
     child = Child(job(tmp_path, script))

@@ -97,6 +97,7 @@ def test_a_fit_says_what_the_earlier_study_was_worth_and_knows_its_new_runs(api,
     assert told["worth_in_runs"] > 0.2
     page = api.get("/ui/studies/new/fits/bayes-quadratic").json()["html"]
     assert "12 scores of study-old: worth about" in page
+    assert "carries over (correlation " in page or "carry over is" in page
     fill(api, "old", ("coco", "lisa", "sat"), 1, 2)
     again = api.get("/studies/new/surrogates/bayes-quadratic").json()
     assert again["channels"]["study-old"]["n"] == 13

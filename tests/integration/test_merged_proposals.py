@@ -105,17 +105,25 @@ def test_results_that_workers_gave_have_a_mean_cost_by_channel(desk, real_cost):
     assert mean_cost(desk, real_cost) == pytest.approx({"full": 100.0}, abs=5.0)
 
 
-def test_the_first_merged_model_which_finds_the_scale_says_nothing_of_what_the_next_costs(
-    desk, real_cost
-):
-    desk.calibrate()
+@pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
+def test_merged_models_that_find_the_scale_say_nothing_of_what_the_next_cost(desk, real_cost):
+    desk.calibrate(1.75)
     (first,) = [trial["id"] for trial in desk.trials() if trial["channel"] == "merged"]
     took(desk, first, 1000.0)
     assert mean_cost(desk, real_cost).keys() == {"full"}
-    for seconds in (10.0, 30.0):
-        desk.queue(MIXED, "merged")
-        took(desk, desk.finish(desk.ask("worker")), seconds)
+    price(desk, 10.0, scale=1.75)
+    price(desk, 30.0, scale=1.75)
     assert mean_cost(desk, real_cost)["merged"] == pytest.approx(20.0, abs=5.0)
+    price(desk, 1000.0, scale=2.25)  # as after a domain came, when it is found anew
+    assert mean_cost(desk, real_cost)["merged"] == pytest.approx(20.0, abs=5.0)
+    price(desk, 80.0, scale=2.25)
+    assert mean_cost(desk, real_cost)["merged"] == pytest.approx(40.0, abs=5.0)
+
+
+def price(desk, seconds, scale):
+    """A merged model that took so long."""
+    desk.queue(MIXED, "merged")
+    took(desk, desk.finish(desk.ask("worker"), scale_at_uniform=scale), seconds)
 
 
 def took(desk, trial, seconds):

@@ -88,6 +88,18 @@ class _Line(BaseModel):
     total_steps: Step | None = None
     stage: str = TRAIN
     metrics: Annotated[Metrics, Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
+    measurements: Annotated[list[Measurement], Field(max_length=2000)] = Field(default_factory=list)
+    """Scores on the way, of the line's step where they do not say theirs."""
+
+    @property
+    def scores(self) -> list[Measurement]:
+        """The measurements, each with its step."""
+        return [
+            item
+            if "step" in item.model_fields_set
+            else item.model_copy(update={"step": self.step})
+            for item in self.measurements
+        ]
 
 
 class _Result(BaseModel):
@@ -292,7 +304,7 @@ def _pass_on(line: str, steps: int, report: Report) -> None:
         log.warning("progress not understood", line=line.strip()[:200], error=_first(error))
         return
     total = steps if said.total_steps is None else said.total_steps
-    report(Progress(said.stage, said.step, total, said.metrics))
+    report(Progress(said.stage, said.step, total, said.metrics, said.scores))
 
 
 def _read_result(script: Path, file: Path, folder: Path) -> _Result:

@@ -24,8 +24,6 @@ from trainer.run.evaluate import evaluate
 from trainer.run.software import software
 from trainer.storage.run_folder import RunFolder
 
-SCALES = (1.0, 1.5, 2.0, 2.5, 3.0)
-"""Values of `lambda_u` that are tried, up to the first that is beyond the one wanted."""
 STEP = 0
 """Of a merged model's scores: it was not trained."""
 
@@ -142,16 +140,10 @@ def _calibrated(scorer: _Scorer, merging: Merging, sets: Mapping[str, ItemSet]) 
     """`lambda_u`, by the benchmarks in the score of the uniform mixture's run."""
     weights = dict(merging.weights)
     weighed = {name: items for name, items in sets.items() if name in weights}
-    prices: list[float] = []
-    for scale in SCALES:
-        found = scorer.score(f"calibrate at {scale:g},", scale, weighed)
-        prices.append(Score.weighted(found, weights).value)
-        if _has_met(prices, merging.target):
-            break
-    return task_arithmetic.scale_at_uniform(SCALES[: len(prices)], prices, merging.target)
 
+    def price(at_uniform: float) -> float:
+        found = scorer.score(f"calibrate at {at_uniform:g},", at_uniform, weighed)
+        return Score.weighted(found, weights).value
 
-def _has_met(prices: list[float], target: float) -> bool:
-    """Whether the last two prices are on both sides of the target, or one is on it."""
-    sides = [price - target for price in prices[-2:]]
-    return 0 in sides or (len(sides) == 2 and sides[0] * sides[1] < 0)
+    tried = task_arithmetic.tried_scales(price, merging.target)
+    return task_arithmetic.scale_at_uniform([*tried], [*tried.values()], merging.target)

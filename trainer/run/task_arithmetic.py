@@ -13,7 +13,8 @@ one domain, and `lambda_u` where it is uniform.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ from torch import Tensor
 from transformers import get_scheduler
 
 from trainer.recipe import Recipe
+
+SCALES = (1.0, 1.5, 2.0, 2.5, 3.0)
+"""Values of `lambda_u` that may be tried."""
+USUAL = 2.0
+"""That which is tried first: where it was found to lie, at 1.7 to 2.5 (docs/benchmarks.md)."""
 
 
 def rate_sum(recipe: Recipe, steps: int) -> float:
@@ -131,6 +137,32 @@ def applied(
     for name, step in changes.items():
         start = base[name]
         yield name, start.to(torch.float32).add(step, alpha=scale).to(start.dtype)
+
+
+def tried_scales(price: Callable[[float], float], truth: float) -> dict[float, float]:
+    """The uniform mixture's price at as few of `SCALES` as tell where it meets its run's score.
+
+    From `USUAL` towards the truth, as if a larger scale scored higher, until the truth lies between
+    two of them; to the other side, too, where it does not: past their highest, scores fall.
+
+    Args:
+        price: score of the merged uniform mixture at a scale.
+        truth: score of the uniform mixture's run.
+
+    Returns:
+        Prices by scale, rising.
+    """
+    known = {USUAL: price(USUAL)}
+    more = [scale for scale in SCALES if scale > USUAL]
+    less = [scale for scale in reversed(SCALES) if scale < USUAL]
+    for scale in [*more, *less] if known[USUAL] < truth else [*less, *more]:
+        rising = sorted(known)
+        if truth in known.values() or any(
+            known[low] < truth < known[high] for low, high in pairwise(rising)
+        ):
+            break
+        known[scale] = price(scale)
+    return {scale: known[scale] for scale in sorted(known)}
 
 
 def scale_at_uniform(scales: Sequence[float], prices: Sequence[float], truth: float) -> float:

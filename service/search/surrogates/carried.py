@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import betaincinv
 
 from service.search.space import FloatArray
 
@@ -22,6 +23,33 @@ class Carried(NamedTuple):
     rho_sd: float
     worth_in_runs: float
     """Full runs of its mixtures that would leave the same uncertainty about them."""
+
+
+_PARTS = ((0.9, "nearly all"), (0.7, "most"), (0.4, "some"), (0.0, "hardly any"))
+"""Of what a channel tells, by the least correlation from which on it is so much."""
+WIDE = 0.6
+"""An interval of a correlation that is wider says next to nothing."""
+
+
+def in_words(rho: float, rho_sd: float) -> str:
+    """How far scores carry over, as `most of what they tell carries over (correlation 0.80, 0.55 to
+    0.97)`."""
+    low, high = interval_of(rho, rho_sd)
+    part = next((words for least, words in _PARTS if rho >= least), _PARTS[-1][1])
+    said = f"{part} of what they tell carries over"
+    if high - low > WIDE:
+        said = "how far they carry over is hardly known yet"
+    return f"{said} (correlation {rho:.2f}, {low:.2f} to {high:.2f})"
+
+
+def interval_of(rho: float, rho_sd: float) -> tuple[float, float]:
+    """95% interval of a correlation from 0 to 1 with this mean and standard deviation: that of the
+    beta distribution with the same, which may have its weight at both ends, as such beliefs do."""
+    if rho_sd == 0 or not 0 < rho < 1:
+        return rho, rho
+    n = max(rho * (1 - rho) / rho_sd**2 - 1, 0.01)
+    low, high = betaincinv(rho * n, (1 - rho) * n, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def averaged(each: Sequence[Carried], share: FloatArray) -> Carried:

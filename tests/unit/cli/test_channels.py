@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -58,6 +60,7 @@ def test_a_fit_says_how_far_each_channel_carries_over(rows, tmp_path):
     assert document["channels"]["merged"]["worth_in_runs"] > 1
     printed = " ".join(run("fit", "--data", file, "--surrogate", "bayes-quadratic").stdout.split())
     assert "20 scores of merged: worth" in printed
+    assert re.search(r"carr\w+ over [\w ]*\(correlation [01]\.\d\d, [01]\.\d\d to [01]\.\d\d\)", printed)
 
 
 def test_predictions_are_of_whole_runs_and_better_for_cheap_scores(rows, tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.search.runs import ALONE, Runs
 from service.search.surrogates.basis import Basis
 from service.search.surrogates.bayes_quadratic import BayesQuadratic
-from service.search.surrogates.carried import Carried, worth_in_runs
+from service.search.surrogates.carried import Carried, in_words, worth_in_runs
 from service.search.surrogates.likelihood import (
     SHARED,
     Rows,
@@ -374,6 +374,22 @@ def test_an_exact_channel_is_worth_the_runs_that_it_has():
 
     assert worth_in_runs(own, added, F, 0.3) == pytest.approx(20, abs=0.01)
     assert worth_in_runs(own, np.zeros((3, 3)), F, 0.3) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("rho", "sd", "said"),
+    [
+        (0.95, 0.02, "nearly all of what they tell carries over (correlation 0.95, 0.90 to 0.98)"),
+        (0.8, 0.1, "most of what they tell carries over (correlation 0.80, 0.57 to 0.95)"),
+        (0.8, 0.35, "how far they carry over is hardly known yet (correlation 0.80, 0.00 to 1.00)"),
+        (0.1, 0.1, "hardly any of what they tell carries over (correlation 0.10, 0.00 to 0.37)"),
+        (0.0, 0.0, "hardly any of what they tell carries over (correlation 0.00, 0.00 to 0.00)"),
+        (1.0, 0.0, "nearly all of what they tell carries over (correlation 1.00, 1.00 to 1.00)"),
+        (0.5, 0.5, "how far they carry over is hardly known yet (correlation 0.50, 0.00 to 1.00)"),
+    ],
+)
+def test_how_far_a_channel_carries_over_is_told_in_words_with_an_interval(rho, sd, said):
+    assert in_words(rho, sd) == said
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from service.search.acquisition import Knowledge
+from service.search.openings import opening_size
 from service.search.runs import MERGED, TARGET, Runs
-from service.search.space import MixtureSpace, total_variation
+from service.search.space import SAME, MixtureSpace, total_variation
 from service.search.strategies import propose
 from service.search.surrogates import fit
 from service.search.surrogates.basis import Basis
@@ -165,6 +166,34 @@ def test_with_merging_the_opening_is_the_experts_and_uniform_and_then_prices():
     told = {MERGED: scored(np.array([item.weights for item in priced]))}
     after = proposed(Runs(**{**vars(runs), "channels": told}), 1, costs)[0]
     assert after.strategy == "bayes-quadratic"
+
+
+def test_before_the_last_expert_is_scored_a_free_worker_gets_the_next_run_of_the_design():
+    costs = {TARGET: 1.0, MERGED: 0.2}
+    experts = np.array([item.weights for item in proposed(Runs.none(4), 5, costs)])
+    runs = scored(experts[:4])
+    size = opening_size(4, budget := 24)
+    more = propose(
+        *("bayes-quadratic", SPACE, runs, experts[4:], size - 4, 0), costs=costs, budget=budget
+    )
+    assert [item.strategy for item in more] == ["opening"] * (size - 5) + ["random"]
+    for item in more[:-1]:
+        assert item.channel == TARGET
+        assert item.weights.max() < 0.9, "a blend: it tells how far merged models carry over"
+    # Once all are scored prices come first.
+    assert proposed(scored(experts), 1, costs, budget=budget)[0].channel == MERGED
+
+
+def test_a_domain_alone_is_not_priced_since_its_expert_has_a_score():
+    """The best mixture is a corner, which prices would be about."""
+    steep = {"slopes": np.array([0.1, 2.0, 0.1, 0.1]), "noise": 0.01}
+    runs = scored(np.vstack([SPACE.uniform, np.eye(4)]), **steep)
+    told = {MERGED: scored(some(10, 2), level=-1.0, seed=5, **steep)}
+    runs = Runs(**{**vars(runs), "channels": told})
+    items = proposed(runs, 6, {TARGET: 1.0, MERGED: 0.01})
+    priced = [item.weights.max() for item in items if item.channel == MERGED]
+    assert priced
+    assert max(priced) < 1 - SAME
 
 
 def test_where_another_study_tells_of_many_mixtures_three_runs_are_enough_to_begin_with():

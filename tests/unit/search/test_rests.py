@@ -201,3 +201,13 @@ def test_a_begun_mixture_is_not_begun_again():
     here = situation(Quadratic(OPENED), begun(GOOD))
     assert not here.is_new(np.array(GOOD))
     assert np.allclose(barred_in(here, TARGET), [GOOD])
+
+
+def test_a_run_under_way_is_not_begun_again_for_its_score_at_a_step():
+    """It will have that score itself, or may come to it."""
+    here = situation(Quadratic(OPENED), begun(GOOD))
+    here.costs = {TARGET: 1.0, STEP: 0.5}
+    here.pending = {TARGET: np.array([OTHER])}
+    for mixture in (GOOD, OTHER):
+        assert not here.is_new(np.array(mixture), STEP)
+    assert {tuple(x) for x in barred_in(here, STEP)} >= {tuple(GOOD), tuple(OTHER)}

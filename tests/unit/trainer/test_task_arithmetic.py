@@ -13,6 +13,7 @@ from trainer.recipe import Recipe
 def _libraries() -> None:
     """Imported when a test here runs: collecting tests imports none of them."""
     global applied, change, coefficients, merged, rate_sum, scale, scale_at_uniform, torch
+    global tried_scales
     import torch
 
     from trainer.run.task_arithmetic import (
@@ -23,6 +24,7 @@ def _libraries() -> None:
         rate_sum,
         scale,
         scale_at_uniform,
+        tried_scales,
     )
 
 
@@ -142,3 +144,35 @@ def test_lambda_at_uniform_is_where_its_price_meets_its_run() -> None:
 
 def test_a_price_that_never_meets_the_run_is_taken_where_it_is_nearest() -> None:
     assert scale_at_uniform([1, 2, 3], [40.0, 47.0, 45.0], 60.0) == 2.0
+
+
+RISING = {1.0: 40.0, 1.5: 46.0, 2.0: 50.0, 2.5: 53.0, 3.0: 55.0}
+FALLING_LATE = {1.0: 50.0, 1.5: 54.0, 2.0: 50.0, 2.5: 45.0, 3.0: 40.0}
+
+
+@pytest.mark.parametrize(
+    ("prices", "truth", "tried", "found"),
+    [
+        (RISING, 51.5, [2.0, 2.5], 2.25),
+        (RISING, 48.0, [2.0, 1.5], 1.75),
+        (RISING, 50.0, [2.0], 2.0),
+        (RISING, 54.0, [2.0, 2.5, 3.0], 2.75),
+        (RISING, 43.0, [2.0, 1.5, 1.0], 1.25),
+        (FALLING_LATE, 52.0, [2.0, 2.5, 3.0, 1.5, 1.0], 1.25),
+        (RISING, 60.0, [2.0, 2.5, 3.0, 1.5, 1.0], 3.0),
+        (RISING, 30.0, [2.0, 1.5, 1.0, 2.5, 3.0], 1.0),
+    ],
+)
+def test_no_more_scales_are_tried_than_tell_where_price_and_run_meet(
+    prices: dict[float, float], truth: float, tried: list[float], found: float
+) -> None:
+    asked: list[float] = []
+
+    def price(scale: float) -> float:
+        asked.append(scale)
+        return prices[scale]
+
+    known = tried_scales(price, truth)
+    assert asked == tried
+    assert [*known.items()] == sorted((scale, prices[scale]) for scale in tried)
+    assert scale_at_uniform([*known], [*known.values()], truth) == pytest.approx(found)
