@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,10 +17,13 @@ import typer
 from bench import units, world
 from bench.regmix import TARGETS, load
 from bench.report import table, write_section
+from service.schemas.scores import Measurement, Score
 from service.search import intervals
 from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import fit
+from trainer.tiny.sizes import ITEMS
+from trainer.tiny.world import BENCHMARKS
 
 SURROGATE = "bayes-quadratic"
 SIZES = (4, 8, 16, 32)
@@ -63,7 +66,7 @@ def _units() -> dict[str, tuple[Any, ...]]:
         for target in TARGETS
         for kind in (NONE, cheap)
     ]
-    n_finished = len(_finished("out"))
+    n_finished = len(_finished())
     places += [
         (WORLD, n, target, kind)
         for n in SIZES
@@ -112,12 +115,12 @@ def _of_regmix(part: str, n: int, target: str, kind: str, rng: np.random.Generat
     return runs, full.weights[order[n:]], -full.losses[target][order[n:]]
 
 
-def _finished(target: str) -> dict[str, dict[int, float]]:
-    """Full scores of the world by mixture and seed, of mixtures that have all their runs."""
-    found: dict[str, dict[int, float]] = defaultdict(dict)
+def _finished() -> dict[str, dict[int, world.Scored]]:
+    """Whole runs of the world by mixture and seed, of mixtures that have all their runs."""
+    found: dict[str, dict[int, world.Scored]] = defaultdict(dict)
     for one in world.load()[1]:
         if one.kind == "run" and one.is_last:
-            found[one.mixture][one.seed] = one.scores[target]
+            found[one.mixture][one.seed] = one
     most = max(map(len, found.values()), default=0)
     return {name: seeds for name, seeds in found.items() if len(seeds) == most}
 
@@ -125,7 +128,7 @@ def _finished(target: str) -> dict[str, dict[int, float]]:
 def _of_world(part: str, n: int, target: str, kind: str, rng: np.random.Generator) -> Told:
     """One seed of each of n mixtures; the others, but those that were stopped, are foreseen."""
     mixtures, scored = world.load()
-    full = _finished(target)
+    full = _finished()
     names = [list(full)[i] for i in rng.permutation(len(full))]
     started, rest = names[: (1 + STOPPED) * n], names[(1 + STOPPED) * n :]
     seed_of = {name: int(rng.choice(list(full[name]))) for name in started}
@@ -150,22 +153,48 @@ def _of_world(part: str, n: int, target: str, kind: str, rng: np.random.Generato
             ]
             run = np.array([started.index(one.mixture) for one in rows])
         X = np.array([mixtures[one.mixture] for one in rows])
-        channels[channel] = _runs(X, np.array([one.scores[target] for one in rows]), run)
-    runs = _runs(
-        np.array([mixtures[name] for name in started[:n]]),
-        np.array([full[name][seed_of[name]] for name in started[:n]]),
-        np.arange(n),
-        channels,
-    )
+        channels[channel] = _scored(X, rows, target, run)
+    told = [full[name][seed_of[name]] for name in started[:n]]
+    X = np.array([mixtures[name] for name in started[:n]])
+    runs = _scored(X, told, target, np.arange(n), channels)
     X = np.array([mixtures[name] for name in rest for _ in full[name]])
-    return runs, X, np.array([score for name in rest for score in full[name].values()])
+    actual = [one.scores[target] for name in rest for one in full[name].values()]
+    return runs, X, np.array(actual)
+
+
+def _scored(
+    X: FloatArray,
+    rows: Sequence[world.Scored],
+    target: str,
+    run: Any,
+    channels: Mapping[str, Runs] | None = None,
+) -> Runs:
+    """With the sampling errors that the service would know."""
+    weights = {name: of for name, (group, of) in BENCHMARKS.items() if group == target}
+    each = [
+        Score.weighted(
+            [
+                Measurement(benchmark=name, score=one.scores[name], samples=ITEMS[name])
+                for name in weights
+            ],
+            weights,
+        )
+        for one in rows
+    ]
+    y, sampling = np.array([(score.value, score.se) for score in each]).reshape(-1, 2).T
+    return _runs(X, y, run, channels, sampling)
 
 
 def _runs(
-    X: FloatArray, y: FloatArray, run: Any = (), channels: Mapping[str, Runs] | None = None
+    X: FloatArray,
+    y: FloatArray,
+    run: Any = (),
+    channels: Mapping[str, Runs] | None = None,
+    sampling: FloatArray | None = None,
 ) -> Runs:
     unknown = np.full(len(y), np.nan)
-    return Runs(X, y, unknown, unknown, unknown, run=run, channels=channels or {})
+    known = unknown if sampling is None else sampling
+    return Runs(X, y, known, unknown, unknown, run=run, channels=channels or {})
 
 
 # --- report -----------------------------------------------------------------------------------
@@ -210,7 +239,8 @@ Full scores of mixtures that were not run in full, foreseen by `{SURROGATE}` aft
 each kind of cheap evidence and without: means over {DRAWS} draws ({DRAWS_OF_WORLD} of the offline
 world) and two scores a table. RegMix has {N_CHEAP} runs of a smaller model, of other mixtures; the
 offline world {N_MERGED} prices of merged models, or {STOPPED} runs stopped at a step for each full
-run, whose own early scores count too.
+run, whose own early scores count too. Scores of the offline world come with the sampling errors of
+their items, as the service tells them; of RegMix none are known.
 
 {table(head, lines)}
 

@@ -28,6 +28,7 @@ SPENT = (8, 12, 16, 24)
 SLOW = {
     KG: 3,
     "auto": 4,
+    "auto, one by one": 4,
     "bayes-quadratic, all channels": 4,
     "auto, steps": 3,
     "auto, early stopping": 3,
@@ -120,10 +121,11 @@ mixtures: a run is one of its mixture's two, scores are Out-Scores, and how good
 Gaussian process of all their runs says.
 The others are emulators with made-up channels: earlier steps that carry over by {rho}, prices by
 {MERGED_RHO}. A score at a quarter of the steps costs a quarter, a merged model {MERGED_COST} of a
-run; its experts are full runs that the search pays for. "Steps" may buy runs of half the steps and
-continue them; "early stopping" scores the runs that its surrogate chose at half their steps, pauses
-those that others beat, and may continue them; "all channels" may buy prices and runs of half the
-steps. A blank is a search that was not run there. {_about_kg(found)}
+run; its experts are full runs that the search pays for. This project's searches propose four at a
+time, as to four workers, or "one by one", as the peers do. "Steps" may buy runs of half the steps
+and continue them; "early stopping" scores the runs that its surrogate chose at half their steps,
+pauses those that others beat, and may continue them; "all channels" may buy prices and runs of half
+the steps. A blank is a search that was not run there. {_about_kg(found)}
 
 {chr(10).join(f"{part}{chr(10)}" for part in parts)}
 ![Regret of the chosen mixture by cost](images/search_cost.svg)
@@ -171,7 +173,7 @@ def _verdicts(found: Mapping[str, units.Figures]) -> str:
             mine = _costs(found, place, OURS, within)
             others = {
                 name: upper_quantile(values, 0.5)
-                for name in (TODAY, *PEERS)
+                for name in (*TODAY, *PEERS)
                 if (values := _costs(found, place, name, within))
             }
             if not mine or not others:

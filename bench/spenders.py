@@ -108,11 +108,14 @@ def _runs(X: FloatArray, y: FloatArray, run: Any = (), channels: Any = None) -> 
 Search = Callable[[Told], Iterator[FloatArray]]
 
 
-def ours(strategy: str, costs: Mapping[str, float], *, stops: bool = False) -> Search:
+def ours(
+    strategy: str, costs: Mapping[str, float], *, stops: bool = False, batch: int = BATCH
+) -> Search:
     """One of this project's strategies with what it may spend on.
 
     Args:
         stops: it may pause what it begins at half its steps, by the service's rule.
+        batch: how many it proposes before it sees their scores, as to so many workers.
     """
     told_of = {**costs, HALF: 0.5} if stops else costs
 
@@ -126,11 +129,11 @@ def ours(strategy: str, costs: Mapping[str, float], *, stops: bool = False) -> S
                 space,
                 told.runs(told_of),
                 nothing,
-                BATCH,
+                batch,
                 seed,
                 costs=costs,
                 begun=standing,
-                n_continued=BATCH,
+                n_continued=batch,
             )
             fresh = []
             for item in asked:
@@ -339,17 +342,19 @@ FULL = {TARGET: 1.0}
 PRICES = {TARGET: 1.0, MERGED: MERGED_COST}
 PARTS = {TARGET: 1.0, HALF: 0.5}
 ALL = {**PRICES, HALF: 0.5}
-OURS = "bayes-quadratic, merged"
-TODAY = "auto"
+OURS = "bayes-quadratic, merged, one by one"
+TODAY = ("auto", "auto, one by one")
 KG = "mf-kg"
 SEARCHES: dict[str, Search] = {
-    OURS: ours("bayes-quadratic", PRICES),
+    OURS: ours("bayes-quadratic", PRICES, batch=1),
+    "bayes-quadratic, merged": ours("bayes-quadratic", PRICES),
     "bayes-quadratic, all channels": ours("bayes-quadratic", ALL),
     "bayes-quadratic": ours("bayes-quadratic", FULL),
     "bayes-quadratic, steps": ours("bayes-quadratic", PARTS),
     "bayes-quadratic, early stopping": ours("bayes-quadratic", FULL, stops=True),
     "bayes-quadratic, merged, early stopping": ours("bayes-quadratic", PRICES, stops=True),
-    TODAY: ours("auto", FULL),
+    "auto": ours("auto", FULL),
+    "auto, one by one": ours("auto", FULL, batch=1),
     "auto, steps": ours("auto", PARTS),
     "auto, early stopping": ours("auto", FULL, stops=True),
     "asha": successive("asha"),
