@@ -27,8 +27,8 @@ from trainer.tiny.world import BENCHMARKS
 
 SURROGATE = "bayes-quadratic"
 SIZES = (4, 8, 16, 32)
-DRAWS, DRAWS_OF_WORLD = 3, 10
-"""Draws of the runs that are told: more of the offline world, whose scores are noisier."""
+DRAWS = 10
+"""Of the runs that are told."""
 NONE = "none"
 REGMIX = {"60M": ("test_60m", "train_1m", "1M"), "1B": ("test_1B", "test_60m", "60M")}
 """Full runs, cheap runs, and what these are called."""
@@ -77,7 +77,7 @@ def _units() -> dict[str, tuple[Any, ...]]:
     return {
         f"{part}/{n}/{draw}/{target}/{kind}": (part, n, draw, target, kind)
         for part, n, target, kind in places
-        for draw in range(DRAWS_OF_WORLD if part == WORLD else DRAWS)
+        for draw in range(DRAWS)
     }
 
 
@@ -236,11 +236,11 @@ def report(rows: Rows) -> str:
     ]
     return f"""
 Full scores of mixtures that were not run in full, foreseen by `{SURROGATE}` after n full runs, with
-each kind of cheap evidence and without: means over {DRAWS} draws ({DRAWS_OF_WORLD} of the offline
-world) and two scores a table. RegMix has {N_CHEAP} runs of a smaller model, of other mixtures; the
-offline world {N_MERGED} prices of merged models, or {STOPPED} runs stopped at a step for each full
-run, whose own early scores count too. Scores of the offline world come with the sampling errors of
-their items, as the service tells them; of RegMix none are known.
+each kind of cheap evidence and without: means over {DRAWS} draws and two scores a table. RegMix has
+{N_CHEAP} runs of a smaller model, of other mixtures; the offline world {N_MERGED} prices of merged
+models, or {STOPPED} runs stopped at a step for each full run, whose own early scores count too.
+Scores of the offline world come with the sampling errors of their items, as the service tells them;
+of RegMix none are known.
 
 {table(head, lines)}
 
