@@ -19,8 +19,9 @@ from types import SimpleNamespace
 from typing import IO, Any, NoReturn
 
 from modomodo import local
+from service import server
 from service.executor import child, process
-from tests.support import warm
+from tests.support import serving, warm
 
 
 class Computing:
@@ -87,6 +88,8 @@ def start(
 
 
 def install() -> None:
-    """Has the command that runs in this process start the engine and a `LocalFleet` so."""
+    """Has the command that runs in this process start the engine and a `LocalFleet` so, and a
+    service with routes that are ready."""
+    server.create_app = serving.in_process
     for module, popen in ((process, Computing), (local, start)):
         module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": popen})

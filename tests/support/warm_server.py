@@ -27,7 +27,7 @@ import typer
 
 from modomodo import cli
 from service.executor.child import ASKED
-from tests.support import forked, tls
+from tests.support import forked, serving, tls
 from tests.support.warm import INHERITED
 
 PR_SET_PDEATHSIG = 1
@@ -37,8 +37,22 @@ IMPORTED = (
     "service.proposing.proposer",
     "trainer.worker.worker",
     "trainer.domains.prepare",
+    "trainer.run.command",
+    "modomodo.fleet.local",
+    "modomodo.logs",
     "db.upgrade",
     *ASKED,
+    # What libraries import when they are first used.
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "importlib.resources.readers",
+    "rich._emoji_codes",
+    "sqlite3",
+    "typer._adapters",
+    "typer._click.decorators",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.httptools_impl",
 )
 """No torch: a training run imports it in a process of its own."""
 
@@ -49,6 +63,7 @@ def main(listening: socket.socket, *more: str) -> NoReturn:
     for module in (*IMPORTED, *more):
         importlib.import_module(module)
     tls.share()
+    serving.make_routes()
     cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]  # worked out once
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
