@@ -19,9 +19,8 @@ from types import SimpleNamespace
 from typing import IO, Any, NoReturn
 
 from modomodo import local
-from service import server
 from service.executor import child, process
-from tests.support import serving, warm
+from tests.support import warm
 
 
 class Computing:
@@ -90,6 +89,9 @@ def start(
 def install() -> None:
     """Has the command that runs in this process start the engine and a `LocalFleet` so, and a
     service with routes that are ready."""
+    from service import server
+    from tests.support import serving
+
     server.create_app = serving.in_process
     for module, popen in ((process, Computing), (local, start)):
         module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": popen})

@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from types import ModuleType
 from typing import Any, NoReturn
 
 import typer
@@ -112,7 +113,9 @@ def become(asked: dict[str, Any], outputs: list[int], address: str) -> NoReturn:
     os.chdir(asked["folder"])
     importlib.import_module("tests.support.shared_forks.sitecustomize")
     sys.argv = [asked["module"], *asked["arguments"]]
-    sys.modules["__main__"].__package__ = None  # usage names the command, not this module
+    # Usage names the command, not this module, and runs that a worker starts import nothing of it:
+    # `multiprocessing` has each import what its parent's main module is.
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         if asked["module"] == "modomodo":
             forked.install()
