@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 
 from db import keys
@@ -24,17 +27,22 @@ ALIKE = ("PATCH /studies/{study}", "POST /studies/{study}/clone")
 the two are tried on PostgreSQL, which is `slow`."""
 
 
+@functools.cache
+def paths() -> dict[str, Any]:
+    """Calls that are offered, by their address and method."""
+    described: dict[str, Any] = create_app().openapi()["paths"]
+    return described
+
+
 def operations() -> list[frozenset[str]]:
     """The tags of each call that is offered."""
-    paths = create_app().openapi()["paths"].values()
-    return [frozenset(call["tags"]) for methods in paths for call in methods.values()]
+    return [frozenset(call["tags"]) for calls in paths().values() for call in calls.values()]
 
 
 def test_every_call_is_in_a_part():
     assert all(sum(tags <= part for part in PARTS) == 1 for tags in operations())
-    paths = create_app().openapi()["paths"]
     for method, path in map(str.split, ALIKE):
-        assert method.lower() in paths[path]
+        assert method.lower() in paths()[path]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=["studies", "trials"])

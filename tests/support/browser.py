@@ -21,12 +21,23 @@ def find() -> str | None:
     return path if os.path.exists(path) else None  # noqa: PTH110
 
 
+PACKAGES = ("chromium-headless-shell", "chromium")
+"""Of Debian; the first has no window, so it comes without a desktop and takes a third less of a
+processor."""
+
+FONTS = "fonts-liberation"
+"""What pages are laid out with; the packages only recommend it."""
+
+
 def install() -> None:
     """Debian's package as root, else Playwright's own download; failing is no error here."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=False, **quiet)
+        for package in PACKAGES:
+            if find() is None:
+                command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+                subprocess.run([*command, package, FONTS], check=False, **quiet)
     if find() is None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
 

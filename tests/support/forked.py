@@ -87,6 +87,11 @@ def start(
 
 
 def install() -> None:
-    """Has the command that runs in this process start the engine and a `LocalFleet` so."""
+    """Has the command that runs in this process start the engine and a `LocalFleet` so, and a
+    service with routes that are ready."""
+    from service import server
+    from tests.support import serving
+
+    server.create_app = serving.in_process
     for module, popen in ((process, Computing), (local, start)):
         module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": popen})

@@ -20,7 +20,9 @@ from tests.support.warm import Command
 _routes: list[BaseRoute] = []
 
 
-def in_process(settings: Settings, engine: Engine, presets: Presets | None = None) -> FastAPI:
+def in_process(
+    settings: Settings, engine: Engine | None = None, presets: Presets | None = None
+) -> FastAPI:
     """The application, with the routes of the first that this process made.
 
     What FastAPI works out of each route when that is first called, a tenth of a second in all, is
@@ -31,6 +33,13 @@ def in_process(settings: Settings, engine: Engine, presets: Presets | None = Non
         _routes.extend(app.router.routes)
     app.router.routes = _routes
     return app
+
+
+def make_routes() -> None:
+    """Works all of that out now, also for processes that are forked from this one."""
+    nowhere = {"type": "http", "method": "GET", "path": "/-", "root_path": "", "headers": []}
+    for route in in_process(Settings()).routes:
+        route.matches(nowhere)
 
 
 def is_ready(port: int) -> bool:

@@ -21,13 +21,14 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from types import ModuleType
 from typing import Any, NoReturn
 
 import typer
 
 from modomodo import cli
 from service.executor.child import ASKED
-from tests.support import forked, tls
+from tests.support import forked, serving, tls
 from tests.support.warm import INHERITED
 
 PR_SET_PDEATHSIG = 1
@@ -37,8 +38,22 @@ IMPORTED = (
     "service.proposing.proposer",
     "trainer.worker.worker",
     "trainer.domains.prepare",
+    "trainer.run.command",
+    "modomodo.fleet.local",
+    "modomodo.logs",
     "db.upgrade",
     *ASKED,
+    # What libraries import when they are first used.
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "importlib.resources.readers",
+    "rich._emoji_codes",
+    "sqlite3",
+    "typer._adapters",
+    "typer._click.decorators",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.httptools_impl",
 )
 """No torch: a training run imports it in a process of its own."""
 
@@ -49,6 +64,7 @@ def main(listening: socket.socket, *more: str) -> NoReturn:
     for module in (*IMPORTED, *more):
         importlib.import_module(module)
     tls.share()
+    serving.make_routes()
     cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]  # worked out once
     gc.collect()
     gc.freeze()  # so that forked processes share this memory
@@ -97,7 +113,9 @@ def become(asked: dict[str, Any], outputs: list[int], address: str) -> NoReturn:
     os.chdir(asked["folder"])
     importlib.import_module("tests.support.shared_forks.sitecustomize")
     sys.argv = [asked["module"], *asked["arguments"]]
-    sys.modules["__main__"].__package__ = None  # usage names the command, not this module
+    # Usage names the command, not this module, and runs that a worker starts import nothing of it:
+    # `multiprocessing` has each import what its parent's main module is.
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         if asked["module"] == "modomodo":
             forked.install()
