@@ -43,7 +43,10 @@ IMPORTED = (
     "modomodo.logs",
     "db.upgrade",
     *ASKED,
-    # What libraries import when they are first used.
+)
+"""No torch: a training run imports it in a process of its own."""
+
+AT_FIRST_USE = (
     "anyio._backends._asyncio",
     "encodings.idna",
     "importlib.resources.readers",
@@ -55,7 +58,7 @@ IMPORTED = (
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.httptools_impl",
 )
-"""No torch: a training run imports it in a process of its own."""
+"""What the pinned libraries import when they are first used; others may do without."""
 
 
 def main(listening: socket.socket, *more: str) -> NoReturn:
@@ -63,6 +66,9 @@ def main(listening: socket.socket, *more: str) -> NoReturn:
     end_with_parent()
     for module in (*IMPORTED, *more):
         importlib.import_module(module)
+    for module in AT_FIRST_USE:
+        with suppress(ImportError):
+            importlib.import_module(module)
     tls.share()
     serving.make_routes()
     cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]  # worked out once
