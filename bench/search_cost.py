@@ -197,9 +197,10 @@ def _compared(mine: float, other: float) -> str:
 
 def draw(found: Mapping[str, units.Figures]) -> None:
     """Median regret by cost, a panel a world."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    figure = Figure(figsize=(13, 5), layout="constrained")
     axes = figure.subplots(1, len(WORLDS))
     costs = np.arange(1, CAP + 1)
     drawn: dict[str, Any] = {}
@@ -210,7 +211,8 @@ def draw(found: Mapping[str, units.Figures]) -> None:
                 continue
             middle = [np.median([_after(curve, cost) for curve in curves]) for cost in costs]
             style = {"linestyle": "--"} if name in PEERS else {"linewidth": 2.2}
-            (drawn[name],) = axis.plot(costs, np.maximum(middle, 1e-3), color=f"C{i}", **style)
+            colour = colormaps["tab20"](i % 20)
+            (drawn[name],) = axis.plot(costs, np.maximum(middle, 1e-3), color=colour, **style)
         axis.set(title=place, yscale="log", ylim=(8e-4, 1), xlabel="cost in full runs")
         for within in WITHIN:
             axis.axhline(within, color="grey", linewidth=0.8)
