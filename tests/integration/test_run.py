@@ -68,6 +68,7 @@ def test_the_same_job_gives_the_same_scores(outcome):
     assert again.counts == outcome.counts
 
 
+@pytest.mark.usefixtures("outcome")
 def test_progress_counts_steps_and_tells_the_reward_of_each_domain_in_the_mixture(reported):
     trained = [p for p in reported if p.stage == "train"]
     assert [p.step for p in trained] == [0, 1, 2]

@@ -19,7 +19,8 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names = list(mixtures())[:40]
 
     def row(kind: str, i: int, seed: int, steps: tuple[int, ...]) -> Row:
-        scores = {s: dict.fromkeys(BENCHMARKS, i + s / 100 + seed / 1e5) for s in steps}
+        told = i / 50 + (seed - 500) / 1e4
+        scores = {s: dict.fromkeys(BENCHMARKS, told + s / 1000) for s in steps}
         return Row(Task(kind, names[i], seed), scores, 1.0)  # type: ignore[arg-type]
 
     rows = [row("run", i, s, (6, 12, 18, 24)) for i in range(40) for s in (500, 501)]
@@ -46,7 +47,16 @@ def test_full_runs_share_their_number_with_their_own_early_scores(table: list[st
     assert len(early) == 15
     for i in range(5):
         same = early.run == runs.run[i]
-        assert early.score[same] + 0.18 == pytest.approx(runs.score[[i]], abs=1e-4)
+        assert early.score[same] + 0.018 == pytest.approx(runs.score[[i]], abs=2e-5)
+
+
+def test_scores_come_with_the_sampling_errors_of_their_items(table: list[str]) -> None:
+    runs, _, _ = evidence._of_world("", 5, "out", "merged", np.random.default_rng(0))
+
+    for part in (runs, runs.channels["merged"]):
+        p, n = part.score, 1600  # of four benchmarks, weighted by the paper's numbers of samples
+        assert (part.noise_sd > np.sqrt(p * (1 - p) / n)).all()
+        assert (part.noise_sd < 2 * np.sqrt((p + 0.01) / n)).all()
 
 
 def test_no_run_that_was_started_is_foreseen(table: list[str]) -> None:
