@@ -88,12 +88,13 @@ def report(found: dict[str, list[dict[str, Any]]]) -> str:
         *("", "CPU s a step", "of it pictures, ms", "s a step"),
         *("CPU ms an item", "items / s"),
     ]
+    rounds = len(next(iter(found.values())))
+    of_each = f"The least disturbed of {rounds} runs each" if rounds > 1 else "One run each"
     return "\n\n".join(
         [
             f"A small model with random weights, 2 prompts x 6 completions of {STEP_TOKENS} tokens "
             f"with pictures of 640 x 640; an evaluation of {ITEMS} such items in batches of "
-            f"{BATCH}, answers of at most {SETTINGS.tokens * 4} tokens. The least disturbed of "
-            f"{len(next(iter(found.values())))} runs each; the machine was shared.",
+            f"{BATCH}, answers of at most {SETTINGS.tokens * 4} tokens. {of_each}.",
             table(head, rows),
             f"Made on {machine()}.",
         ]
