@@ -67,8 +67,16 @@ let isReleased = false;
 let moves = 0;
 const queued = document.getElementById("queued");
 
-/** Asks for the nearest mixture that fits, and adopts it. */
-async function check() {
+let checked = Promise.resolve();
+
+/** Adopts the nearest mixture that fits. One question at a time: what is asked already may be all
+ * there is to ask, and a late answer would take away what was said since. */
+function check() {
+  checked = checked.catch(() => {}).then(adopt);
+  return checked;
+}
+
+async function adopt() {
   const weights = Object.fromEntries(rows.map((row) => [row.domain, Math.min(1, row.weight)]));
   // After it was adopted there is nothing to ask, and what was said of it still holds.
   if (rows.every(({ domain }) => weights[domain] === mixture[domain])) return;

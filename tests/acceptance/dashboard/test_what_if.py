@@ -97,6 +97,22 @@ def test_what_is_queued_is_what_was_typed_last(visit, service, name):
     expect(page.locator("#story .mix.big")).to_have_attribute("aria-label", re.compile("coco 60%"))
 
 
+def test_a_number_that_is_typed_and_queued_at_once_is_asked_about_once(visit, service, name):
+    study = create(service.client, name=name)
+    page = visit.open(f"/ui/studies/{study}/what-if")
+    held: list[Route] = []
+    page.route("**/feasible", lambda route: held.append(route))
+    page.get_by_label("coco in percent").fill("60")
+    with page.expect_request("**/feasible"):
+        page.get_by_role("button", name="Queue this mixture").click()
+    # A timer that ends after the one that what was typed has started.
+    page.evaluate("() => new Promise((done) => setTimeout(done, 200))")
+    assert len(held) == 1
+    held.pop().continue_()
+    expect(page.locator("#queued a")).to_be_visible()
+    page.unroute("**/feasible")
+
+
 def test_weights_typed_by_phase_are_predicted_and_queued(visit, service, name):
     study = create(
         service.client, name=name, strategy="bayes-quadratic", search={"schedule": {"phases": 2}}
