@@ -1,7 +1,7 @@
 // Benchmarks: the heat map and the trade-off, drawn anew with every result.
 import { draw } from "./charts.js";
 import { refreshFront } from "./front.js";
-import { ask, follow, nodes } from "./page.js";
+import { ask, follow, renew } from "./page.js";
 
 const root = document.getElementById("benchmarks");
 const axes = document.getElementById("axes");
@@ -17,7 +17,7 @@ async function refresh() {
   if (mine !== latest) return; // what was asked for since then is shown instead
   document.getElementById("no-runs").hidden = heat !== null;
   document.getElementById("charts").hidden = heat === null;
-  document.getElementById("front").replaceChildren(nodes(front));
+  renew(document.getElementById("front"), front);
   for (const [name, figure] of Object.entries({ trade, heat, paths })) {
     const chart = document.getElementById(`${name}-chart`);
     chart.hidden = figure === null;

@@ -1,6 +1,6 @@
 // Studies side by side: the best so far along runs or GPU-hours, and what surrogates have learned.
 import { draw } from "./charts.js";
-import { ask, nodes, tellTimes } from "./page.js";
+import { ask, renew, tellTimes } from "./page.js";
 
 const compared = document.getElementById("compared");
 const by = document.getElementById("by");
@@ -25,7 +25,7 @@ async function showFits() {
   place.setAttribute("aria-busy", "true");
   try {
     const { figure, html } = await ask(`/ui/compare/fits?${compared.dataset.query}`);
-    place.replaceChildren(nodes(html));
+    renew(place, html);
     chart.hidden = figure === null;
     if (figure) await draw(chart, figure);
   } catch (problem) {

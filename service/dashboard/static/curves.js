@@ -1,6 +1,6 @@
 // Learning curves of chosen trials over each other, live.
 import { draw } from "./charts.js";
-import { ask, follow, nodes } from "./page.js";
+import { ask, follow, renew } from "./page.js";
 
 const overlay = document.getElementById("overlay");
 const table = document.getElementById("table");
@@ -12,7 +12,7 @@ async function show() {
   chart.hidden = metric === null;
   document.getElementById("metric-none").hidden = metric !== null;
   document.getElementById("scored").hidden = scores === null;
-  if (!table.contains(document.activeElement)) table.replaceChildren(nodes(html));
+  if (!table.contains(document.activeElement)) renew(table, html);
   if (metric) await draw(chart, metric);
   if (scores) await draw(document.getElementById("scores-chart"), scores);
 }

@@ -1,6 +1,6 @@
 // What more of each domain does to the objective or a benchmark, the greatest effect on top.
 import { draw } from "./charts.js";
-import { ask, nodes } from "./page.js";
+import { ask, renew } from "./page.js";
 
 /** Offers them below `root`; what is returned shows them anew. */
 export function offerEffects(root) {
@@ -19,7 +19,7 @@ export function offerEffects(root) {
     if (!place.childElementCount) place.textContent = "Fitting…";
     try {
       const { html } = await ask(`${root.dataset.url}/effects/all`);
-      place.replaceChildren(nodes(html));
+      renew(place, html);
     } catch (problem) {
       place.textContent = `The effects could not be loaded (${problem.message}).`;
     }

@@ -1,6 +1,6 @@
 // The panel of floors and fronts: a slider that moves along the front and names the mixture.
 import { draw } from "./charts.js";
-import { ask, nodes } from "./page.js";
+import { ask, renew } from "./page.js";
 
 const root = document.getElementById("goal");
 const chart = document.getElementById("goal-chart");
@@ -23,10 +23,12 @@ async function show(slider) {
 async function refresh() {
   const { html, figure: found } = await ask(root.dataset.front);
   figure = found;
-  panel.replaceChildren(nodes(html));
+  const moved = panel.querySelector(":focus")?.value; // somebody is looking along the front
+  renew(panel, html);
   chart.hidden = figure === null;
   const slider = document.getElementById("front-at");
   if (!slider || !figure) return;
+  slider.value = moved ?? slider.value;
   slider.addEventListener("input", () => show(slider));
   await show(slider);
 }

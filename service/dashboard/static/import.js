@@ -1,5 +1,5 @@
 // Finished runs from a file: dropped or chosen, looked at first, then imported.
-import { nodes, sendText } from "./page.js";
+import { renew, sendText } from "./page.js";
 
 const MOST_BYTES = 8 * 2 ** 20;
 
@@ -27,7 +27,7 @@ export function offerImport(root, address, refresh) {
     about.set("tag", form.elements.tag.value.trim());
     try {
       const answer = await sendText(`${address}/import?${about}`, file);
-      said.replaceChildren(nodes(answer.html));
+      renew(said, answer.html);
       const canImport = isDry && answer.new > 0;
       button.disabled = !canImport;
       button.textContent = canImport ? `Import ${answer.new.toLocaleString("en")}` : "Import";

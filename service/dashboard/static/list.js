@@ -1,5 +1,5 @@
 // A page that is one list, kept up to date; what is chosen in it stays so.
-import { ask, keepUp, nodes, tellTimes } from "./page.js";
+import { ask, keepUp, renew, tellTimes } from "./page.js";
 
 const list = document.querySelector("[data-list]");
 let shown = null;
@@ -7,7 +7,7 @@ let shown = null;
 /** Makes the list anew. */
 function fill(html) {
   const chosen = [...list.querySelectorAll("input:checked")].map((box) => box.value);
-  list.replaceChildren(nodes(html));
+  renew(list, html);
   for (const box of list.querySelectorAll("input[type=checkbox]")) {
     box.checked = chosen.includes(box.value);
   }

@@ -1,6 +1,6 @@
 // All mixtures: sorted and filtered by the service, drawn here, kept up to date.
 import { draw } from "./charts.js";
-import { ask, follow, nodes } from "./page.js";
+import { ask, follow, nodes, renew } from "./page.js";
 
 const root = document.getElementById("mixtures");
 const url = `${root.dataset.url}/mixtures`;
@@ -20,7 +20,7 @@ function query(...forms) {
 /** Shows a table where a chart does not tell mixtures apart, and folds the chart away. */
 function standIn(around, html) {
   const [summary] = around.children;
-  around.previousElementSibling.replaceChildren(nodes(html));
+  renew(around.previousElementSibling, html);
   around.ontoggle = null;
   if (summary.hidden === (html === "")) return; // as before: open if the reader has opened it
   summary.hidden = html === "";
@@ -37,7 +37,7 @@ async function showList(offset = 0) {
   const found = await ask(`${url}/found?${asked}`);
   if (mine !== latestList) return;
   if (offset) list.append(nodes(found.html));
-  else list.replaceChildren(nodes(found.html));
+  else renew(list, found.html);
   more.hidden = !found.more;
   nFound.textContent = found.said;
 }

@@ -38,6 +38,19 @@ export function nodes(html) {
   return template.content;
 }
 
+/** What tells a link, button or field from the others around it, also where it was made anew. */
+const identity = (part) =>
+  part.dataset.key || part.id || part.getAttribute("href") || part.getAttribute("aria-label") || part.textContent;
+
+/** Puts such HTML in an element's place. What has the focus keeps it, where it is there again. */
+export function renew(place, html) {
+  const focused = place.contains(document.activeElement) ? identity(document.activeElement) : null;
+  place.replaceChildren(nodes(html));
+  if (focused === null) return;
+  const parts = [...place.querySelectorAll("a, button, input, select, summary, [tabindex]")];
+  parts.find((part) => identity(part) === focused)?.focus({ preventScroll: true });
+}
+
 /** Says in an element that a trial was queued, with a link; `trials` is the address of all. */
 export function tellQueued(where, trials, number) {
   const link = Object.assign(document.createElement("a"), {

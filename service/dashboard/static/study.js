@@ -1,6 +1,6 @@
 // One study, live: the head, the newest trials, and the charts when a trial is completed.
 import { draw, forget } from "./charts.js";
-import { ask, keepUp, nodes, recall, remember, tellTimes } from "./page.js";
+import { ask, keepUp, nodes, recall, remember, renew, tellTimes } from "./page.js";
 
 const study = document.getElementById("study");
 const head = document.getElementById("head");
@@ -53,7 +53,7 @@ async function look() {
   for (const row of news.rows) place(row);
   if (news.rows.length) document.getElementById("no-trials").hidden = true;
   if (news.head !== null && !head.contains(document.activeElement)) {
-    head.replaceChildren(nodes(news.head));
+    renew(head, news.head);
     showBelief();
     document.getElementById("n-trials").textContent =
       head.querySelector("[data-trials]").dataset.trials;
@@ -83,7 +83,7 @@ async function drawProgress() {
   const { figure, changes } = await ask(`${url}/progress?by=${along.value}`);
   const told = document.getElementById("changes");
   told.hidden = !changes;
-  told.lastElementChild.replaceChildren(nodes(changes));
+  renew(told.lastElementChild, changes);
   tellTimes(told);
   const chart = document.getElementById("progress-chart");
   chart.hidden = figure === null;
@@ -97,7 +97,7 @@ const spent = document.getElementById("spent");
 async function showSpent() {
   if (!spent.open) return;
   const { html } = await ask(`${url}/cost`);
-  spent.lastElementChild.replaceChildren(nodes(html));
+  renew(spent.lastElementChild, html);
 }
 
 spent.addEventListener("toggle", () => {
@@ -108,26 +108,27 @@ let belief = "";
 
 /** What is predicted of the mixture to train; the head that it stands in is made anew with every change. */
 function showBelief() {
-  head.querySelector("#belief")?.replaceChildren(nodes(belief));
+  const place = head.querySelector("#belief");
+  if (place) renew(place, belief);
 }
 
 async function judge() {
   const told = await ask(`${url}/trust${wanted.size ? "" : "?only_made=true"}`);
   belief = told.belief;
   showBelief();
-  document.getElementById("trust").replaceChildren(nodes(told.trust));
+  renew(document.getElementById("trust"), told.trust);
 }
 
 /** Puts a fit into its panel; of the one that is there already only its age. */
 async function put(panel, { mark, age, html, figures }) {
   const told = panel.querySelector(".fit-age").firstElementChild;
-  told.replaceChildren(nodes(age));
+  renew(told, age);
   tellTimes(told);
   panel.dataset.mark = mark;
   if (html === undefined) return;
   const body = panel.querySelector(".fit-body");
   forget(body);
-  body.replaceChildren(nodes(html));
+  renew(body, html);
   for (const chart of body.querySelectorAll("[data-figure]")) {
     await draw(chart, figures[chart.dataset.figure]);
   }

@@ -1,6 +1,6 @@
 // One trial, live: its story is told again when it changes; cancel, retry and note.
 import { draw, forget } from "./charts.js";
-import { ask, keepUp, nodes, send, tellTimes } from "./page.js";
+import { ask, keepUp, renew, send, tellTimes } from "./page.js";
 
 const trial = document.getElementById("trial");
 const story = document.getElementById("story");
@@ -24,7 +24,7 @@ function put(place, html) {
   const details = () => [...place.querySelectorAll("details:not(.data)")];
   const isOpen = details().map((part) => part.open);
   forget(place);
-  place.replaceChildren(nodes(html));
+  renew(place, html);
   details().forEach((part, i) => (part.open = isOpen[i] ?? false));
   tellTimes(place);
 }
@@ -47,7 +47,7 @@ async function showCurves() {
   training.hidden = !figures.length;
   if (titles.join() !== drawn) {
     forget(place);
-    place.replaceChildren(nodes(html));
+    renew(place, html);
     drawn = titles.join();
   }
   const charts = [...place.querySelectorAll(".chart")];

@@ -2,7 +2,7 @@
 // date. What is shown is always what the address says.
 import { offerChoice } from "./choice.js";
 import { offerImport } from "./import.js";
-import { ask, follow, nodes, tellTimes } from "./page.js";
+import { ask, follow, renew, tellTimes } from "./page.js";
 
 const root = document.getElementById("trials");
 const form = document.getElementById("view");
@@ -14,18 +14,16 @@ const TYPED = ["search", "number"];
 let latest = 0; // what was asked for since then is shown instead
 let asked = null; // what the address does not say yet
 
-/** Shows the table of an address's query; what had the focus in it has it again. */
+/** Shows the table of an address's query. */
 async function show(query) {
   const mine = (latest += 1);
   const answer = await ask(`${address}/found?${query}`);
   if (mine !== latest) return null;
-  const key = document.activeElement?.closest("#found [data-key]")?.dataset.key;
   const left = found.querySelector(".wide")?.scrollLeft ?? 0;
-  found.replaceChildren(nodes(answer.html));
+  renew(found, answer.html);
   const table = found.querySelector(".wide");
   if (table) table.scrollLeft = left;
   chosen.restore();
-  if (key) found.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
   tellTimes(found);
   return answer.query;
 }

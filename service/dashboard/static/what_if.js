@@ -1,5 +1,5 @@
 // Sliders for the weights, with predictions as they move.
-import { nodes, send, tellQueued } from "./page.js";
+import { renew, send, tellQueued } from "./page.js";
 
 const root = document.getElementById("what-if");
 const { url, trials } = root.dataset;
@@ -83,7 +83,7 @@ async function adopt() {
   const answered = moves;
   const found = await send(`${url}/feasible`, { weights });
   mixture = found.mixture;
-  document.getElementById("chosen").replaceChildren(nodes(found.html));
+  renew(document.getElementById("chosen"), found.html);
   queued.textContent = "";
   // Unless a weight was moved on in the meantime.
   if (isReleased && answered === moves) {
@@ -108,7 +108,7 @@ const panels = [...root.querySelectorAll("[data-surrogate]")].map((section) => {
     body.setAttribute("aria-busy", "true");
     try {
       const { html } = await send(`${url}/predictions/${section.dataset.surrogate}`, { mixture });
-      body.replaceChildren(nodes(html));
+      renew(body, html);
     } catch (problem) {
       body.textContent = `No prediction: ${problem.message}; move a weight to try again.`;
     } finally {
@@ -120,7 +120,7 @@ const panels = [...root.querySelectorAll("[data-surrogate]")].map((section) => {
     others.setAttribute("aria-busy", "true");
     try {
       const { html } = await send(`${url}/benchmarks/${section.dataset.surrogate}`, { mixture });
-      others.replaceChildren(nodes(html));
+      renew(others, html);
     } catch (problem) {
       others.textContent = `No prediction by benchmark: ${problem.message}; move a weight to try again.`;
     } finally {

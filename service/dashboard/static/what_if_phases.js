@@ -1,5 +1,5 @@
 // Weights by phase, typed, with a prediction of the schedule that they are.
-import { nodes, send, tellQueued } from "./page.js";
+import { renew, send, tellQueued } from "./page.js";
 
 const root = document.getElementById("phases");
 const { url, trials } = root.dataset;
@@ -47,7 +47,7 @@ predict.addEventListener("click", async () => {
     }
     schedule = found.schedule;
     show();
-    document.getElementById("schedule").replaceChildren(nodes(found.html));
+    renew(document.getElementById("schedule"), found.html);
     queue.disabled = false;
     said.textContent = "";
   } catch (problem) {

@@ -43,6 +43,7 @@ def test_trials_are_sorted_filtered_and_exported_by_keyboard(visit, searched):
     assert text.splitlines()[1].startswith(f"{best},completed,")
     page.go_back()
     expect(state).to_have_value("")
+    expect(page.locator("tbody tr")).not_to_have_count(12)
     page.locator("tbody th a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/trials/*")
@@ -77,6 +78,21 @@ def test_trials_that_are_chosen_are_tagged_and_cancelled_and_the_cancel_undone(
     page.get_by_role("combobox", name="Tag").first.select_option("second look")
     expect(page).to_have_url(re.compile(r"tag=second\+look"))
     expect(page.locator("tbody tr")).to_have_count(2)
+
+
+def test_what_has_the_focus_keeps_it_when_news_of_the_study_come(visit, service, name):
+    create(service.client, name=name)
+    service.client.patch(f"/studies/{name}", json={"state": "paused"})
+    service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    page = visit.open(f"/ui/studies/{name}/trials")
+    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    link = page.get_by_role("link", name="Trial 1", exact=True)
+    link.focus()
+    service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(link).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/trials/1")
 
 
 def test_what_is_asked_for_is_shown_although_news_of_the_study_come_meanwhile(visit, service, name):
