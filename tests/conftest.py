@@ -36,9 +36,10 @@ from tests.support.serving import in_process
 
 SLOW_S = 600
 
-# Cycles are looked for seldom: there are few, and Python takes all that is imported, and all that a
-# test makes, for a reason to look again and again.
+# Cycles are looked for seldom: there are few, and Python takes all that a test makes for a reason to
+# look again and again. Not at all before the first test: what is imported and collected stays.
 gc.set_threshold(50_000, 20, 50)
+gc.disable()
 
 # How many examples a property is tried on. The same ones every time, but before a release: a change
 # should not fail for what was there before it.
@@ -70,8 +71,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Notes what collecting imported. What that made stays to the end: the garbage collector need
     not look through it."""
     session.config.stash[COLLECTED] = dear()
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
