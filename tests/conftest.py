@@ -36,8 +36,8 @@ from tests.support.serving import in_process
 
 SLOW_S = 600
 
-# Cycles are looked for seldom: there are few, and Python takes all that a test makes for a reason to
-# look again and again. Not at all before the first test: what is imported and collected stays.
+# Cycles are looked for seldom: there are few, and Python takes all that a test makes for a reason
+# to look again and again. Before the first test never: what is imported and collected stays.
 gc.set_threshold(50_000, 20, 50)
 gc.disable()
 
