@@ -67,7 +67,12 @@ class Rows(Sequence[Row]):
 
 def unseen(rows: Sequence[Row]) -> Iterator[Row]:
     """The rows for who does not look at their images, which may be blank: decoding takes long."""
-    return map(rows.unseen, range(len(rows))) if isinstance(rows, Rows) else iter(rows)
+    return (unseen_of(rows, index) for index in range(len(rows)))
+
+
+def unseen_of(rows: Sequence[Row], index: int) -> Row:
+    """One of them."""
+    return rows.unseen(index) if isinstance(rows, Rows) else rows[index]
 
 
 def length_of(rows: Sequence[Row], index: int, most: float = math.inf) -> int:

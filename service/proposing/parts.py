@@ -169,13 +169,10 @@ def _begun(
     def rest(row: _Row, end: int | None = None) -> float:
         """What it costs to go on to a step, or to its last one."""
         step = at.get(row.id, 0)
-        part, done, whole = 0.0, 0.0, 1.0
-        if steps:
-            part, done = ((end or steps) - step) / steps, step / steps
-        if end is not None:
-            whole = costs[channel_of(end)]
-        rest = whole - costs.get(channel_of(step), done)
-        return max(cost.LEAST_COST, cost.LEAST_PART * part, rest)
+        part = ((end or steps) - step) / steps if steps else 0.0
+        whole = 1.0 if end is None else costs[channel_of(end)]
+        done = costs.get(channel_of(step), step / steps if steps else 0.0)
+        return max(cost.LEAST_COST, cost.LEAST_PART * part, whole - done)
 
     def until(row: _Row) -> dict[str, float]:
         if paused_at is None:

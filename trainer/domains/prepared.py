@@ -20,7 +20,7 @@ from trainer.domains import images, manifest
 from trainer.domains.errors import DataError
 from trainer.domains.files import FEATURES
 from trainer.domains.subsets import stratified
-from trainer.rows import Row, Rows, length, length_of
+from trainer.rows import Row, Rows, length, length_of, unseen_of
 
 GROUPS_KEPT = 32
 """Row groups that stay in memory: neighbours are often asked for one after the other."""
@@ -113,8 +113,7 @@ class Picked(Rows):
         return self._rows[self._picks[index]]
 
     def unseen(self, index: int) -> Row:
-        pick = self._picks[index]
-        return self._rows.unseen(pick) if isinstance(self._rows, Rows) else self._rows[pick]
+        return unseen_of(self._rows, self._picks[index])
 
     def length(self, index: int, most: float = math.inf) -> int:
         return length_of(self._rows, self._picks[index], most)
