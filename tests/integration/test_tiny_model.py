@@ -17,13 +17,13 @@ from trainer.tiny.lessons import lesson
 def _libraries() -> None:
     """Imported when a test here runs: collecting tests imports none of them."""
     global BASE, batch_loss, benchmark_sets, build, cross_entropy, evaluate, load, make_batch
-    global new_model, new_processor, new_tokenizer, torch, warm_up
+    global new_model, new_processor, torch, warm_up
     import torch
     from torch.nn.functional import cross_entropy
 
     from trainer.data import benchmark_sets
     from trainer.run.evaluate import evaluate
-    from trainer.tiny.build import build, new_tokenizer
+    from trainer.tiny.build import build
     from trainer.tiny.model import BASE, load, new_model, new_processor
     from trainer.tiny.warmup import batch_loss, make_batch, warm_up
 
@@ -38,8 +38,16 @@ def _one_thread():
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
-    return new_tokenizer()
+def built(tmp_path_factory) -> Path:
+    """What a build of a few steps writes."""
+    folder = tmp_path_factory.mktemp("built")
+    build(folder, steps=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(built):
+    return load(built)[1].tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +55,12 @@ def lessons():
     return [lesson("integration", index) for index in range(24)]
 
 
-def test_two_builds_are_the_same_bit_by_bit(tmp_path):
-    for name in ("one", "two"):
-        build(tmp_path / name, steps=3)
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+def test_two_builds_are_the_same_bit_by_bit(built, tmp_path):
+    build(tmp_path, steps=3)
+    files = sorted(path.name for path in built.iterdir())
     assert "model.safetensors" in files
     for file in files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        assert (built / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
 def test_the_warm_up_learns(tokenizer):
@@ -61,9 +68,9 @@ def test_the_warm_up_learns(tokenizer):
     warm_up(
         model,
         tokenizer,
-        steps=1000,
-        stop_after=24,
-        batch_size=12,
+        steps=300,
+        stop_after=14,
+        batch_size=10,
         progress=lambda step, steps, loss: losses.append(loss),
     )
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
