@@ -51,10 +51,10 @@ SLOW = {
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """Of several lengths, one without a picture, one with two."""
-    recipe = Recipe.parse({"evaluation": {"limit": 6}})
+    """A batch and two, of several lengths, one without a picture, one with two."""
+    recipe = Recipe.parse({"evaluation": {"limit": 4}})
     sets = benchmark_sets(recipe, Path())
-    found = [*sets["sat"].rows, *sets["lisa"].rows]
+    found = [*sets["sat"].rows, *sets["lisa"].rows][:7]
     wide = Image.new("RGB", (96, 64), "red")
     found[1] = Row("a", "sat", (), found[1].question, "A", "choice")
     found[4] = Row("b", "sat", (wide, found[4].images[0]), found[4].question, "A", "choice")
