@@ -185,17 +185,17 @@ def _score_base(study: StudySpec, log: Path) -> list[Measurement]:
 
     recipe = Recipe.parse(study.recipe).model_copy(update={"steps": 0})
     mixture = {domain.name: 1 / len(study.domains) for domain in study.domains}
-    child = Child(Job(mixture, recipe, study.seed), log)
-    try:
-        with bars.timed(console) as bar:
-            task = bar.add_task("scoring the base model", total=None)
+    with bars.timed(console) as bar:
+        task = bar.add_task("scoring the base model", total=None)
+        child = Child(Job(mixture, recipe, study.seed), log)
+        try:
             while not isinstance(message := child.hear(), Outcome):
                 if isinstance(message, Crash):
                     raise CommandFailed(f"cannot score the base model: {message.error}")
                 if isinstance(message, Where) and "evaluated" in message.metrics:
                     bar.update(task, completed=message.metrics["evaluated"], total=1.0)
-    finally:
-        child.stop()
+        finally:
+            child.stop()
     return message.measurements
 
 
