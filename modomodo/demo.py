@@ -81,7 +81,7 @@ def demo(
     try:
         with LocalFleet(folder, port=port) as fleet, Client(fleet.url) as client:
             console.print(f"service and dashboard at [bold]{fleet.url}[/], logs in {folder}/")
-            stored = _open_study(client, wanted)
+            stored = _open_study(client, wanted, folder)
             fleet.start_workers(workers, study)
             done = _follow(fleet, client, stored)
             _conclude(client, client.study(study), done)
@@ -129,7 +129,7 @@ def _wanted(
         raise CommandFailed(str(error)) from error
 
 
-def _open_study(client: Client, wanted: StudySpec) -> Study:
+def _open_study(client: Client, wanted: StudySpec, folder: Path) -> Study:
     """Creates the study, or takes up the stored one if it is the same but for its budget."""
     name = wanted.name
     try:
@@ -137,7 +137,7 @@ def _open_study(client: Client, wanted: StudySpec) -> Study:
     except ServiceError as error:
         if error.status != 404:
             raise
-        baseline = _score_base(wanted)
+        baseline = _score_base(wanted, folder / "base.log")
         return client.create_study(wanted.model_copy(update={"baseline": baseline}))
     differing = [
         field
@@ -167,16 +167,36 @@ def _recipe(steps: int | None, items: int | None) -> Recipe:
     return Recipe.model_validate(given)
 
 
-def _score_base(study: StudySpec) -> list[Measurement]:
-    from trainer.recipe import Recipe
-    from trainer.run.run import score_base
+def _score_base(study: StudySpec, log: Path) -> list[Measurement]:
+    """Scores of the recipe's model before any training: a run of no steps, in a process of its own.
 
-    recipe = Recipe.parse(study.recipe)
+    So this one holds no model and no GPU while the workers train.
+
+    Args:
+        log: file that takes what the process prints.
+
+    Raises:
+        CommandFailed: the run failed; says why.
+    """
+    from trainer.job import Crash, Job, Outcome
+    from trainer.job import Progress as Where
+    from trainer.recipe import Recipe
+    from trainer.worker.child import Child
+
+    recipe = Recipe.parse(study.recipe).model_copy(update={"steps": 0})
+    mixture = {domain.name: 1 / len(study.domains) for domain in study.domains}
     with bars.timed(console) as bar:
         task = bar.add_task("scoring the base model", total=None)
-        return score_base(
-            recipe, lambda name, done, total: bar.update(task, completed=done, total=total)
-        )
+        child = Child(Job(mixture, recipe, study.seed), log)
+        try:
+            while not isinstance(message := child.hear(), Outcome):
+                if isinstance(message, Crash):
+                    raise CommandFailed(f"cannot score the base model: {message.error}")
+                if isinstance(message, Where) and "evaluated" in message.metrics:
+                    bar.update(task, completed=message.metrics["evaluated"], total=1.0)
+        finally:
+            child.stop()
+    return message.measurements
 
 
 def _follow(fleet: LocalFleet, client: Client, study: Study) -> list[Trial]:

@@ -13,9 +13,13 @@ from typing import IO
 import psutil
 import pytest
 
+from modomodo.demo import _score_base
+from modomodo.errors import CommandFailed
 from tests.support import TRAINING_S, forks
 from tests.support.polling import until
 from tests.support.warm import Command, run
+from trainer.recipe import Recipe
+from trainer.tiny.study import study_spec
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
@@ -64,6 +68,12 @@ def test_an_interrupted_demo_goes_on_where_it_stopped_and_ends_with_the_table(
     table = output[output.index("points of 100") :]
     assert all(row in table for row in ("base", "uniform", "train this"))
     assert len(re.findall(r"^ +\d+ +\d+\.\d ± ", output, flags=re.MULTILINE)) == trials
+
+
+def test_a_base_model_that_cannot_be_scored_is_said_with_the_reason(tmp_path):
+    study = study_spec("demo", recipe=Recipe(model="./nowhere"), budget=1, strategy="seed")
+    with forks.shared(), pytest.raises(CommandFailed, match=r"score the base model: .*\./nowhere"):
+        _score_base(study, tmp_path / "base.log")
 
 
 def at_work_in(folder: Path) -> list[psutil.Process]:

@@ -30,14 +30,14 @@ pytestmark = pytest.mark.timeout(TRAINING_S)
 
 MIXTURE = {"coco": 0.5, "sat": 0.5}
 RECIPE = {
-    "steps": 6,
+    "steps": 4,
     "prompts_per_step": 2,
     "generations": 4,
     "max_completion_tokens": 12,
     "learning_rate": 1e-6,
     "schedule": "constant",
     "evaluation": {"limit": 1, "batch_size": 4},
-    "checkpoints": {"every": 6, "keep": 1},
+    "checkpoints": {"every": 4, "keep": 1},
 }
 Weights = dict[str, "torch.Tensor"]
 
@@ -117,15 +117,15 @@ def test_a_bfloat16_run_halted_in_the_middle_ends_with_the_masters_of_an_undistu
 ):
     recipe = Recipe.parse(
         RECIPE
-        | {"model": str(model), "dtype": "bfloat16", "steps": 5, "adamw": {"offload": offload}}
+        | {"model": str(model), "dtype": "bfloat16", "steps": 3, "adamw": {"offload": offload}}
     )
     whole, parted = (Job(MIXTURE, recipe, 3, folder=tmp_path / name) for name in ("one", "two"))
     scores = run.train_and_score(whole).measurements
     with pytest.raises(Halted) as halted:
-        run.train_and_score(parted, is_stopping=stop_after(3))
-    assert halted.value.step == 3
+        run.train_and_score(parted, is_stopping=stop_after(2))
+    assert halted.value.step == 2
     assert run.train_and_score(parted).measurements == scores
-    ends = [job.folder / "checkpoints/checkpoint-5" for job in (whole, parted)]
+    ends = [job.folder / "checkpoints/checkpoint-3" for job in (whole, parted)]
     ours, theirs = (load_file(end / "model.safetensors") for end in ends)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     ours, theirs = (torch.load(end / "optimizer.pt", weights_only=True)["state"] for end in ends)

@@ -77,6 +77,11 @@ def job(experts, mixture, folder=None, **more) -> Job:
     return Job(mixture, RECIPE, 7, folder=folder, merging=Merging(used, **more))
 
 
+def quick(experts, mixture) -> Job:
+    """A merged model of which one benchmark is scored."""
+    return job(experts, mixture, scale_at_uniform=2.0, is_price=True, weighed={"sat"})
+
+
 def scores(measurements):
     return {(one.benchmark, one.rule): one.score for one in measurements if one.step in (0, 2)}
 
@@ -129,14 +134,14 @@ def test_what_an_earlier_job_left_loaded_changes_no_bit_of_a_later_one(experts, 
     mixtures = [{"coco": w, "sat": 1 - w} for w in (1.0, 0.3, 0.7)]
     loaded, again = Loaded(), []
     for mixture in mixtures:
-        found = merge_and_score(job(experts, mixture, scale_at_uniform=2.0), quietly, never, loaded)
+        found = merge_and_score(quick(experts, mixture), quietly, never, loaded)
         state = loaded.of(job(experts, mixture))[0].model.state_dict()
         again.append((found.measurements, {name: t.clone() for name, t in state.items()}))
         monkeypatch.setattr(models, "load", lambda *_: pytest.fail("the base is loaded again"))
     monkeypatch.undo()
     for mixture, (measurements, weights) in zip(mixtures[1:], again[1:], strict=True):
         anew = Loaded()
-        found = merge_and_score(job(experts, mixture, scale_at_uniform=2.0), quietly, never, anew)
+        found = merge_and_score(quick(experts, mixture), quietly, never, anew)
         assert found.measurements == measurements
         state = anew.of(job(experts, mixture))[0].model.state_dict()
         assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
@@ -147,7 +152,7 @@ def test_experts_that_have_no_room_in_memory_are_read_again_to_the_same_model(ex
     mixture, loaded = {"coco": 0.3, "sat": 0.7}, (Loaded(), Loaded())
     for one, recipe in zip(loaded, (RECIPE, tight), strict=True):
         for _ in range(2):
-            asked = replace(job(experts, mixture, scale_at_uniform=2.0), recipe=recipe)
+            asked = replace(quick(experts, mixture), recipe=recipe)
             merge_and_score(asked, quietly, never, one)
     states = [one._blend.model.state_dict() for one in loaded]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -161,8 +166,8 @@ def test_an_expert_that_was_fetched_anew_is_read_anew(experts, tmp_path):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(experts[domain][0].folder, folder)
         one = ExpertWeights("coco", folder, experts[domain][0].steps)
-        asked = Job(mixture, RECIPE, 7, merging=Merging((one,), scale_at_uniform=2.0))
-        merge_and_score(asked, quietly, never, loaded)
+        alone = quick({"coco": (one,)}, mixture)
+        merge_and_score(alone, quietly, never, loaded)
         found.append({n: t.clone() for n, t in loaded._blend.model.state_dict().items()})
     assert any(not torch.equal(found[0][name], found[1][name]) for name in found[0])
 
@@ -237,10 +242,11 @@ def test_adapters_of_a_real_run_merge_to_it(tmp_path):
     assert (weights / "adapter_model.safetensors").exists()
     merging = Merging((ExpertWeights("coco", weights, outcome.steps),), scale_at_uniform=2.0)
     loaded, asked = Loaded(), Job(mixture, recipe, 5, merging=merging)
-    states = []
-    for _ in range(2):
-        found = merge_and_score(asked, quietly, never, loaded)
-        assert scores(found.measurements) == scores(outcome.measurements)
+    price = replace(asked, merging=replace(merging, is_price=True, weighed=frozenset({"sat"})))
+    states, wanted = [], scores(outcome.measurements)
+    for one in (asked, price):
+        found = scores(merge_and_score(one, quietly, never, loaded).measurements)
+        assert found == {which: wanted[which] for which in found}
         state = loaded.of(asked)[0].model.state_dict()
         states.append({name: tensor.clone() for name, tensor in state.items()})
     assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())

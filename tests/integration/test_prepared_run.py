@@ -21,7 +21,8 @@ RECIPE = {
     "steps": 2,
     "prompts_per_step": 4,
     "generations": 4,
-    "evaluation": {"temperature": 1.0, "batch_size": 10, "limit": 24},
+    "max_completion_tokens": 12,
+    "evaluation": {"temperature": 1.0, "batch_size": 6, "limit": 10},
 }
 
 
@@ -71,7 +72,7 @@ def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(run, da
     outcome = run.train_and_score(job, reported.append)
     assert outcome.counts == {"vqa": 8}
     [measured] = [m for m in outcome.measurements if m.rule == "paper"]
-    assert (measured.benchmark, measured.samples, measured.step) == ("vqa-test", 24, 2)
+    assert (measured.benchmark, measured.samples, measured.step) == ("vqa-test", 10, 2)
     assert any("reward/vqa" in progress.metrics for progress in reported)
     assert run.train_and_score(job).measurements == outcome.measurements
 
@@ -79,7 +80,7 @@ def test_a_run_trains_on_prepared_domains_and_scores_prepared_benchmarks(run, da
 def test_a_run_reports_the_papers_rule_and_every_official_one(run, data):
     found = run.score_base(recipe(steps=0), data=data)
     assert [m.rule for m in found] == ["paper", "anls-strict", "chartqa-relaxed"]
-    assert {(m.benchmark, m.samples) for m in found} == {("vqa-test", 24)}
+    assert {(m.benchmark, m.samples) for m in found} == {("vqa-test", 10)}
     assert all(m.sampling_error() > 0 for m in found)
 
 
@@ -106,7 +107,13 @@ def test_rows_of_no_one_and_several_images_train_and_score_together(run, data):
     job = Job({"vqa": 0.2, "odd": 0.8}, recipe(data=sets), seed=1, data=data)
     outcome = run.train_and_score(job)
     assert outcome.counts["odd"] >= 5
-    assert {m.samples for m in outcome.measurements} == {12}
+    assert {m.samples for m in outcome.measurements} == {10}
+
+
+def test_a_run_ends_when_a_domain_has_no_unseen_sample_left(run, data):
+    job = Job({"odd": 1.0}, recipe(steps=100, prompts_per_step=6, generations=2), 0, data=data)
+    outcome = run.train_and_score(job)
+    assert (outcome.exhausted, outcome.steps, outcome.counts) == ("odd", 2, {"odd": 12})
 
 
 def test_rows_without_images_train_alone(run, tmp_path):
@@ -167,4 +174,4 @@ def test_boxes_that_count_in_two_ways_are_refused(run, tmp_path):
 def test_the_base_answers_without_reasoning_too(run, data):
     plain = recipe(steps=0, prompt="plain")
     [measured] = [m for m in run.score_base(plain, data=data) if m.rule == "paper"]
-    assert measured.samples == 24
+    assert measured.samples == 10

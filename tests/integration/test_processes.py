@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from tests.support import TRAINING_S, forks
 from trainer import recipes
 from trainer.job import Crash, Halted, Job, Outcome, Progress
-from trainer.recipe import Recipe, RecipeError
+from trainer.recipe import Recipe
 from trainer.worker.child import Child
 from trainer.worker.run_process import Message
 
@@ -66,16 +66,17 @@ def a_job(folder: Path) -> Job:
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_torch():
-    forks.begin_anew()
+    with forks.shared():
+        yield
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> tuple[Path, Outcome]:
     """The same run on one process."""
-    from trainer.run.run import train_and_score
-
     folder = tmp_path_factory.mktemp("one")
-    return folder, train_and_score(a_job(folder))
+    outcome = last_message(Child(a_job(folder)))
+    assert isinstance(outcome, Outcome), outcome
+    return folder, outcome
 
 
 def assert_shared(folder: Path, alone: Path) -> None:
@@ -133,30 +134,3 @@ def test_a_run_is_over_when_any_of_its_processes_is_killed(tmp_path, number):
         assert isinstance(message, Crash)
     finally:
         child.stop()
-
-
-def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):
-    from trainer.run.trl_config import grpo_config
-
-    recipe = Recipe.parse(RECIPE)
-    with pytest.raises(RecipeError, match=r"6 completions .* 5 processes .* a multiple of 5"):
-        grpo_config(recipe, 0, tmp_path, processes=5)
-    assert grpo_config(recipe, 0, tmp_path, processes=1).per_device_train_batch_size == 6
-
-
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_shipped_accelerate_files_are_read_by_accelerate(file):
-    from accelerate.commands.config.config_args import load_config_from_file
-
-    config = load_config_from_file(str(file))
-    assert config.num_processes == 3
-    kinds = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "deepspeed": "DEEPSPEED"}
-    assert config.distributed_type == kinds[file.stem]
-
-
-def test_the_papers_step_is_shared_by_its_three_training_gpus(tmp_path):
-    from trainer.run.trl_config import grpo_config
-
-    paper = recipes.load("paper").model_copy(update={"vllm": Recipe().vllm})
-    assert grpo_config(paper, 42, tmp_path, processes=1).max_steps == 2000
-    assert paper.completions_per_step % 3 == 0

@@ -22,10 +22,11 @@ def _libraries() -> None:
 
 SHORT = {
     "steps": 2,
-    "prompts_per_step": 4,
+    "prompts_per_step": 2,
     "generations": 4,
+    "max_completion_tokens": 12,
     "learning_rate": 1e-3,
-    "evaluation": {"temperature": 0, "limit": 3, "batch_size": 2},
+    "evaluation": {"temperature": 0, "limit": 2, "batch_size": 2},
     "checkpoints": {"every": 2, "keep": 1},
 }
 MIXTURE = {"coco": 0.5, "sat": 0.5}

@@ -25,7 +25,7 @@ def _libraries() -> None:
     from trainer.tiny.model import load
 
 
-RECIPE = Recipe.parse({"steps": 0, "evaluation": {"limit": 12, "batch_size": 5}})
+RECIPE = Recipe.parse({"steps": 0, "evaluation": {"limit": 6, "batch_size": 4}})
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_every_rule_of_the_run_gives_its_score_again(kept):
         file = folder / f"{measured.benchmark}.parquet"
         [again] = json.loads(rescore(file, "--rule", measured.rule, "--json").stdout)
         assert (again["benchmark"], again["step"]) == (measured.benchmark, 0)
-        assert again["samples"] == measured.samples == 12
+        assert again["samples"] == measured.samples == 6
         assert again["score"] == pytest.approx(measured.score)
         assert again["se"] == (None if measured.se is None else pytest.approx(measured.se))
 
@@ -57,7 +57,7 @@ def test_another_rule_scores_the_same_responses_one_by_one(kept, tmp_path):
     files = sorted(folder.iterdir())
     assert rescore(*files, "--rule", "think-answer-format", "--out", out).exit_code == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(lines) == 7 * 12
+    assert len(lines) == 7 * 6
     assert {line["benchmark"] for line in lines} == {file.stem for file in files}
     assert all(0 <= line["score"] <= 1 and line["response"] for line in lines)
 
@@ -66,7 +66,7 @@ def test_answers_do_not_depend_on_the_size_of_batches(kept):
     _, measurements = kept
     model, processor = load()
     wider = RECIPE.model_copy(
-        update={"evaluation": RECIPE.evaluation.model_copy(update={"batch_size": 12})}
+        update={"evaluation": RECIPE.evaluation.model_copy(update={"batch_size": 6})}
     )
     sets = benchmark_sets(wider, run.Path())
     assert evaluate(model, processor, sets, wider, step=0) == measurements

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from trainer.job import Job, Progress
-from trainer.recipe import Checkpoints, Evaluation, Recipe
-from trainer.tiny.world import BENCHMARKS, DOMAIN_SIZES
+from trainer.recipe import Evaluation, Recipe
+from trainer.tiny.world import BENCHMARKS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,8 +43,14 @@ def reported() -> list[Progress]:
 
 
 @pytest.fixture(scope="module")
-def outcome(reported):
-    return run.train_and_score(Job(MIXTURE, SHORT, seed=3), reported.append)
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def outcome(reported, folder):
+    job = Job(MIXTURE, SHORT, seed=3, folder=folder, keeps_weights=True)
+    return run.train_and_score(job, reported.append)
 
 
 def test_a_run_scores_all_benchmarks_with_their_sampling_errors(outcome):
@@ -82,10 +90,9 @@ def test_progress_counts_steps_and_tells_the_reward_of_each_domain_in_the_mixtur
     assert reported[-1].metrics["evaluated"] == 1.0
 
 
-def test_training_moves_the_language_model_and_leaves_the_frozen_vision_tower_alone(tmp_path):
-    recipe = SHORT.model_copy(update={"checkpoints": Checkpoints(every=2)})
-    run.train_and_score(Job(MIXTURE, recipe, seed=3, folder=tmp_path))
-    trained = load(tmp_path / "checkpoints" / "checkpoint-2")[0].state_dict()
+@pytest.mark.usefixtures("outcome")
+def test_training_moves_the_language_model_and_leaves_the_frozen_vision_tower_alone(folder):
+    trained = load(folder / "checkpoints" / "checkpoint-2")[0].state_dict()
     before, _ = load()
     changed = {
         name for name, value in before.state_dict().items() if not torch.equal(value, trained[name])
@@ -94,15 +101,7 @@ def test_training_moves_the_language_model_and_leaves_the_frozen_vision_tower_al
     assert not any("visual" in name for name in changed)
 
 
-def test_a_run_ends_when_a_domain_has_no_unseen_sample_left():
-    recipe = SHORT.model_copy(update={"steps": 100, "prompts_per_step": 33, "generations": 2})
-    outcome = run.train_and_score(Job({"lisa": 1.0}, recipe, seed=0))
-    assert outcome.exhausted == "lisa"
-    assert outcome.steps == DOMAIN_SIZES["lisa"] // 33
-    assert outcome.counts == {"lisa": DOMAIN_SIZES["lisa"]}
-
-
 def test_a_run_of_no_steps_scores_the_base():
-    recipe = SHORT.model_copy(update={"steps": 0})
+    recipe = SHORT.model_copy(update={"steps": 0, "evaluation": Evaluation(limit=2)})
     outcome = run.train_and_score(Job(MIXTURE, recipe, seed=0))
     assert outcome.measurements == run.score_base(recipe)

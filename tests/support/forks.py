@@ -3,7 +3,8 @@
 A worker starts such a server with its first run, which imports torch, transformers and TRL: eight
 seconds of processor time; half a second where a program trains. Tests of several workers have them
 share one that is there already, by variables that every Python process below them follows
-(`shared_forks/sitecustomize.py`). That a worker starts its own, `test_processes.py` shows.
+(`shared_forks/sitecustomize.py`). That a worker starts its own, `test_workers.py` shows, and with
+TRL a slow test of `test_merging.py`.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ TOGETHER = {
         "tests/acceptance/test_demo.py",
         "tests/acceptance/test_pages.py",
         "tests/acceptance/test_workers_training.py",
+        "tests/integration/test_processes.py",
         "tests/integration/test_resume.py",
     ),
     "torch, transformers and TRL": (
@@ -32,7 +33,6 @@ TOGETHER = {
         "tests/integration/test_memory.py",
         "tests/integration/test_merging.py",
         "tests/integration/test_prepared_run.py",
-        "tests/integration/test_processes.py",
         "tests/integration/test_real_models.py",
         "tests/integration/test_rescore.py",
         "tests/integration/test_run.py",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -41,6 +42,10 @@ from trainer.storage.run_folder import RunFolder
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
+
+# What was imported until here stays to the end: half a million objects. accelerate has the garbage
+# collector look through all there are when a training begins, and a forked process copies each.
+gc.freeze()
 
 
 def train_and_score(

@@ -10,11 +10,15 @@ from trainer import recipes
 from trainer.recipe import Recipe, RecipeError
 from trainer.sections import Vllm
 
+ACCELERATE = recipes.FOLDER / "accelerate"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _libraries() -> None:
     """Imported when a test here runs: collecting tests imports none of them."""
-    global GRPOConfig, TrainingArguments, decoding, decoding_of, trl_config, uses_autocast
+    global GRPOConfig, TrainingArguments, decoding, decoding_of, load_config_from_file, trl_config
+    global uses_autocast
+    from accelerate.commands.config.config_args import load_config_from_file
     from transformers import TrainingArguments
     from trl.trainer.grpo_config import GRPOConfig
 
@@ -214,3 +218,24 @@ def test_on_a_cpu_decoding_is_not_compiled_unless_a_recipe_wants_it(monkeypatch)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(RecipeError, match="FSDP or DeepSpeed"):
         decoding_of(Recipe.parse({"speed": {"compiled": True}}))
+
+
+def test_a_step_that_the_processes_cannot_share_is_refused_with_what_would_be_right(tmp_path):
+    recipe = Recipe.parse({"prompts_per_step": 3, "generations": 2})
+    with pytest.raises(RecipeError, match=r"6 completions .* 5 processes .* a multiple of 5"):
+        trl_config.grpo_config(recipe, 0, tmp_path, processes=5)
+    assert trl_config.grpo_config(recipe, 0, tmp_path, 1).per_device_train_batch_size == 6
+
+
+@pytest.mark.parametrize("file", sorted(ACCELERATE.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_shipped_accelerate_files_are_read_by_accelerate(file):
+    config = load_config_from_file(str(file))
+    assert config.num_processes == 3
+    kinds = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "deepspeed": "DEEPSPEED"}
+    assert config.distributed_type == kinds[file.stem]
+
+
+def test_the_papers_step_is_shared_by_its_three_training_gpus(tmp_path):
+    paper = recipes.load("paper").model_copy(update={"vllm": Recipe().vllm})
+    assert trl_config.grpo_config(paper, 42, tmp_path, processes=1).max_steps == 2000
+    assert paper.completions_per_step % 3 == 0
