@@ -9,11 +9,8 @@ from trainer.job import IsStopping, Job, Outcome, Report, never
 
 Train = Callable[[Job, Report, IsStopping, IsStopping], Outcome]
 
-MODULES = {
-    "trl": ("trainer.run.run", "trainer.worker.frozen"),
-    "command": ("trainer.run.command", "trainer.worker.frozen"),
-}
-"""What a server that runs are forked from imports: ten seconds of libraries, or next to nothing."""
+MODULES = {"trl": "trainer.run.run", "command": "trainer.run.command"}
+"""What each back end needs imported: ten seconds of libraries, or next to nothing."""
 
 
 class JobRunner:

@@ -34,7 +34,7 @@ def begin_anew() -> None:
 def _shared(backend: str) -> forkserver.ForkServer:
     """Ends with this process."""
     server = forkserver.ForkServer()
-    server.set_forkserver_preload(["tests.support.patient_forks", *MODULES[backend]])
+    server.set_forkserver_preload(["tests.support.patient_forks", MODULES[backend]])
     server.ensure_running()
     return server
 

@@ -113,7 +113,7 @@ class Child:
         self._may_wait, self.is_waiting = job.merging is not None, False
         context = multiprocessing.get_context("forkserver")
         # The first run decides: a worker whose trials run a command never imports torch.
-        context.set_forkserver_preload(list(MODULES[job.recipe.backend]))
+        context.set_forkserver_preload([MODULES[job.recipe.backend]])
         self._folder = TemporaryDirectory(prefix="modomodo-run-", ignore_cleanup_errors=True)
         (Path(self._folder.name) / GROUPS).mkdir()
         port = _free_port() if processes > 1 else 0
