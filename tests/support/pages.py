@@ -88,8 +88,6 @@ class Reader(ExitStack):
         stands_for: what they put where the page has a name of its own to fill in.
         instead: what they write into files instead of what is shown there.
         passed_over: beginnings of commands that they do not run; `met` has those that came.
-        fits: whether commands fit models: they come from a server that has torch, which saves each
-            of these two seconds, and costs any other a twentieth of one.
     """
 
     def __init__(
@@ -101,12 +99,11 @@ class Reader(ExitStack):
         stands_for: Mapping[str, str] | None = None,
         instead: Mapping[str, str] | None = None,
         passed_over: tuple[str, ...] = (),
-        fits: bool = False,
     ) -> None:
         super().__init__()
         programs = folder / ".programs"
         programs.mkdir()
-        warm.install(programs, *(warm.FITS if fits else ()))
+        warm.install(programs)
         browser = programs / pictures.BROWSERS[0]
         browser.write_text(BROWSER.format(python=sys.executable))
         browser.chmod(0o755)
