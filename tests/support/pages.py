@@ -22,6 +22,8 @@ from tests.support.serving import is_ready
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w-]+\.yaml)\n")
+SHELL = re.compile(r"[$`|&;<>(){}*?~\\\n]")
+"""What only a shell understands; a command without it is words, for which none is started."""
 STAYS = re.compile(r"(\w+=\S+ )*modomodo (serve|worker)\b(?!.*--until-done)")
 WITHIN_S = 200.0
 
@@ -153,7 +155,18 @@ class Reader(ExitStack):
             command = command.replace(name, meant)
         if STAYS.match(command):
             self._leave_running(command, place)
-            return
+        elif command.startswith("modomodo ") and not SHELL.search(command):
+            words = shlex.split(command, comments=True)[1:]
+            self._note(
+                warm.run(
+                    *words, timeout=WITHIN_S, environment=self.environment, folder=self.folder
+                ),
+                f"{place}: {command}",
+            )
+        else:
+            self._do_in_shell(command, place)
+
+    def _do_in_shell(self, command: str, place: str) -> None:
         after = self.folder / ".environment"
         # Variables that a command sets are there for the next one.
         script = f"set -a\n{command}\nstatus=$?\nenv -0 > '{after}'\nexit $status"
@@ -167,10 +180,14 @@ class Reader(ExitStack):
             timeout=WITHIN_S,
             check=False,
         )
-        assert done.returncode == 0, f"{place}: {command}\n{done.stdout}{done.stderr}"
-        self.said += done.stdout
+        self._note(done, f"{place}: {command}")
         pairs = (pair.partition("=") for pair in after.read_text().split("\0") if pair)
         self.environment = {name: value for name, _, value in pairs}
+
+    def _note(self, done: subprocess.CompletedProcess[str], what: str) -> None:
+        """Keeps what was said by a command, which must have succeeded."""
+        assert done.returncode == 0, f"{what}\n{done.stdout}{done.stderr}"
+        self.said += done.stdout
 
     def _leave_running(self, command: str, place: str) -> None:
         """A service until it answers; a worker until a trial has its scores."""
