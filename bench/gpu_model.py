@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from trainer.planning.shapes import QWEN2_VL_2B, Shape, from_config, published
+from trainer.planning.counting import from_config, published
+from trainer.planning.shapes import QWEN2_VL_2B, Shape
 from trainer.recipe import Recipe
 from trainer.rows import Row
 from trainer.run import models

@@ -85,7 +85,7 @@ def stored(folder: Path, migrated_file: Path, study: str) -> None:
 def test_the_front_page(tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(toy.study() | {"name": "my-study"}))
     (tmp_path / "runs.csv").write_text(RUNS)
-    done = follow(reader(tmp_path, fits=True), "README.md")
+    done = follow(reader(tmp_path), "README.md")
     assert done.met == {"make ", "pip install"}
     assert "datasets:" in done.said, "the mixture for TRL"
     assert (tmp_path / "plots/index.html").exists()
@@ -109,9 +109,18 @@ def test_the_quickstart_ends_with_scores(tmp_path, instead):
     assert json.loads(answer)["state"] == "completed", "the run from elsewhere counts"
 
 
-def test_suggest_and_fit(tmp_path):
+@pytest.mark.parametrize(
+    "stands_for",
+    [
+        {"fit --data runs.csv": "fit --data runs.csv --surrogate bayes-quadratic"},
+        pytest.param({}, marks=pytest.mark.slow),
+    ],
+    ids=["a fit without torch", "as shown"],
+)
+def test_suggest_and_fit(tmp_path, stands_for):
     (tmp_path / "runs.csv").write_text(RUNS)
-    follow(reader(tmp_path, fits=True), "docs/reference/cli.md")
+    follow(reader(tmp_path, stands_for=stands_for), "docs/reference/cli.md")
+    assert (tmp_path / "fit.html").exists()
 
 
 def test_a_service_for_a_fleet(tmp_path, migrated_file, new_on_postgresql):
@@ -159,14 +168,14 @@ def test_workers(tmp_path):
 
 def test_a_fleet(tmp_path):
     own = reader(tmp_path, stands_for={"…": "k" * 32})
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(toy.study(budget=2)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(toy.study()))
     with own:
         own.do("modomodo serve", "a service")
         own.do("modomodo study create study.yaml", "with a study")
         own.follow(ROOT / "docs/how-to/fleet.md")
         with Client(own.url) as client:
             (study,) = client.studies()
-    assert study.trials["completed"] == 2
+    assert study.trials["completed"] == 1
     engines = ("ray", "slurm", "kubernetes")
     assert own.met >= {f"modomodo fleet --engine {engine}" for engine in engines}
     assert "kind: Job" in (tmp_path / "jobs.yaml").read_text()

@@ -38,13 +38,13 @@ def data(tmp_path) -> Path:
 def test_a_prepare_that_was_killed_ends_with_the_same_bytes(tmp_path):
     rows = [
         {"id": str(i), "question": f"Is {i} even?", "answer": "no", "images": ["1.png"]}
-        for i in range(6000)
+        for i in range(4000)
     ]
     write_jsonl(tmp_path / "many/rows.jsonl", rows)
     (tmp_path / "many/1.png").write_bytes(png(8, 8))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     modomodo("data", "prepare", tmp_path / "many", "--out", whole)
-    for chunk in (2, 9):
+    for chunk in (1, 3):
         with Command("data", "prepare", tmp_path / "many", "--out", cut) as process:
             until((cut / f".progress/report-{chunk:05d}.json").exists, every_s=0.001)
             process.kill()

@@ -29,6 +29,8 @@ from tests.support.polling import until
 from tests.support.serving import is_ready, service
 from tests.support.warm import run
 
+TRIALS = 24
+
 
 @pytest.fixture
 def url(database_url) -> Iterator[str]:
@@ -69,16 +71,16 @@ def work(url: str, worker: str) -> list[int]:
 
 
 @pytest.mark.backends("sqlite", "postgresql")
-def test_four_processes_take_60_trials_and_none_is_handed_out_twice(url):
+def test_four_processes_take_all_trials_and_none_is_handed_out_twice(url):
     with httpx.Client(base_url=url, timeout=30) as client:
-        queue(client, 60)
+        queue(client, TRIALS)
         with ProcessPoolExecutor(4) as pool:
             taken = list(pool.map(work, [url] * 4, [f"w{i}" for i in range(4)]))
         counts = Counter(trial for trials in taken for trial in trials)
-        assert len(counts) == 60
+        assert len(counts) == TRIALS
         assert set(counts.values()) == {1}
         states = client.get("/studies/vlm").json()["trials"]
-    assert states["completed"] == 60
+    assert states["completed"] == TRIALS
     assert states["running"] == states["queued"] == 0
 
 

@@ -17,6 +17,7 @@ from typing import IO
 import psutil
 import pytest
 
+from modomodo import local
 from modomodo.local import LocalFleet, free_port
 from service.client import Client, ServiceError
 from service.schemas import (
@@ -28,7 +29,7 @@ from service.schemas import (
     Trial,
     TrialCreate,
 )
-from tests.support import forks, toy
+from tests.support import forked, forks, toy
 from tests.support.polling import until
 from tests.support.serving import service
 from tests.support.warm import Command
@@ -230,7 +231,12 @@ def test_whatever_is_killed_no_trial_is_lost_and_none_is_scored_twice(client, wo
         assert sorted(m[0] for m in measured) == sorted(toy.BENCHMARKS), "each scored once"
 
 
-def test_two_workers_finish_a_study_and_never_run_the_same_trial(commands, tmp_path, monkeypatch):
+@pytest.mark.parametrize("are_forked", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_two_workers_finish_a_study_and_never_run_the_same_trial(
+    commands, tmp_path, monkeypatch, are_forked
+):
+    if are_forked:
+        monkeypatch.setattr(local, "subprocess", forked.subprocess_with(forked.start))
     for name, value in forks.environment("command").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MODOMODO_COMMANDS", str(commands))

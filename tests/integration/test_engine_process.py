@@ -20,9 +20,13 @@ def is_gone(pid):
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.fixture
+LIMIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
 def engine():
-    made = EngineProcess(limit_s=60.0, name="test")
+    """What all tests here ask: each leaves one that computes."""
+    made = EngineProcess(LIMIT_S, name="test")
     yield made
     made.stop()
 
@@ -40,16 +44,14 @@ def test_what_a_computation_raises_is_raised_here(engine):
     assert engine.ask(abs, -1) == 1
 
 
-def test_a_computation_that_hangs_is_ended_and_the_next_one_works():
-    engine = EngineProcess(limit_s=60.0, name="test")
+def test_a_computation_that_hangs_is_ended_and_the_next_one_works(engine, monkeypatch):
     hung = engine.ask(os.getpid)  # it is up, so the limit below is that of the computation
-    engine._limit_s = 0.2
+    monkeypatch.setattr(engine, "_limit_s", 0.2)
     with pytest.raises(TookTooLong, match=r"more than 0\.2 s .*MODOMODO_FIT_LIMIT_S"):
         engine.ask(time.sleep, 3600)
     assert is_gone(hung)
-    engine._limit_s = 60.0
+    monkeypatch.setattr(engine, "_limit_s", LIMIT_S)
     assert engine.ask(os.getpid) != hung
-    engine.stop()
 
 
 def test_a_process_that_died_is_replaced(engine):

@@ -19,7 +19,7 @@ def _libraries() -> None:
     from transformers import AutoModelForImageTextToText
 
     from trainer.planning import memory
-    from trainer.planning.shapes import from_config, published
+    from trainer.planning.counting import from_config, published
     from trainer.run.adapters import peft_config
 
 

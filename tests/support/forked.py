@@ -1,8 +1,8 @@
 """What commands of the tests start, forked from what is imported already instead of a Python anew.
 
 `tests.support.warm_server` puts these in the place of `subprocess.Popen` in a command that it
-forks. As users start them they are in `test_engine_process.py`, `test_service_processes.py` and in
-the test of `test_workers.py` that has a `LocalFleet`.
+forks. As users start them they are in `test_engine_process.py`, `test_service_processes.py` and
+`test_fleet.py`, and a whole `LocalFleet` in a slow test of `test_workers.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,4 +94,9 @@ def install() -> None:
 
     server.create_app = serving.in_process
     for module, popen in ((process, Computing), (local, start)):
-        module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": popen})
+        module.subprocess = subprocess_with(popen)
+
+
+def subprocess_with(popen: Callable[..., Any]) -> SimpleNamespace:
+    """The module `subprocess`, which starts processes another way."""
+    return SimpleNamespace(**vars(subprocess) | {"Popen": popen})

@@ -22,14 +22,14 @@ from tests.support.serving import is_ready
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w-]+\.yaml)\n")
+SHELL = re.compile(r"[$`|&;<>(){}*?~\\\n]")
+"""What only a shell understands; a command without it is words, for which none is started."""
 STAYS = re.compile(r"(\w+=\S+ )*modomodo (serve|worker)\b(?!.*--until-done)")
 WITHIN_S = 200.0
 
-BROWSER = """#!{python} -IS
-import sys
-from pathlib import Path
-[picture] = [one.partition("=")[2] for one in sys.argv if one.startswith("--screenshot=")]
-Path(picture).write_bytes(Path(sys.argv[-1].removeprefix("file://")).read_bytes()[:100])
+BROWSER = """#!/bin/sh
+for one; do case $one in --screenshot=*) picture=${one#*=} ;; esac; done
+head -c 100 "${one#file://}" > "$picture"
 """
 """Takes no picture, but writes the file: `tests/integration/test_study_plot.py` has a real one."""
 
@@ -88,8 +88,6 @@ class Reader(ExitStack):
         stands_for: what they put where the page has a name of its own to fill in.
         instead: what they write into files instead of what is shown there.
         passed_over: beginnings of commands that they do not run; `met` has those that came.
-        fits: whether commands fit models: they come from a server that has torch, which saves each
-            of these two seconds, and costs any other a twentieth of one.
     """
 
     def __init__(
@@ -101,14 +99,13 @@ class Reader(ExitStack):
         stands_for: Mapping[str, str] | None = None,
         instead: Mapping[str, str] | None = None,
         passed_over: tuple[str, ...] = (),
-        fits: bool = False,
     ) -> None:
         super().__init__()
         programs = folder / ".programs"
         programs.mkdir()
-        warm.install(programs, *(warm.FITS if fits else ()))
+        warm.install(programs)
         browser = programs / pictures.BROWSERS[0]
-        browser.write_text(BROWSER.format(python=sys.executable))
+        browser.write_text(BROWSER)
         browser.chmod(0o755)
         self.folder, self.port, self._passed_over = folder, port, passed_over
         self.url = f"http://127.0.0.1:{port}"
@@ -156,7 +153,18 @@ class Reader(ExitStack):
             command = command.replace(name, meant)
         if STAYS.match(command):
             self._leave_running(command, place)
-            return
+        elif command.startswith("modomodo ") and not SHELL.search(command):
+            words = shlex.split(command, comments=True)[1:]
+            self._note(
+                warm.run(
+                    *words, timeout=WITHIN_S, environment=self.environment, folder=self.folder
+                ),
+                f"{place}: {command}",
+            )
+        else:
+            self._do_in_shell(command, place)
+
+    def _do_in_shell(self, command: str, place: str) -> None:
         after = self.folder / ".environment"
         # Variables that a command sets are there for the next one.
         script = f"set -a\n{command}\nstatus=$?\nenv -0 > '{after}'\nexit $status"
@@ -170,10 +178,14 @@ class Reader(ExitStack):
             timeout=WITHIN_S,
             check=False,
         )
-        assert done.returncode == 0, f"{place}: {command}\n{done.stdout}{done.stderr}"
-        self.said += done.stdout
+        self._note(done, f"{place}: {command}")
         pairs = (pair.partition("=") for pair in after.read_text().split("\0") if pair)
         self.environment = {name: value for name, _, value in pairs}
+
+    def _note(self, done: subprocess.CompletedProcess[str], what: str) -> None:
+        """Keeps what was said by a command, which must have succeeded."""
+        assert done.returncode == 0, f"{what}\n{done.stdout}{done.stderr}"
+        self.said += done.stdout
 
     def _leave_running(self, command: str, place: str) -> None:
         """A service until it answers; a worker until a trial has its scores."""

@@ -23,9 +23,6 @@ START_S = 60.0
 INHERITED = "TESTS_WARM_SERVER"
 """Names the server that tests share, or that a command was forked from, to what they start."""
 
-FITS = ("service.search.expected_improvement", "service.search.surrogates.gp")
-"""With torch, for the many commands of a page that fit models."""
-
 
 def share() -> None:
     """One server for all that processes of tests below this one start, from when the first asks."""
@@ -42,14 +39,14 @@ def share() -> None:
 
 
 @functools.cache
-def _server(*more: str) -> str:
-    """Address of the server that this process shares, or of its own, which ends with it, where that
-    imports more modules or nobody shares one."""
-    if INHERITED in os.environ and not more:
+def _server() -> str:
+    """Address of the server that this process shares, or of its own, which ends with it, where
+    nobody shares one."""
+    if INHERITED in os.environ:
         return f"\0{os.environ[INHERITED]}"
     address, listening = _listen()
     with listening:
-        _start(listening, *more)
+        _start(listening)
     return address
 
 
@@ -61,9 +58,9 @@ def _listen() -> tuple[str, socket.socket]:
     return address, listening
 
 
-def _start(listening: socket.socket, *more: str) -> subprocess.Popen[bytes]:
+def _start(listening: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.warm_server", str(listening.fileno()), *more],
+        [sys.executable, "-m", "tests.support.warm_server", str(listening.fileno())],
         cwd=ROOT,
         pass_fds=[listening.fileno()],
         stdin=subprocess.DEVNULL,
@@ -168,10 +165,10 @@ sys.exit(int(line.recv(32)))
 """
 
 
-def install(folder: Path, *more: str) -> None:
-    """Puts a program `modomodo` into a folder, for scripts that call it; modules that it wants."""
+def install(folder: Path) -> None:
+    """Puts a program `modomodo` into a folder, for scripts that call it."""
     program = folder / "modomodo"
-    program.write_text(SHIM.format(python=sys.executable, address=_server(*more)))
+    program.write_text(SHIM.format(python=sys.executable, address=_server()))
     program.chmod(0o755)
 
 

@@ -1,9 +1,9 @@
 """Forks commands of this project from a process that has imported them once.
 
-`python -m tests.support.warm_server DESCRIPTOR [MODULE...]`, of a socket that listens, and what it
-imports beside what all commands need; `tests.support.warm` is the other end. A forked command is a
-process like any other: it has its own environment, folder and output, can be killed, and ends when
-the tests end. Only the second or three that Python needs to import everything are saved.
+`python -m tests.support.warm_server DESCRIPTOR`, of a socket that listens; `tests.support.warm` is
+the other end. A forked command is a process like any other: it has its own environment, folder and
+output, can be killed, and ends when the tests end. Only the second or three that Python needs to
+import everything are saved.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ AT_FIRST_USE = (
 """What the pinned libraries import when they are first used; others may do without."""
 
 
-def main(listening: socket.socket, *more: str) -> NoReturn:
+def main(listening: socket.socket) -> NoReturn:
     """Answers connections, a command each, with its pid and later its exit code, until killed."""
     end_with_parent()
-    for module in (*IMPORTED, *more):
+    for module in IMPORTED:
         importlib.import_module(module)
     for module in AT_FIRST_USE:
         with suppress(ImportError):
@@ -156,4 +156,4 @@ def end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -1,7 +1,7 @@
 """How much room a run's checkpoints take on the disk, and whether there is so much.
 
 Weights and AdamW's state of what is trained, as `trainer/planning/memory.py` counts them, for each
-checkpoint that stays and the one being written. Loads torch: for the training process.
+checkpoint that stays and the one being written.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The shipped recipes, and what `modomodo recipe` says of one."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -15,9 +16,9 @@ from trainer.recipe import Recipe, RecipeError
 @pytest.fixture(scope="module", autouse=True)
 def _libraries() -> None:
     """Imported when a test here runs: collecting tests imports none of them."""
-    global memory, shape_of
-    from trainer.planning import memory
-    from trainer.planning.shapes import shape_of
+    global memory, counting, shape_of, KNOWN
+    from trainer.planning import counting, memory
+    from trainer.planning.shapes import KNOWN, shape_of
 
 
 PAPER = recipes.load("paper")
@@ -95,6 +96,16 @@ def test_the_published_sizes_come_out_of_the_known_shapes():
     assert shape_of("Qwen/Qwen2-VL-2B-Instruct").parameters == 2_208_985_600
     assert shape_of("Qwen/Qwen2-VL-7B-Instruct").parameters == 8_291_375_616
     assert shape_of("Qwen/Qwen2.5-VL-3B-Instruct").parameters == 3_754_622_976
+
+
+def test_the_known_shapes_are_what_would_be_counted():
+    counted = {model: counting.from_config(counting.config_of(model)) for model in KNOWN}
+    assert counted == KNOWN
+
+
+def test_a_recipe_of_a_known_model_is_checked_without_a_look_at_the_model(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trainer.planning.counting", None)  # which loads torch
+    assert run("check", "paper").exit_code == 0
 
 
 def test_a_model_that_is_not_here_and_not_known_is_named():
