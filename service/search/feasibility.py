@@ -38,8 +38,12 @@ class Demands:
 def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
     """(m,) the domains that some feasible mixture uses; None when no mixture is feasible.
 
-    A mixed-integer linear program without an objective.
+    A mixed-integer linear program without an objective, unless the first mixture that comes to mind
+    will do.
     """
+    between = _between_bounds(demands)
+    if between is not None:
+        return between > 0
     # A command's start needs none of them.
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
@@ -74,6 +78,22 @@ def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
     if found.x is None and found.status != INFEASIBLE:
         raise RuntimeError(f"whether any mixture is feasible was not found out: {found.message}")
     return None if found.x is None else np.asarray(found.x[m:] > 0.5)
+
+
+def _between_bounds(demands: Demands) -> FloatArray | None:
+    """(m,) the mixture in which all weights are as far on between their bounds; None where that is
+    not feasible."""
+    room = demands.upper - demands.lower
+    on = (1 - demands.lower.sum()) / max(float(room.sum()), 1e-12)
+    x = demands.lower + min(max(on, 0.0), 1.0) * room
+    used = x > 0
+    is_feasible = (
+        abs(x.sum() - 1) < 1e-12
+        and np.all(x[used] >= demands.least_if_used[used])
+        and np.all(demands.A @ x <= demands.b)
+        and (demands.max_active is None or used.sum() <= demands.max_active)
+    )
+    return x if is_feasible else None
 
 
 def contradiction(demands: Demands, domains: tuple[str, ...], limits: tuple[str, ...]) -> str:

@@ -121,7 +121,8 @@ class Polytope:
             first, last = np.where(is_above, middle, first), np.where(is_above, last, middle)
         # 2. Linear on the piece.
         start, end = kinks[rows, first], kinks[rows, last]
-        before, drop = sums(start), sums(start) - sums(end)
+        before = sums(start)
+        drop = before - sums(end)
         share = np.divide(before - 1, drop, out=np.zeros(len(Y)), where=drop > 0)
         t = start + np.clip(share, 0, 1) * (end - start)
         return self._rounded(np.clip(Y - t[:, None], self.lower, self.upper))
