@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.search.polytope import FloatArray
+from service.search.polytope import FloatArray, between
 
 Limit = float | FloatArray
 
@@ -41,9 +41,9 @@ def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
     A mixed-integer linear program without an objective, unless the first mixture that comes to mind
     will do.
     """
-    between = _between_bounds(demands)
-    if between is not None:
-        return between > 0
+    first = between(demands.lower, demands.upper)
+    if _is_feasible(first, demands):
+        return first > 0
     # A command's start needs none of them.
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
@@ -80,20 +80,15 @@ def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
     return None if found.x is None else np.asarray(found.x[m:] > 0.5)
 
 
-def _between_bounds(demands: Demands) -> FloatArray | None:
-    """(m,) the mixture in which all weights are as far on between their bounds; None where that is
-    not feasible."""
-    room = demands.upper - demands.lower
-    on = (1 - demands.lower.sum()) / max(float(room.sum()), 1e-12)
-    x = demands.lower + min(max(on, 0.0), 1.0) * room
+def _is_feasible(x: FloatArray, demands: Demands) -> bool:
+    """Whether a mixture (m,) within the bounds is what else it is asked to be."""
     used = x > 0
-    is_feasible = (
+    return bool(
         abs(x.sum() - 1) < 1e-12
         and np.all(x[used] >= demands.least_if_used[used])
         and np.all(demands.A @ x <= demands.b)
         and (demands.max_active is None or used.sum() <= demands.max_active)
     )
-    return x if is_feasible else None
 
 
 def contradiction(demands: Demands, domains: tuple[str, ...], limits: tuple[str, ...]) -> str:
