@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.dashboard import few_iterations
-
 
 @pytest.fixture(autouse=True)
-def _quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    few_iterations(monkeypatch)
+def _quick_fits(quick_fits: None) -> None:
+    """Pages show fits, whatever they are worth."""
