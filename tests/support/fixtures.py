@@ -5,8 +5,11 @@ A plugin, which `tests/conftest.py` loads where tests run.
 
 from __future__ import annotations
 
+import io
 import itertools
+import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +29,11 @@ from tests.support.serving import in_process, on_a_socket
 
 @pytest.fixture(scope="session", autouse=True)
 def _logs() -> None:
-    """Log lines go where pytest shows them only with a failure."""
+    """Log lines go where pytest shows them only with a failure.
+
+    Its own plugin for that is off: three times a test it would look through all loggers there are.
+    """
+    logging.getLogger().addHandler(logging.StreamHandler(sys.__stderr__))
     structlog.configure(
         processors=[
             structlog.processors.format_exc_info,
@@ -34,6 +41,18 @@ def _logs() -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What is logged during a test, from `INFO` on."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield text
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
