@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.search.polytope import FloatArray
+from service.search.polytope import FloatArray, between
 
 Limit = float | FloatArray
 
@@ -38,8 +38,12 @@ class Demands:
 def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
     """(m,) the domains that some feasible mixture uses; None when no mixture is feasible.
 
-    A mixed-integer linear program without an objective.
+    A mixed-integer linear program without an objective, unless the first mixture that comes to mind
+    will do.
     """
+    first = between(demands.lower, demands.upper)
+    if _is_feasible(first, demands):
+        return first > 0
     # A command's start needs none of them.
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
@@ -74,6 +78,17 @@ def feasible_choice(demands: Demands) -> NDArray[np.bool_] | None:
     if found.x is None and found.status != INFEASIBLE:
         raise RuntimeError(f"whether any mixture is feasible was not found out: {found.message}")
     return None if found.x is None else np.asarray(found.x[m:] > 0.5)
+
+
+def _is_feasible(x: FloatArray, demands: Demands) -> bool:
+    """Whether a mixture (m,) within the bounds is what else it is asked to be."""
+    used = x > 0
+    return bool(
+        abs(x.sum() - 1) < 1e-12
+        and np.all(x[used] >= demands.least_if_used[used])
+        and np.all(demands.A @ x <= demands.b)
+        and (demands.max_active is None or used.sum() <= demands.max_active)
+    )
 
 
 def contradiction(demands: Demands, domains: tuple[str, ...], limits: tuple[str, ...]) -> str:

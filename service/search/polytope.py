@@ -27,6 +27,16 @@ _NO_ROOM = 1e-12
 """Room that a chain keeps at a limit, where rounding may have left it less."""
 
 
+def between(lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """(m,) the weights that are all as far on from their lower bound (m,) to the upper one, so that
+    they sum to 1 if the bounds allow that at all."""
+    room = upper - lower
+    total = float(room.sum())
+    on = (1 - float(lower.sum())) / total if total > 0 else 0.0
+    found: FloatArray = lower + min(max(on, 0.0), 1.0) * room
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Faces:
     """n parts of a polytope, each where some of its limits are tight; all of one size.
@@ -66,7 +76,9 @@ class Polytope:
             return True
         if self.lower.sum() > 1 + 1e-12 or self.upper.sum() < 1 - 1e-12:
             return True
-        return len(self.b) > 0 and self._highest(np.zeros(self.m)) is None
+        if np.all(self.A @ between(self.lower, self.upper) <= self.b):
+            return False
+        return self._highest(np.zeros(self.m)) is None
 
     def contains(self, X: ArrayLike, tolerance: float = 1e-9) -> NDArray[np.bool_]:
         """Whether each x (..., m) is inside, up to `tolerance` in every limit and the sum."""
@@ -121,7 +133,8 @@ class Polytope:
             first, last = np.where(is_above, middle, first), np.where(is_above, last, middle)
         # 2. Linear on the piece.
         start, end = kinks[rows, first], kinks[rows, last]
-        before, drop = sums(start), sums(start) - sums(end)
+        before = sums(start)
+        drop = before - sums(end)
         share = np.divide(before - 1, drop, out=np.zeros(len(Y)), where=drop > 0)
         t = start + np.clip(share, 0, 1) * (end - start)
         return self._rounded(np.clip(Y - t[:, None], self.lower, self.upper))
@@ -179,9 +192,7 @@ class Polytope:
 
         G, h = self._inequalities
         if len(self.b) == 0:
-            width = self.upper - self.lower
-            total = width.sum()
-            inner = self.lower + (1 - self.lower.sum()) / total * width if total > 0 else self.lower
+            inner = between(self.lower, self.upper)
             slack = G @ inner - h
         else:
             # The sum of slacks, each counted up to a little: those left without any are tight.

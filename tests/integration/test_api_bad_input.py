@@ -12,7 +12,7 @@ from tests.support.bodies import scores, study_body
 
 HEADERS = {"Content-Type": "application/json"}
 
-# What is refused is refused before a database hears of it.
+# What is refused is refused before a database hears of it. Tests that leave nothing share one.
 pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 
@@ -133,33 +133,33 @@ def test_a_token_that_is_not_the_leases_changes_nothing(api, held, call):
     "content",
     [b"{", b'{"name": "x",}', b"\xff\xfe", b"[" * 100_000, b'{"budget": ' + b"9" * 5000 + b"}"],
 )
-def test_what_is_not_json_is_refused(api, content):
-    answer = api.post("/studies", content=content, headers=HEADERS)
+def test_what_is_not_json_is_refused(untouched, content):
+    answer = untouched.post("/studies", content=content, headers=HEADERS)
     assert refused(answer, 400, answer.json()["code"])["code"].startswith("malformed")
-    assert api.get("/studies").json() == {"studies": [], "more": False}
+    assert untouched.get("/studies").json() == {"studies": [], "more": False}
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "null", "3", "{}"])
-def test_json_of_another_shape_is_refused(api, body):
+def test_json_of_another_shape_is_refused(untouched, body):
     for path in ("/studies", "/trials/next"):
-        answer = api.post(path, content=body, headers=HEADERS)
+        answer = untouched.post(path, content=body, headers=HEADERS)
         refused(answer, 422, "invalid-request")
 
 
-def test_a_body_without_its_content_type_is_refused(api):
-    answer = api.post("/studies", content=json.dumps(study_body()))
+def test_a_body_without_its_content_type_is_refused(untouched):
+    answer = untouched.post("/studies", content=json.dumps(study_body()))
     refused(answer, 422, "invalid-request")
 
 
-def test_a_body_that_is_too_large_is_refused(api):
+def test_a_body_that_is_too_large_is_refused(untouched):
     big = study_body(note="x" * 9_000_000)
-    refused(api.post("/studies", json=big), 413, "body-too-large", "send less")
+    refused(untouched.post("/studies", json=big), 413, "body-too-large", "send less")
 
     def pieces():
         for _ in range(10):
             yield b" " * 1_000_000
 
-    answer = api.post("/studies", content=pieces(), headers=HEADERS)
+    answer = untouched.post("/studies", content=pieces(), headers=HEADERS)
     refused(answer, 413, "body-too-large")
 
 
@@ -185,9 +185,9 @@ def test_a_study_that_exists_with_another_body_is_refused_and_stays(api, study):
         ({"baseline": [{"benchmark": "zzz", "score": 0.5, "samples": 1}]}, ["'zzz'"]),
     ],
 )
-def test_a_study_that_makes_no_sense_is_refused(api, changes, words):
-    refused(api.post("/studies", json=study_body(**changes)), 422, "invalid-request", *words)
-    assert api.get("/studies").json() == {"studies": [], "more": False}
+def test_a_study_that_makes_no_sense_is_refused(untouched, changes, words):
+    refused(untouched.post("/studies", json=study_body(**changes)), 422, "invalid-request", *words)
+    assert untouched.get("/studies").json() == {"studies": [], "more": False}
 
 
 def test_half_a_character_is_refused(api, held):
@@ -215,13 +215,13 @@ def test_half_a_character_is_refused(api, held):
         ("GET", "/nothing/here", "not-found"),
     ],
 )
-def test_what_is_not_there_is_said_to_be_missing(api, method, path, code):
+def test_what_is_not_there_is_said_to_be_missing(untouched, method, path, code):
     body = {"json": {"note": "x"}} if method == "PATCH" else {}
-    refused(api.request(method, path, **body), 404, code)
+    refused(untouched.request(method, path, **body), 404, code)
 
 
-def test_asking_for_trials_of_an_unknown_study_is_refused(api):
-    answer = api.post("/trials/next", json={"worker": "w1", "study": "nope"})
+def test_asking_for_trials_of_an_unknown_study_is_refused(untouched):
+    answer = untouched.post("/trials/next", json={"worker": "w1", "study": "nope"})
     refused(answer, 404, "study-not-found", "nope")
 
 
@@ -237,12 +237,12 @@ def test_asking_for_trials_of_an_unknown_study_is_refused(api):
         "/studies/x/export?format=xlsx",
     ],
 )
-def test_parameters_out_of_range_are_refused(api, path):
-    refused(api.get(path), 422, "invalid-request")
+def test_parameters_out_of_range_are_refused(untouched, path):
+    refused(untouched.get(path), 422, "invalid-request")
 
 
-def test_a_method_that_is_not_offered_is_refused(api):
-    answer = api.put("/studies/vlm/trials")
+def test_a_method_that_is_not_offered_is_refused(untouched):
+    answer = untouched.put("/studies/vlm/trials")
     refused(answer, 405, "method-not-allowed", "PUT")
     assert answer.headers["allow"] == "GET, POST"
 
@@ -270,8 +270,8 @@ def test_hostile_names_are_only_text(api, study):
 
 
 @pytest.mark.parametrize("path", ["/trials/-1", "/trials/abc", "/trials/next"])
-def test_what_is_no_trial_is_not_found_there(api, path):
-    answer = api.get(path)
+def test_what_is_no_trial_is_not_found_there(untouched, path):
+    answer = untouched.get(path)
     assert answer.status_code == (405 if path.endswith("next") else 404)
     assert answer.headers.get("Allow") == ("POST" if path.endswith("next") else None)
 
@@ -282,21 +282,23 @@ FRACTIONS = "is not a number from 0 to 1: give fractions, 0.412 for 41.2%"
 @pytest.mark.parametrize("given", [41.2, 100, 1.0000001, "41.2%"])
 @pytest.mark.parametrize("key", ["score", "se"])
 @pytest.mark.parametrize("door", ["result", "measurements", "trial", "baseline"])
-def test_scores_out_of_a_hundred_are_refused_with_what_is_meant(api, key, given, door):
+def test_scores_out_of_a_hundred_are_refused_with_what_is_meant(untouched, key, given, door):
     measured = [item | {key: given} for item in scores()]
     if door == "baseline":
-        answer = api.post("/studies", json=study_body(baseline=measured))
+        answer = untouched.post("/studies", json=study_body(baseline=measured))
     elif door == "trial":
         body = {"mixture": {"coco": 1.0}, "measurements": measured}
-        answer = api.post("/studies/vlm/trials", json=body)
+        answer = untouched.post("/studies/vlm/trials", json=body)
     else:
-        answer = api.post(f"/trials/1/{door}", json={"token": "t" * 32, "measurements": measured})
+        answer = untouched.post(
+            f"/trials/1/{door}", json={"token": "t" * 32, "measurements": measured}
+        )
     refused(answer, 422, "invalid-request", str(given), FRACTIONS, f"0.{key}")
 
 
 @pytest.mark.parametrize("given", [-0.1, 1e6, 10**400, "0.5", True, None])
-def test_other_numbers_that_are_no_scores_are_refused_as_such(api, given):
+def test_other_numbers_that_are_no_scores_are_refused_as_such(untouched, given):
     body = {"token": "t" * 32, "measurements": [scores()[0] | {"score": given}]}
-    answer = api.post("/trials/1/result", json=body)
+    answer = untouched.post("/trials/1/result", json=body)
     refused(answer, 422, "invalid-request", "measurements.0.score")
     assert "fractions" not in answer.text

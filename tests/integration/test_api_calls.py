@@ -77,7 +77,7 @@ def test_a_learning_curve_is_sent_with_heartbeats_and_read_in_columns(api, study
 def test_a_curve_of_very_many_metrics_stays_below_a_megabyte(api, study):
     trial, token = lease(api)
     path = f"/trials/{trial['id']}"
-    for start in range(0, 500, 50):
+    for start in range(0, 300, 50):
         points = [
             {"step": s, "metrics": {f"{'m' * 90}{i}": s / 3 for i in range(200)}}
             for s in range(start, start + 50)
@@ -355,6 +355,7 @@ def test_pages_of_trials_give_only_what_changed(api, study):
     assert [trial["state"] for trial in completed["trials"]] == ["completed"] * 3
 
 
+@pytest.mark.usefixtures("quick_fits")
 @pytest.mark.backends("sqlite")
 def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert api.get("/studies/vlm/best").json()["best"] is None
@@ -371,6 +372,7 @@ def test_the_best_trial_is_given_beside_uniform_weights(api, study):
     assert ", +30.0 ± " in said
 
 
+@pytest.mark.usefixtures("quick_fits")
 @pytest.mark.backends("sqlite")
 def test_minimising_takes_the_smallest(api):
     objective = {"name": "loss", "weights": {"chart": 1}, "direction": "minimize"}

@@ -427,13 +427,12 @@ def test_a_result_ends_a_row_of_broken_runs(tmp_path, signals, monkeypatch):
 
 
 def test_a_worker_says_once_why_it_waits_and_ends_when_nothing_more_comes(
-    tmp_path, signals, caplog
+    tmp_path, signals, logged
 ):
     service = Service()
     resting = [NextAnswer(reason=f"rests {n} s", retry_after_s=n) for n in (3.0, 2.0, 1.0)]
     service.answers = [*resting, NextAnswer(reason="the last 5 trials failed")]
-    with caplog.at_level("INFO"):
-        Worker(service, "w", signals, WorkFolder(tmp_path), until_done=True).run()
-    assert caplog.text.count("waiting") == 1
-    assert "the last 5 trials failed" in caplog.text
+    Worker(service, "w", signals, WorkFolder(tmp_path), until_done=True).run()
+    assert logged.getvalue().count("waiting") == 1
+    assert "the last 5 trials failed" in logged.getvalue()
     assert signals.slept == [3.0, 2.0, 1.0]

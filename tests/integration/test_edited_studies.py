@@ -94,6 +94,7 @@ def test_runs_with_a_dropped_domain_go_on_teaching_and_nothing_that_uses_it_is_p
     assert all(trial["mixture"]["sat"] == 0.0 for trial in proposed)
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_the_mixture_to_train_is_one_that_the_study_still_allows(desk):
     desk.run(0.9, sat=1.0)
     desk.run(0.5, coco=0.5, lisa=0.5)
@@ -271,6 +272,7 @@ def test_an_edit_that_says_nothing_sensible_is_refused(desk, changes, said):
     assert said in answer.text
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_the_objective_may_change_and_old_runs_are_scored_by_it(desk):
     desk.run(0.5, coco=1.0)
     desk.api.get("/studies/vlm/best")  # what was thought of the old objective is kept in memory

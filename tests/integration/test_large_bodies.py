@@ -31,6 +31,13 @@ def measured(api, n):
         assert api.post("/studies/vlm/trials", json=body).status_code == 201
 
 
+@pytest.fixture(scope="module")
+def running(untouched):
+    """A service with a study whose first trial is running, and the token of that."""
+    assert untouched.post("/studies", json=study_body()).status_code == 201
+    return untouched, lease(untouched)[1]
+
+
 def refusal(answer):
     told = answer.json()
     return answer.status_code, told["code"], told["detail"]
@@ -89,9 +96,9 @@ def test_a_large_body_that_is_wrong_is_told_like_a_small_one(api, study):
     ],
     ids=lambda fault: str(fault)[:40],
 )
-def test_every_kind_of_fault_is_told_in_the_same_words(api, study, fault):
-    trial, token = lease(api)
-    path = f"/trials/{trial['id']}/heartbeat"
+def test_every_kind_of_fault_is_told_in_the_same_words(running, fault):
+    api, token = running
+    path = "/trials/1/heartbeat"
     text = json.dumps({"token": token, "step": 1} | fault)
     small, large = (
         refusal(api.post(path, content=text + room, headers=JSON)) for room in ("", " " * 100_000)
@@ -100,15 +107,16 @@ def test_every_kind_of_fault_is_told_in_the_same_words(api, study, fault):
     assert small[0] == 422
 
 
-def test_of_very_many_faults_only_the_number_is_told(api, study):
-    _, token = lease(api)
+def test_of_very_many_faults_only_the_number_is_told(running):
+    api, token = running
     body = {"token": token} | {f"extra{n}": 1 for n in range(20_000)}
     status, code, detail = refusal(api.post("/trials/1/heartbeat", json=body))
     assert (status, code) == (422, "invalid-request")
     assert "20,000 places are not valid" in detail
 
 
-def test_of_many_wrong_mixtures_the_first_is_told(api, study):
+def test_of_many_wrong_mixtures_the_first_is_told(running):
+    api, _ = running
     wrong = [MIXTURE] * 2000 + [{"coco": "much"}, {"lisa": []}] * 2000
     answer = api.post(PREDICT, json={"mixtures": wrong})
     assert [item["where"] for item in answer.json()["errors"]] == ["body.mixtures.2000.coco"]
@@ -132,7 +140,8 @@ def test_of_many_wrong_mixtures_the_first_is_told(api, study):
         ("/ui/new", 128),
     ],
 )
-def test_more_than_a_call_takes_is_refused_declared_or_not(api, study, path, kib):
+def test_more_than_a_call_takes_is_refused_declared_or_not(running, path, kib):
+    api, _ = running
     too_much = b" " * (kib * 1024 + 1)
 
     def pieces():

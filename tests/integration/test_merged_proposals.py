@@ -151,7 +151,7 @@ def mean_cost(desk, real_cost):
 
 
 def test_queued_proposals_are_made_anew_in_either_channel_when_a_score_comes(desk):
-    work(desk, lambda seen: sum(t["channel"] == "merged" for t in seen) == 6)
+    work(desk, lambda seen: sum(t["channel"] == "merged" for t in seen) == 5)
     desk.proposer.turn()
     before = [trial for trial in desk.trials() if trial["state"] == "queued"]
     assert len(before) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from service.http import auth
 from service.study import archive_checks
 from tests.integration.test_api_keys import ADMINISTERING, READING, WORKING, call
 from tests.support.bodies import scores, study_body
+from tests.support.polling import WITHIN_S, until
 
 pytestmark = pytest.mark.backends("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
@@ -336,12 +336,10 @@ def test_an_owner_gets_new_hours_while_one_of_its_studies_is_deleted(api, made, 
         with database.write() as session:
             studies.get(session, "gone", for_update=True)
             limited = pool.submit(limit, database, "vision", 3.0)
-            deadline = time.monotonic() + 10
             with database.read() as look:
-                while not look.scalar(waiting) and time.monotonic() < deadline:
-                    look.rollback()
+                until(lambda: look.scalar(waiting) or look.rollback())
             studies.delete(session, "gone")
-        limited.result(timeout=10)
+        limited.result(timeout=WITHIN_S)
     with database.read() as session:
         assert owners.usage(session, "vision").gpu_hours == 3.0
 

@@ -73,6 +73,7 @@ def test_a_partial_score_is_a_row_of_its_step_with_those_of_whole_runs_there(api
     np.testing.assert_allclose(early.score, [0.9, 0.3, 0.35])
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_it_is_not_the_best_however_high_it_is(api, database):
     first, second, _ = study(api)
     best = api.get("/studies/vlm/best").json()
@@ -106,6 +107,7 @@ def test_an_export_names_the_channel(api):
     assert told == dict(zip((number_of(api, one) for one in ran), ("", "", "step-5"), strict=True))
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_a_fit_learns_from_it_and_says_so(api):
     study(api)
     for worker, weight in (("w4", 0.2), ("w5", 0.5), ("w6", 0.7)):
@@ -170,6 +172,7 @@ def test_a_pause_without_scores_is_no_evidence(api, database):
     assert dict(known(database).runs.channels) == {}
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_a_fit_learns_of_a_pause_without_a_new_result(api):
     api.post("/studies", json=study_body())
     for place, weight in enumerate((0.2, 0.5, 0.7, 1.0)):

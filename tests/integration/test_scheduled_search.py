@@ -156,6 +156,7 @@ def test_runs_with_the_studys_phases_count_as_runs_and_others_are_left_out_in_wo
     )
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_a_schedule_may_be_what_to_train_and_says_its_phases(here):
     told(here)
     best = here.get("/studies/vlm/best?surrogate=bayes-quadratic").json()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from modomodo import hints
 from modomodo.cli import app
 from service.client import Client, ServiceError
+from service.executor.process import Inline
 from service.schemas import (
     Failure,
     Heartbeat,
@@ -26,6 +27,7 @@ from service.schemas import (
 )
 from service.search.surrogates import SIDE_BY_SIDE
 from tests.support.bodies import scores, study_body
+from tests.support.serving import in_process, on_a_socket
 
 
 @pytest.fixture
@@ -327,6 +329,25 @@ def test_a_file_that_is_no_study_is_wrong_use(run, tmp_path, content, words):
     assert words in result.output
 
 
+@pytest.fixture(scope="module")
+def refusing(shared_settings):
+    """A service with two studies, of which `vlm` has two trials that are over."""
+    with (
+        on_a_socket(in_process(shared_settings, Inline())) as url,
+        Client(url) as client,
+    ):
+        # Numbers of a second study are not the ids of its trials.
+        for name in ("other", "vlm"):
+            client.create_study(StudySpec.model_validate(study_body(name, budget=1)))
+            client.patch_study(name, StudyPatch(state="paused"))
+            for trial in client.trials(name):
+                client.cancel(trial.id)
+        while len(client.trials("vlm")) < 2:
+            finished = [Measurement.model_validate(item) for item in scores()]
+            client.add_trial("vlm", TrialCreate(mixture={"coco": 1}, measurements=finished))
+        yield url
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -347,18 +368,11 @@ def test_a_file_that_is_no_study_is_wrong_use(run, tmp_path, content, words):
         (["trial", "add", "vlm", "coco=0.9"], "sum to 0.9"),
     ],
 )
-def test_a_refusal_is_told_in_the_words_of_the_command_line(run, service_url, arguments, words):
-    with Client(service_url) as client:
-        # Numbers of a second study are not the ids of its trials.
-        for name in ("other", "vlm"):
-            client.create_study(StudySpec.model_validate(study_body(name, budget=1)))
-            client.patch_study(name, StudyPatch(state="paused"))
-            for trial in client.trials(name):
-                client.cancel(trial.id)
-        while len(client.trials("vlm")) < 2:
-            finished = [Measurement.model_validate(item) for item in scores()]
-            client.add_trial("vlm", TrialCreate(mixture={"coco": 1}, measurements=finished))
-    result = run(*arguments)
+def test_a_refusal_is_told_in_the_words_of_the_command_line(
+    refusing, monkeypatch, arguments, words
+):
+    monkeypatch.setenv("MODOMODO_URL", refusing)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     said = hints.in_words(result.exception)
     assert words in said

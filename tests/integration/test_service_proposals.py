@@ -64,6 +64,19 @@ class Desk:
         with self.database.read() as session:
             return proposal_needs.standing(session, studies.get(session, "vlm"))
 
+    def know(self, n):
+        """Adds so many finished runs."""
+        rng = np.random.default_rng(0)
+        with self.database.write() as session:
+            study = studies.get(session, "vlm")
+            for weights in rng.dirichlet(np.ones(3), n):
+                mixture = dict(zip(("coco", "lisa", "sat"), map(float, weights), strict=True))
+                measured = views.readings(
+                    [Measurement.model_validate(s) for s in scores(rng.uniform(0.2, 0.8))]
+                )
+                new = NewTrial(mixture, "attached", readings=measured)
+                trials.add(session, study, new, "user")
+
     def work_off(self, n, value=lambda trial: 0.5):
         for _ in range(n):
             self.proposer.turn()
@@ -190,8 +203,7 @@ def test_every_proposal_says_strategy_seed_and_reason(database):
 
 def test_new_results_replace_queued_proposals_that_nobody_started(database):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
-    rng = np.random.default_rng(0)
-    desk.work_off(8, value=lambda trial: float(rng.uniform(0.2, 0.8)))
+    desk.know(8)
     desk.proposer.turn()
     before = {trial.id: trial.mixture for trial in desk.queued()}
     assert {trial.proposal["strategy"] for trial in desk.queued()} == {"quadsurface"}
@@ -268,7 +280,7 @@ def test_a_proposal_that_would_be_made_again_is_kept_and_told_as_it_is_foreseen_
 
 def test_what_a_person_queued_is_never_replaced(database):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
-    desk.work_off(8)
+    desk.know(8)
     with database.write() as session:
         study = studies.get(session, "vlm")
         mine, _ = trials.add(session, study, NewTrial({"coco": 1.0}, "queued"), "user")
@@ -282,7 +294,7 @@ def test_the_same_study_in_the_same_state_proposes_the_same(new_database):
     for url in (new_database(), new_database()):
         database = Database(url)
         desk = Desk(database, strategy="modomodo", budget=20, seed=3)
-        desk.work_off(14, value=lambda trial: 0.3 + trial / 50)
+        desk.work_off(10, value=lambda trial: 0.3 + trial / 50)
         desk.proposer.turn()
         mixtures.append([(t.mixture, t.seed, t.proposal["seed"]) for t in desk.all()])
         database.close()
@@ -339,7 +351,7 @@ def during_the_fit(monkeypatch):
 
 def test_a_trial_taken_during_the_fit_is_left_alone(database, during_the_fit):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=2)
-    desk.work_off(8)
+    desk.know(8)
     desk.proposer.turn()
     desk.finish(desk.claim(), value=0.9)
     before = {trial.id: trial.mixture for trial in desk.all()}
@@ -355,7 +367,7 @@ def test_results_that_come_during_the_fit_do_not_keep_proposals_from_coming(
     database, during_the_fit
 ):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=2)
-    desk.work_off(8)
+    desk.know(8)
     desk.proposer.turn()
     first, second = desk.claim("w1"), desk.claim("w2")
     desk.finish(first, "w1", 0.7)
@@ -571,7 +583,7 @@ def test_studies_whose_strategy_fails_are_served_last(database):
 
 def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(database, monkeypatch):
     desk = Desk(database, strategy="quadsurface", budget=30, lookahead=3)
-    desk.work_off(8)
+    desk.know(8)
     desk.proposer.turn()
     before = {trial.id: trial.mixture for trial in desk.queued()}
     really = proposer.compute
@@ -595,6 +607,7 @@ def test_proposals_in_the_queue_outlive_a_failing_strategy_and_it_recovers(datab
         assert studies.get(session, "vlm").proposer_error is None
 
 
+@pytest.mark.usefixtures("quick_fits")
 @pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_best_prediction_follows_the_direction(api, direction):
@@ -608,6 +621,7 @@ def test_the_best_prediction_follows_the_direction(api, direction):
     assert (predicted["mean"] > 0.6) == (direction == "maximize")
 
 
+@pytest.mark.usefixtures("quick_fits")
 @pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("surrogate", ["quadsurface", "gp"])
 def test_a_surrogate_shows_what_it_learned_and_predicts(api, surrogate):

@@ -15,9 +15,9 @@ from tests.support.serving import in_process
 KEY = "a-key-of-more-than-32-characters"
 
 
-@pytest.fixture
-def locked(app_settings):
-    settings = app_settings.model_copy(update={"api_key": Settings(api_key=KEY).api_key})
+@pytest.fixture(scope="module")
+def locked(shared_settings):
+    settings = shared_settings.model_copy(update={"api_key": Settings(api_key=KEY).api_key})
     with TestClient(in_process(settings, Inline()), base_url="http://127.0.0.1") as client:
         yield client
 
@@ -108,8 +108,8 @@ def test_loopback_is_known(host, expected):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", ""]
 )
-def test_without_a_key_a_web_page_that_points_its_name_here_gets_nothing(api, host):
-    answer = api.get("/studies", headers={"Host": host})
+def test_without_a_key_a_web_page_that_points_its_name_here_gets_nothing(untouched, host):
+    answer = untouched.get("/studies", headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (403, "host-refused")
 
 
@@ -129,9 +129,9 @@ def test_without_a_key_a_web_page_that_points_its_name_here_gets_nothing(api, ho
         "127.0.0.1:8765",
     ],
 )
-def test_without_a_key_a_page_from_elsewhere_changes_nothing(api, origin):
+def test_without_a_key_a_page_from_elsewhere_changes_nothing(untouched, origin):
     headers = {"Origin": origin, "Host": "127.0.0.1:8765"}
-    answer = api.post("/trials/1/cancel", headers=headers)
+    answer = untouched.post("/trials/1/cancel", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "origin-refused")
 
 
@@ -146,14 +146,14 @@ def test_without_a_key_a_page_from_elsewhere_changes_nothing(api, origin):
         ("localhost", "http://LOCALHOST:80"),
     ],
 )
-def test_this_services_own_pages_may_call_it(api, host, origin):
-    answer = api.post("/trials/1/cancel", headers={"Host": host, "Origin": origin})
+def test_this_services_own_pages_may_call_it(untouched, host, origin):
+    answer = untouched.post("/trials/1/cancel", headers={"Host": host, "Origin": origin})
     assert (answer.status_code, answer.json()["code"]) == (404, "trial-not-found")
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1:8765", "[::1]:8765"])
-def test_this_machines_own_names_are_fine(api, host):
-    assert api.get("/studies", headers={"Host": host}).status_code == 200
+def test_this_machines_own_names_are_fine(untouched, host):
+    assert untouched.get("/studies", headers={"Host": host}).status_code == 200
 
 
 def test_with_a_key_any_name_is_fine(locked):
@@ -161,6 +161,6 @@ def test_with_a_key_any_name_is_fine(locked):
     assert locked.get("/studies", headers=headers).status_code == 200
 
 
-def test_a_web_page_cannot_send_a_change_as_a_plain_form(api):
-    answer = api.post("/studies", content="{}", headers={"Content-Type": "text/plain"})
+def test_a_web_page_cannot_send_a_change_as_a_plain_form(untouched):
+    answer = untouched.post("/studies", content="{}", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 422

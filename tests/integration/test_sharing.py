@@ -33,15 +33,15 @@ def given(api, n, first=0, **more):
 
 
 def test_workers_are_shared_by_weight_and_not_by_the_age_of_trials(api):
-    create(api, "old")
-    create(api, "new")
-    create(api, "heavy", weight=2)
-    assert given(api, 12) == {"old": 3, "new": 3, "heavy": 6}
+    create(api, "old", trials=3)
+    create(api, "new", trials=3)
+    create(api, "heavy", trials=5, weight=2)
+    assert given(api, 8) == {"old": 2, "new": 2, "heavy": 4}
 
 
 def test_what_a_study_leaves_goes_to_the_others(api):
     create(api, "short", trials=1, weight=10)
-    create(api, "long")
+    create(api, "long", trials=4)
     assert given(api, 4) == {"short": 1, "long": 3}
 
 
@@ -53,8 +53,8 @@ def test_gpus_are_shared_and_not_trials(api):
 
 
 def test_a_weight_may_be_changed_while_workers_are_at_it(api):
-    create(api, "a")
-    create(api, "b")
+    create(api, "a", trials=3)
+    create(api, "b", trials=6)
     assert given(api, 4) == {"a": 2, "b": 2}
     changed = api.patch("/studies/b", json={"weight": 3})
     assert changed.json()["weight"] == 3

@@ -3,7 +3,6 @@ in the log."""
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -75,12 +74,11 @@ def is_stopping_problem(answer):
 @pytest.mark.parametrize("path", FITTED)
 @pytest.mark.parametrize("is_deaf", [False, True], ids=["fit ended", "call cut off"])
 def test_a_call_that_waits_for_a_fit_when_the_service_stops_hears_so(
-    app_settings, monkeypatch, caplog, path, is_deaf
+    app_settings, monkeypatch, logged, path, is_deaf
 ):
     monkeypatch.setattr(server.gc, "freeze", lambda: None)  # this process goes on
     engine = Endless(is_deaf)
     with (
-        caplog.at_level(logging.INFO),
         ThreadPoolExecutor() as pool,
         serving(app_settings, engine, grace_s=0.2 if is_deaf else 30) as (client, stop),
     ):
@@ -88,6 +86,6 @@ def test_a_call_that_waits_for_a_fit_when_the_service_stops_hears_so(
         assert engine.asked.wait(30)
         stop()
         assert is_stopping_problem(answer.result())
-    assert "service stopped" in caplog.text
-    assert "Traceback" not in caplog.text
-    assert ("cut off" in caplog.text) == is_deaf
+    assert "service stopped" in logged.getvalue()
+    assert "Traceback" not in logged.getvalue()
+    assert ("cut off" in logged.getvalue()) == is_deaf

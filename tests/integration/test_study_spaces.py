@@ -70,6 +70,7 @@ def test_a_mixture_that_breaks_a_limit_is_refused_with_the_limit(api, mixture, s
     assert api.post("/studies/vlm/trials", json=fine).status_code == 201
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_a_search_by_default_stays_in_its_space_from_the_opening_to_the_confirmations(database):
     desk = Desk(database, **LIMITED, strategy="auto", budget=12, lookahead=5)
     space = engine_terms.space(StudySpec.model_validate(study_body(**LIMITED)))
@@ -139,6 +140,7 @@ def test_heuristics_go_by_final_scores_or_by_their_mean_over_steps(database, use
     assert runs.in_score == pytest.approx([value])
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_a_fit_tells_what_runs_would_teach_and_what_was_confirmed(api):
     api.post("/studies", json=study_body(budget=1))
     rng = np.random.default_rng(0)

@@ -5,30 +5,35 @@ A plugin, which `tests/conftest.py` loads where tests run.
 
 from __future__ import annotations
 
+import io
 import itertools
+import logging
 import shutil
-import threading
-import time
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
-import uvicorn
 from fastapi.testclient import TestClient
 
 from db import postgresql, sqlite, upgrade
 from db.sessions import Database
+from modomodo import presets
 from service.executor.process import Inline
 from service.settings import Settings
 from tests.support import once, tls
 from tests.support.postgres import NoServer, Server
-from tests.support.serving import in_process
+from tests.support.serving import in_process, on_a_socket
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _logs() -> None:
-    """Log lines go where pytest shows them only with a failure."""
+    """Log lines go where pytest shows them only with a failure.
+
+    Its own plugin for that is off: three times a test it would look through all loggers there are.
+    """
+    logging.getLogger().addHandler(logging.StreamHandler(sys.__stderr__))
     structlog.configure(
         processors=[
             structlog.processors.format_exc_info,
@@ -36,6 +41,18 @@ def _logs() -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What is logged during a test, from `INFO` on."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield text
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -155,19 +172,24 @@ def api(app_settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def shared_settings(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Those of a service that tests of a module share, since they change nothing there."""
+    file = tmp_path_factory.mktemp("shared") / "modomodo.db"
+    shutil.copy(migrated_file, file)
+    return Settings(database_url=f"sqlite:///{file}", upkeep_every_s=3600.0)
+
+
+@pytest.fixture(scope="module")
+def untouched(shared_settings: Settings) -> Iterator[TestClient]:
+    """A service without studies, for calls that change nothing."""
+    app = in_process(shared_settings, Inline(), presets.load())
+    with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False) as client:
+        yield client
+
+
 @pytest.fixture
 def service_url(app_settings: Settings) -> Iterator[str]:
     """The service on a real socket, in a thread of this process."""
-    config = uvicorn.Config(in_process(app_settings, Inline()), port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert thread.is_alive(), "the service stopped"
-        assert time.monotonic() < deadline, "the service did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with on_a_socket(in_process(app_settings, Inline())) as url:
+        yield url

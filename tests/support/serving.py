@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
@@ -40,6 +42,24 @@ def make_routes() -> None:
     nowhere = {"type": "http", "method": "GET", "path": "/-", "root_path": "", "headers": []}
     for route in in_process(Settings()).routes:
         route.matches(nowhere)
+
+
+@contextmanager
+def on_a_socket(app: FastAPI) -> Iterator[str]:
+    """An application on a real socket, in a thread of this process; its address."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+
+    def is_started() -> bool:
+        assert thread.is_alive(), "the service stopped"
+        return server.started
+
+    until(is_started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
 
 
 def is_ready(port: int) -> bool:

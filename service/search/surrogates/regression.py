@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from service.search.space import FloatArray
 
+MOST_NUMBERS = 1_000_000
+"""In one array of the settings that are gone through at once."""
+
 
 def evidence(
     F: FloatArray,
@@ -160,11 +163,17 @@ def _by_features(
     F: FloatArray, y: FloatArray, prior: FloatArray, noise: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     log_det, pull, precision = np.empty(len(prior)), np.empty(noise.shape), np.empty(noise.shape)
-    for g, (variance, error) in enumerate(zip(prior, noise, strict=True)):
+    levels, level = np.unique(noise, axis=0, return_inverse=True)
+    for i, error in enumerate(levels):
         weighted = F / error[:, None]
-        A = F.T @ weighted + np.diag(1 / variance)
-        inverse = np.linalg.inv(A)
-        log_det[g] = np.linalg.slogdet(A)[1] + np.log(variance).sum() + np.log(error).sum()
-        pull[g] = (y - F @ (inverse @ (weighted.T @ y))) / error
-        precision[g] = 1 / error - ((weighted @ inverse) * weighted).sum(axis=1)
+        told, sums = F.T @ weighted, weighted.T @ y
+        settings = np.flatnonzero(level.reshape(-1) == i)
+        for some in np.array_split(settings, 1 + len(settings) * F.size // MOST_NUMBERS):
+            variance = prior[some]
+            A = told + (1 / variance)[:, :, None] * np.eye(F.shape[1])
+            inverse = np.linalg.inv(A)
+            grown = np.linalg.slogdet(A)[1] + np.log(variance).sum(axis=1)
+            log_det[some] = grown + np.log(error).sum()
+            pull[some] = (y - (inverse @ sums) @ F.T) / error
+            precision[some] = 1 / error - ((weighted @ inverse) * weighted).sum(axis=2)
     return log_det, pull, precision

@@ -13,12 +13,18 @@ from modomodo.errors import CommandFailed, WrongUse
 from service.search.surrogates import SURROGATES, TAKING_CHANNELS
 from tests.support import file_commands
 from tests.support.file_commands import said
+from tests.support.fits import few_settings
 
 HEAD = ["w_coco", "w_lisa", "w_sat", "out_score", "channel", "run"]
 
 
 def truth(X):
     return np.sqrt(X) @ np.array([0.2, 0.5, 0.3])
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch):
+    few_settings(monkeypatch)
 
 
 @pytest.fixture

@@ -190,16 +190,24 @@ def test_scores_that_are_no_fractions_keep_the_unit_of_their_file(runs, tmp_path
         head, *rows = csv.reader(file)
     for row in rows[:11]:
         row[3] = f"{10 * float(row[3]):.5f}"
-    text = printed("fit", "--data", written(tmp_path / "tens.csv", head, rows))
+    tens = written(tmp_path / "tens.csv", head, rows)
+    text = printed("fit", "--data", tens)
     assert "scores in the file's unit of out_score; ± is a 95% interval" in text
     assert re.search(r"best predicted: \d\.\d+ ± 0\.\d+ at", text)
 
 
-@pytest.mark.parametrize("command", ["fit", "suggest"])
 @pytest.mark.parametrize(
-    ("ending", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("html", b"<!doctype html>")]
+    ("command", "ending"),
+    [
+        *(("fit", "png"), ("suggest", "svg"), ("fit", "html")),
+        *(
+            pytest.param(*other, marks=pytest.mark.slow)
+            for other in (("suggest", "png"), ("fit", "svg"), ("suggest", "html"))
+        ),
+    ],
 )
-def test_a_plot_is_drawn_in_the_format_of_its_name(runs, tmp_path, command, ending, begins):
+def test_a_plot_is_drawn_in_the_format_of_its_name(runs, tmp_path, command, ending):
+    begins = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!doctype html>"}[ending]
     option = "--surrogate" if command == "fit" else "--strategy"
     file = tmp_path / f"plot.{ending}"
     said(command, "--data", runs, option, "bayes-quadratic", "--plot", file)

@@ -156,15 +156,15 @@ def test_a_judge_that_cannot_start_is_an_error_and_no_score():
     assert score(Case("0.5", "1/2"), judge) == 1, "numbers need no judge"
 
 
-def test_no_verdict_is_said_in_the_log(fake, caplog):
+def test_no_verdict_is_said_in_the_log(fake, logged):
     assert score(Case("x+2", "y+1"), fake) == 0
-    assert not caplog.records, "a verdict is nothing to warn of"
+    assert not logged.getvalue(), "a verdict is nothing to warn of"
     slow = Judge(worker=[sys.executable, "-S", "-c", FAKE.replace("slow", "x")])
     try:
         assert score(Case("x+1", ("y+1", "y+2")), slow) == 0
     finally:
         slow.close()
-    assert "no verdict on 2 of 2 comparisons of response 'x+1'" in caplog.text
+    assert "no verdict on 2 of 2 comparisons of response 'x+1'" in logged.getvalue()
 
 
 def test_every_accepted_answer_counts_in_a_process_first_case_and_after_a_kill():

@@ -14,5 +14,5 @@ def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     quick = partialmethod(gp.GaussianProcess.__init__, iterations=5)
     monkeypatch.setattr(gp.GaussianProcess, "__init__", quick)
-    soon = partial(expected_improvement.best_next, restarts=2)
+    soon = partial(expected_improvement.best_next, restarts=1)
     monkeypatch.setattr(expected_improvement, "best_next", soon)

@@ -35,15 +35,16 @@ def searched(request, short_fits):
 
 @cache
 def whole_search(strategy):
-    """One run after the other: mixtures, scores and what was said."""
+    """Three runs at a time: mixtures, scores and what was said."""
     rng = np.random.default_rng(0)
     X, y, said = NOTHING, np.empty(0), []
     while len(y) < BUDGET:
         runs = runs_of(X, y) if len(y) else Runs.none(3)
-        item = propose(strategy, SPACE, runs, NOTHING, 1, seed=len(y), budget=BUDGET)[0]
-        said.append(item)
-        X = np.vstack([X, item.weights])
-        y = np.append(y, truth(item.weights[None]) + NOISE * rng.normal())
+        items = propose(strategy, SPACE, runs, NOTHING, 3, seed=len(y), budget=BUDGET)
+        said += items
+        new = np.array([item.weights for item in items])
+        X = np.vstack([X, new])
+        y = np.append(y, truth(new) + NOISE * rng.normal(size=3))
     return strategy, runs_of(X, y), said
 
 

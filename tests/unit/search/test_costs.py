@@ -1,5 +1,6 @@
 """Scores of every price: what is proposed is what teaches most for its cost."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +36,11 @@ def some(n, seed):
 
 def with_channels(n=8, **channels):
     return scored(some(n, 1), run=np.arange(n), channels=channels)
+
+
+@cache
+def fitted_with_early(name):
+    return fit(name, SPACE, with_channels(early=scored(some(12, 2), level=-3.0, seed=5)), 0)
 
 
 def test_given_its_settings_the_belief_about_all_channels_is_that_of_one_gaussian():
@@ -83,8 +89,7 @@ def test_given_its_settings_the_belief_about_all_channels_is_that_of_one_gaussia
 
 @pytest.mark.parametrize("name", ["bayes-quadratic", "gp"])
 def test_the_targets_part_of_the_joint_belief_is_its_posterior(name):
-    runs = with_channels(early=scored(some(12, 2), level=-3.0, seed=5))
-    fitted = fit(name, SPACE, runs, 0)
+    fitted = fitted_with_early(name)
     X = some(20, 3)
     joint, belief = fitted.joint(X), fitted.posterior(X)
     assert joint.names == (TARGET, "early")
@@ -112,8 +117,7 @@ def test_a_cheap_channel_that_carries_over_comes_before_runs_and_one_of_noise_do
 
 
 def test_a_dearer_score_has_to_teach_more():
-    runs = with_channels(early=scored(some(12, 2), level=-3.0, seed=5))
-    fitted = fit("bayes-quadratic", SPACE, runs, 0)
+    fitted = fitted_with_early("bayes-quadratic")
     gains = []
     for cost in (0.01, 10.0):
         knowledge = Knowledge.gathered(
@@ -124,8 +128,7 @@ def test_a_dearer_score_has_to_teach_more():
 
 
 def test_what_is_on_its_way_in_a_channel_makes_its_mixture_less_telling_in_all():
-    runs = with_channels(early=scored(some(12, 2), level=-3.0, seed=5))
-    fitted = fit("bayes-quadratic", SPACE, runs, 0)
+    fitted = fitted_with_early("bayes-quadratic")
     before = Knowledge.gathered(fitted, SPACE, {}, np.random.default_rng(0), FULL_AND)
     best = before.best({})
     pending = {"early": best.weights[None]}

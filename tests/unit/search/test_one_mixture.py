@@ -27,8 +27,17 @@ def near(spread, noise=0.01, n=8):
     return Runs(X, y, unknown, unknown, y)
 
 
-@pytest.mark.parametrize("name", ["bayes-quadratic", "gp"])
-@pytest.mark.parametrize(("spread", "noise"), [(0.0, 0.01), (0.0, 0.0), (0.0005, 0.01)])
+@pytest.mark.parametrize(
+    ("name", "spread", "noise"),
+    [
+        ("bayes-quadratic", 0.0, 0.01),
+        ("bayes-quadratic", 0.0, 0.0),
+        ("bayes-quadratic", 0.0005, 0.01),
+        ("gp", 0.0, 0.01),
+        pytest.param("gp", 0.0, 0.0, marks=pytest.mark.slow),
+        pytest.param("gp", 0.0005, 0.01, marks=pytest.mark.slow),
+    ],
+)
 def test_predictions_stay_near_the_runs_own_mean(name, spread, noise):
     fitted = fit(name, SPACE, near(spread, noise), seed=0)
     mean, sd = fitted.predict(ELSEWHERE)
