@@ -18,12 +18,12 @@ import torch
 from gpytorch.kernels import Kernel
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
+from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from service.search.runs import ALONE, Runs
 from service.search.space import FloatArray
 from service.search.surrogates.channel_settings import NOTHING_CARRIES, RHO
-from service.search.surrogates.learning import learn, log_prior, surprise
 from service.search.surrogates.likelihood import LOG_2_PI, SHARED
 from service.search.surrogates.part import LEVEL, NEGLIGIBLE
 from service.search.surrogates.standard import centre_and_scale
@@ -144,7 +144,6 @@ def learned(kernel: Kernel, rows: Rows, iterations: int, seed: int) -> Learned:
     level = LEVEL**2 * _tensor(rows.channel[:, None] == rows.channel)
     own = torch.zeros(3, n_channels, dtype=torch.float64, requires_grad=True)
     parameters = [p for p in kernel.parameters() if p.requires_grad] + [own]
-    beforehand = log_prior(kernel)
 
     def loss() -> torch.Tensor:
         free = torch.arange(n_channels) > 0
@@ -156,12 +155,44 @@ def learned(kernel: Kernel, rows: Rows, iterations: int, seed: int) -> Learned:
         s = noise[channel]
         K = kernel.forward(X, X) * B[channel][:, channel] + level
         K = K + s[:, None] * s * together + torch.diag(sampling)
-        return surprise(y, K) + 0.5 * (own**2).sum() - beforehand()
+        factor = torch.linalg.cholesky(K)
+        white = torch.linalg.solve_triangular(factor, y[:, None], upper=False)
+        value: torch.Tensor = (
+            0.5 * (white**2).sum() + factor.diagonal().log().sum() + 0.5 * (own**2).sum()
+        )
+        for _, module, prior, closure, _ in kernel.named_priors():
+            value = value - prior.log_prob(closure(module)).sum()
+        return value
 
-    learn(parameters, loss, iterations)
+    def with_slopes(flat: FloatArray) -> tuple[float, FloatArray]:
+        _set(parameters, flat)
+        for parameter in parameters:
+            parameter.grad = None
+        try:
+            value = loss()
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return 1e10, np.zeros_like(flat)
+        value.backward()  # type: ignore[no-untyped-call]
+        slopes = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        return float(value.detach()), np.concatenate([s.numpy().ravel() for s in slopes])
+
+    start = np.concatenate([p.detach().numpy().ravel() for p in parameters])
+    found = minimize(
+        with_slopes, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations}
+    )
+    _set(parameters, found.x if np.isfinite(found.x).all() else start)
     values = own.detach().numpy()
     amplitude = np.exp(AMPLITUDE_OFF * values[0] * (np.arange(n_channels) > 0))
     return Learned(kernel, amplitude, np.sqrt(1e-4 + TYPICAL_NOISE * np.exp(values[1])))
+
+
+def _set(parameters: Sequence[torch.Tensor], flat: FloatArray) -> None:
+    at = 0
+    with torch.no_grad():
+        for parameter in parameters:
+            n = parameter.numel()
+            parameter.copy_(_tensor(flat[at : at + n]).reshape(parameter.shape))
+            at += n
 
 
 def solved(known: Learned, rows: Rows, rho: FloatArray) -> tuple[FloatArray, FloatArray, float]:

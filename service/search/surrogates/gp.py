@@ -18,10 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from botorch.exceptions.errors import ModelFittingError
+from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan, Interval
 from gpytorch.kernels import Kernel, LinearKernel, MaternKernel, PolynomialKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator import to_dense
 from linear_operator.utils.warnings import NumericalWarning
@@ -31,7 +34,6 @@ from service.search.runs import Runs
 from service.search.space import FloatArray, MixtureSpace
 from service.search.surrogates import coregionalisation
 from service.search.surrogates.gp_channels import ChannelsFit
-from service.search.surrogates.learning import learn, log_prior, surprise
 from service.search.surrogates.protocol import Posterior, Searched, log_density
 from service.search.surrogates.standard import centre_and_scale
 
@@ -118,34 +120,33 @@ class GaussianProcess:
 
     def _one(self, runs: Runs, kind: Kind, seed: int) -> GaussianProcessFit:
         some = _learned_from(len(runs), self._learned_from, seed)
-        return _fitted(runs, kind, some, self._iterations)
+        return _fitted(runs, kind, some, self._iterations, seed)
 
 
-def _fitted(runs: Runs, kind: Kind, some: NDArray[np.intp], iterations: int) -> GaussianProcessFit:
+def _fitted(
+    runs: Runs, kind: Kind, some: NDArray[np.intp], iterations: int, seed: int
+) -> GaussianProcessFit:
     centre, scale = centre_and_scale(runs)
     y = (runs.score - centre) / scale
     noise = _sampling_noise(runs, scale)
-    model = _model(runs.weights[some], y[some], noise[some], kind)
-    _learn(model, iterations)
+    given = (runs.weights[some], y[some], noise[some], kind)
+    model = _model(*given)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            fit_gpytorch_mll(
+                ExactMarginalLogLikelihood(model.likelihood, model),
+                optimizer_kwargs={"options": {"maxiter": iterations}},
+            )
+        except ModelFittingError:
+            # The prior's own values stand: a flat likelihood says nothing against them.
+            model = _model(*given)
     if len(some) < len(runs):
         everything = _tensor(runs.weights), _tensor(y)
         model.set_train_data(*everything, strict=False)  # type: ignore[operator]
         model.likelihood.noise_covar.noise = _tensor(noise)
     model.eval()
     return GaussianProcessFit(model, kind, centre, scale, runs, len(some))
-
-
-def _learn(model: SingleTaskGP, iterations: int) -> None:
-    """By maximum a posteriori, as BoTorch's `fit_gpytorch_mll` does it, but with plain matrices:
-    for tens of runs GPyTorch's lazy ones would take half of a fit's time."""
-    X, y = model.train_inputs[0], model.train_targets
-    beforehand = log_prior(model)
-
-    def loss() -> torch.Tensor:
-        K = model.covar_module.forward(X, X) + torch.diag(model.likelihood.noise)
-        return (surprise(y - model.mean_module.constant, K) - beforehand()) / len(y)
-
-    learn([p for p in model.parameters() if p.requires_grad], loss, iterations)
 
 
 def _with_channels(runs: Runs, kind: Kind, iterations: int, seed: int) -> ChannelsFit:

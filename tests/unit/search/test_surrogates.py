@@ -1,7 +1,5 @@
 """Surrogates against closed forms and independent references."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -101,25 +99,6 @@ def test_the_process_predicts_by_the_textbook_formula(noisy, process):
     mean_alone, sd_alone = fitted.predict(new)
     assert mean_alone == pytest.approx(belief.mean, abs=1e-8)
     assert sd_alone == pytest.approx(belief.sd, abs=1e-5)
-
-
-def test_the_process_is_learned_as_botorch_learns_it(noisy, process):
-    from botorch.fit import fit_gpytorch_mll
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
-    from service.search.surrogates import gp
-
-    y = (noisy.score - process.centre) / process.scale
-    sampling = gp._sampling_noise(noisy, process.scale)
-    model = gp._model(noisy.weights, y, sampling, process.choice)
-    fit_gpytorch_mll(
-        ExactMarginalLogLikelihood(model.likelihood, model),
-        optimizer_kwargs={"options": {"maxiter": gp.MAX_ITERATIONS}},
-    )
-    theirs = replace(process, model=model)
-    new = SPACE.sample(6, np.random.default_rng(5))
-    for ours, of_botorch in zip(process.predict(new), theirs.predict(new), strict=True):
-        assert ours == pytest.approx(of_botorch, abs=1e-6)
 
 
 def test_leave_one_out_of_the_process_is_what_a_process_without_the_run_predicts(noisy, process):
