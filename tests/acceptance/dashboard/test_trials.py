@@ -24,7 +24,7 @@ def test_trials_are_sorted_filtered_and_exported_by_keyboard(visit, searched):
     expect(head.locator("a")).to_be_focused()
     state.focus()
     page.keyboard.type("comp")
-    expect(page.locator("tbody tr")).to_have_count(12)
+    expect(page.locator("tbody tr")).to_have_count(6)
     scores = [float(cell) for cell in page.locator("tbody td.score b").all_text_contents()]
     assert scores == sorted(scores, reverse=True)
     heights = page.locator("tbody tr").evaluate_all("rows => rows.map(r => r.offsetHeight)")
@@ -39,11 +39,11 @@ def test_trials_are_sorted_filtered_and_exported_by_keyboard(visit, searched):
     with page.expect_download() as download:
         page.keyboard.press("Enter")
     text = Path(download.value.path()).read_text()
-    assert len(text.splitlines()) == 13
+    assert len(text.splitlines()) == 7
     assert text.splitlines()[1].startswith(f"{best},completed,")
     page.go_back()
     expect(state).to_have_value("")
-    expect(page.locator("tbody tr")).not_to_have_count(12)
+    expect(page.locator("tbody tr")).not_to_have_count(6)
     page.locator("tbody th a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/trials/*")
@@ -122,7 +122,7 @@ def test_learning_curves_of_chosen_trials_are_laid_over_each_other_by_keyboard(v
     page.keyboard.press("Space")
     curves.focus()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/curves?trial=14&trial=15")
+    page.wait_for_url("**/curves?trial=8&trial=9")
     lines = page.locator("#metric-chart .scatterlayer .trace")
     expect(lines).to_have_count(2)
     rows = page.locator("#table tbody tr")
@@ -131,7 +131,7 @@ def test_learning_curves_of_chosen_trials_are_laid_over_each_other_by_keyboard(v
     page.keyboard.type("reward/s")
     page.wait_for_url("**metric=reward%2Fsat")
     expect(lines).to_have_count(2)
-    page.get_by_role("link", name="Leave trial 15 out").focus()
+    page.get_by_role("link", name="Leave trial 9 out").focus()
     page.keyboard.press("Enter")
     expect(rows).to_have_count(1)
     page.get_by_label("Another trial").focus()
