@@ -37,6 +37,7 @@ def visit(chromium, opened):
     """The same page for each test, in a light window of the usual size."""
     opened.page.set_viewport_size(WINDOW)
     opened.page.emulate_media(**LIGHT)
+    opened.page.wait_for_selector("html[data-theme=light]")  # the charts are, too, by then
     yield opened
     opened.check()
 
@@ -57,6 +58,7 @@ def test_a_search_under_way_reads_on_every_screen(visit):
     ):
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=colours)
+        page.wait_for_selector(f"html[data-theme={colours}]")
         # Charts take the new size a moment later.
         page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
         expect(page.locator("#head svg.mix.big rect").first).to_be_visible()
