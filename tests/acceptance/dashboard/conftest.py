@@ -66,11 +66,11 @@ def service(shared_database: Database) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def searched(shared_database: Database, service: Service) -> str:
-    """A study to look at: 12 runs, of which the first is uniform, one that failed, two that go on.
+    """A study to look at: 6 runs, of which the first is uniform, one that failed, two that go on.
 
     Its budget is used, so that nothing is proposed and nothing changes.
     """
-    study = store(shared_database, 12, name="search", budget=12, max_attempts=1, lease_s=86_400)
+    study = store(shared_database, 6, name="search", budget=6, max_attempts=1, lease_s=86_400)
     failed, token = lease(service.client, study, "gpu-node-0")
     failure = {"token": token, "error": "first line\nRuntimeError: out of memory"}
     assert service.client.post(f"/trials/{failed}/failure", json=failure).is_success

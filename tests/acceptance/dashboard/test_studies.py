@@ -11,7 +11,10 @@ from tests.support.dashboard import store
 pytestmark = pytest.mark.browser
 
 
-def test_two_studies_are_chosen_from_the_list_and_compared(visit, shared_database, searched, name):
+@pytest.mark.parametrize("colours", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_two_studies_are_chosen_from_the_list_and_compared(
+    visit, shared_database, searched, name, colours
+):
     other = store(shared_database, 6, seed=1, name=name, budget=6)
     page = visit.open("/")
     for study in (other, searched):
@@ -28,4 +31,4 @@ def test_two_studies_are_chosen_from_the_list_and_compared(visit, shared_databas
     expect(page.locator("#best-chart .xtitle")).to_have_text("GPU-hours used")
     assert page.url.endswith("&by=gpu_hours")
     expect(page.locator("#effects-chart .scatterlayer .trace")).to_have_count(2)
-    look(visit, page.url.removeprefix(visit.service.url))
+    look(visit, page.url.removeprefix(visit.service.url), colours)

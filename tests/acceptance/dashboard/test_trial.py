@@ -13,13 +13,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unfitted")]
 def test_a_running_trial_is_watched_cancelled_and_queued_again(visit, service, name):
     study = create(service.client, name=name)
     trial, token = lease(service.client, study)
+    number = service.client.get(f"/trials/{trial}").json()["number"]
     page = visit.open_study(study)
-    page.locator("#rows a.nr").first.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Trial")
+    page.locator(f"#trial-{number} a.nr").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Trial {number}")
+    page.wait_for_selector("#trial[data-drawn]")
     beat = {"token": token, "step": 5, "total_steps": 20, "metrics": {"loss": 0.5}}
     assert service.client.post(f"/trials/{trial}/heartbeat", json=beat).is_success
-    number = service.client.get(f"/trials/{trial}").json()["number"]
-    visit.open_trial(study, number)
     expect(page.locator("#story")).to_contain_text("step 5 of 20")
     page.get_by_role("button", name="Cancel this trial").click()
     expect(page.locator("h1 + .pill")).to_have_text("cancelled")
