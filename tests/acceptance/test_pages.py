@@ -109,17 +109,9 @@ def test_the_quickstart_ends_with_scores(tmp_path, instead):
     assert json.loads(answer)["state"] == "completed", "the run from elsewhere counts"
 
 
-@pytest.mark.parametrize(
-    "stands_for",
-    [
-        {"fit --data runs.csv": "fit --data runs.csv --surrogate bayes-quadratic"},
-        pytest.param({}, marks=pytest.mark.slow),
-    ],
-    ids=["a fit without torch", "as shown"],
-)
-def test_suggest_and_fit(tmp_path, stands_for):
+def test_suggest_and_fit(tmp_path):
     (tmp_path / "runs.csv").write_text(RUNS)
-    follow(reader(tmp_path, stands_for=stands_for), "docs/reference/cli.md")
+    follow(reader(tmp_path), "docs/reference/cli.md")
     assert (tmp_path / "fit.html").exists()
 
 

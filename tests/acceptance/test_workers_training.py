@@ -26,7 +26,7 @@ from trainer.worker.child import Child
 
 pytestmark = pytest.mark.timeout(TRAINING_S)
 
-STEPS = 24
+STEPS = 40
 SEED = 5
 MIXTURE = {"coco": 0.5, "sat": 0.5}
 RECIPE = Recipe.parse(
