@@ -81,10 +81,10 @@ def test_where_a_proxy_holds_events_up_the_page_asks_by_itself(visit, service, n
     study = create(service.client, name=name)
     # Such a proxy sends an answer on when it has all of it: of a stream, never.
     visit.page.route("**/ui/events*", lambda route: None)
-    page = visit.open(f"/ui/studies/{study}/trials")
-    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    page = visit.open_study(study)
     number = finish(service.client, study, UNIFORM, 0.3)
-    expect(page.get_by_role("link", name=f"Trial {number}", exact=True)).to_be_attached()
+    row = page.locator(f"#trial-{number} .pill")
+    expect(row).to_have_text("completed")
     expect(page.locator("#live")).to_have_attribute("data-by", "polls")
     expect(page.locator("#live-text")).to_have_text("live")
     page.unroute_all(behavior="ignoreErrors")
@@ -92,14 +92,16 @@ def test_where_a_proxy_holds_events_up_the_page_asks_by_itself(visit, service, n
 
 def test_a_restarted_service_is_picked_up_again(own_visit, own_service):
     study = create(own_service.client)
-    page = own_visit.open(f"/ui/studies/{study}/trials")
+    finish(own_service.client, study, UNIFORM, 0.3)
+    page = own_visit.open_study(study)
     by_events(page)
     own_service.stop()
     expect(page.locator("#live-text")).to_contain_text("trying again")
     own_service.start()
     expect(page.locator("#live-text")).to_have_text("live")
-    number = finish(own_service.client, study, UNIFORM, 0.3)
-    expect(page.get_by_role("link", name=f"Trial {number}", exact=True)).to_be_attached()
+    number = finish(own_service.client, study, [0.6, 0.1, 0.1, 0.1, 0.1], 0.5)
+    expect(page.locator(f"#trial-{number}")).to_be_attached()
+    expect(page.locator(".figures")).to_contain_text("52.5")
     by_events(page)
     # The browser itself notes the calls that found nobody; nothing else may have gone wrong.
     own_visit.complaints[:] = [said for said in own_visit.complaints if "ERR_" not in said]
