@@ -33,7 +33,7 @@ from db import upgrade
 from db.sessions import Database
 from modomodo.local import free_port
 from service.client import Client
-from service.schemas import StudySpec
+from service.schemas import StudyPatch, StudySpec
 from tests.support.postgres import Server
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +102,7 @@ class Fleet:
 
     def __init__(self, plan: Plan, folder: Path, stack: ExitStack, start: Start) -> None:
         self._plan, self._folder, self._start = plan, folder, start
+        self.trials = plan.trials
         self._chance = random.Random(plan.seed)
         self.faults: Counter[str] = Counter()
         self.server: Server | None = None
@@ -153,11 +154,21 @@ class Fleet:
             if process.poll() is not None:
                 self._services[port] = self._serve(port)
 
-    def strike(self, what: str) -> None:
-        """Kills one of a kind with -9; it comes back at once, as under a supervisor."""
+    def extend(self) -> None:
+        """More trials, where a fault is still to come and all work is done: on a busy machine who
+        looks for its turn may come late."""
+        self.trials += self._plan.workers
+        with Client(self.direct(), patience_s=START_S) as client:
+            client.patch_study(STUDY, StudyPatch(budget=self.trials))
+        self._workers.clear()
+        self.hire()
+
+    def strike(self, what: str) -> bool:
+        """Kills one of a kind with -9; it comes back at once, as under a supervisor. False where
+        none is at work any more."""
         if what == "database":
             if self.server is None:
-                return
+                return True
             self.server.kill()
             self.server.start()
         elif what == "service":
@@ -165,14 +176,15 @@ class Fleet:
             self.keep_serving()
         elif what == "run":
             if not self._kill_a_run():
-                return
+                return False
         else:
             living = [p for p in self._workers.values() if p.poll() is None]
             if not living:
-                return
+                return False
             kill(self._chance.choice(living))
             self.hire()
         self.faults[what] += 1
+        return True
 
     def _kill_a_run(self) -> bool:
         """Waits for one that is at work; False where all work is done."""
@@ -238,7 +250,7 @@ def run(plan: Plan, start: Start = start_process) -> Verdict:
         hand.end()
         faults = dict(fleet.faults + fleet.proxy.faults)
         ledger = fleet.ledger.read_text()
-        broken, told = chaos_ledger.examine(Database(fleet.url), plan.trials, ledger)
+        broken, told = chaos_ledger.examine(Database(fleet.url), fleet.trials, ledger)
         broken["workers that did not come to an end"] = int(not fleet.is_done)
         return Verdict(time.monotonic() - began, faults, broken, told)
 
@@ -267,7 +279,13 @@ def _rage(plan: Plan, fleet: Fleet, deadline: float) -> None:
                 return
             fleet.keep_serving()
             time.sleep(LOOK_EVERY_S)
-        fleet.strike(what)
+        while not fleet.strike(what):
+            if time.monotonic() > deadline:
+                return
+            fleet.keep_serving()
+            if fleet.is_done:
+                fleet.extend()
+            time.sleep(LOOK_EVERY_S)
 
 
 def _calm_down(fleet: Fleet, deadline: float) -> None:
