@@ -6,11 +6,23 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.support.dashboard import create
+from tests.support.visits import Service, Visit
 
 pytestmark = pytest.mark.browser
+
+
+def paused(visit: Visit, service: Service, name: str, n: int, query: str = "") -> Page:
+    """The table of trials of a new study that is paused, with so many queued by hand."""
+    create(service.client, name=name)
+    service.client.patch(f"/studies/{name}", json={"state": "paused"})
+    for _ in range(n):
+        service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
+    page = visit.open(f"/ui/studies/{name}/trials{query}")
+    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    return page
 
 
 def test_trials_are_sorted_filtered_and_exported_by_keyboard(visit, searched):
@@ -52,12 +64,7 @@ def test_trials_are_sorted_filtered_and_exported_by_keyboard(visit, searched):
 def test_trials_that_are_chosen_are_tagged_and_cancelled_and_the_cancel_undone(
     visit, service, name
 ):
-    create(service.client, name=name)
-    service.client.patch(f"/studies/{name}", json={"state": "paused"})
-    for _ in range(2):
-        service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
-    page = visit.open(f"/ui/studies/{name}/trials?origin=queued")
-    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    page = paused(visit, service, name, n=2, query="?origin=queued")
     expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
     page.get_by_role("checkbox", name="Choose all trials shown").focus()
     page.keyboard.press("Space")
@@ -81,11 +88,7 @@ def test_trials_that_are_chosen_are_tagged_and_cancelled_and_the_cancel_undone(
 
 
 def test_what_has_the_focus_keeps_it_when_news_of_the_study_come(visit, service, name):
-    create(service.client, name=name)
-    service.client.patch(f"/studies/{name}", json={"state": "paused"})
-    service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
-    page = visit.open(f"/ui/studies/{name}/trials")
-    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    page = paused(visit, service, name, n=1)
     link = page.get_by_role("link", name="Trial 1", exact=True)
     link.focus()
     service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
@@ -96,11 +99,7 @@ def test_what_has_the_focus_keeps_it_when_news_of_the_study_come(visit, service,
 
 
 def test_what_is_asked_for_is_shown_although_news_of_the_study_come_meanwhile(visit, service, name):
-    create(service.client, name=name)
-    service.client.patch(f"/studies/{name}", json={"state": "paused"})
-    service.client.post(f"/studies/{name}/trials", json={"mixture": {"coco": 1.0}})
-    page = visit.open(f"/ui/studies/{name}/trials")
-    expect(page.locator("#trials")).to_have_attribute("data-drawn", "yes")
+    page = paused(visit, service, name, n=1)
     held = []
     page.route("**/trials/found?*state=completed*", lambda route: held.append(route), times=1)
     with page.expect_request("**/trials/found?*state=completed*"):
